@@ -1,0 +1,1 @@
+//! Seen from a terminal: one file per command.

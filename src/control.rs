@@ -1,0 +1,1 @@
+//! The local socket in the data folder: how other commands talk to a running rhaid.

@@ -1,0 +1,98 @@
+//! What happened: facts and time, no opinion.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use jiff::{Timestamp, Zoned};
+
+use crate::value::{Map, Value};
+
+/// A name for an event or a run, unique over restarts, that sorts by time: 9 characters of milliseconds, 6 of a counter with a random start.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Id(String);
+
+impl Id {
+    /// Makes a new one for something that happened at `at`.
+    pub fn new(at: Timestamp) -> Self {
+        static COUNTER: AtomicU64 = AtomicU64::new(0);
+        const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+        let base32 = |mut number: u64, width: usize| {
+            let mut text = vec![b'0'; width];
+            for digit in text.iter_mut().rev() {
+                *digit = DIGITS[(number % 32) as usize];
+                number /= 32;
+            }
+            text
+        };
+        let mut start = [0; 4];
+        if COUNTER.load(Ordering::Relaxed) == 0 && getrandom::fill(&mut start).is_ok() {
+            COUNTER.fetch_add(u64::from(u32::from_le_bytes(start)), Ordering::Relaxed);
+        }
+        let count = COUNTER.fetch_add(1, Ordering::Relaxed);
+        let mut text = base32(at.as_millisecond().unsigned_abs(), 9);
+        text.extend(base32(count, 6));
+        Self(text.into_iter().map(char::from).collect())
+    }
+
+    /// Takes one that was written down before.
+    pub fn from_text(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// Returns it as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Tells one setting of a timer from all others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimerKey {
+    /// The script that set it.
+    pub owner: String,
+    /// Its name.
+    pub name: String,
+    /// When it ran out.
+    pub due: Timestamp,
+}
+
+/// What happened.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// Its name.
+    pub id: Id,
+    /// When it happened.
+    pub at: Zoned,
+    /// What a person sees of it in a list, such as `mqtt_subscribe door/front` or `cron 0 7 * * *`.
+    pub summary: String,
+    /// What the handler sees of it: the fields of its argument.
+    pub facts: Map,
+    /// The timer that ran out, if it was one: the run that it wakes puts an end to it when it commits.
+    pub settles: Option<TimerKey>,
+    /// How many `emit`s led here, for the breaker; 0 for what comes from outside.
+    pub hops: u32,
+}
+
+impl Event {
+    /// Puts an event together.
+    pub fn new(at: Zoned, summary: impl Into<String>, facts: Map) -> Self {
+        Self { id: Id::new(at.timestamp()), at, summary: summary.into(), facts, settles: None, hops: 0 }
+    }
+
+    /// Returns the fact at a dotted path such as `params.id`, as text, for `key` options.
+    pub fn fact(&self, path: &str) -> Option<&Value> {
+        let mut steps = path.split('.');
+        let mut found = self.facts.get(steps.next()?)?;
+        for step in steps {
+            let Value::Map(map) = found else { return None };
+            found = map.get(step)?;
+        }
+        Some(found)
+    }
+}

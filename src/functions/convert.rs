@@ -1,0 +1,71 @@
+//! Between the interpreter's values and plain data.
+
+use rhai::{Dynamic, ImmutableString};
+
+use crate::value::{MAX_DEPTH, Map, Value};
+
+/// Returns a script's value as plain data.
+///
+/// # Errors
+/// If it holds a function, another thing that is no data, or nests deeper than [`MAX_DEPTH`].
+pub fn to_value(dynamic: &Dynamic) -> Result<Value, String> {
+    at_depth(dynamic, 0)
+}
+
+fn at_depth(dynamic: &Dynamic, depth: usize) -> Result<Value, String> {
+    if depth > MAX_DEPTH {
+        return Err(format!("the value nests deeper than {MAX_DEPTH} levels"));
+    }
+    if dynamic.is_unit() {
+        return Ok(Value::Null);
+    }
+    if let Ok(value) = dynamic.as_bool() {
+        return Ok(Value::Bool(value));
+    }
+    if let Ok(value) = dynamic.as_int() {
+        return Ok(Value::Int(value));
+    }
+    if let Ok(value) = dynamic.as_float() {
+        return Ok(Value::Float(value));
+    }
+    if let Some(value) = dynamic.read_lock::<ImmutableString>() {
+        return Ok(Value::Text(value.to_string()));
+    }
+    if let Ok(value) = dynamic.as_char() {
+        return Ok(Value::Text(value.to_string()));
+    }
+    if let Some(value) = dynamic.read_lock::<rhai::Blob>() {
+        return Ok(Value::Bytes(value.clone()));
+    }
+    if let Some(value) = dynamic.read_lock::<jiff::Zoned>() {
+        return Ok(Value::Time(value.clone()));
+    }
+    if let Some(items) = dynamic.read_lock::<rhai::Array>() {
+        return items.iter().map(|item| at_depth(item, depth + 1)).collect::<Result<_, _>>().map(Value::List);
+    }
+    if let Some(map) = dynamic.read_lock::<rhai::Map>() {
+        return map
+            .iter()
+            .map(|(key, value)| Ok((key.to_string(), at_depth(value, depth + 1)?)))
+            .collect::<Result<Map, String>>()
+            .map(Value::Map);
+    }
+    Err(format!("{} is no data", dynamic.type_name()))
+}
+
+/// Returns plain data as a script's value.
+pub fn to_dynamic(value: Value) -> Dynamic {
+    match value {
+        Value::Null => Dynamic::UNIT,
+        Value::Bool(value) => value.into(),
+        Value::Int(value) => value.into(),
+        Value::Float(value) => value.into(),
+        Value::Text(value) => value.into(),
+        Value::Bytes(value) => Dynamic::from_blob(value),
+        Value::Time(value) => Dynamic::from(value),
+        Value::List(items) => Dynamic::from_array(items.into_iter().map(to_dynamic).collect()),
+        Value::Map(map) => {
+            Dynamic::from_map(map.into_iter().map(|(key, value)| (key.into(), to_dynamic(value))).collect())
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! What a script can call: one file per package, the list, and the context through which functions reach the world.
+
+use std::cell::RefCell;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use rhai::{Dynamic, EvalAltResult, Position};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, Level};
+use crate::services::Services;
+use crate::services::store::Batch;
+
+pub mod convert;
+
+/// Functions that a script calls under one theme.
+pub struct Package {
+    /// Its name in the reference, such as `HTTP`.
+    pub name: &'static str,
+    /// What it is for, in one sentence.
+    pub docs: &'static str,
+    /// Puts its functions into a module that every engine shares. Doc comments and parameter names must be in the metadata.
+    pub register: fn(&mut rhai::Module),
+}
+
+/// The packages, in the order of the reference.
+pub const PACKAGES: &[&Package] = &[];
+
+/// What functions throw.
+pub type Thrown = Box<EvalAltResult>;
+
+/// Returns what a script catches as `err`: a map with `kind`, `message` and what else there is to say.
+pub fn thrown(kind: &str, message: impl Into<String>) -> Thrown {
+    let mut map = rhai::Map::new();
+    map.insert("kind".into(), kind.into());
+    map.insert("message".into(), message.into().into());
+    EvalAltResult::ErrorRuntime(Dynamic::from_map(map), Position::NONE).into()
+}
+
+/// Why a run must end, whatever the script catches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// Its time is up.
+    Deadline,
+    /// It was cancelled.
+    Cancelled,
+    /// It spent its operations.
+    Operations,
+    /// It holds too much memory.
+    Memory,
+}
+
+/// Where a run's log lines go.
+pub trait Journal: Send + Sync {
+    /// Takes a line: the level, the text and fields as JSON. Printing with `print` is [`Level::Info`].
+    fn line(&self, level: Level, text: &str, fields: &serde_json::Map<String, serde_json::Value>);
+
+    /// Takes notice of something the run did, for the ledger, such as `mqtt_publish house/alarm (12 bytes)`.
+    fn did(&self, what: &str);
+}
+
+/// What functions can reach during a run; one per run.
+pub struct Context {
+    /// The script's name, such as `freezer` or `garden/pump`.
+    pub script: Arc<str>,
+    /// The outside world.
+    pub services: Services,
+    /// Limits, permissions, secrets.
+    pub config: Arc<Config>,
+    /// Where waiting is done: functions run on a thread of their own and block on this.
+    pub runtime: tokio::runtime::Handle,
+    /// Set when the run must end.
+    pub cancel: CancellationToken,
+    /// When the run must have ended.
+    pub deadline: Instant,
+    /// What the run has done to state and timers so far; committed when the handler returns.
+    pub batch: Mutex<Batch>,
+    /// How many `emit`s led to this run; 0 for a run that was woken by something else.
+    pub hops: u32,
+    /// The event that woke the run, for functions that answer about it.
+    pub journal: Arc<dyn Journal>,
+}
+
+/// What functions can reach while a script's top level runs: no world, but what a declaration may name.
+pub struct Loading {
+    /// The script's name.
+    pub script: Arc<str>,
+    /// Permissions and secrets, for `secret` and `env` in a trigger's options.
+    pub config: Arc<Config>,
+}
+
+/// What the script on this thread is doing.
+#[derive(Clone)]
+pub enum Phase {
+    /// No script is on this thread.
+    None,
+    /// Its top level declares.
+    Loading(Arc<Loading>),
+    /// A run.
+    Running(Arc<Context>),
+}
+
+thread_local! {
+    static PHASE: RefCell<Phase> = const { RefCell::new(Phase::None) };
+}
+
+/// Returns what the script on this thread is doing.
+pub fn phase() -> Phase {
+    PHASE.with_borrow(Clone::clone)
+}
+
+/// Runs a script's code in a phase, on the current thread.
+pub fn enter<T>(phase: Phase, code: impl FnOnce() -> T) -> T {
+    struct Leave(Option<Phase>);
+    impl Drop for Leave {
+        fn drop(&mut self) {
+            PHASE.set(self.0.take().unwrap_or(Phase::None));
+        }
+    }
+    let _leave = Leave(Some(PHASE.replace(phase)));
+    code()
+}
+
+/// Returns the context of the run on this thread.
+///
+/// # Errors
+/// At the top level of a script, where the world may not be touched; the message says what to write instead.
+pub fn context(function: &str) -> Result<Arc<Context>, Thrown> {
+    match phase() {
+        Phase::Running(context) => Ok(context),
+        _ => Err(thrown(
+            "top_level",
+            format!(
+                "`{function}` can not be called at the top level, which only declares: write `on_start(|| {function}(…))`"
+            ),
+        )),
+    }
+}
+
+impl Context {
+    /// Waits for the outside from a run's thread; ends at once when the run is cancelled or its deadline passes.
+    ///
+    /// # Errors
+    /// What can not be caught: the run must end.
+    pub fn wait<T>(&self, outside: impl Future<Output = T>) -> Result<T, Thrown> {
+        self.runtime.block_on(async {
+            tokio::select! {
+                biased;
+                () = self.cancel.cancelled() => Err(terminated(Stop::Cancelled)),
+                () = tokio::time::sleep_until(self.deadline.into()) => Err(terminated(Stop::Deadline)),
+                value = outside => Ok(value),
+            }
+        })
+    }
+}
+
+/// Returns the error that no script can catch; `script` reads the [`Stop`] back out of it.
+pub fn terminated(stop: Stop) -> Thrown {
+    EvalAltResult::ErrorTerminated(Dynamic::from(stop), Position::NONE).into()
+}

@@ -1,0 +1,31 @@
+//! The outside world: one file or folder per thing in it. Knows no script.
+
+pub mod bus;
+pub mod clock;
+pub mod files;
+pub mod http;
+pub mod mqtt;
+pub mod routes;
+pub mod store;
+pub mod timers;
+
+/// The handles on the outside world; cheap to clone.
+#[derive(Clone)]
+pub struct Services {
+    /// The only one who knows the time.
+    pub clock: clock::Clock,
+    /// Named events between scripts.
+    pub bus: bus::Bus,
+    /// Files that change.
+    pub files: files::Files,
+    /// HTTP out.
+    pub http: http::Http,
+    /// Brokers.
+    pub mqtt: mqtt::Mqtt,
+    /// Webhook paths.
+    pub routes: routes::Routes,
+    /// What outlives the process.
+    pub store: store::Store,
+    /// Timers that survive a restart.
+    pub timers: timers::Timers,
+}

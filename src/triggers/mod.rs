@@ -1,0 +1,216 @@
+//! What can wake a script: one file per kind, and the list.
+
+use std::sync::Arc;
+
+use jiff::Zoned;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::event::Event;
+use crate::options::{OptionFault, Options};
+use crate::run::{Outcome, Policy, Skip};
+use crate::services::Services;
+use crate::services::clock::Busy;
+use crate::value::{Map, Value};
+
+/// A sort of trigger.
+pub struct Kind {
+    /// Its name in scripts and in `triggers:`.
+    pub name: &'static str,
+    /// The names of what comes before the options, such as `expression`.
+    pub arguments: &'static [&'static str],
+    /// What the handler's argument is called and holds, for the reference.
+    pub event: &'static str,
+    /// What it does, for script authors, with an `# Example` that is run as a test. Markdown.
+    pub docs: &'static str,
+    /// Reads what a script wrote. The options of every trigger are taken already; this one takes its own, and may leave some: the caller refuses those.
+    pub read: fn(Vec<Value>, &mut Options, &Surroundings) -> Result<Box<dyn Trigger>, OptionFault>,
+}
+
+/// What a trigger may need to know to be read.
+#[derive(Debug, Clone)]
+pub struct Surroundings {
+    /// The zone of clock times.
+    pub zone: jiff::tz::TimeZone,
+    /// Latitude and longitude in degrees, if the config says.
+    pub location: Option<(f64, f64)>,
+    /// The scripts folder: relative globs of `watch_file` start at its parent.
+    pub base: std::path::PathBuf,
+}
+
+/// What wakes a handler.
+pub trait Trigger: Send + Sync {
+    /// Returns what it watches, in a few words, such as `cron 0 7 * * *`.
+    fn summary(&self) -> String;
+
+    /// Watches until the watch is stopped. Must not block.
+    fn watch(&self, fire: Fire, services: &Services) -> Watch;
+
+    /// Returns the next moments it fires after `from`, if it knows.
+    fn upcoming(&self, _from: &Zoned, _count: usize) -> Vec<Zoned> {
+        Vec::new()
+    }
+
+    /// Returns what it wants of the world, to be allowed when the script is loaded.
+    fn needs(&self) -> Vec<Want> {
+        Vec::new()
+    }
+
+    /// Returns the moment in a script's life that it stands for, if it is one of those; the runtime fires it then.
+    fn moment(&self) -> Option<Moment> {
+        None
+    }
+}
+
+/// Something in the world that a trigger wants; what [`crate::config::Need`] is asked about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Want {
+    /// To subscribe to this filter.
+    Subscribe(String),
+    /// To read the files of this folder.
+    Read(std::path::PathBuf),
+}
+
+/// A moment in a script's life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// It went live.
+    Start,
+    /// It is about to go.
+    Stop,
+}
+
+/// The kinds, in the order of the reference.
+pub const KINDS: &[&Kind] = &[];
+
+/// A trigger as it was written, read and checked.
+pub struct Written {
+    /// What wakes the handler.
+    pub trigger: Box<dyn Trigger>,
+    /// Its kind.
+    pub kind: &'static Kind,
+    /// Equal for two that watch the same thing in the same way: kind, arguments and own options, not the policy.
+    pub identity: String,
+    /// How its events become runs.
+    pub policy: Policy,
+}
+
+/// Reads a trigger that a script or `triggers:` wrote.
+///
+/// # Errors
+/// If an argument or option is wrong or unknown.
+pub fn read(
+    kind: &'static Kind,
+    arguments: Vec<Value>,
+    options: Map,
+    surroundings: &Surroundings,
+) -> Result<Written, OptionFault> {
+    let mut options = Options::new(options);
+    let policy = Policy::take(&mut options)?;
+    let identity = format!(
+        "{} {} {}",
+        kind.name,
+        Value::List(arguments.clone()).to_stored(),
+        Value::Map(options.left()).to_stored()
+    );
+    let trigger = (kind.read)(arguments, &mut options, surroundings)?;
+    options.finish()?;
+    Ok(Written { trigger, kind, identity, policy })
+}
+
+/// Names a live trigger within the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TriggerId(pub u64);
+
+/// What comes through the inbox: an event for one trigger's handler.
+#[derive(Debug)]
+pub struct Firing {
+    /// Whose.
+    pub trigger: TriggerId,
+    /// What happened.
+    pub event: Event,
+    /// Who waits for the outcome, if someone does.
+    pub reply: Option<oneshot::Sender<Outcome>>,
+    /// Holds a hand-turned clock until the firing has ended.
+    pub busy: Busy,
+}
+
+/// A trigger's only means of speech; cheap to clone.
+#[derive(Clone)]
+pub struct Fire {
+    trigger: TriggerId,
+    owner: Arc<str>,
+    inbox: mpsc::Sender<Firing>,
+    services: Services,
+}
+
+impl Fire {
+    /// Makes the voice of one trigger.
+    pub fn new(trigger: TriggerId, owner: Arc<str>, inbox: mpsc::Sender<Firing>, services: Services) -> Self {
+        Self { trigger, owner, inbox, services }
+    }
+
+    /// Returns the name of the script that declared the trigger: what tells its timers from others'.
+    pub fn owner(&self) -> &str {
+        &self.owner
+    }
+
+    /// Says what happened; nobody waits for the outcome. Waits while the inbox is full.
+    pub async fn tell(&self, event: Event) {
+        let firing = Firing { trigger: self.trigger, event, reply: None, busy: self.services.clock.busy() };
+        let _ = self.inbox.send(firing).await;
+    }
+
+    /// Says what happened and returns a way to wait for the outcome. Waits while the inbox is full.
+    pub async fn ask(&self, event: Event) -> Asked {
+        let (reply, outcome) = oneshot::channel();
+        let firing = Firing { trigger: self.trigger, event, reply: Some(reply), busy: self.services.clock.busy() };
+        let _ = self.inbox.send(firing).await;
+        Asked(outcome)
+    }
+}
+
+/// The way to wait for an outcome.
+pub struct Asked(oneshot::Receiver<Outcome>);
+
+impl Asked {
+    /// Waits for the outcome; a process that is stopping answers `Skipped`.
+    pub async fn outcome(self) -> Outcome {
+        self.0.await.unwrap_or(Outcome::Skipped(Skip::Stopping))
+    }
+}
+
+/// A trigger that is watching; told to stop when dropped.
+pub struct Watch {
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Watch {
+    /// Runs a task until it ends or the watch is stopped.
+    pub fn spawn(task: impl Future<Output = ()> + Send + 'static) -> Self {
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let stopped = stop.clone();
+        tasks.spawn(async move { stopped.run_until_cancelled(task).await });
+        tasks.close();
+        Self { stop, tasks }
+    }
+
+    /// A watch with nothing to do: for what others fire.
+    pub fn idle() -> Self {
+        Self::spawn(async {})
+    }
+
+    /// Stops watching, and waits until it has.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.tasks.wait().await;
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}

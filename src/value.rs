@@ -1,0 +1,205 @@
+//! Plain data that crosses every floor: what events carry, state keeps and handlers answer.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use jiff::Zoned;
+use serde_json::json;
+
+/// A map of named values, in alphabetical order of the names.
+pub type Map = BTreeMap<String, Value>;
+
+/// How deeply values may nest before they are refused; the same limit as `serde_json`'s parser.
+pub const MAX_DEPTH: usize = 128;
+
+/// A piece of plain data.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Value {
+    /// Nothing: `()` in a script, `null` in JSON.
+    #[default]
+    Null,
+    /// A truth value.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// A number with a fraction.
+    Float(f64),
+    /// Text.
+    Text(String),
+    /// Bytes: a `blob` in a script.
+    Bytes(Vec<u8>),
+    /// A moment in a time zone: a `datetime` in a script.
+    Time(Zoned),
+    /// A list.
+    List(Vec<Value>),
+    /// Named values.
+    Map(Map),
+}
+
+impl Value {
+    /// Returns the text, if this is text.
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Returns the word a script author knows this sort of value by.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Self::Null => "()",
+            Self::Bool(_) => "a bool",
+            Self::Int(_) => "a whole number",
+            Self::Float(_) => "a number",
+            Self::Text(_) => "text",
+            Self::Bytes(_) => "a blob",
+            Self::Time(_) => "a datetime",
+            Self::List(_) => "an array",
+            Self::Map(_) => "a map",
+        }
+    }
+
+    /// Returns this as JSON for other programs: bytes as base64 text, times as RFC 3339 with the zone, what JSON cannot say (NaN) as `null`.
+    pub fn to_json(&self) -> serde_json::Value {
+        self.json(&|bytes| BASE64_STANDARD.encode(bytes).into(), &|time| time.to_string().into())
+    }
+
+    /// Returns this as JSON that [`Value::from_stored`] turns back into an equal value: bytes as `{"$bytes": …}`, times as `{"$time": …}`.
+    pub fn to_stored(&self) -> serde_json::Value {
+        self.json(
+            &|bytes| json!({ "$bytes": BASE64_STANDARD.encode(bytes) }),
+            &|time| json!({ "$time": time.to_string() }),
+        )
+    }
+
+    /// Reads what [`Value::to_stored`] wrote; any other JSON as it stands.
+    pub fn from_stored(json: serde_json::Value) -> Self {
+        if let serde_json::Value::Object(map) = &json
+            && map.len() == 1
+        {
+            let text = |key: &str| map.get(key).and_then(serde_json::Value::as_str);
+            if let Some(bytes) = text("$bytes").and_then(|text| BASE64_STANDARD.decode(text).ok()) {
+                return Self::Bytes(bytes);
+            }
+            if let Some(time) = text("$time").and_then(|text| text.parse().ok()) {
+                return Self::Time(time);
+            }
+        }
+        match json {
+            serde_json::Value::Array(items) => Self::List(items.into_iter().map(Self::from_stored).collect()),
+            serde_json::Value::Object(map) => {
+                Self::Map(map.into_iter().map(|(key, value)| (key, Self::from_stored(value))).collect())
+            }
+            scalar => Self::from(scalar),
+        }
+    }
+
+    fn json(
+        &self,
+        bytes: &dyn Fn(&[u8]) -> serde_json::Value,
+        time: &dyn Fn(&Zoned) -> serde_json::Value,
+    ) -> serde_json::Value {
+        match self {
+            Self::Null => serde_json::Value::Null,
+            Self::Bool(value) => (*value).into(),
+            Self::Int(value) => (*value).into(),
+            Self::Float(value) => (*value).into(),
+            Self::Text(value) => value.as_str().into(),
+            Self::Bytes(value) => bytes(value),
+            Self::Time(value) => time(value),
+            Self::List(items) => items.iter().map(|item| item.json(bytes, time)).collect(),
+            Self::Map(map) => serde_json::Value::Object(
+                map.iter().map(|(key, value)| (key.clone(), value.json(bytes, time))).collect(),
+            ),
+        }
+    }
+}
+
+impl From<serde_json::Value> for Value {
+    fn from(json: serde_json::Value) -> Self {
+        match json {
+            serde_json::Value::Null => Self::Null,
+            serde_json::Value::Bool(value) => Self::Bool(value),
+            serde_json::Value::Number(value) => match value.as_i64() {
+                Some(whole) => Self::Int(whole),
+                None => Self::Float(value.as_f64().unwrap_or(f64::NAN)),
+            },
+            serde_json::Value::String(value) => Self::Text(value),
+            serde_json::Value::Array(items) => Self::List(items.into_iter().map(Self::from).collect()),
+            serde_json::Value::Object(map) => {
+                Self::Map(map.into_iter().map(|(key, value)| (key, Self::from(value))).collect())
+            }
+        }
+    }
+}
+
+impl From<bool> for Value {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(value: i64) -> Self {
+        Self::Int(value)
+    }
+}
+
+impl From<f64> for Value {
+    fn from(value: f64) -> Self {
+        Self::Float(value)
+    }
+}
+
+impl From<&str> for Value {
+    fn from(value: &str) -> Self {
+        Self::Text(value.to_owned())
+    }
+}
+
+impl From<String> for Value {
+    fn from(value: String) -> Self {
+        Self::Text(value)
+    }
+}
+
+impl From<Vec<u8>> for Value {
+    fn from(value: Vec<u8>) -> Self {
+        Self::Bytes(value)
+    }
+}
+
+impl From<Zoned> for Value {
+    fn from(value: Zoned) -> Self {
+        Self::Time(value)
+    }
+}
+
+impl From<Map> for Value {
+    fn from(value: Map) -> Self {
+        Self::Map(value)
+    }
+}
+
+impl<T: Into<Value>> From<Option<T>> for Value {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Into::into)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_stored_comes_back_equal() {
+        let value = Value::Map(Map::from([
+            ("bytes".into(), Value::Bytes(vec![0, 255])),
+            ("time".into(), Value::Time("2026-03-29T03:00:00+02:00[Europe/Berlin]".parse().unwrap())),
+            ("list".into(), Value::List(vec![Value::Int(1), Value::Float(1.5), Value::Null])),
+        ]));
+        assert_eq!(Value::from_stored(value.to_stored()), value);
+    }
+}

@@ -1,0 +1,1 @@
+//! Every test through the front door, in one binary.
