@@ -1,10 +1,11 @@
 //! What a script can call: one file per package, the list, and the context through which functions reach the world.
 
 use std::cell::RefCell;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Instant;
 
-use rhai::{Dynamic, EvalAltResult, Position};
+use rhai::{Dynamic, EvalAltResult, Position, Shared};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Level};
@@ -25,6 +26,19 @@ pub struct Package {
 
 /// The packages, in the order of the reference.
 pub const PACKAGES: &[&Package] = &[];
+
+/// Returns the functions of every package in one module, built once per process: what every engine registers as global.
+pub fn module() -> Shared<rhai::Module> {
+    static MODULE: LazyLock<Shared<rhai::Module>> = LazyLock::new(|| {
+        let mut module = rhai::Module::new();
+        for package in PACKAGES {
+            (package.register)(&mut module);
+        }
+        module.build_index();
+        module.into()
+    });
+    MODULE.clone()
+}
 
 /// What functions throw.
 pub type Thrown = Box<EvalAltResult>;
@@ -79,6 +93,15 @@ pub struct Context {
     pub hops: u32,
     /// The event that woke the run, for functions that answer about it.
     pub journal: Arc<dyn Journal>,
+    /// What the run has spent so far of what functions limit.
+    pub spent: Spent,
+}
+
+/// What a run has spent so far of what functions limit; starts at nothing.
+#[derive(Debug, Default)]
+pub struct Spent {
+    /// Bytes logged.
+    logged: AtomicU64,
 }
 
 /// What functions can reach while a script's top level runs: no world, but what a declaration may name.
