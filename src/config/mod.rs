@@ -1,12 +1,28 @@
 //! `rhaid.yaml`: every value with a default, a unit and a place.
 
+mod difference;
+mod fill;
+mod keys;
+mod load;
+mod node;
 mod permissions;
+mod read;
+mod report;
+mod shape;
+mod triggers;
+mod yaml;
 
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use self::permissions::{Denied, Need, Permissions};
+pub use self::difference::Difference;
+pub use self::load::{KindInfo, Loaded, Override, Source, parse, schema, template, variables};
+pub use self::permissions::{Denied, Need, Pattern, Permissions};
 use crate::fault::Place;
 use crate::secrets::{Mask, Secret};
 use crate::value::{Map, Value};
@@ -38,18 +54,26 @@ pub struct Config {
     pub secrets: Vec<(String, Secret)>,
     /// Triggers bound to jobs.
     pub triggers: Vec<Binding>,
+    /// Every value that must not be shown: secrets, passwords, what came from files.
+    hidden: Vec<Secret>,
 }
 
 impl Config {
-    /// Returns the mask that hides every secret this config knows.
+    /// Returns the config of a folder in which there is no file.
+    pub fn default_in(folder: &Path) -> Self {
+        read::document(None, folder, &[], &mut report::Report::default()).0
+    }
+
+    /// Returns the mask that hides every secret this config knows: values of `secrets:`, passwords, and what came from files.
     pub fn mask(&self) -> Mask {
-        let mqtt = [&self.mqtt.password, &self.mqtt.embedded.password];
-        Mask::new(self.secrets.iter().map(|(_, secret)| secret.clone()).chain(mqtt.into_iter().flatten().cloned()))
+        let passwords = [&self.mqtt.password, &self.mqtt.embedded.password].into_iter().flatten();
+        let secrets = self.secrets.iter().map(|(_, secret)| secret);
+        Mask::new(secrets.chain(passwords).chain(&self.hidden).cloned())
     }
 }
 
 /// A broker elsewhere, or the one that comes along.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mqtt {
     /// `mqtt://host:port` or `mqtts://host:port`; `None`: the embedded broker.
     pub url: Option<String>,
@@ -67,12 +91,27 @@ pub struct Mqtt {
     pub max_packet: u64,
     /// How many publishes wait while the broker is away.
     pub outbox: usize,
+    /// TLS to the broker elsewhere.
+    pub tls: Tls,
     /// The broker that comes along.
     pub embedded: Embedded,
 }
 
+/// TLS to the broker elsewhere; the files are PEM, their paths absolute if the config.s folder is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tls {
+    /// The authorities to trust; `None`: the system's.
+    pub ca: Option<PathBuf>,
+    /// Our own certificate.
+    pub certificate: Option<PathBuf>,
+    /// Its key.
+    pub key: Option<PathBuf>,
+    /// Whether any certificate is taken.
+    pub insecure: bool,
+}
+
 /// The broker that comes along.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Embedded {
     /// Where it listens.
     pub listen: SocketAddr,
@@ -83,7 +122,7 @@ pub struct Embedded {
 }
 
 /// The web server: webhooks.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Web {
     /// Where it listens.
     pub listen: SocketAddr,
@@ -159,8 +198,16 @@ pub struct Log {
     pub level: Level,
     /// How lines look.
     pub format: LogFormat,
-    /// Levels per script: glob and level, the last match counts.
-    pub scripts: Vec<(String, Level)>,
+    /// Levels per script, the last match counts; see [`Log::level_of`].
+    pub scripts: Vec<(Pattern, Level)>,
+}
+
+impl Log {
+    /// Returns the level of a script.
+    pub fn level_of(&self, script: &str) -> Level {
+        let own = self.scripts.iter().rev().find(|(pattern, _)| pattern.is_match(script));
+        own.map_or(self.level, |(_, level)| *level)
+    }
 }
 
 /// A trigger bound to a job in `rhaid.yaml`.
@@ -174,6 +221,10 @@ pub struct Binding {
     pub kind: String,
     /// What comes before the options, such as the cron expression.
     pub arguments: Vec<Value>,
-    /// The options.
+    /// The options, unchecked.
     pub options: Map,
+    /// Where the arguments stand.
+    pub argument_place: Place,
+    /// Where each option stands.
+    pub option_places: BTreeMap<String, Place>,
 }

@@ -1,0 +1,50 @@
+//! What a changed `rhaid.yaml` means for a process that runs.
+
+use super::{Binding, Config};
+
+/// What a new config changes, by the names of the keys.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Difference {
+    /// What can be applied at once.
+    pub applied: Vec<&'static str>,
+    /// What counts from the next start on.
+    pub restart: Vec<&'static str>,
+}
+
+impl Difference {
+    /// Returns whether nothing changed.
+    pub fn is_empty(&self) -> bool {
+        self.applied.is_empty() && self.restart.is_empty()
+    }
+}
+
+impl Config {
+    /// Compares with a newer config. Where something stands in the file does not count.
+    pub fn difference(&self, new: &Self) -> Difference {
+        let names =
+            |keys: &[(&'static str, bool)]| keys.iter().filter(|(_, same)| !same).map(|(name, _)| *name).collect();
+        let are_bound_alike = self.triggers.len() == new.triggers.len()
+            && self.triggers.iter().zip(&new.triggers).all(|(old, new)| is_bound_alike(old, new));
+        Difference {
+            applied: names(&[
+                ("timezone", self.timezone == new.timezone),
+                ("location", self.location == new.location),
+                ("limits", self.limits == new.limits),
+                ("permissions", self.permissions == new.permissions),
+                ("log", self.log == new.log),
+                ("secrets", self.secrets == new.secrets),
+                ("triggers", are_bound_alike),
+            ]),
+            restart: names(&[
+                ("scripts", self.scripts == new.scripts),
+                ("data", self.data == new.data),
+                ("mqtt", self.mqtt == new.mqtt),
+                ("web", self.web == new.web),
+            ]),
+        }
+    }
+}
+
+fn is_bound_alike(old: &Binding, new: &Binding) -> bool {
+    old.job == new.job && old.kind == new.kind && old.arguments == new.arguments && old.options == new.options
+}

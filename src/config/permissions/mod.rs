@@ -1,0 +1,212 @@
+//! What each script may reach.
+
+mod addresses;
+mod patterns;
+mod rules;
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use self::addresses::{canonical, is_metadata_address, is_metadata_name, is_public};
+pub use self::patterns::Pattern;
+use self::patterns::{Host, Tree, normalize};
+use self::rules::Rule;
+pub(super) use self::rules::read;
+
+/// What each script may reach, by globs over the script's name; rules that match are added up.
+///
+/// With no rule about it, HTTP and MQTT are open (but not the metadata services of clouds), and all else is closed.
+#[derive(Debug, Clone, Default)]
+pub struct Permissions {
+    rules: Vec<Rule>,
+    folder: PathBuf,
+}
+
+/// Something in the world that a script wants.
+#[derive(Debug, Clone, Copy)]
+pub enum Need<'a> {
+    /// To call this host and port.
+    Host(&'a str, u16),
+    /// To publish to this topic.
+    Publish(&'a str),
+    /// To subscribe to this filter.
+    Subscribe(&'a str),
+    /// To read this file or list this folder (absolute, symlinks resolved).
+    Read(&'a Path),
+    /// To write this file (absolute, symlinks of its folder resolved).
+    Write(&'a Path),
+    /// To run this program.
+    Program(&'a str),
+    /// To read this environment variable.
+    Variable(&'a str),
+    /// To read this secret.
+    Secret(&'a str),
+}
+
+/// A refusal, and the line that would lift it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Denied {
+    /// What was refused, to whom.
+    pub message: String,
+    /// What to add to `rhaid.yaml`.
+    pub hint: String,
+}
+
+impl Permissions {
+    /// Checks a need of a script. A host's addresses are checked once they are known, by [`Permissions::check_address`].
+    ///
+    /// # Errors
+    /// If no rule allows it.
+    pub fn check(&self, script: &str, need: Need<'_>) -> Result<(), Denied> {
+        let allowed = match need {
+            Need::Host(host, port) => return self.check_host(script, host, port),
+            Need::Publish(topic) => {
+                self.allows(script, |rule| rule.publish.as_ref(), true, |filter| filter.matches(topic).is_some())
+            }
+            Need::Subscribe(filter) => {
+                // What is no filter is refused by whoever subscribes.
+                let wanted = crate::topic::Filter::parse(filter).ok();
+                self.allows(
+                    script,
+                    |rule| rule.subscribe.as_ref(),
+                    true,
+                    |allowed| wanted.as_ref().is_some_and(|wanted| allowed.covers(wanted)),
+                )
+            }
+            Need::Read(path) => self.allows(script, |rule| rule.read.as_ref(), false, |tree: &Tree| tree.holds(path)),
+            Need::Write(path) => self.allows(script, |rule| rule.write.as_ref(), false, |tree: &Tree| tree.holds(path)),
+            Need::Program(program) => {
+                let program = self.program(program);
+                self.allows(script, |rule| rule.exec.as_ref(), false, |pattern| pattern.is_match(&program))
+            }
+            Need::Variable(name) => {
+                self.allows(script, |rule| rule.env.as_ref(), false, |pattern| pattern.is_match(name))
+            }
+            Need::Secret(name) => {
+                self.allows(script, |rule| rule.secrets.as_ref(), false, |pattern| pattern.is_match(name))
+            }
+        };
+        if allowed { Ok(()) } else { Err(self.denied(script, need)) }
+    }
+
+    /// Checks an address that a host's name has turned out to have.
+    ///
+    /// # Errors
+    /// If it belongs to a cloud's metadata service that no rule names, or the host is allowed as `public` only and the address is not.
+    pub fn check_address(&self, script: &str, host: &str, port: u16, address: IpAddr) -> Result<(), Denied> {
+        let host = plain_host(host);
+        let address = canonical(address);
+        let allowed = if is_metadata_address(address) {
+            self.names(script, &host, port) || self.names(script, &address.to_string(), port)
+        } else {
+            self.allows(
+                script,
+                |rule| rule.http.as_ref(),
+                true,
+                |allowed| allowed.covers(&host, port) && (!allowed.is_public() || is_public(address)),
+            )
+        };
+        if allowed {
+            return Ok(());
+        }
+        let mut denied = self.denied(script, Need::Host(&host, port));
+        if host.parse() != Ok(address) {
+            denied.message = format!("{}, which is {address}", denied.message);
+        }
+        Err(denied)
+    }
+
+    fn check_host(&self, script: &str, host: &str, port: u16) -> Result<(), Denied> {
+        let host = plain_host(host);
+        if let Ok(address) = host.parse::<IpAddr>() {
+            return self.check_address(script, &host, port, address);
+        }
+        let allowed = if is_metadata_name(&host) {
+            self.names(script, &host, port)
+        } else {
+            self.allows(script, |rule| rule.http.as_ref(), true, |allowed| allowed.covers(&host, port))
+        };
+        if allowed { Ok(()) } else { Err(self.denied(script, Need::Host(&host, port))) }
+    }
+
+    /// Returns whether a rule names this very host, without wildcards.
+    fn names(&self, script: &str, host: &str, port: u16) -> bool {
+        self.allows(script, |rule| rule.http.as_ref(), false, |allowed: &Host| allowed.names(host, port))
+    }
+
+    fn allows<T: 'static>(
+        &self,
+        script: &str,
+        group: impl Fn(&Rule) -> Option<&Vec<T>>,
+        default: bool,
+        fits: impl Fn(&T) -> bool,
+    ) -> bool {
+        let mut lists = self.rules.iter().filter(|rule| rule.script.is_match(script)).filter_map(group).peekable();
+        if lists.peek().is_none() { default } else { lists.flatten().any(fits) }
+    }
+
+    /// Returns a program as rules know it: a relative path counts from the config's folder, a bare name stays one.
+    fn program(&self, program: &str) -> String {
+        if program.contains('/') {
+            normalize(&self.folder.join(program)).display().to_string()
+        } else {
+            program.to_owned()
+        }
+    }
+
+    fn denied(&self, script: &str, need: Need<'_>) -> Denied {
+        let (group, verb, value) = match need {
+            Need::Host(host, port) => ("http", "call", host_value(host, port)),
+            Need::Publish(topic) => ("publish", "publish to", topic.to_owned()),
+            Need::Subscribe(filter) => ("subscribe", "subscribe to", filter.to_owned()),
+            Need::Read(path) => ("read", "read", self.path_value(path)),
+            Need::Write(path) => ("write", "write", self.path_value(path)),
+            Need::Program(program) => ("exec", "run", program.to_owned()),
+            Need::Variable(name) => ("env", "read the variable", name.to_owned()),
+            Need::Secret(name) => ("secrets", "read the secret", name.to_owned()),
+        };
+        Denied { message: format!("`{script}` may not {verb} {value:?}"), hint: self.hint(script, group, &value) }
+    }
+
+    /// Says which line lifts a refusal; what was open until now stays open.
+    fn hint(&self, script: &str, group: &'static str, value: &str) -> String {
+        let is_ruled = self.rules.iter().any(|rule| rule.script.is_match(script) && rule.has(group));
+        let list = if group == "http" && !is_ruled { format!("[\"*\", {value:?}]") } else { format!("[{value:?}]") };
+        let own = self.rules.iter().find(|rule| rule.script.written() == script);
+        match own {
+            Some(rule) if rule.has(group) => {
+                format!("in rhaid.yaml, line {}: add {value:?} to `{group}` of {script:?}", rule.place.line)
+            }
+            Some(rule) => format!("in rhaid.yaml, line {}: add `{group}: {list}` below {script:?}", rule.place.line),
+            None if self.rules.is_empty() => {
+                format!("add to rhaid.yaml: `permissions: {{ {script:?}: {{ {group}: {list} }} }}`")
+            }
+            None => format!("add to rhaid.yaml, below `permissions:`: `{script:?}: {{ {group}: {list} }}`"),
+        }
+    }
+
+    fn path_value(&self, path: &Path) -> String {
+        match path.strip_prefix(&self.folder) {
+            Ok(below) if !self.folder.as_os_str().is_empty() => format!("./{}", below.display()),
+            _ => path.display().to_string(),
+        }
+    }
+}
+
+impl PartialEq for Permissions {
+    /// Two are equal if they allow the same; where their rules stand does not count.
+    fn eq(&self, other: &Self) -> bool {
+        self.folder == other.folder && self.rules == other.rules
+    }
+}
+
+/// Returns a host as names are compared: lower case, no brackets, no dot at the end.
+fn plain_host(host: &str) -> String {
+    host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.').to_ascii_lowercase()
+}
+
+fn host_value(host: &str, port: u16) -> String {
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    if matches!(port, 80 | 443) { host } else { format!("{host}:{port}") }
+}
