@@ -136,6 +136,11 @@ impl Mqtt {
         unimplemented!()
     }
 
+    /// Returns whether a broker is connected now; `None`: the default one.
+    pub fn is_connected(&self, _broker: Option<&str>) -> bool {
+        unimplemented!()
+    }
+
     /// Returns the last message seen on a topic.
     pub fn last(&self, _topic: &str) -> Option<Message> {
         unimplemented!()
