@@ -1,0 +1,221 @@
+//! A clock that a test turns by hand.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::panic::Location;
+use std::pin::Pin;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::services::clock::Woken;
+
+/// How long a walk waits for what is busy before it gives up: far above any run's limit.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A clock that a test turns by hand.
+pub(super) struct Hand {
+    state: Mutex<State>,
+    calm: Condvar,
+}
+
+struct State {
+    now: Timestamp,
+    /// How many are busy: holders less those of them who sleep or idle.
+    count: i64,
+    /// Where the holders took hold, to name those who hold time up.
+    holders: BTreeMap<&'static Location<'static>, usize>,
+    sleepers: BTreeMap<Ticket, Waker>,
+    /// Sleepers that were woken and have not gone on yet.
+    woken: BTreeMap<Ticket, Woken>,
+    next: u64,
+}
+
+/// Sorts sleepers by deadline, then by who came first.
+type Ticket = (Timestamp, u64);
+
+enum Step {
+    Woke,
+    Busy,
+    Arrived,
+    Miscounted,
+}
+
+impl Hand {
+    pub(super) fn new(now: Timestamp) -> Self {
+        let state = State {
+            now,
+            count: 0,
+            holders: BTreeMap::new(),
+            sleepers: BTreeMap::new(),
+            woken: BTreeMap::new(),
+            next: 0,
+        };
+        Self { state: Mutex::new(state), calm: Condvar::new() }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.lock().now
+    }
+
+    pub(super) fn after(&self, duration: Duration) -> Timestamp {
+        self.now() + duration
+    }
+
+    pub(super) fn hold(&self, place: &'static Location<'static>) {
+        let mut state = self.lock();
+        state.count += 1;
+        *state.holders.entry(place).or_default() += 1;
+    }
+
+    pub(super) fn release(&self, place: &'static Location<'static>) {
+        let mut state = self.lock();
+        state.count -= 1;
+        if let Some(holders) = state.holders.get_mut(place) {
+            *holders -= 1;
+        }
+        self.calm.notify_all();
+    }
+
+    /// Takes one off the count until the guard is dropped.
+    pub(super) fn idle(&self) -> Idle<'_> {
+        self.lock().count -= 1;
+        self.calm.notify_all();
+        Idle(self)
+    }
+
+    /// Sleeps, off the count while it does.
+    pub(super) fn sleep(&self, moment: Timestamp) -> Sleep<'_> {
+        Sleep { hand: self, moment, ticket: None }
+    }
+
+    /// Shows another time, and tells every sleeper.
+    pub(super) fn set(&self, moment: Timestamp) {
+        let mut state = self.lock();
+        state.now = moment;
+        for (ticket, waker) in std::mem::take(&mut state.sleepers) {
+            state.woken.insert(ticket, Woken::Jumped);
+            state.count += 1;
+            waker.wake();
+        }
+    }
+
+    /// Walks from deadline to deadline; waits at each until nothing is busy.
+    pub(super) fn walk(&self, target: Timestamp) {
+        loop {
+            let step = self.lock().step(target);
+            match step {
+                Step::Woke => {}
+                Step::Arrived => return,
+                Step::Busy => self.wait_for_calm(),
+                Step::Miscounted => panic!(
+                    "a sleeper is not counted: a task of its own must hold a `Busy` and wait in `Busy::sleep_until`"
+                ),
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn count(&self) -> i64 {
+        self.lock().count
+    }
+
+    fn wait_for_calm(&self) {
+        let (state, waited) = self
+            .calm
+            .wait_timeout_while(self.lock(), PATIENCE, |state| state.count > 0)
+            .unwrap_or_else(PoisonError::into_inner);
+        if waited.timed_out() {
+            let mut held = String::new();
+            for (place, holders) in state.holders.iter().filter(|(_, holders)| **holders > 0) {
+                let _ = write!(held, "\n  {holders} from {place}");
+            }
+            let count = state.count;
+            drop(state);
+            panic!("{count} still busy after {PATIENCE:?}; held, sleepers among them:{held}");
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn step(&mut self, target: Timestamp) -> Step {
+        if self.count > 0 {
+            return Step::Busy;
+        }
+        if self.count < 0 {
+            return Step::Miscounted;
+        }
+        let Some(next) = self.sleepers.first_entry().filter(|next| next.key().0 <= target) else {
+            self.now = self.now.max(target);
+            return Step::Arrived;
+        };
+        let (ticket, waker) = next.remove_entry();
+        self.now = self.now.max(ticket.0);
+        self.woken.insert(ticket, Woken::Due);
+        self.count += 1;
+        waker.wake();
+        Step::Woke
+    }
+}
+
+/// Something that waits for something else than the time.
+pub(super) struct Idle<'a>(&'a Hand);
+
+impl Drop for Idle<'_> {
+    fn drop(&mut self) {
+        self.0.lock().count += 1;
+    }
+}
+
+/// A sleep until a moment.
+pub(super) struct Sleep<'a> {
+    hand: &'a Hand,
+    moment: Timestamp,
+    /// Given out at the first poll that finds the moment still to come.
+    ticket: Option<Ticket>,
+}
+
+impl Future for Sleep<'_> {
+    type Output = Woken;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Woken> {
+        let mut state = self.hand.lock();
+        if let Some(ticket) = self.ticket {
+            if let Some(woken) = state.woken.remove(&ticket) {
+                drop(state);
+                self.ticket = None;
+                return Poll::Ready(woken);
+            }
+            state.sleepers.insert(ticket, context.waker().clone());
+            return Poll::Pending;
+        }
+        if self.moment <= state.now {
+            return Poll::Ready(Woken::Due);
+        }
+        let ticket = (self.moment, state.next);
+        state.next += 1;
+        state.count -= 1;
+        state.sleepers.insert(ticket, context.waker().clone());
+        drop(state);
+        self.hand.calm.notify_all();
+        self.ticket = Some(ticket);
+        Poll::Pending
+    }
+}
+
+impl Drop for Sleep<'_> {
+    fn drop(&mut self) {
+        let Some(ticket) = self.ticket else { return };
+        let mut state = self.hand.lock();
+        if state.sleepers.remove(&ticket).is_some() {
+            state.count += 1;
+        }
+        state.woken.remove(&ticket);
+    }
+}

@@ -1,0 +1,354 @@
+//! The only one who knows the time; a test turns it by hand.
+//!
+//! # Who is busy
+//! A hand-turned clock moves on only when nothing is going on, and counts that exactly:
+//! - Each [`Busy`] counts one. An event carries one through the inbox, and its run holds it to the end; a task that sleeps makes one
+//!   *before* it is spawned (so that it counts before its first step) and holds it as long as it lives.
+//! - While a holder waits in [`Busy::sleep_until`], [`Busy::sleep`] or [`Busy::idle`], its `Busy` does not count. The clock counts a
+//!   sleeper again in the same moment in which it wakes it, so there is no gap.
+//! - A run's functions do not hold the run's `Busy` themselves: they wait in [`Clock::sleep_until`], which takes one off the count
+//!   while it waits. Who calls that without being counted is found out: the count falls below zero, and [`Clock::advance`] panics.
+//! - What hands work to an idling task sends a `Busy` along, to be dropped when the work is done.
+
+mod hand;
+mod wall;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
+
+use self::hand::Hand;
+use self::wall::Wall;
+
+/// The only one who knows the time; cheap to clone.
+#[derive(Clone)]
+pub struct Clock {
+    zone: TimeZone,
+    face: Face,
+}
+
+#[derive(Clone)]
+enum Face {
+    Wall(Arc<Wall>),
+    Hand(Arc<Hand>),
+}
+
+/// Why a sleep ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Woken {
+    /// The moment has come.
+    Due,
+    /// The clock was set, forward or back, or the machine slept; the moment may or may not have come.
+    Jumped,
+}
+
+impl Clock {
+    /// The real clock, showing times in this zone by default.
+    pub fn system(zone: TimeZone) -> Self {
+        Self { zone, face: Face::Wall(Arc::default()) }
+    }
+
+    /// A clock that stands until [`Clock::advance`] turns it, for tests.
+    pub fn by_hand(start: Zoned) -> Self {
+        Self { zone: start.time_zone().clone(), face: Face::Hand(Arc::new(Hand::new(start.timestamp()))) }
+    }
+
+    /// Returns the zone of clock times.
+    pub fn zone(&self) -> TimeZone {
+        self.zone.clone()
+    }
+
+    /// Returns the moment.
+    pub fn now(&self) -> Timestamp {
+        match &self.face {
+            Face::Wall(_) => Timestamp::now(),
+            Face::Hand(hand) => hand.now(),
+        }
+    }
+
+    /// Returns the moment in the zone of clock times.
+    pub fn now_zoned(&self) -> Zoned {
+        self.now().to_zoned(self.zone())
+    }
+
+    /// Waits until the wall clock shows `moment` or later, also when the clock is set or the machine slept. Cancel-safe.
+    ///
+    /// For the functions of a run, which holds a [`Busy`]: takes one off the count of a hand-turned clock while it waits. A task of its
+    /// own waits in [`Busy::sleep_until`] instead.
+    pub async fn sleep_until(&self, moment: Timestamp) {
+        while self.sleep(moment).await == Woken::Jumped {}
+    }
+
+    /// Says that something is going on, until it is dropped; a hand-turned clock moves on only when nobody says so.
+    #[track_caller]
+    pub fn busy(&self) -> Busy {
+        if let Face::Hand(hand) = &self.face {
+            hand.hold(std::panic::Location::caller());
+        }
+        Busy { clock: self.clone(), place: std::panic::Location::caller() }
+    }
+
+    /// Turns a hand-turned clock: from deadline to deadline in order, each sleeper woken alone and waited for until nothing is busy.
+    ///
+    /// Blocks the thread, which must not be one of a runtime's that the sleepers need.
+    ///
+    /// # Panics
+    /// On the real clock; if something stays busy for a minute; if a sleeper is not counted (see [`crate::services::clock`]).
+    pub fn advance(&self, duration: Duration) {
+        let hand = self.hand();
+        hand.walk(hand.after(duration));
+    }
+
+    /// Turns a hand-turned clock like [`Clock::advance`], from a task.
+    ///
+    /// # Panics
+    /// As [`Clock::advance`].
+    pub async fn advance_async(&self, duration: Duration) {
+        let hand = Arc::clone(self.hand());
+        let target = hand.after(duration);
+        // A thread of its own, since a current-thread runtime has to go on meanwhile.
+        tokio::task::spawn_blocking(move || hand.walk(target)).await.expect("the walk has said why it ended");
+    }
+
+    /// Sets a hand-turned clock forward or back without the time between passing, and waits until nothing is busy.
+    ///
+    /// # Panics
+    /// As [`Clock::advance`].
+    pub fn set(&self, moment: Timestamp) {
+        self.hand().set(moment);
+        self.hand().walk(moment);
+    }
+
+    async fn sleep(&self, moment: Timestamp) -> Woken {
+        match &self.face {
+            Face::Wall(wall) => wall.sleep(moment).await,
+            Face::Hand(hand) => hand.sleep(moment).await,
+        }
+    }
+
+    fn hand(&self) -> &Arc<Hand> {
+        match &self.face {
+            Face::Hand(hand) => hand,
+            Face::Wall(_) => panic!("only a clock made by `Clock::by_hand` can be turned"),
+        }
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Clock({})", self.now_zoned())
+    }
+}
+
+/// Something that is going on; dropped when it is over.
+#[derive(Debug)]
+pub struct Busy {
+    clock: Clock,
+    place: &'static std::panic::Location<'static>,
+}
+
+impl Busy {
+    /// Waits until the wall clock shows `moment` or later, also when the clock is set or the machine slept. Cancel-safe.
+    ///
+    /// Does not count as busy while it waits.
+    pub async fn sleep_until(&mut self, moment: Timestamp) {
+        self.clock.sleep_until(moment).await;
+    }
+
+    /// Waits like [`Busy::sleep_until`], but returns also when the clock was set or the machine slept. Cancel-safe.
+    pub async fn sleep(&mut self, moment: Timestamp) -> Woken {
+        self.clock.sleep(moment).await
+    }
+
+    /// Waits for something else than the time, such as a channel. As cancel-safe as what it waits for.
+    ///
+    /// Does not count as busy while it waits.
+    pub async fn idle<T>(&mut self, outside: impl Future<Output = T>) -> T {
+        let _idle = match &self.clock.face {
+            Face::Hand(hand) => Some(hand.idle()),
+            Face::Wall(_) => None,
+        };
+        outside.await
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        if let Face::Hand(hand) = &self.clock.face {
+            hand.release(self.place);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    fn start() -> Zoned {
+        "2026-01-01T00:00:00+01:00[Europe/Berlin]".parse().unwrap()
+    }
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+    }
+
+    /// Ticks every so many seconds and writes down the second and its name.
+    fn ticker(runtime: &tokio::runtime::Runtime, clock: &Clock, name: char, seconds: i64, log: &Arc<Mutex<String>>) {
+        let (mut busy, clock, log) = (clock.busy(), clock.clone(), Arc::clone(log));
+        runtime.spawn(async move {
+            let mut due = clock.now();
+            loop {
+                due += jiff::SignedDuration::from_secs(seconds);
+                busy.sleep_until(due).await;
+                assert_eq!(clock.now(), due);
+                tokio::task::yield_now().await;
+                log.lock().unwrap().push(name);
+            }
+        });
+    }
+
+    #[test]
+    fn sleepers_wake_in_order_one_by_one() {
+        let (runtime, clock, log) = (runtime(), Clock::by_hand(start()), Arc::default());
+        ticker(&runtime, &clock, 'a', 2, &log);
+        ticker(&runtime, &clock, 'b', 3, &log);
+        clock.advance(Duration::from_secs(9));
+        // At 6 s both are due; b began to sleep for it at 3 s, a at 4 s.
+        assert_eq!(*log.lock().unwrap(), "ababaab");
+        assert_eq!(clock.now_zoned().to_string(), "2026-01-01T00:00:09+01:00[Europe/Berlin]");
+    }
+
+    #[test]
+    fn time_stands_while_something_is_busy() {
+        let (runtime, clock) = (runtime(), Clock::by_hand(start()));
+        let (work, mut inbox) = mpsc::channel::<Busy>(8);
+        let (mut busy, worker) = (clock.busy(), clock.clone());
+        runtime.spawn(async move {
+            loop {
+                busy.sleep_until(worker.now() + jiff::SignedDuration::from_secs(1)).await;
+                work.send(worker.busy()).await.unwrap();
+            }
+        });
+        let (seen, watch) = (Arc::new(Mutex::new(Vec::new())), clock.clone());
+        let log = Arc::clone(&seen);
+        runtime.spawn(async move {
+            while let Some(_busy) = inbox.recv().await {
+                let before = watch.now();
+                tokio::time::sleep(Duration::from_millis(3)).await;
+                log.lock().unwrap().push((before, watch.now()));
+            }
+        });
+        clock.advance(Duration::from_secs(20));
+        let seen = seen.lock().unwrap();
+        assert_eq!(seen.len(), 20);
+        assert!(seen.iter().all(|(before, after)| before == after));
+    }
+
+    #[test]
+    fn a_run_that_sleeps_lets_time_pass() {
+        let (runtime, clock) = (runtime(), Clock::by_hand(start()));
+        let (run, functions) = (clock.busy(), clock.clone());
+        let slept = runtime.spawn(async move {
+            functions.sleep_until(functions.now() + jiff::SignedDuration::from_hours(5)).await;
+            let now = functions.now();
+            drop(run);
+            now
+        });
+        clock.advance(Duration::from_secs(6 * 3_600));
+        let woke = runtime.block_on(slept).unwrap();
+        assert_eq!(clock.now().duration_since(woke), jiff::SignedDuration::from_hours(1));
+    }
+
+    #[test]
+    fn a_cancelled_sleep_counts_again() {
+        let (runtime, clock) = (runtime(), Clock::by_hand(start()));
+        let mut busy = clock.busy();
+        let far = clock.now() + jiff::SignedDuration::from_hours(5);
+        runtime.block_on(async {
+            tokio::select! {
+                biased;
+                () = busy.sleep_until(far) => unreachable!(),
+                () = tokio::task::yield_now() => {}
+            }
+        });
+        assert_eq!(clock.hand().count(), 1);
+        drop(busy);
+        assert_eq!(clock.hand().count(), 0);
+    }
+
+    #[test]
+    fn an_idle_task_does_not_hold_the_clock() {
+        let (runtime, clock) = (runtime(), Clock::by_hand(start()));
+        let mut busy = clock.busy();
+        let (send, mut receive) = mpsc::channel::<()>(1);
+        let task = runtime.spawn(async move { busy.idle(receive.recv()).await });
+        clock.advance(Duration::from_secs(60));
+        drop(send);
+        assert_eq!(runtime.block_on(task).unwrap(), None);
+    }
+
+    #[test]
+    fn setting_the_clock_wakes_who_wants_to_know_and_nobody_too_early() {
+        let (runtime, clock) = (runtime(), Clock::by_hand(start()));
+        let (mut knows, mut waits) = (clock.busy(), clock.busy());
+        let due = clock.now() + jiff::SignedDuration::from_mins(10);
+        let knowing = runtime.spawn(async move { knows.sleep(due).await });
+        let waiting = runtime.spawn(async move { waits.sleep_until(due).await });
+        clock.advance(Duration::ZERO);
+        clock.set(due - jiff::SignedDuration::from_hours(1));
+        assert_eq!(runtime.block_on(knowing).unwrap(), Woken::Jumped);
+        assert!(!waiting.is_finished());
+        clock.set(due + jiff::SignedDuration::from_hours(1));
+        runtime.block_on(waiting).unwrap();
+    }
+
+    #[test]
+    #[should_panic(expected = "not counted")]
+    fn a_sleeper_that_is_not_counted_is_found_out() {
+        let (runtime, clock) = (runtime(), Clock::by_hand(start()));
+        let sleeper = clock.clone();
+        let (ready, is_ready) = std::sync::mpsc::channel();
+        runtime.spawn(async move {
+            let mut sleep = std::pin::pin!(sleeper.sleep_until(sleeper.now() + jiff::SignedDuration::from_hours(1)));
+            assert!(futures_util::poll!(&mut sleep).is_pending());
+            ready.send(()).unwrap();
+            sleep.await;
+        });
+        is_ready.recv().unwrap();
+        clock.advance(Duration::from_secs(1));
+    }
+
+    #[test]
+    fn the_hand_can_be_turned_from_a_task() {
+        let clock = Clock::by_hand(start());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (mut busy, sleeper) = (clock.busy(), clock.clone());
+            let slept = tokio::spawn(async move {
+                busy.sleep_until(sleeper.now() + jiff::SignedDuration::from_secs(5)).await;
+                sleeper.now()
+            });
+            clock.advance_async(Duration::from_secs(7)).await;
+            assert_eq!(clock.now().duration_since(slept.await.unwrap()), jiff::SignedDuration::from_secs(2));
+        });
+    }
+
+    #[test]
+    fn the_real_clock_wakes_at_the_moment_and_not_before() {
+        let clock = Clock::system(TimeZone::UTC);
+        runtime().block_on(async {
+            let mut busy = clock.busy();
+            let due = clock.now() + jiff::SignedDuration::from_millis(40);
+            busy.sleep_until(due).await;
+            assert!(clock.now() >= due);
+            assert_eq!(busy.sleep(due).await, Woken::Due);
+        });
+    }
+}
