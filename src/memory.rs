@@ -1,5 +1,73 @@
 //! Counts what each thread has allocated, so that a run can be held to a memory budget.
 
-/// A counting allocator over the system's.
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+thread_local! {
+    static HELD: Cell<i64> = const { Cell::new(0) };
+}
+
+/// Returns the bytes that this thread has allocated less those it has freed; negative where it frees what others allocated.
+///
+/// Stays 0 in a process whose global allocator is not [`Counting`].
+pub fn held() -> i64 {
+    HELD.get()
+}
+
+fn count(bytes: i64) {
+    // A thread that is ending has no counter any more, and no run either.
+    let _ = HELD.try_with(|held| held.set(held.get().wrapping_add(bytes)));
+}
+
+/// A counting allocator over the system's; a program installs it with `#[global_allocator]`.
 #[derive(Debug, Default)]
 pub struct Counting;
+
+#[expect(unsafe_code, reason = "a global allocator can not be written without; every call is handed on to the system's")]
+// SAFETY: each method hands its arguments on to `System` unchanged and returns what that returns; counting neither
+// allocates nor unwinds, since the counter is a plain cell without a destructor.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as i64);
+        // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc`, which is `System`'s too.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as i64);
+        // SAFETY: as for `alloc`.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(-(layout.size() as i64));
+        // SAFETY: `pointer` came from `System` with this layout, since every allocation is handed on to it.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(size as i64 - layout.size() as i64);
+        // SAFETY: as for `dealloc`.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[cfg(test)]
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_counts_what_it_holds_and_gives_back() {
+        let before = held();
+        let block = vec![0_u8; 1 << 20];
+        assert!(held() - before >= 1 << 20);
+        std::thread::spawn(move || drop(block)).join().unwrap();
+        let after = vec![0_u8; 1 << 10];
+        assert!(held() - before >= 1 << 20, "another thread's free does not count here");
+        drop(after);
+    }
+}

@@ -1,7 +1,25 @@
 //! One `.rhai` file: compiled, with what it declared.
 
+mod call;
+mod declare;
+mod engine;
+mod errors;
+mod files;
+mod guard;
+mod handler;
+mod harden;
+mod load;
+mod modules;
+mod shape;
+mod source;
+
+use std::panic::resume_unwind;
 use std::sync::Arc;
 
+use rhai::{AST, Engine, Expr, Module, Position, Shared, StmtBlock};
+
+use self::handler::Handler;
+use self::load::Loader;
 use crate::config::Config;
 use crate::event::Event;
 use crate::fault::{Fault, Place};
@@ -54,6 +72,24 @@ pub struct Script {
     pub files: Vec<(String, String)>,
     /// The first `//!` lines.
     pub docs: String,
+    engine: Engine,
+    body: Body,
+    modules: Vec<Shared<Module>>,
+}
+
+/// What a script does when it is called.
+enum Body {
+    /// Its handlers are called.
+    Handlers { module: Shared<Module>, constants: Option<engine::Constants>, handlers: Vec<Handler> },
+    /// It runs whole: its statements and its functions.
+    Job(Expr, Shared<Module>),
+}
+
+impl Body {
+    fn job(ast: &AST) -> Self {
+        let statements = StmtBlock::new(ast.statements().iter().cloned(), Position::NONE, Position::NONE);
+        Self::Job(Expr::Stmt(statements.into()), ast.shared_lib().clone())
+    }
 }
 
 /// How a call ended that did not return.
@@ -73,29 +109,39 @@ impl Script {
     /// # Errors
     /// Every fault that was found.
     pub fn load(
-        _file: &str,
-        _purpose: &Purpose,
-        _sources: Arc<dyn Sources>,
-        _config: &Arc<Config>,
-        _surroundings: &Surroundings,
+        file: &str,
+        purpose: &Purpose,
+        sources: Arc<dyn Sources>,
+        config: &Arc<Config>,
+        surroundings: &Surroundings,
     ) -> Result<Self, Vec<Fault>> {
-        unimplemented!()
+        let loader = Loader { file, purpose, sources, config, surroundings };
+        let loaded = std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().name(format!("load {file}")).stack_size(STACK);
+            thread.spawn_scoped(scope, || loader.load()).map(|load| load.join().unwrap_or_else(|panic| resume_unwind(panic)))
+        });
+        loaded.unwrap_or_else(|why| {
+            let place = Place { file: file.to_owned(), ..Place::default() };
+            Err(vec![Fault::new(place, format!("there is no thread to load it on: {why}"))])
+        })
     }
 
     /// Calls a handler on the current thread (a worker's, with a large stack), within the context's limits.
     ///
+    /// What the handler returns is turned into plain data; what is none, such as a function, counts as nothing.
+    ///
     /// # Errors
     /// If it did not return.
-    pub fn call(&self, _handler: usize, _event: &Event, _context: &Arc<Context>) -> Result<Value, Ended> {
-        unimplemented!()
+    pub fn call(&self, handler: usize, event: &Event, context: &Arc<Context>) -> Result<Value, Ended> {
+        self.call_handler(handler, event, context)
     }
 
     /// Runs a job whole, with `event` (or `()`) and `args`.
     ///
     /// # Errors
     /// If it did not reach its end. `exit(code)` counts as reaching it.
-    pub fn run(&self, _event: Option<&Event>, _args: &[String], _context: &Arc<Context>) -> Result<Finished, Ended> {
-        unimplemented!()
+    pub fn run(&self, event: Option<&Event>, args: &[String], context: &Arc<Context>) -> Result<Finished, Ended> {
+        self.run_job(event, args, context)
     }
 }
 

@@ -1,0 +1,216 @@
+//! The functions that declare triggers, and what they collect while a script's top level runs.
+
+use std::cell::RefCell;
+use std::sync::{Arc, LazyLock};
+
+use rhai::{Dynamic, FnPtr, FuncRegistration, Module, NativeCallContext, Position, Shared};
+
+use super::Declared;
+use super::files::Files;
+use super::shape::Calls;
+use crate::config::{Config, Denied, Need};
+use crate::fault::Fault;
+use crate::functions::{Phase, Thrown, convert, phase, thrown};
+use crate::options::OptionFault;
+use crate::triggers::{self, KINDS, Kind, Surroundings, Want};
+use crate::value::{Map, Value};
+
+/// What the top level of one script has declared so far.
+pub(super) struct Collector {
+    pub files: Files,
+    pub script: Arc<str>,
+    pub config: Arc<Config>,
+    pub surroundings: Surroundings,
+    /// The calls of the script's own file, to point at their arguments.
+    pub calls: Calls,
+    /// How many modules' top levels are running inside each other.
+    pub modules: usize,
+    pub declared: Vec<Declared>,
+    pub handlers: Vec<FnPtr>,
+    pub faults: Vec<Fault>,
+}
+
+thread_local! {
+    static COLLECTOR: RefCell<Option<Collector>> = const { RefCell::new(None) };
+}
+
+/// Runs a script's top level; returns what it declared beside its value.
+pub(super) fn collect<T>(collector: Collector, top_level: impl FnOnce() -> T) -> (T, Collector) {
+    struct Leave;
+    impl Drop for Leave {
+        fn drop(&mut self) {
+            COLLECTOR.set(None);
+        }
+    }
+    COLLECTOR.set(Some(collector));
+    let leave = Leave;
+    let value = top_level();
+    let collected = COLLECTOR.take().expect("it was put there above, and nothing else takes it");
+    drop(leave);
+    (value, collected)
+}
+
+/// Runs a module's top level, which declares nothing.
+pub(super) fn inside_module<T>(top_level: impl FnOnce() -> T) -> T {
+    let count = |change: isize| {
+        COLLECTOR.with_borrow_mut(|collector| {
+            if let Some(collector) = collector {
+                collector.modules = collector.modules.saturating_add_signed(change);
+            }
+        });
+    };
+    count(1);
+    let value = top_level();
+    count(-1);
+    value
+}
+
+/// Returns the functions that declare triggers, built once per process.
+pub(super) fn module() -> Shared<Module> {
+    static MODULE: LazyLock<Shared<Module>> = LazyLock::new(|| {
+        let mut module = Module::new();
+        for kind in KINDS {
+            register(kind, &mut module);
+        }
+        module.build_index();
+        module.into()
+    });
+    MODULE.clone()
+}
+
+/// Registers a kind for every number of arguments, so that a call of a wrong shape can be told what to write.
+fn register(kind: &'static Kind, module: &mut Module) {
+    let new = || FuncRegistration::new(kind.name).in_global_namespace();
+    type Context<'c> = NativeCallContext<'c>;
+    type D = Dynamic;
+    new().set_into_module(module, move |c: Context<'_>| declare(kind, &c, vec![]));
+    new().set_into_module(module, move |c: Context<'_>, a: D| declare(kind, &c, vec![a]));
+    new().set_into_module(module, move |c: Context<'_>, a: D, b: D| declare(kind, &c, vec![a, b]));
+    new().set_into_module(module, move |c: Context<'_>, a: D, b: D, d: D| declare(kind, &c, vec![a, b, d]));
+    new().set_into_module(module, move |c: Context<'_>, a: D, b: D, d: D, e: D| declare(kind, &c, vec![a, b, d, e]));
+    new().set_into_module(module, move |c: Context<'_>, a: D, b: D, d: D, e: D, f: D| {
+        declare(kind, &c, vec![a, b, d, e, f])
+    });
+}
+
+/// Returns how to write a declaration, such as `cron(expression, [options,] |tick| …)`.
+pub(super) fn usage(kind: &Kind) -> String {
+    let arguments: String = kind.arguments.iter().map(|argument| format!("{argument}, ")).collect();
+    format!("{}({arguments}[#{{ options }},] |{}| …)", kind.name, argument(kind))
+}
+
+/// Returns the name of what the handler is given.
+fn argument(kind: &Kind) -> &str {
+    let name = kind.event.trim_start_matches('`');
+    name.split(|c: char| !c.is_alphanumeric() && c != '_').next().filter(|name| !name.is_empty()).unwrap_or("event")
+}
+
+fn declare(kind: &'static Kind, context: &NativeCallContext<'_>, arguments: Vec<Dynamic>) -> Result<(), Thrown> {
+    let (file, position) = (context.call_source().unwrap_or_default(), context.call_position());
+    COLLECTOR.with_borrow_mut(|collector| {
+        let Some(collector) = collector else {
+            let where_to = match phase() {
+                Phase::Running(_) => "declare triggers at the top level of a script, not while it runs",
+                _ => "a job declares no triggers: bind it in rhaid.yaml, under `triggers:`",
+            };
+            return Err(thrown("declaration", format!("`{}` can not be called here: {where_to}", kind.name)));
+        };
+        if collector.modules > 0 {
+            let text = format!("a module declares no triggers: call `{}` in the script that imports it", kind.name);
+            return Err(thrown("declaration", text));
+        }
+        if let Err(fault) = collector.take(kind, file, position, arguments) {
+            collector.faults.push(fault);
+        }
+        Ok(())
+    })
+}
+
+impl Collector {
+    fn take(&mut self, kind: &'static Kind, file: &str, position: Position, mut given: Vec<Dynamic>) -> Result<(), Fault> {
+        let misshapen = |why: &str| {
+            self.files.fault(file, position, format!("{why}: write {}", usage(kind)))
+        };
+        let count = kind.arguments.len();
+        let handler = match given.pop().map(Dynamic::try_cast::<FnPtr>) {
+            Some(Some(handler)) => handler,
+            _ => return Err(misshapen("the last argument is the handler")),
+        };
+        if given.len() < count || given.len() > count + 1 {
+            return Err(misshapen(&format!("`{}` was given {} arguments before the handler", kind.name, given.len())));
+        }
+        let options = match given.drain(count..).next().map(|options| convert::to_value(&options)) {
+            None => Map::new(),
+            Some(Ok(Value::Map(options))) => options,
+            Some(Ok(other)) => return Err(misshapen(&format!("the options are a map, not {}", other.type_name()))),
+            Some(Err(why)) => return Err(misshapen(&format!("the options are plain data, but {why}"))),
+        };
+        let arguments = given
+            .iter()
+            .map(convert::to_value)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|why| misshapen(&format!("the arguments are plain data, but {why}")))?;
+        let written = triggers::read(kind, arguments, options, &self.surroundings)
+            .map_err(|fault| self.blame(kind, file, position, fault))?;
+        for want in written.trigger.needs() {
+            self.allow(&want).map_err(|denied| self.deny(file, position, denied))?;
+        }
+        let mut policy = written.policy;
+        policy.name = Some(self.unique(policy.name.take(), &written.trigger.summary(), file, position)?);
+        self.declared.push(Declared {
+            trigger: written.trigger,
+            kind: kind.name,
+            identity: written.identity,
+            policy,
+            place: self.files.place(file, position),
+            handler: self.handlers.len(),
+        });
+        self.handlers.push(handler);
+        Ok(())
+    }
+
+    /// Points at the option or argument that is to blame.
+    fn blame(&self, kind: &Kind, file: &str, call: Position, fault: OptionFault) -> Fault {
+        let call_arguments = (file == self.files.own()).then(|| self.calls.at(call)).flatten();
+        let place = call_arguments.and_then(|arguments| match &fault.option {
+            Some(option) => {
+                let argument = kind.arguments.iter().position(|name| name == option);
+                arguments.key(option).or_else(|| arguments.start(argument?))
+            }
+            None => arguments.start(0).filter(|_| !kind.arguments.is_empty()),
+        });
+        self.files.fault(file, place.unwrap_or(call), fault.message)
+    }
+
+    fn allow(&self, want: &Want) -> Result<(), Denied> {
+        let need = match want {
+            Want::Subscribe(filter) => Need::Subscribe(filter),
+            Want::Read(folder) => Need::Read(folder),
+        };
+        self.config.permissions.check(&self.script, need)
+    }
+
+    fn deny(&self, file: &str, call: Position, denied: Denied) -> Fault {
+        let place = self.calls.at(call).and_then(|arguments| arguments.start(0)).unwrap_or(call);
+        let mut fault = self.files.fault(file, place, denied.message).with_hint(denied.hint);
+        fault.kind = "denied".into();
+        fault
+    }
+
+    /// Returns the name that was written, or one made from what is watched that no other trigger of the script has.
+    fn unique(&self, written: Option<String>, summary: &str, file: &str, call: Position) -> Result<String, Fault> {
+        let taken = |name: &str| self.declared.iter().any(|other| other.policy.name.as_deref() == Some(name));
+        if let Some(name) = written {
+            if !taken(&name) {
+                return Ok(name);
+            }
+            let place = self.calls.at(call).and_then(|arguments| arguments.key("name")).unwrap_or(call);
+            return Err(self.files.fault(file, place, format!("another trigger of this script is named `{name}`")));
+        }
+        if !taken(summary) {
+            return Ok(summary.to_owned());
+        }
+        let numbered = (2..).map(|number| format!("{summary} #{number}")).find(|name| !taken(name));
+        Ok(numbered.expect("there are more numbers than triggers"))
+    }
+}

@@ -1,0 +1,85 @@
+//! The interpreter as every script gets it: its functions, its limits, and what was taken out.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use rhai::packages::{Package, StandardPackage};
+use rhai::{Dynamic, Engine, EvalContext, ImmutableString, Locked, Module, OptimizationLevel, Shared};
+
+use super::{declare, guard, harden};
+use crate::config::{Level, Limits};
+use crate::functions::{self, Phase};
+
+/// How deeply expressions may nest at the top level, and inside functions.
+const EXPRESSION_DEPTH: (usize, usize) = (64, 48);
+
+/// Returns an interpreter with every function and limit, but without modules of its own.
+pub(super) fn new(limits: &Limits) -> Engine {
+    static STANDARD: LazyLock<Shared<Module>> = LazyLock::new(|| StandardPackage::new().as_shared_module());
+    let mut engine = Engine::new_raw();
+    // The last one registered is asked first.
+    engine.register_global_module(STANDARD.clone());
+    engine.register_global_module(harden::module());
+    engine.register_global_module(functions::module());
+    engine.register_global_module(declare::module());
+    engine.disable_symbol("eval");
+    engine.set_optimization_level(OptimizationLevel::None);
+    engine.set_max_strings_interned(0);
+    engine.set_max_expr_depths(EXPRESSION_DEPTH.0, EXPRESSION_DEPTH.1);
+    engine.set_max_call_levels(limits.call_depth);
+    engine.set_max_variables(1_024);
+    engine.set_max_functions(1_024);
+    engine.set_max_modules(256);
+    engine.on_progress(|_| guard::step().map(Dynamic::from));
+    engine.on_print(|text| print(text));
+    engine.on_debug(|text, _, _| print(text));
+    #[expect(deprecated, reason = "the interpreter marks this as subject to change, not as going away")]
+    engine.on_var(|name, index, mut context| Ok(global(name, index, &mut context)));
+    engine
+}
+
+fn print(text: &str) {
+    if let Phase::Running(context) = functions::phase() {
+        context.journal.line(Level::Info, text, &serde_json::Map::new());
+    }
+}
+
+/// The top-level constants of a script, by name.
+pub(super) type Constants = Shared<Locked<BTreeMap<ImmutableString, Dynamic>>>;
+
+/// The name under which the first statement of every script asks for its constants; no script can write it.
+pub(super) const CONSTANTS: &str = "#constants";
+
+thread_local! {
+    static FOUND: RefCell<Option<Constants>> = const { RefCell::new(None) };
+}
+
+/// Returns the constants of the script whose top level ran last on this thread.
+pub(super) fn take_constants() -> Option<Constants> {
+    FOUND.take()
+}
+
+/// Returns what scripts see as `state`.
+pub(super) fn state() -> Dynamic {
+    Dynamic::UNIT
+}
+
+/// Finds what is visible everywhere without being passed: top-level constants inside functions.
+fn global(name: &str, index: usize, context: &mut EvalContext<'_, '_, '_, '_, '_, '_>) -> Option<Dynamic> {
+    if index > 0 || context.scope().contains(name) {
+        return None;
+    }
+    if name == "state" {
+        // As a variable of the scope, and not as the answer, it can be assigned into.
+        context.scope_mut().push_dynamic("state", state());
+        return None;
+    }
+    if name == CONSTANTS {
+        let constants = context.global_runtime_state_mut().constants.get_or_insert_default().clone();
+        FOUND.set(Some(constants));
+        return Some(Dynamic::UNIT);
+    }
+    let constants = context.global_runtime_state().constants.as_ref()?;
+    rhai::locked_read(constants)?.get(name).cloned()
+}

@@ -1,0 +1,140 @@
+//! What the interpreter throws, as faults: where, in plain words, with the chain of calls.
+
+use rhai::{Dynamic, EvalAltResult, ParseError, Position};
+
+use super::files::Files;
+use crate::fault::{Call, Fault};
+use crate::functions::{Stop, convert};
+use crate::value::Value;
+
+/// Returns an error of the compiler as a fault.
+pub(super) fn syntax(files: &Files, file: &str, error: &ParseError) -> Fault {
+    let mut fault = files.fault(file, error.position(), plain(&error.err_type().to_string()));
+    fault.kind = "syntax".into();
+    fault
+}
+
+/// Returns an error of a run as a fault.
+pub(super) fn thrown(files: &Files, error: &EvalAltResult) -> Fault {
+    let mut chain = Chain { file: files.own().to_owned(), calls: Vec::new(), innermost: Position::NONE };
+    let cause = chain.descend(files, error);
+    let (kind, text) = words(cause);
+    let position = if cause.position().is_none() { chain.innermost } else { cause.position() };
+    let mut fault = files.fault(&chain.file, position, text);
+    fault.kind = kind;
+    chain.calls.reverse();
+    fault.calls = chain.calls;
+    fault
+}
+
+/// Returns why a run had to stop, as a fault where it stood.
+pub(super) fn stopped(files: &Files, stop: Stop, error: Option<&EvalAltResult>, limits: &crate::config::Limits) -> Fault {
+    let mut fault = match error {
+        Some(error) => thrown(files, error),
+        None => files.fault("", Position::NONE, ""),
+    };
+    let (kind, text, hint) = match stop {
+        Stop::Deadline => ("timeout", "the time for this run is up".to_owned(), Some("raise the trigger's `timeout` or `limits.timeout`, or do less at once")),
+        Stop::Cancelled => ("cancelled", "the run was cancelled".to_owned(), None),
+        Stop::Operations => ("operations", format!("the run spent its {} operations", limits.operations), Some("is there a loop without an end? else raise `limits.operations`")),
+        Stop::Memory => ("memory", format!("the run holds more than its {} bytes of memory", limits.memory), Some("is something growing without an end? else raise `limits.memory`")),
+    };
+    fault.kind = kind.into();
+    fault.text = text;
+    fault.hint = hint.map(str::to_owned);
+    fault
+}
+
+/// Returns a panic inside a function as that run's fault.
+pub(super) fn panicked(files: &Files, panic: &(dyn std::any::Any + Send)) -> Fault {
+    let words = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "it did not say why".to_owned());
+    let mut fault = files.fault("", Position::NONE, format!("a function broke down: {words}"));
+    fault.kind = "panic".into();
+    fault.hint = Some("this is a mistake in rhaid, not in the script: please report it".into());
+    fault
+}
+
+struct Chain {
+    file: String,
+    calls: Vec<Call>,
+    /// The place of the innermost call that has one, for causes that have none.
+    innermost: Position,
+}
+
+impl Chain {
+    fn descend<'e>(&mut self, files: &Files, error: &'e EvalAltResult) -> &'e EvalAltResult {
+        match error {
+            EvalAltResult::ErrorInFunctionCall(name, source, inner, position) => {
+                if !position.is_none() {
+                    let function = if name.starts_with("anon$") { "closure" } else { name.as_str() };
+                    self.calls.push(Call { function: function.into(), place: files.place(&self.file, *position) });
+                    self.innermost = *position;
+                }
+                if !source.is_empty() && *source != self.file {
+                    self.file.clone_from(source);
+                    self.innermost = Position::NONE;
+                }
+                self.descend(files, inner)
+            }
+            EvalAltResult::ErrorInModule(source, inner, _) => {
+                self.file.clone_from(source);
+                self.innermost = Position::NONE;
+                self.descend(files, inner)
+            }
+            cause => cause,
+        }
+    }
+}
+
+/// Returns the kind and the words of what was thrown.
+fn words(cause: &EvalAltResult) -> (String, String) {
+    let script = || "script".to_owned();
+    match cause {
+        EvalAltResult::ErrorRuntime(value, _) => of_value(value),
+        EvalAltResult::ErrorFunctionNotFound(signature, _) => (script(), format!("unknown function {signature}")),
+        EvalAltResult::ErrorVariableNotFound(name, _) => (script(), format!("unknown variable `{name}`")),
+        EvalAltResult::ErrorStackOverflow(_) => (script(), "functions call each other too deeply".into()),
+        EvalAltResult::ErrorTerminated(..) => (script(), "the run was stopped".into()),
+        EvalAltResult::ErrorParsing(kind, _) => ("syntax".into(), plain(&kind.to_string())),
+        other => {
+            let mut text = other.to_string();
+            // Rhai writes the place behind the text; the fault has a field for it.
+            if let Some(end) = text.rfind(" (line ") {
+                text.truncate(end);
+            }
+            (script(), plain(&text))
+        }
+    }
+}
+
+/// Returns the kind and the words of a value that a script or function threw.
+fn of_value(value: &Dynamic) -> (String, String) {
+    match convert::to_value(value) {
+        Ok(Value::Map(map)) => {
+            let kind = map.get("kind").and_then(Value::as_text).unwrap_or("script").to_owned();
+            let message = map.get("message").and_then(Value::as_text).map(str::to_owned);
+            (kind, message.unwrap_or_else(|| Value::Map(map).to_json().to_string()))
+        }
+        Ok(Value::Text(text)) if !text.is_empty() => ("script".into(), text),
+        Ok(Value::Null | Value::Text(_)) => ("script".into(), "the script threw an error without words".into()),
+        Ok(other) => ("script".into(), format!("the script threw {}", other.to_json())),
+        Err(_) => ("script".into(), format!("the script threw a value of type {}", value.type_name())),
+    }
+}
+
+/// Returns the interpreter's words in our style: lower case at the start, no full stop.
+fn plain(text: &str) -> String {
+    let text = text.trim_end_matches('.');
+    let mut letters = text.chars();
+    match letters.next() {
+        // `BLOB` and the like keep their case.
+        Some(first) if !letters.as_str().starts_with(char::is_uppercase) => {
+            first.to_lowercase().chain(letters).collect()
+        }
+        _ => text.to_owned(),
+    }
+}

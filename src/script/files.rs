@@ -1,0 +1,38 @@
+//! The files a script is made of, and places in them.
+
+use rhai::Position;
+
+use crate::fault::{Fault, Place};
+
+/// The files a script is made of, with their texts: its own first, then modules in the order they were met.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Files(pub Vec<(String, String)>);
+
+impl Files {
+    /// Returns the name of the script's own file.
+    pub(super) fn own(&self) -> &str {
+        self.0.first().map_or("", |(file, _)| file)
+    }
+
+    /// Returns a place as people read it.
+    pub(super) fn place(&self, file: &str, position: Position) -> Place {
+        let file = if file.is_empty() { self.own() } else { file };
+        Place {
+            file: file.to_owned(),
+            line: position.line().unwrap_or(0),
+            column: if position.is_none() { 0 } else { position.position().unwrap_or(1) },
+        }
+    }
+
+    /// Returns a fault at a place, with the line of the source that it points at.
+    pub(super) fn fault(&self, file: &str, position: Position, text: impl Into<String>) -> Fault {
+        self.shown(Fault::new(self.place(file, position), text))
+    }
+
+    /// Returns the fault with the line of the source that it points at.
+    pub(super) fn shown(&self, mut fault: Fault) -> Fault {
+        let text = self.0.iter().find(|(file, _)| *file == fault.place.file).map(|(_, text)| text);
+        fault.source_line = text.and_then(|text| text.lines().nth(fault.place.line.checked_sub(1)?)).map(str::to_owned);
+        fault
+    }
+}
