@@ -23,7 +23,10 @@ fn count(bytes: i64) {
 #[derive(Debug, Default)]
 pub struct Counting;
 
-#[expect(unsafe_code, reason = "a global allocator can not be written without; every call is handed on to the system's")]
+#[expect(
+    unsafe_code,
+    reason = "a global allocator can not be written without; every call is handed on to the system's"
+)]
 // SAFETY: each method hands its arguments on to `System` unchanged and returns what that returns; counting neither
 // allocates nor unwinds, since the counter is a plain cell without a destructor.
 unsafe impl GlobalAlloc for Counting {

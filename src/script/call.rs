@@ -10,26 +10,29 @@ use super::handler::{Code, Handler, fresh};
 use super::{Body, Ended, Finished, Script, engine, errors, guard};
 use crate::event::Event;
 use crate::functions::{self, Context, Phase, Thrown, convert};
-use crate::value::Value;
+use crate::value::{Map, Value};
 
 impl Script {
     pub(super) fn call_handler(&self, handler: usize, event: &Event, context: &Arc<Context>) -> Result<Value, Ended> {
+        self.within(context, || self.invoke(handler, &event.facts))
+    }
+
+    /// Calls a handler with the facts of an event, within whatever limits there are.
+    pub(super) fn invoke(&self, handler: usize, facts: &Map) -> Result<Value, Thrown> {
         let Body::Handlers { handlers, .. } = &self.body else { return Ok(Value::Null) };
         let Some(handler) = handlers.get(handler) else { return Ok(Value::Null) };
-        self.within(context, || {
-            let event = convert::to_dynamic(Value::Map(event.facts.clone()));
-            let returned = match &handler.code {
-                Code::Own(body) => self.own(body, handler, event),
-                Code::Module(..) => self.modules_own(handler, event),
-            };
-            match returned {
-                Err(error) => match *error {
-                    EvalAltResult::Return(value, _) | EvalAltResult::Exit(value, _) => Ok(plain(&value)),
-                    _ => Err(error),
-                },
-                Ok(value) => Ok(plain(&value)),
-            }
-        })
+        let event = convert::to_dynamic(Value::Map(facts.clone()));
+        let returned = match &handler.code {
+            Code::Own(body) => self.own(body, handler, event),
+            Code::Module(..) => self.modules_own(handler, event),
+        };
+        match returned {
+            Err(error) => match *error {
+                EvalAltResult::Return(value, _) | EvalAltResult::Exit(value, _) => Ok(plain(&value)),
+                _ => Err(error),
+            },
+            Ok(value) => Ok(plain(&value)),
+        }
     }
 
     pub(super) fn run_job(
@@ -38,26 +41,28 @@ impl Script {
         args: &[String],
         context: &Arc<Context>,
     ) -> Result<Finished, Ended> {
-        let Body::Job(body, lib) = &self.body else {
-            return Ok(Finished { value: Value::Null, code: 0 });
-        };
-        self.within(context, || {
-            let mut scope = Scope::new();
-            scope.push_dynamic("state", engine::state());
-            scope.push_dynamic("event", event.map_or(Dynamic::UNIT, |event| convert::to_dynamic(Value::Map(event.facts.clone()))));
-            scope.push_dynamic("args", args.iter().cloned().map(Dynamic::from).collect::<rhai::Array>().into());
-            let mut global = self.engine.new_global_runtime_state();
-            global.source = Some(self.files[0].0.as_str().into());
-            global.lib.push(lib.clone());
-            match self.evaluate(&mut global, &mut scope, body, false) {
-                Ok(value) => Ok(Finished { value: plain(&value), code: 0 }),
-                Err(error) => match *error {
-                    EvalAltResult::Return(value, _) => Ok(Finished { value: plain(&value), code: 0 }),
-                    EvalAltResult::Exit(value, _) => Ok(exited(&value)),
-                    _ => Err(error),
-                },
-            }
-        })
+        self.within(context, || self.whole(event.map(|event| &event.facts), args))
+    }
+
+    /// Runs the script whole, within whatever limits there are.
+    pub(super) fn whole(&self, event: Option<&Map>, args: &[String]) -> Result<Finished, Thrown> {
+        let Body::Job(body, lib) = &self.body else { return Ok(Finished { value: Value::Null, code: 0 }) };
+        let event = event.map_or(Dynamic::UNIT, |facts| convert::to_dynamic(Value::Map(facts.clone())));
+        let mut scope = Scope::new();
+        scope.push_dynamic("state", engine::state());
+        scope.push_dynamic("event", event);
+        scope.push_dynamic("args", args.iter().cloned().map(Dynamic::from).collect::<rhai::Array>().into());
+        let mut global = self.engine.new_global_runtime_state();
+        global.source = Some(self.files[0].0.as_str().into());
+        global.lib.push(lib.clone());
+        match self.evaluate(&mut global, &mut scope, body, false) {
+            Ok(value) => Ok(Finished { value: plain(&value), code: 0 }),
+            Err(error) => match *error {
+                EvalAltResult::Return(value, _) => Ok(Finished { value: plain(&value), code: 0 }),
+                EvalAltResult::Exit(value, _) => Ok(exited(&value)),
+                _ => Err(error),
+            },
+        }
     }
 
     /// Runs code of this script within a run's phase and limits, and says how it ended.
@@ -77,7 +82,12 @@ impl Script {
             match (ended, stop) {
                 (Ok(Ok(value)), None) => Ok(value),
                 (Ok(ended), Some(stop)) => {
-                    let fault = errors::stopped(&files, stop, ended.as_ref().err().map(|error| &**error), &context.config.limits);
+                    let fault = errors::stopped(
+                        &files,
+                        stop,
+                        ended.as_ref().err().map(|error| &**error),
+                        &context.config.limits,
+                    );
                     Err(Ended::Stopped(stop, fault.into()))
                 }
                 (Ok(Err(error)), None) => Err(Ended::Fault(errors::thrown(&files, &error).into())),

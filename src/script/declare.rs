@@ -65,11 +65,20 @@ pub(super) fn inside_module<T>(top_level: impl FnOnce() -> T) -> T {
     value
 }
 
+/// Returns every kind of trigger that a script can declare.
+pub(super) fn kinds() -> impl Iterator<Item = &'static Kind> {
+    #[cfg(test)]
+    let more = super::tests::KINDS;
+    #[cfg(not(test))]
+    let more: &[&Kind] = &[];
+    KINDS.iter().chain(more).copied()
+}
+
 /// Returns the functions that declare triggers, built once per process.
 pub(super) fn module() -> Shared<Module> {
     static MODULE: LazyLock<Shared<Module>> = LazyLock::new(|| {
         let mut module = Module::new();
-        for kind in KINDS {
+        for kind in kinds() {
             register(kind, &mut module);
         }
         module.build_index();
@@ -127,10 +136,14 @@ fn declare(kind: &'static Kind, context: &NativeCallContext<'_>, arguments: Vec<
 }
 
 impl Collector {
-    fn take(&mut self, kind: &'static Kind, file: &str, position: Position, mut given: Vec<Dynamic>) -> Result<(), Fault> {
-        let misshapen = |why: &str| {
-            self.files.fault(file, position, format!("{why}: write {}", usage(kind)))
-        };
+    fn take(
+        &mut self,
+        kind: &'static Kind,
+        file: &str,
+        position: Position,
+        mut given: Vec<Dynamic>,
+    ) -> Result<(), Fault> {
+        let misshapen = |why: &str| self.files.fault(file, position, format!("{why}: write {}", usage(kind)));
         let count = kind.arguments.len();
         let handler = match given.pop().map(Dynamic::try_cast::<FnPtr>) {
             Some(Some(handler)) => handler,

@@ -28,16 +28,33 @@ pub(super) fn thrown(files: &Files, error: &EvalAltResult) -> Fault {
 }
 
 /// Returns why a run had to stop, as a fault where it stood.
-pub(super) fn stopped(files: &Files, stop: Stop, error: Option<&EvalAltResult>, limits: &crate::config::Limits) -> Fault {
+pub(super) fn stopped(
+    files: &Files,
+    stop: Stop,
+    error: Option<&EvalAltResult>,
+    limits: &crate::config::Limits,
+) -> Fault {
     let mut fault = match error {
         Some(error) => thrown(files, error),
         None => files.fault("", Position::NONE, ""),
     };
     let (kind, text, hint) = match stop {
-        Stop::Deadline => ("timeout", "the time for this run is up".to_owned(), Some("raise the trigger's `timeout` or `limits.timeout`, or do less at once")),
+        Stop::Deadline => (
+            "timeout",
+            "the time for this run is up".to_owned(),
+            Some("raise the trigger's `timeout` or `limits.timeout`, or do less at once"),
+        ),
         Stop::Cancelled => ("cancelled", "the run was cancelled".to_owned(), None),
-        Stop::Operations => ("operations", format!("the run spent its {} operations", limits.operations), Some("is there a loop without an end? else raise `limits.operations`")),
-        Stop::Memory => ("memory", format!("the run holds more than its {} bytes of memory", limits.memory), Some("is something growing without an end? else raise `limits.memory`")),
+        Stop::Operations => (
+            "operations",
+            format!("the run spent its {} operations", limits.operations),
+            Some("is there a loop without an end? else raise `limits.operations`"),
+        ),
+        Stop::Memory => (
+            "memory",
+            format!("the run holds more than its {} bytes of memory", limits.memory),
+            Some("is something growing without an end? else raise `limits.memory`"),
+        ),
     };
     fault.kind = kind.into();
     fault.text = text;

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use rhai::{AST, Engine, Expr, Module, Namespace, Position, Scope, Shared, Stmt};
+use rhai::{AST, Engine, Expr, FnAccess, Module, Namespace, Position, Scope, ScriptFuncDef, Shared, Stmt};
 
 use super::declare::{self, Collector};
 use super::files::Files;
@@ -14,8 +14,8 @@ use super::shape::Calls;
 use super::{Body, Purpose, Script, Sources, engine, errors, guard, source};
 use crate::config::Config;
 use crate::fault::{Fault, Place};
-use crate::functions::{self, Loading, Phase, Thrown};
-use crate::triggers::{KINDS, Surroundings};
+use crate::functions::{self, Loading, Phase};
+use crate::triggers::Surroundings;
 
 /// What a script is loaded from and for.
 pub(super) struct Loader<'l> {
@@ -29,9 +29,10 @@ pub(super) struct Loader<'l> {
 impl Loader<'_> {
     /// Loads the script on the current thread, which must have a large stack.
     pub(super) fn load(self) -> Result<Script, Vec<Fault>> {
-        let text = self.sources.read(self.file).map_err(|why| {
-            vec![Fault::new(Place { file: self.file.to_owned(), ..Place::default() }, why)]
-        })?;
+        let text = self
+            .sources
+            .read(self.file)
+            .map_err(|why| vec![Fault::new(Place { file: self.file.to_owned(), ..Place::default() }, why)])?;
         let mut files = Files(vec![(self.file.to_owned(), text.to_string())]);
         let modules = Arc::new(Modules::new(self.file, self.sources.clone()));
         let mut engine = engine::new(&self.config.limits);
@@ -60,7 +61,7 @@ impl Loader<'_> {
             script: name.clone(),
             config: self.config.clone(),
             surroundings: self.surroundings.clone(),
-            calls: Calls::of(ast, |name| KINDS.iter().any(|kind| kind.name == name)),
+            calls: Calls::of(ast, |name| declare::kinds().any(|kind| kind.name == name)),
             modules: 0,
             declared: Vec::new(),
             handlers: Vec::new(),
@@ -87,7 +88,9 @@ impl Loader<'_> {
                 }
             }
         }
-        faults.sort_by(|a, b| (&a.place.file, a.place.line, a.place.column).cmp(&(&b.place.file, b.place.line, b.place.column)));
+        faults.sort_by(|a, b| {
+            (&a.place.file, a.place.line, a.place.column).cmp(&(&b.place.file, b.place.line, b.place.column))
+        });
         Err(faults)
     }
 
@@ -121,5 +124,17 @@ fn with_constants(ast: &AST) -> AST {
     let name = (None, engine::CONSTANTS.into(), Namespace::default(), 0);
     let first = Stmt::Expr(Expr::Variable(name.into(), None, Position::NONE).into());
     let statements = std::iter::once(first).chain(ast.statements().iter().cloned());
-    AST::new_with_source(statements, ast.shared_lib().clone(), ast.source().unwrap_or_default())
+    AST::new_with_source(statements, published(ast.shared_lib()), ast.source().unwrap_or_default())
+}
+
+/// Returns a script's functions with none of them private, since nobody imports a script, and its handlers may call each.
+fn published(functions: &Shared<Module>) -> Shared<Module> {
+    if functions.iter_script_fn_info().all(|(_, access, ..)| access == FnAccess::Public) {
+        return functions.clone();
+    }
+    let mut public = Module::new();
+    for (.., function) in functions.iter_script_fn_info() {
+        public.set_script_fn(ScriptFuncDef { access: FnAccess::Public, ..(**function).clone() });
+    }
+    public.into()
 }

@@ -12,6 +12,8 @@ mod load;
 mod modules;
 mod shape;
 mod source;
+#[cfg(test)]
+mod tests;
 
 use std::panic::resume_unwind;
 use std::sync::Arc;
@@ -118,7 +120,9 @@ impl Script {
         let loader = Loader { file, purpose, sources, config, surroundings };
         let loaded = std::thread::scope(|scope| {
             let thread = std::thread::Builder::new().name(format!("load {file}")).stack_size(STACK);
-            thread.spawn_scoped(scope, || loader.load()).map(|load| load.join().unwrap_or_else(|panic| resume_unwind(panic)))
+            thread
+                .spawn_scoped(scope, || loader.load())
+                .map(|load| load.join().unwrap_or_else(|panic| resume_unwind(panic)))
         });
         loaded.unwrap_or_else(|why| {
             let place = Place { file: file.to_owned(), ..Place::default() };

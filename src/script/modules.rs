@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rhai::{Engine, EvalAltResult, Module, ModuleResolver, Position, Scope, Shared};
 
-use super::{declare, source};
 use super::Sources;
+use super::{declare, source};
 use crate::functions::{Thrown, thrown};
 
 /// How deeply modules may import each other.
@@ -75,7 +75,8 @@ impl Modules {
     fn evaluate(&self, engine: &Engine, file: &str) -> Result<Shared<Module>, Thrown> {
         let text = self.sources.read(file).map_err(|why| thrown("import", why))?;
         self.loaded().files.push((file.to_owned(), text.to_string()));
-        let within = |error: Thrown| -> Thrown { EvalAltResult::ErrorInModule(file.into(), error, Position::NONE).into() };
+        let within =
+            |error: Thrown| -> Thrown { EvalAltResult::ErrorInModule(file.into(), error, Position::NONE).into() };
         let ast = source::compile(engine, file, &text)
             .map_err(|error| within(EvalAltResult::ErrorParsing(*error.0, error.1).into()))?;
         let module = declare::inside_module(|| Module::eval_ast_as_new(Scope::new(), &ast, engine)).map_err(within)?;
