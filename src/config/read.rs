@@ -229,10 +229,8 @@ fn log(keys: &mut Keys<'_>) -> Log {
     let scripts = scripts
         .into_iter()
         .filter_map(|(entry, level)| {
-            permissions::Pattern::script(&entry.key)
-                .map_err(|why| keys.report().fault(&entry.place, why))
-                .ok()
-                .map(|glob| (glob, level))
+            let fault = |why| keys.report().fault(&entry.place, format!("`log.scripts`: {why}"));
+            permissions::Pattern::script(&entry.key).map_err(fault).ok().map(|glob| (glob, level))
         })
         .collect();
     Log {

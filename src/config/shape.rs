@@ -43,8 +43,11 @@ impl<T: 'static> Shape<T> {
 /// Text; numbers without quotes are taken as they were written.
 pub(super) fn text() -> Shape<String> {
     Shape::new(json!({ "type": ["string", "number"] }), |scalar| {
-        scalar.as_text().map(str::to_owned).ok_or_else(|| {
-            format!("write text, not {}: \"{}\" with quotes, if that is meant", scalar.value().type_name(), scalar.text)
+        scalar.as_text().map(str::to_owned).ok_or_else(|| match scalar.value() {
+            Value::Null => "nothing stands here: write some text, or \"\" for none".to_owned(),
+            value => {
+                format!("write text, not {}: \"{}\" with quotes, if that is meant", value.type_name(), scalar.text)
+            }
         })
     })
 }

@@ -152,12 +152,19 @@ impl Builder<'_> {
     fn syntax(&mut self, marker: &Marker, info: &str) {
         let place = self.report.place(marker.line(), marker.col() + 1);
         let line = self.report.line(&place).unwrap_or_default().to_owned();
+        if info.contains("recursion limit") {
+            self.report.fault(&place, format!("this nests deeper than {MAX_DEPTH} levels"));
+            return;
+        }
+        if line.contains("password") {
+            self.report.hide_line(&place);
+        }
         let hint = if line.trim_start_matches(' ').starts_with('\t') {
             "indent with spaces, not with tabs"
         } else if info.contains("mapping values are not allowed") {
             "check the indentation; a value that holds `: ` needs quotes"
-        } else if line.contains(": *") || line.contains("- *") || line.contains(": @") || line.contains("%") {
-            "a value that starts with `*`, `@`, `&`, `!`, `%` or a backtick needs quotes"
+        } else if info.contains("unknown anchor") || line.contains(['@', '%', '`']) {
+            "a key or value that starts with `*`, `@`, `&`, `!`, `%` or a backtick needs quotes"
         } else {
             "check quotes, brackets and indentation above this place"
         };

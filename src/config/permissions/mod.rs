@@ -166,23 +166,29 @@ impl Permissions {
             Need::Variable(name) => ("env", "read the variable", name.to_owned()),
             Need::Secret(name) => ("secrets", "read the secret", name.to_owned()),
         };
-        Denied { message: format!("`{script}` may not {verb} {value:?}"), hint: self.hint(script, group, &value) }
+        let is_glob = !matches!(need, Need::Host(..) | Need::Publish(_) | Need::Subscribe(_));
+        let pattern = if is_glob { globset::escape(&value) } else { value.clone() };
+        Denied {
+            message: format!("`{script}` may not {verb} {}", quoted(&value)),
+            hint: self.hint(script, group, &quoted(&pattern)),
+        }
     }
 
     /// Says which line lifts a refusal; what was open until now stays open.
     fn hint(&self, script: &str, group: &'static str, value: &str) -> String {
         let is_ruled = self.rules.iter().any(|rule| rule.script.is_match(script) && rule.has(group));
-        let list = if group == "http" && !is_ruled { format!("[\"*\", {value:?}]") } else { format!("[{value:?}]") };
+        let list = if group == "http" && !is_ruled { format!("[\"*\", {value}]") } else { format!("[{value}]") };
         let own = self.rules.iter().find(|rule| rule.script.written() == script);
+        let script = quoted(script);
         match own {
             Some(rule) if rule.has(group) => {
-                format!("in rhaid.yaml, line {}: add {value:?} to `{group}` of {script:?}", rule.place.line)
+                format!("in rhaid.yaml, line {}: add `{value}` to `{group}` of {script}", rule.place.line)
             }
-            Some(rule) => format!("in rhaid.yaml, line {}: add `{group}: {list}` below {script:?}", rule.place.line),
+            Some(rule) => format!("in rhaid.yaml, line {}: add `{group}: {list}` below {script}", rule.place.line),
             None if self.rules.is_empty() => {
-                format!("add to rhaid.yaml: `permissions: {{ {script:?}: {{ {group}: {list} }} }}`")
+                format!("add to rhaid.yaml: `permissions: {{ {script}: {{ {group}: {list} }} }}`")
             }
-            None => format!("add to rhaid.yaml, below `permissions:`: `{script:?}: {{ {group}: {list} }}`"),
+            None => format!("add to rhaid.yaml, below `permissions:`: `{script}: {{ {group}: {list} }}`"),
         }
     }
 
@@ -209,4 +215,9 @@ fn plain_host(host: &str) -> String {
 fn host_value(host: &str, port: u16) -> String {
     let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
     if matches!(port, 80 | 443) { host } else { format!("{host}:{port}") }
+}
+
+/// Returns text in quotes as YAML (and JSON) know them.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
 }

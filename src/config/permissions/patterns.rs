@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use globset::{GlobBuilder, GlobMatcher, GlobSet, GlobSetBuilder};
 
-/// A glob over a name; `*` stands for anything, slashes too.
+/// A glob over a name; `*` stands for anything, slashes too, and `[*]` for the character itself.
 #[derive(Debug, Clone)]
 pub struct Pattern {
     written: String,
@@ -20,7 +20,8 @@ impl Pattern {
         if written.is_empty() {
             return Err("\"\" is no name: write one, or a glob such as \"*\"".to_owned());
         }
-        let glob = GlobBuilder::new(written).build().map_err(|error| no_glob(written, &error))?;
+        let glob =
+            GlobBuilder::new(written).backslash_escape(false).build().map_err(|error| no_glob(written, &error))?;
         Ok(Self { written: written.to_owned(), matcher: glob.compile_matcher() })
     }
 
@@ -143,7 +144,7 @@ impl Tree {
         };
         let mut set = GlobSetBuilder::new();
         for pattern in patterns.iter().filter(|pattern| !pattern.is_empty()) {
-            let glob = GlobBuilder::new(pattern).literal_separator(true).build();
+            let glob = GlobBuilder::new(pattern).literal_separator(true).backslash_escape(false).build();
             set.add(glob.map_err(|error| no_glob(written, &error))?);
         }
         let set = set.build().map_err(|error| no_glob(written, &error))?;

@@ -1,0 +1,251 @@
+//! What is wrong is told at once, with its place and what to write.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{config, faults};
+use crate::config::Config;
+
+#[test]
+fn without_a_file_everything_has_a_default() {
+    let config = config("");
+    assert_eq!(config.scripts, PathBuf::from("/house/scripts"));
+    assert_eq!(config.data, PathBuf::from("/house/.rhaid"));
+    assert_eq!(config.mqtt.embedded.listen.to_string(), "127.0.0.1:1883");
+    assert_eq!(config.web.listen.to_string(), "127.0.0.1:7373");
+    assert_eq!(config.limits.timeout, Duration::from_secs(30));
+    assert_eq!(config.limits.memory, 64 << 20);
+    assert_eq!(config.mqtt.max_packet, 16 << 20);
+    assert!(config.difference(&Config::default_in(Path::new("/house"))).is_empty());
+}
+
+#[test]
+fn all_faults_are_told_at_once_each_with_its_place() {
+    let text = "\
+scirpts: here
+timezone: Europe/Osol
+mqtt:
+  url: http://broker
+  keep_alive: 1s
+  embedded:
+    listen: everywhere
+limits:
+  timeout: 30x
+  memory: [1]
+  queue: 0
+log:
+  level: inof
+";
+    assert_eq!(
+        faults(text),
+        [
+            "rhaid.yaml:1:1: unknown key `scirpts`: did you mean `scripts`?",
+            "rhaid.yaml:2:11: `timezone`: \"Europe/Osol\" is no time zone: write an IANA name, did you mean `Europe/Oslo`?",
+            "rhaid.yaml:4:8: `mqtt.url`: \"http\" is no scheme for MQTT: write mqtt://HOST or mqtts://HOST, with :PORT if it is not 1883 or 8883",
+            "rhaid.yaml:5:15: `mqtt.keep_alive`: \"1s\" does not fit: write a duration from 5s to 18h12m",
+            "rhaid.yaml:7:13: `mqtt.embedded.listen`: \"everywhere\" is no address: write an IP address and a port, such as \"127.0.0.1:7373\" or \"0.0.0.0:7373\"",
+            "rhaid.yaml:9:12: `limits.timeout`: \"30x\" is no duration: write a number and a unit, such as \"250ms\", \"30s\", \"1h30m\" or \"2d\"",
+            "rhaid.yaml:10:11: `limits.memory`: write a single value, not a list",
+            "rhaid.yaml:11:10: `limits.queue`: 0 does not fit: write a whole number from 1 to 1000000",
+            "rhaid.yaml:13:10: `log.level`: \"inof\" is none of them: did you mean `info`? write one of off, error, warn, info, debug, trace",
+        ]
+    );
+}
+
+#[test]
+fn a_key_written_twice_is_refused() {
+    assert_eq!(
+        faults("data: a\nweb:\n  listen: 127.0.0.1:1\n  listen: 127.0.0.1:2\ndata: b\n"),
+        [
+            "rhaid.yaml:4:3: the key `listen` is written twice, first on line 3: keep one",
+            "rhaid.yaml:5:1: the key `data` is written twice, first on line 1: keep one",
+        ]
+    );
+}
+
+#[test]
+fn a_wrong_sort_of_value_says_what_to_write() {
+    assert_eq!(
+        faults("scripts: true\nmqtt: 3\nlimits:\n  - timeout\nlog: {scripts: [a], level: [info]}\nmqtt_url: 1\n"),
+        [
+            "rhaid.yaml:1:10: `scripts`: write text, not a bool: \"true\" with quotes, if that is meant",
+            "rhaid.yaml:2:7: `mqtt` is a map: write `key: value` lines, not a single value",
+            "rhaid.yaml:4:3: `limits` is a map: write `key: value` lines, not a list",
+            "rhaid.yaml:5:16: `log.scripts`: write `name: value` lines, not a list",
+            "rhaid.yaml:5:28: `log.level`: write a single value, not a list",
+            "rhaid.yaml:6:1: unknown key `mqtt_url`: did you mean `mqtt`?",
+        ]
+    );
+    assert_eq!(faults("- a\n"), ["rhaid.yaml:1:1: the config is a map: write `key: value` lines, not a list"]);
+    assert_eq!(
+        faults("mqtt:\n  clean_start: yes\n  outbox: many\n"),
+        [
+            "rhaid.yaml:2:16: `mqtt.clean_start`: \"yes\" is neither: write true or false",
+            "rhaid.yaml:3:11: `mqtt.outbox`: \"many\" does not fit: write a whole number from 1 to 1000000",
+        ]
+    );
+}
+
+#[test]
+fn values_that_would_end_the_process_later_are_refused() {
+    for (text, fault) in [
+        (
+            "mqtt: {keep_alive: 0.5s}",
+            "1:20: `mqtt.keep_alive`: \"0.5s\" does not fit: write a duration from 5s to 18h12m",
+        ),
+        ("mqtt: {client_id: \"\"}", "1:19: `mqtt.client_id`: write some text, not \"\""),
+        (
+            "mqtt: {url: broker}",
+            "1:13: `mqtt.url`: \"broker\" is no URL: write mqtt://HOST or mqtts://HOST, with :PORT if it is not 1883 or 8883",
+        ),
+        (
+            "mqtt: {url: \"mqtt://\"}",
+            "1:13: `mqtt.url`: the URL names no host: write mqtt://HOST or mqtts://HOST, with :PORT if it is not 1883 or 8883",
+        ),
+        (
+            "mqtt: {url: \"mqtt://b/x\"}",
+            "1:13: `mqtt.url`: nothing may stand behind the host and port: write mqtt://HOST or mqtts://HOST, with :PORT if it is not 1883 or 8883",
+        ),
+        (
+            "mqtt: {max_packet: 1GiB}",
+            "1:20: `mqtt.max_packet`: \"1GiB\" does not fit: write a size from 1KiB to 268435455B",
+        ),
+        ("limits: {timeout: 0s}", "1:19: `limits.timeout`: \"0s\" does not fit: write a duration from 1ms to 52w1d"),
+        (
+            "limits: {call_depth: 1000}",
+            "1:22: `limits.call_depth`: 1000 does not fit: write a whole number from 1 to 128",
+        ),
+        (
+            "location: {latitude: 91, longitude: 0}",
+            "1:22: `location.latitude`: 91 does not fit: write a number from -90 to 90",
+        ),
+        (
+            "location: {latitude: .nan, longitude: 0}",
+            "1:22: `location.latitude`: .nan does not fit: write a number from -90 to 90",
+        ),
+        (
+            "web: {listen: 7373}",
+            "1:15: `web.listen`: \"7373\" is no address: write an IP address and a port, such as \"127.0.0.1:7373\" or \"0.0.0.0:7373\"",
+        ),
+        (
+            "log: {scripts: {\"[\": info}}",
+            "1:17: `log.scripts`: \"[\" is no glob: unclosed character class; missing ']'",
+        ),
+    ] {
+        assert_eq!(faults(text), [format!("rhaid.yaml:{fault}")], "{text}");
+    }
+}
+
+#[test]
+fn what_belongs_together_is_asked_for_together() {
+    for (text, fault) in [
+        ("location: {latitude: 1}", "1:22: `location.latitude`: write `longitude` too"),
+        ("mqtt: {password: secret}", "1:18: `mqtt.password`: a password needs a user name: write `mqtt.username` too"),
+        ("mqtt: {embedded: {username: u}}", "1:29: `mqtt.embedded.username`: write `mqtt.embedded.password` too"),
+        ("mqtt: {url: \"mqtts://b\", tls: {key: k.pem}}", "1:37: `mqtt.tls.key`: write `mqtt.tls.certificate` too"),
+        (
+            "mqtt: {url: \"mqtt://b\", tls: {insecure: true}}",
+            "1:30: `mqtt.tls`: this is for brokers with TLS only: write `mqtt.url` with mqtts://",
+        ),
+    ] {
+        assert_eq!(faults(text), [format!("rhaid.yaml:{fault}")], "{text}");
+    }
+}
+
+#[test]
+fn what_is_no_yaml_has_a_place_and_a_hint() {
+    for (text, place, hint) in [
+        ("web:\n\tlisten: x\n", "rhaid.yaml:2:", "indent with spaces, not with tabs"),
+        ("scripts: a: b\n", "rhaid.yaml:1:11:", "check the indentation; a value that holds `: ` needs quotes"),
+        ("data: \"never closed\nweb:\n", "rhaid.yaml:1:7:", "check quotes, brackets and indentation above this place"),
+        (
+            "permissions:\n  *: {}\n",
+            "rhaid.yaml:2:",
+            "a key or value that starts with `*`, `@`, `&`, `!`, `%` or a backtick needs quotes",
+        ),
+    ] {
+        let faults = super::Given::text(text).parse().unwrap_err();
+        assert!(faults[0].to_string().starts_with(place), "{}", faults[0]);
+        assert_eq!(faults[0].hint.as_deref(), Some(hint), "{}", faults[0]);
+    }
+}
+
+#[test]
+fn what_can_be_read_in_two_ways_is_refused() {
+    assert_eq!(
+        faults("data: a\n---\ndata: b\n"),
+        ["rhaid.yaml:2:1: a second document starts here: write everything into one"]
+    );
+    assert_eq!(
+        faults("data: !secret x\n"),
+        [
+            "rhaid.yaml:1:7: the tag `!secret` means nothing here: write `${NAME}` for a variable or `${file:PATH}` for a file's content"
+        ]
+    );
+    assert_eq!(
+        faults("web:\n  <<: {listen: x}\n"),
+        ["rhaid.yaml:2:3: merge keys (`<<`) are not understood: write the keys out"]
+    );
+    assert_eq!(
+        faults("[a, b]: c\n"),
+        ["rhaid.yaml:1:1: a key is a word: put quotes around it if it holds brackets or braces"]
+    );
+}
+
+#[test]
+fn a_bomb_is_refused_quickly() {
+    let mut laughs = String::from("a: &a [x, x, x, x, x, x, x, x, x, x]\n");
+    for (name, before) in "bcdefghijk".chars().zip("abcdefghij".chars()) {
+        laughs.push_str(&format!("{name}: &{name} [{}]\n", vec![format!("*{before}"); 10].join(", ")));
+    }
+    assert!(faults(&laughs)[0].contains("more than 100000 values"), "{:?}", faults(&laughs));
+    assert!(faults(&"[".repeat(500_000))[0].contains("nests deeper than 32 levels"));
+    assert!(faults(&"- ".repeat(500_000))[0].contains("nests deeper than 32 levels"));
+    assert_eq!(faults(&"#".repeat(2 << 20)), ["rhaid.yaml: the file has 2MiB, 1MiB is the limit"]);
+    assert_eq!(faults("data: &a [*a]\n").len(), 1);
+}
+
+#[test]
+fn a_report_shows_the_line_with_a_caret() {
+    let fault = &super::Given::text("limits:\n  timeuot: 3s\n").parse().unwrap_err()[0];
+    assert_eq!(
+        fault.report(),
+        "rhaid.yaml:2:3: unknown key `limits.timeuot`: did you mean `limits.timeout`?\n  |\n2 |   timeuot: 3s\n  |   ^"
+    );
+}
+
+#[test]
+fn an_anchor_may_be_used_again() {
+    let config = config("permissions:\n  a: &open\n    read: [\"./data\"]\n  b: *open\n");
+    assert_eq!(config.permissions.check("b", crate::config::Need::Read(Path::new("/house/data/x"))), Ok(()));
+}
+
+#[test]
+fn a_mark_of_unicode_and_windows_line_ends_do_no_harm() {
+    let config = config("\u{feff}web:\r\n  listen: 127.0.0.1:80\r\n");
+    assert_eq!(config.web.listen.to_string(), "127.0.0.1:80");
+}
+
+#[test]
+fn no_text_makes_it_panic() {
+    let alphabet: Vec<char> = "\n\n  :-?#&*!|>'\"%@`{}[],${}~<.\t\r0a\u{feff}é\0\u{7f}".chars().collect();
+    let template: Vec<char> = crate::config::template().replace("\n# ", "\n").chars().collect();
+    // A row of numbers that is the same every time (Marsaglia's xorshift).
+    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = |below: usize| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        (seed % below as u64) as usize
+    };
+    for round in 0..300 {
+        let mut text = if round % 2 == 0 { template.clone() } else { Vec::new() };
+        for _ in 0..=next(40) {
+            let at = next(text.len() + 1);
+            let end = (at + next(3)).min(text.len());
+            text.splice(at..end, (0..next(4)).map(|_| alphabet[next(alphabet.len())]).collect::<Vec<_>>());
+        }
+        let text: String = text.into_iter().collect();
+        let _ = super::Given::text(&text).parse();
+    }
+}

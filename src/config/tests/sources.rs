@@ -1,0 +1,121 @@
+//! Values from the environment, from files and from flags.
+
+use std::time::Duration;
+
+use super::{Given, config, faults};
+use crate::config::{Level, variables};
+
+#[test]
+fn placeholders_take_variables_defaults_and_files() {
+    let config = Given::text(
+        "scripts: ${BASE}/s-${EMPTY:-default}-$${BASE}\nmqtt:\n  username: ${USER_ID}\n  password: ${file:token}\n  outbox: ${OUTBOX}\n  keep_alive: ${UNSET:-${ALSO_UNSET:-7s}}\n",
+    )
+    .variable("BASE", "/srv")
+    .variable("EMPTY", "")
+    .variable("USER_ID", "0123")
+    .variable("OUTBOX", "5")
+    .config();
+    assert_eq!(config.scripts.to_str(), Some("/srv/s-default-${BASE}"));
+    assert_eq!(config.mqtt.username.as_deref(), Some("0123"));
+    assert_eq!(config.mqtt.password.as_ref().map(|secret| secret.expose()), Some("hunter22"));
+    assert_eq!(config.mqtt.outbox, 5);
+    assert_eq!(config.mqtt.keep_alive, Duration::from_secs(7));
+}
+
+#[test]
+fn a_files_path_may_hold_a_variable() {
+    let given = Given::text("secrets:\n  mqtt: ${file:${CREDENTIALS_DIRECTORY}/mqtt}\n");
+    let config = given.variable("CREDENTIALS_DIRECTORY", "/run/credentials/rhaid").config();
+    assert_eq!(config.secrets[0].1.expose(), "correct horse");
+}
+
+#[test]
+fn a_placeholder_without_a_value_is_a_fault_where_it_stands() {
+    assert_eq!(
+        faults("data: a-${NOBODY}\nsecrets:\n  a: \"${file:gone}\"\n  b: ${1x}\n  c: ${open\n  d: ${file:}\n"),
+        [
+            "rhaid.yaml:1:9: the variable `NOBODY` is not set: set it, or write a default as `${NOBODY:-…}`",
+            "rhaid.yaml:3:7: `/house/gone` cannot be read: no such file",
+            "rhaid.yaml:4:6: `${1x}` is no placeholder: write `${NAME}`, `${NAME:-default}` or `${file:PATH}`; `$${` stands for the characters themselves",
+            "rhaid.yaml:5:6: `${` has no `}`: close it, or write `$${` for the characters themselves",
+            "rhaid.yaml:6:6: `${file:}` names no file: write `${file:PATH}`",
+        ]
+    );
+}
+
+#[test]
+fn a_variable_stands_above_the_file_and_a_flag_above_both() {
+    let given = Given::text("log:\n  level: warn\nlimits:\n")
+        .variable("RHAID_LOG_LEVEL", "debug")
+        .variable("RHAID_LIMITS_QUEUE", "7");
+    assert_eq!(given.config().log.level, Level::Debug);
+    assert_eq!(given.config().limits.queue, 7);
+    assert_eq!(given.flag("log.level", "trace").config().log.level, Level::Trace);
+    let config =
+        Given::text("").variable("RHAID_MQTT_EMBEDDED_LISTEN", "localhost:0").variable("RHAID_WEB_LISTEN", "").config();
+    assert_eq!(config.mqtt.embedded.listen.to_string(), "127.0.0.1:0");
+    assert_eq!(config.web.listen.port(), 7373);
+}
+
+#[test]
+fn a_wrong_variable_or_flag_is_named_as_the_place() {
+    let given = Given::text("")
+        .variable("RHAID_MQTT_URL", "tcp://b")
+        .flag("limits.timeout", "soon")
+        .flag("limits.nothing", "1");
+    assert_eq!(
+        given.faults(),
+        [
+            "--limits-nothing: there is no key `limits.nothing` with a single value",
+            "RHAID_MQTT_URL: `mqtt.url`: \"tcp\" is no scheme for MQTT: write mqtt://HOST or mqtts://HOST, with :PORT if it is not 1883 or 8883",
+            "--limits-timeout: `limits.timeout`: \"soon\" is no duration: write a number and a unit, such as \"250ms\", \"30s\", \"1h30m\" or \"2d\"",
+        ]
+    );
+}
+
+#[test]
+fn an_unknown_variable_is_a_warning() {
+    let given = Given::text("").variable("RHAID_MQTT_URI", "x").variable("RHAID_CONFIG", "y").variable("OTHER", "z");
+    let warnings = given.parse().unwrap().warnings;
+    assert_eq!(
+        super::shown(&warnings),
+        ["RHAID_MQTT_URI: this variable means nothing: did you mean `RHAID_MQTT_URL`?"]
+    );
+}
+
+#[test]
+fn every_single_value_has_a_variable_of_its_own() {
+    let names: Vec<_> = variables().into_iter().map(|(_, name)| name).collect();
+    let mut unique = names.clone();
+    unique.sort();
+    unique.dedup();
+    assert_eq!(unique.len(), names.len());
+    for name in
+        ["RHAID_SCRIPTS", "RHAID_MQTT_TLS_CA", "RHAID_LOCATION_LATITUDE", "RHAID_LIMITS_HTTP_BODY", "RHAID_LOG_FORMAT"]
+    {
+        assert!(names.iter().any(|known| known == name), "{name} is missing in {names:?}");
+    }
+    for name in ["RHAID_LOG_SCRIPTS", "RHAID_SECRETS", "RHAID_PERMISSIONS", "RHAID_TRIGGERS", "RHAID_MQTT"] {
+        assert!(!names.iter().any(|known| known == name), "{name} is no single value");
+    }
+}
+
+#[test]
+fn secrets_show_nowhere() {
+    let text = "mqtt:\n  username: u\n  password: passw0rd\n  client_id: x${file:token}\n  embedded: {username: u, password: inner-word}\nsecrets:\n  ntfy: tk_123456\n";
+    let config = config(text);
+    let shown = config.mask().apply("passw0rd inner-word tk_123456 hunter22 else").into_owned();
+    assert_eq!(shown, "*** *** *** *** else");
+    assert!(!format!("{config:?}").contains("tk_123456"));
+}
+
+#[test]
+fn secrets_do_not_show_in_faults() {
+    let text = "mqtt:\n  url: \"mqtt://me:passw0rd@b\"\n  password: [other-word]\nsecrets: {a: tk_123456, b: }\nweb:\n  listen: ${file:token}\nlimits: {timeout: tk_123456}\n";
+    let faults = Given::text(text).parse().unwrap_err();
+    let all = faults.iter().map(|fault| fault.report()).collect::<Vec<_>>().join("\n");
+    for secret in ["passw0rd", "other-word", "tk_123456", "hunter22"] {
+        assert!(!all.contains(secret), "{secret} shows in\n{all}");
+    }
+    assert_eq!(faults.len(), 6, "{all}");
+}
