@@ -8,11 +8,21 @@ use std::time::Instant;
 use rhai::{Dynamic, EvalAltResult, Position, Shared};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, Level};
+use crate::config::{Config, Denied, Level};
 use crate::services::Services;
 use crate::services::store::Batch;
 
+mod arguments;
 pub mod convert;
+pub mod data;
+pub mod events;
+pub mod log;
+pub mod mqtt;
+pub mod outside;
+pub mod reference;
+pub mod state;
+pub mod time;
+pub mod timers;
 
 /// Functions that a script calls under one theme.
 pub struct Package {
@@ -25,7 +35,16 @@ pub struct Package {
 }
 
 /// The packages, in the order of the reference.
-pub const PACKAGES: &[&Package] = &[];
+pub const PACKAGES: &[&Package] = &[
+    &mqtt::MQTT,
+    &state::STATE,
+    &timers::TIMERS,
+    &time::TIME,
+    &data::DATA,
+    &log::LOG,
+    &outside::OUTSIDE,
+    &events::EVENTS,
+];
 
 /// Returns the functions of every package in one module, built once per process: what every engine registers as global.
 pub fn module() -> Shared<rhai::Module> {
@@ -48,6 +67,15 @@ pub fn thrown(kind: &str, message: impl Into<String>) -> Thrown {
     let mut map = rhai::Map::new();
     map.insert("kind".into(), kind.into());
     map.insert("message".into(), message.into().into());
+    EvalAltResult::ErrorRuntime(Dynamic::from_map(map), Position::NONE).into()
+}
+
+/// Returns what is thrown for something that the script may not do, with the line that would allow it.
+fn denied(no: &Denied) -> Thrown {
+    let mut map = rhai::Map::new();
+    map.insert("kind".into(), "denied".into());
+    map.insert("message".into(), no.to_string().into());
+    map.insert("hint".into(), no.hint.clone().into());
     EvalAltResult::ErrorRuntime(Dynamic::from_map(map), Position::NONE).into()
 }
 
@@ -110,6 +138,8 @@ pub struct Loading {
     pub script: Arc<str>,
     /// Permissions and secrets, for `secret` and `env` in a trigger's options.
     pub config: Arc<Config>,
+    /// What the top level has spent so far of what functions limit.
+    pub spent: Spent,
 }
 
 /// What the script on this thread is doing.
@@ -174,6 +204,30 @@ impl Context {
                 value = outside => Ok(value),
             }
         })
+    }
+}
+
+/// The limit of work that no wait is part of: the run's deadline, and a few seconds where there is none.
+struct Patience {
+    context: Option<Arc<Context>>,
+    until: Instant,
+}
+
+impl Patience {
+    fn new() -> Self {
+        let soon = Instant::now() + std::time::Duration::from_secs(3);
+        match phase() {
+            Phase::Running(context) => Self { until: context.deadline, context: Some(context) },
+            _ => Self { context: None, until: soon },
+        }
+    }
+
+    /// Ends the run if it was cancelled or its time is up; to be asked now and then.
+    fn check(&self) -> Result<(), Thrown> {
+        if self.context.as_ref().is_some_and(|context| context.cancel.is_cancelled()) {
+            return Err(terminated(Stop::Cancelled));
+        }
+        if Instant::now() > self.until { Err(terminated(Stop::Deadline)) } else { Ok(()) }
     }
 }
 

@@ -1,0 +1,88 @@
+//! JSON and YAML.
+
+use rhai::plugin::*;
+
+use crate::functions::Thrown;
+use crate::functions::arguments::{refused, value};
+use crate::functions::data::parse;
+use crate::value::Value;
+
+pub(super) fn register(module: &mut Module) {
+    combine_with_exported_module!(module, "formats", functions);
+}
+
+fn written(value: &Value, pretty: bool) -> Result<String, Thrown> {
+    let json = value.to_json();
+    if pretty { serde_json::to_string_pretty(&json) } else { serde_json::to_string(&json) }.map_err(refused)
+}
+
+#[export_module]
+#[expect(unreachable_pub, reason = "the macro wants public functions")]
+mod functions {
+    /// Reads JSON: objects become maps, `null` becomes `()`. A fault (`decode`) says where the text goes wrong.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let reading = parse_json(`{"celsius": 21.5, "tags": ["attic"]}`);
+    /// assert_eq(reading.tags[0], "attic");
+    /// let kind = "";
+    /// try { parse_json("{"); } catch (err) { kind = err.kind; }
+    /// assert_eq(kind, "decode");
+    /// ```
+    #[rhai_fn(name = "parse_json", return_raw)]
+    pub fn parse_json(text: &str) -> Result<Dynamic, Thrown> {
+        parse::json(text.as_bytes())
+    }
+
+    #[rhai_fn(name = "parse_json", return_raw)]
+    pub fn parse_json_blob(bytes: rhai::Blob) -> Result<Dynamic, Thrown> {
+        parse::json(&bytes)
+    }
+
+    /// Writes a value as JSON, on one line or with `pretty` on several. Blobs become base64, datetimes RFC 3339 text.
+    ///
+    /// # Example
+    /// ```rhai
+    /// assert_eq(to_json(#{ on: true, level: 3 }), `{"level":3,"on":true}`);
+    /// assert_eq(to_json([1], true), "[\n  1\n]");
+    /// ```
+    #[rhai_fn(name = "to_json", return_raw)]
+    pub fn to_json(any: Dynamic) -> Result<String, Thrown> {
+        written(&value(&any)?, false)
+    }
+
+    // Rhai has one of its own for maps, which would be preferred.
+    #[rhai_fn(name = "to_json", return_raw, pure)]
+    pub fn to_json_map(map: &mut rhai::Map) -> Result<String, Thrown> {
+        to_json(Dynamic::from_map(map.clone()))
+    }
+
+    #[rhai_fn(name = "to_json", return_raw)]
+    pub fn to_json_pretty(any: Dynamic, pretty: bool) -> Result<String, Thrown> {
+        written(&value(&any)?, pretty)
+    }
+
+    /// Reads YAML: one document.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let config = parse_yaml("rooms: [bath, attic]\nlimit: 21.5");
+    /// assert_eq(config.rooms.len(), 2);
+    /// assert_eq(config.limit, 21.5);
+    /// ```
+    #[rhai_fn(name = "parse_yaml", return_raw)]
+    pub fn parse_yaml(text: &str) -> Result<Dynamic, Thrown> {
+        parse::yaml(text)
+    }
+
+    /// Writes a value as YAML.
+    ///
+    /// # Example
+    /// ```rhai
+    /// assert_eq(to_yaml(#{ on: true, rooms: ["bath"] }), "on: true\nrooms:\n- bath\n");
+    /// ```
+    #[rhai_fn(name = "to_yaml", return_raw)]
+    pub fn to_yaml(any: Dynamic) -> Result<String, Thrown> {
+        serde_yaml::to_string(&value(&any)?.to_json()).map_err(refused)
+    }
+}

@@ -1,0 +1,105 @@
+//! What an event carries, read: JSON, forms, text and bytes.
+
+use std::path::Path;
+
+use rhai::plugin::*;
+
+use crate::functions::data::json;
+use crate::functions::outside::read_allowed;
+use crate::functions::{Package, Thrown, thrown};
+
+/// Methods of events.
+pub const EVENTS: Package = Package {
+    name: "Events",
+    docs: "Methods of what a handler is handed: `msg.json()`, `request.form()`, `change.text()`.",
+    register: |module| {
+        combine_with_exported_module!(module, "events", functions);
+    },
+};
+
+/// Returns what an event carries: its `bytes`, else its `payload` or `text`.
+fn carried(event: &rhai::Map) -> Result<Vec<u8>, Thrown> {
+    for name in ["bytes", "payload", "text"] {
+        let Some(field) = event.get(name) else { continue };
+        if let Some(bytes) = field.read_lock::<rhai::Blob>() {
+            return Ok(bytes.clone());
+        }
+        if let Some(text) = field.read_lock::<ImmutableString>() {
+            return Ok(text.as_bytes().to_vec());
+        }
+    }
+    if let Some(path) = event.get("path").and_then(|path| path.clone().into_immutable_string().ok())
+        && event.contains_key("kind")
+    {
+        return read_allowed("change.bytes", Path::new(path.as_str()));
+    }
+    Err(thrown("invalid_argument", "this map carries nothing to read: it has no `bytes`, `payload`, `text` or `path`"))
+}
+
+#[export_module]
+#[expect(unreachable_pub, reason = "the macro wants public functions")]
+mod functions {
+    /// Reads what a message, request or changed file carries as JSON. A fault (`decode`) says where the text goes wrong.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let msg = #{ topic: "attic/sensor", payload: `{"celsius": 21.5}` };
+    /// assert_eq(msg.json().celsius, 21.5);
+    /// ```
+    #[rhai_fn(name = "json", pure, return_raw)]
+    pub fn json_of(event: &mut rhai::Map) -> Result<Dynamic, Thrown> {
+        json(&carried(event)?)
+    }
+
+    /// Reads what a request carries as a form: a map of text; a name that comes more than once becomes an array.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let request = #{ method: "POST", text: "room=bath+one&on=1&on=2" };
+    /// assert_eq(request.form(), #{ room: "bath one", on: ["1", "2"] });
+    /// ```
+    #[rhai_fn(name = "form", pure, return_raw)]
+    pub fn form(event: &mut rhai::Map) -> Result<rhai::Map, Thrown> {
+        let carried = carried(event)?;
+        let mut form = rhai::Map::new();
+        for (name, text) in form_urlencoded::parse(&carried) {
+            let text = Dynamic::from(text.into_owned());
+            let Some(earlier) = form.get_mut(name.as_ref()) else {
+                form.insert(name.as_ref().into(), text);
+                continue;
+            };
+            if !earlier.is_array() {
+                *earlier = Dynamic::from_array(vec![earlier.take()]);
+            }
+            if let Some(mut list) = earlier.write_lock::<rhai::Array>() {
+                list.push(text);
+            }
+        }
+        Ok(form)
+    }
+
+    /// Returns what a message or changed file carries as text; what is no UTF-8 is replaced by `�`.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let msg = #{ topic: "attic", payload: "on" };
+    /// assert_eq(msg.text(), "on");
+    /// ```
+    #[rhai_fn(name = "text", pure, return_raw)]
+    pub fn text(event: &mut rhai::Map) -> Result<String, Thrown> {
+        let carried = carried(event)?;
+        Ok(String::from_utf8(carried).unwrap_or_else(|wrong| String::from_utf8_lossy(wrong.as_bytes()).into_owned()))
+    }
+
+    /// Returns what a message or changed file carries as a blob.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let msg = #{ topic: "attic", payload: "on" };
+    /// assert_eq(msg.bytes().len(), 2);
+    /// ```
+    #[rhai_fn(name = "bytes", pure, return_raw)]
+    pub fn bytes(event: &mut rhai::Map) -> Result<rhai::Blob, Thrown> {
+        carried(event)
+    }
+}

@@ -1,0 +1,151 @@
+//! What a run says about itself.
+
+use std::sync::atomic::Ordering;
+
+use rhai::plugin::*;
+use serde_json::Map as Fields;
+
+use crate::config::Level;
+use crate::functions::arguments::{options, shown};
+use crate::functions::{Package, Phase, Thrown, phase};
+use crate::value::Value;
+
+/// Log lines.
+pub const LOG: Package = Package {
+    name: "Log",
+    docs: "What a run says about itself; shown on the terminal, kept with the run.",
+    register: |module| {
+        combine_with_exported_module!(module, "log", functions);
+    },
+};
+
+/// Takes what a script prints with Rhai's own `print`.
+pub fn print(text: &str) {
+    line(Level::Info, text, &Fields::new());
+}
+
+/// Takes what a script prints with Rhai's own `debug`.
+pub fn debug(text: &str) {
+    line(Level::Debug, text, &Fields::new());
+}
+
+/// Bytes that the top level of a script may log.
+const LOADING_LOG: u64 = 64 << 10;
+
+/// Logs a line, as long as the run's budget lasts; the line that exceeds it is replaced by one that says so.
+fn line(level: Level, text: &str, fields: &Fields<String, serde_json::Value>) {
+    let fields_size: usize = fields.iter().map(|(key, value)| key.len() + value.to_string().len()).sum();
+    let size = (text.len() + fields_size + 1) as u64;
+    let within = |spent: &super::Spent, limit: u64| {
+        let before = spent.logged.fetch_add(size, Ordering::Relaxed);
+        (before.saturating_add(size) <= limit, before <= limit)
+    };
+    match phase() {
+        Phase::Running(context) => {
+            let limit = context.config.limits.log;
+            match within(&context.spent, limit) {
+                (true, _) => context.journal.line(level, text, fields),
+                (false, true) => {
+                    let limit = crate::units::show_size(limit);
+                    let cut = format!("the rest of this run's log is cut: it logged more than {limit} (`limits.log`)");
+                    context.journal.line(Level::Warn, &cut, &Fields::new());
+                }
+                (false, false) => {}
+            }
+        }
+        Phase::Loading(loading) => {
+            if within(&loading.spent, LOADING_LOG).0 {
+                tracing::info!(script = %loading.script, "{text}");
+            }
+        }
+        Phase::None => {}
+    }
+}
+
+fn with_fields(level: Level, message: &Dynamic, fields: &rhai::Map) -> Result<(), Thrown> {
+    let fields = options(fields)?.left().into_iter().map(|(key, value)| (key, Value::to_json(&value))).collect();
+    line(level, &shown(message), &fields);
+    Ok(())
+}
+
+#[export_module]
+#[expect(unreachable_pub, reason = "the macro wants public functions")]
+mod functions {
+    /// Logs a message at level info, with named values after it.
+    ///
+    /// `print(value)` alone does the same for any one value.
+    ///
+    /// # Example
+    /// ```rhai
+    /// print("the door is open");
+    /// print("the door is open", #{ door: "front", minutes: 5 });
+    /// ```
+    #[rhai_fn(name = "print", return_raw)]
+    pub fn print_fields(message: Dynamic, fields: rhai::Map) -> Result<ImmutableString, Thrown> {
+        let mut text = shown(&message);
+        for (key, value) in options(&fields)?.left() {
+            text.push_str(&format!(" {key}={}", value.to_json()));
+        }
+        Ok(text.into())
+    }
+
+    /// Logs a message at level debug, with named values after it: shown only when `log.level` says so.
+    ///
+    /// # Example
+    /// ```rhai
+    /// debug("read the sensor", #{ raw: 812 });
+    /// ```
+    #[rhai_fn(name = "debug", return_raw)]
+    pub fn debug_fields(message: Dynamic, fields: rhai::Map) -> Result<ImmutableString, Thrown> {
+        print_fields(message, fields)
+    }
+
+    /// Logs a message at level info: something changed.
+    ///
+    /// # Example
+    /// ```rhai
+    /// info("heating on");
+    /// info("heating on", #{ room: "bath", celsius: 19.5 });
+    /// ```
+    #[rhai_fn(name = "info")]
+    pub fn info(message: Dynamic) {
+        line(Level::Info, &shown(&message), &Fields::new());
+    }
+
+    #[rhai_fn(name = "info", return_raw)]
+    pub fn info_fields(message: Dynamic, fields: rhai::Map) -> Result<(), Thrown> {
+        with_fields(Level::Info, &message, &fields)
+    }
+
+    /// Logs a message at level warn: something is odd, but the script copes.
+    ///
+    /// # Example
+    /// ```rhai
+    /// warn("no reading for an hour", #{ sensor: "attic" });
+    /// ```
+    #[rhai_fn(name = "warn")]
+    pub fn warn(message: Dynamic) {
+        line(Level::Warn, &shown(&message), &Fields::new());
+    }
+
+    #[rhai_fn(name = "warn", return_raw)]
+    pub fn warn_fields(message: Dynamic, fields: rhai::Map) -> Result<(), Thrown> {
+        with_fields(Level::Warn, &message, &fields)
+    }
+
+    /// Logs a message at level error: someone must act. The script goes on; `throw` ends it.
+    ///
+    /// # Example
+    /// ```rhai
+    /// error("the pump does not answer", #{ pump: 2 });
+    /// ```
+    #[rhai_fn(name = "error")]
+    pub fn error(message: Dynamic) {
+        line(Level::Error, &shown(&message), &Fields::new());
+    }
+
+    #[rhai_fn(name = "error", return_raw)]
+    pub fn error_fields(message: Dynamic, fields: rhai::Map) -> Result<(), Thrown> {
+        with_fields(Level::Error, &message, &fields)
+    }
+}
