@@ -1,25 +1,249 @@
 //! What scripts can call, as data: for the reference, the editor's definitions and hints.
 
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use rhai::{Engine, FnAccess, FuncMetadata, Module};
+
+use crate::functions::{PACKAGES, Package};
+
+/// A function, method or property, with all the ways to call it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Entry {
+    /// The package's name, such as `HTTP`.
+    pub package: &'static str,
+    /// How it is called, such as `http_get`, `state.add` or `datetime.year`.
+    pub name: String,
+    /// The bare name, such as `http_get` or `add`.
+    pub function: String,
+    /// The ways to call it, such as `http_get(url: string, options: map) -> Response`, shortest first.
+    pub signatures: Vec<Signature>,
+    /// What it does, for script authors; Markdown, without the example.
+    pub docs: String,
+    /// A script that shows it, and that a test runs.
+    pub example: Option<String>,
+}
+
+/// One way to call something.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Signature {
+    /// Whether it is a function, or which part of a value it is.
+    pub form: Form,
+    /// The type whose method, property or index this is.
+    pub receiver: Option<String>,
+    /// Names and types of what stands between the parentheses.
+    pub parameters: Vec<(String, String)>,
+    /// The type of what comes back; `()` for nothing.
+    pub returns: String,
+    /// All of it as it is shown, such as `datetime.add(duration: any) -> datetime`.
+    pub text: String,
+}
+
+/// How something is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Form {
+    /// `name(…)`.
+    Function,
+    /// `value.name(…)`.
+    Method,
+    /// `value.name`, to read.
+    Property,
+    /// `value.name = …`.
+    Assignment,
+    /// `value[key]`, to read.
+    Index,
+    /// `value[key] = …`.
+    IndexAssignment,
+    /// `a == b` and the like.
+    Operator,
+}
+
+/// Returns everything that scripts can call, by package in the order of [`PACKAGES`], then by name.
+pub fn reference() -> &'static [Entry] {
+    static ENTRIES: LazyLock<Vec<Entry>> =
+        LazyLock::new(|| PACKAGES.iter().flat_map(|package| entries(package)).collect());
+    &ENTRIES
+}
+
+/// Returns the entries whose bare name is most like a mistyped one.
+pub fn nearest(function: &str) -> Vec<&'static Entry> {
+    let known = reference().iter().map(|entry| entry.function.as_str());
+    let Some(near) = crate::options::nearest(function, known) else { return Vec::new() };
+    reference().iter().filter(|entry| entry.function == near).collect()
+}
+
+fn entries(package: &Package) -> Vec<Entry> {
+    let mut module = Module::new();
+    (package.register)(&mut module);
+    let mut engine = Engine::new_raw();
+    engine.register_global_module(module.into());
+    let public = |info: rhai::FuncInfo<'_>| (info.metadata.access == FnAccess::Public).then(|| info.metadata.clone());
+    let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
+    for function in engine.collect_fn_metadata(None, public, false) {
+        let (signature, bare) = signature(&function);
+        let (docs, example) = documentation(&function);
+        let name = match (&signature.receiver, signature.form) {
+            (Some(receiver), Form::Index | Form::IndexAssignment) => format!("{receiver}[…]"),
+            (Some(receiver), Form::Operator) => format!("{receiver} {bare}"),
+            (Some(receiver), _) => format!("{receiver}.{bare}"),
+            (None, _) => bare.clone(),
+        };
+        let entry = entries.entry(name.clone()).or_insert_with(|| Entry {
+            package: package.name,
+            name,
+            function: bare,
+            signatures: Vec::new(),
+            docs: String::new(),
+            example: None,
+        });
+        entry.signatures.push(signature);
+        for (part, more) in [(&mut entry.docs, docs), (entry.example.get_or_insert_default(), example)] {
+            if !part.is_empty() && !more.is_empty() {
+                part.push('\n');
+            }
+            part.push_str(&more);
+        }
+    }
+    for entry in entries.values_mut() {
+        entry.signatures.sort_by_key(|signature| (signature.parameters.len(), signature.text.clone()));
+        entry.example = entry.example.take().filter(|example| !example.is_empty());
+    }
+    entries.into_values().collect()
+}
+
+fn signature(function: &FuncMetadata) -> (Signature, String) {
+    let mut parameters: Vec<(String, String)> = function
+        .params_info
+        .iter()
+        .map(|info| {
+            let (name, of) = info.split_once(':').unwrap_or((info, "Dynamic"));
+            (name.trim().trim_start_matches('_').to_owned(), of.trim().to_owned())
+        })
+        .collect();
+    let special = function.name.split_once('$');
+    let is_word = function.name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    let (form, bare) = match special {
+        Some(("get", name)) => (Form::Property, name),
+        Some(("set", name)) => (Form::Assignment, name),
+        Some(("index", "get$")) => (Form::Index, "[]"),
+        Some(("index", _)) => (Form::IndexAssignment, "[]"),
+        _ if !is_word => (Form::Operator, function.name.as_str()),
+        _ if parameters.first().is_some_and(|(_, of)| of.starts_with("&mut")) => (Form::Method, function.name.as_str()),
+        _ => (Form::Function, function.name.as_str()),
+    };
+    let receiver = (form != Form::Function && !parameters.is_empty()).then(|| shown_type(&parameters.remove(0).1));
+    for (_, of) in &mut parameters {
+        *of = shown_type(of);
+    }
+    let returns = shown_type(&function.return_type);
+    let text = text(form, receiver.as_deref(), bare, &parameters, &returns);
+    (Signature { form, receiver, parameters, returns, text }, bare.to_owned())
+}
+
+fn text(form: Form, receiver: Option<&str>, name: &str, parameters: &[(String, String)], returns: &str) -> String {
+    let of = receiver.unwrap_or_default();
+    let list: Vec<_> = parameters.iter().map(|(name, of)| format!("{name}: {of}")).collect();
+    let list = list.join(", ");
+    let last = parameters.last().map_or("any", |(_, of)| of);
+    let arrow = if returns == "()" { String::new() } else { format!(" -> {returns}") };
+    match form {
+        Form::Function => format!("{name}({list}){arrow}"),
+        Form::Method => format!("{of}.{name}({list}){arrow}"),
+        Form::Property => format!("{of}.{name}{arrow}"),
+        Form::Assignment => format!("{of}.{name} = {last}"),
+        Form::Index => format!("{of}[{list}]{arrow}"),
+        Form::IndexAssignment => {
+            let key = parameters.first().map_or_else(String::new, |(name, of)| format!("{name}: {of}"));
+            format!("{of}[{key}] = {last}")
+        }
+        Form::Operator => format!("{of} {name} {last}{arrow}"),
+    }
+}
+
+/// Returns what script authors call a type.
+fn shown_type(of: &str) -> String {
+    let packed: String = of.chars().filter(|c| !c.is_whitespace()).collect();
+    let bare = packed.trim_start_matches("&mut").trim_start_matches('&');
+    let inner = bare
+        .strip_prefix("Result<")
+        .and_then(|rest| rest.strip_suffix('>'))
+        .and_then(|rest| rest.rsplit_once(',').map(|(inner, _)| inner));
+    if let Some(inner) = inner {
+        return shown_type(inner);
+    }
+    match bare.rsplit("::").next().unwrap_or(bare) {
+        "" | "()" => "()",
+        "Dynamic" => "any",
+        "str" | "String" | "ImmutableString" => "string",
+        "i64" | "INT" => "int",
+        "f64" | "FLOAT" => "float",
+        "Array" => "array",
+        "Map" => "map",
+        "Blob" => "blob",
+        "Zoned" => "datetime",
+        "FnPtr" => "function",
+        "State" => "state",
+        other => other,
+    }
+    .to_owned()
+}
+
+/// Returns a function's documentation and the code of its example.
+fn documentation(function: &FuncMetadata) -> (String, String) {
+    let lines: Vec<_> = function
+        .comments
+        .iter()
+        .flat_map(|comment| comment.lines())
+        .map(|line| line.trim_start_matches("///"))
+        .map(|line| line.strip_prefix(' ').unwrap_or(line))
+        .collect();
+    let start = lines.iter().position(|line| *line == "# Example").unwrap_or(lines.len());
+    let (docs, example) = lines.split_at(start);
+    let code: Vec<_> = example
+        .iter()
+        .skip_while(|line| !line.starts_with("```"))
+        .skip(1)
+        .take_while(|line| !line.starts_with("```"))
+        .copied()
+        .collect();
+    (docs.join("\n").trim().to_owned(), code.join("\n"))
+}
+
 #[cfg(test)]
 mod tests {
-    use crate::functions::PACKAGES;
+    use super::*;
 
     #[test]
-    fn dump() {
-        for package in PACKAGES {
-            let mut module = rhai::Module::new();
-            (package.register)(&mut module);
-            let mut engine = rhai::Engine::new_raw();
-            engine.register_global_module(module.into());
-            engine.collect_fn_metadata(
-                None,
-                |info| {
-                    let m = info.metadata;
-                    println!("{} | {:?} | {} | {:?}", m.name, m.params_info, m.return_type, m.comments);
-                    Some(())
-                },
-                false,
-            );
-        }
+    fn signatures_name_types_as_scripts_know_them() {
+        let entry = |name: &str| reference().iter().find(|entry| entry.name == name).unwrap();
+        let texts = |name: &str| entry(name).signatures.iter().map(|s| s.text.as_str()).collect::<Vec<_>>();
+        assert_eq!(
+            texts("timer_start"),
+            ["timer_start(name: string, when: any)", "timer_start(name: string, when: any, data: any)"]
+        );
+        assert_eq!(texts("datetime.year"), ["datetime.year -> int"]);
+        assert_eq!(texts("state[…]"), ["state[key: string] -> any", "state[key: string] = any"]);
+        assert_eq!(texts("state.add"), ["state.add(key: string, number: any) -> any"]);
+    }
+
+    #[test]
+    fn every_function_is_documented_and_shown() {
+        let quiet = |entry: &&Entry| {
+            let property = entry.signatures.iter().all(|s| matches!(s.form, Form::Property | Form::Operator));
+            let shown = entry.example.is_some() || property || entry.function.starts_with("to_");
+            !shown
+                || entry.docs.is_empty()
+                    && !entry.signatures.iter().any(|s| s.form == Form::Operator)
+                    && !entry.function.starts_with("to_")
+        };
+        let missing: Vec<_> = reference().iter().filter(quiet).map(|entry| &entry.name).collect();
+        assert!(missing.is_empty(), "no documentation or example: {missing:?}");
+    }
+
+    #[test]
+    fn a_mistyped_function_has_a_nearest_one() {
+        let near: Vec<_> = nearest("timer_strat").iter().map(|entry| &entry.name).collect();
+        assert_eq!(near, ["timer_start"]);
     }
 }

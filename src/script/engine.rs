@@ -8,8 +8,8 @@ use rhai::packages::{Package, StandardPackage};
 use rhai::{Dynamic, Engine, EvalContext, ImmutableString, Locked, Module, OptimizationLevel, Shared};
 
 use super::{declare, guard, harden};
-use crate::config::{Level, Limits};
-use crate::functions::{self, Phase};
+use crate::config::Limits;
+use crate::functions;
 
 /// How deeply expressions may nest at the top level, and inside functions.
 const EXPRESSION_DEPTH: (usize, usize) = (64, 48);
@@ -32,17 +32,13 @@ pub(super) fn new(limits: &Limits) -> Engine {
     engine.set_max_functions(1_024);
     engine.set_max_modules(256);
     engine.on_progress(|_| guard::step().map(Dynamic::from));
-    engine.on_print(|text| print(text));
-    engine.on_debug(|text, _, _| print(text));
+    engine.on_print(functions::log::print);
+    engine.on_debug(|text, _, _| functions::log::debug(text));
+    #[expect(deprecated, reason = "the interpreter marks this as subject to change, not as going away")]
+    engine.on_parse_token(|token, _, _| functions::state::token(token));
     #[expect(deprecated, reason = "the interpreter marks this as subject to change, not as going away")]
     engine.on_var(|name, index, mut context| Ok(global(name, index, &mut context)));
     engine
-}
-
-fn print(text: &str) {
-    if let Phase::Running(context) = functions::phase() {
-        context.journal.line(Level::Info, text, &serde_json::Map::new());
-    }
 }
 
 /// The top-level constants of a script, by name.
@@ -62,7 +58,7 @@ pub(super) fn take_constants() -> Option<Constants> {
 
 /// Returns what scripts see as `state`.
 pub(super) fn state() -> Dynamic {
-    Dynamic::UNIT
+    functions::state::handle()
 }
 
 /// Finds what is visible everywhere without being passed: top-level constants inside functions.

@@ -97,7 +97,11 @@ impl Loader<'_> {
     /// Runs the top level once, within its limits.
     fn top_level(&self, name: &Arc<str>, engine: &Engine, ast: &AST) -> Result<Shared<Module>, Failed> {
         let limits = &self.config.limits;
-        let phase = Phase::Loading(Arc::new(Loading { script: name.clone(), config: self.config.clone() }));
+        let phase = Phase::Loading(Arc::new(Loading {
+            script: name.clone(),
+            config: self.config.clone(),
+            spent: Default::default(),
+        }));
         let whole = with_constants(ast);
         let (evaluated, stop) = functions::enter(phase, || {
             guard::loading(limits, Instant::now() + limits.load_timeout, || {
