@@ -44,6 +44,9 @@ pub trait Trigger: Send + Sync {
     /// Returns what it watches, in a few words, such as `cron 0 7 * * *`.
     fn summary(&self) -> String;
 
+    /// Learns how its events become runs; called once, before anything else.
+    fn follow(&mut self, _policy: &Policy) {}
+
     /// Watches until the watch is stopped. Must not block.
     fn watch(&self, fire: Fire, services: &Services) -> Watch;
 
@@ -114,8 +117,9 @@ pub fn read(
         Value::List(arguments.clone()).to_stored(),
         Value::Map(options.left()).to_stored()
     );
-    let trigger = (kind.read)(arguments, &mut options, surroundings)?;
+    let mut trigger = (kind.read)(arguments, &mut options, surroundings)?;
     options.finish()?;
+    trigger.follow(&policy);
     Ok(Written { trigger, kind, identity, policy })
 }
 
@@ -165,19 +169,28 @@ impl Fire {
     /// Says what happened and returns a way to wait for the outcome. Waits while the inbox is full.
     pub async fn ask(&self, event: Event) -> Asked {
         let (reply, outcome) = oneshot::channel();
-        let firing = Firing { trigger: self.trigger, event, reply: Some(reply), busy: self.services.clock.busy() };
+        let busy = self.services.clock.busy();
+        let firing = Firing { trigger: self.trigger, event, reply: Some(reply), busy: busy.share() };
         let _ = self.inbox.send(firing).await;
-        Asked(outcome)
+        Asked { outcome, busy }
     }
 }
 
-/// The way to wait for an outcome.
-pub struct Asked(oneshot::Receiver<Outcome>);
+/// The way to wait for an outcome; must be waited for or dropped, for it holds a hand-turned clock.
+pub struct Asked {
+    outcome: oneshot::Receiver<Outcome>,
+    busy: Busy,
+}
 
 impl Asked {
     /// Waits for the outcome; a process that is stopping answers `Skipped`.
     pub async fn outcome(self) -> Outcome {
-        self.0.await.unwrap_or(Outcome::Skipped(Skip::Stopping))
+        self.answer().await.0
+    }
+
+    /// Waits for the outcome like [`Asked::outcome`]; a hand-turned clock stands until the other half is dropped.
+    pub async fn answer(self) -> (Outcome, Busy) {
+        (self.outcome.await.unwrap_or(Outcome::Skipped(Skip::Stopping)), self.busy)
     }
 }
 

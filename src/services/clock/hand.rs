@@ -1,10 +1,10 @@
 //! A clock that a test turns by hand.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::panic::Location;
 use std::pin::Pin;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -64,13 +64,13 @@ impl Hand {
         self.now() + duration
     }
 
-    pub(super) fn hold(&self, place: &'static Location<'static>) {
+    fn hold(&self, place: &'static Location<'static>) {
         let mut state = self.lock();
         state.count += 1;
         *state.holders.entry(place).or_default() += 1;
     }
 
-    pub(super) fn release(&self, place: &'static Location<'static>) {
+    fn release(&self, place: &'static Location<'static>) {
         let mut state = self.lock();
         state.count -= 1;
         if let Some(holders) = state.holders.get_mut(place) {
@@ -161,6 +161,31 @@ impl State {
         self.count += 1;
         waker.wake();
         Step::Woke
+    }
+}
+
+/// Counts one from when it is made until it is dropped.
+pub(super) struct Held {
+    hand: Arc<Hand>,
+    place: &'static Location<'static>,
+}
+
+impl Held {
+    pub(super) fn new(hand: Arc<Hand>, place: &'static Location<'static>) -> Self {
+        hand.hold(place);
+        Self { hand, place }
+    }
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Held({})", self.place)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.hand.release(self.place);
     }
 }
 

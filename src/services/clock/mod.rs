@@ -14,13 +14,14 @@ mod hand;
 mod wall;
 
 use std::fmt;
+use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
-use self::hand::Hand;
+use self::hand::{Hand, Held};
 use self::wall::Wall;
 
 /// The only one who knows the time; cheap to clone.
@@ -85,10 +86,11 @@ impl Clock {
     /// Says that something is going on, until it is dropped; a hand-turned clock moves on only when nobody says so.
     #[track_caller]
     pub fn busy(&self) -> Busy {
-        if let Face::Hand(hand) = &self.face {
-            hand.hold(std::panic::Location::caller());
-        }
-        Busy { clock: self.clone(), place: std::panic::Location::caller() }
+        let held = match &self.face {
+            Face::Hand(hand) => Some(Arc::new(Held::new(Arc::clone(hand), Location::caller()))),
+            Face::Wall(_) => None,
+        };
+        Busy { clock: self.clone(), held }
     }
 
     /// Turns a hand-turned clock: from deadline to deadline in order, each sleeper woken alone and waited for until nothing is busy.
@@ -147,10 +149,18 @@ impl fmt::Debug for Clock {
 #[derive(Debug)]
 pub struct Busy {
     clock: Clock,
-    place: &'static std::panic::Location<'static>,
+    /// Shared by those who count as one.
+    held: Option<Arc<Held>>,
 }
 
 impl Busy {
+    /// Returns another hold on the same work: both count as one, until both are dropped.
+    ///
+    /// For who hands work on and waits for its end: the clock stands from the end of the work to the end of the wait.
+    pub fn share(&self) -> Self {
+        Self { clock: self.clock.clone(), held: self.held.clone() }
+    }
+
     /// Waits until the wall clock shows `moment` or later, also when the clock is set or the machine slept. Cancel-safe.
     ///
     /// Does not count as busy while it waits.
@@ -172,14 +182,6 @@ impl Busy {
             Face::Wall(_) => None,
         };
         outside.await
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        if let Face::Hand(hand) = &self.clock.face {
-            hand.release(self.place);
-        }
     }
 }
 
