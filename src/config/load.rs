@@ -82,6 +82,10 @@ pub fn parse(source: &Source<'_>) -> Result<Loaded, Vec<Fault>> {
         return Err(report.into_faults());
     }
     config.file = source.file.map(PathBuf::from);
+    for binding in &mut config.triggers {
+        let places = binding.option_places.values().chain([&binding.place, &binding.argument_place]);
+        binding.lines = report.shown_lines(places);
+    }
     config.hidden = report.secrets();
     Ok(Loaded { config, warnings })
 }
@@ -146,8 +150,7 @@ fn override_keys(root: &mut Node, source: &Source<'_>, report: &mut Report) -> V
 
 fn put(root: &mut Node, key: &str, value: &str, place: &Place) {
     let mut node = root;
-    let mut names = key.split('.').peekable();
-    while let Some(name) = names.next() {
+    for name in key.split('.') {
         if node.is_null() {
             *node = empty(place.clone());
         }

@@ -1,5 +1,6 @@
 //! `rhaid.yaml`: every value with a default, a unit and a place.
 
+mod broker;
 mod difference;
 mod fill;
 mod keys;
@@ -23,7 +24,7 @@ use std::time::Duration;
 pub use self::difference::Difference;
 pub use self::load::{KindInfo, Loaded, Override, Source, parse, schema, template, variables};
 pub use self::permissions::{Denied, Need, Pattern, Permissions};
-use crate::fault::Place;
+use crate::fault::{Fault, Place};
 use crate::secrets::{Mask, Secret};
 use crate::value::{Map, Value};
 
@@ -227,4 +228,14 @@ pub struct Binding {
     pub argument_place: Place,
     /// Where each option stands.
     pub option_places: BTreeMap<String, Place>,
+    /// The lines of the file that it stands on, for faults; secrets are masked.
+    pub lines: BTreeMap<usize, String>,
+}
+
+impl Binding {
+    /// Returns a fault of an option, or of the arguments if none is named, with its line.
+    pub fn fault(&self, option: Option<&str>, text: impl Into<String>) -> Fault {
+        let place = option.and_then(|name| self.option_places.get(name)).unwrap_or(&self.argument_place);
+        Fault { source_line: self.lines.get(&place.line).cloned(), ..report::fault(place, text) }
+    }
 }

@@ -1,9 +1,13 @@
 //! The faults of a config, collected until all of it is read.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::fault::{Fault, Place};
 use crate::secrets::{Mask, Secret};
+
+const MAX_FAULTS: usize = 100;
+const MAX_LINE: usize = 500;
+const MAX_TEXT: usize = 600;
 
 /// The faults of a config, and the secrets that must not show in them.
 #[derive(Debug, Default)]
@@ -64,25 +68,50 @@ impl Report {
         self.secrets.clone()
     }
 
-    /// Returns the faults in the order of the file, each once, with their source lines, secrets masked.
-    pub(super) fn into_faults(self) -> Vec<Fault> {
-        let mask = Mask::new(self.secrets.iter().cloned());
-        let mut faults: Vec<Fault> = Vec::new();
-        for mut fault in self.faults {
-            if !self.hidden.contains(&fault.place.line) {
-                let index = fault.place.line.checked_sub(1).filter(|_| fault.place.file == self.file);
-                fault.source_line =
-                    index.and_then(|index| self.lines.get(index)).map(|line| mask.apply(line).into_owned());
-            }
-            fault.text = mask.apply(&fault.text).into_owned();
-            fault.hint = fault.hint.map(|hint| mask.apply(&hint).into_owned());
-            if !faults.contains(&fault) {
-                faults.push(fault);
-            }
-        }
+    /// Returns the lines that places stand on, as they may be shown: secrets masked, and none that is too long to be read.
+    pub(super) fn shown_lines<'p>(&self, places: impl IntoIterator<Item = &'p Place>) -> BTreeMap<usize, String> {
+        let mask = self.mask();
+        places.into_iter().filter_map(|place| Some((place.line, self.shown_line(place, &mask)?))).collect()
+    }
+
+    /// Returns the faults in the order of the file, each once, with their source lines, secrets masked; after many comes their number.
+    pub(super) fn into_faults(mut self) -> Vec<Fault> {
+        let mask = self.mask();
+        let (mut faults, mut seen) = (std::mem::take(&mut self.faults), HashSet::new());
         faults.sort_by_key(|fault| (fault.place.line, fault.place.column));
+        faults.retain(|fault| seen.insert((fault.place.line, fault.place.column, fault.text.clone())));
+        let more = faults.len().saturating_sub(MAX_FAULTS);
+        faults.truncate(MAX_FAULTS);
+        for fault in &mut faults {
+            fault.source_line = self.shown_line(&fault.place, &mask);
+            fault.text = shorten(&mask.apply(&fault.text));
+            fault.hint = fault.hint.take().map(|hint| mask.apply(&hint).into_owned());
+        }
+        if more > 0 {
+            faults.push(fault(&self.place(0, 0), format!("{more} more faults: mend those above first")));
+        }
         faults
     }
+
+    fn mask(&self) -> Mask {
+        Mask::new(self.secrets.iter().cloned())
+    }
+
+    fn shown_line(&self, place: &Place, mask: &Mask) -> Option<String> {
+        let line = self.line(place).filter(|line| line.len() <= MAX_LINE && !self.hidden.contains(&place.line))?;
+        Some(mask.apply(line).into_owned())
+    }
+}
+
+/// Takes the middle out of a text that is too long to be read: a value is quoted in it.
+fn shorten(text: &str) -> String {
+    let count = text.chars().count();
+    if count <= MAX_TEXT {
+        return text.to_owned();
+    }
+    let (start, end): (String, String) =
+        (text.chars().take(MAX_TEXT / 2).collect(), text.chars().skip(count - MAX_TEXT / 2).collect());
+    format!("{start} … {end}")
 }
 
 /// Returns a fault of a config.

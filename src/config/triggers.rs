@@ -9,7 +9,11 @@ use super::node::{Content, Entry, Node};
 use super::report::Report;
 use super::{Binding, KindInfo};
 use crate::options::nearest;
+use crate::secrets::Secret;
 use crate::value::{Map, Value};
+
+/// Options that hold a secret, whatever the kind.
+const SECRET_OPTIONS: [&str; 3] = ["token", "hmac", "password"];
 
 /// Reads the bindings. Options are kept as they are: who knows the kind checks them.
 pub(super) fn read(keys: &mut Keys<'_>, kinds: &[KindInfo]) -> Vec<Binding> {
@@ -30,6 +34,13 @@ fn binding(item: &Node, kinds: &[KindInfo], report: &mut Report) -> Option<Bindi
     let job = job(item, report);
     let (kind, entry) = kind(item, kinds, report)?;
     let arguments = arguments(kind, entry, report)?;
+    for name in SECRET_OPTIONS {
+        if let Some(entry) = item.entry(name)
+            && let Content::Scalar(scalar) = &entry.node.content
+        {
+            report.hide(Secret::new(scalar.text.as_str()));
+        }
+    }
     let options: Vec<_> = entries.iter().filter(|other| other.key != "job" && other.key != kind.name).collect();
     Some(Binding {
         place: item.place.clone(),
@@ -38,7 +49,8 @@ fn binding(item: &Node, kinds: &[KindInfo], report: &mut Report) -> Option<Bindi
         arguments,
         options: options.iter().map(|entry| (entry.key.clone(), entry.node.value())).collect::<Map>(),
         option_places: options.iter().map(|entry| (entry.key.clone(), entry.place.clone())).collect::<BTreeMap<_, _>>(),
-        argument_place: entry.node.place.clone(),
+        argument_place: if entry.node.is_null() { entry.place.clone() } else { entry.node.place.clone() },
+        lines: BTreeMap::new(),
     })
 }
 

@@ -40,6 +40,8 @@ struct Open {
     anchor: usize,
     /// The key that waits for its value; `None` inside for a key that was refused.
     key: Option<Option<(String, Place)>>,
+    /// The keys so far, and their lines.
+    keys: HashMap<String, usize>,
 }
 
 struct Builder<'a> {
@@ -96,7 +98,7 @@ impl Builder<'_> {
             self.report.fault(&place, format!("this nests deeper than {MAX_DEPTH} levels"));
             return None;
         }
-        self.open.push(Open { node: Node { place, content }, anchor, key: None });
+        self.open.push(Open { node: Node { place, content }, anchor, key: None, keys: HashMap::new() });
         Some(())
     }
 
@@ -117,7 +119,7 @@ impl Builder<'_> {
         match &mut open.node.content {
             Content::List(items) => items.push(node),
             Content::Map(entries) => match open.key.take() {
-                None => open.key = Some(read_key(node, entries, self.report)),
+                None => open.key = Some(read_key(node, &mut open.keys, self.report)),
                 Some(Some((key, place))) => entries.push(Entry { key, place, node }),
                 Some(None) => {}
             },
@@ -172,7 +174,7 @@ impl Builder<'_> {
     }
 }
 
-fn read_key(node: Node, entries: &[Entry], report: &mut Report) -> Option<(String, Place)> {
+fn read_key(node: Node, keys: &mut HashMap<String, usize>, report: &mut Report) -> Option<(String, Place)> {
     let Content::Scalar(scalar) = node.content else {
         report.fault(&node.place, "a key is a word: put quotes around it if it holds brackets or braces");
         return None;
@@ -181,10 +183,11 @@ fn read_key(node: Node, entries: &[Entry], report: &mut Report) -> Option<(Strin
         report.fault(&node.place, "merge keys (`<<`) are not understood: write the keys out");
         return None;
     }
-    if let Some(first) = entries.iter().find(|entry| entry.key == scalar.text) {
-        let text = format!("the key `{}` is written twice, first on line {}: keep one", scalar.text, first.place.line);
+    if let Some(line) = keys.get(&scalar.text) {
+        let text = format!("the key `{}` is written twice, first on line {line}: keep one", scalar.text);
         report.fault(&node.place, text);
         return None;
     }
+    keys.insert(scalar.text.clone(), node.place.line);
     Some((scalar.text, node.place))
 }

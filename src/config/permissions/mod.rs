@@ -95,8 +95,8 @@ impl Permissions {
     /// # Errors
     /// If it belongs to a cloud's metadata service that no rule names, or the host is allowed as `public` only and the address is not.
     pub fn check_address(&self, script: &str, host: &str, port: u16, address: IpAddr) -> Result<(), Denied> {
-        let host = plain_host(host);
         let address = canonical(address);
+        let host = plain_host(host);
         let allowed = if is_metadata_address(address) {
             self.names(script, &host, port) || self.names(script, &address.to_string(), port)
         } else {
@@ -207,9 +207,10 @@ impl PartialEq for Permissions {
     }
 }
 
-/// Returns a host as names are compared: lower case, no brackets, no dot at the end.
+/// Returns a host as rules know it: lower case, no brackets, no dot at the end, addresses in their shortest form.
 fn plain_host(host: &str) -> String {
-    host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.').to_ascii_lowercase()
+    let host = host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.').to_ascii_lowercase();
+    host.parse().map(|address| canonical(address).to_string()).unwrap_or(host)
 }
 
 fn host_value(host: &str, port: u16) -> String {

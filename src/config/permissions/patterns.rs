@@ -4,6 +4,8 @@ use std::path::{Component, Path, PathBuf};
 
 use globset::{GlobBuilder, GlobMatcher, GlobSet, GlobSetBuilder};
 
+use super::addresses::canonical;
+
 /// A glob over a name; `*` stands for anything, slashes too, and `[*]` for the character itself.
 #[derive(Debug, Clone)]
 pub struct Pattern {
@@ -92,7 +94,7 @@ impl Host {
                 port.ok_or_else(|| format!("{written:?} has no port behind its colon: write a number from 1 to 65535"))
             })
             .transpose()?;
-        let host = host.trim_end_matches('.').to_ascii_lowercase();
+        let host = plain(host);
         let name = if host == "public" { Name::Public } else { Name::Fits(Pattern::new(&host)?) };
         Ok(Self { name, port })
     }
@@ -115,6 +117,18 @@ impl Host {
     /// Returns whether only public addresses are meant.
     pub(super) fn is_public(&self) -> bool {
         self.name == Name::Public
+    }
+}
+
+/// Returns a host as it is compared: lower case, no dot at the end, addresses in their shortest form, names of other scripts as the net knows them.
+fn plain(host: &str) -> String {
+    let host = host.trim_end_matches('.').to_lowercase();
+    if let Ok(address) = host.parse() {
+        return canonical(address).to_string();
+    }
+    match url::Host::parse(&host) {
+        Ok(url::Host::Domain(name)) if !host.is_ascii() => name,
+        _ => host,
     }
 }
 

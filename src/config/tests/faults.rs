@@ -206,6 +206,15 @@ fn a_bomb_is_refused_quickly() {
 }
 
 #[test]
+fn a_flood_of_faults_stays_readable() {
+    let many: String = (0..40_000).map(|number| format!("k{number}: 1\n")).collect();
+    let many = faults(&many);
+    assert_eq!((many.len(), many[100].as_str()), (101, "rhaid.yaml: 39900 more faults: mend those above first"));
+    let long = super::Given::text(&format!("limits: {{timeout: {}}}", "x".repeat(900_000))).parse().unwrap_err();
+    assert!(long[0].report().len() < 1_500, "{}", long[0].report());
+}
+
+#[test]
 fn a_report_shows_the_line_with_a_caret() {
     let fault = &super::Given::text("limits:\n  timeuot: 3s\n").parse().unwrap_err()[0];
     assert_eq!(

@@ -47,6 +47,10 @@ fn metadata_services_are_closed_unless_named() {
         assert!(!may_reach(permissions, "harmless.example.com", "::ffff:169.254.169.254"));
         assert!(may_reach(permissions, "nas.local", "192.168.1.4"));
     }
+    let private = permissions("permissions: {\"*\": {http: [\"192.168.*\", \"[fd00:0:0::1]:80\", bücher.example]}}");
+    assert!(may(&private, "door", Need::Host("[::ffff:192.168.1.4]", 80)));
+    assert!(may(&private, "door", Need::Host("[fd00::1]", 80)));
+    assert!(may(&private, "door", Need::Host("xn--bcher-kva.example", 80)));
     let named = permissions("permissions: {\"*\": {http: [\"*\", 169.254.169.254, metadata.google.internal]}}");
     assert!(may(&named, "door", Need::Host("169.254.169.254", 80)));
     assert!(may(&named, "door", Need::Host("metadata.google.internal", 80)));

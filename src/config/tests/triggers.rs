@@ -26,6 +26,19 @@ fn a_trigger_is_bound_with_its_arguments_and_options() {
 }
 
 #[test]
+fn a_fault_of_a_binding_shows_its_line() {
+    let config = config("triggers:\n  - cron: \"x\"\n    job: a.rhai\n    jitter: often\n    token: abcdef\n");
+    let binding = &config.triggers[0];
+    assert_eq!(
+        binding.fault(Some("jitter"), "write a duration").report(),
+        "rhaid.yaml:4:5: write a duration\n  |\n4 |     jitter: often\n  |     ^"
+    );
+    assert_eq!(binding.fault(None, "x").to_string(), "rhaid.yaml:2:11: x");
+    assert_eq!(binding.fault(Some("token"), "x").source_line.as_deref(), Some("    token: ***"));
+    assert_eq!(config.mask().apply("abcdef"), "***");
+}
+
+#[test]
 fn a_wrong_binding_says_what_to_write() {
     assert_eq!(
         faults(
