@@ -1,0 +1,414 @@
+//! Decides which event runs when: a queue per script, the modes, retries, rates, the breaker and the cap over all.
+//!
+//! A machine without time, threads or channels of its own: it is told what happened and says what to do.
+
+mod lane;
+mod window;
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use self::lane::Waiting;
+use self::lane::{Lane, Running};
+use crate::config::Limits;
+use crate::event::Event;
+use crate::run::{Outcome, Policy, Skip};
+use crate::services::clock::Busy;
+use crate::triggers::{Firing, TriggerId};
+
+/// How many hands an event may go through by `emit` before it counts as a loop.
+const MAX_HOPS: u32 = 64;
+/// The stretch of time in which the breaker counts runs.
+const BREAKER_WINDOW: Duration = Duration::from_secs(10);
+/// How long an open breaker pauses a script.
+pub(crate) const BREAKER_PAUSE: Duration = Duration::from_secs(60);
+/// The longest wait before a retry.
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(86_400);
+
+/// Names one life of a script: from going live until it is removed, disabled or stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct LaneId(pub(crate) u64);
+
+/// Names a run within the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct RunId(u64);
+
+/// Where a trigger's events go.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    /// The trigger's name within its script.
+    pub(crate) name: Arc<str>,
+    /// Which function it wakes.
+    pub(crate) handler: usize,
+    /// How its events become runs.
+    pub(crate) policy: Policy,
+}
+
+/// How much may wait and run.
+#[derive(Debug, Clone)]
+pub(crate) struct Shares {
+    queue: usize,
+    parallel: usize,
+    runs: usize,
+    breaker: usize,
+}
+
+impl From<&Limits> for Shares {
+    fn from(limits: &Limits) -> Self {
+        Self {
+            queue: limits.queue.max(1),
+            parallel: limits.parallel.max(1),
+            runs: limits.runs.max(1),
+            breaker: limits.breaker as usize,
+        }
+    }
+}
+
+/// A run to start.
+#[derive(Debug)]
+pub(crate) struct Start<V> {
+    /// The run's name within the process.
+    pub(crate) run: RunId,
+    /// The script's name.
+    pub(crate) script: Arc<str>,
+    /// The version to run on.
+    pub(crate) version: V,
+    /// Which trigger of it.
+    pub(crate) target: Target,
+    /// What woke it.
+    pub(crate) event: Arc<Event>,
+    /// Set when the run must end.
+    pub(crate) cancel: CancellationToken,
+    /// How often this event was tried before.
+    pub(crate) attempt: u32,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub(crate) enum Action<V> {
+    /// A run starts.
+    Start(Start<V>),
+    /// An event became no run: to be noted. Who asked has been answered.
+    Skipped {
+        /// The script's name.
+        script: Arc<str>,
+        /// Its version.
+        version: V,
+        /// The trigger's name.
+        trigger: Arc<str>,
+        /// What happened.
+        event: Arc<Event>,
+        /// Why there was no run.
+        skip: Skip,
+    },
+    /// An event is over without a commit, and will not come again: the timer it stands for ends.
+    Settle(Arc<Event>),
+    /// A script was paused by the breaker.
+    Paused {
+        /// The script's name.
+        script: Arc<str>,
+        /// Why.
+        why: String,
+    },
+    /// A pause is over.
+    Resumed(Arc<str>),
+}
+
+/// Which event runs when; `V` is a version of a script.
+pub(crate) struct Dispatch<V> {
+    shares: Shares,
+    lanes: HashMap<LaneId, Lane<V>>,
+    owners: HashMap<TriggerId, LaneId>,
+    runs: HashMap<RunId, LaneId>,
+    ready: VecDeque<LaneId>,
+    alarms: BTreeSet<(Timestamp, LaneId)>,
+    actions: Vec<Action<V>>,
+    last_run: u64,
+    is_stopping: bool,
+}
+
+impl<V: Clone> Dispatch<V> {
+    pub(crate) fn new(shares: Shares) -> Self {
+        Self {
+            shares,
+            lanes: HashMap::new(),
+            owners: HashMap::new(),
+            runs: HashMap::new(),
+            ready: VecDeque::new(),
+            alarms: BTreeSet::new(),
+            actions: Vec::new(),
+            last_run: 0,
+            is_stopping: false,
+        }
+    }
+
+    /// Changes how much may wait and run; what waits already stays.
+    pub(crate) fn share(&mut self, shares: Shares) {
+        self.shares = shares;
+    }
+
+    /// Puts a version in a lane's place: events of triggers that stay go to it, others are skipped; closes the breaker.
+    pub(crate) fn swap(
+        &mut self,
+        id: LaneId,
+        script: Arc<str>,
+        version: V,
+        targets: Vec<(TriggerId, Target)>,
+        skip: Skip,
+    ) {
+        let lane = self.lanes.entry(id).or_insert_with(|| Lane::new(script, version.clone()));
+        let new: HashSet<TriggerId> = targets.iter().map(|(trigger, _)| *trigger).collect();
+        let unwanted = lane.take_waiting(|waiting| !new.contains(&waiting.trigger));
+        for waiting in unwanted {
+            self.over(id, waiting, Outcome::Skipped(skip.clone()));
+        }
+        let Some(lane) = self.lanes.get_mut(&id) else { return };
+        for gone in lane.targets.keys().filter(|trigger| !new.contains(trigger)) {
+            self.owners.remove(gone);
+        }
+        lane.rates.retain(|trigger, _| new.contains(trigger));
+        self.owners.extend(new.iter().map(|trigger| (*trigger, id)));
+        lane.version = version;
+        lane.targets = targets.into_iter().collect();
+        self.resume(id);
+    }
+
+    /// Cancels every run of one lane or of all.
+    pub(crate) fn cancel(&mut self, id: Option<LaneId>) {
+        let meant = self.lanes.iter().filter(|(lane, _)| id.is_none_or(|id| **lane == id));
+        meant.flat_map(|(_, lane)| lane.running.values()).for_each(|run| run.cancel.cancel());
+    }
+
+    /// Forgets a lane; its runs are cancelled, its events skipped.
+    pub(crate) fn remove(&mut self, id: LaneId, skip: Skip) {
+        self.cancel(Some(id));
+        let Some(lane) = self.lanes.get_mut(&id) else { return };
+        for waiting in lane.take_waiting(|_| true) {
+            self.over(id, waiting, Outcome::Skipped(skip.clone()));
+        }
+        let Some(lane) = self.lanes.remove(&id) else { return };
+        self.owners.retain(|_, owner| *owner != id);
+        for (run, running) in lane.running {
+            self.runs.remove(&run);
+            answer(running.waiting, Outcome::Cancelled);
+        }
+    }
+
+    /// Lets nothing in any more but for those triggers that a lane is swapped to afterwards, and tries nothing again.
+    pub(crate) fn stop(&mut self) {
+        self.is_stopping = true;
+    }
+
+    /// Returns whether nothing runs or waits to run, in one lane or in all.
+    pub(crate) fn is_idle(&self, id: Option<LaneId>) -> bool {
+        match id {
+            Some(id) => self.lanes.get(&id).is_none_or(Lane::is_idle),
+            None => self.lanes.values().all(Lane::is_idle),
+        }
+    }
+
+    /// Returns how many events of a lane wait, how many run, and until when it is paused.
+    pub(crate) fn load(&self, id: LaneId) -> (usize, usize, Option<Timestamp>) {
+        self.lanes.get(&id).map_or((0, 0, None), |lane| (lane.waiting(), lane.running.len(), lane.paused_until))
+    }
+
+    /// Takes an event in.
+    pub(crate) fn arrive(&mut self, firing: Firing, now: Timestamp) {
+        let Firing { trigger, event, reply, busy } = firing;
+        let owner = self.owners.get(&trigger).copied();
+        let mut waiting = Waiting { trigger, event: Arc::new(event), key: None, reply, busy: Some(busy), attempt: 0 };
+        let Some((id, lane)) = owner.and_then(|id| Some((id, self.lanes.get_mut(&id)?))) else {
+            let skip = if self.is_stopping { Skip::Stopping } else { Skip::TriggerGone };
+            return answer(waiting, Outcome::Skipped(skip));
+        };
+        let Some(target) = lane.targets.get(&trigger) else { return };
+        waiting.key = target.policy.key.as_deref().map(|path| key_of(&waiting.event, path));
+        let over_rate = target
+            .policy
+            .rate
+            .is_some_and(|rate| !lane.rates.entry(trigger).or_default().admit(now, rate.count as usize, rate.per));
+        if waiting.event.hops > MAX_HOPS && lane.paused_until.is_none() {
+            let why = format!("an `emit` went through {MAX_HOPS} hands, so it wakes itself in a loop");
+            self.pause(id, now, why);
+        }
+        let Some(lane) = self.lanes.get_mut(&id) else { return };
+        let over = if lane.paused_until.is_some() {
+            vec![(waiting, Outcome::Skipped(Skip::BreakerOpen))]
+        } else if over_rate {
+            vec![(waiting, Outcome::Skipped(Skip::RateLimited))]
+        } else {
+            lane.admit(waiting, &self.shares)
+        };
+        for (waiting, outcome) in over {
+            self.over(id, waiting, outcome);
+        }
+        self.mark_ready(id);
+        self.pump(now);
+    }
+
+    /// Takes notice of the end of a run: its event is tried again later, or over.
+    pub(crate) fn ended(&mut self, run: RunId, outcome: Outcome, now: Timestamp) {
+        let Some(id) = self.runs.remove(&run) else { return };
+        let Some(lane) = self.lanes.get_mut(&id) else { return };
+        let Some(Running { waiting, .. }) = lane.running.remove(&run) else { return };
+        if lane.serial == Some(run) {
+            lane.serial = None;
+        }
+        let retry = lane.targets.get(&waiting.trigger).and_then(|target| target.policy.retry);
+        let retry = retry.filter(|retry| {
+            outcome.is_failure()
+                && waiting.attempt < retry.max
+                && !self.is_stopping
+                && lane.paused_until.is_none()
+                && lane.resting() < self.shares.queue
+        });
+        match retry {
+            Some(retry) => {
+                let factor = retry.backoff.powi(waiting.attempt.min(1_000) as i32);
+                let delay = Duration::try_from_secs_f64(retry.delay.as_secs_f64() * factor)
+                    .unwrap_or(MAX_RETRY_DELAY)
+                    .min(MAX_RETRY_DELAY);
+                let due = now.checked_add(delay).unwrap_or(Timestamp::MAX);
+                lane.rest(Waiting { busy: None, attempt: waiting.attempt + 1, ..waiting }, due);
+                self.alarms.insert((due, id));
+            }
+            None => self.over(id, waiting, outcome),
+        }
+        self.mark_ready(id);
+        self.pump(now);
+    }
+
+    /// Returns when [`Dispatch::wake`] has something to do.
+    pub(crate) fn next_alarm(&self) -> Option<Timestamp> {
+        self.alarms.first().map(|(due, _)| *due)
+    }
+
+    /// Tries again what is due, ends pauses that are over.
+    pub(crate) fn wake(&mut self, now: Timestamp, busy: impl Fn() -> Busy) {
+        while let Some((due, id)) = self.alarms.first().copied().filter(|(due, _)| *due <= now) {
+            self.alarms.remove(&(due, id));
+            let Some(lane) = self.lanes.get_mut(&id) else { continue };
+            lane.wake(now, &busy);
+            if lane.paused_until.is_some_and(|until| until <= now) {
+                self.actions.push(Action::Resumed(lane.script.clone()));
+                self.resume(id);
+            }
+            self.mark_ready(id);
+        }
+        self.pump(now);
+    }
+
+    /// Takes what is to be done.
+    pub(crate) fn take_actions(&mut self) -> Vec<Action<V>> {
+        std::mem::take(&mut self.actions)
+    }
+
+    /// Starts what may start, the scripts in turn.
+    pub(crate) fn pump(&mut self, now: Timestamp) {
+        while self.runs.len() < self.shares.runs
+            && let Some(id) = self.ready.pop_front()
+        {
+            let Some(lane) = self.lanes.get_mut(&id) else { continue };
+            lane.is_ready = false;
+            let Some((waiting, is_serial)) = lane.next(&self.shares) else { continue };
+            if lane.starts.admit(now, self.shares.breaker, BREAKER_WINDOW) {
+                self.start(id, waiting, is_serial);
+            } else {
+                self.over(id, waiting, Outcome::Skipped(Skip::BreakerOpen));
+                let why = format!("more than {} runs in 10 seconds (`limits.breaker`)", self.shares.breaker);
+                self.pause(id, now, why);
+            }
+            self.mark_ready(id);
+        }
+    }
+
+    fn start(&mut self, id: LaneId, waiting: Waiting, is_serial: bool) {
+        let Some(lane) = self.lanes.get_mut(&id) else { return };
+        let Some(target) = lane.targets.get(&waiting.trigger).cloned() else {
+            return self.over(id, waiting, Outcome::Skipped(Skip::TriggerGone));
+        };
+        self.last_run += 1;
+        let run = RunId(self.last_run);
+        let cancel = CancellationToken::new();
+        self.actions.push(Action::Start(Start {
+            run,
+            script: lane.script.clone(),
+            version: lane.version.clone(),
+            target,
+            event: waiting.event.clone(),
+            cancel: cancel.clone(),
+            attempt: waiting.attempt,
+        }));
+        lane.serial = if is_serial { Some(run) } else { lane.serial };
+        lane.running.insert(run, Running { waiting, cancel });
+        self.runs.insert(run, id);
+    }
+
+    fn mark_ready(&mut self, id: LaneId) {
+        if let Some(lane) = self.lanes.get_mut(&id)
+            && !std::mem::replace(&mut lane.is_ready, true)
+        {
+            self.ready.push_back(id);
+        }
+    }
+
+    fn pause(&mut self, id: LaneId, now: Timestamp, why: String) {
+        let until = now.checked_add(BREAKER_PAUSE).unwrap_or(Timestamp::MAX);
+        let Some(lane) = self.lanes.get_mut(&id) else { return };
+        lane.paused_until = Some(until);
+        self.alarms.insert((until, id));
+        self.actions.push(Action::Paused { script: lane.script.clone(), why });
+        for waiting in lane.take_waiting(|_| true) {
+            self.over(id, waiting, Outcome::Skipped(Skip::BreakerOpen));
+        }
+    }
+
+    /// Closes a lane's breaker.
+    pub(crate) fn resume(&mut self, id: LaneId) {
+        if let Some(lane) = self.lanes.get_mut(&id) {
+            lane.paused_until = None;
+            lane.starts = window::Window::default();
+        }
+        self.mark_ready(id);
+    }
+
+    /// Answers who asked, and has a skip noted.
+    fn over(&mut self, id: LaneId, waiting: Waiting, outcome: Outcome) {
+        let comes_again = self.is_stopping && !matches!(outcome, Outcome::Failed(_) | Outcome::TimedOut(_))
+            || matches!(outcome, Outcome::Skipped(Skip::TriggerGone | Skip::Disabled | Skip::Stopping));
+        if waiting.event.settles.is_some() && !comes_again && !matches!(outcome, Outcome::Succeeded(_)) {
+            self.actions.push(Action::Settle(waiting.event.clone()));
+        }
+        if let (Outcome::Skipped(skip), Some(lane)) = (&outcome, self.lanes.get(&id)) {
+            self.actions.push(Action::Skipped {
+                script: lane.script.clone(),
+                version: lane.version.clone(),
+                trigger: lane.targets.get(&waiting.trigger).map_or_else(|| "".into(), |target| target.name.clone()),
+                event: waiting.event.clone(),
+                skip: skip.clone(),
+            });
+        }
+        answer(waiting, outcome);
+    }
+}
+
+fn answer(waiting: Waiting, outcome: Outcome) {
+    if let Some(reply) = waiting.reply {
+        // Who asked may have stopped waiting.
+        let _ = reply.send(outcome);
+    }
+}
+
+fn key_of(event: &Event, path: &str) -> String {
+    event.fact(path).map_or_else(String::new, |value| match value.as_text() {
+        Some(text) => text.to_owned(),
+        None => value.to_stored().to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests;

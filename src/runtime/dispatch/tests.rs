@@ -1,0 +1,283 @@
+//! The promises of dispatch, one by one.
+
+use jiff::tz::TimeZone;
+use tokio::sync::oneshot;
+
+use super::*;
+use crate::fault::{Fault, Place};
+use crate::run::{Mode, Overflow, Rate, Retry};
+use crate::services::clock::{Busy, Clock};
+use crate::value::{Map, Value};
+
+const LANE: LaneId = LaneId(1);
+
+struct Table {
+    dispatch: Dispatch<u64>,
+    now: Timestamp,
+    running: Vec<Start<u64>>,
+    notes: Vec<String>,
+}
+
+impl Table {
+    fn new(policies: Vec<Policy>) -> Self {
+        let shares = Shares { queue: 3, parallel: 2, runs: 10, breaker: 100 };
+        let mut table = Self {
+            dispatch: Dispatch::new(shares),
+            now: Timestamp::from_second(1_000_000).unwrap(),
+            running: Vec::new(),
+            notes: Vec::new(),
+        };
+        table.swap(1, policies.into_iter().enumerate().map(|(id, policy)| (id as u64, policy)).collect());
+        table
+    }
+
+    fn swap(&mut self, version: u64, policies: Vec<(u64, Policy)>) {
+        let targets = policies
+            .into_iter()
+            .map(|(id, policy)| (TriggerId(id), Target { name: format!("t{id}").into(), handler: 0, policy }));
+        self.dispatch.swap(LANE, "s".into(), version, targets.collect(), Skip::TriggerGone);
+        self.step();
+    }
+
+    fn arrive(&mut self, trigger: u64, name: &str) -> oneshot::Receiver<Outcome> {
+        self.arrive_with(trigger, name, "", 0)
+    }
+
+    fn arrive_with(&mut self, trigger: u64, name: &str, key: &str, hops: u32) -> oneshot::Receiver<Outcome> {
+        let (reply, outcome) = oneshot::channel();
+        let facts = Map::from([("key".into(), Value::from(key))]);
+        let mut event = Event::new(self.now.to_zoned(TimeZone::UTC), name, facts);
+        event.hops = hops;
+        let firing = Firing { trigger: TriggerId(trigger), event, reply: Some(reply), busy: busy() };
+        self.dispatch.arrive(firing, self.now);
+        self.step();
+        outcome
+    }
+
+    fn end(&mut self, name: &str, outcome: Outcome) {
+        let at = self.running.iter().position(|start| start.event.summary == name).expect("it runs");
+        let start = self.running.remove(at);
+        self.dispatch.ended(start.run, outcome, self.now);
+        self.step();
+    }
+
+    fn pass(&mut self, seconds: u64) {
+        self.now = self.now + Duration::from_secs(seconds);
+        self.dispatch.wake(self.now, busy);
+        self.step();
+    }
+
+    fn step(&mut self) {
+        self.dispatch.pump(self.now);
+        for action in self.dispatch.take_actions() {
+            match action {
+                Action::Start(start) => self.running.push(start),
+                Action::Skipped { event, skip, .. } => self.notes.push(format!("{}: {}", event.summary, skip.reason())),
+                Action::Settle(event) => self.notes.push(format!("settle {}", event.summary)),
+                Action::Paused { why, .. } => self.notes.push(format!("paused: {why}")),
+                Action::Resumed(_) => self.notes.push("resumed".to_owned()),
+            }
+        }
+    }
+
+    fn running(&self) -> Vec<&str> {
+        self.running.iter().map(|start| start.event.summary.as_str()).collect()
+    }
+}
+
+fn busy() -> Busy {
+    Clock::system(TimeZone::UTC).busy()
+}
+
+fn mode(mode: Mode) -> Policy {
+    Policy { mode, ..Policy::default() }
+}
+
+fn failed() -> Outcome {
+    Outcome::Failed(Box::new(Fault::new(Place::default(), "no")))
+}
+
+fn done() -> Outcome {
+    Outcome::Succeeded(Value::Null)
+}
+
+#[test]
+fn events_of_one_script_run_one_after_another_in_order() {
+    let mut table = Table::new(vec![Policy::default(), Policy::default()]);
+    let _ = (table.arrive(0, "a"), table.arrive(1, "b"), table.arrive(0, "c"));
+    assert_eq!(table.running(), ["a"]);
+    table.end("a", done());
+    assert_eq!(table.running(), ["b"]);
+    table.end("b", done());
+    assert_eq!(table.running(), ["c"]);
+}
+
+#[test]
+fn who_asked_hears_the_outcome() {
+    let mut table = Table::new(vec![Policy::default()]);
+    let mut outcome = table.arrive(0, "a");
+    table.end("a", Outcome::Succeeded(Value::Int(7)));
+    assert_eq!(outcome.try_recv(), Ok(Outcome::Succeeded(Value::Int(7))));
+}
+
+#[test]
+fn a_full_queue_drops_the_oldest_of_the_same_trigger() {
+    let mut table = Table::new(vec![Policy::default(), Policy::default()]);
+    let _ = [(0, "run"), (1, "other"), (0, "a"), (0, "b"), (0, "c")].map(|(id, name)| table.arrive(id, name));
+    assert_eq!(table.notes, ["a: queue full"]);
+}
+
+#[test]
+fn drop_newest_keeps_what_waits() {
+    let policy = Policy { max: Some(1), overflow: Overflow::DropNewest, ..Policy::default() };
+    let mut table = Table::new(vec![policy]);
+    let _ = ["run", "a", "b"].map(|name| table.arrive(0, name));
+    assert_eq!(table.notes, ["b: queue full"]);
+}
+
+#[test]
+fn latest_per_key_replaces_what_waits_with_the_same_key() {
+    let policy = Policy { overflow: Overflow::LatestPerKey, key: Some("key".into()), ..Policy::default() };
+    let mut table = Table::new(vec![policy]);
+    let _ = [("run", "x"), ("x1", "x"), ("y1", "y"), ("x2", "x")].map(|(name, key)| table.arrive_with(0, name, key, 0));
+    assert_eq!(table.notes, ["x1: replaced by a newer event"]);
+    table.end("run", done());
+    assert_eq!(table.running(), ["x2"]);
+}
+
+#[test]
+fn single_skips_while_one_with_its_key_runs_or_waits() {
+    let policy = Policy { key: Some("key".into()), ..mode(Mode::Single) };
+    let mut table = Table::new(vec![policy]);
+    let _ = [("x1", "x"), ("x2", "x"), ("y1", "y"), ("y2", "y")].map(|(name, key)| table.arrive_with(0, name, key, 0));
+    assert_eq!(table.running(), ["x1"]);
+    assert_eq!(table.notes, ["x2: still busy (mode single)", "y2: still busy (mode single)"]);
+}
+
+#[test]
+fn restart_cancels_the_run_and_takes_its_place() {
+    let mut table = Table::new(vec![mode(Mode::Restart), Policy::default()]);
+    let mut first = table.arrive(0, "a");
+    let _ = (table.arrive(1, "other"), table.arrive(0, "b"), table.arrive(0, "c"));
+    assert!(table.running[0].cancel.is_cancelled());
+    assert_eq!(table.notes, ["b: replaced by a newer event"]);
+    table.end("a", Outcome::Cancelled);
+    assert_eq!(first.try_recv(), Ok(Outcome::Cancelled));
+    assert_eq!(table.running(), ["c"]);
+}
+
+#[test]
+fn parallel_runs_beside_the_line_up_to_its_number() {
+    let mut table = Table::new(vec![Policy::default(), mode(Mode::Parallel)]);
+    let _ = [(0, "line"), (1, "a"), (1, "b"), (1, "c")].map(|(id, name)| table.arrive(id, name));
+    assert_eq!(table.running(), ["line", "a", "b"]);
+    table.end("a", done());
+    assert_eq!(table.running(), ["line", "b", "c"]);
+}
+
+#[test]
+fn what_is_over_the_rate_is_skipped() {
+    let rate = Some(Rate { count: 1, per: Duration::from_secs(5) });
+    let mut table = Table::new(vec![Policy { rate, ..Policy::default() }]);
+    let _ = (table.arrive(0, "a"), table.arrive(0, "b"));
+    table.pass(5);
+    let _ = table.arrive(0, "c");
+    assert_eq!(table.notes, ["b: over the rate"]);
+}
+
+#[test]
+fn a_failed_event_is_tried_again_before_later_ones_of_its_trigger_while_others_go_on() {
+    let retry = Some(Retry { max: 2, delay: Duration::from_secs(10), backoff: 2.0 });
+    let mut table = Table::new(vec![Policy { retry, ..Policy::default() }, Policy::default()]);
+    let mut first = table.arrive(0, "a");
+    let _ = (table.arrive(0, "b"), table.arrive(1, "other"));
+    table.end("a", failed());
+    assert_eq!(table.running(), ["other"]);
+    table.end("other", done());
+    assert!(table.running().is_empty());
+    table.pass(10);
+    assert_eq!(table.running(), ["a"]);
+    table.end("a", failed());
+    table.pass(19);
+    assert!(table.running().is_empty(), "the second wait is twice as long");
+    table.pass(1);
+    table.end("a", failed());
+    assert!(first.try_recv().is_ok_and(|outcome| outcome.is_failure()));
+    assert_eq!(table.running(), ["b"]);
+}
+
+#[test]
+fn waiting_events_go_to_the_new_version_and_those_of_gone_triggers_are_skipped() {
+    let mut table = Table::new(vec![Policy::default(), Policy::default()]);
+    let _ = [(0, "run"), (0, "stays"), (1, "goes")].map(|(id, name)| table.arrive(id, name));
+    table.swap(2, vec![(0, Policy::default())]);
+    assert_eq!(table.notes, ["goes: trigger removed"]);
+    assert_eq!(table.running[0].version, 1);
+    table.end("run", done());
+    assert_eq!((table.running(), table.running[0].version), (vec!["stays"], 2));
+}
+
+#[test]
+fn a_script_that_runs_away_is_paused_for_a_minute() {
+    let mut table = Table::new(vec![Policy::default()]);
+    table.dispatch.share(Shares { queue: 3, parallel: 2, runs: 10, breaker: 2 });
+    for name in ["a", "b", "c"] {
+        let _ = table.arrive(0, name);
+        if !table.running().is_empty() {
+            table.end(name, done());
+        }
+    }
+    let _ = table.arrive(0, "d");
+    assert_eq!(
+        table.notes,
+        ["c: breaker open", "paused: more than 2 runs in 10 seconds (`limits.breaker`)", "d: breaker open"]
+    );
+    table.pass(60);
+    let _ = table.arrive(0, "e");
+    assert_eq!(table.running(), ["e"]);
+}
+
+#[test]
+fn saving_the_script_ends_its_pause() {
+    let mut table = Table::new(vec![Policy::default()]);
+    let _ = table.arrive_with(0, "loop", "", MAX_HOPS + 1);
+    assert!(table.notes[0].starts_with("paused: an `emit` went through 64 hands"), "{:?}", table.notes);
+    table.swap(2, vec![(0, Policy::default())]);
+    let _ = table.arrive(0, "a");
+    assert_eq!(table.running(), ["a"]);
+}
+
+#[test]
+fn no_more_than_the_cap_run_and_scripts_take_turns() {
+    let mut table = Table::new(vec![mode(Mode::Parallel)]);
+    table.dispatch.share(Shares { queue: 3, parallel: 2, runs: 1, breaker: 100 });
+    let target = Target { name: "t9".into(), handler: 0, policy: Policy::default() };
+    table.dispatch.swap(LaneId(2), "other".into(), 1, vec![(TriggerId(9), target)], Skip::TriggerGone);
+    let _ = [(0, "a"), (0, "b"), (0, "c"), (9, "other")].map(|(id, name)| table.arrive(id, name));
+    assert_eq!(table.running(), ["a"]);
+    table.end("a", done());
+    let second = table.running()[0].to_owned();
+    table.end(&second, done());
+    let third = table.running()[0].to_owned();
+    assert!([second, third].contains(&"other".to_owned()));
+}
+
+#[test]
+fn a_timer_whose_event_was_not_run_is_settled_but_not_when_it_will_come_again() {
+    let mut table = Table::new(vec![mode(Mode::Single)]);
+    let settles = |table: &mut Table, name: &str| {
+        let mut event = Event::new(table.now.to_zoned(TimeZone::UTC), name, Map::new());
+        let due = table.now;
+        event.settles = Some(crate::event::TimerKey { owner: "s".into(), name: name.into(), due });
+        let firing = Firing { trigger: TriggerId(0), event, reply: None, busy: busy() };
+        table.dispatch.arrive(firing, table.now);
+        table.step();
+    };
+    settles(&mut table, "a");
+    settles(&mut table, "b");
+    assert_eq!(table.notes, ["settle b", "b: still busy (mode single)"]);
+    table.notes.clear();
+    table.dispatch.stop();
+    table.end("a", Outcome::Cancelled);
+    assert!(table.notes.is_empty(), "{:?}", table.notes);
+}

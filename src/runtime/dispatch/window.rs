@@ -1,0 +1,52 @@
+//! Counts what happened lately: at most so many in so long.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+/// The moments that still count.
+#[derive(Debug, Default)]
+pub(super) struct Window {
+    times: VecDeque<Timestamp>,
+}
+
+impl Window {
+    /// Notes one more at `now`, unless `count` were noted within the last `per`; returns whether it was.
+    pub(super) fn admit(&mut self, now: Timestamp, count: usize, per: Duration) -> bool {
+        // A clock that was set back must not shut the door: what lies ahead of it is forgotten.
+        while self.times.back().is_some_and(|last| *last > now) {
+            self.times.pop_back();
+        }
+        let over = |first: &Timestamp| first.checked_add(per).is_ok_and(|end| end <= now);
+        while self.times.front().is_some_and(over) {
+            self.times.pop_front();
+        }
+        let admitted = self.times.len() < count;
+        if admitted {
+            self.times.push_back(now);
+        }
+        admitted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_over_the_count_waits_until_the_oldest_is_out_of_the_window() {
+        let mut window = Window::default();
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let mut admit = |second| window.admit(at(second), 2, Duration::from_secs(10));
+        assert_eq!([0, 1, 2, 9, 10, 10, 11].map(&mut admit), [true, true, false, false, true, false, true]);
+    }
+
+    #[test]
+    fn a_clock_set_back_does_not_shut_the_door() {
+        let mut window = Window::default();
+        let at = |second| Timestamp::from_second(second).unwrap();
+        assert!(window.admit(at(1_000), 1, Duration::from_secs(10)));
+        assert!(window.admit(at(10), 1, Duration::from_secs(10)));
+    }
+}
