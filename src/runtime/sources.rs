@@ -1,0 +1,285 @@
+//! Where scripts are read from: the folder as it is now, or what was accepted before.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Read as _;
+use std::path::{Component, Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::script::Sources;
+
+/// How deep folders may lie in each other.
+const DEPTH: usize = 32;
+
+/// The scripts folder, as it is at the moment of each reading.
+#[derive(Debug, Clone)]
+pub struct FolderSources {
+    root: PathBuf,
+    max_size: u64,
+}
+
+impl FolderSources {
+    /// Reads below a folder, files of at most so many bytes.
+    pub fn new(root: impl Into<PathBuf>, max_size: u64) -> Self {
+        Self { root: root.into(), max_size }
+    }
+
+    fn locate(&self, file: &str) -> Result<PathBuf, String> {
+        if !Path::new(file).components().all(|part| matches!(part, Component::Normal(_))) || file.contains('\\') {
+            return Err(format!("`{file}` leads outside of the scripts folder"));
+        }
+        let why = |error: std::io::Error| match error.kind() {
+            std::io::ErrorKind::NotFound => format!("there is no file `{file}`"),
+            _ => format!("`{file}` can not be read: {error}"),
+        };
+        let root = fs::canonicalize(&self.root).map_err(why)?;
+        let path = fs::canonicalize(root.join(file)).map_err(why)?;
+        if !path.starts_with(&root) {
+            return Err(format!("`{file}` is a link that leads outside of the scripts folder"));
+        }
+        let about = fs::metadata(&path).map_err(why)?;
+        if about.is_dir() {
+            return Err(format!("`{file}` is a folder, not a script"));
+        }
+        if !about.is_file() {
+            return Err(format!("`{file}` is no regular file"));
+        }
+        Ok(path)
+    }
+}
+
+impl Sources for FolderSources {
+    fn read(&self, file: &str) -> Result<Arc<str>, String> {
+        let path = self.locate(file)?;
+        let mut bytes = Vec::new();
+        File::open(path)
+            .and_then(|open| open.take(self.max_size.saturating_add(1)).read_to_end(&mut bytes))
+            .map_err(|error| format!("`{file}` can not be read: {error}"))?;
+        if bytes.len() as u64 > self.max_size {
+            return Err(format!("`{file}` is larger than {} bytes (`limits.script_size`)", self.max_size));
+        }
+        match String::from_utf8(bytes) {
+            Ok(text) => Ok(text.strip_prefix('\u{feff}').map_or_else(|| text.as_str().into(), Into::into)),
+            Err(error) => {
+                let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+                let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
+                Err(format!("`{file}` is no UTF-8 text: line {line} has a byte that does not belong there"))
+            }
+        }
+    }
+}
+
+/// The files of a version that was accepted before.
+pub(crate) struct AcceptedSources(pub(crate) Vec<(String, String)>);
+
+impl Sources for AcceptedSources {
+    fn read(&self, file: &str) -> Result<Arc<str>, String> {
+        let found = self.0.iter().find(|(name, _)| name == file);
+        found.map(|(_, text)| text.as_str().into()).ok_or_else(|| format!("there is no file `{file}`"))
+    }
+}
+
+/// Other sources, each file read once: all scripts that are loaded together see the same text of a module.
+pub(crate) struct Snapshot {
+    inner: Box<dyn Sources>,
+    read: Mutex<BTreeMap<String, Result<Arc<str>, String>>>,
+}
+
+impl Snapshot {
+    pub(crate) fn new(inner: impl Sources + 'static) -> Self {
+        Self { inner: Box::new(inner), read: Mutex::default() }
+    }
+
+    /// Returns what tells a file's content from others'; `None` if it can not be read.
+    pub(crate) fn print(&self, file: &str) -> Option<u64> {
+        self.read(file).ok().map(|text| fingerprint(&text))
+    }
+}
+
+impl Sources for Snapshot {
+    fn read(&self, file: &str) -> Result<Arc<str>, String> {
+        let lock = || self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = lock().get(file) {
+            return known.clone();
+        }
+        let read = self.inner.read(file);
+        lock().entry(file.to_owned()).or_insert(read).clone()
+    }
+}
+
+/// Which files a load asked for, with what tells their contents from others'; `None` for one that could not be read.
+pub(crate) type Seen = BTreeMap<String, Option<u64>>;
+
+/// A snapshot as one script's load sees it: remembers what was asked for.
+pub(crate) struct Watched {
+    snapshot: Arc<Snapshot>,
+    seen: Mutex<Seen>,
+}
+
+impl Watched {
+    pub(crate) fn new(snapshot: Arc<Snapshot>) -> Self {
+        Self { snapshot, seen: Mutex::default() }
+    }
+
+    /// Takes what was asked for.
+    pub(crate) fn take_seen(&self) -> Seen {
+        std::mem::take(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Sources for Watched {
+    fn read(&self, file: &str) -> Result<Arc<str>, String> {
+        let text = self.snapshot.read(file);
+        let print = text.as_ref().ok().map(|text| fingerprint(text));
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(file.to_owned(), print);
+        text
+    }
+}
+
+/// Returns what tells a text from others.
+pub(crate) fn fingerprint(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// What is in the scripts folder.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// The scripts' files, relative to the folder with `/` between, in order.
+    pub files: Vec<String>,
+    /// What could not be listed, and why.
+    pub problems: Vec<String>,
+}
+
+/// Lists the scripts of a folder: every `*.rhai` file with no part of its path starting with `_` or `.`.
+///
+/// # Errors
+/// If the folder itself can not be read.
+pub fn list_scripts(root: &Path) -> std::io::Result<Listing> {
+    let root = fs::canonicalize(root)?;
+    let mut listing = Listing::default();
+    list_below(&root, &root, "", DEPTH, &mut listing)?;
+    listing.files.sort();
+    Ok(listing)
+}
+
+fn list_below(root: &Path, folder: &Path, prefix: &str, depth: usize, listing: &mut Listing) -> std::io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else {
+            listing.problems.push(format!("`{prefix}{}` is left out: its name is no UTF-8", name.to_string_lossy()));
+            continue;
+        };
+        if name.starts_with(['_', '.']) {
+            continue;
+        }
+        let relative = format!("{prefix}{name}");
+        // A link that leads nowhere is told when it is read.
+        let is_folder = match entry.file_type()? {
+            kind if kind.is_symlink() => fs::metadata(entry.path()).is_ok_and(|about| about.is_dir()),
+            kind => kind.is_dir(),
+        };
+        let is_script = name.len() > ".rhai".len() && name.ends_with(".rhai");
+        match (is_folder, is_script) {
+            (true, true) => listing.problems.push(format!("`{relative}` is a folder, not a script")),
+            (true, false) => list_folder(root, &entry.path(), &relative, depth, listing),
+            (false, true) => listing.files.push(relative),
+            (false, false) => {}
+        }
+    }
+    Ok(())
+}
+
+fn list_folder(root: &Path, folder: &Path, relative: &str, depth: usize, listing: &mut Listing) {
+    let inside = fs::canonicalize(folder).is_ok_and(|path| path.starts_with(root));
+    let listed = match (inside, depth) {
+        (false, _) => Err("it is a link that leads outside of the scripts folder".to_owned()),
+        (true, 0) => Err(format!("folders lie more than {DEPTH} deep in each other")),
+        (true, _) => {
+            list_below(root, folder, &format!("{relative}/"), depth - 1, listing).map_err(|why| why.to_string())
+        }
+    };
+    if let Err(why) = listed {
+        listing.problems.push(format!("`{relative}` is left out: {why}"));
+    }
+}
+
+/// Returns the name of the script in a file.
+pub fn script_name(file: &str) -> &str {
+    file.strip_suffix(".rhai").unwrap_or(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(files: &[(&str, &[u8])]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (file, bytes) in files {
+            let path = folder.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, bytes).unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn names_with_an_underscore_or_a_dot_are_no_scripts() {
+        let folder = folder(&[
+            ("a.rhai", b""),
+            ("garden/pump.rhai", b""),
+            ("_lib/units.rhai", b""),
+            ("garden/_x.rhai", b""),
+            (".git/b.rhai", b""),
+            ("notes.txt", b""),
+            (".rhai", b""),
+            ("x.rhai/y.rhai", b""),
+        ]);
+        let listing = list_scripts(folder.path()).unwrap();
+        assert_eq!(listing.files, ["a.rhai", "garden/pump.rhai"]);
+        assert_eq!(listing.problems, ["`x.rhai` is a folder, not a script"]);
+    }
+
+    #[test]
+    fn what_is_no_script_is_refused_in_words() {
+        let folder = folder(&[("bad.rhai", b"let a = 1;\n\xff"), ("big.rhai", b"123456789012345"), ("d.rhai/e", b"")]);
+        let sources = FolderSources::new(folder.path(), 14);
+        let why = |file: &str| sources.read(file).unwrap_err();
+        assert_eq!(why("bad.rhai"), "`bad.rhai` is no UTF-8 text: line 2 has a byte that does not belong there");
+        assert_eq!(why("big.rhai"), "`big.rhai` is larger than 14 bytes (`limits.script_size`)");
+        assert_eq!(why("d.rhai"), "`d.rhai` is a folder, not a script");
+        assert_eq!(why("gone.rhai"), "there is no file `gone.rhai`");
+        assert_eq!(why("../x.rhai"), "`../x.rhai` leads outside of the scripts folder");
+        assert_eq!(why("/etc/passwd"), "`/etc/passwd` leads outside of the scripts folder");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_out_of_the_folder_is_refused_and_one_inside_is_followed() {
+        let outside = folder(&[("secret.rhai", b"1")]);
+        let inside = folder(&[("..data/a.rhai", b"2")]);
+        std::os::unix::fs::symlink(outside.path().join("secret.rhai"), inside.path().join("out.rhai")).unwrap();
+        std::os::unix::fs::symlink("..data/a.rhai", inside.path().join("a.rhai")).unwrap();
+        let sources = FolderSources::new(inside.path(), 100);
+        assert_eq!(
+            sources.read("out.rhai").unwrap_err(),
+            "`out.rhai` is a link that leads outside of the scripts folder"
+        );
+        assert_eq!(&*sources.read("a.rhai").unwrap(), "2");
+        assert_eq!(list_scripts(inside.path()).unwrap().files, ["a.rhai", "out.rhai"]);
+    }
+
+    #[test]
+    fn a_snapshot_does_not_change_while_it_is_used() {
+        let folder = folder(&[("a.rhai", b"1")]);
+        let snapshot = Arc::new(Snapshot::new(FolderSources::new(folder.path(), 100)));
+        let watched = Watched::new(snapshot.clone());
+        assert_eq!(&*watched.read("a.rhai").unwrap(), "1");
+        fs::write(folder.path().join("a.rhai"), "2").unwrap();
+        assert_eq!(&*watched.read("a.rhai").unwrap(), "1");
+        assert_eq!(watched.take_seen(), Seen::from([("a.rhai".to_owned(), Some(fingerprint("1")))]));
+    }
+}
