@@ -1,1 +1,180 @@
 //! The moving parts, wired.
+
+mod desk;
+mod dispatch;
+mod execute;
+mod house;
+mod journal;
+mod load;
+mod registry;
+mod reload;
+mod report;
+mod settings;
+mod sources;
+
+use std::path::{Component, Path};
+use std::sync::Arc;
+
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+use self::desk::Desk;
+use self::execute::Executor;
+use self::house::{House, Order, Why};
+use self::journal::Lines;
+pub use self::journal::LogLine;
+pub use self::report::{Fired, Listed, ListedTrigger, Status};
+use self::settings::Settings;
+pub use self::sources::{FolderSources, Listing, list_scripts, script_name};
+use crate::config::{Config, Difference};
+use crate::event::Event;
+use crate::fault::Fault;
+use crate::services::Services;
+use crate::services::files::FolderWatch;
+use crate::services::store::{Error, Query, Row};
+use crate::value::{Map, Value};
+
+/// Why nothing was started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// `triggers:` binds what is no trigger.
+    #[error("{}", .0.iter().map(Fault::report).collect::<Vec<_>>().join("\n"))]
+    Bindings(Vec<Fault>),
+}
+
+/// All moving parts, wired: scripts live as long as this runs; cheap to clone.
+#[derive(Clone)]
+pub struct Runtime {
+    orders: mpsc::Sender<Order>,
+    settings: watch::Receiver<Arc<Settings>>,
+    services: Services,
+    lines: Lines,
+}
+
+impl Runtime {
+    /// Brings every script in the folder to life, and returns when they are.
+    ///
+    /// Must be called within a tokio runtime of several threads.
+    ///
+    /// # Errors
+    /// [`StartError`] if the config can not be carried out; a script that is broken is no such error, but a line in the log.
+    pub async fn start(config: Arc<Config>, services: Services) -> Result<Self, StartError> {
+        let settings = Settings::new(config.clone(), &services);
+        load::bind(&config.triggers.iter().collect::<Vec<_>>(), &settings).map_err(StartError::Bindings)?;
+        let lines = Lines::new(services.clock.clone());
+        let folder = settings.folder.clone();
+        let (change_settings, settings) = watch::channel(settings);
+        let desk = Desk::open((&config.limits).into(), &services, &lines, |ended| {
+            Executor::new(services.clone(), settings.clone(), lines.clone(), ended)
+        });
+        // Watching begins before the first look, so that no change falls between the two.
+        let FolderWatch { changes, .. } = services.files.watch(&folder.clone(), move |path| is_hidden(&folder, path));
+        let mut house = House::new(services.clone(), lines.clone(), desk, change_settings);
+        house.sync(Why::Boot).await;
+        let (orders, ordered) = mpsc::channel(house::ORDERS);
+        tokio::spawn(house.keep(ordered, changes));
+        Ok(Self { orders, settings, services, lines })
+    }
+
+    /// Lets everything go: no new events, runs finish up to `limits.stop`, `on_stop` handlers run, what waits is written to disk.
+    pub async fn stop(&self) {
+        self.order(Order::Stop).await;
+        let store = self.services.store.clone();
+        // Only a panic in the store could be told here, and it has been.
+        let _ = tokio::task::spawn_blocking(move || store.flush()).await;
+    }
+
+    /// Lists the scripts that are known, by name.
+    pub async fn list(&self) -> Vec<Listed> {
+        self.order(Order::List).await.unwrap_or_default()
+    }
+
+    /// Wakes a handler by hand, with these facts (a value that is no map becomes the fact `data`), and waits for the outcome.
+    ///
+    /// The trigger is meant by its name, or by its kind if there is one of it, and may be left out if there is only one.
+    ///
+    /// # Errors
+    /// A sentence, if there is no such script or trigger.
+    pub async fn fire(&self, script: &str, trigger: Option<&str>, data: Value) -> Result<Fired, String> {
+        let (script, trigger) = (script.to_owned(), trigger.map(str::to_owned));
+        let found = self.order(|answer| Order::Find(script, trigger, answer)).await;
+        let fire = found.ok_or_else(stopping)??;
+        let facts = match data {
+            Value::Map(facts) => facts,
+            Value::Null => Map::new(),
+            other => Map::from([("data".to_owned(), other)]),
+        };
+        let event = Event::new(self.services.clock.now_zoned(), "fired by hand", facts);
+        Ok(fire.ask(event).await.outcome().await.into())
+    }
+
+    /// Lets a disabled script run again, also after restarts, and ends a pause of the breaker.
+    ///
+    /// # Errors
+    /// A sentence, if there is no such script.
+    pub async fn enable(&self, script: &str) -> Result<(), String> {
+        let script = script.to_owned();
+        self.order(|answer| Order::Enable(script, answer)).await.ok_or_else(stopping)?
+    }
+
+    /// Lets a script run no more, also after restarts: its runs are cancelled, its `on_stop` runs.
+    ///
+    /// # Errors
+    /// A sentence, if there is no such script.
+    pub async fn disable(&self, script: &str) -> Result<(), String> {
+        let script = script.to_owned();
+        self.order(|answer| Order::Disable(script, answer)).await.ok_or_else(stopping)?
+    }
+
+    /// Applies what can be applied of another config, and tells what holds only after a restart.
+    ///
+    /// # Errors
+    /// The faults of its triggers; then nothing has changed.
+    pub async fn apply(&self, config: Arc<Config>) -> Result<Difference, Vec<Fault>> {
+        let answer = self.order(|answer| Order::Apply(config, answer)).await;
+        answer.unwrap_or_else(|| Err(vec![Fault::new(crate::fault::Place::default(), stopping())]))
+    }
+
+    /// Returns the config that holds now.
+    pub fn config(&self) -> Arc<Config> {
+        self.settings.borrow().config.clone()
+    }
+
+    /// Returns the last lines of the log, oldest first.
+    pub fn recent_logs(&self) -> Vec<Arc<LogLine>> {
+        self.lines.recent()
+    }
+
+    /// Follows the log from now on; who is too slow misses lines and is told how many.
+    pub fn logs(&self) -> broadcast::Receiver<Arc<LogLine>> {
+        self.lines.follow()
+    }
+
+    /// Lists what became of events, newest first.
+    ///
+    /// # Errors
+    /// If the store can not be read.
+    pub async fn runs(&self, query: Query) -> Result<Vec<Row>, Error> {
+        let store = self.services.store.clone();
+        let rows = tokio::task::spawn_blocking(move || store.rows(&query)).await;
+        rows.unwrap_or_else(|error| Err(Error::Failed(error.to_string())))
+    }
+
+    async fn order<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Option<T> {
+        let (answer, answered) = oneshot::channel();
+        self.orders.send(order(answer)).await.ok()?;
+        answered.await.ok()
+    }
+}
+
+fn stopping() -> String {
+    "rhaid is stopping".to_owned()
+}
+
+/// Returns whether a path is none of ours: hidden, but for the folder that Kubernetes exchanges.
+fn is_hidden(folder: &Path, path: &Path) -> bool {
+    let below = path.strip_prefix(folder).unwrap_or(Path::new(""));
+    below.components().any(|part| match part {
+        Component::Normal(name) => name.to_str().is_some_and(|name| name.starts_with('.') && !name.starts_with("..")),
+        _ => false,
+    })
+}

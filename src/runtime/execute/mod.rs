@@ -1,0 +1,208 @@
+//! Carries out a run: a thread, a context with a deadline, the call, the commit, the row in the ledger.
+
+mod facts;
+mod pool;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio::sync::{mpsc, watch};
+
+use self::pool::Pool;
+use super::dispatch::{RunId, Start};
+use super::journal::{Lines, RunJournal};
+use super::registry::Version;
+use super::settings::Settings;
+use crate::config::Level;
+use crate::event::{Event, Id};
+use crate::fault::{Fault, Place};
+use crate::functions::{Context, Spent, Stop};
+use crate::run::{Outcome, Skip};
+use crate::script::Ended;
+use crate::services::Services;
+use crate::services::store::{Batch, Row};
+use crate::value::Value;
+
+/// How long telling one emitted event may take while its listeners are busy.
+const TELL_LIMIT: Duration = Duration::from_secs(5);
+
+/// Carries out runs; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Executor {
+    pool: Pool,
+    services: Services,
+    settings: watch::Receiver<Arc<Settings>>,
+    lines: Lines,
+    runtime: tokio::runtime::Handle,
+    /// Where the ends of runs are told; has room for all of them soon, since whoever listens never waits.
+    ended: mpsc::Sender<(RunId, Outcome)>,
+}
+
+impl Executor {
+    /// Makes an executor that tells the end of every run.
+    pub(crate) fn new(
+        services: Services,
+        settings: watch::Receiver<Arc<Settings>>,
+        lines: Lines,
+        ended: mpsc::Sender<(RunId, Outcome)>,
+    ) -> Self {
+        let runtime = tokio::runtime::Handle::current();
+        Self { pool: Pool::new(&runtime), services, settings, lines, runtime, ended }
+    }
+
+    /// Starts a run; never waits.
+    pub(crate) fn start(&self, start: Start<Arc<Version>>) {
+        let executor = self.clone();
+        self.pool.submit(Box::new(move || {
+            let run = start.run;
+            let outcome = executor.run(start);
+            // The receiver lives as long as the process; at its very end nobody needs the outcome.
+            let _ = executor.ended.blocking_send((run, outcome));
+        }));
+    }
+
+    /// Notes an event that became no run.
+    pub(crate) fn note_skip(&self, script: &str, version: &Version, trigger: &str, event: &Event, skip: &Skip) {
+        let now = self.services.clock.now();
+        let mask = &self.settings.borrow().mask;
+        self.services.store.record(Row {
+            id: event.id.to_string(),
+            script: script.to_owned(),
+            version: version.number,
+            trigger: trigger.to_owned(),
+            event: mask.apply(&event.summary).into_owned(),
+            facts: facts::kept(&event.facts, mask),
+            queued: event.at.timestamp(),
+            started: None,
+            ended: now,
+            outcome: Outcome::Skipped(skip.clone()).word().to_owned(),
+            why: Some(skip.reason().to_owned()),
+            effects: Vec::new(),
+        });
+    }
+
+    fn run(&self, start: Start<Arc<Version>>) -> Outcome {
+        let settings = self.settings.borrow().clone();
+        let started = self.services.clock.now();
+        // The first try carries the event's name, so that both can be found by it.
+        let id = if start.attempt == 0 { start.event.id.clone() } else { Id::new(started) };
+        let journal =
+            Arc::new(RunJournal::new(start.script.clone(), id.to_string(), settings.clone(), self.lines.clone()));
+        let limit = start.target.policy.timeout.unwrap_or(settings.config.limits.timeout);
+        let context = Arc::new(Context {
+            script: start.script.clone(),
+            services: self.services.clone(),
+            config: settings.config.clone(),
+            runtime: self.runtime.clone(),
+            cancel: start.cancel.clone(),
+            deadline: Instant::now() + limit,
+            batch: Mutex::new(Batch { timers_done: start.event.settles.iter().cloned().collect(), ..Batch::default() }),
+            hops: start.event.hops,
+            journal: journal.clone(),
+            spent: Spent::default(),
+        });
+        let outcome = self.call(&start, &context, limit);
+        let outcome = mask(outcome, &settings);
+        if let Outcome::Failed(fault) | Outcome::TimedOut(fault) = &outcome {
+            journal.report(fault.report());
+        }
+        self.record(&start, &id, started, &outcome, &journal);
+        outcome
+    }
+
+    fn call(&self, start: &Start<Arc<Version>>, context: &Arc<Context>, limit: Duration) -> Outcome {
+        if start.cancel.is_cancelled() {
+            return Outcome::Cancelled;
+        }
+        let call = || start.version.call(start.target.handler, &start.event, context);
+        let returned = std::panic::catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
+            let words = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+            let text = format!("a function panicked: {}", words.unwrap_or("without a word"));
+            Err(Ended::Fault(Box::new(Fault { kind: "panic".into(), ..Fault::new(start.version.place(), text) })))
+        });
+        match returned {
+            Ok(value) => self.commit(start, context, value),
+            Err(Ended::Fault(fault)) => Outcome::Failed(fault),
+            Err(Ended::Stopped(Stop::Cancelled, _)) => Outcome::Cancelled,
+            Err(Ended::Stopped(Stop::Deadline, mut fault)) => {
+                if fault.text.is_empty() {
+                    fault.text = format!("ran for longer than {}", crate::units::show_duration(limit));
+                }
+                Outcome::TimedOut(fault)
+            }
+            Err(Ended::Stopped(Stop::Operations | Stop::Memory, fault)) => Outcome::Failed(fault),
+        }
+    }
+
+    fn commit(&self, start: &Start<Arc<Version>>, context: &Context, value: Value) -> Outcome {
+        let batch = std::mem::take(&mut *context.batch.lock().unwrap_or_else(PoisonError::into_inner));
+        let is_kept = !(batch.values.is_empty()
+            && batch.timers_set.is_empty()
+            && batch.timers_cancelled.is_empty()
+            && batch.timers_done.is_empty());
+        if is_kept {
+            if let Err(error) = self.services.store.commit(&batch) {
+                let place = Place { line: 0, column: 0, ..start.version.place() };
+                let text = format!("what the run did to state and timers is not kept: {error}");
+                return Outcome::Failed(Box::new(Fault { kind: "store".into(), ..Fault::new(place, text) }));
+            }
+            self.services.timers.committed(&batch);
+        }
+        for emitted in batch.emitted {
+            let name = emitted.name.clone();
+            let told = async { tokio::time::timeout(TELL_LIMIT, self.services.bus.tell(emitted)).await };
+            if self.runtime.block_on(told).is_err() {
+                let text = format!("`emit(\"{name}\")` was not heard by all: a listener's queue stayed full");
+                self.lines.say(Level::Warn, &start.script, text);
+            }
+        }
+        Outcome::Succeeded(value)
+    }
+
+    fn record(
+        &self,
+        start: &Start<Arc<Version>>,
+        id: &Id,
+        started: Timestamp,
+        outcome: &Outcome,
+        journal: &RunJournal,
+    ) {
+        let mask = &self.settings.borrow().mask;
+        let why = match outcome {
+            Outcome::Failed(fault) | Outcome::TimedOut(fault) => Some(fault.report()),
+            Outcome::Skipped(skip) => Some(skip.reason().to_owned()),
+            Outcome::Succeeded(_) | Outcome::Cancelled => None,
+        };
+        self.services.store.record(Row {
+            id: id.to_string(),
+            script: start.script.to_string(),
+            version: start.version.number,
+            trigger: start.target.name.to_string(),
+            event: mask.apply(&start.event.summary).into_owned(),
+            facts: facts::kept(&start.event.facts, mask),
+            queued: start.event.at.timestamp(),
+            started: Some(started),
+            ended: self.services.clock.now(),
+            outcome: outcome.word().to_owned(),
+            why,
+            effects: journal.take_effects(),
+        });
+    }
+}
+
+fn mask(outcome: Outcome, settings: &Settings) -> Outcome {
+    let hide = |mut fault: Box<Fault>| {
+        let text = |text: &str| settings.mask.apply(text).into_owned();
+        fault.text = text(&fault.text);
+        fault.source_line = fault.source_line.as_deref().map(text);
+        fault.hint = fault.hint.as_deref().map(text);
+        fault
+    };
+    match outcome {
+        Outcome::Failed(fault) => Outcome::Failed(hide(fault)),
+        Outcome::TimedOut(fault) => Outcome::TimedOut(hide(fault)),
+        other => other,
+    }
+}

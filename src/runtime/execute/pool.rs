@@ -1,0 +1,162 @@
+//! Threads with a large stack that run scripts: made when needed, reused, given up when idle.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::script::STACK;
+
+/// How long a thread without work stays.
+const IDLE: Duration = Duration::from_secs(10);
+/// How long work waits for one of the busy threads before another is made.
+const PATIENCE: Duration = Duration::from_millis(1);
+
+/// A piece of work.
+pub(super) type Job = Box<dyn FnOnce() + Send>;
+
+/// Threads that run scripts; cheap to clone.
+///
+/// As many threads as the machine has cores are made at once; more only when none of them takes up work for a moment,
+/// so that a burst of short runs does not pay for a thread each, and runs that wait do not hold up the others.
+#[derive(Clone)]
+pub(super) struct Pool(Arc<Inner>);
+
+struct Inner {
+    state: Mutex<State>,
+    work: Condvar,
+    pressure: Notify,
+    cores: usize,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Job>,
+    threads: usize,
+    idle: usize,
+    /// Counts the jobs that were taken up.
+    taken: u64,
+}
+
+impl Pool {
+    /// Makes a pool without threads; `grow` runs until the runtime ends.
+    pub(super) fn new(runtime: &tokio::runtime::Handle) -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let inner = Arc::new(Inner { state: Mutex::default(), work: Condvar::new(), pressure: Notify::new(), cores });
+        runtime.spawn(grow(Arc::downgrade(&inner)));
+        Self(inner)
+    }
+
+    /// Has a piece of work done; never waits.
+    pub(super) fn submit(&self, job: Job) {
+        let mut state = self.0.lock();
+        state.waiting.push_back(job);
+        if state.idle >= state.waiting.len() {
+            drop(state);
+            self.0.work.notify_one();
+        } else if state.threads < self.0.cores {
+            add_thread(&self.0, &mut state);
+        } else {
+            drop(state);
+            self.0.pressure.notify_one();
+        }
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Adds threads while work waits and nobody takes it up.
+async fn grow(inner: std::sync::Weak<Inner>) {
+    loop {
+        let Some(strong) = inner.upgrade() else { return };
+        // A clone of the pool that is dropped meanwhile leaves this one waiting: it is looked after now and then.
+        let _ = tokio::time::timeout(IDLE, strong.pressure.notified()).await;
+        loop {
+            let before = strong.lock().taken;
+            tokio::time::sleep(PATIENCE).await;
+            let mut state = strong.lock();
+            if state.waiting.is_empty() {
+                break;
+            }
+            if state.taken == before {
+                let more = (state.waiting.len() / 8).max(1);
+                (0..more).for_each(|_| add_thread(&strong, &mut state));
+            }
+        }
+    }
+}
+
+fn add_thread(inner: &Arc<Inner>, state: &mut State) {
+    let shared = inner.clone();
+    let thread = std::thread::Builder::new().name("script".to_owned()).stack_size(STACK);
+    match thread.spawn(move || work(&shared)) {
+        Ok(_) => state.threads += 1,
+        // The work waits for one of the threads there are; `grow` tries again.
+        Err(error) => {
+            tracing::warn!(%error, threads = state.threads, "no more threads for scripts");
+            inner.pressure.notify_one();
+        }
+    }
+}
+
+fn work(inner: &Inner) {
+    let mut state = inner.lock();
+    loop {
+        if let Some(job) = state.waiting.pop_front() {
+            state.taken += 1;
+            drop(state);
+            // What a run does wrong is the run's fault and was caught there; this keeps the count right even so.
+            let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
+            state = inner.lock();
+            continue;
+        }
+        state.idle += 1;
+        let (next, waited) = inner.work.wait_timeout(state, IDLE).unwrap_or_else(PoisonError::into_inner);
+        state = next;
+        state.idle -= 1;
+        if waited.timed_out() && state.waiting.is_empty() {
+            state.threads -= 1;
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn work_that_waits_does_not_hold_up_other_work() {
+        let pool = Pool::new(&tokio::runtime::Handle::current());
+        let (open, gate) = mpsc::channel::<()>();
+        let gate = Arc::new(Mutex::new(gate));
+        for _ in 0..50 {
+            let gate = gate.clone();
+            pool.submit(Box::new(move || gate.lock().unwrap().recv().unwrap_err().to_string().clear()));
+        }
+        let (done, finished) = tokio::sync::oneshot::channel();
+        pool.submit(Box::new(move || done.send(()).unwrap()));
+        tokio::time::timeout(Duration::from_secs(30), finished).await.unwrap().unwrap();
+        drop(open);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_burst_of_short_work_shares_few_threads() {
+        let pool = Pool::new(&tokio::runtime::Handle::current());
+        let (tx, rx) = mpsc::channel();
+        for number in 0..1_000 {
+            let tx = tx.clone();
+            pool.submit(Box::new(move || tx.send(number).unwrap()));
+        }
+        drop(tx);
+        assert_eq!(rx.iter().count(), 1_000);
+        assert!(pool.0.lock().threads < 100, "{} threads", pool.0.lock().threads);
+    }
+}

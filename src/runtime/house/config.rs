@@ -1,0 +1,54 @@
+//! Applies another config while everything runs.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::{House, Why};
+use crate::config::{Binding, Config, Difference};
+use crate::fault::Fault;
+use crate::runtime::load::bind;
+use crate::runtime::settings::Settings;
+use crate::runtime::sources::script_name;
+
+impl House {
+    /// Applies what can be applied of another config, and tells what holds only after a restart.
+    ///
+    /// # Errors
+    /// The faults of its triggers; then nothing has changed.
+    pub(super) async fn apply(&mut self, config: Arc<Config>) -> Result<Difference, Vec<Fault>> {
+        let old = self.settings.borrow().config.clone();
+        let told = old.difference(&config);
+        let mut merged = Config::clone(&config);
+        merged.scripts.clone_from(&old.scripts);
+        merged.data.clone_from(&old.data);
+        merged.mqtt = old.mqtt.clone();
+        merged.web = old.web.clone();
+        let settings = Settings::new(Arc::new(merged), &self.services);
+        bind(&config.triggers.iter().collect::<Vec<_>>(), &settings)?;
+        let again = self.affected(&old, &config);
+        self.settings.send_replace(settings.clone());
+        self.desk.share((&settings.config.limits).into()).await;
+        if !again.is_empty() {
+            self.sync(Why::Config(again)).await;
+        }
+        Ok(told)
+    }
+
+    /// Returns which scripts are to be loaded again.
+    fn affected(&self, old: &Config, new: &Config) -> BTreeSet<String> {
+        let reaches_all = old.permissions != new.permissions
+            || old.secrets != new.secrets
+            || old.location != new.location
+            || old.timezone != new.timezone
+            || old.limits.script_size != new.limits.script_size;
+        let mut again: BTreeSet<String> =
+            if reaches_all { self.registry.keys().cloned().collect() } else { BTreeSet::new() };
+        let jobs = old.triggers.iter().chain(&new.triggers).map(|binding| &binding.job);
+        let of = |config: &Config, job: &String| -> Vec<Binding> {
+            config.triggers.iter().filter(|binding| binding.job == *job).cloned().collect()
+        };
+        let changed = jobs.filter(|job| of(old, job) != of(new, job));
+        again.extend(changed.map(|job| script_name(job).to_owned()));
+        again
+    }
+}

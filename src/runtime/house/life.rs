@@ -1,0 +1,207 @@
+//! The life of a script: it goes live, is exchanged while it lives, and comes to its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::timeout;
+
+use super::House;
+use crate::config::Level;
+use crate::event::Event;
+use crate::run::Skip;
+use crate::runtime::desk::{Desk, Swap};
+use crate::runtime::dispatch::LaneId;
+use crate::runtime::journal::Lines;
+use crate::runtime::registry::{Life, Live, Version, name_of};
+use crate::runtime::reload::{Side, describe, diff};
+use crate::services::Services;
+use crate::triggers::{Fire, Moment, TriggerId, Watch};
+use crate::value::{Map, Value};
+
+/// How long a watch that is told to stop may take.
+const WATCH_LIMIT: Duration = Duration::from_secs(5);
+/// How long cancelled runs may take to end.
+const CANCEL_LIMIT: Duration = Duration::from_secs(2);
+
+/// Why a script comes to its end, as `stop.reason` says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StopReason {
+    /// Its file is gone.
+    Removed,
+    /// It was disabled by hand.
+    Disabled,
+    /// The process is stopping.
+    Stopping,
+}
+
+impl StopReason {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Removed => "removed",
+            Self::Disabled => "disabled",
+            Self::Stopping => "stopping",
+        }
+    }
+}
+
+impl House {
+    /// Puts a version in the place of what lives, if something does; returns what changed, in words.
+    ///
+    /// Triggers that stay are not touched; gone ones are stopped and waited for before new ones start.
+    pub(super) async fn exchange(&mut self, name: &str, version: Arc<Version>) -> String {
+        let entry = self.registry.get_mut(name);
+        let old = entry.and_then(|entry| entry.life.take());
+        if old.is_none() {
+            self.last_lane += 1;
+        }
+        let (lane, mut old_triggers, old_sides) = match old {
+            Some(life) => (life.lane, life.triggers, sides(&life.version)),
+            None => (LaneId(self.last_lane), Vec::new(), Vec::new()),
+        };
+        let new_sides = sides(&version);
+        let changes = diff(&old_sides, &new_sides);
+        for at in &changes.gone {
+            stop_watch(&self.lines, name, old_triggers[*at].watch.take()).await;
+        }
+        let triggers = changes.kept.iter().map(|kept| match kept {
+            Some(at) => Live { id: old_triggers[*at].id, watch: old_triggers[*at].watch.take() },
+            None => {
+                self.last_trigger += 1;
+                Live { id: TriggerId(self.last_trigger), watch: None }
+            }
+        });
+        let mut life = Life { lane, triggers: triggers.collect(), version: version.clone() };
+        let targets = life.targets();
+        let script: Arc<str> = name.into();
+        self.desk.swap(Swap { lane, script: script.clone(), version, targets, skip: Skip::TriggerGone }).await;
+        self.start_watches(&script, &mut life);
+        if let Some(entry) = self.registry.get_mut(name) {
+            entry.life = Some(life);
+        }
+        describe(&old_sides, &new_sides, &changes)
+    }
+
+    fn start_watches(&self, script: &Arc<str>, life: &mut Life) {
+        for (live, declared) in life.triggers.iter_mut().zip(&life.version.script.declared) {
+            if live.watch.is_none() && !declared.policy.disabled {
+                let fire = Fire::new(live.id, script.clone(), self.desk.inbox(), self.services.clone());
+                live.watch = Some(declared.trigger.watch(fire, &self.services));
+            }
+        }
+    }
+
+    /// Wakes the script's `on_start` handlers.
+    pub(super) async fn tell_start(&self, name: &str, reason: &str) {
+        let Some(life) = self.registry.get(name).and_then(|entry| entry.life.as_ref()) else { return };
+        for id in at_moment(life, Moment::Start) {
+            let fire = Fire::new(id, name.into(), self.desk.inbox(), self.services.clone());
+            fire.tell(moment_event(&self.services, "on_start", reason)).await;
+        }
+    }
+
+    /// Brings a life to its end, in a task of its own: others do not wait for its runs.
+    pub(super) async fn retire(&mut self, name: &str, life: Life, skip: Skip, reason: StopReason) {
+        self.until_retired(name).await;
+        let limit = self.settings.borrow().config.limits.stop;
+        let (services, desk, lines) = (self.services.clone(), self.desk.clone(), self.lines.clone());
+        let script: Arc<str> = name.into();
+        let end = tokio::spawn(async move {
+            let lane = life.lane;
+            let ended = End { services, desk: desk.clone(), script, life, skip: skip.clone(), reason, limit };
+            ended.come(&lines).await;
+            desk.remove(lane, skip).await;
+        });
+        self.retiring.insert(name.to_owned(), end);
+    }
+
+    /// Waits until an earlier life of a script has come to its end.
+    pub(super) async fn until_retired(&mut self, name: &str) {
+        self.retiring.retain(|script, end| script == name || !end.is_finished());
+        if let Some(end) = self.retiring.remove(name) {
+            // A task that panicked has said so.
+            let _ = end.await;
+        }
+    }
+}
+
+struct End {
+    services: Services,
+    desk: Desk,
+    script: Arc<str>,
+    life: Life,
+    skip: Skip,
+    reason: StopReason,
+    limit: Duration,
+}
+
+impl End {
+    async fn come(mut self, lines: &Lines) {
+        for live in &mut self.life.triggers {
+            stop_watch(lines, &self.script, live.watch.take()).await;
+        }
+        let last: Vec<TriggerId> = at_moment(&self.life, Moment::Stop).collect();
+        let lane = self.life.lane;
+        let targets = self.life.targets().into_iter().filter(|(id, _)| last.contains(id)).collect();
+        let (script, version) = (self.script.clone(), self.life.version.clone());
+        self.desk.swap(Swap { lane, script, version, targets, skip: self.skip.clone() }).await;
+        if self.reason == StopReason::Disabled {
+            self.desk.cancel(Some(lane)).await;
+        }
+        self.finish().await;
+        let asked = last.iter().map(|id| {
+            let voice = Fire::new(*id, self.script.clone(), self.desk.inbox(), self.services.clone());
+            let event = moment_event(&self.services, "on_stop", self.reason.word());
+            async move { voice.ask(event).await.outcome().await }
+        });
+        if timeout(self.limit, join_all(asked)).await.is_err() {
+            let text =
+                format!("its on_stop was cancelled after {} (`limits.stop`)", crate::units::show_duration(self.limit));
+            lines.say(Level::Warn, &self.script, text);
+            self.desk.cancel(Some(lane)).await;
+            let _ = timeout(CANCEL_LIMIT, self.desk.idle(Some(lane))).await;
+        }
+    }
+
+    /// Lets the runs that go on finish, up to the limit, and then cancels them.
+    async fn finish(&self) {
+        let lane = Some(self.life.lane);
+        if timeout(self.limit, self.desk.idle(lane)).await.is_err() {
+            self.desk.cancel(lane).await;
+            // A run that does not end even so is given up with its thread.
+            let _ = timeout(CANCEL_LIMIT, self.desk.idle(lane)).await;
+        }
+    }
+}
+
+fn at_moment(life: &Life, moment: Moment) -> impl Iterator<Item = TriggerId> {
+    let declared = life.version.script.declared.iter();
+    let meant = life
+        .triggers
+        .iter()
+        .zip(declared)
+        .filter(move |(_, declared)| declared.trigger.moment() == Some(moment) && !declared.policy.disabled);
+    meant.map(|(live, _)| live.id)
+}
+
+fn moment_event(services: &Services, kind: &str, reason: &str) -> Event {
+    let facts = Map::from([("reason".to_owned(), Value::from(reason))]);
+    Event::new(services.clock.now_zoned(), format!("{kind} ({reason})"), facts)
+}
+
+async fn stop_watch(lines: &Lines, script: &str, watch: Option<Watch>) {
+    let Some(watch) = watch else { return };
+    if timeout(WATCH_LIMIT, watch.stop()).await.is_err() {
+        lines.say(Level::Warn, script, "a trigger that was told to stop takes long; it is left behind");
+    }
+}
+
+fn sides(version: &Version) -> Vec<Side> {
+    let declared = version.script.declared.iter();
+    let side = |declared: &crate::script::Declared| Side {
+        identity: declared.identity.clone(),
+        summary: declared.trigger.summary(),
+        policy: crate::run::Policy { name: Some(name_of(declared)), ..declared.policy.clone() },
+    };
+    declared.map(side).collect()
+}

@@ -1,0 +1,208 @@
+//! The log as it is written: every line to `tracing`, to those who follow, and to the ledger row of its run.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio::sync::broadcast;
+
+use super::settings::Settings;
+use crate::config::Level;
+use crate::functions::Journal;
+use crate::services::clock::Clock;
+
+/// How many lines are kept for those who ask what was.
+const RECENT: usize = 1_000;
+/// How many lines a slow follower may lag behind before it misses some.
+const FOLLOW: usize = 1_024;
+/// How many effects of one run the ledger keeps.
+const EFFECTS: usize = 200;
+/// How many characters of an effect the ledger keeps.
+const EFFECT_LENGTH: usize = 1_000;
+
+/// A line of the log.
+#[derive(Debug, Clone, Serialize)]
+pub struct LogLine {
+    /// When.
+    pub at: Timestamp,
+    /// `error`, `warn`, `info`, `debug` or `trace`.
+    pub level: &'static str,
+    /// Whose; empty for rhaid's own.
+    pub script: String,
+    /// In which run; empty outside of runs.
+    pub run: String,
+    /// What.
+    pub text: String,
+    /// What the script added to it.
+    #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
+    pub fields: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Everything that was and is logged; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Lines {
+    clock: Clock,
+    recent: Arc<Mutex<VecDeque<Arc<LogLine>>>>,
+    follow: broadcast::Sender<Arc<LogLine>>,
+}
+
+impl Lines {
+    pub(crate) fn new(clock: Clock) -> Self {
+        Self { clock, recent: Arc::default(), follow: broadcast::channel(FOLLOW).0 }
+    }
+
+    /// Logs a line of rhaid's own about a script, or about nothing in particular (`""`).
+    pub(crate) fn say(&self, level: Level, script: &str, text: impl Into<String>) {
+        self.put(level, script, "", text.into(), serde_json::Map::new());
+    }
+
+    /// Returns the last lines, oldest first.
+    pub(crate) fn recent(&self) -> Vec<Arc<LogLine>> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    /// Follows all lines from now on; who is too slow misses some and is told how many.
+    pub(crate) fn follow(&self) -> broadcast::Receiver<Arc<LogLine>> {
+        self.follow.subscribe()
+    }
+
+    fn put(
+        &self,
+        level: Level,
+        script: &str,
+        run: &str,
+        text: String,
+        fields: serde_json::Map<String, serde_json::Value>,
+    ) {
+        let Some(word) = trace(level, script, run, &text, &fields) else { return };
+        let line = Arc::new(LogLine {
+            at: self.clock.now(),
+            level: word,
+            script: script.into(),
+            run: run.into(),
+            text,
+            fields,
+        });
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if recent.len() == RECENT {
+            recent.pop_front();
+        }
+        recent.push_back(line.clone());
+        drop(recent);
+        // Nobody may follow.
+        let _ = self.follow.send(line);
+    }
+}
+
+fn trace(
+    level: Level,
+    script: &str,
+    run: &str,
+    text: &str,
+    fields: &serde_json::Map<String, serde_json::Value>,
+) -> Option<&'static str> {
+    let fields = (!fields.is_empty()).then(|| serde_json::Value::Object(fields.clone()).to_string());
+    let (script, run) = ((!script.is_empty()).then_some(script), (!run.is_empty()).then_some(run));
+    macro_rules! event {
+        ($level:expr) => {
+            tracing::event!(target: "script", $level, script, run, fields, "{text}")
+        };
+    }
+    match level {
+        Level::Off => return None,
+        Level::Error => event!(tracing::Level::ERROR),
+        Level::Warn => event!(tracing::Level::WARN),
+        Level::Info => event!(tracing::Level::INFO),
+        Level::Debug => event!(tracing::Level::DEBUG),
+        Level::Trace => event!(tracing::Level::TRACE),
+    }
+    Some(word(level))
+}
+
+fn word(level: Level) -> &'static str {
+    match level {
+        Level::Off => "off",
+        Level::Error => "error",
+        Level::Warn => "warn",
+        Level::Info => "info",
+        Level::Debug => "debug",
+        Level::Trace => "trace",
+    }
+}
+
+/// Where one run's log lines and effects go.
+pub(crate) struct RunJournal {
+    script: Arc<str>,
+    run: String,
+    level: Level,
+    settings: Arc<Settings>,
+    lines: Lines,
+    effects: Mutex<(Vec<String>, usize)>,
+}
+
+impl RunJournal {
+    pub(crate) fn new(script: Arc<str>, run: String, settings: Arc<Settings>, lines: Lines) -> Self {
+        let level = settings.level(&script);
+        Self { script, run, level, settings, lines, effects: Mutex::default() }
+    }
+
+    /// Logs why the run failed.
+    pub(crate) fn report(&self, report: String) {
+        if Level::Error <= self.level {
+            self.lines.put(Level::Error, &self.script, &self.run, report, serde_json::Map::new());
+        }
+    }
+
+    /// Takes what the run did and logged, in order.
+    pub(crate) fn take_effects(&self) -> Vec<String> {
+        let (mut effects, left_out) = std::mem::take(&mut *self.effects.lock().unwrap_or_else(PoisonError::into_inner));
+        if left_out > 0 {
+            effects.push(format!("… and {left_out} more"));
+        }
+        effects
+    }
+
+    fn note(&self, effect: String) {
+        let mut effects = self.effects.lock().unwrap_or_else(PoisonError::into_inner);
+        if effects.0.len() == EFFECTS {
+            effects.1 += 1;
+        } else {
+            effects.0.push(shorten(effect, EFFECT_LENGTH));
+        }
+    }
+
+    fn mask_fields(
+        &self,
+        fields: &serde_json::Map<String, serde_json::Value>,
+    ) -> serde_json::Map<String, serde_json::Value> {
+        let text = serde_json::Value::Object(fields.clone()).to_string();
+        match self.settings.mask.apply(&text) {
+            std::borrow::Cow::Borrowed(_) => fields.clone(),
+            std::borrow::Cow::Owned(masked) => serde_json::from_str(&masked).unwrap_or_default(),
+        }
+    }
+}
+
+impl Journal for RunJournal {
+    fn line(&self, level: Level, text: &str, fields: &serde_json::Map<String, serde_json::Value>) {
+        let text = self.settings.mask.apply(text).into_owned();
+        let fields = self.mask_fields(fields);
+        self.note(format!("{}: {text}", word(level)));
+        if level <= self.level {
+            self.lines.put(level, &self.script, &self.run, text, fields);
+        }
+    }
+
+    fn did(&self, what: &str) {
+        self.note(self.settings.mask.apply(what).into_owned());
+    }
+}
+
+/// Cuts text that is longer than so many characters, and shows that it did.
+pub(crate) fn shorten(text: String, characters: usize) -> String {
+    match text.char_indices().nth(characters) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}

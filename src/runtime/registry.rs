@@ -1,0 +1,105 @@
+//! The scripts that are known: those that live, those that were rejected, those that are disabled.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::dispatch::{LaneId, Target};
+use super::sources::Seen;
+use crate::event::Event;
+use crate::fault::{Fault, Place};
+use crate::functions::Context;
+use crate::script::{Ended, Script};
+use crate::triggers::{TriggerId, Watch};
+use crate::value::Value;
+
+/// Every script that is known, by name.
+pub(crate) type Registry = BTreeMap<String, Entry>;
+
+/// A version of a script that was accepted.
+pub(crate) struct Version {
+    /// Counts up from 1, over restarts.
+    pub(crate) number: u64,
+    /// What it is; a job's bindings are among what it declared.
+    pub(crate) script: Script,
+    /// Whether it runs whole.
+    pub(crate) is_job: bool,
+}
+
+impl Version {
+    /// Runs a handler, or the whole job.
+    pub(crate) fn call(&self, handler: usize, event: &Event, context: &Arc<Context>) -> Result<Value, Ended> {
+        if !self.is_job {
+            return self.script.call(handler, event, context);
+        }
+        let finished = self.script.run(Some(event), &[], context)?;
+        if finished.code == 0 {
+            return Ok(finished.value);
+        }
+        let text = format!("the job ended with exit({})", finished.code);
+        Err(Ended::Fault(Box::new(Fault { kind: "exit".into(), ..Fault::new(self.place(), text) })))
+    }
+
+    /// Returns the place that stands for the whole file.
+    pub(crate) fn place(&self) -> Place {
+        let file = self.script.files.first().map(|(file, _)| file.clone()).unwrap_or_default();
+        Place { file, ..Place::default() }
+    }
+}
+
+/// A script that is known.
+pub(crate) struct Entry {
+    /// Its file below the scripts folder.
+    pub(crate) file: String,
+    /// Whether `triggers:` binds it, so that it runs whole.
+    pub(crate) is_job: bool,
+    /// What goes on, if it is live.
+    pub(crate) life: Option<Life>,
+    /// Why the newest version is not the live one.
+    pub(crate) rejected: Option<Vec<Fault>>,
+    /// What the last load read.
+    pub(crate) seen: Seen,
+    /// Whether it was disabled by hand.
+    pub(crate) is_disabled: bool,
+}
+
+impl Entry {
+    pub(crate) fn new(file: String, is_job: bool) -> Self {
+        Self { file, is_job, life: None, rejected: None, seen: Seen::new(), is_disabled: false }
+    }
+}
+
+/// A script that is live.
+pub(crate) struct Life {
+    /// Where its events go.
+    pub(crate) lane: LaneId,
+    /// The version that runs.
+    pub(crate) version: Arc<Version>,
+    /// Its triggers, in the order of what the version declared.
+    pub(crate) triggers: Vec<Live>,
+}
+
+/// A trigger that is live.
+pub(crate) struct Live {
+    /// Its name within the process; stays over reloads that do not change it.
+    pub(crate) id: TriggerId,
+    /// What watches; `None` if it is disabled.
+    pub(crate) watch: Option<Watch>,
+}
+
+impl Life {
+    /// Returns where the events of its triggers go.
+    pub(crate) fn targets(&self) -> Vec<(TriggerId, Target)> {
+        let declared = self.version.script.declared.iter();
+        let target = |declared: &crate::script::Declared| Target {
+            name: name_of(declared).into(),
+            handler: declared.handler,
+            policy: declared.policy.clone(),
+        };
+        self.triggers.iter().zip(declared).map(|(live, declared)| (live.id, target(declared))).collect()
+    }
+}
+
+/// Returns a trigger's name within its script.
+pub(crate) fn name_of(declared: &crate::script::Declared) -> String {
+    declared.policy.name.clone().unwrap_or_else(|| declared.trigger.summary())
+}

@@ -1,0 +1,151 @@
+//! What changes when a version takes another's place: a pure diff, and the words for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::fault::Fault;
+use crate::run::Policy;
+use crate::units::show_duration;
+
+/// A trigger, as far as the diff is concerned.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Side {
+    /// What it watches and how.
+    pub(crate) identity: String,
+    /// What it watches, in a few words.
+    pub(crate) summary: String,
+    /// How its events become runs.
+    pub(crate) policy: Policy,
+}
+
+/// Which triggers stay, go and come.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Diff {
+    /// For each new trigger: the old one whose watch goes on for it.
+    pub(crate) kept: Vec<Option<usize>>,
+    /// Old triggers whose watch stops.
+    pub(crate) gone: Vec<usize>,
+}
+
+/// Compares the triggers of two versions; of several that are alike, those with the same name or else the same place in the order belong together.
+pub(crate) fn diff(old: &[Side], new: &[Side]) -> Diff {
+    let is_same = |a: &Side, b: &Side| a.identity == b.identity && a.policy.disabled == b.policy.disabled;
+    let mut free: BTreeSet<usize> = (0..old.len()).collect();
+    let mut kept = vec![None; new.len()];
+    for with_name in [true, false] {
+        for (side, kept) in new.iter().zip(&mut kept).filter(|(_, kept)| kept.is_none()) {
+            let fits =
+                |at: &&usize| is_same(&old[**at], side) && (!with_name || old[**at].policy.name == side.policy.name);
+            *kept = free.iter().find(fits).copied();
+            if let Some(at) = *kept {
+                free.remove(&at);
+            }
+        }
+    }
+    Diff { kept, gone: free.into_iter().collect() }
+}
+
+/// Says in words what a diff changes: `+ cron 0 7 * * *, - mqtt_subscribe door/#`; empty if no trigger changes.
+pub(crate) fn describe(old: &[Side], new: &[Side], diff: &Diff) -> String {
+    let come = new.iter().zip(&diff.kept).filter(|(_, kept)| kept.is_none()).map(|(side, _)| show('+', side));
+    let gone = diff.gone.iter().map(|at| show('-', &old[*at]));
+    let changed =
+        new.iter().zip(&diff.kept).filter(|(side, kept)| kept.is_some_and(|at| old[at].policy != side.policy));
+    let changed = changed.map(|(side, _)| show('~', side));
+    come.chain(gone).chain(changed).collect::<Vec<_>>().join(", ")
+}
+
+fn show(sign: char, side: &Side) -> String {
+    format!("{sign} {}{}", side.summary, if side.policy.disabled { " (disabled)" } else { "" })
+}
+
+/// Says that a version went live.
+pub(crate) fn accepted_line(verb: &str, name: &str, number: u64, took: Duration, changes: &str) -> String {
+    let rest = if changes.is_empty() { String::new() } else { format!(": {changes}") };
+    format!("{verb} {name} v{number} ({}){rest}", show_duration(took))
+}
+
+/// Says that a version was rejected, why and where, and what goes on instead.
+pub(crate) fn rejected_report(kept: Option<u64>, number: u64, faults: &[Fault]) -> String {
+    let head = match kept {
+        Some(kept) => format!("kept v{kept}, v{number} rejected: "),
+        None => "not started: ".to_owned(),
+    };
+    let reports: Vec<String> = faults.iter().map(Fault::report).collect();
+    format!("{head}{}", reports.join("\n"))
+}
+
+/// Puts scripts that share a changed file into one group: they change together or not at all.
+pub(crate) fn groups(changed_files: &BTreeMap<String, BTreeSet<String>>) -> Vec<Vec<String>> {
+    let mut groups: Vec<(BTreeSet<&String>, Vec<String>)> = Vec::new();
+    for (script, files) in changed_files {
+        let (same, others) = groups.into_iter().partition(|(known, _)| files.iter().any(|file| known.contains(file)));
+        groups = others;
+        let mut merged = (files.iter().collect::<BTreeSet<_>>(), vec![script.clone()]);
+        for (known, scripts) in same {
+            let _: &Vec<String> = &scripts;
+            merged.0.extend(known);
+            merged.1.extend(scripts);
+        }
+        merged.1.sort();
+        groups.push(merged);
+    }
+    let mut groups: Vec<Vec<String>> = groups.into_iter().map(|(_, scripts)| scripts).collect();
+    groups.sort();
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::Place;
+
+    fn side(identity: &str, name: &str) -> Side {
+        let policy = Policy { name: Some(name.into()), ..Policy::default() };
+        Side { identity: identity.into(), summary: identity.into(), policy }
+    }
+
+    #[test]
+    fn a_trigger_that_did_not_change_stays_wherever_it_stands() {
+        let (old, new) = ([side("a", "a"), side("b", "b")], [side("b", "b"), side("c", "c"), side("a", "a")]);
+        let diff = diff(&old, &new);
+        assert_eq!(diff, Diff { kept: vec![Some(1), None, Some(0)], gone: vec![] });
+        assert_eq!(describe(&old, &new, &diff), "+ c");
+    }
+
+    #[test]
+    fn of_two_that_are_alike_the_one_with_the_same_name_stays() {
+        let diff = diff(&[side("a", "one"), side("a", "two")], &[side("a", "two")]);
+        assert_eq!(diff, Diff { kept: vec![Some(1)], gone: vec![0] });
+    }
+
+    #[test]
+    fn a_trigger_that_is_switched_off_is_gone_and_one_with_other_options_is_named() {
+        let (old, mut new) = ([side("a", "a"), side("b", "b")], [side("a", "a"), side("b", "b")]);
+        new[0].policy.disabled = true;
+        new[1].policy.max = Some(1);
+        let diff = diff(&old, &new);
+        assert_eq!(describe(&old, &new, &diff), "+ a (disabled), - a, ~ b");
+    }
+
+    #[test]
+    fn the_report_says_what_goes_on_and_where_the_fault_is() {
+        let fault = Fault::new(Place { file: "thermostat.rhai".into(), line: 8, column: 14 }, "unknown variable `x`");
+        assert_eq!(
+            rejected_report(Some(3), 4, &[fault]),
+            "kept v3, v4 rejected: thermostat.rhai:8:14: unknown variable `x`"
+        );
+    }
+
+    #[test]
+    fn scripts_that_share_a_changed_file_belong_together() {
+        let files = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+        let changed = BTreeMap::from([
+            ("a".to_owned(), files(&["_lib/x"])),
+            ("b".to_owned(), files(&["_lib/y"])),
+            ("c".to_owned(), files(&["_lib/x", "_lib/y"])),
+            ("d".to_owned(), files(&["d.rhai"])),
+        ]);
+        assert_eq!(groups(&changed), [vec!["a", "b", "c"], vec!["d"]]);
+    }
+}
