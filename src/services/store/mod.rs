@@ -1,12 +1,29 @@
 //! What outlives the process: state, timers, accepted sources, the ledger; one SQLite file in the data folder.
 
+mod batch;
+mod database;
+mod ledger;
+mod lock;
+mod notes;
+mod sources;
+#[cfg(test)]
+mod tests;
+mod writer;
+
 use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use rusqlite::Connection;
 
 use crate::event::TimerKey;
 use crate::services::bus::Emitted;
+use crate::services::store::batch::Prepared;
+use crate::services::store::database::{Database, failed};
+use crate::services::store::ledger::Waiting;
+use crate::services::store::lock::Lock;
+use crate::services::store::notes::Notes;
+use crate::services::store::writer::Writer;
 use crate::services::timers::Timer;
 use crate::value::Value;
 
@@ -103,17 +120,33 @@ pub struct Query {
     pub limit: usize,
 }
 
-/// What outlives the process; cheap to clone.
+/// What outlives the process; cheap to clone. Calls block the calling thread for as long as they say.
 #[derive(Clone)]
-pub struct Store(Arc<()>);
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    writer: Writer,
+    shared: Arc<Shared>,
+    // Given back last, when the writer has ended.
+    _lock: Option<Lock>,
+}
+
+/// What the writer's thread and its callers both see.
+struct Shared {
+    database: Database,
+    ledger: Waiting,
+    notes: Notes,
+}
 
 impl Store {
     /// Opens the store in a data folder, made with private permissions if it is not there; sets an unreadable database aside.
     ///
     /// # Errors
-    /// [`Error::InUse`] if another process holds the folder.
-    pub fn open(_folder: &Path) -> Result<Self, Error> {
-        unimplemented!()
+    /// [`Error::InUse`] if another process holds the folder; [`Error::Failed`] if the folder can not be written
+    /// or a newer rhaid has written the database.
+    pub fn open(folder: &Path) -> Result<Self, Error> {
+        let lock = Lock::hold(folder)?;
+        Self::start(Database::open(&folder.join(database::FILE))?, Some(lock))
     }
 
     /// Opens a store that is forgotten with the process, for tests and `exec`.
@@ -121,31 +154,50 @@ impl Store {
     /// # Errors
     /// If the database can not be made.
     pub fn in_memory() -> Result<Self, Error> {
-        unimplemented!()
+        Self::start(Database::in_memory()?, None)
+    }
+
+    fn start(database: Database, lock: Option<Lock>) -> Result<Self, Error> {
+        let notes = Notes::new(database.read("notes", notes::all)?);
+        let shared = Arc::new(Shared { database, ledger: Waiting::default(), notes });
+        let writer = Writer::start(Arc::clone(&shared))?;
+        Ok(Self(Arc::new(Inner { writer, shared, _lock: lock })))
+    }
+
+    /// Says how many rows of the ledger are kept from now on; the oldest of the outcome that is over its share give way.
+    pub fn keep_rows(&self, count: u64) {
+        self.0.shared.ledger.keep(count);
     }
 
     /// Returns a value.
     ///
     /// # Errors
     /// If the database can not be read.
-    pub fn value(&self, _space: &str, _key: &str) -> Result<Option<Value>, Error> {
-        unimplemented!()
+    pub fn value(&self, space: &str, key: &str) -> Result<Option<Value>, Error> {
+        self.0.shared.database.read("a value", |db| batch::value(db, space, key))
     }
 
     /// Returns a space's keys in order.
     ///
     /// # Errors
     /// If the database can not be read.
-    pub fn keys(&self, _space: &str) -> Result<Vec<String>, Error> {
-        unimplemented!()
+    pub fn keys(&self, space: &str) -> Result<Vec<String>, Error> {
+        self.0.shared.database.read("keys", |db| batch::keys(db, space))
     }
 
     /// Makes a batch durable; batches that come together share one commit. Blocks the calling thread until it is on disk.
     ///
+    /// Of one timer, `timers_done` counts first, then `timers_cancelled`, then `timers_set`.
+    /// What was emitted is the bus's to tell, after this.
+    ///
     /// # Errors
-    /// If it is not on disk; then none of it is.
-    pub fn commit(&self, _batch: &Batch) -> Result<(), Error> {
-        unimplemented!()
+    /// If it is not on disk; then none of it is. Later commits may work again.
+    pub fn commit(&self, batch: &Batch) -> Result<(), Error> {
+        let prepared = Prepared::new(batch);
+        if prepared.is_empty() {
+            return Ok(());
+        }
+        self.0.writer.commit(move |db| prepared.apply(db).map(|()| 0)).map(|_| ())
     }
 
     /// Returns every timer that is set.
@@ -153,58 +205,89 @@ impl Store {
     /// # Errors
     /// If the database can not be read.
     pub fn timers(&self) -> Result<Vec<Timer>, Error> {
-        unimplemented!()
+        self.0.shared.database.read("timers", batch::timers)
     }
 
-    /// Keeps an accepted version; returns its version number.
+    /// Returns a timer, if it is set.
+    ///
+    /// # Errors
+    /// If the database can not be read.
+    pub fn timer(&self, owner: &str, name: &str) -> Result<Option<Timer>, Error> {
+        self.0.shared.database.read("a timer", |db| batch::timer(db, owner, name))
+    }
+
+    /// Puts an end to a timer if it still has this deadline. Does not wait for the disk.
+    pub fn settle(&self, key: &TimerKey) {
+        self.0.shared.notes.settle(key.clone());
+        self.0.writer.wake();
+    }
+
+    /// Keeps an accepted version; returns its version number. The same files as last time keep their number.
     ///
     /// # Errors
     /// If it is not on disk.
-    pub fn accept(&self, _script: &str, _files: &[(String, String)]) -> Result<u64, Error> {
-        unimplemented!()
+    pub fn accept(&self, script: &str, files: &[(String, String)]) -> Result<u64, Error> {
+        if let Some(last) = self.accepted(script)?
+            && last.files == files
+        {
+            return Ok(last.version);
+        }
+        let (script, files) = (script.to_owned(), sources::encoded(files));
+        self.0.writer.commit(move |db| sources::accept(db, &script, &files).map_err(|error| failed("a script", &error)))
     }
 
     /// Returns the last accepted version of a script.
     ///
     /// # Errors
     /// If the database can not be read.
-    pub fn accepted(&self, _script: &str) -> Result<Option<Accepted>, Error> {
-        unimplemented!()
+    pub fn accepted(&self, script: &str) -> Result<Option<Accepted>, Error> {
+        self.0.shared.database.read("a script", |db| sources::accepted(db, script))
     }
 
-    /// Forgets the accepted versions of a script that was removed.
+    /// Forgets the accepted version of a script that was removed; if it ever comes back, its versions count on.
     ///
     /// # Errors
     /// If it is not on disk.
-    pub fn forget(&self, _script: &str) -> Result<(), Error> {
-        unimplemented!()
+    pub fn forget(&self, script: &str) -> Result<(), Error> {
+        let script = script.to_owned();
+        let forget = move |db: &Connection| sources::forget(db, &script).map_err(|error| failed("a script", &error));
+        self.0.writer.commit(forget).map(|_| ())
     }
 
     /// Keeps a small fact of rhaid's own under a key (`disabled:NAME`, `last:TRIGGER`, …); `None` takes it away. Does not wait for the disk.
-    pub fn note(&self, _key: &str, _value: Option<Value>) {
-        unimplemented!()
+    pub fn note(&self, key: &str, value: Option<Value>) {
+        self.0.shared.notes.put(key, value);
+        self.0.writer.wake();
     }
 
     /// Returns a small fact of rhaid's own, also one that is not on disk yet.
-    pub fn noted(&self, _key: &str) -> Option<Value> {
-        unimplemented!()
+    pub fn noted(&self, key: &str) -> Option<Value> {
+        self.0.shared.notes.find(key)
     }
 
     /// Adds a row to the ledger without waiting; drops the dullest rows when it can not keep up.
-    pub fn record(&self, _row: Row) {
-        unimplemented!()
+    pub fn record(&self, row: Row) {
+        if self.0.shared.ledger.push(row) {
+            self.0.writer.wake();
+        }
     }
 
-    /// Lists rows of the ledger, newest first, also those that are not on disk yet.
+    /// Lists rows of the ledger, newest first, also those that are not on disk yet; waits for the disk a little.
     ///
     /// # Errors
     /// If the database can not be read.
-    pub fn rows(&self, _query: &Query) -> Result<Vec<Row>, Error> {
-        unimplemented!()
+    pub fn rows(&self, query: &Query) -> Result<Vec<Row>, Error> {
+        self.flush();
+        let limit = if query.limit == 0 { 50 } else { query.limit };
+        // Rows stay in memory only while the disk says no; they are newer than all that is on it.
+        let mut rows = self.0.shared.ledger.newest(query, limit);
+        let left = limit - rows.len();
+        rows.extend(self.0.shared.database.read("the ledger", |db| ledger::list(db, query, left))?);
+        Ok(rows)
     }
 
-    /// Writes everything that waits to disk.
+    /// Writes everything that waits to disk; blocks until it is there.
     pub fn flush(&self) {
-        unimplemented!()
+        self.0.writer.flush();
     }
 }

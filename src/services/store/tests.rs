@@ -1,0 +1,415 @@
+//! Tests of the store as a whole.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use crate::event::TimerKey;
+use crate::services::store::{Batch, Change, Error, Query, Row, Store};
+use crate::services::timers::Timer;
+use crate::value::{Map, Value};
+
+fn set(key: &str, value: impl Into<Value>) -> (String, String, Change) {
+    ("script:a".into(), key.into(), Change::Set(value.into()))
+}
+
+fn add(key: &str, amount: impl Into<Value>) -> (String, String, Change) {
+    ("script:a".into(), key.into(), Change::Add(amount.into()))
+}
+
+fn batch(values: impl IntoIterator<Item = (String, String, Change)>) -> Batch {
+    Batch { values: values.into_iter().collect(), ..Batch::default() }
+}
+
+fn value(store: &Store, key: &str) -> Option<Value> {
+    store.value("script:a", key).unwrap()
+}
+
+fn timer(name: &str, second: i64) -> Timer {
+    let due = Timestamp::new(second, 123_456_789).unwrap();
+    Timer { owner: "a".into(), name: name.into(), due, data: Value::Text("data".into()) }
+}
+
+fn row(number: usize, outcome: &str) -> Row {
+    let at = Timestamp::from_second(1_800_000_000).unwrap();
+    Row {
+        id: format!("{number:06}"),
+        script: if number.is_multiple_of(2) { "even" } else { "odd" }.into(),
+        version: 3,
+        trigger: "cron".into(),
+        event: "cron * * * * *".into(),
+        facts: Value::Map(Map::from([("n".into(), Value::Int(1))])),
+        queued: at,
+        started: Some(at),
+        ended: at,
+        outcome: outcome.into(),
+        why: None,
+        effects: vec!["print hello".into()],
+    }
+}
+
+fn outcomes(store: &Store) -> Vec<(String, String)> {
+    let rows = store.rows(&Query { limit: 1000, ..Query::default() }).unwrap();
+    rows.into_iter().map(|row| (row.id, row.outcome)).collect()
+}
+
+/// Runs a statement where the writer would; `wait` until whatever ran before is through.
+fn pragma(store: &Store, sql: &str) {
+    store.flush();
+    store.0.shared.database.writer().execute_batch(sql).unwrap();
+}
+
+#[test]
+fn what_is_committed_is_there_after_reopening() {
+    let folder = tempfile::tempdir().unwrap();
+    let nested = Value::Map(Map::from([("list".into(), Value::List(vec![Value::Float(1.0), Value::Bytes(vec![7])]))]));
+    let store = Store::open(folder.path()).unwrap();
+    let both = Batch { timers_set: vec![timer("nag", 5)], ..batch([set("b", 1), set("a", nested.clone())]) };
+    store.commit(&both).unwrap();
+    store.note("disabled:x", Some(Value::Bool(true)));
+    store.record(row(1, "failed"));
+    drop(store);
+
+    let store = Store::open(folder.path()).unwrap();
+    assert_eq!(value(&store, "a"), Some(nested));
+    assert_eq!(store.keys("script:a").unwrap(), ["a", "b"]);
+    assert_eq!(store.keys("script:b").unwrap(), [] as [&str; 0]);
+    assert_eq!(store.timers().unwrap(), [timer("nag", 5)]);
+    assert_eq!(store.noted("disabled:x"), Some(Value::Bool(true)));
+    let rows = store.rows(&Query::default()).unwrap();
+    assert_eq!(format!("{rows:?}"), format!("{:?}", [row(1, "failed")]));
+}
+
+#[test]
+fn changes_of_a_batch_count_in_their_order() {
+    let store = Store::in_memory().unwrap();
+    let remove = ("script:a".to_owned(), "n".to_owned(), Change::Remove);
+    store.commit(&batch([add("n", 1), set("n", 10), add("n", 2), add("m", 0.5), add("m", 1)])).unwrap();
+    assert_eq!((value(&store, "n"), value(&store, "m")), (Some(Value::Int(12)), Some(Value::Float(1.5))));
+    store.commit(&batch([set("n", 1), remove.clone(), add("n", 3)])).unwrap();
+    assert_eq!(value(&store, "n"), Some(Value::Int(3)));
+    store.commit(&batch([remove])).unwrap();
+    assert_eq!(value(&store, "n"), None);
+}
+
+#[test]
+fn a_batch_that_fails_leaves_nothing_and_harms_no_other() {
+    let store = Store::in_memory().unwrap();
+    store.commit(&batch([set("text", "x"), set("big", i64::MAX)])).unwrap();
+    let good = |n: i64| batch([add("good", 1), set(&format!("good{n}"), n)]);
+    std::thread::scope(|scope| {
+        for n in 0..20 {
+            let store = &store;
+            scope.spawn(move || store.commit(&good(n)).unwrap());
+            scope.spawn(move || store.commit(&batch([set("bad", n), add("text", 1)])).unwrap_err());
+        }
+    });
+    assert_eq!(value(&store, "good"), Some(Value::Int(20)));
+    assert_eq!(store.keys("script:a").unwrap().len(), 23);
+    assert_eq!(value(&store, "bad"), None);
+    let error = |changes| store.commit(&batch([changes])).unwrap_err().to_string();
+    assert_eq!(error(add("text", 1)), "`text` of script:a is text: only to a number can something be added");
+    assert_eq!(error(add("good", "x")), "text can not be added to `good`: give a number");
+    assert_eq!(error(add("big", 1)), "adding 1 to `big` (9223372036854775807) is more than a whole number holds");
+}
+
+#[test]
+fn adding_from_many_threads_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| (0..50).for_each(|_| store.commit(&batch([add("n", 1)])).unwrap()));
+        }
+    });
+    assert_eq!(value(&store, "n"), Some(Value::Int(400)));
+}
+
+#[test]
+fn a_timer_is_done_with_only_if_it_still_has_that_deadline() {
+    let store = Store::in_memory().unwrap();
+    let key = |second| TimerKey { owner: "a".into(), name: "nag".into(), due: timer("nag", second).due };
+    let done = |second, set: Vec<Timer>| Batch { timers_done: vec![key(second)], timers_set: set, ..Batch::default() };
+    store.commit(&done(1, vec![timer("nag", 5)])).unwrap();
+    store.commit(&done(4, vec![])).unwrap();
+    assert_eq!(store.timers().unwrap(), [timer("nag", 5)]);
+    store.commit(&done(5, vec![timer("nag", 9)])).unwrap();
+    assert_eq!(store.timer("a", "nag").unwrap(), Some(timer("nag", 9)));
+    store.settle(&key(9));
+    store.flush();
+    assert_eq!(store.timer("a", "nag").unwrap(), None);
+    let cancelled = Batch { timers_cancelled: vec![("a".into(), "nag".into())], ..Batch::default() };
+    store.commit(&done(9, vec![timer("nag", 10)])).unwrap();
+    store.commit(&cancelled).unwrap();
+    assert_eq!(store.timers().unwrap(), []);
+}
+
+#[test]
+fn versions_count_up_over_restarts_and_the_same_files_keep_theirs() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = |text: &str| vec![("a.rhai".to_owned(), text.to_owned()), ("_lib/m.rhai".to_owned(), "m".to_owned())];
+    let store = Store::open(folder.path()).unwrap();
+    assert_eq!(store.accepted("a").unwrap(), None);
+    assert_eq!(store.accept("a", &files("1")).unwrap(), 1);
+    assert_eq!(store.accept("a", &files("1")).unwrap(), 1);
+    assert_eq!(store.accept("a", &files("2")).unwrap(), 2);
+    assert_eq!(store.accept("b", &files("1")).unwrap(), 1);
+    drop(store);
+    let store = Store::open(folder.path()).unwrap();
+    assert_eq!(store.accept("a", &files("2")).unwrap(), 2);
+    let kept = store.accepted("a").unwrap().unwrap();
+    assert_eq!((kept.version, kept.files), (2, files("2")));
+    store.forget("a").unwrap();
+    assert_eq!(store.accepted("a").unwrap(), None);
+    assert_eq!(store.accept("a", &files("2")).unwrap(), 3);
+}
+
+#[test]
+fn a_second_holder_is_refused_at_once_and_told_who() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let Err(Error::InUse { folder: name, holder }) = Store::open(folder.path()) else { panic!("not refused") };
+    assert_eq!((name, holder), (folder.path().display().to_string(), std::process::id().to_string()));
+    drop(store);
+    Store::open(folder.path()).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn the_folder_and_its_files_are_private() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("deep/data");
+    let store = Store::open(&folder).unwrap();
+    store.commit(&batch([set("n", 1)])).unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&folder), 0o700);
+    let files: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(files.len() >= 3, "{files:?}");
+    files.iter().for_each(|file| assert_eq!(mode(file), 0o600, "{file:?}"));
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_corrupt_database_is_set_aside_and_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rhaid.db");
+    for garbage in [b"this is no database".repeat(500), vec![0xff; 20]] {
+        fs::write(&file, &garbage).unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        store.commit(&batch([set("n", 1)])).unwrap();
+        drop(store);
+        let aside: Vec<_> = names(folder.path()).into_iter().filter(|name| name.contains(".unreadable-")).collect();
+        let kept = aside.iter().any(|name| fs::read(folder.path().join(name)).unwrap() == garbage);
+        assert!(kept, "{aside:?}");
+    }
+    assert_eq!(names(folder.path()).iter().filter(|name| name.contains(".unreadable-")).count(), 2);
+}
+
+#[test]
+fn pages_overwritten_in_the_state_are_found_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    store.commit(&batch((0..500).map(|n| set(&format!("key{n}"), "x".repeat(200))))).unwrap();
+    pragma(&store, "PRAGMA wal_checkpoint(TRUNCATE)");
+    drop(store);
+    let file = folder.path().join("rhaid.db");
+    let mut bytes = fs::read(&file).unwrap();
+    let last = bytes.len() - 20_000;
+    bytes[last..].fill(0x5a);
+    fs::write(&file, bytes).unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    assert_eq!(store.keys("script:a").unwrap(), [] as [&str; 0]);
+    assert_eq!(names(folder.path()).iter().filter(|name| name.contains(".unreadable-")).count(), 1);
+}
+
+#[test]
+fn a_database_of_a_newer_rhaid_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    pragma(&store, "PRAGMA user_version = 99");
+    drop(store);
+    let error = Store::open(folder.path()).map(|_| ()).unwrap_err().to_string();
+    assert!(error.ends_with("update rhaid, or give another data folder"), "{error}");
+    assert!(error.contains("version 99"), "{error}");
+    assert!(!names(folder.path()).iter().any(|name| name.contains("unreadable")));
+}
+
+#[test]
+fn a_full_disk_fails_the_commit_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    store.commit(&batch([set("n", 1)])).unwrap();
+    pragma(&store, "PRAGMA max_page_count = 40");
+    let error = store.commit(&batch([set("n", 2), set("big", "x".repeat(1 << 20))])).unwrap_err().to_string();
+    assert!(error.contains("the disk is full"), "{error}");
+    assert_eq!((value(&store, "n"), value(&store, "big")), (Some(Value::Int(1)), None));
+    store.commit(&batch([set("n", 3)])).unwrap();
+    pragma(&store, "PRAGMA max_page_count = 100000");
+    store.commit(&batch([set("big", "x".repeat(1 << 20))])).unwrap();
+    assert_eq!((value(&store, "n")), Some(Value::Int(3)));
+}
+
+#[test]
+fn one_that_fills_the_disk_does_not_take_its_group_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    store.commit(&batch([set("n", 0)])).unwrap();
+    pragma(&store, "PRAGMA max_page_count = 60");
+    let failed = std::thread::scope(|scope| {
+        let small = (0..20).map(|_| scope.spawn(|| store.commit(&batch([add("n", 1)])).is_err())).collect::<Vec<_>>();
+        let big = (0..5).map(|_| scope.spawn(|| store.commit(&batch([set("big", "x".repeat(1 << 20))])).is_err()));
+        let big: Vec<_> = big.collect();
+        let failed = |threads: Vec<std::thread::ScopedJoinHandle<'_, bool>>| {
+            threads.into_iter().filter_map(|thread| thread.join().unwrap().then_some(())).count()
+        };
+        (failed(small), failed(big))
+    });
+    assert_eq!(failed, (0, 5));
+    assert_eq!(value(&store, "n"), Some(Value::Int(20)));
+}
+
+#[test]
+fn a_read_only_disk_keeps_rows_and_notes_until_it_can_be_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    pragma(&store, "PRAGMA query_only = on");
+    let error = store.commit(&batch([set("n", 2)])).unwrap_err().to_string();
+    assert!(error.contains("read-only"), "{error}");
+    (0..3).for_each(|number| store.record(row(number, "failed")));
+    store.note("last:x", Some(Value::Int(1)));
+    assert_eq!(outcomes(&store).len(), 3);
+    pragma(&store, "PRAGMA query_only = off");
+    store.flush();
+    assert_eq!(outcomes(&store).len(), 3);
+    drop(store);
+    let store = Store::open(folder.path()).unwrap();
+    assert_eq!(outcomes(&store).len(), 3);
+    assert_eq!(store.noted("last:x"), Some(Value::Int(1)));
+}
+
+#[test]
+fn rows_are_listed_newest_first_by_script_and_failure() {
+    let store = Store::in_memory().unwrap();
+    for (number, outcome) in ["succeeded", "failed", "timed out", "skipped", "failed"].into_iter().enumerate() {
+        store.record(row(number, outcome));
+    }
+    let ids = |script: Option<&str>, failed, limit| {
+        let query = Query { script: script.map(str::to_owned), failed, limit };
+        store.rows(&query).unwrap().into_iter().map(|row| row.id).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(None, false, 3), ["000004", "000003", "000002"]);
+    assert_eq!(ids(None, true, 0), ["000004", "000002", "000001"]);
+    assert_eq!(ids(Some("even"), true, 0), ["000004", "000002"]);
+    assert_eq!(ids(Some("odd"), false, 0), ["000003", "000001"]);
+}
+
+#[test]
+fn dull_rows_never_push_out_failures() {
+    let store = Store::in_memory().unwrap();
+    store.keep_rows(40);
+    (0..10).for_each(|number| store.record(row(number, "failed")));
+    for number in 10..500 {
+        store.record(row(number, if number % 3 == 0 { "skipped" } else { "succeeded" }));
+        if number % 50 == 0 {
+            store.flush();
+        }
+    }
+    let rows = outcomes(&store);
+    assert_eq!(rows.len(), 40);
+    assert_eq!(rows.iter().filter(|(_, outcome)| outcome == "failed").count(), 10);
+    assert!(rows.iter().any(|(id, _)| id == "000499"));
+
+    (500..600).for_each(|number| store.record(row(number, "failed")));
+    let rows = outcomes(&store);
+    assert_eq!(rows.len(), 40);
+    assert_eq!(rows.iter().filter(|(_, outcome)| outcome == "failed").count(), 20);
+    assert_eq!(rows[0].0, "000599");
+}
+
+#[test]
+fn a_flood_of_rows_keeps_failures_and_never_waits() {
+    let waiting = super::Waiting::default();
+    waiting.push(row(0, "failed"));
+    (1..30_000).for_each(|number| {
+        waiting.push(row(number, "succeeded"));
+    });
+    let rows = waiting.take();
+    assert!(rows.len() <= 8192);
+    assert_eq!(rows[0].outcome, "failed");
+    assert_eq!(rows.back().unwrap().id, "029999");
+    assert_eq!(waiting.take_thinned() + rows.len() as u64, 30_000);
+}
+
+#[test]
+fn reading_a_value_takes_microseconds() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    store.commit(&batch((0..1000).map(|n| set(&format!("key{n}"), n)))).unwrap();
+    let quickest = (0..200)
+        .map(|n| {
+            let start = Instant::now();
+            assert_eq!(value(&store, &format!("key{n}")), Some(Value::Int(n)));
+            start.elapsed()
+        })
+        .min()
+        .unwrap();
+    assert!(quickest < Duration::from_micros(200), "{quickest:?}");
+}
+
+/// Not a test of its own: the process that [`a_kill_leaves_old_or_new_and_all_that_was_acknowledged`] kills.
+#[test]
+#[ignore = "started by another test"]
+fn commits_until_killed() {
+    let Ok(folder) = std::env::var("RHAID_TEST_KILLED_IN") else { return };
+    let store = Store::open(Path::new(&folder)).unwrap();
+    let Some(Value::Int(start)) = value(&store, "a").or(Some(Value::Int(0))) else { panic!("no number") };
+    for n in start + 1.. {
+        let both = Batch { timers_set: vec![timer("t", n)], ..batch([add("a", 1), set("b", n)]) };
+        store.commit(&both).unwrap();
+        store.record(row(usize::try_from(n).unwrap(), "succeeded"));
+        writeln!(std::io::stdout(), "acknowledged {n}").unwrap();
+    }
+}
+
+#[test]
+fn a_kill_leaves_old_or_new_and_all_that_was_acknowledged() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut acknowledged = 0;
+    for round in 0..4 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "services::store::tests::commits_until_killed", "--ignored", "--nocapture"])
+            .env("RHAID_TEST_KILLED_IN", folder.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let numbers =
+            lines.by_ref().map_while(Result::ok).filter_map(|line| line.strip_prefix("acknowledged ")?.parse().ok());
+        for number in numbers.take(10 + 7 * round) {
+            acknowledged = number;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let more =
+            lines.map_while(Result::ok).filter_map(|line| line.strip_prefix("acknowledged ")?.parse().ok()).last();
+        acknowledged = more.unwrap_or(acknowledged);
+
+        let store = Store::open(folder.path()).unwrap();
+        let Some(Value::Int(n)) = value(&store, "a") else { panic!("nothing kept") };
+        assert!(n == acknowledged || n == acknowledged + 1, "{n} kept, {acknowledged} acknowledged");
+        assert_eq!(value(&store, "b"), Some(Value::Int(n)));
+        assert_eq!(store.timers().unwrap(), [timer("t", n)]);
+    }
+    assert!(acknowledged >= 40, "{acknowledged}");
+}
