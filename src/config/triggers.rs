@@ -12,8 +12,8 @@ use crate::options::nearest;
 use crate::secrets::Secret;
 use crate::value::{Map, Value};
 
-/// Options that hold a secret, whatever the kind.
-const SECRET_OPTIONS: [&str; 3] = ["token", "hmac", "password"];
+/// Options, or parts of them, that hold a secret, whatever the kind.
+const SECRET_OPTIONS: [&str; 4] = ["token", "hmac", "secret", "password"];
 
 /// Reads the bindings. Options are kept as they are: who knows the kind checks them.
 pub(super) fn read(keys: &mut Keys<'_>, kinds: &[KindInfo]) -> Vec<Binding> {
@@ -34,13 +34,7 @@ fn binding(item: &Node, kinds: &[KindInfo], report: &mut Report) -> Option<Bindi
     let job = job(item, report);
     let (kind, entry) = kind(item, kinds, report)?;
     let arguments = arguments(kind, entry, report)?;
-    for name in SECRET_OPTIONS {
-        if let Some(entry) = item.entry(name)
-            && let Content::Scalar(scalar) = &entry.node.content
-        {
-            report.hide(Secret::new(scalar.text.as_str()));
-        }
-    }
+    hide_secrets(item, report);
     let options: Vec<_> = entries.iter().filter(|other| other.key != "job" && other.key != kind.name).collect();
     Some(Binding {
         place: item.place.clone(),
@@ -52,6 +46,18 @@ fn binding(item: &Node, kinds: &[KindInfo], report: &mut Report) -> Option<Bindi
         argument_place: if entry.node.is_null() { entry.place.clone() } else { entry.node.place.clone() },
         lines: BTreeMap::new(),
     })
+}
+
+/// Keeps the values of options that hold a secret out of all that is shown.
+fn hide_secrets(node: &Node, report: &mut Report) {
+    for entry in node.entries() {
+        match &entry.node.content {
+            Content::Scalar(scalar) if SECRET_OPTIONS.contains(&entry.key.as_str()) => {
+                report.hide(Secret::new(scalar.text.as_str()));
+            }
+            _ => hide_secrets(&entry.node, report),
+        }
+    }
 }
 
 fn job(item: &Node, report: &mut Report) -> Option<String> {

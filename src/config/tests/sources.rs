@@ -75,7 +75,11 @@ fn a_wrong_variable_or_flag_is_named_as_the_place() {
 
 #[test]
 fn an_unknown_variable_is_a_warning() {
-    let given = Given::text("").variable("RHAID_MQTT_URI", "x").variable("RHAID_CONFIG", "y").variable("OTHER", "z");
+    let given = Given::text("secrets: {a: \"${RHAID_TOKEN}\"}")
+        .variable("RHAID_TOKEN", "t")
+        .variable("RHAID_MQTT_URI", "x")
+        .variable("RHAID_CONFIG", "y")
+        .variable("OTHER", "z");
     let warnings = given.parse().unwrap().warnings;
     assert_eq!(
         super::shown(&warnings),

@@ -27,7 +27,9 @@ fn a_trigger_is_bound_with_its_arguments_and_options() {
 
 #[test]
 fn a_fault_of_a_binding_shows_its_line() {
-    let config = config("triggers:\n  - cron: \"x\"\n    job: a.rhai\n    jitter: often\n    token: abcdef\n");
+    let config = config(
+        "triggers:\n  - cron: \"x\"\n    job: a.rhai\n    jitter: often\n    token: abcdef\n    hmac: {secret: ghijkl, header: X-Signature}\n",
+    );
     let binding = &config.triggers[0];
     assert_eq!(
         binding.fault(Some("jitter"), "write a duration").report(),
@@ -35,7 +37,7 @@ fn a_fault_of_a_binding_shows_its_line() {
     );
     assert_eq!(binding.fault(None, "x").to_string(), "rhaid.yaml:2:11: x");
     assert_eq!(binding.fault(Some("token"), "x").source_line.as_deref(), Some("    token: ***"));
-    assert_eq!(config.mask().apply("abcdef"), "***");
+    assert_eq!(config.mask().apply("abcdef ghijkl X-Signature"), "*** *** X-Signature");
 }
 
 #[test]
