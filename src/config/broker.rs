@@ -51,13 +51,18 @@ pub(super) fn read(keys: &mut Keys<'_>, folder: &Path) -> Mqtt {
         tls: keys.section("tls", "TLS to the broker elsewhere.", |keys| tls(keys, folder)),
         embedded: keys.section("embedded", "The broker that comes along, used when `mqtt.url` is left out.", embedded),
     };
+    check_together(keys, mqtt.url.as_deref());
+    mqtt
+}
+
+/// Refuses keys that make no sense without another.
+fn check_together(keys: &mut Keys<'_>, url: Option<&str>) {
     if keys.is_written("password") && !keys.is_written("username") {
         keys.refuse("password", "a password needs a user name: write `mqtt.username` too");
     }
-    if keys.is_written("tls") && mqtt.url.as_ref().is_some_and(|url| !url.starts_with("mqtts:")) {
+    if keys.is_written("tls") && url.is_some_and(|url| !url.starts_with("mqtts:")) {
         keys.refuse("tls", "this is for brokers with TLS only: write `mqtt.url` with mqtts://");
     }
-    mqtt
 }
 
 fn tls(keys: &mut Keys<'_>, folder: &Path) -> Tls {
