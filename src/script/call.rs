@@ -101,7 +101,9 @@ impl Script {
         let mut scope = Scope::new();
         scope.push_dynamic("state", engine::state());
         for (name, value) in &handler.captured {
-            if name != "state" {
+            if engine::is_handle(value) {
+                scope.push_dynamic(name.clone(), value.clone());
+            } else if name != "state" {
                 scope.push_constant_dynamic(name.clone(), fresh(value));
             }
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use rhai::packages::{Package, StandardPackage};
-use rhai::{Dynamic, Engine, EvalContext, ImmutableString, Locked, Module, OptimizationLevel, Shared};
+use rhai::{Dynamic, Engine, EvalContext, FnPtr, ImmutableString, Locked, Module, OptimizationLevel, Shared};
 
 use super::{declare, guard, harden};
 use crate::config::Limits;
@@ -61,21 +61,48 @@ pub(super) fn state() -> Dynamic {
     functions::state::handle()
 }
 
-/// Finds what is visible everywhere without being passed: top-level constants inside functions.
+/// Finds what is visible everywhere without being passed: `state`, and inside functions top-level constants and functions.
 fn global(name: &str, index: usize, context: &mut EvalContext<'_, '_, '_, '_, '_, '_>) -> Option<Dynamic> {
     if index > 0 || context.scope().contains(name) {
         return None;
     }
     if name == "state" {
-        // As a variable of the scope, and not as the answer, it can be assigned into.
-        context.scope_mut().push_dynamic("state", state());
-        return None;
+        return visible(context, name, state());
     }
     if name == CONSTANTS {
         let constants = context.global_runtime_state_mut().constants.get_or_insert_default().clone();
         FOUND.set(Some(constants));
         return Some(Dynamic::UNIT);
     }
-    let constants = context.global_runtime_state().constants.as_ref()?;
-    rhai::locked_read(constants)?.get(name).cloned()
+    let global = context.global_runtime_state();
+    let constants = global.constants.as_ref().and_then(|constants| rhai::locked_read(constants));
+    if let Some(value) = constants.and_then(|constants| constants.get(name).cloned()) {
+        return if is_handle(&value) { visible(context, name, value) } else { Some(value) };
+    }
+    let functions = global.lib.iter().rev().flat_map(|module| module.iter_script_fn_info());
+    let function =
+        functions.filter(|(_, _, other, ..)| *other == name).map(|(.., function)| function.clone()).next()?;
+    Some(FnPtr::from(function).into())
+}
+
+/// Puts a value into the scope instead of answering with it: so it can be written through, as an answer can not.
+fn visible(context: &mut EvalContext<'_, '_, '_, '_, '_, '_>, name: &str, value: Dynamic) -> Option<Dynamic> {
+    context.scope_mut().push_dynamic(name.to_owned(), value);
+    None
+}
+
+/// Returns whether a value stands for something that is kept elsewhere, rather than being data itself.
+pub(super) fn is_handle(value: &Dynamic) -> bool {
+    let value = value.flatten_clone();
+    !(value.is_unit()
+        || value.is_bool()
+        || value.is_int()
+        || value.is_float()
+        || value.is_char()
+        || value.is_string()
+        || value.is_array()
+        || value.is_map()
+        || value.is_blob()
+        || value.is_timestamp()
+        || value.is_fnptr())
 }

@@ -3,6 +3,7 @@
 use rhai::{Dynamic, EvalAltResult, ParseError, Position};
 
 use super::files::Files;
+use crate::config::Limits;
 use crate::fault::{Call, Fault};
 use crate::functions::{Stop, convert};
 use crate::value::Value;
@@ -28,39 +29,69 @@ pub(super) fn thrown(files: &Files, error: &EvalAltResult) -> Fault {
 }
 
 /// Returns why a run had to stop, as a fault where it stood.
-pub(super) fn stopped(
-    files: &Files,
-    stop: Stop,
-    error: Option<&EvalAltResult>,
-    limits: &crate::config::Limits,
-) -> Fault {
+pub(super) fn stopped(files: &Files, stop: Stop, error: Option<&EvalAltResult>, limits: &Limits) -> Fault {
     let mut fault = match error {
         Some(error) => thrown(files, error),
         None => files.fault("", Position::NONE, ""),
     };
-    let (kind, text, hint) = match stop {
+    let (text, hint) = match stop {
         Stop::Deadline => (
-            "timeout",
             "the time for this run is up".to_owned(),
-            Some("raise the trigger's `timeout` or `limits.timeout`, or do less at once"),
+            "do less at once, or raise `limits.timeout` or the trigger's own `timeout`",
         ),
-        Stop::Cancelled => ("cancelled", "the run was cancelled".to_owned(), None),
-        Stop::Operations => (
-            "operations",
-            format!("the run spent its {} operations", limits.operations),
-            Some("is there a loop without an end? else raise `limits.operations`"),
+        Stop::Cancelled => ("the run was cancelled".to_owned(), ""),
+        Stop::Operations | Stop::Memory => spent("the run", stop, limits),
+    };
+    say(&mut fault, stop, text, hint);
+    fault
+}
+
+/// Says why loading had to stop, in the fault where it stood or in one for the whole file.
+pub(super) fn stop_loading(faults: &mut Vec<Fault>, files: &Files, stop: Stop, limits: &Limits) {
+    if !faults.iter().any(|fault| fault.kind == STOPPED) {
+        let mut fault = files.fault("", Position::NONE, "");
+        fault.kind = STOPPED.into();
+        faults.push(fault);
+    }
+    let (text, hint) = match stop {
+        Stop::Deadline | Stop::Cancelled => (
+            format!("the top level runs longer than {:?}", limits.load_timeout),
+            "the top level only declares: do the work in a handler, such as `on_start(|| …)`",
         ),
+        Stop::Operations | Stop::Memory => spent("the top level", stop, limits),
+    };
+    for fault in faults.iter_mut().filter(|fault| fault.kind == STOPPED) {
+        say(fault, stop, text.clone(), hint);
+    }
+}
+
+fn spent(who: &str, stop: Stop, limits: &Limits) -> (String, &'static str) {
+    match stop {
         Stop::Memory => (
-            "memory",
-            format!("the run holds more than its {} bytes of memory", limits.memory),
-            Some("is something growing without an end? else raise `limits.memory`"),
+            format!("{who} holds more than {} bytes of memory", limits.memory),
+            "is something growing without an end? if not, raise `limits.memory`",
         ),
+        _ => (
+            format!("{who} needs more than {} operations", limits.operations),
+            "is there a loop without an end? if not, raise `limits.operations`",
+        ),
+    }
+}
+
+fn say(fault: &mut Fault, stop: Stop, text: String, hint: &str) {
+    let kind = match stop {
+        Stop::Deadline => "timeout",
+        Stop::Cancelled => "cancelled",
+        Stop::Operations => "operations",
+        Stop::Memory => "memory",
     };
     fault.kind = kind.into();
     fault.text = text;
-    fault.hint = hint.map(str::to_owned);
-    fault
+    fault.hint = Some(hint.to_owned()).filter(|hint| !hint.is_empty());
 }
+
+/// The kind of a fault whose words are not known yet, because only the guard knows why it stopped the code.
+const STOPPED: &str = "stopped";
 
 /// Returns a panic inside a function as that run's fault.
 pub(super) fn panicked(files: &Files, panic: &(dyn std::any::Any + Send)) -> Fault {
@@ -115,7 +146,7 @@ fn words(cause: &EvalAltResult) -> (String, String) {
         EvalAltResult::ErrorFunctionNotFound(signature, _) => (script(), format!("unknown function {signature}")),
         EvalAltResult::ErrorVariableNotFound(name, _) => (script(), format!("unknown variable `{name}`")),
         EvalAltResult::ErrorStackOverflow(_) => (script(), "functions call each other too deeply".into()),
-        EvalAltResult::ErrorTerminated(..) => (script(), "the run was stopped".into()),
+        EvalAltResult::ErrorTerminated(..) => (STOPPED.into(), "the run was stopped".into()),
         EvalAltResult::ErrorParsing(kind, _) => ("syntax".into(), plain(&kind.to_string())),
         other => {
             let mut text = other.to_string();

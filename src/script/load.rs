@@ -6,14 +6,16 @@ use std::time::Instant;
 
 use rhai::{AST, Engine, Expr, FnAccess, Module, Namespace, Position, Scope, ScriptFuncDef, Shared, Stmt};
 
+use super::analyse::Source;
+use super::analyse::captures::Changes;
 use super::declare::{self, Collector};
 use super::files::Files;
 use super::handler::Handler;
-use super::modules::{Modules, Resolver};
+use super::modules::{Modules, Resolver, unreadable};
 use super::shape::Calls;
-use super::{Body, Purpose, Script, Sources, engine, errors, guard, source};
+use super::{Body, Declared, Purpose, Script, Sources, engine, errors, guard, source};
 use crate::config::Config;
-use crate::fault::{Fault, Place};
+use crate::fault::Fault;
 use crate::functions::{self, Loading, Phase};
 use crate::triggers::Surroundings;
 
@@ -26,102 +28,142 @@ pub(super) struct Loader<'l> {
     pub surroundings: &'l Surroundings,
 }
 
+/// A script that is being loaded.
+struct Loaded {
+    files: Files,
+    engine: Engine,
+    ast: AST,
+    modules: Arc<Modules>,
+}
+
 impl Loader<'_> {
     /// Loads the script on the current thread, which must have a large stack.
     pub(super) fn load(self) -> Result<Script, Vec<Fault>> {
-        let text = self
-            .sources
-            .read(self.file)
-            .map_err(|why| vec![Fault::new(Place { file: self.file.to_owned(), ..Place::default() }, why)])?;
-        let mut files = Files(vec![(self.file.to_owned(), text.to_string())]);
-        let modules = Arc::new(Modules::new(self.file, self.sources.clone()));
-        let mut engine = engine::new(&self.config.limits);
+        let limits = &self.config.limits;
+        let modules = Arc::new(Modules::new(self.file, self.sources.clone(), limits.script_size));
+        let text = modules.read(self.file).map_err(|why| vec![unreadable(self.file, why)])?;
+        let files = Files(vec![(self.file.to_owned(), text.to_string())]);
+        let mut engine = engine::new(limits);
         engine.set_module_resolver(Resolver(modules.clone()));
         let ast = source::compile(&engine, self.file, &text)
             .map_err(|error| vec![errors::syntax(&files, self.file, &error)])?;
         let name: Arc<str> = self.file.strip_suffix(".rhai").unwrap_or(self.file).into();
-        let (body, declared) = match self.purpose {
-            Purpose::Job => (Body::job(&ast), Vec::new()),
-            Purpose::Handlers => self.handlers(&name, &engine, &ast, &modules, &files)?,
-        };
+        let loaded = Loaded { files, engine, ast, modules };
+        let (body, declared) = self.examine(&name, &loaded)?;
+        let Loaded { mut files, engine, modules, .. } = loaded;
         files.0.extend(modules.files());
         Ok(Script { name, declared, docs: source::docs(&text), files: files.0, engine, body, modules: modules.all() })
     }
 
-    fn handlers(
-        &self,
-        name: &Arc<str>,
-        engine: &Engine,
-        ast: &AST,
-        modules: &Modules,
-        files: &Files,
-    ) -> Result<(Body, Vec<super::Declared>), Vec<Fault>> {
-        let collector = Collector {
-            files: files.clone(),
-            script: name.clone(),
-            config: self.config.clone(),
-            surroundings: self.surroundings.clone(),
-            calls: Calls::of(ast, |name| declare::kinds().any(|kind| kind.name == name)),
-            modules: 0,
-            declared: Vec::new(),
-            handlers: Vec::new(),
-            faults: Vec::new(),
-        };
-        let (evaluated, collector) = declare::collect(collector, || self.top_level(name, engine, ast));
-        let mut faults = collector.faults;
-        let mut all = files.clone();
-        all.0.extend(modules.files());
-        match evaluated {
-            Err(fault) => faults.push(all.shown(*fault(&all, &self.config.limits))),
-            Ok(module) => {
-                let modules = modules.all();
-                let mut handlers = Vec::new();
-                for (pointer, declared) in collector.handlers.iter().zip(&collector.declared) {
-                    match Handler::new(pointer, ast, &modules) {
-                        Ok(handler) => handlers.push(handler),
-                        Err(why) => faults.push(all.shown(Fault::new(declared.place.clone(), why))),
-                    }
-                }
-                if faults.is_empty() {
-                    let body = Body::Handlers { module, constants: engine::take_constants(), handlers };
-                    return Ok((body, collector.declared));
-                }
-            }
-        }
-        faults.sort_by(|a, b| {
-            (&a.place.file, a.place.line, a.place.column).cmp(&(&b.place.file, b.place.line, b.place.column))
-        });
-        Err(faults)
-    }
-
-    /// Runs the top level once, within its limits.
-    fn top_level(&self, name: &Arc<str>, engine: &Engine, ast: &AST) -> Result<Shared<Module>, Failed> {
+    /// Looks through the script and runs its top level, within the limits of loading; returns every fault that is found.
+    fn examine(&self, name: &Arc<str>, loaded: &Loaded) -> Result<(Body, Vec<Declared>), Vec<Fault>> {
         let limits = &self.config.limits;
         let phase = Phase::Loading(Arc::new(Loading {
             script: name.clone(),
             config: self.config.clone(),
-            spent: Default::default(),
+            spent: functions::Spent::default(),
         }));
-        let whole = with_constants(ast);
-        let (evaluated, stop) = functions::enter(phase, || {
-            guard::loading(limits, Instant::now() + limits.load_timeout, || {
-                catch_unwind(AssertUnwindSafe(|| Module::eval_ast_as_new(Scope::new(), &whole, engine)))
+        let collector = self.collector(name, loaded);
+        let ((examined, stop), mut collector) = declare::collect(collector, || {
+            functions::enter(phase, || {
+                guard::loading(limits, Instant::now() + limits.load_timeout, || {
+                    catch_unwind(AssertUnwindSafe(|| self.within_limits(loaded)))
+                })
             })
         });
-        match (evaluated, stop) {
-            (Ok(Ok(module)), None) => Ok(module.into()),
-            (Ok(Err(error)), None) => Err(Box::new(move |files, _| errors::thrown(files, &error).into())),
-            (Err(panic), None) => Err(Box::new(move |files, _| errors::panicked(files, &*panic).into())),
-            (Ok(Err(error)), Some(stop)) => {
-                Err(Box::new(move |files, limits| errors::stopped(files, stop, Some(&error), limits).into()))
+        let mut faults = std::mem::take(&mut collector.faults);
+        let mut files = loaded.files.clone();
+        files.0.extend(loaded.modules.files());
+        let mut body = None;
+        match examined {
+            Ok((found, evaluated, changes)) => {
+                faults.extend(found);
+                body = evaluated.and_then(|module| self.body(loaded, module, &collector, &changes, &mut faults));
             }
-            (_, Some(stop)) => Err(Box::new(move |files, limits| errors::stopped(files, stop, None, limits).into())),
+            Err(panic) => faults.push(errors::panicked(&files, &*panic)),
         }
+        if let Some(stop) = stop {
+            errors::stop_loading(&mut faults, &files, stop, limits);
+        }
+        match body {
+            Some(body) if faults.is_empty() => Ok((body, collector.declared)),
+            _ => Err(in_order(faults, &files)),
+        }
+    }
+
+    fn collector(&self, name: &Arc<str>, loaded: &Loaded) -> Collector {
+        Collector {
+            files: loaded.files.clone(),
+            script: name.clone(),
+            config: self.config.clone(),
+            surroundings: self.surroundings.clone(),
+            calls: Calls::of(&loaded.ast, |name| declare::kinds().any(|kind| kind.name == name)),
+            modules: 0,
+            declared: Vec::new(),
+            handlers: Vec::new(),
+            faults: Vec::new(),
+        }
+    }
+
+    /// Loads the modules, looks for faults, and runs the top level of a script with handlers.
+    fn within_limits(&self, loaded: &Loaded) -> (Vec<Fault>, Option<Option<Shared<Module>>>, Changes) {
+        let Loaded { files, engine, ast, modules } = loaded;
+        let job = *self.purpose == Purpose::Job;
+        let imported = modules.follow(engine, ast, files, self.file);
+        let source = Source::new(ast, self.file, files, job, &imported);
+        let (mut faults, mut changes) = modules.take_findings();
+        faults.extend(source.faults());
+        changes.extend(Changes::of(&source));
+        if job {
+            return (faults, Some(None), changes);
+        }
+        if !faults.is_empty() && imported.iter().any(|imported| imported.module.is_none()) {
+            return (faults, None, changes);
+        }
+        match Module::eval_ast_as_new(Scope::new(), &with_constants(ast), engine) {
+            Ok(module) => (faults, Some(Some(module.into())), changes),
+            Err(error) => {
+                let mut all = files.clone();
+                all.0.extend(modules.files());
+                faults.push(errors::thrown(&all, &error));
+                (faults, None, changes)
+            }
+        }
+    }
+
+    /// Finds the code of the handlers.
+    fn body(
+        &self,
+        loaded: &Loaded,
+        module: Option<Shared<Module>>,
+        collector: &Collector,
+        changes: &Changes,
+        faults: &mut Vec<Fault>,
+    ) -> Option<Body> {
+        let Some(module) = module else { return Some(Body::job(&loaded.ast)) };
+        let modules = loaded.modules.all();
+        let mut handlers = Vec::new();
+        for (pointer, declared) in collector.handlers.iter().zip(&collector.declared) {
+            faults.extend(changes.by(pointer));
+            match Handler::new(pointer, &loaded.ast, &modules) {
+                Ok(handler) => handlers.push(handler),
+                Err(why) => faults.push(Fault::new(declared.place.clone(), why)),
+            }
+        }
+        Some(Body::Handlers { module, constants: engine::take_constants(), handlers })
     }
 }
 
-/// Says what went wrong, once every file is known.
-type Failed = Box<dyn FnOnce(&Files, &crate::config::Limits) -> Box<Fault>>;
+/// Returns the faults in the order of their places, each place once, with their source lines.
+fn in_order(mut faults: Vec<Fault>, files: &Files) -> Vec<Fault> {
+    let own = |fault: &Fault| fault.place.file != files.own();
+    faults.sort_by(|a, b| {
+        let key = |fault: &Fault| (own(fault), fault.place.file.clone(), fault.place.line, fault.place.column);
+        key(a).cmp(&key(b))
+    });
+    faults.dedup_by(|later, first| later.place == first.place);
+    faults.into_iter().map(|fault| files.shown(fault)).collect()
+}
 
 /// Returns the script with a first statement through which the engine shows where it keeps top-level constants.
 fn with_constants(ast: &AST) -> AST {

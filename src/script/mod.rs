@@ -1,5 +1,6 @@
 //! One `.rhai` file: compiled, with what it declared.
 
+mod analyse;
 mod call;
 mod declare;
 mod engine;

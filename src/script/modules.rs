@@ -3,10 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rhai::{Engine, EvalAltResult, Module, ModuleResolver, Position, Scope, Shared};
+use rhai::{AST, Engine, Module, ModuleResolver, Position, Scope, Shared};
 
-use super::Sources;
-use super::{declare, source};
+use super::analyse::Source;
+use super::analyse::captures::Changes;
+use super::analyse::imports::{self, Imported};
+use super::files::Files;
+use super::{Sources, declare, errors, source};
+use crate::fault::{Fault, Place};
 use crate::functions::{Thrown, thrown};
 
 /// How deeply modules may import each other.
@@ -15,23 +19,35 @@ const DEPTH: usize = 16;
 /// The modules of one script: loaded once, kept as long as the script.
 pub(super) struct Modules {
     sources: Arc<dyn Sources>,
+    largest: u64,
     loaded: Mutex<Loaded>,
 }
 
 #[derive(Default)]
 struct Loaded {
-    modules: BTreeMap<String, Shared<Module>>,
+    /// By file; `None` for those with something wrong.
+    modules: BTreeMap<String, Option<Shared<Module>>>,
     /// The files in the order they were met, with their texts.
     files: Vec<(String, String)>,
-    /// The files whose top levels are running, outermost first.
+    /// The files that are being loaded, the script's own first.
     stack: Vec<String>,
+    faults: Vec<Fault>,
+    changes: Changes,
+}
+
+/// Why there is no module.
+enum Missing {
+    /// A sentence for where it is imported.
+    Why(String),
+    /// What is wrong inside it is among the faults already.
+    Told,
 }
 
 impl Modules {
     /// Makes the modules of a script, none of them loaded yet.
-    pub(super) fn new(own: &str, sources: Arc<dyn Sources>) -> Self {
+    pub(super) fn new(own: &str, sources: Arc<dyn Sources>, largest: u64) -> Self {
         let loaded = Loaded { stack: vec![own.to_owned()], ..Loaded::default() };
-        Self { sources, loaded: Mutex::new(loaded) }
+        Self { sources, largest, loaded: Mutex::new(loaded) }
     }
 
     fn loaded(&self) -> MutexGuard<'_, Loaded> {
@@ -45,59 +61,128 @@ impl Modules {
 
     /// Returns every module that was loaded.
     pub(super) fn all(&self) -> Vec<Shared<Module>> {
-        self.loaded().modules.values().cloned().collect()
+        self.loaded().modules.values().flatten().cloned().collect()
     }
 
-    fn load(&self, engine: &Engine, file: &str) -> Result<Shared<Module>, Thrown> {
+    /// Takes what was found in the modules: what is wrong, and what closures change of what they capture.
+    pub(super) fn take_findings(&self) -> (Vec<Fault>, Changes) {
+        let mut loaded = self.loaded();
+        (std::mem::take(&mut loaded.faults), std::mem::take(&mut loaded.changes))
+    }
+
+    /// Reads a file's text.
+    ///
+    /// # Errors
+    /// A sentence, if there is none or it is too large.
+    pub(super) fn read(&self, file: &str) -> Result<Arc<str>, String> {
+        let text = self.sources.read(file)?;
+        if text.len() as u64 > self.largest {
+            return Err(format!("{file} has {} bytes, and `limits.script_size` allows {}", text.len(), self.largest));
+        }
+        Ok(text)
+    }
+
+    /// Loads everything that a file imports, wherever in it.
+    pub(super) fn follow(&self, engine: &Engine, ast: &AST, files: &Files, file: &str) -> Vec<Imported> {
+        let mut followed = Vec::new();
+        for import in imports::of(ast) {
+            let fault = |why: String| self.loaded().faults.push(files.fault(file, import.position, why));
+            let Some(path) = import.path else {
+                fault("an import needs a plain text, so that it is known before the script runs".into());
+                continue;
+            };
+            let target = match file_of(file, &path) {
+                Ok(target) => target,
+                Err(why) => {
+                    fault(why);
+                    continue;
+                }
+            };
+            let module = match self.load(engine, &target) {
+                Ok(module) => Some(module),
+                Err(missing) => {
+                    if let Missing::Why(why) = missing {
+                        fault(why);
+                    }
+                    None
+                }
+            };
+            followed.push(Imported { alias: import.alias, file: target, module });
+        }
+        followed
+    }
+
+    fn load(&self, engine: &Engine, file: &str) -> Result<Shared<Module>, Missing> {
         {
             let mut loaded = self.loaded();
             if let Some(module) = loaded.modules.get(file) {
-                return Ok(module.clone());
+                return module.clone().ok_or(Missing::Told);
             }
             if let Some(first) = loaded.stack.iter().position(|other| other == file) {
                 let mut circle: Vec<_> = loaded.stack[first..].iter().map(String::as_str).collect();
                 circle.push(file);
-                return Err(thrown("import", format!("circular import: {}", circle.join(" -> "))));
+                return Err(Missing::Why(format!("circular import: {}", circle.join(" -> "))));
             }
             if loaded.stack.len() > DEPTH {
-                return Err(thrown("import", format!("modules import each other more than {DEPTH} levels deep")));
+                return Err(Missing::Why(format!("modules import each other more than {DEPTH} levels deep")));
             }
             loaded.stack.push(file.to_owned());
         }
         let module = self.evaluate(engine, file);
         let mut loaded = self.loaded();
         loaded.stack.pop();
-        let module = module?;
-        loaded.modules.insert(file.to_owned(), module.clone());
-        Ok(module)
+        if !matches!(module, Err(Missing::Why(_))) {
+            loaded.modules.insert(file.to_owned(), module.as_ref().ok().cloned());
+        }
+        module
     }
 
-    fn evaluate(&self, engine: &Engine, file: &str) -> Result<Shared<Module>, Thrown> {
-        let text = self.sources.read(file).map_err(|why| thrown("import", why))?;
+    fn evaluate(&self, engine: &Engine, file: &str) -> Result<Shared<Module>, Missing> {
+        let text = self.read(file).map_err(Missing::Why)?;
         self.loaded().files.push((file.to_owned(), text.to_string()));
-        let within =
-            |error: Thrown| -> Thrown { EvalAltResult::ErrorInModule(file.into(), error, Position::NONE).into() };
-        let ast = source::compile(engine, file, &text)
-            .map_err(|error| within(EvalAltResult::ErrorParsing(*error.0, error.1).into()))?;
-        let module = declare::inside_module(|| Module::eval_ast_as_new(Scope::new(), &ast, engine)).map_err(within)?;
-        Ok(module.into())
+        let files = Files(vec![(file.to_owned(), text.to_string())]);
+        let wrong = |fault: Fault| {
+            self.loaded().faults.push(fault);
+            Missing::Told
+        };
+        let ast = source::compile(engine, file, &text).map_err(|error| wrong(errors::syntax(&files, file, &error)))?;
+        let imported = self.follow(engine, &ast, &files, file);
+        let source = Source::new(&ast, file, &files, false, &imported);
+        {
+            let mut loaded = self.loaded();
+            loaded.faults.extend(source.faults());
+            loaded.changes.extend(Changes::of(&source));
+        }
+        if imported.iter().any(|imported| imported.module.is_none()) {
+            return Err(Missing::Told);
+        }
+        declare::inside_module(|| Module::eval_ast_as_new(Scope::new(), &ast, engine))
+            .map(Shared::from)
+            .map_err(|error| wrong(errors::thrown(&files, &error)))
     }
 }
 
-impl ModuleResolver for Modules {
+/// What an engine asks when a script imports: only what was loaded with the script.
+pub(super) struct Resolver(pub Arc<Modules>);
+
+impl ModuleResolver for Resolver {
     fn resolve(
         &self,
-        engine: &Engine,
+        _: &Engine,
         source: Option<&str>,
         path: &str,
         position: Position,
     ) -> Result<Shared<Module>, Thrown> {
-        let at = |mut error: Thrown| {
+        let file = file_of(source.unwrap_or_default(), path);
+        let module = file.and_then(|file| {
+            let module = self.0.loaded().modules.get(&file).cloned().flatten();
+            module.ok_or_else(|| format!("{file} was not loaded with the script"))
+        });
+        module.map_err(|why| {
+            let mut error = thrown("import", why);
             error.set_position(position);
             error
-        };
-        let file = file_of(source.unwrap_or_default(), path).map_err(|why| at(thrown("import", why)))?;
-        self.load(engine, &file).map_err(|error| if error.position().is_none() { at(error) } else { error })
+        })
     }
 }
 
@@ -123,17 +208,7 @@ fn file_of(importer: &str, path: &str) -> Result<String, String> {
     Ok(if file.ends_with(".rhai") { file } else { format!("{file}.rhai") })
 }
 
-/// The resolver that an engine keeps, and the script with it.
-pub(super) struct Resolver(pub Arc<Modules>);
-
-impl ModuleResolver for Resolver {
-    fn resolve(
-        &self,
-        engine: &Engine,
-        source: Option<&str>,
-        path: &str,
-        position: Position,
-    ) -> Result<Shared<Module>, Thrown> {
-        self.0.resolve(engine, source, path, position)
-    }
+/// Returns the fault of a file that can not be read.
+pub(super) fn unreadable(file: &str, why: String) -> Fault {
+    Fault::new(Place { file: file.to_owned(), ..Place::default() }, why)
 }

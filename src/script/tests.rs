@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 
 use super::*;
 use crate::functions::Thrown;
-use crate::options::{OptionFault, Options};
+use crate::options::OptionFault;
 use crate::services::Services;
 use crate::triggers::{Fire, Kind, Watch};
 use crate::value::Map;
@@ -125,12 +125,12 @@ fn a_job_runs_whole_with_its_arguments() {
 #[test]
 fn a_fault_in_a_run_shows_its_place_and_the_calls() {
     let script =
-        load("fn inner(x) {\n  x.foo.bar()\n}\nwake(\"a\", |n| {\n  inner(n)\n});\nwake(\"b\", |n| throw \"no\");");
+        load("fn inner(x) {\n  x.foo - 1\n}\nwake(\"a\", |n| {\n  inner(n)\n});\nwake(\"b\", |n| throw \"no\");");
     let fault = call(&script, 1, &[]).unwrap_err();
     assert_eq!(fault.to_string(), "t.rhai:7:15: no");
     let fault = call(&script, 0, &[]).unwrap_err();
     assert_eq!(fault.place.line, 2);
-    assert_eq!(fault.source_line.as_deref(), Some("  x.foo.bar()"));
+    assert_eq!(fault.source_line.as_deref(), Some("  x.foo - 1"));
     assert_eq!(fault.calls.len(), 1);
     assert_eq!((fault.calls[0].function.as_str(), fault.calls[0].place.line), ("inner", 5));
 }
@@ -155,6 +155,140 @@ wake("f", |a, b| 1);"#,
             "t.rhai:4:1: the last argument is the handler: write wake(what, [#{ options },] |note| …)",
             "t.rhai:6:14: another trigger of this script is named `x`",
             "t.rhai:7:1: the handler takes at most one argument: what woke it",
+        ]
+    );
+}
+
+#[test]
+fn unknown_names_are_found_at_load_wherever_they_stand() {
+    let found = faults(
+        r#"const LIMIT = 3;
+let loose = 1;
+fn f(celsius) { celcius + LIMIT }
+fn g() { loose }
+wake("a", |note| {
+    if false { pirnt(note); f(1, 2); }
+    let inner = |x| x + nothing;
+    [1].map(|x| x + LIMIT + loose);
+    note.text.lenn();
+    note.whatever.deeper = LATER;
+});
+const LATER = 5;
+lib::f(1);
+"#,
+    );
+    assert_eq!(
+        found,
+        [
+            "t.rhai:3:17: unknown variable `celcius`",
+            "t.rhai:4:10: functions do not see the variable `loose` of the top level",
+            "t.rhai:6:16: unknown function `pirnt`",
+            "t.rhai:6:29: no function `f` takes 2 arguments",
+            "t.rhai:7:25: unknown variable `nothing`",
+            "t.rhai:9:15: unknown function `lenn`",
+            "t.rhai:10:28: `LATER` is used before it is defined, in line 12",
+            "t.rhai:13:1: no module is imported as `lib`",
+        ]
+    );
+}
+
+#[test]
+fn hints_name_what_was_most_likely_meant() {
+    let script = "fn double(x) { x } wake(\"a\", |n| n.text.sub_stirng(1)); doubel(2); double(1, 2);";
+    let faults = load_all(&[("t.rhai", script)], &Purpose::Handlers).err().unwrap();
+    let hints: Vec<_> = faults.iter().map(|fault| fault.hint.clone().unwrap_or_default()).collect();
+    assert_eq!(
+        hints[0],
+        "did you mean `sub_string(string, range)` or `sub_string(string, start)` or `sub_string(string, start, len)`?"
+    );
+    assert_eq!(hints[1..], ["did you mean `double(x)`?", "write `double(x)`"]);
+}
+
+#[test]
+fn assigning_to_what_was_captured_is_a_fault_that_names_state() {
+    let found = faults(
+        r#"let count = 0; let cfg = #{ list: [] }; let total = 0;
+[1, 2].for_each(|n| total += n);
+wake("a", || { count += 1 });
+wake("b", || { cfg.list.push(1); });
+wake("c", || { [1].for_each(|n| { count = n }) });
+let bump = || { cfg.n = 1 };
+wake("d", || bump.call());
+wake("e", |note| { let sum = 0; [1].for_each(|n| sum += n); let count = 1; count += 1; sum + count });
+fn sum(list) { let sum = 0; list.for_each(|n| sum += n); sum }
+wake("f", || { let copy = cfg; copy.n = 1; sum([1]) + total + copy.list.len() });
+"#,
+    );
+    assert_eq!(found.len(), 4, "{found:#?}");
+    let places: Vec<_> = found.iter().map(|fault| fault.split(": ").next().unwrap()).collect();
+    assert_eq!(places, ["t.rhai:3:16", "t.rhai:4:16", "t.rhai:5:35", "t.rhai:6:17"]);
+    assert!(
+        found[0]
+            .ends_with("`count` is captured, and captured variables are constants: each run starts from a fresh copy")
+    );
+}
+
+#[test]
+fn modules_work_when_their_functions_are_called_later() {
+    let files = [
+        (
+            "deep/t.rhai",
+            r#"import "_lib/units" as units;
+import "./near" as near;
+const OWN = 5;
+fn named(n) { units::double(n.n) + OWN + near::ONE }
+wake("a", |n| units::double(n.n) + units::inner::three() + OWN);
+wake("b", units::maker(10));
+wake("c", named);
+wake("d", |n| units::each([1, 2], |x| x + OWN));
+"#,
+        ),
+        ("deep/near.rhai", "export const ONE = 1;"),
+        (
+            "_lib/units.rhai",
+            r#"import "_lib/inner" as inner;
+const FACTOR = 2;
+private fn times(a, b) { a * b }
+fn double(x) { times(x, FACTOR) }
+fn maker(n) { |note| times(note.n, FACTOR) + n + inner::three() }
+fn each(list, f) { list.map(|x| f.call(x)) }
+"#,
+        ),
+        ("_lib/inner.rhai", "fn three() { 3 }"),
+    ];
+    let script = load_all(&files, &Purpose::Handlers).unwrap_or_else(|faults| panic!("{}", reports(&faults)));
+    let names: Vec<_> = script.files.iter().map(|(file, _)| file.as_str()).collect();
+    assert_eq!(names, ["deep/t.rhai", "_lib/units.rhai", "_lib/inner.rhai", "deep/near.rhai"]);
+    let facts = [("n", Value::Int(4))];
+    let answers: Vec<_> = (0..4).map(|handler| call(&script, handler, &facts).unwrap()).collect();
+    let list = Value::List(vec![Value::Int(6), Value::Int(7)]);
+    assert_eq!(answers, [Value::Int(16), Value::Int(21), Value::Int(14), list]);
+}
+
+#[test]
+fn what_is_wrong_with_an_import_is_told_where_it_stands() {
+    let wrong = |files: &[(&'static str, &'static str)]| -> Vec<String> {
+        load_all(files, &Purpose::Handlers).err().unwrap_or_default().iter().map(Fault::to_string).collect()
+    };
+    assert_eq!(wrong(&[("t.rhai", "import \"gone\" as x;")]), ["t.rhai:1:8: there is no file gone.rhai"]);
+    let out = wrong(&[("t.rhai", "fn f() { import \"../x\" as x; }")]);
+    assert_eq!(out, ["t.rhai:1:17: \"../x\" leads out of the scripts folder, where modules must be"]);
+    assert!(wrong(&[("t.rhai", "import \"/etc/x\" as x;")])[0].contains("is no module"));
+    assert!(
+        wrong(&[("t.rhai", "let a = \"x\"; import a as x;")])[0]
+            .starts_with("t.rhai:1:21: an import needs a plain text")
+    );
+    let circle = wrong(&[("a.rhai", "import \"b\" as b;"), ("b.rhai", "import \"a\" as a;")]);
+    assert_eq!(circle, ["b.rhai:1:8: circular import: a.rhai -> b.rhai -> a.rhai"]);
+    let declares = wrong(&[("t.rhai", "import \"m\" as m;"), ("m.rhai", "wake(\"a\", || 1);")]);
+    assert_eq!(declares, ["m.rhai:1:1: a module declares no triggers: call `wake` in the script that imports it"]);
+    let unknown = wrong(&[("t.rhai", "import \"m\" as m; m::doubel(1); m::LIMIT"), ("m.rhai", "fn double(x) { y }")]);
+    assert_eq!(
+        unknown,
+        [
+            "t.rhai:1:21: `m.rhai` has no public function `doubel`",
+            "t.rhai:1:32: `m.rhai` exports no constant `LIMIT`",
+            "m.rhai:1:16: unknown variable `y`",
         ]
     );
 }

@@ -1,0 +1,72 @@
+//! The functions that every script can call, by name.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::LazyLock;
+
+use rhai::{FuncInfo, ScriptFuncDef, Shared};
+
+use crate::config::Config;
+use crate::script::engine;
+
+/// One way to call a function.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Signature {
+    /// How many arguments; for a method, with what stands before the dot.
+    pub count: usize,
+    /// How it is written.
+    pub text: String,
+}
+
+impl Signature {
+    /// Returns how a script's own function is called.
+    pub(super) fn of(function: &Shared<ScriptFuncDef>) -> Self {
+        let parameters: Vec<_> = function.params.iter().map(rhai::ImmutableString::as_str).collect();
+        Self { count: parameters.len(), text: format!("{}({})", function.name, parameters.join(", ")) }
+    }
+}
+
+static KNOWN: LazyLock<BTreeMap<String, Vec<Signature>>> = LazyLock::new(|| {
+    let engine = engine::new(&Config::default_in(Path::new(".")).limits);
+    let mut known: BTreeMap<String, Vec<Signature>> = BTreeMap::new();
+    for (name, signature) in engine.collect_fn_metadata(None, read, true) {
+        let signatures = known.entry(name).or_default();
+        if !signatures.contains(&signature) {
+            signatures.push(signature);
+        }
+    }
+    known
+});
+
+fn read(info: FuncInfo<'_>) -> Option<(String, Signature)> {
+    let metadata = info.metadata;
+    let is_word = metadata.name.starts_with(|c: char| c.is_alphabetic() || c == '_') && !metadata.name.contains('$');
+    is_word.then(|| {
+        let names: Vec<_> = (0..metadata.num_params).map(|index| parameter(metadata.params_info.get(index))).collect();
+        let text = format!("{}({})", metadata.name, names.join(", "));
+        (metadata.name.to_string(), Signature { count: metadata.num_params, text })
+    })
+}
+
+/// Returns a parameter's name.
+fn parameter(info: Option<&rhai::Identifier>) -> String {
+    let name = info.map_or("", |info| info.split(':').next().unwrap_or_default().trim());
+    if name.is_empty() || name == "_" { "…".to_owned() } else { name.to_owned() }
+}
+
+/// Returns the ways to call a function.
+pub(super) fn named(name: &str) -> &'static [Signature] {
+    KNOWN.get(name).map_or(&[], Vec::as_slice)
+}
+
+/// Returns the name of every function.
+pub(super) fn names<'n>() -> impl Iterator<Item = &'n str> {
+    KNOWN.keys().map(String::as_str)
+}
+
+/// Returns whether this is a part of the language that only looks like a function.
+pub(super) fn is_syntax(name: &str) -> bool {
+    const SYNTAX: &[&str] =
+        &["print", "debug", "type_of", "Fn", "call", "curry", "is_shared", "is_def_var", "is_def_fn", "this"];
+    SYNTAX.contains(&name)
+}
