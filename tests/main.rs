@@ -1,1 +1,3 @@
 //! Every test through the front door, in one binary.
+
+mod architecture;

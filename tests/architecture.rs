@@ -1,0 +1,247 @@
+//! The floors of the house hold: who may import whom, who owns which outside crate, and that every file says what it is for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use regex::Regex;
+
+/// Outside crates that only their owners may name, by path prefix below `src/`.
+const OWNERS: &[(&str, &[&str])] = &[
+    ("rhai", &["functions/", "script/"]),
+    ("axum", &["web/"]),
+    ("clap", &["cli/"]),
+    ("clap_complete", &["cli/"]),
+    ("annotate_snippets", &["cli/"]),
+    ("anstream", &["cli/"]),
+    ("rusqlite", &["services/store/"]),
+    ("rumqttc", &["services/mqtt/"]),
+    ("mqtt5", &["services/mqtt/"]),
+    ("reqwest", &["services/http"]),
+    ("notify", &["services/files"]),
+    ("croner", &["triggers/"]),
+];
+
+#[test]
+fn every_module_uses_lower_floors_only() {
+    let offences = offences(&sources(), &floors(&read(&src().join("lib.rs"))));
+    assert!(offences.is_empty(), "\n{}\n", offences.join("\n"));
+}
+
+#[test]
+fn every_file_says_what_it_is_for() {
+    let is_silent = |text: &str| {
+        let first = text.lines().next().unwrap_or_default();
+        !first.starts_with("//! ") && !first.starts_with("#![doc = include_str!")
+    };
+    let silent: Vec<_> = sources().into_iter().filter(|(_, text)| is_silent(text)).map(|(file, _)| file).collect();
+    assert!(silent.is_empty(), "no `//!` in the first line of {silent:?}");
+}
+
+#[test]
+fn the_list_of_modules_holds_nothing_else() {
+    let lib = read(&src().join("lib.rs"));
+    let known = |line: &&str| {
+        line.is_empty() || line.starts_with("//") || line.starts_with("#![") || line.starts_with("pub mod ")
+    };
+    let others: Vec<_> = lib.lines().filter(|line| !known(line)).collect();
+    assert!(others.is_empty(), "{others:?}");
+    let listed: BTreeSet<String> = floors(&lib).into_keys().collect();
+    let on_disk: BTreeSet<String> = fs::read_dir(src())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().trim_end_matches(".rs").to_owned())
+        .filter(|name| !["lib", "main", "README.md"].contains(&name.as_str()))
+        .collect();
+    assert_eq!(listed, on_disk, "every module stands on a floor");
+}
+
+#[test]
+fn the_map_names_every_module() {
+    let readme = read(&src().join("README.md"));
+    let missing: Vec<_> = floors(&read(&src().join("lib.rs")))
+        .into_keys()
+        .filter(|module| !Regex::new(&format!(r"(?m)^.*\b{module}\b.*$")).unwrap().is_match(&readme))
+        .collect();
+    assert!(missing.is_empty(), "src/README.md does not mention {missing:?}");
+}
+
+#[test]
+fn an_offence_would_be_found() {
+    let floors = floors("// Floor 1: words.\npub mod value;\n// Floor 3:\npub mod functions;\npub mod triggers;\n");
+    let found = |file: &str, text: &str| offences(&[(file.to_owned(), text.to_owned())], &floors);
+    assert_eq!(
+        found("value.rs", "use crate::{value::Map, functions::{self, Context}};"),
+        ["value.rs: floor 1 uses functions of floor 3"]
+    );
+    assert_eq!(found("triggers/cron.rs", "fn f() { crate :: functions::x() }").len(), 1, "strangers on one floor");
+    assert_eq!(
+        found("triggers/mod.rs", "let x = rhai::Engine::new();"),
+        ["triggers/mod.rs: `rhai` belongs to functions/, script/"]
+    );
+    assert_eq!(
+        found("functions/mod.rs", "use crate::nonsense::X;"),
+        ["functions/mod.rs: `nonsense` stands on no floor"]
+    );
+    let innocent = "// crate::functions\n/* crate::functions /* nested */ */ let a = \"crate::functions \\\" rhai::\"; \
+                    let b = r#\"use crate::functions;\"#; let c = '\"'; use crate::value::{Map, Value}; crate::value::rhai::x();";
+    assert_eq!(found("triggers/mod.rs", innocent), Vec::<String>::new());
+}
+
+fn offences(sources: &[(String, String)], floors: &BTreeMap<String, u32>) -> Vec<String> {
+    let mut offences = BTreeSet::new();
+    let named = OWNERS.iter().map(|(name, owners)| {
+        let path = Regex::new(&format!(r"(?:^|[^\w:.])(?:::)?{name}\s*::")).unwrap();
+        (name, owners, path)
+    });
+    let named: Vec<_> = named.collect();
+    for (file, text) in sources {
+        let code = without_comments_and_strings(text);
+        offences.extend(floor_offences(file, &code, floors));
+        for (name, owners, path) in &named {
+            if path.is_match(&code) && !owners.iter().any(|owner| file.starts_with(owner)) {
+                offences.insert(format!("{file}: `{name}` belongs to {}", owners.join(", ")));
+            }
+        }
+    }
+    offences.into_iter().collect()
+}
+
+fn floor_offences(file: &str, code: &str, floors: &BTreeMap<String, u32>) -> Vec<String> {
+    let own = file.split('/').next().unwrap_or_default().trim_end_matches(".rs");
+    let is_top = ["main", "lib"].contains(&own);
+    let mut offences = Vec::new();
+    for used in used_modules(code) {
+        match (floors.get(own), floors.get(&used)) {
+            (_, None) => offences.push(format!("{file}: `{used}` stands on no floor")),
+            (Some(own_floor), Some(floor)) if used != own => {
+                let may_share = *own_floor == 1;
+                if floor > own_floor || (floor == own_floor && !may_share) {
+                    offences.push(format!("{file}: floor {own_floor} uses {used} of floor {floor}"));
+                }
+            }
+            (None, _) if !is_top => offences.push(format!("{file}: stands on no floor")),
+            _ => {}
+        }
+    }
+    offences
+}
+
+/// Returns the first step of every `crate::` path, also within braces.
+fn used_modules(code: &str) -> BTreeSet<String> {
+    let start = Regex::new(r"\bcrate\s*::\s*").unwrap();
+    let name = Regex::new(r"^\w+").unwrap();
+    let mut used = BTreeSet::new();
+    for found in start.find_iter(code) {
+        let rest = &code[found.end()..];
+        if !rest.starts_with('{') {
+            used.extend(name.find(rest).map(|name| name.as_str().to_owned()));
+            continue;
+        }
+        let mut depth = 0;
+        let mut is_first = false;
+        for (at, letter) in rest.char_indices() {
+            match letter {
+                '{' => depth += 1,
+                '}' => depth -= 1,
+                _ => {}
+            }
+            if depth == 0 {
+                break;
+            }
+            if depth == 1 && (letter == '{' || letter == ',') {
+                is_first = true;
+            } else if is_first && !letter.is_whitespace() {
+                is_first = false;
+                used.extend(name.find(&rest[at..]).map(|name| name.as_str().to_owned()));
+            }
+        }
+    }
+    used
+}
+
+fn without_comments_and_strings(text: &str) -> String {
+    let skip = [
+        r"//[^\n]*",                                 // a line comment
+        r###"b?r"[^"]*"|b?r#".*?"#|b?r##".*?"##"###, // raw strings
+        r#"b?"(?:\\.|[^"\\])*""#,                    // a string
+        r"b?'(?:\\'|\\[^']+|[^'\\])'",               // a character, which a lifetime is not
+    ];
+    let skip = Regex::new(&format!("(?s)^(?:{})", skip.join("|"))).unwrap();
+    let word = Regex::new(r"^\w+").unwrap();
+    let (mut code, mut rest) = (String::new(), text);
+    while !rest.is_empty() {
+        let step = if rest.starts_with("/*") {
+            code.push(' ');
+            block_comment(rest)
+        } else if let Some(skipped) = rest.starts_with(['/', '"', '\'', 'b', 'r']).then(|| skip.find(rest)).flatten() {
+            code.push(' ');
+            skipped.end()
+        } else {
+            let end = word.find(rest).map_or_else(|| rest.chars().next().map_or(1, char::len_utf8), |word| word.end());
+            code.push_str(&rest[..end]);
+            end
+        };
+        rest = &rest[step..];
+    }
+    code
+}
+
+fn block_comment(text: &str) -> usize {
+    let (mut depth, mut at) = (0, 0);
+    while at < text.len() {
+        if text[at..].starts_with("/*") {
+            depth += 1;
+            at += 2;
+        } else if text[at..].starts_with("*/") {
+            depth -= 1;
+            at += 2;
+            if depth == 0 {
+                return at;
+            }
+        } else {
+            at += text[at..].chars().next().map_or(1, char::len_utf8);
+        }
+    }
+    at
+}
+
+/// Reads the floors from `lib.rs`: module and floor.
+fn floors(lib: &str) -> BTreeMap<String, u32> {
+    let mut floors = BTreeMap::new();
+    let mut floor = None;
+    for line in lib.lines() {
+        if let Some(rest) = line.strip_prefix("// Floor ") {
+            floor = rest.split(':').next().and_then(|number| number.parse().ok());
+        } else if let Some(module) = line.strip_prefix("pub mod ").and_then(|rest| rest.strip_suffix(';')) {
+            floors.insert(module.to_owned(), floor.expect("every module stands under a floor's comment"));
+        }
+    }
+    floors
+}
+
+fn sources() -> Vec<(String, String)> {
+    let mut files = Vec::new();
+    collect(&src(), &mut files);
+    assert!(files.len() > 20, "the sources were found");
+    let relative = |path: &Path| path.strip_prefix(src()).unwrap().to_string_lossy().replace('\\', "/");
+    files.into_iter().map(|path| (relative(&path), read(&path))).collect()
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+}
+
+fn src() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap()
+}
