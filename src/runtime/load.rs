@@ -112,10 +112,9 @@ pub(crate) fn bind(bindings: &[&Binding], settings: &Settings) -> Result<Vec<Dec
 }
 
 fn read(binding: &Binding, settings: &Settings) -> Result<Declared, Fault> {
-    let fault = |text: String| Fault::new(binding.place.clone(), text);
     let Some(kind) = KINDS.iter().find(|kind| kind.name == binding.kind) else {
         let known = || KINDS.iter().map(|kind| kind.name);
-        let unknown = fault(format!("there is no trigger `{}`", binding.kind));
+        let unknown = binding.fault(None, format!("there is no trigger `{}`", binding.kind));
         return Err(match nearest(&binding.kind, known()) {
             Some(near) => unknown.with_hint(format!("did you mean `{near}`?")),
             None => unknown.with_hint(format!("known are: {}", known().collect::<Vec<_>>().join(", "))),
@@ -123,7 +122,7 @@ fn read(binding: &Binding, settings: &Settings) -> Result<Declared, Fault> {
     };
     let Written { trigger, kind, identity, policy } =
         crate::triggers::read(kind, binding.arguments.clone(), binding.options.clone(), &settings.surroundings)
-            .map_err(|wrong| fault(wrong.message))?;
+            .map_err(|wrong| binding.fault(wrong.option.as_deref(), wrong.message))?;
     let script = super::sources::script_name(&binding.job);
     for want in trigger.needs() {
         let need = match &want {
@@ -131,7 +130,7 @@ fn read(binding: &Binding, settings: &Settings) -> Result<Declared, Fault> {
             Want::Read(folder) => Need::Read(folder),
         };
         let allowed = settings.config.permissions.check(script, need);
-        allowed.map_err(|denied| fault(denied.message).with_hint(denied.hint))?;
+        allowed.map_err(|denied| binding.fault(None, denied.message).with_hint(denied.hint))?;
     }
     Ok(Declared { trigger, kind: kind.name, identity, policy, place: binding.place.clone(), handler: 0 })
 }
