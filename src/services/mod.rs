@@ -7,6 +7,7 @@ pub mod http;
 pub mod mqtt;
 pub mod routes;
 pub mod store;
+pub mod sun;
 pub mod timers;
 
 /// The handles on the outside world; cheap to clone.

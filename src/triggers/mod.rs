@@ -1,5 +1,11 @@
 //! What can wake a script: one file per kind, and the list.
 
+pub mod at;
+pub mod cron;
+pub mod every;
+mod local;
+mod tick;
+
 use std::sync::Arc;
 
 use jiff::Zoned;
@@ -85,7 +91,7 @@ pub enum Moment {
 }
 
 /// The kinds, in the order of the reference.
-pub const KINDS: &[&Kind] = &[];
+pub const KINDS: &[&Kind] = &[&cron::KIND, &every::KIND, &at::KIND];
 
 /// A trigger as it was written, read and checked.
 pub struct Written {

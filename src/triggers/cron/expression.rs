@@ -1,0 +1,163 @@
+//! Cron expressions: read with the place of every mistake, and asked for the next moment.
+
+use croner::Cron;
+use croner::parser::CronParser;
+use jiff::civil::DateTime;
+use jiff::{SignedDuration, Zoned};
+
+use crate::options::nearest;
+use crate::triggers::cron::field::{self, DAY, FIELDS, WEEKDAY};
+use crate::triggers::local;
+
+/// What is wrong with a cron expression, where, and what to write instead.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("character {at}: {message}")]
+pub struct ExpressionFault {
+    /// The character of the expression, from 1.
+    pub at: usize,
+    /// The sentence.
+    pub message: String,
+}
+
+/// A cron expression that fires again and again.
+#[derive(Debug, Clone)]
+pub struct Expression {
+    written: String,
+    cron: Cron,
+    /// Whether it has a `*` in seconds, minutes or hours: it follows the passing of time, not the clock on the wall.
+    wildcard: bool,
+}
+
+const NAMES: &[(&str, &str)] = &[
+    ("@yearly", "0 0 1 1 *"),
+    ("@annually", "0 0 1 1 *"),
+    ("@monthly", "0 0 1 * *"),
+    ("@weekly", "0 0 * * 0"),
+    ("@daily", "0 0 * * *"),
+    ("@midnight", "0 0 * * *"),
+    ("@hourly", "0 * * * *"),
+];
+
+/// How often a moment that a change of the clock took away is passed over before giving up.
+const PATIENCE: usize = 10_000;
+
+impl Expression {
+    /// Reads an expression of five fields (minute, hour, day, month, weekday) or six (seconds first), or a name such as `@daily`.
+    ///
+    /// # Errors
+    /// If it is none, or never fires.
+    pub fn parse(written: &str) -> Result<Self, ExpressionFault> {
+        let expression = if written.trim_start().starts_with('@') { named(written)? } else { written };
+        let fields = split(expression)?;
+        let mut normal = Vec::new();
+        for (field, (at, text)) in FIELDS[FIELDS.len() - fields.len()..].iter().zip(&fields) {
+            normal.push(field::normal(field, *at, text)?);
+        }
+        let clock = if normal.len() == 6 { &normal[..3] } else { &normal[..2] };
+        let wildcard = clock.iter().any(|text| text.contains('*'));
+        // What the fields let through, the library takes; its own words are for the case that it does not.
+        let library = |why: croner::errors::CronError| ExpressionFault { at: 1, message: why.to_string() };
+        let cron = CronParser::new().parse(&normal.join(" ")).map_err(library)?;
+        if normal.len() == 5 {
+            normal.insert(0, "0".into());
+        }
+        // A span in which every date falls on every weekday: 28 years, and 40 for those that leave out a leap year.
+        normal.push("2020-2060".into());
+        let sample = CronParser::new().parse(&normal.join(" ")).map_err(library)?;
+        sample.find_next_occurrence(&jiff::civil::date(2020, 1, 1).at(0, 0, 0, 0), true).map_err(|_| {
+            let at = fields[fields.len() - 3].0;
+            ExpressionFault { at, message: "never fires: no such day of the month comes in these months".into() }
+        })?;
+        Ok(Self { written: written.trim().to_owned(), cron, wildcard })
+    }
+
+    /// Returns the expression as it was written.
+    pub fn written(&self) -> &str {
+        &self.written
+    }
+
+    /// Returns what it means in English.
+    pub fn describe(&self) -> String {
+        self.cron.describe()
+    }
+
+    /// Returns the first moment after `after`, in `after`'s zone; none if the calendar ends before it comes.
+    ///
+    /// The rule where the clock is changed (daylight saving): a schedule with fixed times of day fires once for each of them; a time
+    /// that is skipped fires at the first moment after the gap, a time that comes twice fires the first time. A schedule with a `*`
+    /// in seconds, minutes or hours follows the time that passes: what is skipped does not fire, what comes twice fires twice.
+    ///
+    /// Source: cron(8) of Debian's cron 3.0pl1, "Notes on time changes" (fixed-time and wildcard jobs).
+    pub fn next(&self, after: &Zoned) -> Option<Zoned> {
+        if self.wildcard { self.next_beat(after) } else { self.next_time_of_day(after) }
+    }
+
+    fn next_beat(&self, after: &Zoned) -> Option<Zoned> {
+        let mut from = local::whole_second(after);
+        for _ in 0..PATIENCE {
+            let next = self.cron.find_next_occurrence(&from, false).ok()?;
+            if next > *after {
+                return Some(next);
+            }
+            from = from.checked_add(SignedDuration::from_secs(1)).ok()?;
+        }
+        None
+    }
+
+    fn next_time_of_day(&self, after: &Zoned) -> Option<Zoned> {
+        let mut from: DateTime = local::whole_second(after).datetime();
+        for _ in 0..PATIENCE {
+            from = self.cron.find_next_occurrence(&from, false).ok()?;
+            let next = local::settle(from, after.time_zone())?;
+            if next > *after {
+                return Some(next);
+            }
+        }
+        None
+    }
+}
+
+fn named(written: &str) -> Result<&'static str, ExpressionFault> {
+    let name = written.trim().to_ascii_lowercase();
+    if let Some((_, expression)) = NAMES.iter().find(|(known, _)| *known == name) {
+        return Ok(expression);
+    }
+    let at = written.chars().take_while(|c| c.is_whitespace()).count() + 1;
+    let hint = match nearest(&name, NAMES.iter().map(|(known, _)| *known)) {
+        _ if name == "@reboot" => "write `on_start(|| …)` for what is done when rhaid starts".to_owned(),
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "known are @yearly, @monthly, @weekly, @daily and @hourly".to_owned(),
+    };
+    Err(ExpressionFault { at, message: format!("unknown name `{}`: {hint}", written.trim()) })
+}
+
+/// Splits an expression into its fields, each with the place of its first character.
+fn split(expression: &str) -> Result<Vec<(usize, String)>, ExpressionFault> {
+    let mut fields: Vec<(usize, String)> = Vec::new();
+    let mut within = false;
+    for (index, character) in expression.chars().enumerate() {
+        if character.is_whitespace() {
+            within = false;
+        } else if within {
+            fields.last_mut().expect("a field has begun").1.push(character);
+        } else {
+            within = true;
+            fields.push((index + 1, character.to_string()));
+        }
+    }
+    let wrong = |at, found: usize| ExpressionFault {
+        at,
+        message: format!(
+            "{found} field{} found: write five (minute hour day month weekday), or six with the seconds first",
+            if found == 1 { "" } else { "s" }
+        ),
+    };
+    match fields.len() {
+        5 | 6 => {
+            debug_assert!(FIELDS[3].name == DAY && FIELDS[5].name == WEEKDAY);
+            Ok(fields)
+        }
+        0..5 => Err(wrong(expression.trim_end().chars().count().max(1), fields.len())),
+        found => Err(wrong(fields[6].0, found)),
+    }
+}

@@ -1,0 +1,94 @@
+//! `cron`: at the times of a cron expression.
+
+mod expression;
+mod field;
+
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
+
+pub use self::expression::{Expression, ExpressionFault};
+use crate::options::{OptionFault, Options};
+use crate::run::Policy;
+use crate::services::Services;
+use crate::triggers::tick::{self, Schedule, Timing};
+use crate::triggers::{Fire, Kind, Surroundings, Trigger, Watch};
+use crate::value::Value;
+
+/// `cron(expression, …)`.
+pub const KIND: Kind = Kind {
+    name: "cron",
+    arguments: &["expression"],
+    event: "`tick`: `scheduled`, `now`, `missed`",
+    docs: include_str!("cron.md"),
+    read,
+};
+
+/// Reads a cron expression.
+///
+/// # Errors
+/// If it is none, or never fires; with the character that is to blame.
+pub fn parse(expression: &str) -> Result<Expression, ExpressionFault> {
+    Expression::parse(expression)
+}
+
+/// Returns the first moments after `from` at which an expression fires, in `from`'s zone.
+pub fn next(expression: &Expression, from: &Zoned, count: usize) -> Vec<Zoned> {
+    std::iter::successors(expression.next(from), |last| expression.next(last)).take(count).collect()
+}
+
+fn read(
+    arguments: Vec<Value>,
+    options: &mut Options,
+    surroundings: &Surroundings,
+) -> Result<Box<dyn Trigger>, OptionFault> {
+    let text = tick::one_argument(arguments, "a cron expression such as \"0 7 * * *\"")?;
+    let Value::Text(text) = text else {
+        return Err(OptionFault::new(format!(
+            "expression: write text such as \"0 7 * * *\", not {}",
+            text.type_name()
+        )));
+    };
+    let expression = parse(&text).map_err(|fault| OptionFault::new(format!("cron \"{text}\", {fault}")))?;
+    Ok(Box::new(Times { expression, timing: Timing::take(options, surroundings)? }))
+}
+
+/// The times of an expression.
+#[derive(Clone)]
+struct Times {
+    expression: Expression,
+    timing: Timing,
+}
+
+impl Trigger for Times {
+    fn summary(&self) -> String {
+        format!("cron {}", self.expression.written())
+    }
+
+    fn follow(&mut self, policy: &Policy) {
+        self.timing.follow(policy);
+    }
+
+    fn watch(&self, fire: Fire, services: &Services) -> Watch {
+        let schedule = Calendar { expression: self.expression.clone(), zone: self.timing.zone().clone() };
+        tick::watch(self.summary(), self.timing.clone(), fire, services, |_| Box::new(schedule))
+    }
+
+    fn upcoming(&self, from: &Zoned, count: usize) -> Vec<Zoned> {
+        next(&self.expression, &from.with_time_zone(self.timing.zone().clone()), count)
+    }
+}
+
+/// An expression in a zone.
+struct Calendar {
+    expression: Expression,
+    zone: TimeZone,
+}
+
+impl Schedule for Calendar {
+    fn next(&self, after: Timestamp) -> Option<Timestamp> {
+        self.expression.next(&after.to_zoned(self.zone.clone())).map(|next| next.timestamp())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,115 @@
+//! `every`: at a fixed beat that does not drift.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp, Zoned};
+
+use crate::options::{self, OptionFault, Options};
+use crate::run::Policy;
+use crate::services::Services;
+use crate::triggers::tick::{self, Schedule, Timing};
+use crate::triggers::{Fire, Kind, Surroundings, Trigger, Watch};
+use crate::units::show_duration;
+use crate::value::Value;
+
+/// `every(interval, …)`.
+pub const KIND: Kind = Kind {
+    name: "every",
+    arguments: &["interval"],
+    event: "`tick`: `scheduled`, `now`, `missed`",
+    docs: include_str!("every.md"),
+    read,
+};
+
+const SHORTEST: Duration = Duration::from_millis(10);
+
+fn read(
+    arguments: Vec<Value>,
+    options: &mut Options,
+    surroundings: &Surroundings,
+) -> Result<Box<dyn Trigger>, OptionFault> {
+    let interval = tick::one_argument(arguments, "an interval such as \"30s\"")?;
+    let interval = options::duration(&interval).map_err(|why| OptionFault::new(format!("interval: {why}")))?;
+    if interval < SHORTEST {
+        return Err(OptionFault::new(format!(
+            "interval: {} is too short: write \"10ms\" or more",
+            show_duration(interval)
+        )));
+    }
+    let timing = Timing::take(options, surroundings)?;
+    if timing.jitter() > interval {
+        return Err(OptionFault {
+            option: Some("jitter".into()),
+            message: format!("jitter: write at most the interval, \"{}\"", show_duration(interval)),
+        });
+    }
+    Ok(Box::new(Every { interval, timing }))
+}
+
+struct Every {
+    interval: Duration,
+    timing: Timing,
+}
+
+impl Trigger for Every {
+    fn summary(&self) -> String {
+        format!("every {}", show_duration(self.interval))
+    }
+
+    fn follow(&mut self, policy: &Policy) {
+        self.timing.follow(policy);
+    }
+
+    fn watch(&self, fire: Fire, services: &Services) -> Watch {
+        let interval = SignedDuration::try_from(self.interval).expect("an interval is at most 100 years");
+        tick::watch(self.summary(), self.timing.clone(), fire, services, |start| Box::new(Beat { start, interval }))
+    }
+
+    fn upcoming(&self, from: &Zoned, count: usize) -> Vec<Zoned> {
+        std::iter::successors(Some(from.with_time_zone(self.timing.zone().clone())), |last| {
+            last.checked_add(self.interval).ok()
+        })
+        .skip(1)
+        .take(count)
+        .collect()
+    }
+}
+
+/// A beat that is counted from its start, so that it does not drift.
+struct Beat {
+    start: Timestamp,
+    interval: SignedDuration,
+}
+
+impl Beat {
+    /// Returns how many beats lie between the start and a moment, that included.
+    fn beats(&self, until: Timestamp) -> i128 {
+        until.duration_since(self.start).as_nanos().div_euclid(self.interval.as_nanos())
+    }
+
+    fn at(&self, beat: i128) -> Option<Timestamp> {
+        let since = SignedDuration::from_nanos_i128(beat.checked_mul(self.interval.as_nanos())?);
+        self.start.checked_add(since).ok()
+    }
+}
+
+impl Schedule for Beat {
+    fn next(&self, after: Timestamp) -> Option<Timestamp> {
+        self.at(self.beats(after) + 1)
+    }
+
+    fn passed(&self, after: Timestamp, now: Timestamp) -> Option<(u64, Timestamp)> {
+        let (done, last) = (self.beats(after), self.beats(now));
+        let count = u64::try_from(last - done).ok().filter(|count| *count > 0)?;
+        Some((count, self.at(last)?))
+    }
+
+    fn jumped(&mut self, done: Timestamp, now: Timestamp) -> Timestamp {
+        if now >= done {
+            return done;
+        }
+        // The clock was set back: the beat goes on from here rather than stand still until the clock is where it was.
+        self.start = now;
+        now
+    }
+}

@@ -1,0 +1,272 @@
+//! What `cron`, `every` and `at` have in common: waiting for a schedule's moments, and what becomes of those that were missed.
+
+mod timing;
+
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use jiff::{SignedDuration, Timestamp};
+use tracing::warn;
+
+pub(super) use self::timing::{Missed, Timing, one_argument};
+use crate::event::Event;
+use crate::run::{Outcome, Skip};
+use crate::services::Services;
+use crate::services::clock::{Busy, Woken};
+use crate::triggers::{Asked, Fire, Watch};
+use crate::value::{Map, Value};
+
+/// How late a moment may be and still count as in time: a busy machine, a short stop.
+const GRACE: SignedDuration = SignedDuration::from_secs(60);
+
+/// A clock that was set back further than this was wrong before: what it showed then is forgotten.
+const CORRECTION: SignedDuration = SignedDuration::from_hours(24);
+
+/// How many missed moments are counted one by one.
+const COUNTED: usize = 1_000;
+
+/// How often a line about too few runs is written at most.
+const COMPLAINT: SignedDuration = SignedDuration::from_mins(10);
+
+/// How often the last moment is put on disk at most.
+const NOTED: SignedDuration = SignedDuration::from_secs(1);
+
+/// The moments at which something is due.
+pub(super) trait Schedule: Send + Sync {
+    /// Returns the first moment after `after`; none if there is no more.
+    fn next(&self, after: Timestamp) -> Option<Timestamp>;
+
+    /// Returns how many moments lie after `after` and not after `now`, and the last of them.
+    fn passed(&self, after: Timestamp, now: Timestamp) -> Option<(u64, Timestamp)> {
+        let (mut count, mut last) = (0, after);
+        while let Some(next) = self.next(last).filter(|next| *next <= now) {
+            (count, last) = (count + 1, next);
+            if count as usize >= COUNTED {
+                // Far behind: go on from the last minute, and let the count be a lower bound.
+                last = last.max(now - GRACE);
+            }
+        }
+        (count > 0).then_some((count, last))
+    }
+
+    /// Learns that the clock was set; returns up to which moment everything counts as done.
+    fn jumped(&mut self, done: Timestamp, now: Timestamp) -> Timestamp {
+        if done.duration_since(now) > CORRECTION { now } else { done }
+    }
+}
+
+/// Watches a schedule that is made from the moment up to which everything counts as done.
+pub(super) fn watch(
+    summary: String,
+    timing: Timing,
+    fire: Fire,
+    services: &Services,
+    schedule: impl FnOnce(Timestamp) -> Box<dyn Schedule>,
+) -> Watch {
+    let busy = services.clock.busy();
+    let now = services.clock.now();
+    let key = timing.is_kept().then(|| format!("last:{}:{summary} {}", fire.owner(), timing.zone_name()));
+    let noted = key.as_deref().and_then(|key| services.store.noted(key));
+    let noted = noted.and_then(|noted| noted.as_text()?.parse::<Timestamp>().ok());
+    let done = noted.filter(|noted| noted.duration_since(now) <= CORRECTION).unwrap_or(now);
+    let mut ticker = Ticker {
+        schedule: schedule(done),
+        summary,
+        timing,
+        fire,
+        services: services.clone(),
+        busy,
+        key,
+        noted,
+        done,
+        tally: Tally::default(),
+        asked: FuturesUnordered::new(),
+    };
+    Watch::spawn(async move { ticker.run().await })
+}
+
+struct Ticker {
+    schedule: Box<dyn Schedule>,
+    summary: String,
+    timing: Timing,
+    fire: Fire,
+    services: Services,
+    busy: Busy,
+    /// Where the last moment is kept over restarts, if it is.
+    key: Option<String>,
+    noted: Option<Timestamp>,
+    /// Up to here every moment has fired or is missed for good.
+    done: Timestamp,
+    tally: Tally,
+    /// Ticks whose runs have not ended.
+    asked: FuturesUnordered<BoxFuture<'static, Ended>>,
+}
+
+/// How a tick ended, how many missed ones it told of, and a hold on the clock until that is counted.
+type Ended = (Outcome, u64, Busy);
+
+/// What became of a trigger's moments since it went live.
+#[derive(Default)]
+struct Tally {
+    fired: u64,
+    lost: u64,
+    /// Lost, and not yet told to the handler.
+    untold: u64,
+    complained: Option<Timestamp>,
+}
+
+impl Ticker {
+    async fn run(&mut self) {
+        self.note();
+        while let Some(due) = self.schedule.next(self.done) {
+            if self.wait_until(due).await {
+                self.take(due).await;
+            }
+        }
+        warn!(script = self.fire.owner(), trigger = %self.summary, "never fires again");
+        self.busy.idle(std::future::pending::<()>()).await;
+    }
+
+    /// Waits until a moment has come; false if another may be due first, since the clock was set.
+    async fn wait_until(&mut self, due: Timestamp) -> bool {
+        loop {
+            let woken = tokio::select! {
+                biased;
+                Some(ended) = self.asked.next(), if !self.asked.is_empty() => {
+                    self.tally.count(&ended);
+                    continue;
+                }
+                woken = self.busy.sleep(due) => woken,
+            };
+            let now = self.services.clock.now();
+            match woken {
+                Woken::Due => return true,
+                Woken::Jumped => {
+                    self.done = self.schedule.jumped(self.done, now);
+                    return false;
+                }
+            }
+        }
+    }
+
+    /// Takes up the moments that have come: the newest in time, or as many as the policy says.
+    async fn take(&mut self, due: Timestamp) {
+        let now = self.services.clock.now();
+        let made_up = |missed: Missed, late| missed != Missed::Skip && self.timing.is_within(late);
+        if self.timing.missed == Missed::All {
+            let late = now.duration_since(due);
+            if late <= GRACE || made_up(Missed::All, late) {
+                return self.tick(due).await;
+            }
+        } else if let Some((count, newest)) = self.schedule.passed(self.done, now) {
+            let late = now.duration_since(newest);
+            if late <= GRACE || made_up(self.timing.missed, late) {
+                self.lose(count - 1);
+                return self.tick(newest).await;
+            }
+        }
+        self.give_up(now);
+    }
+
+    /// Lets the moments go that are too late to be made up for.
+    fn give_up(&mut self, now: Timestamp) {
+        let until = if self.timing.missed == Missed::All { self.timing.earliest(now).min(now - GRACE) } else { now };
+        if let Some((count, last)) = self.schedule.passed(self.done, until) {
+            self.done = last;
+            self.lose(count);
+            self.note();
+        }
+    }
+
+    async fn tick(&mut self, mut moment: Timestamp) {
+        self.done = moment;
+        if let Some(delay) = self.timing.random_delay() {
+            self.busy.sleep_until(self.services.clock.now() + delay).await;
+        }
+        if !self.timing.overlaps && self.wait_for_runs().await && self.timing.missed != Missed::All {
+            // What came due while the last run was going is one tick.
+            if let Some((count, newest)) = self.schedule.passed(moment, self.services.clock.now()) {
+                self.lose(count);
+                moment = newest;
+                self.done = newest;
+            }
+        }
+        self.tally.fired += 1;
+        let told = std::mem::take(&mut self.tally.untold);
+        let event = self.event(moment, told);
+        let asked = self.fire.ask(event).await;
+        self.asked.push(Box::pin(ended(asked, told)));
+        self.note();
+    }
+
+    /// Waits until all runs of this trigger have ended; false if there were none.
+    async fn wait_for_runs(&mut self) -> bool {
+        let waited = !self.asked.is_empty();
+        while !self.asked.is_empty() {
+            if let Some(ended) = self.busy.idle(self.asked.next()).await {
+                self.tally.count(&ended);
+            }
+        }
+        waited
+    }
+
+    fn event(&self, scheduled: Timestamp, missed: u64) -> Event {
+        let zoned = |moment: Timestamp| moment.to_zoned(self.timing.zone().clone());
+        let now = zoned(self.services.clock.now());
+        let facts = Map::from([
+            ("scheduled".into(), Value::Time(zoned(scheduled))),
+            ("now".into(), Value::Time(now.clone())),
+            ("missed".into(), Value::Int(i64::try_from(missed).unwrap_or(i64::MAX))),
+        ]);
+        Event::new(now, self.summary.clone(), facts)
+    }
+
+    fn lose(&mut self, count: u64) {
+        let now = self.services.clock.now();
+        self.tally.lost += count;
+        self.tally.untold += count;
+        if self.tally.complains(now) {
+            let should = self.tally.fired + self.tally.lost;
+            warn!(
+                script = self.fire.owner(), trigger = %self.summary, ran = self.tally.fired, should_have_run = should,
+                "ran less often than it should have"
+            );
+        }
+    }
+
+    fn note(&mut self) {
+        let Some(key) = &self.key else { return };
+        if self.noted.is_none_or(|noted| self.done.duration_since(noted).abs() >= NOTED) {
+            self.noted = Some(self.done);
+            self.services.store.note(key, Some(self.done.to_string().into()));
+        }
+    }
+}
+
+impl Tally {
+    /// Takes back a tick that was skipped, and what it would have told.
+    fn count(&mut self, (outcome, told, _): &Ended) {
+        if let Outcome::Skipped(Skip::Busy | Skip::QueueFull | Skip::Replaced | Skip::RateLimited) = outcome {
+            self.fired -= 1;
+            self.lost += 1;
+            self.untold += 1 + told;
+        }
+    }
+
+    /// Returns whether it is time for a line about too few runs.
+    fn complains(&mut self, now: Timestamp) -> bool {
+        let due = self.lost > 0 && self.complained.is_none_or(|last| now.duration_since(last).abs() >= COMPLAINT);
+        if due {
+            self.complained = Some(now);
+        }
+        due
+    }
+}
+
+async fn ended(asked: Asked, told: u64) -> Ended {
+    let (outcome, busy) = asked.answer().await;
+    (outcome, told, busy)
+}
+
+#[cfg(test)]
+mod tests;

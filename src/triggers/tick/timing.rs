@@ -1,0 +1,133 @@
+//! The options that `cron`, `every` and `at` share.
+
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::options::{OptionFault, Options, nearest};
+use crate::run::{Mode, Policy};
+use crate::triggers::Surroundings;
+use crate::value::Value;
+
+/// What becomes of moments that passed unseen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Missed {
+    /// They are left out.
+    Skip,
+    /// One run makes up for all.
+    Once,
+    /// Each gets its run.
+    All,
+}
+
+/// The options that `cron`, `every` and `at` share.
+#[derive(Debug, Clone)]
+pub(crate) struct Timing {
+    zone: TimeZone,
+    pub(super) missed: Missed,
+    window: Option<Duration>,
+    jitter: Duration,
+    /// Whether a tick is told while the run of the last one is still going.
+    pub(super) overlaps: bool,
+}
+
+impl Timing {
+    /// Takes the options.
+    ///
+    /// # Errors
+    /// If one of them has a wrong value.
+    pub(crate) fn take(options: &mut Options, surroundings: &Surroundings) -> Result<Self, OptionFault> {
+        let words = [("skip", Missed::Skip), ("once", Missed::Once), ("all", Missed::All)];
+        let zone = options.text("timezone")?.map(|name| read_zone(&name)).transpose()?;
+        let missed = options.word("missed", &words)?.unwrap_or(Missed::Skip);
+        let window = options.duration("window")?;
+        let within = options.duration("within")?;
+        if missed == Missed::Skip && (window.is_some() || within.is_some()) {
+            let option = if window.is_some() { "window" } else { "within" };
+            return Err(OptionFault {
+                option: Some(option.into()),
+                message: format!(
+                    "{option}: says how late a missed time is made up for; write `missed: \"once\"` or \"all\" too"
+                ),
+            });
+        }
+        Ok(Self {
+            zone: zone.unwrap_or_else(|| surroundings.zone.clone()),
+            missed,
+            window: window.or(within),
+            jitter: options.duration("jitter")?.unwrap_or_default(),
+            overlaps: false,
+        })
+    }
+
+    /// Learns how ticks become runs.
+    pub(crate) fn follow(&mut self, policy: &Policy) {
+        self.overlaps = policy.mode != Mode::Queued;
+    }
+
+    /// Returns the zone of clock times.
+    pub(crate) fn zone(&self) -> &TimeZone {
+        &self.zone
+    }
+
+    /// Returns the zone's name, as it tells triggers apart.
+    pub(super) fn zone_name(&self) -> &str {
+        self.zone.iana_name().unwrap_or("local")
+    }
+
+    /// Returns the longest random delay.
+    pub(crate) fn jitter(&self) -> Duration {
+        self.jitter
+    }
+
+    /// Returns whether the last moment is kept over restarts.
+    pub(super) fn is_kept(&self) -> bool {
+        self.missed != Missed::Skip
+    }
+
+    /// Returns whether a moment that is so late is made up for.
+    pub(super) fn is_within(&self, late: SignedDuration) -> bool {
+        self.window.is_none_or(|window| late.unsigned_abs() <= window)
+    }
+
+    /// Returns the earliest moment that is still made up for.
+    pub(super) fn earliest(&self, now: Timestamp) -> Timestamp {
+        self.window.and_then(|window| now.checked_sub(window).ok()).unwrap_or(Timestamp::MIN)
+    }
+
+    /// Returns how long to put off a tick.
+    pub(super) fn random_delay(&self) -> Option<Duration> {
+        if self.jitter.is_zero() {
+            return None;
+        }
+        let mut bytes = [0; 4];
+        getrandom::fill(&mut bytes).ok()?;
+        Some(self.jitter.mul_f64(f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)))
+    }
+}
+
+fn read_zone(name: &str) -> Result<TimeZone, OptionFault> {
+    TimeZone::get(name).map_err(|_| {
+        let known: Vec<_> = jiff::tz::db().available().map(|known| known.to_string()).collect();
+        let hint = match nearest(name, known.iter().map(String::as_str)) {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None => "write an IANA name such as \"Europe/Oslo\"".to_owned(),
+        };
+        OptionFault {
+            option: Some("timezone".into()),
+            message: format!("timezone: there is no time zone \"{name}\": {hint}"),
+        }
+    })
+}
+
+/// Returns the only argument.
+///
+/// # Errors
+/// If there is none, or more than one.
+pub(crate) fn one_argument(arguments: Vec<Value>, what: &str) -> Result<Value, OptionFault> {
+    let [argument] = <[Value; 1]>::try_from(arguments).map_err(|wrong| {
+        OptionFault::new(format!("write {what} and nothing else before the options, not {} values", wrong.len()))
+    })?;
+    Ok(argument)
+}
