@@ -16,6 +16,7 @@ mod arguments;
 pub mod convert;
 pub mod data;
 pub mod events;
+pub mod http;
 pub mod log;
 pub mod mqtt;
 pub mod outside;
@@ -36,6 +37,7 @@ pub struct Package {
 
 /// The packages, in the order of the reference.
 pub const PACKAGES: &[&Package] = &[
+    &http::HTTP,
     &mqtt::MQTT,
     &state::STATE,
     &timers::TIMERS,

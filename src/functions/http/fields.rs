@@ -1,0 +1,125 @@
+//! The headers of an answer, found by name in any case.
+
+use std::sync::Arc;
+
+use rhai::plugin::*;
+
+use crate::services::http::Answer;
+
+pub(super) fn register(module: &mut Module) {
+    module.set_custom_type::<Headers>("Headers");
+    combine_with_exported_module!(module, "headers", functions);
+}
+
+/// The headers of an answer, found by name in any case.
+#[derive(Debug, Clone)]
+pub struct Headers(pub(super) Arc<Answer>);
+
+impl Headers {
+    /// Returns all values of a header, with commas between.
+    fn joined(&self, name: &str) -> Option<String> {
+        let values: Vec<_> = self.0.header(name).collect();
+        (!values.is_empty()).then(|| values.join(", "))
+    }
+
+    /// Returns the names in order, each once.
+    fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        for (name, _) in &self.0.headers {
+            if !names.contains(&name.as_str()) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    fn map(&self) -> rhai::Map {
+        let value = |name: &str| self.joined(name).map_or(Dynamic::UNIT, Into::into);
+        self.names().into_iter().map(|name| (name.into(), value(name))).collect()
+    }
+}
+
+#[export_module]
+#[expect(unreachable_pub, reason = "the macro wants public functions")]
+mod functions {
+    /// Returns a header by its name in any case, or `()`. One that came more than once has commas between.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let r = http_get("http://example.test/get");
+    /// assert_eq(r.headers["CONTENT-type"], "application/json");
+    /// assert_eq(r.headers["x-none"], ());
+    /// ```
+    #[rhai_fn(index_get, pure)]
+    pub fn header(headers: &mut Headers, name: &str) -> Dynamic {
+        headers.joined(name).map_or(Dynamic::UNIT, Into::into)
+    }
+
+    /// Returns a header by its name in any case, or something else if there is none.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let r = http_get("http://example.test/get");
+    /// assert_eq(r.headers.get("x-pages", "1"), "1");
+    /// ```
+    #[rhai_fn(name = "get", pure)]
+    pub fn get(headers: &mut Headers, name: &str, otherwise: Dynamic) -> Dynamic {
+        headers.joined(name).map_or(otherwise, Into::into)
+    }
+
+    #[rhai_fn(name = "get", pure)]
+    pub fn get_or_nothing(headers: &mut Headers, name: &str) -> Dynamic {
+        header(headers, name)
+    }
+
+    /// Returns all values of a header that may come more than once, as an array.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let r = http_get("http://example.test/cookies/set?a=1&b=2", #{ allow_redirects: false });
+    /// assert_eq(r.headers.get_all("Set-Cookie").len(), 2);
+    /// ```
+    #[rhai_fn(name = "get_all", pure)]
+    pub fn get_all(headers: &mut Headers, name: &str) -> rhai::Array {
+        headers.0.header(name).map(|value| Dynamic::from(value.to_owned())).collect()
+    }
+
+    /// Returns whether a header came.
+    ///
+    /// # Example
+    /// ```rhai
+    /// assert("content-type" in http_get("http://example.test/get").headers);
+    /// ```
+    #[rhai_fn(name = "contains", pure)]
+    pub fn contains(headers: &mut Headers, name: &str) -> bool {
+        headers.0.header(name).next().is_some()
+    }
+
+    /// Returns the names of all headers, in lower case.
+    ///
+    /// # Example
+    /// ```rhai
+    /// assert(http_get("http://example.test/get").headers.keys().contains("content-type"));
+    /// ```
+    #[rhai_fn(name = "keys", pure)]
+    pub fn keys(headers: &mut Headers) -> rhai::Array {
+        headers.names().into_iter().map(|name| Dynamic::from(name.to_owned())).collect()
+    }
+
+    /// Returns all headers as a map, names in lower case.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let headers = http_get("http://example.test/get").headers.to_map();
+    /// assert_eq(headers["content-type"], "application/json");
+    /// ```
+    #[rhai_fn(name = "to_map", pure)]
+    pub fn to_map(headers: &mut Headers) -> rhai::Map {
+        headers.map()
+    }
+
+    #[rhai_fn(name = "to_string", name = "to_debug", pure)]
+    pub fn to_string(headers: &mut Headers) -> String {
+        Dynamic::from_map(headers.map()).to_string()
+    }
+}

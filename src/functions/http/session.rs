@@ -1,0 +1,240 @@
+//! Requests that belong together: cookies and defaults kept.
+
+use rhai::plugin::*;
+
+use crate::functions::arguments::{options, refused};
+use crate::functions::http::call::Call;
+use crate::functions::http::{Response, send};
+use crate::functions::{Thrown, context};
+use crate::options::Options;
+use crate::services::http::Cookies;
+use crate::value::{Map, Value};
+
+pub(super) fn register(module: &mut Module) {
+    module.set_custom_type::<Session>("Session");
+    combine_with_exported_module!(module, "session", functions);
+}
+
+/// Requests that belong together: cookies and defaults kept.
+#[derive(Debug, Clone)]
+pub struct Session {
+    base_url: Option<String>,
+    defaults: Map,
+    cookies: Cookies,
+}
+
+impl Session {
+    fn new(written: &rhai::Map) -> Result<Self, Thrown> {
+        context("http_session")?;
+        let mut options = options(written)?;
+        let base_url = options.text("base_url").map_err(refused)?;
+        let defaults = options.left();
+        // Wrong defaults are told here, and not with the first request.
+        Call::take("GET", "http://localhost", Options::new(defaults.clone()))?;
+        Ok(Self { base_url, defaults, cookies: Cookies::default() })
+    }
+
+    /// Returns a URL below the base URL, or as it is if it is whole.
+    fn url(&self, url: &str) -> String {
+        match &self.base_url {
+            Some(base) if !url.contains("://") => {
+                format!("{}/{}", base.trim_end_matches('/'), url.trim_start_matches('/'))
+            }
+            _ => url.to_owned(),
+        }
+    }
+
+    fn send(&self, method: &str, url: &str, written: &rhai::Map) -> Result<Response, Thrown> {
+        let mut merged = self.defaults.clone();
+        for (name, value) in options(written)?.left() {
+            if matches!(name.as_str(), "json" | "data") {
+                merged.remove("json");
+                merged.remove("data");
+            }
+            match (merged.get_mut(&name), value) {
+                (Some(Value::Map(default)), Value::Map(own)) if name != "json" => overlay(default, own),
+                (_, value) => drop(merged.insert(name, value)),
+            }
+        }
+        let mut call = Call::take(method, &self.url(url), Options::new(merged))?;
+        call.kept = self.cookies.clone();
+        send("http_session", call)
+    }
+}
+
+/// Puts named values over defaults; names are the same in any case, since headers are.
+fn overlay(defaults: &mut Map, own: Map) {
+    for (name, value) in own {
+        defaults.retain(|known, _| !known.eq_ignore_ascii_case(&name));
+        defaults.insert(name, value);
+    }
+}
+
+#[export_module]
+#[expect(unreachable_pub, reason = "the macro wants public functions")]
+mod functions {
+    /// Returns a session: its methods `get`, `post`, `put`, `patch`, `delete`, `head`, `options` and `request` are those of
+    /// `http_get` and so on, and keep cookies from one to the next. A session lasts as long as the run.
+    ///
+    /// Options: `base_url`, and defaults for all others of `http_get`. Maps (`headers`, `params`, `cookies`) are laid over each other;
+    /// `()` takes a default away.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let shop = http_session(#{ base_url: "http://example.test", headers: #{ "X-Shop": "7" }, timeout: "5s" });
+    /// shop.get("/cookies/set?basket=12");
+    /// let r = shop.get("/get");
+    /// assert_eq(r.json().headers.cookie, "basket=12");
+    /// assert_eq(r.json().headers["x-shop"], "7");
+    /// ```
+    #[rhai_fn(name = "http_session", return_raw)]
+    pub fn http_session() -> Result<Session, Thrown> {
+        Session::new(&rhai::Map::new())
+    }
+
+    #[rhai_fn(name = "http_session", return_raw)]
+    pub fn http_session_with(options: rhai::Map) -> Result<Session, Thrown> {
+        Session::new(&options)
+    }
+
+    /// Gets what is at a URL, as `http_get` does.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let session = http_session(#{ base_url: "http://example.test" });
+    /// assert(session.get("/get", #{ params: #{ page: 2 } }).ok);
+    /// ```
+    #[rhai_fn(name = "get", pure, return_raw)]
+    pub fn get(session: &mut Session, url: &str) -> Result<Response, Thrown> {
+        session.send("GET", url, &rhai::Map::new())
+    }
+
+    #[rhai_fn(name = "get", pure, return_raw)]
+    pub fn get_with(session: &mut Session, url: &str, options: rhai::Map) -> Result<Response, Thrown> {
+        session.send("GET", url, &options)
+    }
+
+    /// Posts to a URL, as `http_post` does.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let session = http_session(#{ base_url: "http://example.test" });
+    /// assert_eq(session.post("/post", #{ data: "on" }).json().body, "on");
+    /// ```
+    #[rhai_fn(name = "post", pure, return_raw)]
+    pub fn post(session: &mut Session, url: &str) -> Result<Response, Thrown> {
+        session.send("POST", url, &rhai::Map::new())
+    }
+
+    #[rhai_fn(name = "post", pure, return_raw)]
+    pub fn post_with(session: &mut Session, url: &str, options: rhai::Map) -> Result<Response, Thrown> {
+        session.send("POST", url, &options)
+    }
+
+    /// Puts to a URL, as `http_put` does.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let session = http_session(#{ base_url: "http://example.test" });
+    /// assert_eq(session.put("/put").json().method, "PUT");
+    /// ```
+    #[rhai_fn(name = "put", pure, return_raw)]
+    pub fn put(session: &mut Session, url: &str) -> Result<Response, Thrown> {
+        session.send("PUT", url, &rhai::Map::new())
+    }
+
+    #[rhai_fn(name = "put", pure, return_raw)]
+    pub fn put_with(session: &mut Session, url: &str, options: rhai::Map) -> Result<Response, Thrown> {
+        session.send("PUT", url, &options)
+    }
+
+    /// Patches what is at a URL, as `http_patch` does.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let session = http_session(#{ base_url: "http://example.test" });
+    /// assert_eq(session.patch("/patch").json().method, "PATCH");
+    /// ```
+    #[rhai_fn(name = "patch", pure, return_raw)]
+    pub fn patch(session: &mut Session, url: &str) -> Result<Response, Thrown> {
+        session.send("PATCH", url, &rhai::Map::new())
+    }
+
+    #[rhai_fn(name = "patch", pure, return_raw)]
+    pub fn patch_with(session: &mut Session, url: &str, options: rhai::Map) -> Result<Response, Thrown> {
+        session.send("PATCH", url, &options)
+    }
+
+    /// Deletes what is at a URL, as `http_delete` does.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let session = http_session(#{ base_url: "http://example.test" });
+    /// assert_eq(session.delete("/delete").json().method, "DELETE");
+    /// ```
+    #[rhai_fn(name = "delete", pure, return_raw)]
+    pub fn delete(session: &mut Session, url: &str) -> Result<Response, Thrown> {
+        session.send("DELETE", url, &rhai::Map::new())
+    }
+
+    #[rhai_fn(name = "delete", pure, return_raw)]
+    pub fn delete_with(session: &mut Session, url: &str, options: rhai::Map) -> Result<Response, Thrown> {
+        session.send("DELETE", url, &options)
+    }
+
+    /// Asks for the headers at a URL, as `http_head` does.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let session = http_session(#{ base_url: "http://example.test" });
+    /// assert_eq(session.head("/get").text, "");
+    /// ```
+    #[rhai_fn(name = "head", pure, return_raw)]
+    pub fn head(session: &mut Session, url: &str) -> Result<Response, Thrown> {
+        session.send("HEAD", url, &rhai::Map::new())
+    }
+
+    #[rhai_fn(name = "head", pure, return_raw)]
+    pub fn head_with(session: &mut Session, url: &str, options: rhai::Map) -> Result<Response, Thrown> {
+        session.send("HEAD", url, &options)
+    }
+
+    /// Asks what can be done at a URL, as `http_options` does.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let session = http_session(#{ base_url: "http://example.test" });
+    /// assert_eq(session.options("/anything").json().method, "OPTIONS");
+    /// ```
+    #[rhai_fn(name = "options", pure, return_raw)]
+    pub fn ask_options(session: &mut Session, url: &str) -> Result<Response, Thrown> {
+        session.send("OPTIONS", url, &rhai::Map::new())
+    }
+
+    #[rhai_fn(name = "options", pure, return_raw)]
+    pub fn ask_options_with(session: &mut Session, url: &str, options: rhai::Map) -> Result<Response, Thrown> {
+        session.send("OPTIONS", url, &options)
+    }
+
+    /// Sends a request with any method, as `http_request` does.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let session = http_session(#{ base_url: "http://example.test" });
+    /// assert_eq(session.request("REPORT", "/anything").json().method, "REPORT");
+    /// ```
+    #[rhai_fn(name = "request", pure, return_raw)]
+    pub fn request(session: &mut Session, method: &str, url: &str) -> Result<Response, Thrown> {
+        session.send(method, url, &rhai::Map::new())
+    }
+
+    #[rhai_fn(name = "request", pure, return_raw)]
+    pub fn request_with(
+        session: &mut Session,
+        method: &str,
+        url: &str,
+        options: rhai::Map,
+    ) -> Result<Response, Thrown> {
+        session.send(method, url, &options)
+    }
+}
