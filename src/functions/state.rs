@@ -41,10 +41,10 @@ pub fn handle() -> Dynamic {
     Dynamic::from(State(Space::Own))
 }
 
-/// Lets scripts call `shared`, a word that Rhai keeps for itself without a use for it.
+/// Lets scripts call `shared` and write `#{ public: true }`: words that Rhai keeps for itself without a use for them.
 pub fn token(token: Token) -> Token {
     match token {
-        Token::Reserved(word) if word.as_str() == "shared" => Token::Identifier(word),
+        Token::Reserved(word) if matches!(word.as_str(), "shared" | "public") => Token::Identifier(word),
         other => other,
     }
 }
