@@ -4,6 +4,8 @@ pub mod at;
 pub mod cron;
 pub mod every;
 mod local;
+pub mod mqtt;
+pub mod silence;
 mod tick;
 
 use std::sync::Arc;
@@ -91,7 +93,7 @@ pub enum Moment {
 }
 
 /// The kinds, in the order of the reference.
-pub const KINDS: &[&Kind] = &[&cron::KIND, &every::KIND, &at::KIND];
+pub const KINDS: &[&Kind] = &[&mqtt::KIND, &cron::KIND, &every::KIND, &at::KIND, &silence::KIND];
 
 /// A trigger as it was written, read and checked.
 pub struct Written {

@@ -1,77 +1,38 @@
 //! MQTT: one connection per broker for all scripts, and the broker that comes along.
 
-use std::sync::Arc;
+mod core;
+mod debts;
+mod embedded;
+mod first;
+mod inbox;
+mod last;
+mod message;
+mod outbox;
+mod registry;
+mod report;
+mod settings;
+mod subscriber;
+mod supervisor;
+mod trie;
+mod wire;
 
-use bytes::Bytes;
-use jiff::Timestamp;
-use tokio::sync::mpsc;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
-use crate::topic::Filter;
-use crate::value::Map;
+use tokio::sync::{Notify, oneshot, watch};
+use tokio_util::sync::CancellationToken;
 
-/// Which retained messages a subscription wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Retained {
-    /// None: only what is published from now on.
-    #[default]
-    Live,
-    /// The retained value, once, when the subscription goes live; then all that is published.
-    Initial,
-    /// The retained value, once, and nothing else.
-    Only,
-}
+pub use self::embedded::{Embedded, EmbeddedError};
+pub use self::inbox::Messages;
+pub use self::message::{Message, Publish, Receipt, Retained};
+pub use self::settings::{DEFAULT_BROKER, Settings, client_id};
 
-/// A message from a broker.
-#[derive(Debug, Clone)]
-pub struct Message {
-    /// Its topic.
-    pub topic: String,
-    /// Its payload.
-    pub payload: Bytes,
-    /// 0, 1 or 2.
-    pub qos: u8,
-    /// Whether the broker had kept it.
-    pub retain: bool,
-    /// Whether it may have come before.
-    pub dup: bool,
-    /// The broker's name in the config.
-    pub broker: String,
-    /// MQTT 5 properties; empty for 3.1.1.
-    pub properties: Map,
-    /// When it came in.
-    pub received: Timestamp,
-    /// Confirms the message to the broker when the last clone is dropped (QoS 1 and 2).
-    pub receipt: Arc<Receipt>,
-}
-
-/// The debt of an acknowledgement, paid when dropped.
-#[derive(Debug, Default)]
-pub struct Receipt {
-    pay: Option<mpsc::UnboundedSender<()>>,
-}
-
-impl Drop for Receipt {
-    fn drop(&mut self) {
-        if let Some(pay) = self.pay.take() {
-            let _ = pay.send(());
-        }
-    }
-}
-
-/// A message to a broker.
-#[derive(Debug, Clone, Default)]
-pub struct Publish {
-    /// Where to.
-    pub topic: String,
-    /// What.
-    pub payload: Bytes,
-    /// 0, 1 or 2.
-    pub qos: u8,
-    /// Whether the broker keeps it.
-    pub retain: bool,
-    /// The broker's name; `None`: the default one.
-    pub broker: Option<String>,
-}
+use self::core::Core;
+use self::debts::Payments;
+use self::registry::Ready;
+use self::supervisor::Shared;
+use crate::services::clock::Clock;
+use crate::topic::{Filter, check_topic};
 
 /// What went wrong between us and a broker.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -103,46 +64,237 @@ pub enum Error {
     Refused(String),
 }
 
+/// How it stands between us and a broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// Nobody has wanted anything yet.
+    Idle,
+    /// The connection is being made.
+    Connecting,
+    /// It stands.
+    Connected,
+    /// It does not, for this reason; it is tried again.
+    Waiting(String),
+    /// It was closed for good.
+    Closed,
+}
+
 /// A live subscription; given back when dropped.
 pub struct Subscription {
     /// What came in.
-    pub messages: mpsc::Receiver<Message>,
+    pub messages: Messages,
+    ready: Ready,
+    id: u64,
+    shared: Arc<Shared>,
+}
+
+impl Subscription {
+    /// Waits until the broker has confirmed the subscription: from then on no message is missed.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if the broker does not want us to hear this.
+    pub async fn ready(&mut self) -> Result<(), Error> {
+        match self.ready.wait_for(Option::is_some).await {
+            Ok(answer) => answer.clone().unwrap_or(Ok(())),
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.shared.core().registry.remove(self.id, Instant::now());
+        self.shared.payments.wake();
+    }
+}
+
+/// A message on its way to a broker.
+pub struct Delivery(oneshot::Receiver<Result<(), Error>>);
+
+impl Delivery {
+    /// Waits until the message is written (QoS 0; while the broker is away: at once) or confirmed (QoS 1 and 2).
+    ///
+    /// Whoever stops waiting does not call the message back.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if the broker does not take it.
+    pub async fn confirmed(self) -> Result<(), Error> {
+        self.0.await.unwrap_or_else(|_| Err(Error::Refused("rhaid stopped before it was confirmed".into())))
+    }
 }
 
 /// Brokers; cheap to clone.
 #[derive(Clone)]
-pub struct Mqtt(Arc<()>);
+pub struct Mqtt(Arc<[Arc<Shared>]>);
 
 impl Mqtt {
+    /// Makes the handle on brokers, of which the first is the default one. Must be called inside the tokio runtime.
+    ///
+    /// Nothing is connected before a first wish: a subscription or a message.
+    pub fn new(brokers: Vec<Settings>, clock: &Clock) -> Self {
+        Self(brokers.into_iter().map(|settings| start(settings, clock.clone())).collect())
+    }
+
     /// Wants a filter from now on; the broker is asked again after every reconnect.
+    ///
+    /// Up to 1,000 messages wait for the subscriber; then those with QoS 0 are dropped, and those with more are not confirmed.
     ///
     /// # Errors
     /// [`Error::UnknownBroker`].
     pub fn subscribe(
         &self,
-        _filter: &Filter,
-        _qos: u8,
-        _retained: Retained,
-        _broker: Option<&str>,
+        filter: &Filter,
+        qos: u8,
+        retained: Retained,
+        broker: Option<&str>,
     ) -> Result<Subscription, Error> {
-        unimplemented!()
+        self.subscribe_all(std::slice::from_ref(filter), qos, retained, broker)
     }
 
-    /// Sends a message: returns when it is written (QoS 0) or confirmed (QoS 1 and 2). While the broker is away it waits in the outbox.
+    /// Wants several filters like [`Mqtt::subscribe`]; a message that more than one matches comes once.
+    ///
+    /// # Errors
+    /// [`Error::UnknownBroker`].
+    pub fn subscribe_all(
+        &self,
+        filters: &[Filter],
+        qos: u8,
+        retained: Retained,
+        broker: Option<&str>,
+    ) -> Result<Subscription, Error> {
+        let shared = Arc::clone(self.broker(broker)?);
+        let (id, messages, ready) = shared.core().registry.add(filters, qos, retained);
+        shared.payments.wake();
+        Ok(Subscription { messages, ready, id, shared })
+    }
+
+    /// Sends a message: returns when it is written (QoS 0) or confirmed (QoS 1 and 2).
+    ///
+    /// While the broker is away it waits in the outbox: at QoS 0 this returns as soon as it is there.
     ///
     /// # Errors
     /// If it can not be taken into the outbox or the broker refuses it.
-    pub async fn publish(&self, _publish: Publish) -> Result<(), Error> {
-        unimplemented!()
+    pub async fn publish(&self, publish: Publish) -> Result<(), Error> {
+        self.send(publish).await?.confirmed().await
+    }
+
+    /// Takes a message into the outbox, from where messages go out in order, and returns a way to wait for the rest.
+    ///
+    /// Waits for room while the broker is there to make some.
+    ///
+    /// # Errors
+    /// If the topic is none, the message is too large, or the outbox is full while the broker is away.
+    pub async fn send(&self, publish: Publish) -> Result<Delivery, Error> {
+        let shared = self.broker(publish.broker.as_deref())?;
+        check_topic(&publish.topic).map_err(Error::Topic)?;
+        let limit = shared.settings.max_packet;
+        if publish.size() > limit {
+            return Err(Error::TooLarge { size: publish.size() as u64, limit: limit as u64 });
+        }
+        loop {
+            let room = shared.room.notified();
+            tokio::pin!(room);
+            room.as_mut().enable();
+            let is_away = matches!(*shared.state.borrow(), State::Waiting(_) | State::Closed);
+            {
+                let mut core = shared.core();
+                if !core.outbox.is_full() {
+                    return Ok(take(shared, &mut core, publish, is_away));
+                }
+                if is_away {
+                    let broker = shared.settings.name.clone();
+                    return Err(Error::NotConnected { broker, waiting: core.outbox.waiting() });
+                }
+            }
+            // A connection that breaks meanwhile ends the wait, too.
+            let mut state = shared.state.subscribe();
+            tokio::select! {
+                () = room => {}
+                _ = state.wait_for(|state| matches!(state, State::Waiting(_) | State::Closed)) => {}
+            }
+        }
     }
 
     /// Returns whether a broker is connected now; `None`: the default one.
-    pub fn is_connected(&self, _broker: Option<&str>) -> bool {
-        unimplemented!()
+    pub fn is_connected(&self, broker: Option<&str>) -> bool {
+        self.broker(broker).is_ok_and(|shared| *shared.state.borrow() == State::Connected)
     }
 
-    /// Returns the last message seen on a topic.
-    pub fn last(&self, _topic: &str) -> Option<Message> {
-        unimplemented!()
+    /// Returns the last message seen on a topic, at the default broker.
+    pub fn last(&self, topic: &str) -> Option<Message> {
+        self.0.first()?.core().last.get(topic)
+    }
+
+    /// Returns the brokers' names and addresses and how it stands with them.
+    pub fn states(&self) -> Vec<(String, String, State)> {
+        let all = self.0.iter();
+        all.map(|shared| {
+            (shared.settings.name.clone(), shared.settings.address().to_string(), shared.state.borrow().clone())
+        })
+        .collect()
+    }
+
+    /// Waits until the default broker is connected. For tests and for those who must not begin before.
+    pub async fn connected(&self) {
+        if let Some(shared) = self.0.first() {
+            // The sender lives as long as this handle.
+            let _ = shared.state.subscribe().wait_for(|state| *state == State::Connected).await;
+        }
+    }
+
+    /// Confirms from now on only messages whose receipts are settled: the others come again after the restart. Call it when stopping begins.
+    pub fn retire(&self) {
+        self.0.iter().for_each(|shared| shared.payments.retire());
+    }
+
+    /// Sends what still waits, for at most two seconds, says goodbye to the brokers and ends.
+    pub async fn close(&self) {
+        self.retire();
+        for shared in self.0.iter() {
+            shared.close.cancel();
+        }
+        for shared in self.0.iter() {
+            let _ = shared.state.subscribe().wait_for(|state| *state == State::Closed).await;
+        }
+    }
+
+    fn broker(&self, name: Option<&str>) -> Result<&Arc<Shared>, Error> {
+        let found = match name {
+            None => self.0.first(),
+            Some(name) => self.0.iter().find(|shared| shared.settings.name == name),
+        };
+        found.ok_or_else(|| Error::UnknownBroker(name.unwrap_or(DEFAULT_BROKER).to_owned()))
     }
 }
+
+fn start(settings: Settings, clock: Clock) -> Arc<Shared> {
+    let payments = Arc::new(Payments::default());
+    let core = Core::new(&settings.name, settings.outbox, Arc::clone(&payments));
+    let shared = Arc::new(Shared {
+        settings,
+        clock,
+        core: Mutex::new(core),
+        payments,
+        state: watch::Sender::new(State::Idle),
+        room: Notify::new(),
+        close: CancellationToken::new(),
+    });
+    tokio::spawn(supervisor::run(Arc::clone(&shared)));
+    shared
+}
+
+fn take(shared: &Shared, core: &mut Core, publish: Publish, is_away: bool) -> Delivery {
+    let (waiter, outcome) = oneshot::channel();
+    if publish.qos == 0 && is_away {
+        // The receiving end is right here.
+        let _ = waiter.send(Ok(()));
+        core.outbox.push(publish, None);
+    } else {
+        core.outbox.push(publish, Some(waiter));
+    }
+    shared.payments.wake();
+    Delivery(outcome)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,79 @@
+//! The bounded queue between a connection and one of its subscribers.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::services::mqtt::message::Message;
+
+/// How many messages wait for a subscriber before those with QoS 0 are dropped.
+pub(super) const CAPACITY: usize = 1_000;
+
+/// The subscriber's end: what came in.
+pub struct Messages(Arc<Inbox>);
+
+/// The connection's end.
+pub(super) struct Sender(Arc<Inbox>);
+
+#[derive(Default)]
+struct Inbox {
+    queue: Mutex<VecDeque<Message>>,
+    arrived: Notify,
+    closed: AtomicBool,
+}
+
+/// Makes the two ends of a queue.
+pub(super) fn queue() -> (Sender, Messages) {
+    let inbox = Arc::new(Inbox::default());
+    (Sender(Arc::clone(&inbox)), Messages(inbox))
+}
+
+impl Messages {
+    /// Waits for the next message; `None` when no more will come. Cancel-safe.
+    pub async fn recv(&mut self) -> Option<Message> {
+        loop {
+            if let Some(message) = self.try_recv() {
+                return Some(message);
+            }
+            if self.0.closed.load(Ordering::Acquire) {
+                return None;
+            }
+            self.0.arrived.notified().await;
+        }
+    }
+
+    /// Returns the next message if there is one.
+    pub fn try_recv(&mut self) -> Option<Message> {
+        self.0.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+}
+
+impl Sender {
+    /// Puts a message in and returns whether it had room.
+    ///
+    /// A message that must be confirmed always has: the broker sends no more of those than it lets be open at a time.
+    pub(super) fn push(&self, message: Message) -> bool {
+        let mut queue = self.0.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        if message.qos == 0 && queue.len() >= CAPACITY {
+            return false;
+        }
+        queue.push_back(message);
+        drop(queue);
+        self.0.arrived.notify_one();
+        true
+    }
+
+    /// Returns whether the queue is at most half full.
+    pub(super) fn is_relaxed(&self) -> bool {
+        self.0.queue.lock().unwrap_or_else(PoisonError::into_inner).len() <= CAPACITY / 2
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        self.0.closed.store(true, Ordering::Release);
+        self.0.arrived.notify_one();
+    }
+}

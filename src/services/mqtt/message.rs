@@ -1,0 +1,111 @@
+//! What comes from a broker and what goes to one.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use crate::services::mqtt::debts::Payments;
+use crate::value::Map;
+
+/// Which retained messages a subscription wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Retained {
+    /// None: only what is published from now on.
+    #[default]
+    Live,
+    /// The retained value, once, when the subscription goes live; then all that is published.
+    Initial,
+    /// The retained value, once, and nothing else.
+    Only,
+}
+
+/// A message from a broker.
+#[derive(Debug, Clone)]
+pub struct Message {
+    /// Its topic.
+    pub topic: String,
+    /// Its payload.
+    pub payload: Bytes,
+    /// 0, 1 or 2.
+    pub qos: u8,
+    /// Whether the broker had kept it.
+    pub retain: bool,
+    /// Whether it may have come before.
+    pub dup: bool,
+    /// The broker's name in the config.
+    pub broker: String,
+    /// MQTT 5 properties; empty for 3.1.1.
+    pub properties: Map,
+    /// When it came in.
+    pub received: Timestamp,
+    /// Confirms the message to the broker when the last clone is dropped (QoS 1 and 2).
+    pub receipt: Arc<Receipt>,
+}
+
+/// The debt of an acknowledgement, paid when dropped.
+///
+/// While rhaid stops, only what was settled is paid: the rest comes again after the restart.
+#[derive(Default)]
+pub struct Receipt {
+    debt: Option<(u64, Arc<Payments>)>,
+    settled: AtomicBool,
+    withheld: AtomicBool,
+}
+
+impl Receipt {
+    pub(super) fn new(debt: u64, payments: Arc<Payments>) -> Self {
+        Self { debt: Some((debt, payments)), settled: AtomicBool::new(false), withheld: AtomicBool::new(false) }
+    }
+
+    /// Says that the message has had its effect, so that it is confirmed even while rhaid stops.
+    pub fn settle(&self) {
+        self.settled.store(true, Ordering::Relaxed);
+    }
+
+    /// Says that the message has not had its effect: it is not confirmed, and the broker sends it again after the next connect.
+    pub fn withhold(&self) {
+        self.withheld.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Receipt {
+    fn drop(&mut self) {
+        if let Some((debt, payments)) = self.debt.take()
+            && !self.withheld.load(Ordering::Relaxed)
+        {
+            payments.pay(debt, self.settled.load(Ordering::Relaxed));
+        }
+    }
+}
+
+impl fmt::Debug for Receipt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Receipt({:?})", self.debt.as_ref().map(|(debt, _)| debt))
+    }
+}
+
+/// A message to a broker.
+#[derive(Debug, Clone, Default)]
+pub struct Publish {
+    /// Where to.
+    pub topic: String,
+    /// What.
+    pub payload: Bytes,
+    /// 0, 1 or 2.
+    pub qos: u8,
+    /// Whether the broker keeps it.
+    pub retain: bool,
+    /// The broker's name; `None`: the default one.
+    pub broker: Option<String>,
+}
+
+impl Publish {
+    /// Returns the bytes of its packet, at most.
+    pub(super) fn size(&self) -> usize {
+        // A header of 5 bytes, the topic's length of 2, a packet id of 2, and empty properties.
+        self.topic.len() + self.payload.len() + 10
+    }
+}

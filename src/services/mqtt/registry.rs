@@ -1,0 +1,323 @@
+//! Who wants which filters, and what the broker has been asked for.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use crate::services::mqtt::Error;
+use crate::services::mqtt::inbox::Messages;
+use crate::services::mqtt::message::{Message, Retained};
+use crate::services::mqtt::subscriber::Subscriber;
+use crate::services::mqtt::trie::Trie;
+use crate::services::mqtt::wire::{Outgoing, Wanted};
+use crate::topic::Filter;
+
+/// How long a filter that nobody wants any more stays subscribed: a reload or the next `mqtt_receive` may want it again at once.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// How many filters, and how many bytes of them, one packet carries.
+const PER_PACKET: (usize, usize) = (200, 32 << 10);
+
+/// How many packets are unanswered at a time.
+const UNANSWERED: usize = 50;
+
+/// What a subscriber hears about its subscription: `None` until the broker has answered.
+pub(super) type Ready = watch::Receiver<Option<Result<(), Error>>>;
+
+/// Who wants which filters, and what the broker has been asked for.
+pub(super) struct Registry {
+    broker: String,
+    next: u64,
+    subscribers: HashMap<u64, Subscriber>,
+    // A subscriber and which of its filters.
+    index: Trie<Part>,
+    entries: HashMap<String, Entry>,
+    numbers: HashMap<u32, String>,
+    // The filters for which the broker may have to be asked for something.
+    open: BTreeSet<String>,
+    asked: HashMap<u16, Ask>,
+    // Whether messages come with the numbers of the filters they match (MQTT 5).
+    numbered: bool,
+}
+
+/// A subscriber, and the place of one of its filters.
+type Part = (u64, usize);
+
+/// One filter as the broker knows it.
+#[derive(Default)]
+struct Entry {
+    number: u32,
+    parts: Vec<Part>,
+    // The QoS that the broker was asked for and has confirmed in this session.
+    confirmed: Option<u8>,
+    is_asked: bool,
+    refused: bool,
+    unwanted_since: Option<Instant>,
+}
+
+enum Ask {
+    Subscribe(Vec<(String, u8)>),
+    Unsubscribe(Vec<String>),
+}
+
+enum Need {
+    Nothing,
+    Later,
+    Subscribe(Wanted),
+    Unsubscribe,
+}
+
+impl Registry {
+    pub(super) fn new(broker: &str) -> Self {
+        Self {
+            broker: broker.to_owned(),
+            next: 0,
+            subscribers: HashMap::new(),
+            index: Trie::new(),
+            entries: HashMap::new(),
+            numbers: HashMap::new(),
+            open: BTreeSet::new(),
+            asked: HashMap::new(),
+            numbered: false,
+        }
+    }
+
+    /// Adds a subscriber; returns its number, its messages and its news.
+    pub(super) fn add(&mut self, filters: &[Filter], qos: u8, retained: Retained) -> (u64, Messages, Ready) {
+        let id = self.next;
+        self.next += 1;
+        let (mut subscriber, messages, ready) = Subscriber::new(filters, qos, retained);
+        for (place, filter) in filters.iter().enumerate() {
+            let entry = self.entry(filter.wire());
+            entry.parts.push((id, place));
+            entry.unwanted_since = None;
+            if entry.confirmed.is_some_and(|confirmed| confirmed >= qos) {
+                subscriber.is_there_already(place);
+            }
+            self.open.insert(filter.wire().to_owned());
+            self.index.insert(filter.pattern(), (id, place));
+        }
+        self.subscribers.insert(id, subscriber);
+        (id, messages, ready)
+    }
+
+    /// Takes a subscriber away.
+    pub(super) fn remove(&mut self, id: u64, now: Instant) {
+        let Some(subscriber) = self.subscribers.remove(&id) else { return };
+        for (place, filter) in subscriber.filters().enumerate() {
+            self.index.remove(filter.pattern(), (id, place));
+            if let Some(entry) = self.entries.get_mut(filter.wire()) {
+                entry.parts.retain(|part| *part != (id, place));
+                entry.unwanted_since = entry.parts.is_empty().then_some(now);
+            }
+            self.open.insert(filter.wire().to_owned());
+        }
+    }
+
+    /// Returns whether nobody wants anything.
+    pub(super) fn is_empty(&self) -> bool {
+        self.subscribers.is_empty()
+    }
+
+    /// Gives a message to all who want it; `numbers` are those of the filters for which it came, if the broker tells.
+    pub(super) fn deliver(&mut self, message: &Message, numbers: &[u32], now: Instant) {
+        let mut parts = self.parts(&message.topic, numbers);
+        parts.sort_unstable();
+        let mut served = None;
+        for (id, place) in parts {
+            let Some(subscriber) = self.subscribers.get_mut(&id).filter(|_| served != Some(id)) else { continue };
+            // Some brokers send a message once for each filter that matches it.
+            let is_first = numbers.is_empty() || subscriber.first_match(&message.topic) == Some(place);
+            if subscriber.wants(place, message, is_first, now) {
+                served = Some(id);
+                subscriber.take(message);
+            }
+        }
+    }
+
+    /// Starts a connection: with the session of before, or with a new one, for which everything is asked again.
+    pub(super) fn connected(&mut self, same_session: bool, numbered: bool) {
+        self.asked.clear();
+        self.numbered = numbered;
+        self.subscribers.values_mut().for_each(Subscriber::reconnected);
+        for (wire, entry) in &mut self.entries {
+            entry.is_asked = false;
+            if !same_session {
+                entry.confirmed = None;
+                entry.refused = false;
+            }
+            self.open.insert(wire.clone());
+        }
+    }
+
+    /// Returns what to ask the broker for next.
+    pub(super) fn ask(&mut self, now: Instant, packet_id: impl FnOnce(&Self) -> u16) -> Option<Outgoing> {
+        if self.open.is_empty() || self.asked.len() >= UNANSWERED {
+            return None;
+        }
+        let most = if self.numbered { 1 } else { PER_PACKET.0 };
+        let (mut wanted, mut unwanted, mut bytes) = (Vec::new(), Vec::new(), 0);
+        for wire in std::mem::take(&mut self.open) {
+            match self.need(&wire, now) {
+                Need::Nothing => {}
+                Need::Subscribe(want) if unwanted.is_empty() && wanted.len() < most && bytes < PER_PACKET.1 => {
+                    bytes += wire.len();
+                    wanted.push(want);
+                }
+                Need::Unsubscribe if wanted.is_empty() && unwanted.len() < PER_PACKET.0 => unwanted.push(wire),
+                _ => {
+                    self.open.insert(wire);
+                }
+            }
+        }
+        if wanted.is_empty() && unwanted.is_empty() {
+            return None;
+        }
+        let id = packet_id(self);
+        Some(if wanted.is_empty() { self.unsubscribe(id, unwanted) } else { self.subscribe(id, wanted) })
+    }
+
+    /// Returns whether a packet id is in use.
+    pub(super) fn uses(&self, packet: u16) -> bool {
+        self.asked.contains_key(&packet)
+    }
+
+    /// Returns when [`Registry::ask`] may have something to ask that it has not now.
+    pub(super) fn due(&self) -> Option<Instant> {
+        if self.asked.len() >= UNANSWERED {
+            return None;
+        }
+        let waiting = self.open.iter().filter_map(|wire| self.entries.get(wire)).filter(|entry| !entry.is_asked);
+        waiting.filter_map(|entry| entry.unwanted_since).min().map(|since| since + LINGER)
+    }
+
+    /// Notes the answer to a SUBSCRIBE: for each filter the QoS or why not.
+    pub(super) fn granted(&mut self, packet: u16, answers: Vec<Result<u8, String>>, now: Instant) {
+        let Some(Ask::Subscribe(filters)) = self.asked.remove(&packet) else { return };
+        let answers = answers.into_iter().chain(std::iter::repeat_with(|| Err("it gives no answer".into())));
+        for ((wire, qos), answer) in filters.into_iter().zip(answers) {
+            let Some(entry) = self.entries.get_mut(&wire) else { continue };
+            let broker = &self.broker;
+            entry.is_asked = false;
+            let outcome = match answer {
+                Ok(granted) => {
+                    entry.confirmed = Some(qos);
+                    if granted < qos {
+                        info!(broker, filter = wire, "the broker gives QoS {granted} instead of {qos}");
+                    }
+                    Ok(())
+                }
+                Err(why) => {
+                    entry.refused = true;
+                    warn!(broker, filter = wire, "the broker refuses the subscription: {why}");
+                    Err(Error::Refused(format!("the filter `{wire}`: {why}")))
+                }
+            };
+            for (id, place) in entry.parts.clone() {
+                if let Some(subscriber) = self.subscribers.get_mut(&id) {
+                    subscriber.answered(place, &outcome, now);
+                }
+            }
+            self.open.insert(wire);
+        }
+    }
+
+    /// Notes the answer to an UNSUBSCRIBE.
+    pub(super) fn revoked(&mut self, packet: u16) {
+        let Some(Ask::Unsubscribe(filters)) = self.asked.remove(&packet) else { return };
+        for wire in filters {
+            if let Some(entry) = self.entries.get_mut(&wire) {
+                entry.confirmed = None;
+                entry.is_asked = false;
+            }
+            self.open.insert(wire);
+        }
+    }
+
+    fn subscribe(&mut self, id: u16, wanted: Vec<Wanted>) -> Outgoing {
+        for want in &wanted {
+            let Some(entry) = self.entries.get_mut(&want.filter) else { continue };
+            entry.is_asked = true;
+            for (id, place) in entry.parts.clone() {
+                if let Some(subscriber) = self.subscribers.get_mut(&id) {
+                    subscriber.asked(place);
+                }
+            }
+        }
+        let filters = wanted.iter().map(|want| (want.filter.clone(), want.qos)).collect();
+        self.asked.insert(id, Ask::Subscribe(filters));
+        Outgoing::Subscribe { id, wanted }
+    }
+
+    fn unsubscribe(&mut self, id: u16, unwanted: Vec<String>) -> Outgoing {
+        for wire in &unwanted {
+            if let Some(entry) = self.entries.get_mut(wire) {
+                entry.is_asked = true;
+            }
+        }
+        self.asked.insert(id, Ask::Unsubscribe(unwanted.clone()));
+        Outgoing::Unsubscribe { id, filters: unwanted }
+    }
+
+    fn need(&mut self, wire: &str, now: Instant) -> Need {
+        let Some(entry) = self.entries.get(wire) else { return Need::Nothing };
+        if entry.is_asked {
+            // The answer opens it again.
+            return Need::Nothing;
+        }
+        let subscribers = &self.subscribers;
+        let members = entry.parts.iter().filter_map(|(id, place)| Some((subscribers.get(id)?, *place)));
+        let Some(qos) = members.clone().map(|(member, _)| member.qos).max() else {
+            let rested = entry.unwanted_since.is_none_or(|since| now >= since + LINGER);
+            return match entry.confirmed {
+                Some(_) if rested => Need::Unsubscribe,
+                Some(_) => Need::Later,
+                None => {
+                    self.numbers.remove(&entry.number);
+                    self.entries.remove(wire);
+                    Need::Nothing
+                }
+            };
+        };
+        let has_new = members.clone().any(|(member, place)| member.waits_for_retained(place));
+        if entry.refused || (entry.confirmed >= Some(qos) && !has_new) {
+            return Need::Nothing;
+        }
+        let qos = qos.max(entry.confirmed.unwrap_or(0));
+        let number = self.numbered.then_some(entry.number);
+        Need::Subscribe(Wanted { filter: wire.to_owned(), qos, number, with_retained: has_new })
+    }
+
+    /// Returns the subscribers' filters for which a message came.
+    fn parts(&self, topic: &str, numbers: &[u32]) -> Vec<Part> {
+        let entries = numbers.iter().filter_map(|number| self.entries.get(self.numbers.get(number)?));
+        let told: Vec<_> = entries.flat_map(|entry| &entry.parts).copied().collect();
+        // A session of before may number its filters otherwise.
+        let fits = |(id, place): &Part| self.subscribers.get(id).is_some_and(|member| member.matches(*place, topic));
+        if !told.is_empty() && told.iter().all(fits) { told } else { self.index.find(topic) }
+    }
+
+    fn entry(&mut self, wire: &str) -> &mut Entry {
+        if !self.entries.contains_key(wire) {
+            let number = number(wire, &self.numbers);
+            self.numbers.insert(number, wire.to_owned());
+            self.entries.insert(wire.to_owned(), Entry { number, ..Entry::default() });
+        }
+        self.entries.entry(wire.to_owned()).or_default()
+    }
+}
+
+/// Returns a filter's number: the same in each process, so that a session that outlived one is understood, unless two filters
+/// would have the same.
+///
+/// Source: MQTT 5.0, section 3.8.2.1.2: from 1 to 268,435,455. The hash is FNV-1a, 32 bits.
+fn number(wire: &str, taken: &HashMap<u32, String>) -> u32 {
+    let hash = wire.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    let mut number = hash % 268_435_455 + 1;
+    while taken.contains_key(&number) {
+        number = number % 268_435_455 + 1;
+    }
+    number
+}

@@ -1,0 +1,70 @@
+//! The supervisor against real and wicked brokers.
+
+mod embedded;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use tokio::time::timeout;
+
+use crate::config;
+use crate::services::clock::Clock;
+use crate::services::mqtt::{Embedded, Message, Mqtt, Publish, Retained, Settings, Subscription};
+use crate::topic::Filter;
+
+/// Longer than anything here takes on the slowest machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn config() -> config::Mqtt {
+    config::Mqtt {
+        url: None,
+        client_id: None,
+        clean_start: false,
+        username: None,
+        password: None,
+        tls: config::Tls::default(),
+        keep_alive: Duration::from_secs(30),
+        max_packet: 1 << 20,
+        outbox: 1_000,
+        embedded: config::Embedded { listen: ([127, 0, 0, 1], 0).into(), username: None, password: None },
+    }
+}
+
+async fn embedded(data: &tempfile::TempDir) -> Embedded {
+    Embedded::start(&config(), data.path()).await.unwrap()
+}
+
+fn settings(address: SocketAddr, id: &str) -> Settings {
+    Settings::new(&config(), address, id.into()).unwrap()
+}
+
+fn client(address: SocketAddr, id: &str) -> Mqtt {
+    Mqtt::new(vec![settings(address, id)], &Clock::system(TimeZone::UTC))
+}
+
+/// Subscribes, and waits until the broker has confirmed it.
+async fn subscribe(mqtt: &Mqtt, filter: &str, qos: u8, retained: Retained) -> Subscription {
+    let mut subscription = mqtt.subscribe(&Filter::parse(filter).unwrap(), qos, retained, None).unwrap();
+    soon(subscription.ready()).await.unwrap();
+    subscription
+}
+
+async fn publish(mqtt: &Mqtt, topic: &str, payload: &str, qos: u8, retain: bool) {
+    let publish =
+        Publish { topic: topic.into(), payload: payload.to_owned().into(), qos, retain, ..Publish::default() };
+    soon(mqtt.publish(publish)).await.unwrap();
+}
+
+async fn next(subscription: &mut Subscription) -> Message {
+    soon(subscription.messages.recv()).await.unwrap()
+}
+
+/// Returns the next payload as text.
+async fn text(subscription: &mut Subscription) -> String {
+    String::from_utf8_lossy(&next(subscription).await.payload).into_owned()
+}
+
+async fn soon<T>(what: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, what).await.expect("it takes too long")
+}

@@ -1,0 +1,167 @@
+//! Which of many filters match a topic, at the cost of the topic's levels.
+
+use std::collections::HashMap;
+
+/// Filters with a value each, found by topic.
+///
+/// Nodes lie in one list and know their parents, so that nothing here recurses, however many levels a filter has.
+pub(super) struct Trie<T> {
+    nodes: Vec<Node<T>>,
+    free: Vec<usize>,
+}
+
+struct Node<T> {
+    parent: usize,
+    level: String,
+    children: HashMap<String, usize>,
+    here: Vec<T>,
+}
+
+const ROOT: usize = 0;
+
+impl<T: Copy + PartialEq> Trie<T> {
+    /// Makes an empty one.
+    pub(super) fn new() -> Self {
+        Self { nodes: vec![Node::new(ROOT, "")], free: Vec::new() }
+    }
+
+    /// Adds a value under a pattern of levels, `+` and `#`.
+    pub(super) fn insert(&mut self, pattern: &str, value: T) {
+        let mut at = ROOT;
+        for level in pattern.split('/') {
+            at = match self.nodes[at].children.get(level) {
+                Some(child) => *child,
+                None => self.add(at, level),
+            };
+        }
+        self.nodes[at].here.push(value);
+    }
+
+    /// Takes a value away.
+    pub(super) fn remove(&mut self, pattern: &str, value: T) {
+        let mut at = ROOT;
+        for level in pattern.split('/') {
+            let Some(child) = self.nodes[at].children.get(level) else { return };
+            at = *child;
+        }
+        self.nodes[at].here.retain(|other| *other != value);
+        while at != ROOT && self.nodes[at].here.is_empty() && self.nodes[at].children.is_empty() {
+            let parent = self.nodes[at].parent;
+            let level = std::mem::take(&mut self.nodes[at].level);
+            self.nodes[parent].children.remove(&level);
+            self.free.push(at);
+            at = parent;
+        }
+    }
+
+    /// Returns the values of all patterns that match.
+    ///
+    /// Source: MQTT 3.1.1, section 4.7; wildcards at the front leave topics with `$` out [MQTT-4.7.2-1].
+    pub(super) fn find(&self, topic: &str) -> Vec<T> {
+        let wild_start = !topic.starts_with('$');
+        let mut found = Vec::new();
+        let mut open = vec![ROOT];
+        let mut next = Vec::new();
+        for (depth, level) in topic.split('/').enumerate() {
+            let wild = depth > 0 || wild_start;
+            for at in open.drain(..) {
+                let node = &self.nodes[at];
+                if wild {
+                    found.extend(node.child("#").into_iter().flat_map(|rest| &self.nodes[rest].here));
+                    next.extend(node.child("+"));
+                }
+                next.extend(node.child(level));
+            }
+            std::mem::swap(&mut open, &mut next);
+            if open.is_empty() {
+                return found;
+            }
+        }
+        for at in open {
+            let node = &self.nodes[at];
+            found.extend(&node.here);
+            found.extend(node.child("#").into_iter().flat_map(|rest| &self.nodes[rest].here));
+        }
+        found
+    }
+
+    fn add(&mut self, parent: usize, level: &str) -> usize {
+        let node = Node::new(parent, level);
+        let at = match self.free.pop() {
+            Some(at) => {
+                self.nodes[at] = node;
+                at
+            }
+            None => {
+                self.nodes.push(node);
+                self.nodes.len() - 1
+            }
+        };
+        self.nodes[parent].children.insert(level.to_owned(), at);
+        at
+    }
+}
+
+impl<T> Node<T> {
+    fn new(parent: usize, level: &str) -> Self {
+        Self { parent, level: level.to_owned(), children: HashMap::new(), here: Vec::new() }
+    }
+
+    fn child(&self, level: &str) -> Option<usize> {
+        self.children.get(level).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topic::Filter;
+
+    const FILTERS: [&str; 14] =
+        ["#", "+", "+/+", "a/#", "a/+", "a/b", "a/+/c", "/a", "+/a", "$SYS/#", "温度/+", "+/1", "a/b/#", "a//b"];
+    const TOPICS: [&str; 14] =
+        ["a", "a/b", "a/b/c", "/a", "/", "$SYS", "$SYS/up", "温度/1", "a/", "a//b", "b", "b/1", "x/y/z/w", "$x/1"];
+
+    #[test]
+    fn it_finds_what_each_filter_matches_by_itself() {
+        let mut trie = Trie::new();
+        for (number, filter) in FILTERS.iter().enumerate() {
+            trie.insert(filter, number);
+        }
+        for topic in TOPICS {
+            let alone = |number: &usize| Filter::parse(FILTERS[*number]).unwrap().matches(topic).is_some();
+            let expected: Vec<_> = (0..FILTERS.len()).filter(alone).collect();
+            let mut found = trie.find(topic);
+            found.sort_unstable();
+            assert_eq!(found, expected, "{topic}");
+        }
+    }
+
+    #[test]
+    fn what_is_removed_leaves_nothing_behind() {
+        let mut trie = Trie::new();
+        for round in 0..3 {
+            for (number, filter) in FILTERS.iter().enumerate() {
+                trie.insert(filter, number);
+            }
+            let nodes = trie.nodes.len();
+            for (number, filter) in FILTERS.iter().enumerate() {
+                trie.remove(filter, number);
+            }
+            assert_eq!(trie.nodes.len() - trie.free.len(), 1, "round {round}: only the root is left");
+            assert_eq!(nodes, trie.nodes.len(), "nodes are used again");
+        }
+        assert!(trie.find("a/b").is_empty());
+    }
+
+    #[test]
+    fn a_topic_of_very_many_levels_is_no_trouble() {
+        let deep = "a/".repeat(32_000);
+        let mut trie = Trie::new();
+        trie.insert(&deep, 1);
+        trie.insert("#", 2);
+        assert_eq!(trie.find(&deep).len(), 2);
+        trie.remove(&deep, 1);
+        assert_eq!(trie.find(&deep), [2]);
+    }
+}

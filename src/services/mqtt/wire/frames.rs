@@ -1,0 +1,165 @@
+//! Bytes cut into packets; packets over the limit are stepped over, so that they never break the connection.
+
+use bytes::{Buf, BytesMut};
+
+use crate::services::mqtt::wire::{Broken, Incoming, v4};
+
+const PUBLISH: u8 = 3;
+
+/// A packet, or what is known of one that is over the limit.
+#[derive(Debug)]
+pub(in crate::services::mqtt) enum Frame {
+    Packet(Incoming),
+    /// A message over the limit; its payload is thrown away unseen.
+    TooLarge {
+        topic: String,
+        qos: u8,
+        id: u16,
+        size: u64,
+    },
+}
+
+/// Cuts bytes into packets.
+pub(in crate::services::mqtt) struct Frames {
+    /// What was read and not cut yet.
+    pub(in crate::services::mqtt) buffer: BytesMut,
+    limit: usize,
+    // How many bytes of a packet over the limit are still to come.
+    skip: usize,
+}
+
+impl Frames {
+    pub(in crate::services::mqtt) fn new(limit: usize) -> Self {
+        Self { buffer: BytesMut::with_capacity(8 << 10), limit, skip: 0 }
+    }
+
+    /// Returns the next packet, if enough bytes are there.
+    pub(in crate::services::mqtt) fn next(&mut self) -> Result<Option<Frame>, Broken> {
+        let skipped = self.skip.min(self.buffer.len());
+        self.buffer.advance(skipped);
+        self.skip -= skipped;
+        let Some((header, body)) = fixed_header(&self.buffer)? else { return Ok(None) };
+        let kind = self.buffer[0] >> 4;
+        if header + body > self.limit && kind == PUBLISH {
+            return Ok(self.step_over(header, body));
+        }
+        if header + body > self.limit {
+            return Err(Broken::Malformed(format!("a packet of {body} bytes that is no message")));
+        }
+        if self.buffer.len() < header + body {
+            self.buffer.reserve(header + body - self.buffer.len());
+            return Ok(None);
+        }
+        v4::decode(&mut self.buffer).map(|packet| Some(Frame::Packet(packet)))
+    }
+
+    /// Reads the head of a message that is over the limit, and steps over the rest.
+    fn step_over(&mut self, header: usize, body: usize) -> Option<Frame> {
+        let qos = (self.buffer[0] >> 1) & 3;
+        let head = self.buffer.get(header..)?;
+        let topic_bytes = usize::from(u16::from_be_bytes([*head.first()?, *head.get(1)?]));
+        let topic = head.get(2..2 + topic_bytes)?;
+        let id = match qos {
+            0 => 0,
+            _ => u16::from_be_bytes([*head.get(2 + topic_bytes)?, *head.get(3 + topic_bytes)?]),
+        };
+        let frame = Frame::TooLarge {
+            topic: String::from_utf8_lossy(topic).into_owned(),
+            qos,
+            id,
+            size: (header + body) as u64,
+        };
+        let here = (header + body).min(self.buffer.len());
+        self.buffer.advance(here);
+        self.skip = header + body - here;
+        Some(frame)
+    }
+}
+
+/// Returns the bytes of the fixed header and of the rest, if they are known yet.
+///
+/// Source: MQTT 3.1.1, section 2.2.3.
+fn fixed_header(bytes: &[u8]) -> Result<Option<(usize, usize)>, Broken> {
+    let mut length = 0;
+    for (index, byte) in bytes.iter().skip(1).take(4).enumerate() {
+        length |= usize::from(byte & 0x7f) << (7 * index);
+        if byte & 0x80 == 0 {
+            return Ok(Some((index + 2, length)));
+        }
+    }
+    if bytes.len() > 4 {
+        return Err(Broken::Malformed("a packet without an end to its length".into()));
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::services::mqtt::message::Publish;
+    use crate::services::mqtt::wire::{Outgoing, encode};
+
+    fn message(topic: &str, bytes: usize, qos: u8) -> BytesMut {
+        let publish = Publish { topic: topic.into(), payload: vec![b'x'; bytes].into(), qos, ..Publish::default() };
+        let mut out = BytesMut::new();
+        encode(Outgoing::Publish { publish, id: u16::from(qos) * 7, dup: false }, &mut out).unwrap();
+        out
+    }
+
+    #[test]
+    fn packets_are_cut_wherever_the_reads_end() {
+        let stream = [message("温度/1", 3, 0), message("b", 300, 1), message("c", 0, 2)].concat();
+        for step in [1, 2, 3, 7, 1_000] {
+            let mut frames = Frames::new(1_000);
+            let mut topics = Vec::new();
+            for piece in stream.chunks(step) {
+                frames.buffer.extend_from_slice(piece);
+                while let Some(frame) = frames.next().unwrap() {
+                    let Frame::Packet(Incoming::Publish(arrived)) = frame else { panic!("{frame:?}") };
+                    topics.push((arrived.topic, arrived.payload.len(), arrived.id));
+                }
+            }
+            assert_eq!(topics, [("温度/1".into(), 3, 0), ("b".into(), 300, 7), ("c".into(), 0, 14)], "steps of {step}");
+        }
+    }
+
+    #[test]
+    fn a_message_over_the_limit_is_stepped_over() {
+        let stream = [message("a", 10, 0), message("big", 5_000, 1), message("z", 10, 0)].concat();
+        for step in [1, 100, 10_000] {
+            let mut frames = Frames::new(1_000);
+            let mut seen = Vec::new();
+            for piece in stream.chunks(step) {
+                frames.buffer.extend_from_slice(piece);
+                while let Some(frame) = frames.next().unwrap() {
+                    seen.push(match frame {
+                        Frame::Packet(Incoming::Publish(arrived)) => arrived.topic,
+                        Frame::TooLarge { topic, qos, id, size } => format!("{topic} {qos} {id} {size}"),
+                        Frame::Packet(other) => panic!("{other:?}"),
+                    });
+                }
+                assert!(frames.buffer.capacity() < 100_000, "it is not collected");
+            }
+            assert_eq!(seen, ["a", "big 1 7 5010", "z"], "steps of {step}");
+        }
+    }
+
+    #[test]
+    fn noise_is_an_error_and_no_panic() {
+        let noise: &[&[u8]] = &[
+            &[0x20, 0x80, 0x80, 0x80, 0x80, 0x80],
+            b"HTTP/1.1 400 Bad Request\r\n\r\n",
+            &[0x20, 0],
+            &[0x30, 2, 0, 9],
+            &[0x90, 3, 0, 1, 77],
+            &[0xf0, 1, 0],
+            &[0x32, 5, 0, 1, b'a', 0, 0],
+        ];
+        for bytes in noise {
+            let mut frames = Frames::new(100);
+            frames.buffer.extend_from_slice(bytes);
+            let frame = frames.next();
+            assert!(matches!(frame, Err(_) | Ok(None)), "{bytes:?}: {frame:?}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! MQTT 3.1.1.
+
+use bytes::BytesMut;
+use rumqttc::mqttbytes::QoS;
+use rumqttc::mqttbytes::v4;
+
+use crate::services::mqtt::settings::Settings;
+use crate::services::mqtt::wire::{Arrived, Broken, Incoming, Outgoing};
+use crate::value::Map;
+
+pub(super) fn greet(settings: &Settings, into: &mut BytesMut) -> Result<(), Broken> {
+    let mut connect = v4::Connect::new(&settings.client_id);
+    connect.keep_alive = u16::try_from(settings.keep_alive.as_secs()).unwrap_or(u16::MAX);
+    connect.clean_session = settings.clean_start;
+    let password = settings.password.as_ref().map(|password| password.expose().to_owned());
+    if settings.username.is_some() || password.is_some() {
+        connect.set_login(settings.username.clone().unwrap_or_default(), password.unwrap_or_default());
+    }
+    write(&v4::Packet::Connect(connect), into)
+}
+
+pub(super) fn encode(packet: Outgoing, into: &mut BytesMut) -> Result<(), Broken> {
+    let packet = match packet {
+        Outgoing::Publish { publish, id, dup } => v4::Packet::Publish(v4::Publish {
+            dup,
+            qos: qos(publish.qos),
+            retain: publish.retain,
+            topic: publish.topic,
+            pkid: id,
+            payload: publish.payload,
+        }),
+        Outgoing::PubAck(id) => v4::Packet::PubAck(v4::PubAck::new(id)),
+        Outgoing::PubRec(id) => v4::Packet::PubRec(v4::PubRec::new(id)),
+        Outgoing::PubRel(id) => v4::Packet::PubRel(v4::PubRel::new(id)),
+        Outgoing::PubComp(id) => v4::Packet::PubComp(v4::PubComp::new(id)),
+        Outgoing::Subscribe { id, wanted } => {
+            let filters = wanted.into_iter().map(|want| v4::SubscribeFilter { path: want.filter, qos: qos(want.qos) });
+            v4::Packet::Subscribe(v4::Subscribe { pkid: id, filters: filters.collect() })
+        }
+        Outgoing::Unsubscribe { id, filters } => v4::Packet::Unsubscribe(v4::Unsubscribe { pkid: id, topics: filters }),
+        Outgoing::Ping => v4::Packet::PingReq,
+        Outgoing::Disconnect => v4::Packet::Disconnect,
+    };
+    write(&packet, into)
+}
+
+/// Reads a packet that is there whole.
+pub(super) fn decode(from: &mut BytesMut) -> Result<Incoming, Broken> {
+    let packet = v4::Packet::read(from, usize::MAX).map_err(|error| Broken::Malformed(error.to_string()))?;
+    Ok(match packet {
+        v4::Packet::ConnAck(answer) => Incoming::Greeted(match answer.code {
+            v4::ConnectReturnCode::Success => Ok(answer.session_present),
+            refusal => Err(why_refused(refusal).to_owned()),
+        }),
+        v4::Packet::Publish(publish) => Incoming::Publish(Arrived {
+            topic: publish.topic,
+            payload: publish.payload,
+            qos: publish.qos as u8,
+            retain: publish.retain,
+            dup: publish.dup,
+            id: publish.pkid,
+            numbers: Vec::new(),
+            properties: Map::new(),
+        }),
+        v4::Packet::PubAck(ack) => Incoming::PubAck { id: ack.pkid, refused: None },
+        v4::Packet::PubRec(ack) => Incoming::PubRec { id: ack.pkid, refused: None },
+        v4::Packet::PubRel(ack) => Incoming::PubRel(ack.pkid),
+        v4::Packet::PubComp(ack) => Incoming::PubComp(ack.pkid),
+        v4::Packet::SubAck(ack) => {
+            let granted = ack.return_codes.into_iter().map(|code| match code {
+                v4::SubscribeReasonCode::Success(granted) => Ok(granted as u8),
+                v4::SubscribeReasonCode::Failure => Err("it gives no reason".to_owned()),
+            });
+            Incoming::SubAck { id: ack.pkid, granted: granted.collect() }
+        }
+        v4::Packet::UnsubAck(ack) => Incoming::UnsubAck(ack.pkid),
+        v4::Packet::PingResp => Incoming::Pong,
+        other => return Err(Broken::Malformed(format!("{other:?} is not for clients"))),
+    })
+}
+
+fn write(packet: &v4::Packet, into: &mut BytesMut) -> Result<(), Broken> {
+    packet.write(into, usize::MAX).map(|_| ()).map_err(|error| Broken::Malformed(error.to_string()))
+}
+
+fn qos(level: u8) -> QoS {
+    match level {
+        0 => QoS::AtMostOnce,
+        1 => QoS::AtLeastOnce,
+        _ => QoS::ExactlyOnce,
+    }
+}
+
+fn why_refused(code: v4::ConnectReturnCode) -> &'static str {
+    match code {
+        v4::ConnectReturnCode::Success => "it does not",
+        v4::ConnectReturnCode::RefusedProtocolVersion => "it does not speak MQTT 3.1.1",
+        v4::ConnectReturnCode::BadClientId => "it does not take the client id (`mqtt.client_id`)",
+        v4::ConnectReturnCode::ServiceUnavailable => "it is not available",
+        v4::ConnectReturnCode::BadUserNamePassword => {
+            "the user name or password is wrong (`mqtt.username`, `mqtt.password`)"
+        }
+        v4::ConnectReturnCode::NotAuthorized => "it does not let us in (`mqtt.username`, `mqtt.password`)",
+    }
+}

@@ -1,0 +1,184 @@
+//! `mqtt_subscribe`: on each message of a topic.
+
+use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher as _;
+
+use jiff::tz::TimeZone;
+use tracing::error;
+
+use crate::event::Event;
+use crate::options::{OptionFault, Options};
+use crate::run::{Outcome, Skip};
+use crate::services::Services;
+use crate::services::mqtt::{Message, Retained, Subscription};
+use crate::topic::Filter;
+use crate::triggers::{Fire, Kind, Surroundings, Trigger, Want, Watch};
+use crate::value::{Map, Value};
+
+/// `mqtt_subscribe(topic or [topics], …)`.
+pub const KIND: Kind = Kind {
+    name: "mqtt_subscribe",
+    arguments: &["topic"],
+    event: "`msg`: `topic`, `payload`, `bytes`, `json()`, `qos`, `retain`, `dup`, `params`, `broker`, `properties`",
+    docs: include_str!("mqtt.md"),
+    read,
+};
+
+/// How many topics `changed` remembers, at least.
+const REMEMBERED: usize = 10_000;
+
+fn read(
+    arguments: Vec<Value>,
+    options: &mut Options,
+    _surroundings: &Surroundings,
+) -> Result<Box<dyn Trigger>, OptionFault> {
+    let filters = read_filters(arguments).map_err(OptionFault::new)?;
+    let retained = options
+        .word("retained", &[("live", Retained::Live), ("initial", Retained::Initial), ("only", Retained::Only)])?;
+    if retained.is_some_and(|retained| retained != Retained::Live) && filters.iter().any(Filter::is_shared) {
+        return Err(OptionFault {
+            option: Some("retained".into()),
+            message: "retained: brokers send no retained messages for \"$share/…\": leave it out".into(),
+        });
+    }
+    Ok(Box::new(Subscribe {
+        filters,
+        qos: options.int("qos", 0..=2)?.unwrap_or(0) as u8,
+        retained: retained.unwrap_or_default(),
+        changed: options.bool("changed")?.unwrap_or(false),
+        broker: options.text("broker")?,
+    }))
+}
+
+fn read_filters(arguments: Vec<Value>) -> Result<Vec<Filter>, String> {
+    let wrong = || "write a topic such as \"door/front\", or several as [\"door/front\", \"door/back\"]".to_owned();
+    let written = match <[Value; 1]>::try_from(arguments).map_err(|_| wrong())? {
+        [Value::Text(one)] => vec![one],
+        [Value::List(several)] if !several.is_empty() => {
+            let texts = several.iter().map(|topic| topic.as_text().map(str::to_owned));
+            texts.collect::<Option<_>>().ok_or_else(wrong)?
+        }
+        _ => return Err(wrong()),
+    };
+    let filters = written.iter().map(|text| Filter::parse(text)).collect::<Result<Vec<_>, _>>()?;
+    for (index, filter) in filters.iter().enumerate() {
+        let mut others = filters.iter().enumerate().filter(|(other, _)| *other != index);
+        if let Some((_, wider)) = others.find(|(_, other)| other.covers(filter)) {
+            let (wider, narrow) = (wider.written(), filter.written());
+            return Err(format!("\"{wider}\" covers all of \"{narrow}\", which would come twice: leave one out"));
+        }
+    }
+    Ok(filters)
+}
+
+struct Subscribe {
+    filters: Vec<Filter>,
+    qos: u8,
+    retained: Retained,
+    changed: bool,
+    broker: Option<String>,
+}
+
+impl Trigger for Subscribe {
+    fn summary(&self) -> String {
+        let filters: Vec<_> = self.filters.iter().map(Filter::written).collect();
+        format!("mqtt_subscribe {}", filters.join(", "))
+    }
+
+    fn watch(&self, fire: Fire, services: &Services) -> Watch {
+        let broker = self.broker.as_deref();
+        let subscription = match services.mqtt.subscribe_all(&self.filters, self.qos, self.retained, broker) {
+            Ok(subscription) => subscription,
+            Err(error) => {
+                error!(script = fire.owner(), "{}: {error}", self.summary());
+                return Watch::idle();
+            }
+        };
+        let listener = Listener {
+            filters: self.filters.clone(),
+            changed: self.changed.then(Changed::default),
+            zone: services.clock.zone(),
+            fire,
+        };
+        Watch::spawn(listener.listen(subscription))
+    }
+
+    fn needs(&self) -> Vec<Want> {
+        self.filters.iter().map(|filter| Want::Subscribe(filter.written().to_owned())).collect()
+    }
+}
+
+struct Listener {
+    filters: Vec<Filter>,
+    changed: Option<Changed>,
+    zone: TimeZone,
+    fire: Fire,
+}
+
+impl Listener {
+    async fn listen(mut self, mut subscription: Subscription) {
+        while let Some(message) = subscription.messages.recv().await {
+            let is_news = self.changed.as_mut().is_none_or(|changed| changed.is_news(&message));
+            if !is_news {
+                continue;
+            }
+            let event = self.event(&message);
+            if message.qos == 0 {
+                self.fire.tell(event).await;
+                continue;
+            }
+            let asked = self.fire.ask(event).await;
+            // Outlives this watch, since the run does: it ends with the run. There are no more of these than the broker lets
+            // messages be open at a time.
+            tokio::spawn(async move {
+                match asked.outcome().await {
+                    Outcome::Skipped(Skip::Stopping) => message.receipt.withhold(),
+                    _ => message.receipt.settle(),
+                }
+            });
+        }
+    }
+
+    fn event(&self, message: &Message) -> Event {
+        let params = self.filters.iter().find_map(|filter| filter.matches(&message.topic)).unwrap_or_default();
+        let params: Map = params.into_iter().map(|(name, level)| (name, level.into())).collect();
+        let facts = Map::from([
+            ("topic".into(), message.topic.as_str().into()),
+            ("payload".into(), String::from_utf8_lossy(&message.payload).into_owned().into()),
+            ("bytes".into(), message.payload.to_vec().into()),
+            ("qos".into(), i64::from(message.qos).into()),
+            ("retain".into(), message.retain.into()),
+            ("dup".into(), message.dup.into()),
+            ("params".into(), params.into()),
+            ("broker".into(), message.broker.as_str().into()),
+            ("properties".into(), message.properties.clone().into()),
+        ]);
+        let at = message.received.to_zoned(self.zone.clone());
+        Event::new(at, format!("mqtt_subscribe {}", message.topic), facts)
+    }
+}
+
+/// What the last payloads were, by their hashes: two generations of topics, of which the older one is forgotten when the younger is full.
+#[derive(Default)]
+struct Changed {
+    hasher: RandomState,
+    young: HashMap<String, u64>,
+    old: HashMap<String, u64>,
+}
+
+impl Changed {
+    /// Returns whether the payload differs from the last one of the topic, and remembers it.
+    fn is_news(&mut self, message: &Message) -> bool {
+        let print = self.hasher.hash_one(&message.payload);
+        if let Some(last) = self.young.get_mut(&message.topic) {
+            return std::mem::replace(last, print) != print;
+        }
+        let last = self.old.remove(&message.topic);
+        if self.young.len() >= REMEMBERED {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(message.topic.clone(), print);
+        last != Some(print)
+    }
+}

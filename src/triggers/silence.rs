@@ -1,0 +1,174 @@
+//! `mqtt_silence`: when a topic has been quiet for a while.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tracing::error;
+
+use crate::event::Event;
+use crate::options::{self, OptionFault, Options};
+use crate::services::Services;
+use crate::services::clock::Busy;
+use crate::services::mqtt::{Retained, Subscription};
+use crate::topic::Filter;
+use crate::triggers::{Fire, Kind, Surroundings, Trigger, Want, Watch};
+use crate::units::show_duration;
+use crate::value::{Map, Value};
+
+/// `mqtt_silence(topic, duration, …)`.
+pub const KIND: Kind = Kind {
+    name: "mqtt_silence",
+    arguments: &["topic", "duration"],
+    event: "`silence`: `topic`, `last`, `since`, `params`, `connected`",
+    docs: include_str!("silence.md"),
+    read,
+};
+
+/// How many topics of one filter are watched; more are not.
+const MAX_TOPICS: usize = 10_000;
+
+fn read(
+    arguments: Vec<Value>,
+    options: &mut Options,
+    _surroundings: &Surroundings,
+) -> Result<Box<dyn Trigger>, OptionFault> {
+    let wrong = || OptionFault::new("write a topic and a duration, such as \"attic/celsius\", \"1h\"");
+    let [topic, quiet] = <[Value; 2]>::try_from(arguments).map_err(|_| wrong())?;
+    let filter = Filter::parse(topic.as_text().ok_or_else(wrong)?).map_err(OptionFault::new)?;
+    let quiet = options::duration(&quiet).map_err(|why| OptionFault::new(format!("duration: {why}")))?;
+    if quiet < Duration::from_millis(10) {
+        return Err(OptionFault::new("duration: write \"10ms\" or more"));
+    }
+    Ok(Box::new(Silence { filter, quiet, broker: options.text("broker")? }))
+}
+
+struct Silence {
+    filter: Filter,
+    quiet: Duration,
+    broker: Option<String>,
+}
+
+impl Trigger for Silence {
+    fn summary(&self) -> String {
+        format!("mqtt_silence {} {}", self.filter.written(), show_duration(self.quiet))
+    }
+
+    fn watch(&self, fire: Fire, services: &Services) -> Watch {
+        let filters = std::slice::from_ref(&self.filter);
+        let subscription = match services.mqtt.subscribe_all(filters, 0, Retained::Live, self.broker.as_deref()) {
+            Ok(subscription) => subscription,
+            Err(error) => {
+                error!(script = fire.owner(), "{}: {error}", self.summary());
+                return Watch::idle();
+            }
+        };
+        let quiet = SignedDuration::try_from(self.quiet).expect("durations are at most 100 years");
+        let listener = Listener {
+            filter: self.filter.clone(),
+            broker: self.broker.clone(),
+            quiet,
+            began: services.clock.now(),
+            topics: Topics::default(),
+            services: services.clone(),
+            fire,
+        };
+        Watch::spawn(listener.listen(subscription, services.clock.busy()))
+    }
+
+    fn needs(&self) -> Vec<Want> {
+        vec![Want::Subscribe(self.filter.written().to_owned())]
+    }
+}
+
+struct Listener {
+    filter: Filter,
+    broker: Option<String>,
+    quiet: SignedDuration,
+    began: Timestamp,
+    topics: Topics,
+    services: Services,
+    fire: Fire,
+}
+
+impl Listener {
+    async fn listen(mut self, mut subscription: Subscription, mut busy: Busy) {
+        let whole = self.filter.written().to_owned();
+        self.topics.expect(&whole, None, self.began + self.quiet);
+        loop {
+            let message = match self.topics.next() {
+                None => busy.idle(subscription.messages.recv()).await,
+                Some(due) => tokio::select! {
+                    message = subscription.messages.recv() => message,
+                    () = busy.sleep_until(due) => {
+                        self.tell_due().await;
+                        continue;
+                    }
+                },
+            };
+            let Some(message) = message else { return };
+            self.topics.forget(&whole);
+            self.topics.expect(&message.topic, Some(message.received), message.received + self.quiet);
+        }
+    }
+
+    async fn tell_due(&mut self) {
+        let now = self.services.clock.now();
+        while let Some((topic, last)) = self.topics.take_due(now) {
+            let event = self.event(&topic, last, now);
+            self.fire.tell(event).await;
+        }
+    }
+
+    fn event(&self, topic: &str, last: Option<Timestamp>, now: Timestamp) -> Event {
+        let zone = self.services.clock.zone();
+        let params = self.filter.matches(topic).unwrap_or_default();
+        let params: Map = params.into_iter().map(|(name, level)| (name, level.into())).collect();
+        let facts = Map::from([
+            ("topic".into(), topic.into()),
+            ("last".into(), last.map(|last| last.to_zoned(zone.clone())).into()),
+            ("since".into(), now.duration_since(last.unwrap_or(self.began)).as_secs().into()),
+            ("params".into(), params.into()),
+            ("connected".into(), self.services.mqtt.is_connected(self.broker.as_deref()).into()),
+        ]);
+        Event::new(now.to_zoned(zone), format!("mqtt_silence {topic}"), facts)
+    }
+}
+
+/// The topics that were heard of and have not been quiet long enough.
+#[derive(Default)]
+struct Topics {
+    heard: HashMap<String, (Option<Timestamp>, Timestamp)>,
+    order: BTreeSet<(Timestamp, String)>,
+}
+
+impl Topics {
+    /// Expects the next message of a topic until `due`.
+    fn expect(&mut self, topic: &str, last: Option<Timestamp>, due: Timestamp) {
+        self.forget(topic);
+        if self.heard.len() < MAX_TOPICS {
+            self.heard.insert(topic.to_owned(), (last, due));
+            self.order.insert((due, topic.to_owned()));
+        }
+    }
+
+    fn forget(&mut self, topic: &str) {
+        if let Some((_, due)) = self.heard.remove(topic) {
+            self.order.remove(&(due, topic.to_owned()));
+        }
+    }
+
+    fn next(&self) -> Option<Timestamp> {
+        self.order.first().map(|(due, _)| *due)
+    }
+
+    /// Takes the topic that has been quiet for longest, if it has been for long enough.
+    fn take_due(&mut self, now: Timestamp) -> Option<(String, Option<Timestamp>)> {
+        if self.next()? > now {
+            return None;
+        }
+        let (_, topic) = self.order.pop_first()?;
+        let (last, _) = self.heard.remove(&topic)?;
+        Some((topic, last))
+    }
+}
