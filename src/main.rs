@@ -1,3 +1,13 @@
 //! Parses the command line, runs the command, prints the error, sets the exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+use rhaid::memory::Counting;
+
+/// Counts what each run allocates, so that a script can be held to its memory budget.
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn main() -> ExitCode {
+    rhaid::cli::main()
+}

@@ -1,1 +1,106 @@
 //! Seen from a terminal: one file per command.
+
+mod check;
+mod completions;
+mod definitions;
+mod exec;
+mod exit;
+mod fire;
+mod init;
+mod list;
+mod log;
+mod logs;
+mod next;
+mod reference;
+mod run;
+mod runs;
+mod schema;
+mod screen;
+mod settings;
+mod switch;
+mod table;
+mod world;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use self::settings::Globals;
+
+/// Drop a script into a folder and it runs when something happens.
+#[derive(Parser)]
+#[command(
+    name = "rhaid",
+    version,
+    about = "Drop a script into a folder and it runs when something happens",
+    long_about = "Drop a script into a folder and it runs when something happens: at a time, on an MQTT message, \
+                  on a web request, when a file changes.\n\nWithout a command, rhaid runs the scripts.",
+    after_help = "Try `rhaid init` in an empty folder, then `rhaid`. `rhaid COMMAND --help` shows examples.",
+    after_long_help = EXIT_CODES,
+    disable_help_subcommand = true
+)]
+struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+    0  it went well; `run` was asked to stop and did
+    1  a script has faults, a run failed, or the thing asked for could not be done
+    2  the command line or rhaid.yaml is wrong; nothing was started
+    3  no rhaid runs on this data folder, and the command needs one
+  130  a second Ctrl-C ended it at once
+`exec` ends with what the script said in exit(code).
+
+Try `rhaid init` in an empty folder, then `rhaid`. `rhaid COMMAND --help` shows examples.";
+
+#[derive(Subcommand)]
+enum Command {
+    Run(run::Args),
+    Exec(exec::Args),
+    Eval(exec::EvalArgs),
+    Check(check::Args),
+    Fire(fire::Args),
+    List(list::Args),
+    Runs(runs::Args),
+    Logs(logs::Args),
+    Enable(switch::Args),
+    #[command(about = "Stop waking a script, also after a restart", long_about = switch::DISABLE)]
+    Disable(switch::Args),
+    Next(next::Args),
+    Init(init::Args),
+    Reference(reference::Args),
+    Definitions(definitions::Args),
+    Schema(schema::Args),
+    Completions(completions::Args),
+}
+
+/// Parses the command line, runs the command, prints the error; returns the exit code.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // Only a second installation could be refused, and that would be the same provider.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let globals = &cli.globals;
+    let result = match cli.command.unwrap_or(Command::Run(run::Args {})) {
+        Command::Run(args) => run::run(&args, globals),
+        Command::Exec(args) => exec::run(&args, globals),
+        Command::Eval(args) => exec::eval(&args, globals),
+        Command::Check(args) => check::run(&args, globals),
+        Command::Fire(args) => fire::run(&args, globals),
+        Command::List(args) => list::run(&args, globals),
+        Command::Runs(args) => runs::run(&args, globals),
+        Command::Logs(args) => logs::run(&args, globals),
+        Command::Enable(args) => switch::run(&args, globals, true),
+        Command::Disable(args) => switch::run(&args, globals, false),
+        Command::Next(args) => next::run(&args, globals),
+        Command::Init(args) => init::run(&args),
+        Command::Reference(args) => reference::run(&args),
+        Command::Definitions(args) => definitions::run(&args),
+        Command::Schema(_) => schema::run(),
+        Command::Completions(args) => completions::run(&args),
+    };
+    result.unwrap_or_else(|error| exit::report(&error))
+}

@@ -30,3 +30,19 @@ pub struct Services {
     /// Timers that survive a restart.
     pub timers: timers::Timers,
 }
+
+impl Services {
+    /// Puts the handles together, with one broker, in a process that stays or one that comes and goes. Must be called inside the tokio runtime.
+    pub fn new(clock: clock::Clock, store: store::Store, broker: mqtt::Settings) -> Self {
+        Self {
+            bus: bus::Bus::default(),
+            files: files::Files::default(),
+            http: http::Http::default(),
+            mqtt: mqtt::Mqtt::new(vec![broker], &clock),
+            routes: routes::Routes::default(),
+            timers: timers::Timers::start(store.clone(), clock.clone()),
+            store,
+            clock,
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! `rhaid check`: what is wrong with scripts, and what would wake them; touches nothing.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use jiff::Zoned;
+use serde::Serialize;
+
+use crate::cli::exit::FAULTS;
+use crate::cli::next::rfc3339;
+use crate::cli::screen::{self, Tone, harmless, paint};
+use crate::cli::settings::{self, Globals};
+use crate::config::Config;
+use crate::fault::Fault;
+use crate::runtime::{FolderSources, list_scripts};
+use crate::script::{Declared, Purpose, Script};
+use crate::services::clock::Clock;
+use crate::triggers::Surroundings;
+
+/// How many of the next times of a trigger are shown.
+const UPCOMING: usize = 3;
+
+/// Check scripts and rhaid.yaml without running anything, and list every trigger
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  rhaid check
+  rhaid check scripts/door.rhai
+  rhaid check --format compact      # file:line:column: message, for editors
+  rhaid check --job nightly.rhai    # a script that runs whole
+
+Ends with 0 if all is well, with 1 if there is a fault.")]
+pub(super) struct Args {
+    /// Scripts, or folders of scripts; by default the scripts folder
+    #[arg(value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// How to print what is found
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    format: Format,
+    /// Take the scripts that are named for jobs: their top level is what they do, not what they declare
+    #[arg(long, requires = "paths")]
+    job: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+    /// One line a fault: file:line:column: message
+    Compact,
+}
+
+/// A script to look at.
+struct Subject {
+    /// The folder it is read from.
+    root: PathBuf,
+    /// Its file below that.
+    file: String,
+    purpose: Purpose,
+}
+
+#[derive(Default, Serialize)]
+struct Findings {
+    scripts: Vec<Found>,
+    faults: Vec<FoundFault>,
+}
+
+#[derive(Serialize)]
+struct Found {
+    name: String,
+    docs: String,
+    triggers: Vec<FoundTrigger>,
+}
+
+#[derive(Serialize)]
+struct FoundTrigger {
+    name: String,
+    kind: &'static str,
+    summary: String,
+    line: usize,
+    next: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct FoundFault {
+    file: String,
+    line: usize,
+    column: usize,
+    message: String,
+    hint: Option<String>,
+    #[serde(skip)]
+    report: String,
+}
+
+/// Checks, prints what was found, and says by the exit code whether all is well.
+pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
+    let mut findings = Findings::default();
+    let file = settings::find(globals)?;
+    let folder = file.as_deref().and_then(Path::parent).unwrap_or(Path::new("")).to_owned();
+    match settings::read(globals, file.as_deref()) {
+        Ok(loaded) => {
+            // A warning stands in the way of nothing, so it is no fault.
+            loaded.warnings.iter().for_each(|warning| screen::complain(&format!("{warning}\n")));
+            look(args, &Arc::new(loaded.config), &mut findings)?;
+        }
+        Err(faults) => findings.faults.extend(faults.iter().map(|fault| FoundFault::new(fault, &folder))),
+    }
+    match args.format {
+        Format::Text => screen::say(&text(&findings)),
+        Format::Json => screen::say_json(&findings)?,
+        Format::Compact => screen::say(&findings.faults.iter().map(compact).collect::<String>()),
+    }
+    Ok(if findings.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FAULTS) })
+}
+
+fn look(args: &Args, config: &Arc<Config>, findings: &mut Findings) -> anyhow::Result<()> {
+    let zone = settings::zone(config.timezone.as_deref())?;
+    let now = Clock::system(zone.clone()).now_zoned();
+    for subject in subjects(args, config)? {
+        let base = subject.root.parent().unwrap_or(&subject.root).to_owned();
+        let surroundings = Surroundings { zone: zone.clone(), location: config.location, base };
+        let sources = Arc::new(FolderSources::new(&subject.root, config.limits.script_size));
+        match Script::load(&subject.file, &subject.purpose, sources, config, &surroundings) {
+            Ok(script) => findings.scripts.push(Found::new(&script, &now)),
+            Err(faults) => findings.faults.extend(faults.iter().map(|fault| FoundFault::new(fault, &subject.root))),
+        }
+    }
+    Ok(())
+}
+
+fn subjects(args: &Args, config: &Config) -> anyhow::Result<Vec<Subject>> {
+    let root = std::fs::canonicalize(&config.scripts);
+    let mut subjects = Vec::new();
+    if args.paths.is_empty() {
+        let root = root.with_context(|| format!("reading {}", config.scripts.display()))?;
+        add_folder(&root, config, &mut subjects)?;
+    } else {
+        for path in &args.paths {
+            let whole = path.canonicalize().with_context(|| path.display().to_string())?;
+            if whole.is_dir() {
+                add_folder(&whole, config, &mut subjects)?;
+            } else {
+                subjects.push(Subject::of_file(&whole, root.as_deref().ok(), args.job, config));
+            }
+        }
+    }
+    Ok(subjects)
+}
+
+fn add_folder(root: &Path, config: &Config, subjects: &mut Vec<Subject>) -> anyhow::Result<()> {
+    let listing = list_scripts(root).with_context(|| format!("reading {}", root.display()))?;
+    listing.problems.iter().for_each(|problem| screen::complain(&format!("{problem}\n")));
+    let new = |file: String| Subject { root: root.to_owned(), purpose: purpose(&file, root, config), file };
+    subjects.extend(listing.files.into_iter().map(new));
+    Ok(())
+}
+
+impl Subject {
+    /// A single file: as a part of the scripts folder if it lies there, else on its own.
+    fn of_file(file: &Path, scripts: Option<&Path>, job: bool, config: &Config) -> Self {
+        let inside = scripts.and_then(|root| Some((root, file.strip_prefix(root).ok()?)));
+        let own = || (file.parent().unwrap_or(file), Path::new(file.file_name().unwrap_or_default()));
+        let (root, below) = inside.unwrap_or_else(own);
+        let name = below.to_string_lossy().into_owned();
+        let purpose = if job { Purpose::Job } else { purpose(&name, root, config) };
+        Self { root: root.to_owned(), file: name, purpose }
+    }
+}
+
+/// Returns what a file is loaded for: a job is bound in rhaid.yaml, or begins with `#!`.
+fn purpose(file: &str, root: &Path, config: &Config) -> Purpose {
+    let is_bound = config.triggers.iter().any(|binding| binding.job == file);
+    let is_program = || std::fs::read(root.join(file)).is_ok_and(|bytes| bytes.starts_with(b"#!"));
+    if is_bound || is_program() { Purpose::Job } else { Purpose::Handlers }
+}
+
+impl Found {
+    fn new(script: &Script, now: &Zoned) -> Self {
+        let triggers = script.declared.iter().map(|declared| FoundTrigger::new(declared, now)).collect();
+        Self { name: script.name.to_string(), docs: script.docs.clone(), triggers }
+    }
+}
+
+impl FoundTrigger {
+    fn new(declared: &Declared, now: &Zoned) -> Self {
+        let summary = declared.trigger.summary();
+        Self {
+            name: declared.policy.name.clone().unwrap_or_else(|| summary.clone()),
+            kind: declared.kind,
+            summary,
+            line: declared.place.line,
+            next: declared.trigger.upcoming(now, UPCOMING).iter().map(rfc3339).collect(),
+        }
+    }
+}
+
+impl FoundFault {
+    fn new(fault: &Fault, root: &Path) -> Self {
+        let file = root.join(&fault.place.file);
+        let here = std::env::current_dir().and_then(std::fs::canonicalize);
+        let file = here.ok().and_then(|here| Some(file.strip_prefix(here).ok()?.to_owned())).unwrap_or(file);
+        Self {
+            file: file.display().to_string(),
+            line: fault.place.line,
+            column: fault.place.column,
+            message: fault.text.clone(),
+            hint: fault.hint.clone(),
+            report: fault.report(),
+        }
+    }
+}
+
+fn compact(fault: &FoundFault) -> String {
+    // Editors want a line and a column, even for what concerns the whole file.
+    let (line, column) = (fault.line.max(1), fault.column.max(1));
+    let message = harmless(&fault.message).replace('\n', " ");
+    format!("{}:{line}:{column}: {message}\n", fault.file)
+}
+
+fn text(findings: &Findings) -> String {
+    let mut text = String::new();
+    for script in &findings.scripts {
+        text.push_str(&format!("{} {}\n", paint(Tone::Good, "ok"), paint(Tone::Name, &harmless(&script.name))));
+        for trigger in &script.triggers {
+            let name = if trigger.name == trigger.summary { String::new() } else { format!("  ({})", trigger.name) };
+            text.push_str(&format!("   {}{}\n", harmless(&trigger.summary), paint(Tone::Quiet, &harmless(&name))));
+            for next in &trigger.next {
+                text.push_str(&paint(Tone::Quiet, &format!("      {next}\n")));
+            }
+        }
+    }
+    for fault in &findings.faults {
+        text.push_str(&format!("\n{} {}\n", paint(Tone::Error, "fault"), harmless(&fault.report)));
+    }
+    let triggers = findings.scripts.iter().map(|script| script.triggers.len()).sum();
+    let (scripts, faults) = (findings.scripts.len(), findings.faults.len());
+    let end = [count(scripts, "script"), count(triggers, "trigger"), count(faults, "fault")].join(", ");
+    text.push_str(&format!("\n{end}\n"));
+    text
+}
+
+fn count(number: usize, what: &str) -> String {
+    match number {
+        0 => format!("no {what}s"),
+        1 => format!("1 {what}"),
+        _ => format!("{number} {what}s"),
+    }
+}

@@ -1,0 +1,101 @@
+//! `rhaid definitions`: what the Rhai language server needs to know of rhaid's functions.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+
+use crate::cli::screen;
+use crate::functions::reference::{Entry, Form, Signature, reference};
+use crate::triggers::{KINDS, Kind};
+
+const FILE: &str = "rhaid.d.rhai";
+
+/// Write definitions of everything scripts can call, for the Rhai language server
+#[derive(clap::Args)]
+#[command(after_help = "Example:
+  rhaid definitions              # writes definitions/rhaid.d.rhai
+
+The language server (rhai-lsp) reads every *.d.rhai file of the workspace. Keep it out of the scripts folder.")]
+pub(super) struct Args {
+    /// The folder to write to; it is made if it is not there
+    #[arg(value_name = "FOLDER", default_value = "definitions")]
+    folder: PathBuf,
+}
+
+/// Writes the file.
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let file = args.folder.join(FILE);
+    std::fs::create_dir_all(&args.folder).with_context(|| format!("making {}", args.folder.display()))?;
+    std::fs::write(&file, definitions()).with_context(|| format!("writing {}", file.display()))?;
+    screen::say(&format!("wrote {}\n", file.display()));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Source: the format is the one that rhai 1.27 writes itself (`Engine::definitions`).
+fn definitions() -> String {
+    let mut text = "module static;\n".to_owned();
+    for kind in KINDS {
+        for options in [false, true] {
+            text.push_str(&format!("\n{}{}\n", comment(kind.docs), trigger(kind, options)));
+        }
+    }
+    for entry in reference() {
+        let mut seen = BTreeSet::new();
+        for signature in &entry.signatures {
+            let line = definition(entry, signature);
+            if let Some(line) = line.filter(|line| seen.insert(line.clone())) {
+                text.push_str(&format!("\n{}{line}\n", comment(&documented(entry))));
+            }
+        }
+    }
+    text
+}
+
+fn trigger(kind: &Kind, options: bool) -> String {
+    let mut parameters: Vec<_> = kind.arguments.iter().map(|argument| format!("{argument}: ?")).collect();
+    if options {
+        parameters.push("options: Map".into());
+    }
+    parameters.push("handler: FnPtr".into());
+    format!("fn {}({}) -> ();", kind.name, parameters.join(", "))
+}
+
+fn definition(entry: &Entry, signature: &Signature) -> Option<String> {
+    let receiver = signature.receiver.iter().map(|of| format!("this: {}", type_name(of)));
+    let named = signature.parameters.iter().map(|(name, of)| format!("{name}: {}", type_name(of)));
+    let parameters = receiver.chain(named).collect::<Vec<_>>().join(", ");
+    let returns = type_name(&signature.returns);
+    let name = &entry.function;
+    Some(match signature.form {
+        Form::Function | Form::Method => format!("fn {name}({parameters}) -> {returns};"),
+        Form::Property => format!("fn get {name}({parameters}) -> {returns};"),
+        Form::Assignment => format!("fn set {name}({parameters}) -> {returns};"),
+        // The language server knows no definition of these.
+        Form::Index | Form::IndexAssignment | Form::Operator => return None,
+    })
+}
+
+fn type_name(of: &str) -> &str {
+    match of {
+        "any" => "?",
+        "string" => "String",
+        "array" => "Array",
+        "map" => "Map",
+        "blob" => "Blob",
+        "function" => "FnPtr",
+        other => other,
+    }
+}
+
+fn documented(entry: &Entry) -> String {
+    match &entry.example {
+        Some(example) => format!("{}\n\n# Example\n```rhai\n{example}\n```", entry.docs),
+        None => entry.docs.clone(),
+    }
+}
+
+fn comment(docs: &str) -> String {
+    docs.trim().lines().map(|line| format!("/// {line}").trim_end().to_owned() + "\n").collect()
+}

@@ -1,0 +1,222 @@
+//! `rhaid exec` and `rhaid eval`: a script that runs whole, once.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use serde_json::{Map, Value as Json};
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::exit::{FAULTS, INTERRUPTED, Wrong};
+use crate::cli::log::word;
+use crate::cli::screen::{self, Tone, harmless, paint};
+use crate::cli::settings::{self, Globals};
+use crate::cli::world;
+use crate::config::{Config, Level};
+use crate::functions::{Context, Journal, Spent, Stop};
+use crate::runtime::{FolderSources, script_name};
+use crate::script::{Ended, Finished, Purpose, STACK, Script, Sources};
+use crate::services::Services;
+use crate::services::clock::Clock;
+use crate::services::store::{Batch, Store};
+use crate::triggers::Surroundings;
+use crate::units::parse_duration;
+
+/// Run a script from top to bottom, once
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  rhaid exec report.rhai
+  rhaid exec nightly.rhai --timeout 10m attic cellar    # the script finds [\"attic\", \"cellar\"] in `args`
+
+What it prints goes to standard output. Its exit code is what it said in exit(code), or 0; 1 after a fault.
+A file that begins with `#!/usr/bin/env -S rhaid exec` can be run by its name.
+Its `state` is its own and forgotten at the end: what must be kept belongs into a script that stays.")]
+pub(super) struct Args {
+    /// How long it may take; by default limits.timeout of rhaid.yaml, 30s
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    timeout: Option<Duration>,
+    /// The script
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// What the script finds in `args`
+    #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
+    args: Vec<String>,
+}
+
+/// Evaluate an expression and print its value
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  rhaid eval '40 + 2'
+  rhaid eval 'http_get(\"https://api.github.com\").status_code'
+  rhaid eval 'now(\"Europe/Oslo\").format(\"%H:%M\")'")]
+pub(super) struct EvalArgs {
+    /// How long it may take; by default limits.timeout of rhaid.yaml, 30s
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    timeout: Option<Duration>,
+    /// An expression, or statements of which the last is one
+    #[arg(value_name = "EXPRESSION", allow_hyphen_values = true)]
+    expression: String,
+}
+
+/// A script to run once.
+struct Task {
+    file: String,
+    sources: Arc<dyn Sources>,
+    root: PathBuf,
+    args: Vec<String>,
+    timeout: Option<Duration>,
+}
+
+/// Runs a file.
+pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
+    let config = Arc::new(settings::load(globals)?);
+    let file = args.file.canonicalize().with_context(|| args.file.display().to_string())?;
+    let root = match config.scripts.canonicalize() {
+        Ok(scripts) if file.starts_with(&scripts) => scripts,
+        _ => file.parent().unwrap_or(Path::new("/")).to_owned(),
+    };
+    let below = file.strip_prefix(&root).unwrap_or(&file);
+    let sources = Arc::new(FolderSources::new(&root, config.limits.script_size));
+    let (args, timeout) = (args.args.clone(), args.timeout);
+    let task = Task { file: below.to_string_lossy().into_owned(), sources, root, args, timeout };
+    Ok(perform(&task, &config)?.map_or_else(|code| code, |finished| ExitCode::from(finished.code)))
+}
+
+/// Evaluates an expression.
+pub(super) fn eval(args: &EvalArgs, globals: &Globals) -> anyhow::Result<ExitCode> {
+    let config = Arc::new(settings::load(globals)?);
+    let root = config.scripts.clone();
+    let folder = FolderSources::new(&root, config.limits.script_size);
+    let sources = Arc::new(Typed { text: args.expression.as_str().into(), folder });
+    let task = Task { file: TYPED.into(), sources, root, args: Vec::new(), timeout: args.timeout };
+    let finished = match perform(&task, &config)? {
+        Ok(finished) => finished,
+        Err(code) => return Ok(code),
+    };
+    match finished.value.to_json() {
+        Json::Null => {}
+        Json::String(text) => screen::say(&format!("{text}\n")),
+        value => screen::say(&format!("{value:#}\n")),
+    }
+    Ok(ExitCode::from(finished.code))
+}
+
+/// What an expression's file is called in faults.
+const TYPED: &str = "expression.rhai";
+
+/// What was typed, with the modules of the scripts folder beside it.
+struct Typed {
+    text: Arc<str>,
+    folder: FolderSources,
+}
+
+impl Sources for Typed {
+    fn read(&self, file: &str) -> Result<Arc<str>, String> {
+        if file == TYPED { Ok(self.text.clone()) } else { self.folder.read(file) }
+    }
+}
+
+/// Runs a task to its end; if it does not reach that, says why and returns the exit code.
+fn perform(task: &Task, config: &Arc<Config>) -> anyhow::Result<Result<Finished, ExitCode>> {
+    let zone = settings::zone(config.timezone.as_deref())?;
+    let base = task.root.parent().unwrap_or(&task.root).to_owned();
+    let surroundings = Surroundings { zone: zone.clone(), location: config.location, base };
+    let script = match Script::load(&task.file, &Purpose::Job, task.sources.clone(), config, &surroundings) {
+        Ok(script) => script,
+        Err(faults) => {
+            screen::complain(&format!("{}\n", harmless(&settings::reports(&faults))));
+            return Ok(Err(ExitCode::from(FAULTS)));
+        }
+    };
+    let tokio = world::runtime()?;
+    let context = Arc::new(context(task, config, Clock::system(zone), &script.name, tokio.handle())?);
+    let cancel = context.cancel.clone();
+    tokio.spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            cancel.cancel();
+        }
+    });
+    let ended = std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("script".into()).stack_size(STACK);
+        thread.spawn_scoped(scope, || script.run(None, &task.args, &context)).map(|thread| thread.join())
+    });
+    let ended = ended?.map_err(|_| anyhow::anyhow!("the interpreter panicked: this is a mistake in rhaid"))?;
+    tokio.block_on(context.services.mqtt.close());
+    Ok(ended.inspect(|_| note_what_is_forgotten(&context)).map_err(|ended| told(&ended, config)))
+}
+
+fn context(
+    task: &Task,
+    config: &Arc<Config>,
+    clock: Clock,
+    name: &Arc<str>,
+    tokio: &tokio::runtime::Handle,
+) -> anyhow::Result<Context> {
+    let _inside = tokio.enter();
+    let services = Services::new(clock, Store::in_memory()?, world::broker_for_a_visit(config)?);
+    let timeout = task.timeout.unwrap_or(config.limits.timeout);
+    Ok(Context {
+        script: script_name(name).into(),
+        services,
+        config: config.clone(),
+        runtime: tokio.clone(),
+        cancel: CancellationToken::new(),
+        deadline: Instant::now().checked_add(timeout).ok_or_else(|| Wrong("--timeout: this is too long".into()))?,
+        batch: Mutex::new(Batch::default()),
+        hops: 0,
+        journal: Arc::new(Shell { level: config.log.level_of(name), config: config.clone() }),
+        spent: Spent::default(),
+    })
+}
+
+fn note_what_is_forgotten(context: &Context) {
+    let batch = context.batch.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let what = match (batch.values.is_empty(), batch.timers_set.is_empty(), batch.emitted.is_empty()) {
+        (false, ..) => "state",
+        (_, false, _) => "timers",
+        (.., false) => "events",
+        _ => return,
+    };
+    let note = format!("its {what} ended with it: a script that stays keeps them");
+    screen::complain(&format!("{} {note}\n", paint(Tone::Warn, "note")));
+}
+
+fn told(ended: &Ended, config: &Config) -> ExitCode {
+    let (fault, code) = match ended {
+        Ended::Fault(fault) => (fault, FAULTS),
+        Ended::Stopped(Stop::Cancelled, _) => return ExitCode::from(INTERRUPTED),
+        Ended::Stopped(_, fault) => (fault, FAULTS),
+    };
+    screen::complain(&format!("{}\n", harmless(&config.mask().apply(&fault.report()))));
+    ExitCode::from(code)
+}
+
+/// Where a script that runs once logs to: what it prints is its output.
+struct Shell {
+    level: Level,
+    config: Arc<Config>,
+}
+
+impl Journal for Shell {
+    fn line(&self, level: Level, text: &str, fields: &Map<String, Json>) {
+        if level > self.level && level != Level::Info {
+            return;
+        }
+        let mut line = text.to_owned();
+        for (name, value) in fields {
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            line.push_str(&format!(" {name}={value}"));
+        }
+        let line = self.config.mask().apply(&line).into_owned();
+        match level {
+            Level::Info => screen::say(&format!("{line}\n")),
+            Level::Error => screen::complain(&format!("{}: {}\n", paint(Tone::Error, "error"), harmless(&line))),
+            Level::Warn => screen::complain(&format!("{}: {}\n", paint(Tone::Warn, "warn"), harmless(&line))),
+            _ => screen::complain(&format!("{}: {}\n", paint(Tone::Quiet, word(level)), harmless(&line))),
+        }
+    }
+
+    fn did(&self, _what: &str) {}
+}

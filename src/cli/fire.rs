@@ -1,0 +1,66 @@
+//! `rhaid fire`: wakes a handler by hand.
+
+use std::process::ExitCode;
+
+use serde_json::Value as Json;
+
+use crate::cli::exit::{FAULTS, Wrong};
+use crate::cli::screen::{self, Tone, paint};
+use crate::cli::settings::{self, Globals};
+use crate::control::{Connection, Request};
+use crate::runtime::Fired;
+
+/// Wake a handler in the running rhaid, and show how its run ended
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  rhaid fire hello
+  rhaid fire clock hourly
+  rhaid fire echo --data '{\"topic\": \"demo/ask/me\", \"payload\": \"hi\", \"params\": {\"name\": \"me\"}}'
+
+Ends with 0 if the run succeeded, else with 1.")]
+pub(super) struct Args {
+    /// The script's name: its file below the scripts folder, without .rhai
+    #[arg(value_name = "SCRIPT")]
+    script: String,
+    /// The trigger's name, as `rhaid list` shows it; not needed if the script has only one
+    #[arg(value_name = "TRIGGER")]
+    trigger: Option<String>,
+    /// The fields of the handler's argument, as an object; anything else becomes its field `data`
+    #[arg(long, value_name = "JSON")]
+    data: Option<String>,
+    /// Print the outcome as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Fires, waits for the outcome and prints it.
+pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
+    let data = match args.data.as_deref().map(serde_json::from_str) {
+        None => Json::Null,
+        Some(Ok(data)) => data,
+        Some(Err(error)) => return Err(Wrong(format!("--data: this is no JSON: {error}")).into()),
+    };
+    let request = Request::Fire { script: args.script.clone(), trigger: args.trigger.clone(), data };
+    let fired: Fired = Connection::open(&settings::load(globals)?.data)?.ask(&request)?;
+    let succeeded = fired.outcome == "succeeded";
+    if args.json {
+        screen::say_json(&fired)?;
+    } else {
+        screen::say(&shown(&fired, succeeded));
+    }
+    Ok(if succeeded { ExitCode::SUCCESS } else { ExitCode::from(FAULTS) })
+}
+
+fn shown(fired: &Fired, succeeded: bool) -> String {
+    let mut text = paint(if succeeded { Tone::Good } else { Tone::Error }, &fired.outcome);
+    if let Some(why) = &fired.why {
+        text.push_str(&format!(": {}", screen::harmless(why)));
+    }
+    match &fired.value {
+        Json::Null => {}
+        Json::String(value) => text.push_str(&format!("\n{}", screen::harmless(value))),
+        value => text.push_str(&format!("\n{value:#}")),
+    }
+    text.push('\n');
+    text
+}

@@ -1,0 +1,41 @@
+//! `rhaid logs`: what the running rhaid's scripts have logged.
+
+use std::process::ExitCode;
+
+use crate::cli::log::{Line, Stamp};
+use crate::cli::screen;
+use crate::cli::settings::{self, Globals};
+use crate::control::{Connection, LogLine, Request};
+
+/// Show what the scripts of the running rhaid logged last
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  rhaid logs
+  rhaid logs -f thermostat
+  rhaid logs --json | jq -r 'select(.level == \"error\").message'")]
+pub(super) struct Args {
+    /// Only this script's lines
+    #[arg(value_name = "SCRIPT")]
+    script: Option<String>,
+    /// Go on with new lines as they come
+    #[arg(short, long)]
+    follow: bool,
+    /// Print one JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints the lines.
+pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
+    let config = settings::load(globals)?;
+    let zone = settings::zone(config.timezone.as_deref())?;
+    let mut connection = Connection::open(&config.data)?;
+    connection.send(&Request::Logs { script: args.script.clone(), follow: args.follow })?;
+    while let Some(Some(line)) = connection.next::<Option<LogLine>>()? {
+        let at = line.at.to_zoned(zone.clone());
+        let level = line.level;
+        let line = Line::of(line);
+        screen::say(&if args.json { line.json(level.into(), &at) } else { line.text(level.into(), &at, Stamp::Clock) });
+    }
+    Ok(ExitCode::SUCCESS)
+}

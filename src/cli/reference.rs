@@ -1,0 +1,153 @@
+//! `rhaid reference`: what scripts can be woken by, and what they can call.
+
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use crate::cli::exit::Wrong;
+use crate::cli::screen::{self, Tone, paint};
+use crate::cli::table::{Cell, aligned};
+use crate::functions::PACKAGES;
+use crate::functions::reference::{Entry, reference};
+use crate::options::nearest;
+use crate::triggers::{KINDS, Kind};
+
+/// Show what can wake a script and what a script can call
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  rhaid reference                  # everything, a line each
+  rhaid reference mqtt_publish
+  rhaid reference HTTP
+  rhaid reference --markdown > reference.md")]
+pub(super) struct Args {
+    /// A trigger, a function, or a group of functions
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
+    /// Print everything as Markdown
+    #[arg(long, conflicts_with = "json")]
+    markdown: bool,
+    /// Print everything as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is shown: triggers and functions.
+struct Selection {
+    kinds: Vec<&'static Kind>,
+    entries: Vec<&'static Entry>,
+}
+
+/// Prints the reference, or a part of it.
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let selection = match &args.name {
+        None => Selection { kinds: KINDS.to_vec(), entries: reference().iter().collect() },
+        Some(name) => Selection::of(name)?,
+    };
+    if args.json {
+        let kind = |kind: &&Kind| json!({ "name": kind.name, "arguments": kind.arguments, "event": kind.event, "docs": kind.docs });
+        let triggers: Vec<_> = selection.kinds.iter().map(kind).collect();
+        screen::say_json(&json!({ "triggers": triggers, "functions": selection.entries }))?;
+    } else if args.markdown {
+        screen::say(&selection.markdown());
+    } else if args.name.is_some() {
+        screen::say(&selection.pages());
+    } else {
+        screen::say(&selection.overview());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Selection {
+    /// Everything of that name, whatever its case.
+    fn of(name: &str) -> anyhow::Result<Self> {
+        let is_meant = |known: &str| known.eq_ignore_ascii_case(name);
+        let kinds: Vec<_> = KINDS.iter().copied().filter(|kind| is_meant(kind.name)).collect();
+        let meant = |entry: &&Entry| is_meant(&entry.name) || is_meant(&entry.function) || is_meant(entry.package);
+        let entries: Vec<_> = reference().iter().filter(meant).collect();
+        if kinds.is_empty() && entries.is_empty() {
+            let known =
+                reference().iter().map(|entry| entry.function.as_str()).chain(KINDS.iter().map(|kind| kind.name));
+            let hint = nearest(name, known).map(|near| format!(": did you mean `{near}`?")).unwrap_or_default();
+            return Err(Wrong(format!("there is nothing called `{name}`{hint}")).into());
+        }
+        Ok(Self { kinds, entries })
+    }
+
+    fn overview(&self) -> String {
+        let triggers: Vec<_> = self.kinds.iter().map(|kind| row(kind.name, kind.docs)).collect();
+        let mut text = section("Triggers", "What wakes a handler.", &triggers);
+        for package in PACKAGES {
+            // What has no documentation, such as comparing, needs none.
+            let of_package =
+                self.entries.iter().filter(|entry| entry.package == package.name && !entry.docs.is_empty());
+            let rows: Vec<_> = of_package.map(|entry| row(&entry.name, &entry.docs)).collect();
+            text.push('\n');
+            text.push_str(&section(package.name, package.docs, &rows));
+        }
+        text.push_str("\nMore about one: rhaid reference NAME\n");
+        text
+    }
+
+    fn pages(&self) -> String {
+        let mut pages = Vec::new();
+        for kind in &self.kinds {
+            let mut page = format!("{}\n", paint(Tone::Strong, &call(kind)));
+            page.push_str(&format!("\n{}\n\nThe handler gets {}\n", kind.docs.trim(), kind.event));
+            pages.push(page);
+        }
+        for entry in &self.entries {
+            let mut page = String::new();
+            for signature in &entry.signatures {
+                page.push_str(&format!("{}\n", paint(Tone::Strong, &signature.text)));
+            }
+            page.push_str(&format!("\n{}\n", entry.docs));
+            if let Some(example) = &entry.example {
+                page.push_str(&format!("\n{}\n", indented(example)));
+            }
+            pages.push(page);
+        }
+        pages.join("\n")
+    }
+
+    fn markdown(&self) -> String {
+        let mut text = "# Reference\n\n## Triggers\n".to_owned();
+        for kind in &self.kinds {
+            let docs = kind.docs.trim().replace("\n# ", "\n#### ");
+            text.push_str(&format!("\n### `{}`\n\n{docs}\n\nThe handler gets {}\n", call(kind), kind.event));
+        }
+        for package in PACKAGES {
+            text.push_str(&format!("\n## {}\n\n{}\n", package.name, package.docs));
+            for entry in self.entries.iter().filter(|entry| entry.package == package.name) {
+                let signatures: Vec<_> = entry.signatures.iter().map(|signature| signature.text.as_str()).collect();
+                text.push_str(&format!("\n### `{}`\n\n```text\n{}\n```\n", entry.name, signatures.join("\n")));
+                text.push_str(&format!("\n{}\n", entry.docs));
+                if let Some(example) = &entry.example {
+                    text.push_str(&format!("\n```rhai\n{example}\n```\n"));
+                }
+            }
+        }
+        text
+    }
+}
+
+fn section(name: &str, docs: &str, rows: &[Vec<Cell>]) -> String {
+    format!("{}  {}\n{}", paint(Tone::Strong, name), paint(Tone::Quiet, docs), aligned(rows))
+}
+
+fn row(name: &str, docs: &str) -> Vec<Cell> {
+    vec![Cell::toned(Tone::Name, format!("  {name}")), Cell::plain(first_sentence(docs))]
+}
+
+fn first_sentence(docs: &str) -> &str {
+    let line = docs.trim().lines().next().unwrap_or_default();
+    line.split_inclusive(". ").next().unwrap_or_default().trim_end()
+}
+
+fn call(kind: &Kind) -> String {
+    let arguments: String = kind.arguments.iter().map(|argument| format!("{argument}, ")).collect();
+    format!("{}({arguments}[options,] handler)", kind.name)
+}
+
+fn indented(code: &str) -> String {
+    code.lines().map(|line| format!("    {line}").trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+}

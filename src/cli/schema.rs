@@ -1,0 +1,20 @@
+//! `rhaid schema`: the JSON Schema of rhaid.yaml.
+
+use std::process::ExitCode;
+
+use crate::cli::{screen, settings};
+use crate::config;
+
+/// Print the JSON Schema of rhaid.yaml, for editors
+#[derive(clap::Args)]
+#[command(after_help = "Example:
+  rhaid schema > rhaid.schema.json
+
+The file that `rhaid init` writes refers to that name in its first line.")]
+pub(super) struct Args {}
+
+/// Prints the schema.
+pub(super) fn run() -> anyhow::Result<ExitCode> {
+    screen::say_json(&config::schema(&settings::kinds()))?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,146 @@
+//! What is said over the socket: JSON, one message a line.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::config::Level;
+use crate::services::store::Row;
+
+/// What a command asks of a running rhaid.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// The scripts and their triggers. Answer: a list of [`crate::runtime::Listed`].
+    List,
+    /// To wake a handler. Answer: [`crate::runtime::Fired`], when it has ended.
+    Fire {
+        /// The script's name.
+        script: String,
+        /// The trigger's name; `None`: the script's only one.
+        trigger: Option<String>,
+        /// The fields of the handler's argument.
+        data: serde_json::Value,
+    },
+    /// To wake a script or not, also after a restart. Answer: `null`.
+    Switch {
+        /// The script's name.
+        script: String,
+        /// Whether it is woken.
+        enabled: bool,
+    },
+    /// Rows of the ledger, newest first. Answer: a list of [`RunRow`].
+    Runs {
+        /// Only this script's.
+        script: Option<String>,
+        /// Only those that failed or timed out.
+        failed: bool,
+        /// At most so many.
+        limit: usize,
+    },
+    /// The last log lines. Answers: a [`LogLine`] each, then `null` unless `follow`.
+    Logs {
+        /// Only this script's.
+        script: Option<String>,
+        /// Whether to go on with lines as they come.
+        follow: bool,
+    },
+}
+
+/// What comes back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Reply {
+    /// The answer.
+    Answer(serde_json::Value),
+    /// Why there is none.
+    Refusal(String),
+}
+
+/// A row of the ledger as `runs` shows it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunRow {
+    /// The run's id.
+    pub id: String,
+    /// The script's name.
+    pub script: String,
+    /// The script's version.
+    pub version: u64,
+    /// The trigger's name.
+    pub trigger: String,
+    /// What woke it, in a line.
+    pub event: String,
+    /// When it happened.
+    pub queued: Timestamp,
+    /// How long the run took, in milliseconds, if there was one.
+    pub took_ms: Option<u64>,
+    /// `succeeded`, `failed`, `timed out`, `cancelled` or `skipped`.
+    pub outcome: String,
+    /// Why, if it did not succeed.
+    pub why: Option<String>,
+    /// What the run did and logged, in order.
+    pub effects: Vec<String>,
+}
+
+impl From<Row> for RunRow {
+    fn from(row: Row) -> Self {
+        let took = |started: Timestamp| (row.ended.as_millisecond() - started.as_millisecond()).unsigned_abs();
+        Self {
+            took_ms: row.started.map(took),
+            id: row.id,
+            script: row.script,
+            version: row.version,
+            trigger: row.trigger,
+            event: row.event,
+            queued: row.queued,
+            outcome: row.outcome,
+            why: row.why,
+            effects: row.effects,
+        }
+    }
+}
+
+/// A line of the log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// When.
+    pub at: Timestamp,
+    /// How loud.
+    pub level: LogLevel,
+    /// The script that it is about; empty: none.
+    pub script: String,
+    /// The run that it is about; empty: none.
+    pub run: String,
+    /// The text.
+    pub text: String,
+    /// What comes with it.
+    #[serde(default)]
+    pub fields: serde_json::Map<String, serde_json::Value>,
+}
+
+/// How loud a line of the log is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogLevel {
+    /// Someone must act.
+    Error,
+    /// We coped.
+    Warn,
+    /// State changed.
+    Info,
+    /// For us.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl From<LogLevel> for Level {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Error => Self::Error,
+            LogLevel::Warn => Self::Warn,
+            LogLevel::Info => Self::Info,
+            LogLevel::Debug => Self::Debug,
+            LogLevel::Trace => Self::Trace,
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The local socket in the data folder: how other commands talk to a running rhaid.
+
+mod client;
+mod messages;
+mod server;
+mod socket;
+
+pub use self::client::{Connection, NotRunning, Refused};
+pub use self::messages::{LogLevel, LogLine, Request, RunRow};
+pub use self::server::Server;

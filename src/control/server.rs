@@ -1,0 +1,191 @@
+//! The answering end of the socket.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::control::messages::{LogLevel, LogLine, Reply, Request, RunRow};
+use crate::control::socket;
+use crate::runtime::{self, Runtime};
+use crate::services::store::Query;
+use crate::value::Value;
+
+/// How many commands are served at once; more wait for their turn.
+const CONNECTIONS: usize = 64;
+
+/// The longest request, in bytes.
+const LONGEST: u64 = 1 << 20;
+
+/// How long a command may be silent before it has asked, and how long it may take to read an answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The listening socket; removed when dropped.
+pub struct Server {
+    path: PathBuf,
+    _accept: AbortOnDropHandle<()>,
+}
+
+impl Server {
+    /// Listens in a data folder from now on, for this user only. The folder must be ours: a socket that lies there is dead.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn start(data: &Path, runtime: Runtime) -> io::Result<Self> {
+        let path = socket::choose(data)?;
+        socket::remove_if_there(&path)?;
+        let listener = UnixListener::bind(&path)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+        let accept = tokio::spawn(accept(listener, runtime));
+        Ok(Self { path, _accept: AbortOnDropHandle::new(accept) })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // One that is left behind is replaced by the next start.
+        let _ = socket::remove_if_there(&self.path);
+    }
+}
+
+async fn accept(listener: UnixListener, runtime: Runtime) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let runtime = runtime.clone();
+                tokio::spawn(async move {
+                    // A command that has gone needs no answer.
+                    let _ = serve(stream, runtime).await;
+                    drop(place);
+                });
+            }
+            // Out of file descriptors, most likely: others have to go first.
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
+async fn serve(stream: UnixStream, runtime: Runtime) -> io::Result<()> {
+    let (lines, answers) = stream.into_split();
+    let mut lines = BufReader::new(lines);
+    let mut answers = Answers(answers);
+    while let Some(line) = read(&mut lines).await? {
+        match serde_json::from_slice(&line) {
+            Err(error) => answers.refuse(format!("this is no request: {error}")).await?,
+            Ok(Request::Logs { script, follow }) => {
+                tell_logs(&mut answers, &runtime, script.as_deref(), follow).await?
+            }
+            // Whoever has gone needs no outcome; the run goes on all the same.
+            Ok(request) => match answer(request, &runtime).await {
+                Ok(value) => answers.give(value).await?,
+                Err(why) => answers.refuse(why).await?,
+            },
+        }
+    }
+    Ok(())
+}
+
+async fn read(lines: &mut BufReader<OwnedReadHalf>) -> io::Result<Option<Vec<u8>>> {
+    let mut line = Vec::new();
+    timeout(PATIENCE, lines.take(LONGEST).read_until(b'\n', &mut line)).await??;
+    Ok(Some(line).filter(|line| line.ends_with(b"\n")))
+}
+
+async fn answer(request: Request, runtime: &Runtime) -> Result<serde_json::Value, String> {
+    match request {
+        Request::List => json(runtime.list().await),
+        Request::Fire { script, trigger, data } => {
+            json(runtime.fire(&script, trigger.as_deref(), Value::from(data)).await?)
+        }
+        Request::Switch { script, enabled: true } => json(runtime.enable(&script).await?),
+        Request::Switch { script, enabled: false } => json(runtime.disable(&script).await?),
+        Request::Runs { script, failed, limit } => {
+            let rows = runtime.runs(Query { script, failed, limit }).await.map_err(|error| error.to_string())?;
+            json(rows.into_iter().map(RunRow::from).collect::<Vec<_>>())
+        }
+        Request::Logs { .. } => Err("this is answered line by line".into()),
+    }
+}
+
+fn json(value: impl Serialize) -> Result<serde_json::Value, String> {
+    serde_json::to_value(value).map_err(|error| error.to_string())
+}
+
+async fn tell_logs(answers: &mut Answers, runtime: &Runtime, script: Option<&str>, follow: bool) -> io::Result<()> {
+    let mut news = runtime.logs();
+    let is_wanted = |line: &runtime::LogLine| script.is_none_or(|script| script == line.script);
+    let recent = runtime.recent_logs();
+    for line in recent.iter().filter(|line| is_wanted(line)) {
+        answers.give(&**line).await?;
+    }
+    // What came between the two looks stands in both.
+    let last = recent.last().map_or(jiff::Timestamp::MIN, |line| line.at);
+    while follow {
+        let gone = answers.gone();
+        let line = tokio::select! {
+            line = news.recv() => line,
+            () = gone => return Ok(()),
+        };
+        match line {
+            Ok(line) if line.at <= last && recent.iter().any(|known| Arc::ptr_eq(known, &line)) => {}
+            Ok(line) if is_wanted(&line) => answers.give(&*line).await?,
+            Ok(_) => {}
+            Err(RecvError::Lagged(missed)) => answers.give(missed_lines(missed)).await?,
+            Err(RecvError::Closed) => break,
+        }
+    }
+    answers.give(()).await
+}
+
+fn missed_lines(missed: u64) -> LogLine {
+    LogLine {
+        at: jiff::Timestamp::UNIX_EPOCH,
+        level: LogLevel::Warn,
+        script: String::new(),
+        run: String::new(),
+        text: format!("{missed} lines were missed here"),
+        fields: serde_json::Map::new(),
+    }
+}
+
+/// The way back to a command.
+struct Answers(OwnedWriteHalf);
+
+impl Answers {
+    async fn give(&mut self, value: impl Serialize) -> io::Result<()> {
+        self.write(&Reply::Answer(serde_json::to_value(value)?)).await
+    }
+
+    async fn refuse(&mut self, why: String) -> io::Result<()> {
+        self.write(&Reply::Refusal(why)).await
+    }
+
+    async fn write(&mut self, reply: &Reply) -> io::Result<()> {
+        let mut line = serde_json::to_vec(reply)?;
+        line.push(b'\n');
+        timeout(PATIENCE, self.0.write_all(&line)).await?
+    }
+
+    /// Waits until the command has gone.
+    async fn gone(&self) {
+        loop {
+            // A half that can be written to may still have lost its reader: that shows as an error state only.
+            match self.0.ready(tokio::io::Interest::ERROR).await {
+                Ok(ready) if !ready.is_error() && !ready.is_write_closed() => {}
+                _ => return,
+            }
+        }
+    }
+}
