@@ -8,7 +8,7 @@ use crate::options::{self, OptionFault, Options};
 use crate::run::Policy;
 use crate::services::Services;
 use crate::triggers::tick::{self, Schedule, Timing};
-use crate::triggers::{Fire, Kind, Surroundings, Trigger, Watch};
+use crate::triggers::{Fire, Kind, Surroundings, Trigger, Watch, one_argument};
 use crate::units::show_duration;
 use crate::value::Value;
 
@@ -28,7 +28,7 @@ fn read(
     options: &mut Options,
     surroundings: &Surroundings,
 ) -> Result<Box<dyn Trigger>, OptionFault> {
-    let interval = tick::one_argument(arguments, "an interval such as \"30s\"")?;
+    let interval = one_argument(arguments, "an interval such as \"30s\"")?;
     let interval = options::duration(&interval).map_err(|why| OptionFault::new(format!("interval: {why}")))?;
     if interval < SHORTEST {
         return Err(OptionFault::new(format!(

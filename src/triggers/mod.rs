@@ -2,11 +2,16 @@
 
 pub mod at;
 pub mod cron;
+pub mod event;
 pub mod every;
+pub mod file;
+pub mod lifecycle;
 mod local;
 pub mod mqtt;
 pub mod silence;
 mod tick;
+pub mod timer;
+pub mod webhook;
 
 use std::sync::Arc;
 
@@ -43,7 +48,7 @@ pub struct Surroundings {
     pub zone: jiff::tz::TimeZone,
     /// Latitude and longitude in degrees, if the config says.
     pub location: Option<(f64, f64)>,
-    /// The scripts folder: relative globs of `watch_file` start at its parent.
+    /// Where relative globs of `watch_file` start, absolute: the folder that the scripts folder lies in.
     pub base: std::path::PathBuf,
 }
 
@@ -93,7 +98,19 @@ pub enum Moment {
 }
 
 /// The kinds, in the order of the reference.
-pub const KINDS: &[&Kind] = &[&mqtt::KIND, &cron::KIND, &every::KIND, &at::KIND, &silence::KIND];
+pub const KINDS: &[&Kind] = &[
+    &mqtt::KIND,
+    &cron::KIND,
+    &every::KIND,
+    &at::KIND,
+    &webhook::KIND,
+    &file::KIND,
+    &timer::KIND,
+    &event::KIND,
+    &silence::KIND,
+    &lifecycle::START,
+    &lifecycle::STOP,
+];
 
 /// A trigger as it was written, read and checked.
 pub struct Written {
@@ -129,6 +146,17 @@ pub fn read(
     options.finish()?;
     trigger.follow(&policy);
     Ok(Written { trigger, kind, identity, policy })
+}
+
+/// Returns the only argument.
+///
+/// # Errors
+/// If there is none, or more than one.
+fn one_argument(arguments: Vec<Value>, what: &str) -> Result<Value, OptionFault> {
+    let [argument] = <[Value; 1]>::try_from(arguments).map_err(|wrong| {
+        OptionFault::new(format!("write {what} and nothing else before the options, not {} values", wrong.len()))
+    })?;
+    Ok(argument)
 }
 
 /// Names a live trigger within the process.

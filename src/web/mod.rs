@@ -1,1 +1,182 @@
-//! The webhook server.
+//! The web server: webhooks.
+
+mod access;
+mod hooks;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Extension;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{any, get};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::debug;
+
+use crate::services::routes::Routes;
+use crate::web::hooks::Hooks;
+
+/// How long a head may take to come in, and how long a connection may say nothing between requests.
+const HEAD_TIME: Duration = Duration::from_secs(10);
+
+/// The longest head of a request.
+const HEAD_BYTES: usize = 32 << 10;
+
+/// How many connections are open at once; the next waits to be accepted.
+const CONNECTIONS: usize = 1_024;
+
+/// How long a stop waits for requests whose handlers still run.
+const STOP_TIME: Duration = Duration::from_secs(5);
+
+/// Why the server can not listen.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another program has the port.
+    #[error("{0} is in use by another program: set `web.listen` in rhaid.yaml to another port")]
+    InUse(SocketAddr),
+    /// The address can not be had.
+    #[error("{address} can not be listened on ({why}): set `web.listen` in rhaid.yaml to an address of this machine")]
+    Refused {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        why: io::Error,
+    },
+}
+
+/// An address that is ours, not yet served.
+pub struct Listener {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Listener {
+    /// Takes an address; port 0 takes any that is free.
+    ///
+    /// # Errors
+    /// [`Error`], if it can not be had.
+    pub async fn bind(address: SocketAddr) -> Result<Self, Error> {
+        let refused = |why: io::Error| match why.kind() {
+            io::ErrorKind::AddrInUse => Error::InUse(address),
+            _ => Error::Refused { address, why },
+        };
+        let listener = TcpListener::bind(address).await.map_err(refused)?;
+        let address = listener.local_addr().map_err(refused)?;
+        Ok(Self { listener, address })
+    }
+
+    /// Returns the address, with its real port.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves webhooks from now on, in tasks of its own.
+    pub fn serve(self, routes: Routes) -> Server {
+        let (stop, connections) = (CancellationToken::new(), TaskTracker::new());
+        let app = app(routes);
+        connections.spawn(accept(self.listener, app, stop.clone(), connections.clone()));
+        connections.close();
+        Server { address: self.address, stop, connections }
+    }
+}
+
+/// The running server; told to stop when dropped.
+pub struct Server {
+    address: SocketAddr,
+    stop: CancellationToken,
+    connections: TaskTracker,
+}
+
+impl Server {
+    /// Returns the address, with its real port.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops accepting, and waits for the requests that are being answered, up to five seconds.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        if tokio::time::timeout(STOP_TIME, self.connections.wait()).await.is_err() {
+            debug!(left = self.connections.len(), "left requests unanswered");
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// Takes listening and serving together.
+///
+/// # Errors
+/// [`Error`], if the address can not be had.
+pub async fn serve(address: SocketAddr, routes: Routes) -> Result<Server, Error> {
+    Ok(Listener::bind(address).await?.serve(routes))
+}
+
+fn app(routes: Routes) -> Router {
+    Router::new()
+        .route("/", get(|| async { "rhaid is running; its webhooks live below /hooks/\n" }))
+        .route("/health", get(|| async { "ok\n" }))
+        .route("/hooks/{*path}", any(hooks::answer))
+        .fallback(|| async { plain(StatusCode::NOT_FOUND, "nothing here") })
+        .method_not_allowed_fallback(|| async { plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD") })
+        .with_state(Arc::new(Hooks::new(routes)))
+}
+
+/// Returns a short answer for people.
+fn plain(status: StatusCode, text: &str) -> Response {
+    (status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], format!("{text}\n")).into_response()
+}
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy)]
+struct Remote(SocketAddr);
+
+async fn accept(mut listener: TcpListener, app: Router, stop: CancellationToken, connections: TaskTracker) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let next = async {
+        loop {
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            // Waits a moment when the process has too many files open, and goes on.
+            let (stream, remote) = axum::serve::Listener::accept(&mut listener).await;
+            let app = app.clone().layer(Extension(Remote(remote)));
+            connections.spawn(connection(stream, app, stop.clone(), place));
+        }
+    };
+    stop.run_until_cancelled(next).await;
+}
+
+async fn connection(stream: TcpStream, app: Router, stop: CancellationToken, _place: OwnedSemaphorePermit) {
+    let _ = stream.set_nodelay(true);
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME)
+        .max_buf_size(HEAD_BYTES)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(why) = ended {
+        debug!(%why, "a connection broke");
+    }
+}
+
+#[cfg(test)]
+mod tests;

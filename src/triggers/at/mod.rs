@@ -9,7 +9,7 @@ use crate::run::Policy;
 use crate::services::Services;
 use crate::services::sun::{self, Crossing};
 use crate::triggers::tick::{self, Schedule, Timing};
-use crate::triggers::{Fire, Kind, Surroundings, Trigger, Watch, local};
+use crate::triggers::{Fire, Kind, Surroundings, Trigger, Watch, local, one_argument};
 use crate::units::{parse_duration, show_duration};
 use crate::value::Value;
 
@@ -89,7 +89,7 @@ fn read(
     options: &mut Options,
     surroundings: &Surroundings,
 ) -> Result<Box<dyn Trigger>, OptionFault> {
-    let written = match tick::one_argument(arguments, "a moment such as \"07:30\" or \"sunset-30m\"")? {
+    let written = match one_argument(arguments, "a moment such as \"07:30\" or \"sunset-30m\"")? {
         Value::List(items) if !items.is_empty() => items,
         single => vec![single],
     };

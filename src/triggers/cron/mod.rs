@@ -11,7 +11,7 @@ use crate::options::{OptionFault, Options};
 use crate::run::Policy;
 use crate::services::Services;
 use crate::triggers::tick::{self, Schedule, Timing};
-use crate::triggers::{Fire, Kind, Surroundings, Trigger, Watch};
+use crate::triggers::{Fire, Kind, Surroundings, Trigger, Watch, one_argument};
 use crate::value::Value;
 
 /// `cron(expression, …)`.
@@ -41,7 +41,7 @@ fn read(
     options: &mut Options,
     surroundings: &Surroundings,
 ) -> Result<Box<dyn Trigger>, OptionFault> {
-    let text = tick::one_argument(arguments, "a cron expression such as \"0 7 * * *\"")?;
+    let text = one_argument(arguments, "a cron expression such as \"0 7 * * *\"")?;
     let Value::Text(text) = text else {
         return Err(OptionFault::new(format!(
             "expression: write text such as \"0 7 * * *\", not {}",

@@ -8,7 +8,8 @@ use futures_util::stream::FuturesUnordered;
 use jiff::{SignedDuration, Timestamp};
 use tracing::warn;
 
-pub(super) use self::timing::{Missed, Timing, one_argument};
+use self::timing::Missed;
+pub(super) use self::timing::Timing;
 use crate::event::Event;
 use crate::run::{Outcome, Skip};
 use crate::services::Services;

@@ -8,7 +8,6 @@ use jiff::{SignedDuration, Timestamp};
 use crate::options::{OptionFault, Options, nearest};
 use crate::run::{Mode, Policy};
 use crate::triggers::Surroundings;
-use crate::value::Value;
 
 /// What becomes of moments that passed unseen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,15 +118,4 @@ fn read_zone(name: &str) -> Result<TimeZone, OptionFault> {
             message: format!("timezone: there is no time zone \"{name}\": {hint}"),
         }
     })
-}
-
-/// Returns the only argument.
-///
-/// # Errors
-/// If there is none, or more than one.
-pub(crate) fn one_argument(arguments: Vec<Value>, what: &str) -> Result<Value, OptionFault> {
-    let [argument] = <[Value; 1]>::try_from(arguments).map_err(|wrong| {
-        OptionFault::new(format!("write {what} and nothing else before the options, not {} values", wrong.len()))
-    })?;
-    Ok(argument)
 }

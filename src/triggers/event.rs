@@ -1,0 +1,56 @@
+//! `on_event`: when a script tells all others something.
+
+use crate::event::Event;
+use crate::options::{OptionFault, Options};
+use crate::services::Services;
+use crate::triggers::{Fire, Kind, Surroundings, Trigger, Watch, one_argument};
+use crate::value::{Map, Value};
+
+/// `on_event(name, …)`.
+pub const KIND: Kind = Kind {
+    name: "on_event",
+    arguments: &["name"],
+    event: "`event`: `name`, `data`, `from`",
+    docs: include_str!("on_event.md"),
+    read,
+};
+
+fn read(arguments: Vec<Value>, _: &mut Options, _: &Surroundings) -> Result<Box<dyn Trigger>, OptionFault> {
+    let name = name(arguments, "the event's name")?;
+    Ok(Box::new(Named { name }))
+}
+
+/// Reads a name that is not empty.
+pub(super) fn name(arguments: Vec<Value>, what: &str) -> Result<String, OptionFault> {
+    match one_argument(arguments, what)? {
+        Value::Text(name) if !name.is_empty() => Ok(name),
+        Value::Text(_) => Err(OptionFault::new(format!("name: write {what}, not empty text"))),
+        other => Err(OptionFault::new(format!("name: write {what} as text, not {}", other.type_name()))),
+    }
+}
+
+struct Named {
+    name: String,
+}
+
+impl Trigger for Named {
+    fn summary(&self) -> String {
+        format!("on_event {}", self.name)
+    }
+
+    fn watch(&self, fire: Fire, services: &Services) -> Watch {
+        let mut heard = services.bus.listen(&self.name);
+        let (clock, summary) = (services.clock.clone(), self.summary());
+        Watch::spawn(async move {
+            while let Some(emitted) = heard.recv().await {
+                let facts = Map::from([
+                    ("name".into(), emitted.name.into()),
+                    ("data".into(), emitted.data),
+                    ("from".into(), emitted.from.into()),
+                ]);
+                let event = Event { hops: emitted.hops, ..Event::new(clock.now_zoned(), summary.clone(), facts) };
+                fire.tell(event).await;
+            }
+        })
+    }
+}

@@ -1,0 +1,145 @@
+//! `watch_file`: when files settle after a change.
+
+use std::path::{Path, PathBuf};
+
+use globset::{GlobBuilder, GlobMatcher};
+
+use crate::event::Event;
+use crate::options::{OptionFault, Options};
+use crate::services::Services;
+use crate::services::files::ChangeKind;
+use crate::triggers::{Fire, Kind, Surroundings, Trigger, Want, Watch, one_argument};
+use crate::value::{Map, Value};
+
+/// `watch_file(glob, …)`.
+pub const KIND: Kind = Kind {
+    name: "watch_file",
+    arguments: &["glob"],
+    event: "`change`: `path`, `kind`, `text()`, `bytes()`",
+    docs: include_str!("watch_file.md"),
+    read,
+};
+
+fn read(arguments: Vec<Value>, _: &mut Options, surroundings: &Surroundings) -> Result<Box<dyn Trigger>, OptionFault> {
+    let what = "a glob such as \"inbox/*.csv\"";
+    let written = match one_argument(arguments, what)? {
+        Value::Text(written) if !written.trim().is_empty() => written,
+        Value::Text(_) => return Err(OptionFault::new(format!("glob: write {what}, not empty text"))),
+        other => return Err(OptionFault::new(format!("glob: write {what}, not {}", other.type_name()))),
+    };
+    let (folder, glob) = split(&written, &surroundings.base);
+    let files = GlobBuilder::new(&glob)
+        .literal_separator(true)
+        .build()
+        .map_err(|why| OptionFault::new(format!("glob: \"{written}\": {}", why.kind())))?
+        .compile_matcher();
+    Ok(Box::new(Files { written, folder, files }))
+}
+
+/// Splits a glob into the folder it is sure to lie in and the glob below that.
+fn split(written: &str, base: &Path) -> (PathBuf, String) {
+    let mut folder = base.to_owned();
+    let parts: Vec<_> = written.split('/').collect();
+    let fixed = parts[..parts.len() - 1].iter().take_while(|part| !part.contains(['*', '?', '[', '{', '\\'])).count();
+    if fixed > 0 && parts[0].is_empty() {
+        folder = PathBuf::from("/");
+    }
+    for part in &parts[..fixed] {
+        match *part {
+            "" | "." => {}
+            ".." => {
+                folder.pop();
+            }
+            part => folder.push(part),
+        }
+    }
+    (folder, parts[fixed..].join("/"))
+}
+
+struct Files {
+    written: String,
+    folder: PathBuf,
+    /// Matches paths below the folder.
+    files: GlobMatcher,
+}
+
+impl Trigger for Files {
+    fn summary(&self) -> String {
+        format!("watch_file {}", self.written)
+    }
+
+    fn watch(&self, fire: Fire, services: &Services) -> Watch {
+        let (folder, files) = (self.folder.clone(), self.files.clone());
+        let mut folder_watch = services.files.watch(&self.folder, |_| false);
+        let (clock, kind) = (services.clock.clone(), self.summary());
+        Watch::spawn(async move {
+            while let Some(changes) = folder_watch.changes.recv().await {
+                for change in changes {
+                    let Ok(below) = change.path.strip_prefix(&folder) else { continue };
+                    if !files.is_match(below) {
+                        continue;
+                    }
+                    let word = word(change.kind);
+                    let facts = Map::from([
+                        ("path".into(), change.path.to_string_lossy().as_ref().into()),
+                        ("kind".into(), word.into()),
+                    ]);
+                    let summary = format!("{kind}: {} {word}", below.display());
+                    fire.tell(Event::new(clock.now_zoned(), summary, facts)).await;
+                }
+            }
+        })
+    }
+
+    fn needs(&self) -> Vec<Want> {
+        vec![Want::Read(self.folder.clone())]
+    }
+}
+
+fn word(kind: ChangeKind) -> &'static str {
+    match kind {
+        ChangeKind::Created => "created",
+        ChangeKind::Modified => "modified",
+        ChangeKind::Removed => "removed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(glob: &str) -> (String, String) {
+        let (folder, rest) = split(glob, Path::new("/home/rhaid"));
+        (folder.display().to_string(), rest)
+    }
+
+    #[test]
+    fn the_folder_is_what_the_glob_is_sure_of() {
+        for (glob, folder, rest) in [
+            ("inbox/*.csv", "/home/rhaid/inbox", "*.csv"),
+            ("inbox/2026/**/a.txt", "/home/rhaid/inbox/2026", "**/a.txt"),
+            ("notes.txt", "/home/rhaid", "notes.txt"),
+            ("*", "/home/rhaid", "*"),
+            ("./a/./b", "/home/rhaid/a", "b"),
+            ("../shared/x", "/home/shared", "x"),
+            ("/var/log/{a,b}/*.log", "/var/log", "{a,b}/*.log"),
+            ("/x", "/", "x"),
+        ] {
+            assert_eq!(place(glob), (folder.to_owned(), rest.to_owned()), "{glob}");
+        }
+    }
+
+    #[test]
+    fn a_star_stays_in_its_folder() {
+        let surroundings =
+            Surroundings { zone: jiff::tz::TimeZone::UTC, location: None, base: PathBuf::from("/home/rhaid") };
+        let read = |glob: &str| read(vec![glob.into()], &mut Options::default(), &surroundings);
+        let trigger = read("inbox/*.csv").ok().unwrap();
+        assert_eq!(trigger.needs(), [Want::Read("/home/rhaid/inbox".into())]);
+        assert_eq!(trigger.summary(), "watch_file inbox/*.csv");
+        let glob = GlobBuilder::new("*.csv").literal_separator(true).build().unwrap().compile_matcher();
+        assert!(glob.is_match("a.csv") && !glob.is_match("b/a.csv"));
+        let fault = read("inbox/[a").err().unwrap();
+        assert!(fault.message.starts_with("glob: \"inbox/[a\": "), "{fault}");
+    }
+}

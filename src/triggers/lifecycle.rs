@@ -1,0 +1,51 @@
+//! `on_start` and `on_stop`: moments in a script's life, fired by the runtime.
+
+use crate::options::OptionFault;
+use crate::services::Services;
+use crate::triggers::{Fire, Kind, Moment, Trigger, Watch};
+use crate::value::Value;
+
+/// `on_start(…)`.
+pub const START: Kind = Kind {
+    name: "on_start",
+    arguments: &[],
+    event: "`start`: `reason`",
+    docs: include_str!("on_start.md"),
+    read: |arguments, _, _| read(Moment::Start, &arguments),
+};
+
+/// `on_stop(…)`.
+pub const STOP: Kind = Kind {
+    name: "on_stop",
+    arguments: &[],
+    event: "`stop`: `reason`",
+    docs: include_str!("on_stop.md"),
+    read: |arguments, _, _| read(Moment::Stop, &arguments),
+};
+
+fn read(moment: Moment, arguments: &[Value]) -> Result<Box<dyn Trigger>, OptionFault> {
+    if let Some(argument) = arguments.first() {
+        return Err(OptionFault::new(format!(
+            "write nothing before the options and the handler, not {}",
+            argument.type_name()
+        )));
+    }
+    Ok(Box::new(moment))
+}
+
+impl Trigger for Moment {
+    fn summary(&self) -> String {
+        match self {
+            Self::Start => START.name.into(),
+            Self::Stop => STOP.name.into(),
+        }
+    }
+
+    fn watch(&self, _: Fire, _: &Services) -> Watch {
+        Watch::idle()
+    }
+
+    fn moment(&self) -> Option<Moment> {
+        Some(*self)
+    }
+}

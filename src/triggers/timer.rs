@@ -1,0 +1,82 @@
+//! `on_timer`: when a timer that a script set runs out.
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+
+use crate::event::{Event, TimerKey};
+use crate::options::{OptionFault, Options};
+use crate::run::{Outcome, Skip};
+use crate::services::Services;
+use crate::services::clock::{Busy, Clock};
+use crate::services::timers::Timer;
+use crate::triggers::{Asked, Fire, Kind, Surroundings, Trigger, Watch, event};
+use crate::value::{Map, Value};
+
+/// `on_timer(name, …)`.
+pub const KIND: Kind = Kind {
+    name: "on_timer",
+    arguments: &["name"],
+    event: "`timer`: `name`, `data`, `due`, `late`",
+    docs: include_str!("on_timer.md"),
+    read,
+};
+
+fn read(arguments: Vec<Value>, _: &mut Options, _: &Surroundings) -> Result<Box<dyn Trigger>, OptionFault> {
+    let name = event::name(arguments, "the timer's name")?;
+    Ok(Box::new(Named { name }))
+}
+
+struct Named {
+    name: String,
+}
+
+impl Trigger for Named {
+    fn summary(&self) -> String {
+        format!("on_timer {}", self.name)
+    }
+
+    fn watch(&self, fire: Fire, services: &Services) -> Watch {
+        let mut heard = services.timers.listen(fire.owner(), &self.name);
+        let (services, summary) = (services.clone(), self.summary());
+        Watch::spawn(async move {
+            let mut asked = FuturesUnordered::new();
+            loop {
+                tokio::select! {
+                    Some((outcome, key, _busy)) = asked.next(), if !asked.is_empty() => {
+                        if !was_committed(&outcome) {
+                            services.timers.settle(&key);
+                        }
+                    }
+                    timer = heard.recv() => {
+                        let Some(timer) = timer else { return };
+                        let key = TimerKey { owner: timer.owner.clone(), name: timer.name.clone(), due: timer.due };
+                        let event = happened(timer, &key, summary.clone(), &services.clock);
+                        asked.push(ended(fire.ask(event).await, key));
+                    }
+                }
+            }
+        })
+    }
+}
+
+/// Returns whether the timer is settled: by the run that committed, or since rhaid stops and it is to be heard again.
+fn was_committed(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Succeeded(_) | Outcome::Skipped(Skip::Stopping))
+}
+
+fn happened(timer: Timer, key: &TimerKey, summary: String, clock: &Clock) -> Event {
+    let now = clock.now_zoned();
+    let late = now.timestamp().duration_since(timer.due).as_secs_f64().max(0.0);
+    let facts = Map::from([
+        ("name".into(), timer.name.into()),
+        ("data".into(), timer.data),
+        ("due".into(), Value::Time(timer.due.to_zoned(clock.zone()))),
+        ("late".into(), Value::Float(late)),
+    ]);
+    Event { settles: Some(key.clone()), ..Event::new(now, summary, facts) }
+}
+
+async fn ended(asked: Asked, key: TimerKey) -> (Outcome, TimerKey, Busy) {
+    let (outcome, busy) = asked.answer().await;
+    (outcome, key, busy)
+}

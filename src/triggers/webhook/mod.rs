@@ -1,0 +1,193 @@
+//! `webhook`: on an HTTP request; the handler's value is the answer.
+
+mod answer;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::oneshot;
+
+use crate::event::Event;
+use crate::options::{OptionFault, Options};
+use crate::secrets::Secret;
+use crate::services::Services;
+use crate::services::clock::Clock;
+use crate::services::routes::{Access, Answer, Pattern, Request, Route};
+use crate::triggers::{Asked, Fire, Kind, Surroundings, Trigger, Watch, one_argument};
+use crate::value::{Map, Value};
+
+/// `webhook(path, …)`.
+pub const KIND: Kind = Kind {
+    name: "webhook",
+    arguments: &["path"],
+    event: "`request`: `method`, `path`, `params`, `query`, `headers`, `text`, `bytes`, `json()`, `form()`, `remote`",
+    docs: include_str!("webhook.md"),
+    read,
+};
+
+const MAX_BODY: u64 = 1 << 20;
+
+/// The largest body that an option may ask for: a run holds it in memory.
+const MOST_BODY: u64 = 64 << 20;
+
+/// Where GitHub and those who do as it does put the signature.
+const SIGNATURE: &str = "x-hub-signature-256";
+
+const METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+
+fn read(arguments: Vec<Value>, options: &mut Options, _: &Surroundings) -> Result<Box<dyn Trigger>, OptionFault> {
+    let path = match one_argument(arguments, "a path such as \"door/{id}\"")? {
+        Value::Text(path) => Pattern::parse(&path).map_err(|why| OptionFault::new(format!("path: {why}")))?,
+        other => return Err(OptionFault::new(format!("path: write text, not {}", other.type_name()))),
+    };
+    let methods = options.read("methods", methods)?.unwrap_or_default();
+    let max_body = options.size("max_body")?.unwrap_or(MAX_BODY);
+    if max_body > MOST_BODY {
+        return Err(OptionFault {
+            option: Some("max_body".into()),
+            message: "max_body: write at most \"64MiB\"".into(),
+        });
+    }
+    Ok(Box::new(Webhook { route: Route { path, methods, access: access(options)?, max_body } }))
+}
+
+fn methods(written: Value) -> Result<Vec<String>, String> {
+    let items = match written {
+        Value::List(items) if !items.is_empty() => items,
+        Value::Text(_) => vec![written],
+        _ => return Err("write a list such as [\"GET\", \"POST\"]".into()),
+    };
+    items
+        .iter()
+        .map(|item| {
+            let method = item.as_text().map(str::to_ascii_uppercase).unwrap_or_default();
+            let known = METHODS.contains(&method.as_str());
+            known.then_some(method).ok_or_else(|| format!("write some of {}", METHODS.join(", ")))
+        })
+        .collect()
+}
+
+fn access(options: &mut Options) -> Result<Access, OptionFault> {
+    let public = options.bool("public")?.unwrap_or(false);
+    let token = options.read("token", |value| secret(&value))?;
+    let hmac = options.read("hmac", hmac)?;
+    match (public, token, hmac) {
+        (true, None, None) => Ok(Access::Public),
+        (false, Some(token), None) => Ok(Access::Token(token)),
+        (false, None, Some(hmac)) => Ok(hmac),
+        (false, None, None) => Err(OptionFault::new(
+            "who may call this webhook? write `token: secret(\"NAME\")`, `hmac: secret(\"NAME\")`, or `public: true` for anyone",
+        )),
+        _ => Err(OptionFault::new("write only one of `token`, `hmac` and `public: true`")),
+    }
+}
+
+fn secret(value: &Value) -> Result<Secret, String> {
+    match value {
+        Value::Text(text) if !text.trim().is_empty() => Ok(Secret::new(text.as_str())),
+        Value::Text(_) => Err("write a secret, not empty text".into()),
+        other => Err(format!("write text, not {}", other.type_name())),
+    }
+}
+
+fn hmac(value: Value) -> Result<Access, String> {
+    let Value::Map(map) = value else {
+        return Ok(Access::Hmac { secret: secret(&value)?, header: SIGNATURE.into() });
+    };
+    let mut options = Options::new(map);
+    let read = |options: &mut Options| -> Result<_, OptionFault> {
+        let key = options.read("secret", |value| secret(&value))?;
+        let header = options.text("header")?;
+        Ok((key, header))
+    };
+    let (key, header) = read(&mut options).map_err(|fault| fault.message)?;
+    options.finish().map_err(|fault| fault.message)?;
+    let header = header.unwrap_or_else(|| SIGNATURE.into()).to_ascii_lowercase();
+    if header.is_empty() || !header.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
+        return Err("header: write a header's name, such as \"X-Hub-Signature-256\"".into());
+    }
+    let secret = key.ok_or("write `#{ secret: secret(\"NAME\"), header: \"X-Signature\" }`")?;
+    Ok(Access::Hmac { secret, header })
+}
+
+struct Webhook {
+    route: Route,
+}
+
+impl Trigger for Webhook {
+    fn summary(&self) -> String {
+        let methods = self.route.methods.join(",");
+        format!("webhook {methods}{}{}", if methods.is_empty() { "" } else { " " }, self.route.path)
+    }
+
+    fn watch(&self, fire: Fire, services: &Services) -> Watch {
+        let mut visits = services.routes.claim(self.route.clone());
+        let clock = services.clock.clone();
+        Watch::spawn(async move {
+            // As many as the server lets in at once.
+            let mut waiting = FuturesUnordered::new();
+            loop {
+                tokio::select! {
+                    Some(()) = waiting.next(), if !waiting.is_empty() => {}
+                    visit = visits.recv() => {
+                        let Some(visit) = visit else { return };
+                        let asked = fire.ask(happened(visit.request, &clock)).await;
+                        waiting.push(reply(asked, visit.answer, fire.owner().to_owned()));
+                    }
+                }
+            }
+        })
+    }
+}
+
+async fn reply(asked: Asked, back: oneshot::Sender<Answer>, script: String) {
+    let answer = answer::to(asked.outcome().await, &script);
+    // Who asked may have gone.
+    let _ = back.send(answer);
+}
+
+fn happened(request: Request, clock: &Clock) -> Event {
+    let text = String::from_utf8_lossy(&request.body).into_owned();
+    let summary = format!("webhook {} {}", request.method, request.path);
+    let params = request.params.into_iter().map(|(name, value)| (name, value.into())).collect();
+    let facts = Map::from([
+        ("method".into(), request.method.into()),
+        ("path".into(), request.path.into()),
+        ("params".into(), Value::Map(params)),
+        ("query".into(), Value::Map(collect(request.query))),
+        ("headers".into(), Value::Map(join(request.headers))),
+        ("text".into(), text.into()),
+        ("bytes".into(), request.body.into()),
+        ("remote".into(), request.remote.into()),
+    ]);
+    Event::new(clock.now_zoned(), summary, facts)
+}
+
+/// A name that comes more than once becomes a list.
+fn collect(pairs: Vec<(String, String)>) -> Map {
+    let mut map = Map::new();
+    for (name, value) in pairs {
+        match map.get_mut(&name) {
+            None => {
+                map.insert(name, value.into());
+            }
+            Some(Value::List(list)) => list.push(value.into()),
+            Some(one) => *one = Value::List(vec![std::mem::take(one), value.into()]),
+        }
+    }
+    map
+}
+
+/// A header that comes more than once is one list of values.
+///
+/// Source: RFC 9110, 5.3; for `cookie` RFC 6265, 5.4.
+fn join(headers: Vec<(String, String)>) -> Map {
+    let mut map = std::collections::BTreeMap::<String, String>::new();
+    for (name, value) in headers {
+        let divider = if name == "cookie" { "; " } else { ", " };
+        map.entry(name).and_modify(|all| *all = format!("{all}{divider}{value}")).or_insert(value);
+    }
+    map.into_iter().map(|(name, value)| (name, value.into())).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,59 @@
+use super::*;
+use crate::options::Options;
+
+fn fault(options: &[(&str, Value)]) -> String {
+    let options = options.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    let surroundings = Surroundings { zone: jiff::tz::TimeZone::UTC, location: None, base: "/".into() };
+    let mut options = Options::new(options);
+    let read = read(vec!["door".into()], &mut options, &surroundings);
+    read.map(|trigger| trigger.summary())
+        .and_then(|summary| options.finish().map(|()| summary))
+        .map_or_else(|fault| fault.message, |summary| summary)
+}
+
+#[test]
+fn a_webhook_says_who_may_call_it() {
+    let who = "who may call this webhook? write `token: secret(\"NAME\")`, `hmac: secret(\"NAME\")`, or `public: true` for anyone";
+    assert_eq!(fault(&[]), who);
+    assert_eq!(fault(&[("public", false.into())]), who);
+    assert_eq!(
+        fault(&[("public", true.into()), ("token", "x".into())]),
+        "write only one of `token`, `hmac` and `public: true`"
+    );
+    assert_eq!(fault(&[("token", "".into())]), "token: write a secret, not empty text");
+    assert_eq!(fault(&[("public", true.into())]), "webhook door");
+    assert_eq!(fault(&[("hmac", "x".into())]), "webhook door");
+    let map = Value::Map(Map::from([("secret".into(), "x".into()), ("header".into(), "X-Sign".into())]));
+    assert_eq!(fault(&[("hmac", map)]), "webhook door");
+    let map = Value::Map(Map::from([("secret".into(), "x".into()), ("heder".into(), "X-Sign".into())]));
+    assert_eq!(fault(&[("hmac", map)]), "hmac: unknown option `heder`: did you mean `header`?");
+}
+
+#[test]
+fn methods_and_sizes_are_checked() {
+    let public = ("public", true.into());
+    let methods = |list: &[&str]| ("methods", Value::List(list.iter().map(|&method| method.into()).collect()));
+    assert_eq!(fault(&[public.clone(), methods(&["get", "POST"])]), "webhook GET,POST door");
+    assert_eq!(
+        fault(&[public.clone(), methods(&["FETCH"])]),
+        "methods: write some of GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+    );
+    assert_eq!(fault(&[public, ("max_body", "1GiB".into())]), "max_body: write at most \"64MiB\"");
+}
+
+#[test]
+fn repeated_names_keep_all_their_values() {
+    let pairs = |list: &[(&str, &str)]| -> Vec<(String, String)> {
+        list.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    };
+    assert_eq!(
+        Value::Map(collect(pairs(&[("a", "1"), ("b", "2"), ("a", "3"), ("a", "4")]))).to_json().to_string(),
+        r#"{"a":["1","3","4"],"b":"2"}"#
+    );
+    assert_eq!(
+        Value::Map(join(pairs(&[("accept", "a"), ("accept", "b"), ("cookie", "x=1"), ("cookie", "y=2")])))
+            .to_json()
+            .to_string(),
+        r#"{"accept":"a, b","cookie":"x=1; y=2"}"#
+    );
+}

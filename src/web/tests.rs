@@ -1,0 +1,259 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::*;
+use crate::secrets::Secret;
+use crate::services::routes::{Access, Answer, Pattern, Request, Route};
+
+fn route(path: &str, access: Access) -> Route {
+    Route { path: Pattern::parse(path).unwrap(), methods: Vec::new(), access, max_body: 64 }
+}
+
+fn token() -> Access {
+    Access::Token(Secret::new("s3cret"))
+}
+
+/// Answers every visit with what a function makes of it.
+fn answering(routes: &Routes, route: Route, answer: impl Fn(Request) -> String + Send + 'static) {
+    let mut visits = routes.claim(route);
+    tokio::spawn(async move {
+        while let Some(visit) = visits.recv().await {
+            let body = answer(visit.request).into_bytes();
+            let headers = vec![("x-extra".into(), "1".into()), ("content-length".into(), "9999".into())];
+            let _ = visit.answer.send(Answer { status: 200, headers, body });
+        }
+    });
+}
+
+async fn start(routes: &Routes) -> Server {
+    serve("127.0.0.1:0".parse().unwrap(), routes.clone()).await.unwrap()
+}
+
+/// Sends bytes as they are, and returns all that comes back until the server closes.
+async fn say(server: &Server, request: &str) -> String {
+    let mut stream = TcpStream::connect(server.address()).await.unwrap();
+    let _ = stream.write_all(request.as_bytes()).await;
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+async fn call(server: &Server, method: &str, path: &str, headers: &str, body: &str) -> String {
+    let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+    say(server, &format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}{length}\r\n{body}"))
+        .await
+}
+
+fn status(answer: &str) -> &str {
+    answer.split(' ').nth(1).unwrap_or("none")
+}
+
+fn body(answer: &str) -> &str {
+    answer.split_once("\r\n\r\n").map_or("", |(_, body)| body)
+}
+
+#[tokio::test]
+async fn a_request_comes_in_whole_and_its_answer_goes_back() {
+    let routes = Routes::default();
+    answering(&routes, route("door/{id}", Access::Public), |request| {
+        let header = request.headers.iter().find(|(name, _)| name == "x-colour").map(|(_, value)| value.as_str());
+        format!(
+            "{} {} {:?} {:?} {header:?} {} {}",
+            request.method,
+            request.path,
+            request.params,
+            request.query,
+            String::from_utf8_lossy(&request.body),
+            request.remote
+        )
+    });
+    let server = start(&routes).await;
+    let answer = call(&server, "POST", "/hooks/door/a%20b?x=1&x=2&y=%C3%A9", "X-Colour: red\r\n", "hello").await;
+    assert_eq!(status(&answer), "200");
+    assert_eq!(
+        body(&answer),
+        r#"POST door/a b {"id": "a b"} [("x", "1"), ("x", "2"), ("y", "é")] Some("red") hello 127.0.0.1"#
+    );
+    assert!(answer.contains("x-extra: 1\r\n"), "{answer}");
+    assert!(!answer.contains("9999"), "{answer}");
+    let answer = call(&server, "HEAD", "/hooks/door/a", "", "").await;
+    assert_eq!((status(&answer), body(&answer)), ("200", ""));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_nobody_answers_is_said_plainly() {
+    let routes = Routes::default();
+    let only_get = Route { methods: vec!["GET".into()], ..route("lamp", Access::Public) };
+    answering(&routes, only_get, |request| request.method);
+    let server = start(&routes).await;
+    for (method, path, expected) in [
+        ("GET", "/", "200"),
+        ("GET", "/health", "200"),
+        ("POST", "/health", "405"),
+        ("GET", "/nowhere", "404"),
+        ("GET", "/hooks/", "404"),
+        ("GET", "/hooks/nobody", "404"),
+        ("GET", "/hooks/%ff", "404"),
+        ("GET", "/hooks/a/../lamp", "404"),
+        ("GET", "/hooks/lamp", "200"),
+        ("GET", "/hooks/lamp/", "200"),
+        ("HEAD", "/hooks/lamp", "200"),
+        ("POST", "/hooks/lamp", "405"),
+        ("OPTIONS", "/hooks/lamp", "204"),
+    ] {
+        let answer = call(&server, method, path, "", "").await;
+        assert_eq!(status(&answer), expected, "{method} {path}: {answer}");
+        if path == "/hooks/lamp" && matches!(method, "POST" | "OPTIONS") {
+            assert!(answer.contains("allow: GET, HEAD, OPTIONS\r\n"), "{answer}");
+        }
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_opens_in_three_ways_and_is_not_shown_to_the_handler() {
+    let routes = Routes::default();
+    answering(&routes, route("door", token()), |request| format!("{:?} {:?}", request.headers, request.query));
+    let server = start(&routes).await;
+    for (path, header) in [
+        ("/hooks/door", "Authorization: Bearer s3cret\r\n"),
+        ("/hooks/door", "authorization: bearer  s3cret\r\n"),
+        ("/hooks/door", "X-Token: s3cret\r\n"),
+        ("/hooks/door?a=1&token=s3cret", ""),
+    ] {
+        let answer = call(&server, "GET", path, header, "").await;
+        assert_eq!(status(&answer), "200", "{path} {header}");
+        assert!(!answer.contains("s3cret"), "{answer}");
+    }
+    for (path, header) in [
+        ("/hooks/door", ""),
+        ("/hooks/door", "Authorization: Bearer s3cre\r\n"),
+        ("/hooks/door", "Authorization: Bearer s3cret!\r\n"),
+        ("/hooks/door", "Authorization: Basic s3cret\r\n"),
+        ("/hooks/door?token=", "X-Token:\r\n"),
+        ("/hooks/door?token=S3cret", ""),
+    ] {
+        let answer = call(&server, "GET", path, header, "").await;
+        assert_eq!((status(&answer), body(&answer)), ("401", "not allowed\n"), "{path} {header}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_signature_must_fit_the_body() {
+    let routes = Routes::default();
+    // Key, body and signature as in GitHub's documentation, "Validating webhook deliveries".
+    let access =
+        Access::Hmac { secret: Secret::new("It's a Secret to Everybody"), header: "x-hub-signature-256".into() };
+    answering(&routes, route("hub", access), |request| String::from_utf8(request.body).unwrap());
+    let server = start(&routes).await;
+    let right = "757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
+    for (header, body, expected) in [
+        (format!("X-Hub-Signature-256: sha256={right}\r\n"), "Hello, World!", "200"),
+        (format!("X-Hub-Signature-256: {}\r\n", right.to_uppercase()), "Hello, World!", "200"),
+        (format!("X-Hub-Signature-256: sha256={right}\r\n"), "Hello, World?", "401"),
+        (format!("X-Hub-Signature-256: sha256={}\r\n", &right[..62]), "Hello, World!", "401"),
+        ("X-Hub-Signature-256: sha256=\r\n".into(), "Hello, World!", "401"),
+        ("X-Hub-Signature-256: what\r\n".into(), "Hello, World!", "401"),
+        (String::new(), "Hello, World!", "401"),
+    ] {
+        let answer = call(&server, "POST", "/hooks/hub", &header, body).await;
+        assert_eq!(status(&answer), expected, "{header}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn who_is_not_allowed_is_refused_before_the_body_is_read() {
+    let routes = Routes::default();
+    answering(&routes, route("door", token()), |_| String::new());
+    let server = start(&routes).await;
+    // The body never comes.
+    let head = "POST /hooks/door HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 50\r\n\r\n";
+    let mut stream = TcpStream::connect(server.address()).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 401");
+    drop(stream);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_turned_away_with_and_without_a_length() {
+    let routes = Routes::default();
+    answering(&routes, route("door", Access::Public), |request| request.body.len().to_string());
+    let server = start(&routes).await;
+    let answer = call(&server, "POST", "/hooks/door", "", &"x".repeat(64)).await;
+    assert_eq!((status(&answer), body(&answer)), ("200", "64"));
+    let answer = call(&server, "POST", "/hooks/door", "", &"x".repeat(65)).await;
+    assert_eq!((status(&answer), body(&answer)), ("413", "at most 64 bytes\n"));
+    let chunk = format!("40\r\n{}\r\n", "x".repeat(64));
+    let chunked = |chunks: &str| {
+        format!(
+            "POST /hooks/door HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}0\r\n\r\n"
+        )
+    };
+    assert_eq!(status(&say(&server, &chunked(&chunk)).await), "200");
+    assert_eq!(status(&say(&server, &chunked(&format!("{chunk}1\r\nx\r\n"))).await), "413");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_webhook_that_goes_while_it_is_asked_answers_503() {
+    let routes = Routes::default();
+    let mut visits = routes.claim(route("door", Access::Public));
+    let server = start(&routes).await;
+    let gone = tokio::spawn(async move {
+        let visit = visits.recv().await;
+        drop((visit, visits));
+    });
+    let answer = call(&server, "GET", "/hooks/door", "", "").await;
+    assert_eq!((status(&answer), body(&answer)), ("503", "busy\n"));
+    gone.await.unwrap();
+    assert_eq!(status(&call(&server, "GET", "/hooks/door", "", "").await), "404");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn stopping_lets_the_request_in_hand_finish_and_takes_no_other() {
+    let routes = Routes::default();
+    let mut visits = routes.claim(route("slow", Access::Public));
+    let server = start(&routes).await;
+    let address = server.address();
+    let answered = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&answered);
+    let client = tokio::spawn(async move {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET /hooks/slow HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        String::from_utf8(answer).unwrap()
+    });
+    let visit = visits.recv().await.unwrap();
+    let stopping = tokio::spawn(async move {
+        server.stop().await;
+        assert!(answered.load(Ordering::SeqCst));
+    });
+    while TcpStream::connect(address).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    flag.store(true, Ordering::SeqCst);
+    visit.answer.send(Answer { status: 200, headers: Vec::new(), body: b"done".to_vec() }).unwrap();
+    assert_eq!(body(&client.await.unwrap()), "done");
+    stopping.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_named_with_the_key_to_change() {
+    let first = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let error = Listener::bind(first.address()).await.err().unwrap().to_string();
+    let expected =
+        format!("{} is in use by another program: set `web.listen` in rhaid.yaml to another port", first.address());
+    assert_eq!(error, expected);
+    let error = Listener::bind("192.0.2.1:0".parse().unwrap()).await.err().unwrap().to_string();
+    assert!(error.contains("`web.listen`"), "{error}");
+}
