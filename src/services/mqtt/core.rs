@@ -12,7 +12,7 @@ use crate::services::mqtt::last::LastValues;
 use crate::services::mqtt::message::{Message, Receipt};
 use crate::services::mqtt::outbox::Outbox;
 use crate::services::mqtt::registry::Registry;
-use crate::services::mqtt::wire::{Arrived, Broken, Frame, Incoming, Outgoing};
+use crate::services::mqtt::wire::{Arrived, Broken, Frame, Greeting, Incoming, Outgoing};
 
 /// What is known about a broker and owed to it.
 pub(super) struct Core {
@@ -45,10 +45,10 @@ impl Core {
     }
 
     /// Starts a connection, in the session of before or in a new one.
-    pub(super) fn connected(&mut self, same_session: bool) {
-        self.registry.connected(same_session, false);
-        self.debts.connected(same_session);
-        self.answers = self.outbox.connected(same_session).into();
+    pub(super) fn connected(&mut self, greeting: &Greeting) {
+        self.registry.connected(greeting.same_session, greeting.numbered);
+        self.debts.connected(greeting.same_session);
+        self.answers = self.outbox.connected(greeting).into();
     }
 
     /// Takes what the broker sent.

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::embedded::{Embedded, EmbeddedError};
 pub use self::inbox::Messages;
 pub use self::message::{Message, Publish, Receipt, Retained};
-pub use self::settings::{DEFAULT_BROKER, Settings, client_id};
+pub use self::settings::{DEFAULT_BROKER, Protocol, Settings, client_id};
 
 use self::core::Core;
 use self::debts::Payments;

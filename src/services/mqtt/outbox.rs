@@ -6,10 +6,10 @@ use tokio::sync::oneshot;
 
 use crate::services::mqtt::Error;
 use crate::services::mqtt::message::Publish;
-use crate::services::mqtt::wire::Outgoing;
+use crate::services::mqtt::wire::{Greeting, Outgoing};
 
 /// How many messages of QoS 1 and 2 are on the way at a time.
-const WINDOW: usize = 100;
+const WINDOW: u16 = 100;
 
 /// How many bytes wait at most, whatever their number.
 const MAX_BYTES: usize = 64 << 20;
@@ -20,6 +20,9 @@ pub(super) type Waiter = oneshot::Sender<Result<(), Error>>;
 /// Messages in the order in which they were given, which is the order in which they go out.
 pub(super) struct Outbox {
     limit: usize,
+    // What the broker takes at a time, and in one packet.
+    window: u16,
+    max_packet: u64,
     waiting: VecDeque<Item>,
     bytes: usize,
     // QoS 0: handed to the connection, not known to be written.
@@ -56,6 +59,8 @@ impl Outbox {
     pub(super) fn new(limit: usize) -> Self {
         Self {
             limit,
+            window: WINDOW,
+            max_packet: u64::MAX,
             waiting: VecDeque::new(),
             bytes: 0,
             in_hand: VecDeque::new(),
@@ -88,12 +93,18 @@ impl Outbox {
 
     /// Returns what goes out next, if the order and the window allow something.
     pub(super) fn next(&mut self, is_used: impl Fn(u16) -> bool) -> Option<Outgoing> {
-        let item = self.waiting.front()?;
-        if item.publish.qos > 0 && self.on_the_way.len() >= WINDOW {
-            return None;
-        }
-        let item = self.waiting.pop_front()?;
-        self.bytes -= item.publish.size();
+        let item = loop {
+            let item = self.waiting.front()?;
+            if item.publish.qos > 0 && self.on_the_way.len() >= usize::from(self.window) {
+                return None;
+            }
+            let mut item = self.waiting.pop_front()?;
+            self.bytes -= item.publish.size();
+            if item.publish.size() as u64 <= self.max_packet {
+                break item;
+            }
+            item.end(Err(Error::TooLarge { size: item.publish.size() as u64, limit: self.max_packet }));
+        };
         let publish = item.publish.clone();
         if publish.qos == 0 {
             self.in_hand.push_back(item);
@@ -155,9 +166,11 @@ impl Outbox {
     /// in a new one it is sent as if for the first time, so that nothing is lost.
     ///
     /// Source: MQTT 3.1.1, section 4.4 [MQTT-4.4.0-1].
-    pub(super) fn connected(&mut self, same_session: bool) -> Vec<Outgoing> {
+    pub(super) fn connected(&mut self, greeting: &Greeting) -> Vec<Outgoing> {
+        self.window = greeting.window.unwrap_or(WINDOW).clamp(1, WINDOW);
+        self.max_packet = greeting.max_packet.map_or(u64::MAX, u64::from);
         let mut unsent: Vec<_> = self.in_hand.drain(..).collect();
-        if !same_session {
+        if !greeting.same_session {
             unsent.extend(self.on_the_way.drain(..).map(|sent| sent.item));
             unsent.sort_by_key(|item| item.number);
         }
@@ -225,7 +238,7 @@ mod tests {
         drain(&mut outbox);
         outbox.received(2, None);
         let _later = push(&mut outbox, "d", 0);
-        assert!(outbox.connected(false).is_empty());
+        assert!(outbox.connected(&Greeting::default()).is_empty());
         let again: Vec<_> = drain(&mut outbox).into_iter().map(|(topic, _, dup)| (topic, dup)).collect();
         assert_eq!(again, [("a".into(), false), ("b".into(), false), ("c".into(), false), ("d".into(), false)]);
     }
@@ -236,7 +249,8 @@ mod tests {
         let mut outcomes: Vec<_> = [("a", 1), ("b", 2)].map(|(name, qos)| push(&mut outbox, name, qos)).into();
         drain(&mut outbox);
         outbox.received(2, None);
-        let again: Vec<_> = outbox.connected(true).iter().map(show).collect();
+        let again: Vec<_> =
+            outbox.connected(&Greeting { same_session: true, ..Greeting::default() }).iter().map(show).collect();
         assert_eq!(again, [("a".into(), 1, true), ("release".into(), 2, false)]);
         outbox.completed(2);
         assert_eq!(outcomes[1].try_recv(), Ok(Ok(())));
@@ -246,7 +260,7 @@ mod tests {
     fn a_full_window_holds_back_but_forgets_nothing() {
         let mut outbox = Outbox::new(1_000);
         let outcomes: Vec<_> = (0..250).map(|number| push(&mut outbox, &number.to_string(), 1)).collect();
-        assert_eq!(drain(&mut outbox).len(), WINDOW);
+        assert_eq!(drain(&mut outbox).len(), usize::from(WINDOW));
         // The broker answers out of order, the first one never.
         (2..=100).for_each(|packet| outbox.acknowledged(packet, None));
         assert_eq!(drain(&mut outbox).len(), 99);

@@ -14,6 +14,18 @@ use crate::secrets::Secret;
 /// The name of the one broker, until there can be several.
 pub const DEFAULT_BROKER: &str = "default";
 
+/// Which MQTT is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Protocol {
+    /// 5 if the broker understands it, else 3.1.1.
+    #[default]
+    Newest,
+    /// 3.1.1.
+    V4,
+    /// 5.
+    V5,
+}
+
 /// Where a broker is and how it is spoken to.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -23,6 +35,8 @@ pub struct Settings {
     pub host: String,
     /// Its port.
     pub port: u16,
+    /// Which MQTT is spoken.
+    pub protocol: Protocol,
     /// How the connection is encrypted, if it is.
     pub tls: Option<Tls>,
     /// The name it knows us by; no other client may have it.
@@ -51,6 +65,7 @@ impl Settings {
             name: DEFAULT_BROKER.into(),
             host: reachable(embedded.ip()).to_string(),
             port: embedded.port(),
+            protocol: Protocol::default(),
             tls: None,
             client_id,
             clean_start: config.clean_start,

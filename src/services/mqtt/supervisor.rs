@@ -17,8 +17,8 @@ use crate::services::mqtt::State;
 use crate::services::mqtt::core::Core;
 use crate::services::mqtt::debts::Payments;
 use crate::services::mqtt::report::{Report, SOUND};
-use crate::services::mqtt::settings::Settings;
-use crate::services::mqtt::wire::{self, Broken, Frame, Frames, Incoming, Outgoing, Stream};
+use crate::services::mqtt::settings::{Protocol, Settings};
+use crate::services::mqtt::wire::{self, Broken, Frame, Frames, Greeting, Incoming, Outgoing, Stream, Version};
 use crate::units::show_duration;
 
 /// How long connecting may take, from the first byte to the broker's greeting.
@@ -55,16 +55,28 @@ impl Shared {
 /// Keeps the broker connected until it is told to close.
 pub(super) async fn run(shared: Arc<Shared>) {
     let mut report = Report::new(&shared.settings);
+    let protocol = shared.settings.protocol;
+    let mut version = if protocol == Protocol::V4 { Version::V4 } else { Version::V5 };
     if shared.close.run_until_cancelled(first_wish(&shared)).await.is_some() {
         while !shared.close.is_cancelled() {
             let mut since = None;
             // A panic in a codec must not end MQTT for good.
-            let connection = AssertUnwindSafe(connection(&shared, &mut report, &mut since)).catch_unwind().await;
+            let attempt = AssertUnwindSafe(connection(&shared, version, &mut report, &mut since));
+            let connection = attempt.catch_unwind().await;
             let why = match connection {
                 Ok(Ok(())) => break,
                 Ok(Err(why)) => why,
                 Err(_) => Broken::Malformed("reading it ended in a panic".into()),
             };
+            if protocol == Protocol::Newest
+                && since.is_none()
+                && matches!(why, Broken::Closed | Broken::Malformed(_) | Broken::Refused(_))
+            {
+                version = version.other();
+                if version == Version::V4 {
+                    continue;
+                }
+            }
             shared.core().outbox.disconnected();
             report.lost(&why, since);
             shared.state.send_replace(State::Waiting(why.to_string()));
@@ -88,24 +100,38 @@ async fn first_wish(shared: &Shared) {
 }
 
 /// Connects, and serves the connection until it breaks; `Ok` when it was closed on purpose.
-async fn connection(shared: &Shared, report: &mut Report, since: &mut Option<Instant>) -> Result<(), Broken> {
+async fn connection(
+    shared: &Shared,
+    version: Version,
+    report: &mut Report,
+    since: &mut Option<Instant>,
+) -> Result<(), Broken> {
     shared.state.send_replace(State::Connecting);
-    let opening = timeout(CONNECT, Link::open(&shared.settings));
-    let opened = match shared.close.run_until_cancelled(opening).await {
-        None => return Ok(()),
-        Some(Err(_)) => Err(Broken::Silent(show_duration(CONNECT))),
-        Some(Ok(opened)) => opened,
+    let opened = tokio::select! {
+        opened = timeout(CONNECT, Link::open(&shared.settings, version)) => opened,
+        () = closed_for_good(shared) => return Ok(()),
     };
-    let (mut link, same_session) = opened?;
+    let opened = opened.unwrap_or_else(|_| Err(Broken::Silent(show_duration(CONNECT))));
+    let (mut link, greeting) = opened?;
     *since = Some(Instant::now());
-    shared.core().connected(same_session);
+    shared.core().connected(&greeting);
     shared.state.send_replace(State::Connected);
     report.connected();
     link.serve(shared, report).await
 }
 
+/// Waits until it was told to close and has had time for what still waits.
+async fn closed_for_good(shared: &Shared) {
+    shared.close.cancelled().await;
+    if !shared.core().outbox.is_empty() {
+        sleep(FLUSH).await;
+    }
+}
+
 /// A connection and what is half read from it and half written to it.
 struct Link {
+    version: Version,
+    keep_alive: Duration,
     reader: ReadHalf<Box<dyn Stream>>,
     writer: WriteHalf<Box<dyn Stream>>,
     frames: Frames,
@@ -123,30 +149,40 @@ struct Link {
 }
 
 impl Link {
-    /// Connects and greets; returns the connection and whether the broker remembers us.
-    async fn open(settings: &Settings) -> Result<(Self, bool), Broken> {
+    /// Connects and greets; returns the connection and what the broker says of itself.
+    async fn open(settings: &Settings, version: Version) -> Result<(Self, Greeting), Broken> {
         let (mut reader, mut writer) = tokio::io::split(wire::open(settings).await?);
         let mut out = BytesMut::new();
-        wire::greet(settings, &mut out)?;
+        version.greet(settings, &mut out)?;
         writer.write_all_buf(&mut out).await?;
         writer.flush().await?;
-        let mut frames = Frames::new(settings.max_packet);
+        let mut frames = Frames::new(version, settings.max_packet);
         loop {
             match frames.next()? {
-                Some(Frame::Packet(Incoming::Greeted(Ok(same_session)))) => {
-                    return Ok((Self::new(reader, writer, frames), same_session));
+                Some(Frame::Packet(Incoming::Greeted(Ok(greeting)))) => {
+                    let said = greeting.keep_alive.map(|seconds| Duration::from_secs(seconds.into()));
+                    let keep_alive = said.unwrap_or(settings.keep_alive);
+                    return Ok((Self::new(reader, writer, frames, version, keep_alive), greeting));
                 }
                 Some(Frame::Packet(Incoming::Greeted(Err(why)))) => return Err(Broken::Refused(why)),
                 Some(_) => return Err(Broken::Malformed("something else than a greeting".into())),
-                None if reader.read_buf(&mut frames.buffer).await? == 0 => return Err(Broken::Closed),
+                None if reader.read_buf(&mut frames.buffer).await.unwrap_or(0) == 0 => return Err(Broken::Closed),
                 None => {}
             }
         }
     }
 
-    fn new(reader: ReadHalf<Box<dyn Stream>>, writer: WriteHalf<Box<dyn Stream>>, frames: Frames) -> Self {
+    fn new(
+        reader: ReadHalf<Box<dyn Stream>>,
+        writer: WriteHalf<Box<dyn Stream>>,
+        frames: Frames,
+        version: Version,
+        keep_alive: Duration,
+    ) -> Self {
         let now = Instant::now();
         Self {
+            version,
+            keep_alive,
             reader,
             writer,
             frames,
@@ -190,7 +226,7 @@ impl Link {
                         sound = true;
                         report.sound();
                     }
-                    self.prove_alive(shared)?;
+                    self.prove_alive()?;
                 }
                 () = shared.close.cancelled() => return self.close(shared).await,
             }
@@ -213,7 +249,7 @@ impl Link {
             let Some(packet) = shared.core().outgoing() else { break };
             let counts = matches!(packet, Outgoing::Publish { id: 0, .. });
             let before = self.out.len();
-            wire::encode(packet, &mut self.out)?;
+            self.version.encode(packet, &mut self.out)?;
             self.collected += (self.out.len() - before) as u64;
             if counts {
                 self.ends.push_back(self.collected);
@@ -234,7 +270,7 @@ impl Link {
 
     /// Returns when something is to be done although nothing happens.
     fn wake_at(&self, shared: &Shared, sound: Option<Instant>) -> Instant {
-        let keep_alive = shared.settings.keep_alive;
+        let keep_alive = self.keep_alive;
         let ping = match self.pinged {
             Some(pinged) => Some(pinged + keep_alive.min(PONG)),
             None => (!keep_alive.is_zero()).then(|| self.last_read.min(self.last_write) + keep_alive),
@@ -245,8 +281,8 @@ impl Link {
     }
 
     /// Pings when it is time, and gives up when no answer comes.
-    fn prove_alive(&mut self, shared: &Shared) -> Result<(), Broken> {
-        let keep_alive = shared.settings.keep_alive;
+    fn prove_alive(&mut self) -> Result<(), Broken> {
+        let keep_alive = self.keep_alive;
         let patience = keep_alive.min(PONG);
         if keep_alive.is_zero() {
             return Ok(());
@@ -255,7 +291,7 @@ impl Link {
             Some(pinged) if pinged.elapsed() >= patience => Err(Broken::Silent(show_duration(patience))),
             None if self.last_read.min(self.last_write).elapsed() >= keep_alive => {
                 let before = self.out.len();
-                wire::encode(Outgoing::Ping, &mut self.out)?;
+                self.version.encode(Outgoing::Ping, &mut self.out)?;
                 self.collected += (self.out.len() - before) as u64;
                 self.pinged = Some(Instant::now());
                 Ok(())
@@ -271,7 +307,7 @@ impl Link {
                 self.take_in(shared)?;
                 self.collect(shared)?;
                 if self.out.is_empty() && shared.core().outbox.is_empty() {
-                    wire::encode(Outgoing::Disconnect, &mut self.out)?;
+                    self.version.encode(Outgoing::Disconnect, &mut self.out)?;
                     write(&mut self.writer, &mut self.out, &mut self.written, &mut self.unflushed).await?;
                     return Ok(self.writer.shutdown().await?);
                 }

@@ -1,6 +1,8 @@
 //! The supervisor against real and wicked brokers.
 
 mod embedded;
+mod faults;
+mod wicked;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,7 +12,7 @@ use tokio::time::timeout;
 
 use crate::config;
 use crate::services::clock::Clock;
-use crate::services::mqtt::{Embedded, Message, Mqtt, Publish, Retained, Settings, Subscription};
+use crate::services::mqtt::{Embedded, Message, Mqtt, Protocol, Publish, Retained, Settings, Subscription};
 use crate::topic::Filter;
 
 /// Longer than anything here takes on the slowest machine.
@@ -40,7 +42,16 @@ fn settings(address: SocketAddr, id: &str) -> Settings {
 }
 
 fn client(address: SocketAddr, id: &str) -> Mqtt {
-    Mqtt::new(vec![settings(address, id)], &Clock::system(TimeZone::UTC))
+    connect(settings(address, id))
+}
+
+/// A client that speaks MQTT 3.1.1.
+fn old_client(address: SocketAddr, id: &str) -> Mqtt {
+    connect(Settings { protocol: Protocol::V4, ..settings(address, id) })
+}
+
+fn connect(settings: Settings) -> Mqtt {
+    Mqtt::new(vec![settings], &Clock::system(TimeZone::UTC))
 }
 
 /// Subscribes, and waits until the broker has confirmed it.

@@ -2,7 +2,7 @@
 
 use bytes::{Buf, BytesMut};
 
-use crate::services::mqtt::wire::{Broken, Incoming, v4};
+use crate::services::mqtt::wire::{Broken, Incoming, Version};
 
 const PUBLISH: u8 = 3;
 
@@ -23,14 +23,15 @@ pub(in crate::services::mqtt) enum Frame {
 pub(in crate::services::mqtt) struct Frames {
     /// What was read and not cut yet.
     pub(in crate::services::mqtt) buffer: BytesMut,
+    version: Version,
     limit: usize,
     // How many bytes of a packet over the limit are still to come.
     skip: usize,
 }
 
 impl Frames {
-    pub(in crate::services::mqtt) fn new(limit: usize) -> Self {
-        Self { buffer: BytesMut::with_capacity(8 << 10), limit, skip: 0 }
+    pub(in crate::services::mqtt) fn new(version: Version, limit: usize) -> Self {
+        Self { buffer: BytesMut::with_capacity(8 << 10), version, limit, skip: 0 }
     }
 
     /// Returns the next packet, if enough bytes are there.
@@ -50,7 +51,7 @@ impl Frames {
             self.buffer.reserve(header + body - self.buffer.len());
             return Ok(None);
         }
-        v4::decode(&mut self.buffer).map(|packet| Some(Frame::Packet(packet)))
+        self.version.decode(&mut self.buffer).map(|packet| Some(Frame::Packet(packet)))
     }
 
     /// Reads the head of a message that is over the limit, and steps over the rest.
@@ -97,12 +98,12 @@ fn fixed_header(bytes: &[u8]) -> Result<Option<(usize, usize)>, Broken> {
 mod tests {
     use super::*;
     use crate::services::mqtt::message::Publish;
-    use crate::services::mqtt::wire::{Outgoing, encode};
+    use crate::services::mqtt::wire::Outgoing;
 
     fn message(topic: &str, bytes: usize, qos: u8) -> BytesMut {
         let publish = Publish { topic: topic.into(), payload: vec![b'x'; bytes].into(), qos, ..Publish::default() };
         let mut out = BytesMut::new();
-        encode(Outgoing::Publish { publish, id: u16::from(qos) * 7, dup: false }, &mut out).unwrap();
+        Version::V4.encode(Outgoing::Publish { publish, id: u16::from(qos) * 7, dup: false }, &mut out).unwrap();
         out
     }
 
@@ -110,7 +111,7 @@ mod tests {
     fn packets_are_cut_wherever_the_reads_end() {
         let stream = [message("温度/1", 3, 0), message("b", 300, 1), message("c", 0, 2)].concat();
         for step in [1, 2, 3, 7, 1_000] {
-            let mut frames = Frames::new(1_000);
+            let mut frames = Frames::new(Version::V4, 1_000);
             let mut topics = Vec::new();
             for piece in stream.chunks(step) {
                 frames.buffer.extend_from_slice(piece);
@@ -127,7 +128,7 @@ mod tests {
     fn a_message_over_the_limit_is_stepped_over() {
         let stream = [message("a", 10, 0), message("big", 5_000, 1), message("z", 10, 0)].concat();
         for step in [1, 100, 10_000] {
-            let mut frames = Frames::new(1_000);
+            let mut frames = Frames::new(Version::V4, 1_000);
             let mut seen = Vec::new();
             for piece in stream.chunks(step) {
                 frames.buffer.extend_from_slice(piece);
@@ -155,11 +156,13 @@ mod tests {
             &[0xf0, 1, 0],
             &[0x32, 5, 0, 1, b'a', 0, 0],
         ];
-        for bytes in noise {
-            let mut frames = Frames::new(100);
-            frames.buffer.extend_from_slice(bytes);
-            let frame = frames.next();
-            assert!(matches!(frame, Err(_) | Ok(None)), "{bytes:?}: {frame:?}");
+        for version in [Version::V4, Version::V5] {
+            for bytes in noise {
+                let mut frames = Frames::new(version, 100);
+                frames.buffer.extend_from_slice(bytes);
+                let frame = frames.next();
+                assert!(matches!(frame, Err(_) | Ok(None)), "{bytes:?}: {frame:?}");
+            }
         }
     }
 }

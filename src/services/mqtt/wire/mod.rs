@@ -7,6 +7,7 @@ mod frames;
 mod stream;
 mod tls;
 mod v4;
+mod v5;
 
 pub(super) use self::frames::{Frame, Frames};
 pub(super) use self::stream::{Stream, open, speaks_mqtt};
@@ -20,8 +21,8 @@ use crate::value::Map;
 /// What a broker sends.
 #[derive(Debug)]
 pub(super) enum Incoming {
-    /// The answer to our greeting: whether it remembers us, or why it refuses.
-    Greeted(Result<bool, String>),
+    /// The answer to our greeting, or why it refuses.
+    Greeted(Result<Greeting, String>),
     Publish(Arrived),
     PubAck {
         id: u16,
@@ -42,6 +43,21 @@ pub(super) enum Incoming {
     Pong,
     /// It closes the connection and says why.
     Disconnect(String),
+}
+
+/// What a broker says of itself when the connection begins; `None` where it says nothing.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Greeting {
+    /// Whether it remembers us.
+    pub(super) same_session: bool,
+    /// Whether it marks messages with the numbers of the filters that they match.
+    pub(super) numbered: bool,
+    /// How many messages may be on the way to it.
+    pub(super) window: Option<u16>,
+    /// How often it wants to hear from us, in seconds.
+    pub(super) keep_alive: Option<u16>,
+    /// The largest packet it takes.
+    pub(super) max_packet: Option<u32>,
 }
 
 /// A message as it arrived.
@@ -112,12 +128,43 @@ pub(super) enum Broken {
     Silent(String),
 }
 
-/// Writes the first packet of a connection.
-pub(super) fn greet(settings: &Settings, into: &mut BytesMut) -> Result<(), Broken> {
-    v4::greet(settings, into)
+/// Which MQTT is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Version {
+    V4,
+    V5,
 }
 
-/// Writes a packet.
-pub(super) fn encode(packet: Outgoing, into: &mut BytesMut) -> Result<(), Broken> {
-    v4::encode(packet, into)
+impl Version {
+    /// Returns the other one, for a broker that does not understand this one.
+    pub(super) fn other(self) -> Self {
+        match self {
+            Self::V4 => Self::V5,
+            Self::V5 => Self::V4,
+        }
+    }
+
+    /// Writes the first packet of a connection.
+    pub(super) fn greet(self, settings: &Settings, into: &mut BytesMut) -> Result<(), Broken> {
+        match self {
+            Self::V4 => v4::greet(settings, into),
+            Self::V5 => v5::greet(settings, into),
+        }
+    }
+
+    /// Writes a packet.
+    pub(super) fn encode(self, packet: Outgoing, into: &mut BytesMut) -> Result<(), Broken> {
+        match self {
+            Self::V4 => v4::encode(packet, into),
+            Self::V5 => v5::encode(packet, into),
+        }
+    }
+
+    /// Reads a packet that is there whole.
+    fn decode(self, from: &mut BytesMut) -> Result<Incoming, Broken> {
+        match self {
+            Self::V4 => v4::decode(from),
+            Self::V5 => v5::decode(from),
+        }
+    }
 }

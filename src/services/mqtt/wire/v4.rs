@@ -5,7 +5,7 @@ use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v4;
 
 use crate::services::mqtt::settings::Settings;
-use crate::services::mqtt::wire::{Arrived, Broken, Incoming, Outgoing};
+use crate::services::mqtt::wire::{Arrived, Broken, Greeting, Incoming, Outgoing};
 use crate::value::Map;
 
 pub(super) fn greet(settings: &Settings, into: &mut BytesMut) -> Result<(), Broken> {
@@ -49,7 +49,9 @@ pub(super) fn decode(from: &mut BytesMut) -> Result<Incoming, Broken> {
     let packet = v4::Packet::read(from, usize::MAX).map_err(|error| Broken::Malformed(error.to_string()))?;
     Ok(match packet {
         v4::Packet::ConnAck(answer) => Incoming::Greeted(match answer.code {
-            v4::ConnectReturnCode::Success => Ok(answer.session_present),
+            v4::ConnectReturnCode::Success => {
+                Ok(Greeting { same_session: answer.session_present, ..Greeting::default() })
+            }
             refusal => Err(why_refused(refusal).to_owned()),
         }),
         v4::Packet::Publish(publish) => Incoming::Publish(Arrived {

@@ -1,0 +1,262 @@
+//! Against a broker that misbehaves.
+
+use rumqttc::mqttbytes::v4::{Packet, PubAck, PubRec, PubRel};
+
+use super::wicked::Wicked;
+use super::*;
+use crate::services::mqtt::{Error, State};
+
+fn qos_1(payload: &str) -> Publish {
+    Publish { topic: "t".into(), payload: payload.to_owned().into(), qos: 1, ..Publish::default() }
+}
+
+#[tokio::test]
+async fn after_a_restart_without_memory_everything_is_subscribed_again_in_one_packet() {
+    let broker = Wicked::listen().await;
+    let mqtt = old_client(broker.address(), "x");
+    let mut first = mqtt.subscribe(&Filter::parse("a/+").unwrap(), 1, Retained::Live, None).unwrap();
+    let _second = mqtt.subscribe(&Filter::parse("b/{id}").unwrap(), 0, Retained::Live, None).unwrap();
+    let _same = mqtt.subscribe(&Filter::parse("b/{other}").unwrap(), 0, Retained::Live, None).unwrap();
+    let mut peer = broker.accept(false).await;
+    assert_eq!(peer.grant().await, ["a/+", "b/+"]);
+    drop(peer);
+    let mut peer = broker.accept(false).await;
+    assert_eq!(peer.grant().await, ["a/+", "b/+"]);
+    peer.send("a/1", "back", 1, false).await;
+    assert_eq!(text(&mut first).await, "back");
+    assert!(matches!(peer.read().await, Packet::PubAck(PubAck { pkid: 1 })), "and nothing was subscribed twice");
+    drop(peer);
+    let mut peer = broker.accept(true).await;
+    peer.send("a/1", "remembered", 1, false).await;
+    assert_eq!(text(&mut first).await, "remembered");
+    assert!(matches!(peer.read().await, Packet::PubAck(_)), "a session that was kept is not subscribed again");
+}
+
+#[tokio::test]
+async fn a_filter_that_nobody_wants_any_more_is_given_back_once() {
+    let broker = Wicked::listen().await;
+    let mqtt = old_client(broker.address(), "x");
+    let first = mqtt.subscribe(&Filter::parse("a").unwrap(), 0, Retained::Live, None).unwrap();
+    let mut peer = broker.accept(false).await;
+    peer.grant().await;
+    let second = subscribe(&mqtt, "a", 0, Retained::Live).await;
+    drop(first);
+    drop(second);
+    let Packet::Unsubscribe(unsubscribe) = peer.read().await else { panic!("no UNSUBSCRIBE") };
+    assert_eq!(unsubscribe.topics, ["a"]);
+}
+
+#[tokio::test]
+async fn a_message_is_acknowledged_when_the_last_who_has_it_lets_go() {
+    let broker = Wicked::listen().await;
+    let mqtt = old_client(broker.address(), "x");
+    let mut one = mqtt.subscribe(&Filter::parse("t").unwrap(), 1, Retained::Live, None).unwrap();
+    let mut two = mqtt.subscribe(&Filter::parse("t").unwrap(), 1, Retained::Live, None).unwrap();
+    let mut peer = broker.accept(false).await;
+    peer.grant().await;
+    peer.send("t", "x", 7, false).await;
+    drop(next(&mut one).await);
+    let held = next(&mut two).await;
+    publish_on(&mqtt, &mut peer).await;
+    drop(held);
+    assert!(matches!(peer.read().await, Packet::PubAck(PubAck { pkid: 7 })));
+}
+
+/// Sends something, to see that nothing else came before it.
+async fn publish_on(mqtt: &Mqtt, peer: &mut super::wicked::Peer) {
+    publish(mqtt, "other", "marker", 0, false).await;
+    assert_eq!(peer.message().await.0, "marker");
+}
+
+#[tokio::test]
+async fn a_message_that_comes_again_is_not_worked_on_twice() {
+    let broker = Wicked::listen().await;
+    let mqtt = old_client(broker.address(), "x");
+    let mut all = mqtt.subscribe(&Filter::parse("t").unwrap(), 1, Retained::Live, None).unwrap();
+    let mut peer = broker.accept(false).await;
+    peer.grant().await;
+    peer.send("t", "x", 7, false).await;
+    let held = next(&mut all).await;
+    drop(peer);
+    let mut peer = broker.accept(true).await;
+    drop(held);
+    publish_on(&mqtt, &mut peer).await;
+    peer.send("t", "x", 7, true).await;
+    assert!(matches!(peer.read().await, Packet::PubAck(PubAck { pkid: 7 })));
+    assert!(all.messages.try_recv().is_none());
+}
+
+#[tokio::test]
+async fn a_release_of_an_unknown_message_is_answered() {
+    let broker = Wicked::listen().await;
+    let mqtt = old_client(broker.address(), "x");
+    let _all = mqtt.subscribe(&Filter::parse("t").unwrap(), 2, Retained::Live, None).unwrap();
+    let mut peer = broker.accept(false).await;
+    peer.grant().await;
+    peer.write(Packet::PubRel(PubRel::new(99))).await;
+    assert!(matches!(peer.read().await, Packet::PubComp(done) if done.pkid == 99));
+}
+
+#[tokio::test]
+async fn what_was_on_the_way_when_the_broker_died_arrives_in_order() {
+    let broker = Wicked::listen().await;
+    let mqtt = old_client(broker.address(), "x");
+    let mut deliveries = Vec::new();
+    for number in 0..10 {
+        deliveries.push(mqtt.send(qos_1(&number.to_string())).await.unwrap());
+    }
+    let mut peer = broker.accept(false).await;
+    for number in 0..10 {
+        assert_eq!(peer.message().await.0, number.to_string());
+    }
+    // It acknowledges out of order, and dies.
+    peer.write(Packet::PubAck(PubAck::new(4))).await;
+    peer.write(Packet::PubAck(PubAck::new(6))).await;
+    soon(deliveries.remove(5).confirmed()).await.unwrap();
+    soon(deliveries.remove(3).confirmed()).await.unwrap();
+    drop(peer);
+    while mqtt.is_connected(None) {
+        tokio::task::yield_now().await;
+    }
+    for number in 10..13 {
+        deliveries.push(mqtt.send(qos_1(&number.to_string())).await.unwrap());
+    }
+    let mut peer = broker.accept(false).await;
+    let mut seen = Vec::new();
+    for _ in 0..11 {
+        let (payload, id) = peer.message().await;
+        seen.push(payload);
+        peer.write(Packet::PubAck(PubAck::new(id))).await;
+    }
+    assert_eq!(seen, ["0", "1", "2", "4", "6", "7", "8", "9", "10", "11", "12"]);
+    for delivery in deliveries {
+        soon(delivery.confirmed()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn qos_2_goes_on_where_it_was_in_a_session_that_was_kept() {
+    let broker = Wicked::listen().await;
+    let mqtt = old_client(broker.address(), "x");
+    let delivery = mqtt.send(Publish { qos: 2, ..qos_1("once") }).await.unwrap();
+    let mut peer = broker.accept(false).await;
+    let (_, id) = peer.message().await;
+    peer.write(Packet::PubRec(PubRec::new(id))).await;
+    assert!(matches!(peer.read().await, Packet::PubRel(_)));
+    drop(peer);
+    let mut peer = broker.accept(true).await;
+    assert!(matches!(peer.read().await, Packet::PubRel(release) if release.pkid == id));
+    peer.write(Packet::PubComp(rumqttc::mqttbytes::v4::PubComp::new(id))).await;
+    soon(delivery.confirmed()).await.unwrap();
+}
+
+#[tokio::test]
+async fn while_the_broker_is_away_the_outbox_takes_so_many_and_no_more() {
+    let address = Wicked::listen().await.address();
+    let mqtt = old_client(address, "x");
+    publish(&mqtt, "t", "0", 0, false).await;
+    let mut taken = 1;
+    let refused = loop {
+        match soon(mqtt.send(qos_1("x"))).await {
+            Ok(_) => taken += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!((taken, refused), (1_000, Error::NotConnected { broker: "default".into(), waiting: 1_000 }));
+    let again = soon(mqtt.publish(Publish { qos: 0, ..qos_1("x") })).await;
+    assert!(matches!(again, Err(Error::NotConnected { .. })));
+}
+
+#[tokio::test]
+async fn messages_over_the_limit_harm_nothing() {
+    let broker = Wicked::listen().await;
+    let mqtt = old_client(broker.address(), "x");
+    let mut all = mqtt.subscribe(&Filter::parse("t").unwrap(), 1, Retained::Live, None).unwrap();
+    let mut peer = broker.accept(false).await;
+    peer.grant().await;
+    peer.send("t", &"x".repeat(2 << 20), 1, false).await;
+    peer.send("t", "small", 2, false).await;
+    assert_eq!(text(&mut all).await, "small");
+    assert!(matches!(peer.read().await, Packet::PubAck(PubAck { pkid: 1 })));
+    assert!(matches!(peer.read().await, Packet::PubAck(PubAck { pkid: 2 })));
+    let large = Publish { payload: vec![0; 1 << 20].into(), ..qos_1("") };
+    let refused = Error::TooLarge { size: (1 << 20) + 11, limit: 1 << 20 };
+    assert_eq!(mqtt.publish(large).await, Err(refused));
+}
+
+#[tokio::test]
+async fn a_broker_that_stands_still_is_noticed() {
+    let broker = Wicked::listen().await;
+    let settings =
+        Settings { keep_alive: Duration::from_secs(1), protocol: Protocol::V4, ..settings(broker.address(), "x") };
+    let mqtt = connect(settings);
+    publish_later(&mqtt);
+    let mut peer = broker.accept(false).await;
+    assert_eq!(peer.connect.keep_alive, 1);
+    peer.message().await;
+    assert!(matches!(peer.read().await, Packet::PingReq));
+    assert!(soon(peer.read_or_end()).await.is_none(), "it hangs up");
+    broker.accept(false).await;
+}
+
+fn publish_later(mqtt: &Mqtt) {
+    let mqtt = mqtt.clone();
+    tokio::spawn(async move { mqtt.publish(Publish { qos: 0, ..qos_1("x") }).await });
+}
+
+#[tokio::test]
+async fn a_broker_that_hangs_up_is_called_ever_more_slowly() {
+    let broker = Wicked::listen().await;
+    let mqtt = old_client(broker.address(), "x");
+    publish_later(&mqtt);
+    let began = std::time::Instant::now();
+    for _ in 0..4 {
+        drop(broker.accept(false).await);
+    }
+    assert!(began.elapsed() > Duration::from_millis(2_500), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_refused_filter_is_told_to_who_wants_it() {
+    use rumqttc::mqttbytes::v4::{SubAck, SubscribeReasonCode};
+    let broker = Wicked::listen().await;
+    let mqtt = old_client(broker.address(), "x");
+    let mut one = mqtt.subscribe(&Filter::parse("secret/#").unwrap(), 0, Retained::Live, None).unwrap();
+    let mut peer = broker.accept(false).await;
+    let Packet::Subscribe(subscribe) = peer.read().await else { panic!("no SUBSCRIBE") };
+    peer.write(Packet::SubAck(SubAck::new(subscribe.pkid, vec![SubscribeReasonCode::Failure]))).await;
+    let why = soon(one.ready()).await.unwrap_err();
+    assert!(why.to_string().contains("`secret/#`"), "{why}");
+}
+
+#[tokio::test]
+async fn a_broker_of_the_older_mqtt_is_understood() {
+    let broker = Wicked::listen().await;
+    let mqtt = client(broker.address(), "x");
+    let mut all = mqtt.subscribe(&Filter::parse("t").unwrap(), 1, Retained::Live, None).unwrap();
+    // The first greeting is in MQTT 5, which this one hangs up on.
+    broker.hang_up().await;
+    let mut peer = broker.accept(false).await;
+    peer.grant().await;
+    peer.send("t", "x", 1, false).await;
+    assert_eq!(text(&mut all).await, "x");
+}
+
+#[tokio::test]
+async fn closing_sends_what_waits_and_says_goodbye() {
+    let broker = Wicked::listen().await;
+    let mqtt = old_client(broker.address(), "x");
+    let delivery = mqtt.send(qos_1("last")).await.unwrap();
+    let mut peer = broker.accept(false).await;
+    let closing = tokio::spawn({
+        let mqtt = mqtt.clone();
+        async move { mqtt.close().await }
+    });
+    let (payload, id) = peer.message().await;
+    assert_eq!(payload, "last");
+    peer.write(Packet::PubAck(PubAck::new(id))).await;
+    assert!(matches!(peer.read().await, Packet::Disconnect));
+    soon(closing).await.unwrap();
+    soon(delivery.confirmed()).await.unwrap();
+    assert_eq!(mqtt.states()[0].2, State::Closed);
+}

@@ -1,0 +1,191 @@
+//! MQTT 5.
+
+use bytes::{Bytes, BytesMut};
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5;
+
+use crate::services::mqtt::settings::Settings;
+use crate::services::mqtt::wire::{Arrived, Broken, Greeting, Incoming, Outgoing, Wanted};
+use crate::value::{Map, Value};
+
+/// How long a broker is asked to remember us after the connection is gone.
+const SESSION_EXPIRY_SECONDS: u32 = 30 * 86_400;
+/// How many messages the broker may send before the first of them is confirmed.
+const RECEIVE_MAXIMUM: u16 = 1_000;
+
+pub(super) fn greet(settings: &Settings, into: &mut BytesMut) -> Result<(), Broken> {
+    let mut properties = v5::ConnectProperties::new();
+    properties.receive_maximum = Some(RECEIVE_MAXIMUM);
+    properties.session_expiry_interval = Some(if settings.clean_start { 0 } else { SESSION_EXPIRY_SECONDS });
+    let connect = v5::Connect {
+        keep_alive: u16::try_from(settings.keep_alive.as_secs()).unwrap_or(u16::MAX),
+        client_id: settings.client_id.clone(),
+        clean_start: settings.clean_start,
+        properties: Some(properties),
+    };
+    let password = settings.password.as_ref().map(|password| password.expose().to_owned());
+    let login = (settings.username.is_some() || password.is_some())
+        .then(|| v5::Login::new(settings.username.clone().unwrap_or_default(), password.unwrap_or_default()));
+    write(&v5::Packet::Connect(connect, None, login), into)
+}
+
+pub(super) fn encode(packet: Outgoing, into: &mut BytesMut) -> Result<(), Broken> {
+    let packet = match packet {
+        Outgoing::Publish { publish, id, dup } => v5::Packet::Publish(v5::Publish {
+            dup,
+            qos: qos(publish.qos),
+            retain: publish.retain,
+            topic: Bytes::from(publish.topic),
+            pkid: id,
+            payload: publish.payload,
+            properties: None,
+        }),
+        Outgoing::PubAck(id) => v5::Packet::PubAck(v5::PubAck::new(id, None)),
+        Outgoing::PubRec(id) => v5::Packet::PubRec(v5::PubRec::new(id, None)),
+        Outgoing::PubRel(id) => v5::Packet::PubRel(v5::PubRel::new(id, None)),
+        Outgoing::PubComp(id) => v5::Packet::PubComp(v5::PubComp::new(id, None)),
+        Outgoing::Subscribe { id, wanted } => v5::Packet::Subscribe(subscribe(id, wanted)),
+        Outgoing::Unsubscribe { id, filters } => {
+            v5::Packet::Unsubscribe(v5::Unsubscribe { pkid: id, filters, properties: None })
+        }
+        Outgoing::Ping => v5::Packet::PingReq(v5::PingReq),
+        Outgoing::Disconnect => {
+            v5::Packet::Disconnect(v5::Disconnect::new(v5::DisconnectReasonCode::NormalDisconnection))
+        }
+    };
+    write(&packet, into)
+}
+
+/// Reads a packet that is there whole.
+pub(super) fn decode(from: &mut BytesMut) -> Result<Incoming, Broken> {
+    let packet = v5::Packet::read(from, None).map_err(|error| Broken::Malformed(error.to_string()))?;
+    Ok(match packet {
+        v5::Packet::ConnAck(answer) => Incoming::Greeted(greeting(answer)),
+        v5::Packet::Publish(publish) => Incoming::Publish(arrived(publish)?),
+        v5::Packet::PubAck(ack) => {
+            let taken = matches!(ack.reason, v5::PubAckReason::Success | v5::PubAckReason::NoMatchingSubscribers);
+            Incoming::PubAck { id: ack.pkid, refused: (!taken).then(|| words(&ack.reason)) }
+        }
+        v5::Packet::PubRec(ack) => {
+            let taken = matches!(ack.reason, v5::PubRecReason::Success | v5::PubRecReason::NoMatchingSubscribers);
+            Incoming::PubRec { id: ack.pkid, refused: (!taken).then(|| words(&ack.reason)) }
+        }
+        v5::Packet::PubRel(ack) => Incoming::PubRel(ack.pkid),
+        v5::Packet::PubComp(ack) => Incoming::PubComp(ack.pkid),
+        v5::Packet::SubAck(ack) => {
+            let granted = ack.return_codes.into_iter().map(|code| match code {
+                v5::SubscribeReasonCode::Success(granted) => Ok(granted as u8),
+                refusal => Err(words(&refusal)),
+            });
+            Incoming::SubAck { id: ack.pkid, granted: granted.collect() }
+        }
+        v5::Packet::UnsubAck(ack) => Incoming::UnsubAck(ack.pkid),
+        v5::Packet::PingResp(_) => Incoming::Pong,
+        v5::Packet::Disconnect(goodbye) => Incoming::Disconnect(match goodbye.reason_code {
+            v5::DisconnectReasonCode::SessionTakenOver => {
+                "another client with our id has taken over (`mqtt.client_id`)".to_owned()
+            }
+            other => words(&other),
+        }),
+        other => return Err(Broken::Malformed(format!("{other:?} is not for us"))),
+    })
+}
+
+fn subscribe(id: u16, wanted: Vec<Wanted>) -> v5::Subscribe {
+    let number = wanted.first().and_then(|want| want.number);
+    let filters = wanted.into_iter().map(|want| {
+        let mut filter = v5::Filter::new(want.filter, qos(want.qos));
+        if !want.with_retained {
+            filter.retain_forward_rule = v5::RetainForwardRule::Never;
+        }
+        filter
+    });
+    let properties =
+        number.map(|number| v5::SubscribeProperties { id: Some(number as usize), user_properties: Vec::new() });
+    v5::Subscribe { pkid: id, filters: filters.collect(), properties }
+}
+
+fn greeting(answer: v5::ConnAck) -> Result<Greeting, String> {
+    if answer.code != v5::ConnectReturnCode::Success {
+        return Err(match answer.code {
+            v5::ConnectReturnCode::BadUserNamePassword | v5::ConnectReturnCode::NotAuthorized => {
+                "the user name or password is wrong (`mqtt.username`, `mqtt.password`)".to_owned()
+            }
+            v5::ConnectReturnCode::ClientIdentifierNotValid | v5::ConnectReturnCode::BadClientId => {
+                "it does not take the client id (`mqtt.client_id`)".to_owned()
+            }
+            other => words(&other),
+        });
+    }
+    let said = answer.properties;
+    let said = said.as_ref();
+    Ok(Greeting {
+        same_session: answer.session_present,
+        numbered: said.and_then(|said| said.subscription_identifiers_available) != Some(0),
+        window: said.and_then(|said| said.receive_max),
+        keep_alive: said.and_then(|said| said.server_keep_alive),
+        max_packet: said.and_then(|said| said.max_packet_size),
+    })
+}
+
+fn arrived(publish: v5::Publish) -> Result<Arrived, Broken> {
+    let topic = String::from_utf8(publish.topic.into());
+    let properties = publish.properties.unwrap_or_default();
+    Ok(Arrived {
+        topic: topic.map_err(|_| Broken::Malformed("a topic that is not UTF-8".into()))?,
+        payload: publish.payload,
+        qos: publish.qos as u8,
+        retain: publish.retain,
+        dup: publish.dup,
+        id: publish.pkid,
+        numbers: properties.subscription_identifiers.iter().filter_map(|id| u32::try_from(*id).ok()).collect(),
+        properties: seen(properties),
+    })
+}
+
+/// Returns the properties as scripts see them.
+fn seen(properties: v5::PublishProperties) -> Map {
+    let mut user: Map = Map::new();
+    for (name, text) in properties.user_properties {
+        // A name that comes twice has a list of values.
+        match user.get_mut(&name) {
+            None => {
+                user.insert(name, text.into());
+            }
+            Some(Value::List(values)) => values.push(text.into()),
+            Some(first) => *first = Value::List(vec![std::mem::take(first), text.into()]),
+        }
+    }
+    let all = [
+        ("content_type", properties.content_type.map(Value::from)),
+        ("response_topic", properties.response_topic.map(Value::from)),
+        ("correlation_data", properties.correlation_data.map(|bytes| bytes.to_vec().into())),
+        ("message_expiry", properties.message_expiry_interval.map(|seconds| i64::from(seconds).into())),
+        ("user_properties", (!user.is_empty()).then(|| user.into())),
+    ];
+    all.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+}
+
+fn write(packet: &v5::Packet, into: &mut BytesMut) -> Result<(), Broken> {
+    packet.write(into, None).map(|_| ()).map_err(|error| Broken::Malformed(error.to_string()))
+}
+
+fn qos(level: u8) -> QoS {
+    match level {
+        0 => QoS::AtMostOnce,
+        1 => QoS::AtLeastOnce,
+        _ => QoS::ExactlyOnce,
+    }
+}
+
+/// Returns a reason's name as words: `QuotaExceeded` as `quota exceeded`.
+fn words(reason: &dyn std::fmt::Debug) -> String {
+    let mut words = String::new();
+    for letter in format!("{reason:?}").chars() {
+        if letter.is_uppercase() && !words.is_empty() {
+            words.push(' ');
+        }
+        words.extend(letter.to_lowercase());
+    }
+    words
+}
