@@ -1,3 +1,4 @@
 //! Every test through the front door, in one binary.
 
 mod architecture;
+mod functions;

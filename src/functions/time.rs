@@ -7,9 +7,11 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Span, Timestamp, Zoned};
 use rhai::plugin::*;
 
-use crate::functions::arguments::{duration, options, refused, rfc3339};
-use crate::functions::{Package, Thrown, context};
+use crate::functions::arguments::{duration, options, refused, rfc3339, value};
+use crate::functions::{Package, Thrown, context, thrown};
 use crate::services::clock::Clock;
+use crate::services::sun::{Crossing, crossing};
+use crate::value::Value;
 
 /// Time.
 pub const TIME: Package = Package {
@@ -100,6 +102,23 @@ fn moved(time: &Zoned, by: &Dynamic, back: bool) -> Result<Zoned, Thrown> {
         if back { time.checked_sub(duration) } else { time.checked_add(duration) }
     };
     moved.map_err(|_| refused("that is before the beginning or after the end of time"))
+}
+
+/// Returns when the sun rises or sets on a day of the house: `()` if it does not.
+fn sun(function: &str, edge: Crossing, day: Option<&Dynamic>) -> Result<Dynamic, Thrown> {
+    let context = context(function)?;
+    let place = context.config.location.ok_or_else(|| {
+        thrown("no_location", format!("`{function}` needs to know where the house stands: set `location: {{ latitude: 59.91, longitude: 10.75 }}` in rhaid.yaml"))
+    })?;
+    let clock = &context.services.clock;
+    let date = match day.map(value).transpose()? {
+        None => clock.now_zoned().date(),
+        Some(Value::Time(time)) => time.with_time_zone(clock.zone()).date(),
+        Some(Value::Text(text)) => parse_moment(&text, clock)?.date(),
+        Some(other) => return Err(refused(format!("a day is a datetime or text such as \"2026-03-01\", not {}", other.type_name()))),
+    };
+    let moment = crossing(edge, date, place, &clock.zone());
+    Ok(moment.map_or(Dynamic::UNIT, |moment| Dynamic::from(moment.to_zoned(clock.zone()))))
 }
 
 fn wait(duration: std::time::Duration) -> Result<(), Thrown> {
@@ -325,6 +344,41 @@ mod functions {
     #[rhai_fn(name = "in_timezone", pure, return_raw)]
     pub fn in_timezone(time: &mut Zoned, timezone: &str) -> Result<Zoned, Thrown> {
         Ok(time.with_time_zone(zone(timezone)?))
+    }
+
+    /// Returns when the sun rises today, or on another day; `()` if it does not. Needs `location` in rhaid.yaml.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let rise = sunrise("2026-03-01");
+    /// assert(rise < sunset("2026-03-01"));
+    /// assert_eq(rise.date, "2026-03-01");
+    /// ```
+    #[rhai_fn(name = "sunrise", return_raw)]
+    pub fn sunrise() -> Result<Dynamic, Thrown> {
+        sun("sunrise", Crossing::Rise, None)
+    }
+
+    #[rhai_fn(name = "sunrise", return_raw)]
+    pub fn sunrise_on(date: Dynamic) -> Result<Dynamic, Thrown> {
+        sun("sunrise", Crossing::Rise, Some(&date))
+    }
+
+    /// Returns when the sun sets today, or on another day; `()` if it does not. Needs `location` in rhaid.yaml.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let dark = sunset().add("30m");
+    /// assert(dark > sunset());
+    /// ```
+    #[rhai_fn(name = "sunset", return_raw)]
+    pub fn sunset() -> Result<Dynamic, Thrown> {
+        sun("sunset", Crossing::Set, None)
+    }
+
+    #[rhai_fn(name = "sunset", return_raw)]
+    pub fn sunset_on(date: Dynamic) -> Result<Dynamic, Thrown> {
+        sun("sunset", Crossing::Set, Some(&date))
     }
 
     /// Waits, for a duration such as `"5s"` or a number of seconds. Ends at once when the run is cancelled or its time is up.

@@ -40,10 +40,11 @@ fn check(function: &str, need: Need<'_>) -> Result<Arc<Config>, Thrown> {
     Ok(config)
 }
 
-/// Returns where relative paths of scripts start: the folder that the scripts folder lies in.
+/// Returns where relative paths of scripts start: where `rhaid.yaml` lies, and without one where the scripts folder lies.
 fn base(config: &Config) -> PathBuf {
-    let scripts = std::path::absolute(&config.scripts).unwrap_or_else(|_| config.scripts.clone());
-    scripts.parent().map_or_else(|| PathBuf::from("/"), Path::to_path_buf)
+    let beside = config.file.as_deref().unwrap_or(&config.scripts);
+    let beside = std::path::absolute(beside).unwrap_or_else(|_| beside.to_owned());
+    beside.parent().map_or_else(|| PathBuf::from("/"), Path::to_path_buf)
 }
 
 /// Returns a path as permissions want it: absolute, and with every symlink resolved of the part that exists.

@@ -1,0 +1,112 @@
+//! No function hangs, takes memory without bound or panics, whatever it is handed.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use rhaid::functions::reference::{Form, reference};
+
+use super::world::World;
+
+/// Arguments as a script writes them; `t` is text of 1 MB.
+const VALUES: &[&str] = &[
+    "()",
+    "true",
+    "0",
+    "-1",
+    "9223372036854775807",
+    "(-9223372036854775807 - 1)",
+    "1e308",
+    "-0.0",
+    "(0.0 / 0.0)",
+    "(1.0 / 0.0)",
+    "``",
+    "`\\u{0}`",
+    "`/`",
+    "`%`",
+    "`..`",
+    "`$1$1$1$1`",
+    "`(a?){200}b|[^b]*`",
+    "`%9999999999d`",
+    "`#`",
+    "`http://127.0.0.1:1/`",
+    "t",
+    "blob(1000000, 65)",
+    "[]",
+    "#{}",
+    "deep",
+    "wide",
+    "[t, t]",
+    "#{ timeout: -1, qos: 9, count: 99999999, count_: t }",
+    "|| 1",
+    "'x'",
+    "now()",
+];
+
+#[test]
+fn every_function_returns_soon_with_any_argument() {
+    let world = World::new();
+    let mut slow = Vec::new();
+    for entry in reference() {
+        for signature in &entry.signatures {
+            let mut script = String::from(
+                "let t = `a`; t.pad(1000000, 'a');
+                let deep = 1; for i in 0..100 { deep = [deep]; }
+                let wide = []; wide.pad(20000, 1);
+                let session = http_session(); let r = (); try { r = http_get(`http://example.test/get`); } catch {}
+                let time = now(); let m = #{ bytes: blob(1000000, 65) }; let s = shared(`x`); let slow = [];\n",
+            );
+            let receiver = match signature.receiver.as_deref() {
+                Some("state") => "s",
+                Some("datetime") => "time",
+                Some("Response") => "r",
+                Some("Headers") => "r.headers",
+                Some("Session") => "session",
+                Some("map") => "m",
+                _ => "",
+            };
+            for arguments in combinations(signature.parameters.len()) {
+                let arguments: Vec<_> = arguments.into_iter().map(|at| VALUES[at]).collect();
+                let call = match signature.form {
+                    Form::Function => format!("{}({})", entry.function, arguments.join(", ")),
+                    Form::Method => format!("{receiver}.{}({})", entry.function, arguments.join(", ")),
+                    Form::Property => format!("{receiver}.{}", entry.function),
+                    Form::Assignment => format!("{receiver}.{} = {}", entry.function, arguments[0]),
+                    Form::Index => format!("{receiver}[{}]", arguments[0]),
+                    Form::IndexAssignment => format!("{receiver}[{}] = {}", arguments[0], arguments[1]),
+                    Form::Operator => format!("{receiver} {} {}", entry.function, arguments[0]),
+                };
+                writeln!(script, "try {{ {call}; }} catch {{}}").unwrap();
+            }
+            let started = Instant::now();
+            let context = world.context(Duration::from_secs(20));
+            let ended = world.run_in(&script, &context);
+            eprintln!("{:?} {}", started.elapsed(), signature.text);
+            if let Err(why) = ended {
+                slow.push(format!("{}: {why}", signature.text));
+            }
+        }
+    }
+    assert!(slow.is_empty(), "{}", slow.join("\n\n"));
+}
+
+/// Returns which values to hand to so many parameters: all for one, and for more each in every place beside a few others.
+fn combinations(parameters: usize) -> Vec<Vec<usize>> {
+    let others = [0, 4, 20, 23];
+    let mut found = Vec::new();
+    match parameters {
+        0 => found.push(Vec::new()),
+        1 => found.extend((0..VALUES.len()).map(|at| vec![at])),
+        _ => {
+            for place in 0..parameters {
+                for at in 0..VALUES.len() {
+                    for other in others {
+                        let mut arguments = vec![other; parameters];
+                        arguments[place] = at;
+                        found.push(arguments);
+                    }
+                }
+            }
+        }
+    }
+    found
+}

@@ -1,0 +1,158 @@
+//! HTTP from scripts, against a server that is honest and servers that are not.
+
+use std::time::{Duration, Instant};
+
+use rhaid::value::Value;
+
+use super::server::start_raw;
+use super::world::World;
+
+/// Runs a script that is expected to fail in a call, and returns the fault's `kind` and message.
+fn fault(world: &World, call: &str) -> (String, String) {
+    let script = format!(
+        "let kind = \"none\"; let message = \"\";
+        try {{ {call} }} catch (err) {{ kind = err.kind; message = err.message; }}
+        [kind, message]"
+    );
+    let Ok(Value::List(both)) = world.run(&script) else { panic!("{:?}", world.run(&script)) };
+    (both[0].as_text().unwrap().to_owned(), both[1].as_text().unwrap().to_owned())
+}
+
+#[test]
+fn what_requests_shows_of_an_answer_is_there() {
+    let world = World::new();
+    world
+        .run(
+            r#"
+            let r = http_get("http://ann:p%40ss@example.test/get?z=1", #{ params: [["z", 2], ["a", "中 文"]], headers: #{ "X-A": 1 } });
+            assert_eq(r.json().query, "z=1&z=2&a=%E4%B8%AD+%E6%96%87");
+            assert_eq(r.json().headers["x-a"], "1");
+            assert_eq(r.json().headers.authorization, "Basic " + base64_encode("ann:p@ss"));
+            assert_eq(r.url, "http://example.test/get?z=1&z=2&a=%E4%B8%AD+%E6%96%87");
+            assert(r.json().headers["user-agent"].starts_with("rhaid/"));
+            assert_eq(r.reason, "OK");
+            assert(r.elapsed > 0.0 && r.ok && !r.is_redirect);
+            assert_eq(`${r}`, "<Response [200]>");
+            assert_eq(r.headers.content_type ?? "none", "none");
+            let wrong = http_get("http://example.test/gbk");
+            wrong.encoding = "gbk";
+            assert_eq(wrong.text, "温度");
+            assert_eq(wrong.content.len(), 4);
+            let r = http_get("http://example.test/redirect/3");
+            assert_eq(r.history.map(|hop| hop.cookies.keys()[0]), ["hop3", "hop2", "hop1"]);
+            assert_eq(r.json().headers.cookie.split("; ").len(), 3);
+            assert_eq(r.cookies, #{});
+            assert_eq(http_get("http://example.test/get", #{ cookies: #{ a: "b" } }).json().headers.cookie, "a=b");
+            assert_eq(http_get("http://example.test/redirect/3", #{ allow_redirects: false }).status_code, 302);
+            assert_eq(http_post("http://example.test/redirect/1", #{ data: "x" }).json().method, "GET");
+            assert_eq(http_post("http://example.test/to?url=/kept", #{ data: "x" }).json().body, "x");
+            "#,
+        )
+        .unwrap();
+    let done = world.journal.done.lock().unwrap();
+    assert!(done[0].starts_with(&format!("http_get GET http://{}/get -> 200", world.server)), "{}", done[0]);
+}
+
+#[test]
+fn credentials_do_not_follow_to_another_host() {
+    let world = World::new();
+    let other = format!("http://localhost:{}/x", world.server.port());
+    let call = format!(
+        r#"let r = http_get("http://example.test/to?url={other}", #{{ auth: ["ann", "pass"], headers: #{{ "Cookie": "a=b" }} }});
+        assert_eq(r.json().path, "/x");
+        assert_eq(r.json().headers.authorization, ());
+        assert_eq(r.json().headers.cookie, ());
+        let same = http_get("http://example.test/to?url=/x", #{{ auth: ["ann", "pass"] }});
+        assert(same.json().headers.authorization != ());"#
+    );
+    world.run(&call).unwrap();
+}
+
+#[test]
+fn every_way_to_fail_has_a_kind() {
+    let world = World::new();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let refused = format!("http_get(\"http://{free}/\")");
+    for (call, kind, words) in [
+        (refused.as_str(), "connect", "refused"),
+        ("http_get(\"http://no-such-host.invalid/\")", "connect", "no-such-host.invalid"),
+        ("http_get(\"https://example.test/\")", "tls", ""),
+        ("http_get(\"example.test/get\")", "invalid_url", "http://"),
+        ("http_get(\"\")", "invalid_url", ""),
+        ("http_get(\"file:///etc/passwd\")", "invalid_url", "file"),
+        ("http_get(\"http://example.test/to?url=ftp://x/\")", "invalid_url", "ftp"),
+        ("http_get(\"http://example.test/circle\")", "too_many_redirects", "30"),
+        ("http_get(\"http://example.test/redirect/3\", #{ allow_redirects: 2 })", "too_many_redirects", "2"),
+        ("http_get(\"http://example.test/slow\", #{ timeout: \"100ms\" })", "timeout", "100ms"),
+        ("http_get(\"http://example.test/bytes/1025\", #{ max_body: \"1KiB\" })", "body_too_large", "1KiB"),
+        ("http_get(\"http://example.test/bomb\")", "body_too_large", "10MiB"),
+        ("http_get(\"http://example.test/wrong.json\").json()", "decode", "line 1 column 7"),
+        ("http_get(\"http://example.test/status/503\").raise_for_status()", "status", "503 Service Unavailable"),
+        ("http_get(\"http://example.test/\", #{ tiemout: 5 })", "invalid_argument", "did you mean `timeout`?"),
+        ("http_get(\"http://example.test/\", #{ headers: #{ \"a b\": \"c\" } })", "invalid_argument", "a b"),
+        ("http_get(\"http://example.test/\", #{ json: 1, data: \"x\" })", "invalid_argument", "write one"),
+        ("http_get(\"http://169.254.169.254/latest\")", "denied", "169.254.169.254"),
+        ("http_get(\"http://example.test/to?url=http://169.254.169.254/\")", "denied", "169.254.169.254"),
+        ("http_get(\"http://[::ffff:169.254.169.254]/\")", "denied", "169.254.169.254"),
+        ("http_session(#{ base_ulr: \"x\" })", "invalid_argument", "base_ulr"),
+    ] {
+        let (found, message) = fault(&world, &format!("{call};"));
+        assert_eq!(found, kind, "{call}: {message}");
+        assert!(message.contains(words), "{call}: {message}");
+    }
+}
+
+#[test]
+fn permissions_hold_for_names_addresses_and_redirects() {
+    let world = World::with("permissions: { \"*\": { http: [\"public\"] } }");
+    for call in [
+        "http_get(\"http://example.test/get\")",
+        "http_get(\"http://2130706433/\")",
+        "http_get(\"http://localhost:1/\")",
+        "http_get(\"http://[::1]:1/\")",
+    ] {
+        let (kind, message) = fault(&world, &format!("{call};"));
+        assert_eq!(kind, "denied", "{call}: {message}");
+    }
+    let world = World::with("permissions: { \"*\": { http: [\"127.0.0.1\"] } }");
+    let other = format!("http://localhost:{}/x", world.server.port());
+    world.run("http_get(\"http://example.test/get\").raise_for_status();").unwrap();
+    assert_eq!(fault(&world, &format!("http_get(\"http://example.test/to?url={other}\");")).0, "denied");
+}
+
+#[test]
+fn servers_that_lie_do_not_hold_a_run() {
+    let world = World::new();
+    let raw = |answer, endless| world.block_on(start_raw(answer, endless));
+    let endless = raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", true);
+    let silent = raw(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nx", false);
+    let broken = raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzzz\r\n", false);
+    let noise = raw(b"SSH-2.0-OpenSSH_9.6\r\n\r\n", false);
+    let started = Instant::now();
+    for (server, kinds) in [
+        (endless, ["body_too_large", "timeout"]),
+        (silent, ["timeout", "timeout"]),
+        (broken, ["decode", "connect"]),
+        (noise, ["connect", "connect"]),
+    ] {
+        let (kind, message) = fault(&world, &format!("http_get(\"http://{server}/\", #{{ timeout: \"2s\", max_body: \"1MiB\" }});"));
+        assert!(kinds.contains(&kind.as_str()), "{kind}: {message}");
+    }
+    assert!(started.elapsed() < Duration::from_secs(30));
+}
+
+#[test]
+fn a_cancelled_run_leaves_a_slow_server_at_once() {
+    let world = World::new();
+    let context = world.context(Duration::from_secs(60));
+    let cancel = context.cancel.clone();
+    let cancelled = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(300));
+        cancel.cancel();
+        Instant::now()
+    });
+    let why = world.run_in("try { http_get(\"http://example.test/slow\"); } catch {} loop {}", &context).unwrap_err();
+    let waited = cancelled.join().unwrap().elapsed();
+    assert!(why.starts_with("Cancelled"), "{why}");
+    assert!(waited < Duration::from_millis(500), "{waited:?}");
+}

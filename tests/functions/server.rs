@@ -1,0 +1,94 @@
+//! A server that tells what it was asked, in the manner of httpbin, and one that lies.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::Request;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, LINK, LOCATION, SET_COOKIE};
+use axum::http::{HeaderMap, Response};
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+/// Starts the server; it goes with the runtime.
+pub(super) async fn start() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
+    address
+}
+
+/// Starts a server that answers every connection with these bytes, again and again if asked, and never closes.
+pub(super) async fn start_raw(answer: &'static [u8], endless: bool) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let _ = stream.read(&mut [0; 4096]).await;
+                let _ = stream.write_all(answer).await;
+                while endless && stream.write_all(b"4000\r\n").await.is_ok() {
+                    let _ = stream.write_all(&[b'x'; 0x4000]).await;
+                    let _ = stream.write_all(b"\r\n").await;
+                }
+                tokio::time::sleep(Duration::from_secs(600)).await;
+            });
+        }
+    });
+    address
+}
+
+async fn answer(request: Request) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let body = to_bytes(body, 32 << 20).await.unwrap();
+    let path = parts.uri.path().to_owned();
+    let query = parts.uri.query().unwrap_or_default().to_owned();
+    let steps: Vec<_> = path.trim_matches('/').split('/').collect();
+    let plain = Response::builder();
+    match steps.as_slice() {
+        ["redirect", left] => {
+            let next = match left.parse::<u32>().unwrap() {
+                1 => "/get".to_owned(),
+                left => format!("/redirect/{}", left - 1),
+            };
+            plain.status(302).header(LOCATION, next).header(SET_COOKIE, format!("hop{left}=1; Path=/")).body(Body::empty())
+        }
+        ["circle"] => plain.status(301).header(LOCATION, "/circle").body(Body::empty()),
+        ["to"] => {
+            let target = query.strip_prefix("url=").unwrap_or_default();
+            plain.status(307).header(LOCATION, target).body(Body::empty())
+        }
+        ["cookies", "set"] => query
+            .split('&')
+            .fold(plain.status(302).header(LOCATION, "/get"), |answer, pair| answer.header(SET_COOKIE, format!("{pair}; Path=/")))
+            .body(Body::empty()),
+        ["status", status] => plain.status(status.parse::<u16>().unwrap()).body("sorry".into()),
+        ["pages"] => plain.header(LINK, "</pages?page=2>; rel=\"next\", </pages?page=9>; rel=last").body("[]".into()),
+        ["slow"] => {
+            tokio::time::sleep(Duration::from_secs(600)).await;
+            plain.body(Body::empty())
+        }
+        ["bytes", count] => plain.body(vec![b'x'; count.parse().unwrap()].into()),
+        ["bomb"] => plain.header(CONTENT_ENCODING, "gzip").body(include_bytes!("bomb.gz").as_slice().into()),
+        ["gbk"] => plain.header(CONTENT_TYPE, "text/html").body(b"\xce\xc2\xb6\xc8".as_slice().into()),
+        ["wrong.json"] => plain.header(CONTENT_TYPE, "application/json").body("{\"a\": oops".into()),
+        _ => {
+            let echo = json!({
+                "method": parts.method.as_str(),
+                "path": path,
+                "query": query,
+                "headers": headers(&parts.headers),
+                "body": String::from_utf8_lossy(&body),
+            });
+            plain.header(CONTENT_TYPE, "application/json").body(echo.to_string().into())
+        }
+    }
+    .unwrap()
+}
+
+fn headers(headers: &HeaderMap) -> serde_json::Map<String, serde_json::Value> {
+    let text = |value: &axum::http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned().into();
+    headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect()
+}

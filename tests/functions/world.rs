@@ -1,0 +1,181 @@
+//! A small real world for functions: a folder, a store in memory, a broker and a server of this process.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use jiff::tz::TimeZone;
+use rhaid::config::{Config, Level, Source, parse};
+use rhaid::functions::{Context, Journal, Spent};
+use rhaid::script::{Ended, Purpose, STACK, Script, Sources};
+use rhaid::services::Services;
+use rhaid::services::clock::Clock;
+use rhaid::services::http::Http;
+use rhaid::services::mqtt::{Embedded, Mqtt, Settings};
+use rhaid::services::store::{Batch, Store};
+use rhaid::services::timers::Timers;
+use rhaid::triggers::Surroundings;
+use rhaid::value::Value;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+use super::server;
+
+/// Everything that functions can reach.
+pub(super) struct World {
+    runtime: Runtime,
+    pub(super) config: Arc<Config>,
+    services: Services,
+    /// Where the server answers that examples know as `example.test`.
+    pub(super) server: SocketAddr,
+    pub(super) journal: Arc<Notes>,
+    _folder: tempfile::TempDir,
+    _broker: Embedded,
+}
+
+/// What runs logged and did.
+#[derive(Default)]
+pub(super) struct Notes {
+    pub(super) lines: Mutex<Vec<String>>,
+    pub(super) done: Mutex<Vec<String>>,
+}
+
+impl Journal for Notes {
+    fn line(&self, level: Level, text: &str, fields: &serde_json::Map<String, serde_json::Value>) {
+        let fields = if fields.is_empty() { String::new() } else { serde_json::Value::from(fields.clone()).to_string() };
+        self.lines.lock().unwrap().push(format!("{level:?} {text}{fields}"));
+    }
+
+    fn did(&self, what: &str) {
+        self.done.lock().unwrap().push(what.to_owned());
+    }
+}
+
+struct Text(Arc<str>);
+
+impl Sources for Text {
+    fn read(&self, file: &str) -> Result<Arc<str>, String> {
+        if file == "t.rhai" { Ok(self.0.clone()) } else { Err(format!("there is no file {file}")) }
+    }
+}
+
+/// Lines of `rhaid.yaml` that let a script do everything.
+pub(super) const OPEN: &str = r#"
+secrets: { ntfy_token: s3cret-value }
+location: { latitude: 59.91, longitude: 10.75 }
+permissions:
+  "*":
+    read: ["./**"]
+    write: ["./**"]
+    exec: ["*"]
+    env: ["*"]
+    secrets: ["*"]
+"#;
+
+impl World {
+    pub(super) fn new() -> Self {
+        Self::with(OPEN)
+    }
+
+    /// A world whose `rhaid.yaml` holds these lines.
+    pub(super) fn with(yaml: &str) -> Self {
+        let runtime = Runtime::new().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        for sub in ["scripts", "notes"] {
+            std::fs::create_dir(root.join(sub)).unwrap();
+        }
+        let config = Arc::new(read(yaml, &root));
+        let clock = Clock::system(TimeZone::UTC);
+        let store = Store::in_memory().unwrap();
+        let (services, server, broker) = runtime.block_on(async {
+            let broker = Embedded::start(&config.mqtt, &root).await.unwrap();
+            let settings = Settings::new(&config.mqtt, broker.address(), "functions-test".into()).unwrap();
+            let services = Services {
+                bus: Default::default(),
+                files: Default::default(),
+                http: Http::new(),
+                mqtt: Mqtt::new(vec![settings], &clock),
+                routes: Default::default(),
+                timers: Timers::start(store.clone(), clock.clone()),
+                store,
+                clock,
+            };
+            (services, server::start().await, broker)
+        });
+        let journal = Arc::default();
+        Self { runtime, config, services, server, journal, _folder: folder, _broker: broker }
+    }
+
+    pub(super) fn context(&self, timeout: Duration) -> Arc<Context> {
+        Arc::new(Context {
+            script: "t".into(),
+            services: self.services.clone(),
+            config: self.config.clone(),
+            runtime: self.runtime.handle().clone(),
+            cancel: CancellationToken::new(),
+            deadline: Instant::now() + timeout,
+            batch: Mutex::new(Batch::default()),
+            hops: 0,
+            journal: self.journal.clone(),
+            spent: Spent::default(),
+        })
+    }
+
+    /// Runs a script whole; `example.test` is the server's address.
+    pub(super) fn run(&self, text: &str) -> Result<Value, String> {
+        self.run_in(text, &self.context(Duration::from_secs(60)))
+    }
+
+    pub(super) fn run_in(&self, text: &str, context: &Arc<Context>) -> Result<Value, String> {
+        let text = text.replace("example.test", &self.server.to_string());
+        let surroundings =
+            Surroundings { zone: TimeZone::UTC, location: None, base: self.config.scripts.parent().unwrap().to_owned() };
+        let sources = Arc::new(Text(text.into()));
+        let script = Script::load("t.rhai", &Purpose::Job, sources, &self.config, &surroundings)
+            .map_err(|faults| faults.iter().map(|fault| fault.report()).collect::<Vec<_>>().join("\n"))?;
+        let run = || match script.run(None, &[], context) {
+            Ok(finished) => Ok(finished.value),
+            Err(Ended::Fault(fault)) => Err(fault.report()),
+            Err(Ended::Stopped(stop, fault)) => Err(format!("{stop:?}: {}", fault.report())),
+        };
+        std::thread::scope(|scope| {
+            std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, run).unwrap().join().unwrap()
+        })
+    }
+
+    pub(super) fn block_on<T>(&self, outside: impl Future<Output = T>) -> T {
+        self.runtime.block_on(outside)
+    }
+
+    /// Commits what a run did.
+    pub(super) fn commit(&self, context: &Context) {
+        self.services.store.commit(&context.batch.lock().unwrap()).unwrap();
+    }
+
+    /// Removes what runs wrote into files.
+    pub(super) fn sweep(&self) {
+        let notes = self.config.scripts.parent().unwrap().join("notes");
+        std::fs::remove_dir_all(&notes).unwrap();
+        std::fs::create_dir(&notes).unwrap();
+    }
+}
+
+fn read(yaml: &str, root: &Path) -> Config {
+    let text = format!("mqtt: {{ embedded: {{ listen: \"127.0.0.1:0\" }} }}\n{yaml}");
+    let file = root.join("rhaid.yaml");
+    let source = Source {
+        file: Some(&file),
+        name: "rhaid.yaml",
+        text: &text,
+        folder: root,
+        environment: &BTreeMap::new(),
+        reserved: &[],
+        read_file: &|_| Err("no such file".into()),
+        overrides: &[],
+        kinds: &[],
+    };
+    parse(&source).unwrap_or_else(|faults| panic!("{faults:?}")).config
+}
