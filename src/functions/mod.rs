@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, LazyLock, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rhai::{Dynamic, EvalAltResult, Position, Shared};
 use tokio_util::sync::CancellationToken;
@@ -207,6 +207,14 @@ impl Context {
             }
         })
     }
+
+    /// Waits like [`Context::wait`], but no longer than `limit`: then `None`.
+    ///
+    /// # Errors
+    /// What can not be caught: the run must end.
+    pub fn wait_for<T>(&self, limit: Duration, outside: impl Future<Output = T>) -> Result<Option<T>, Thrown> {
+        self.wait(async { tokio::time::timeout(limit, outside).await.ok() })
+    }
 }
 
 /// The limit of work that no wait is part of: the run's deadline, and a few seconds where there is none.
@@ -217,7 +225,7 @@ struct Patience {
 
 impl Patience {
     fn new() -> Self {
-        let soon = Instant::now() + std::time::Duration::from_secs(3);
+        let soon = Instant::now() + Duration::from_secs(3);
         match phase() {
             Phase::Running(context) => Self { until: context.deadline, context: Some(context) },
             _ => Self { context: None, until: soon },

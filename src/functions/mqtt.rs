@@ -1,6 +1,5 @@
 //! MQTT out.
 
-use std::task::Poll;
 use std::time::Duration;
 
 use rhai::plugin::*;
@@ -83,28 +82,19 @@ impl Sending {
         context.config.permissions.check(&context.script, need).map_err(|no| denied(&no))?;
         context.journal.did(&format!("mqtt_publish {} ({} bytes)", publish.topic, publish.payload.len()));
         let topic = publish.topic.clone();
-        let mqtt = context.services.mqtt.clone();
-        let confirmable = || publish.qos > 0 && mqtt.is_connected(publish.broker.as_deref());
-        if wait.unwrap_or_else(confirmable) {
-            let sent = context.wait(tokio::time::timeout(timeout, mqtt.publish(publish)))?;
-            let late = |_| {
-                let waited = crate::units::show_duration(timeout);
-                thrown(
-                    "timeout",
-                    format!(
-                        "the broker has not confirmed the message to {topic} within {waited}; it stays in the outbox"
-                    ),
-                )
-            };
-            return sent.map_err(late)?.map_err(|error| failed(&error));
+        let mqtt = &context.services.mqtt;
+        let wait = wait.unwrap_or_else(|| publish.qos > 0 && mqtt.is_connected(publish.broker.as_deref()));
+        let delivery = context.wait(mqtt.send(publish))?.map_err(|error| failed(&error))?;
+        if !wait {
+            return Ok(());
         }
-        // One step puts the message into the outbox, or fails; what is left is to wait for it to go.
-        let mut sending = Box::pin(async move { mqtt.publish(publish).await });
-        match context.wait(async { futures_util::poll!(&mut sending) })? {
-            Poll::Ready(sent) => sent.map_err(|error| failed(&error)),
-            Poll::Pending => {
-                context.runtime.spawn(sending);
-                Ok(())
+        match context.wait_for(timeout, delivery.confirmed())? {
+            Some(confirmed) => confirmed.map_err(|error| failed(&error)),
+            None => {
+                let waited = crate::units::show_duration(timeout);
+                let why =
+                    format!("the broker has not confirmed the message to {topic} within {waited}; it stays on its way");
+                Err(thrown("timeout", why))
             }
         }
     }
@@ -169,10 +159,13 @@ fn request(topic: &str, payload: &Dynamic, mut options: Options) -> Result<Dynam
     let (timeout, qos) = (sending.timeout, sending.publish.qos);
     let broker = sending.publish.broker.clone();
     let mut subscription = subscribe(&context, &answer, qos, Retained::Live, broker.as_deref())?;
+    // Not before the answer is sure to be heard; a broker that is away lets the time run out below.
+    let ready = context.wait_for(timeout, subscription.ready())?;
+    ready.unwrap_or(Ok(())).map_err(|error| failed(&error))?;
     sending.send(&context)?;
-    let answered = context.wait(tokio::time::timeout(timeout, subscription.messages.recv()))?;
+    let answered = context.wait_for(timeout, subscription.messages.recv())?;
     match answered {
-        Ok(Some(message)) => Ok(to_dynamic(seen(&message).into())),
+        Some(Some(message)) => Ok(to_dynamic(seen(&message).into())),
         _ => {
             let waited = crate::units::show_duration(timeout);
             Err(thrown("timeout", format!("no answer to {topic} came on {answer} within {waited}")))
@@ -215,11 +208,11 @@ mod functions {
     ///
     /// # Example
     /// ```rhai
-    /// mqtt_publish("house/door", "open", #{ qos: 1, retain: true });
-    /// let msg = mqtt_receive("house/+", #{ retained: true, timeout: "5s" });
-    /// assert_eq(msg.topic, "house/door");
+    /// mqtt_publish("front/door", "open", #{ qos: 1, retain: true });
+    /// let msg = mqtt_receive("front/+", #{ retained: true, timeout: "5s" });
+    /// assert_eq(msg.topic, "front/door");
     /// assert_eq(msg.payload, "open");
-    /// mqtt_clear("house/door");
+    /// mqtt_clear("front/door");
     /// ```
     #[rhai_fn(name = "mqtt_receive", return_raw)]
     pub fn mqtt_receive(topic: &str) -> Result<Dynamic, Thrown> {

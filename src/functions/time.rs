@@ -115,7 +115,12 @@ fn sun(function: &str, edge: Crossing, day: Option<&Dynamic>) -> Result<Dynamic,
         None => clock.now_zoned().date(),
         Some(Value::Time(time)) => time.with_time_zone(clock.zone()).date(),
         Some(Value::Text(text)) => parse_moment(&text, clock)?.date(),
-        Some(other) => return Err(refused(format!("a day is a datetime or text such as \"2026-03-01\", not {}", other.type_name()))),
+        Some(other) => {
+            return Err(refused(format!(
+                "a day is a datetime or text such as \"2026-03-01\", not {}",
+                other.type_name()
+            )));
+        }
     };
     let moment = crossing(edge, date, place, &clock.zone());
     Ok(moment.map_or(Dynamic::UNIT, |moment| Dynamic::from(moment.to_zoned(clock.zone()))))
@@ -338,8 +343,8 @@ mod functions {
     ///
     /// # Example
     /// ```rhai
-    /// let call = datetime("2026-07-01T12:00:00Z").in_timezone("Europe/Oslo");
-    /// assert_eq(call.time, "14:00:00");
+    /// let meeting = datetime("2026-07-01T12:00:00Z").in_timezone("Europe/Oslo");
+    /// assert_eq(meeting.time, "14:00:00");
     /// ```
     #[rhai_fn(name = "in_timezone", pure, return_raw)]
     pub fn in_timezone(time: &mut Zoned, timezone: &str) -> Result<Zoned, Thrown> {

@@ -1,7 +1,7 @@
 //! No function hangs, takes memory without bound or panics, whatever it is handed.
 
 use std::fmt::Write as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rhaid::functions::reference::{Form, reference};
 
@@ -26,6 +26,7 @@ const VALUES: &[&str] = &[
     "`..`",
     "`$1$1$1$1`",
     "`(a?){200}b|[^b]*`",
+    "`(a+a+)+b`",
     "`%9999999999d`",
     "`#`",
     "`http://127.0.0.1:1/`",
@@ -45,7 +46,7 @@ const VALUES: &[&str] = &[
 #[test]
 fn every_function_returns_soon_with_any_argument() {
     let world = World::new();
-    let mut slow = Vec::new();
+    let mut wrong = Vec::new();
     for entry in reference() {
         for signature in &entry.signatures {
             let mut script = String::from(
@@ -77,16 +78,16 @@ fn every_function_returns_soon_with_any_argument() {
                 };
                 writeln!(script, "try {{ {call}; }} catch {{}}").unwrap();
             }
-            let started = Instant::now();
-            let context = world.context(Duration::from_secs(20));
-            let ended = world.run_in(&script, &context);
-            eprintln!("{:?} {}", started.elapsed(), signature.text);
-            if let Err(why) = ended {
-                slow.push(format!("{}: {why}", signature.text));
+            // What waits by its nature only has to end with its run.
+            let waits = matches!(entry.function.as_str(), "mqtt_receive" | "mqtt_request");
+            let context = world.context(Duration::from_secs(if waits { 1 } else { 30 }));
+            match world.run_in(&script, &context) {
+                Err(why) if !(waits && why.starts_with("Deadline")) => wrong.push(format!("{}: {why}", signature.text)),
+                _ => {}
             }
         }
     }
-    assert!(slow.is_empty(), "{}", slow.join("\n\n"));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
 /// Returns which values to hand to so many parameters: all for one, and for more each in every place beside a few others.

@@ -135,7 +135,8 @@ fn servers_that_lie_do_not_hold_a_run() {
         (broken, ["decode", "connect"]),
         (noise, ["connect", "connect"]),
     ] {
-        let (kind, message) = fault(&world, &format!("http_get(\"http://{server}/\", #{{ timeout: \"2s\", max_body: \"1MiB\" }});"));
+        let (kind, message) =
+            fault(&world, &format!("http_get(\"http://{server}/\", #{{ timeout: \"2s\", max_body: \"1MiB\" }});"));
         assert!(kinds.contains(&kind.as_str()), "{kind}: {message}");
     }
     assert!(started.elapsed() < Duration::from_secs(30));

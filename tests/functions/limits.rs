@@ -13,9 +13,12 @@ fn the_top_level_is_told_what_to_write_instead() {
     let world = World::new();
     let mut engine = rhai::Engine::new();
     engine.register_global_module(module());
+    #[expect(deprecated, reason = "the interpreter marks this as subject to change, not as going away")]
     engine.on_parse_token(|token, _, _| rhaid::functions::state::token(token));
     let loading = || Loading { script: "t".into(), config: world.config.clone(), spent: Spent::default() };
-    for call in ["now()", "http_get(`http://x`)", "mqtt_publish(`a`, 1)", "sleep(1)", "timer_start(`a`, 1)", "emit(`a`)"] {
+    for call in
+        ["now()", "http_get(`http://x`)", "mqtt_publish(`a`, 1)", "sleep(1)", "timer_start(`a`, 1)", "emit(`a`)"]
+    {
         let phase = Phase::Loading(Arc::new(loading()));
         let error = enter(phase, || engine.eval::<rhai::Dynamic>(call)).unwrap_err().to_string();
         let name = call.split_once('(').unwrap().0;
@@ -54,7 +57,10 @@ fn state_is_seen_by_the_run_at_once_and_by_others_when_it_is_committed() {
         .unwrap();
     assert_eq!(world.run("state.len()"), Ok(Value::Int(0)));
     world.commit(&context);
-    assert_eq!(world.run("[state.count, state.rings, state.rooms.bath.len()]"), Ok(Value::List(vec![2.into(), Value::Float(2.5), 2.into()])));
+    assert_eq!(
+        world.run("[state.count, state.rings, state.rooms.bath.len()]"),
+        Ok(Value::List(vec![2.into(), Value::Float(2.5), 2.into()]))
+    );
     let context = world.context(Duration::from_secs(60));
     world.run_in("state.rooms.bath.len(); state.rooms.attic; let x = state.rooms; x.bath = 1;", &context).unwrap();
     assert_eq!(context.batch.lock().unwrap().values.len(), 0, "reading is no change");
@@ -110,7 +116,9 @@ fn a_run_that_logs_too_much_is_cut_with_a_line_that_says_so() {
 #[test]
 fn levels_and_fields_reach_the_journal() {
     let world = World::new();
-    world.run("warn(\"hot\", #{ room: \"bath\", at: [1] }); debug(\"x\"); error(#{ a: 1 }); print(\"a\", #{ b: 2 });").unwrap();
+    world
+        .run("warn(\"hot\", #{ room: \"bath\", at: [1] }); debug(\"x\"); error(#{ a: 1 }); print(\"a\", #{ b: 2 });")
+        .unwrap();
     let lines = world.journal.lines.lock().unwrap();
     assert_eq!(*lines, [r#"Warn hot{"at":[1],"room":"bath"}"#, "Debug \"x\"", r#"Error {"a":1}"#, "Info a b=2"]);
 }
@@ -142,7 +150,9 @@ fn files_programs_variables_and_secrets_are_closed_unless_allowed() {
 }
 
 fn refusal(world: &World, call: &str) -> (String, String) {
-    let script = format!("let found = [`none`, ``]; try {{ {call}; }} catch (err) {{ found = [err.kind, err.hint ?? err.message]; }} found");
+    let script = format!(
+        "let found = [`none`, ``]; try {{ {call}; }} catch (err) {{ found = [err.kind, err.hint ?? err.message]; }} found"
+    );
     let Ok(Value::List(both)) = world.run(&script) else { panic!("{:?}", world.run(&script)) };
     (both[0].as_text().unwrap().to_owned(), both[1].as_text().unwrap().to_owned())
 }

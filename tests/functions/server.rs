@@ -53,7 +53,11 @@ async fn answer(request: Request) -> Response<Body> {
                 1 => "/get".to_owned(),
                 left => format!("/redirect/{}", left - 1),
             };
-            plain.status(302).header(LOCATION, next).header(SET_COOKIE, format!("hop{left}=1; Path=/")).body(Body::empty())
+            plain
+                .status(302)
+                .header(LOCATION, next)
+                .header(SET_COOKIE, format!("hop{left}=1; Path=/"))
+                .body(Body::empty())
         }
         ["circle"] => plain.status(301).header(LOCATION, "/circle").body(Body::empty()),
         ["to"] => {
@@ -62,7 +66,9 @@ async fn answer(request: Request) -> Response<Body> {
         }
         ["cookies", "set"] => query
             .split('&')
-            .fold(plain.status(302).header(LOCATION, "/get"), |answer, pair| answer.header(SET_COOKIE, format!("{pair}; Path=/")))
+            .fold(plain.status(302).header(LOCATION, "/get"), |answer, pair| {
+                answer.header(SET_COOKIE, format!("{pair}; Path=/"))
+            })
             .body(Body::empty()),
         ["status", status] => plain.status(status.parse::<u16>().unwrap()).body("sorry".into()),
         ["pages"] => plain.header(LINK, "</pages?page=2>; rel=\"next\", </pages?page=9>; rel=last").body("[]".into()),

@@ -44,7 +44,8 @@ pub(super) struct Notes {
 
 impl Journal for Notes {
     fn line(&self, level: Level, text: &str, fields: &serde_json::Map<String, serde_json::Value>) {
-        let fields = if fields.is_empty() { String::new() } else { serde_json::Value::from(fields.clone()).to_string() };
+        let fields =
+            if fields.is_empty() { String::new() } else { serde_json::Value::from(fields.clone()).to_string() };
         self.lines.lock().unwrap().push(format!("{level:?} {text}{fields}"));
     }
 
@@ -131,8 +132,11 @@ impl World {
 
     pub(super) fn run_in(&self, text: &str, context: &Arc<Context>) -> Result<Value, String> {
         let text = text.replace("example.test", &self.server.to_string());
-        let surroundings =
-            Surroundings { zone: TimeZone::UTC, location: None, base: self.config.scripts.parent().unwrap().to_owned() };
+        let surroundings = Surroundings {
+            zone: TimeZone::UTC,
+            location: None,
+            base: self.config.scripts.parent().unwrap().to_owned(),
+        };
         let sources = Arc::new(Text(text.into()));
         let script = Script::load("t.rhai", &Purpose::Job, sources, &self.config, &surroundings)
             .map_err(|faults| faults.iter().map(|fault| fault.report()).collect::<Vec<_>>().join("\n"))?;

@@ -119,7 +119,7 @@ mod functions {
     ///
     /// # Example
     /// ```rhai
-    /// assert(hmac_sha256("key", "hello").starts_with("9307b3b915efb518"));
+    /// assert(hmac_sha256("key", "hello").starts_with("9307b3b915efb517"));
     /// ```
     #[rhai_fn(name = "hmac_sha256", return_raw)]
     pub fn hmac_sha256(key: Dynamic, data: Dynamic) -> Result<String, Thrown> {

@@ -159,16 +159,18 @@ fn run(program: &str, arguments: &rhai::Array, options: &rhai::Map) -> Result<rh
         thrown(kind, format!("{program}: {error}"))
     };
     context.journal.did(&format!("exec {program}"));
-    let _runtime = context.runtime.enter();
-    let child = call.command.spawn().map_err(unusable)?;
+    let child = {
+        let _runtime = context.runtime.enter();
+        call.command.spawn().map_err(unusable)?
+    };
     let mut group = Group(child.id().and_then(|id| Pid::from_raw(id as i32)));
     let timeout = call.timeout.unwrap_or(Duration::MAX);
-    match context.wait(tokio::time::timeout(timeout, finish(child, call.stdin)))? {
-        Ok(done) => {
+    match context.wait_for(timeout, finish(child, call.stdin))? {
+        Some(done) => {
             group.0 = None;
             done.map_err(unusable)
         }
-        Err(_) => {
+        None => {
             let waited = crate::units::show_duration(timeout);
             Err(thrown("timeout", format!("{program} has not ended within {waited}, and was killed")))
         }

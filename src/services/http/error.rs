@@ -94,14 +94,8 @@ impl Error {
     }
 }
 
-fn is_tls(error: &reqwest::Error) -> bool {
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        let inside = next.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if next.is::<rustls::Error>() || inside.is_some_and(|inside| inside.is::<rustls::Error>()) {
-            return true;
-        }
-        cause = next.source();
-    }
-    false
+/// Returns whether TLS is in the chain of causes, also inside I/O errors, which hide what they hold.
+fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
+    let held = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    error.is::<rustls::Error>() || held.is_some_and(|held| is_tls(held)) || error.source().is_some_and(is_tls)
 }
