@@ -17,7 +17,7 @@ use subtle::ConstantTimeEq as _;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tracing::{info, warn};
+use tracing::{debug, warn};
 
 use crate::config;
 use crate::secrets::Secret;
@@ -80,7 +80,7 @@ impl Embedded {
                 if !wire::speaks_mqtt(listen).await {
                     return Err(EmbeddedError::PortTaken(listen));
                 }
-                info!("there is a broker at {listen} already, which is used instead of the embedded one");
+                debug!("there is a broker at {listen} already, which is used instead of the embedded one");
                 return Ok(Self { address: listen, own: None });
             }
             Err(source) => return Err(EmbeddedError::Listen { address: listen, source }),
@@ -97,7 +97,7 @@ impl Embedded {
                 begin(config, None).await.map_err(EmbeddedError::Broker)?
             }
         };
-        info!("the embedded broker listens on {address}");
+        debug!("the embedded broker listens on {address}");
         if !address.ip().is_loopback() && config.embedded.username.is_none() {
             warn!(
                 "anybody who reaches {address} may publish and subscribe: set `mqtt.embedded.username` and `password`"

@@ -172,3 +172,6 @@ impl Topics {
         Some((topic, last))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -182,3 +182,6 @@ impl Changed {
         last != Some(print)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,168 @@
+//! From the broker to the inbox.
+
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::*;
+use crate::config::Config;
+use crate::run::Outcome;
+use crate::services::clock::Clock;
+use crate::services::mqtt::{Embedded, Publish, Settings};
+use crate::services::store::Store;
+use crate::triggers::{self, Firing, TriggerId};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A broker, the services that know it, and what comes through the inbox.
+struct World {
+    _data: tempfile::TempDir,
+    broker: Embedded,
+    services: Services,
+    inbox: mpsc::Receiver<Firing>,
+    fire: Fire,
+}
+
+impl World {
+    async fn new() -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let mut config = Config::default_in(data.path()).mqtt;
+        config.embedded.listen.set_port(0);
+        let broker = Embedded::start(&config, data.path()).await.unwrap();
+        let settings = Settings::new(&config, broker.address(), "test".into()).unwrap();
+        let services = Services::new(Clock::system(TimeZone::UTC), Store::in_memory().unwrap(), settings);
+        let (tx, inbox) = mpsc::channel(16);
+        let fire = Fire::new(TriggerId(1), "script".into(), tx, services.clone());
+        Self { _data: data, broker, services, inbox, fire }
+    }
+
+    /// Starts a trigger and waits until the broker knows it.
+    async fn watch(&self, topic: &str, options: &[(&str, Value)]) -> Watch {
+        let watch = trigger(topic.into(), options).unwrap().trigger.watch(self.fire.clone(), &self.services);
+        // The broker confirms this one after the trigger's.
+        let mut marker =
+            self.services.mqtt.subscribe(&Filter::parse(topic).unwrap(), 2, Retained::Initial, None).unwrap();
+        timeout(PATIENCE, marker.ready()).await.unwrap().unwrap();
+        watch
+    }
+
+    async fn publish(&self, topic: &str, payload: &[u8], qos: u8) {
+        let publish = Publish { topic: topic.into(), payload: payload.to_vec().into(), qos, ..Publish::default() };
+        timeout(PATIENCE, self.services.mqtt.publish(publish)).await.unwrap().unwrap();
+    }
+
+    async fn next(&mut self) -> Firing {
+        timeout(PATIENCE, self.inbox.recv()).await.unwrap().unwrap()
+    }
+}
+
+fn trigger(topic: Value, options: &[(&str, Value)]) -> Result<triggers::Written, OptionFault> {
+    let surroundings = Surroundings { zone: TimeZone::UTC, location: None, base: Path::new("/").into() };
+    let options = options.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    triggers::read(&KIND, vec![topic], options, &surroundings)
+}
+
+#[tokio::test]
+async fn a_message_becomes_an_event_with_all_its_facts() {
+    let mut world = World::new().await;
+    let _watch = world.watch("door/{name}/#", &[]).await;
+    world.publish("door/front/state", &[b'o', 0xff], 0).await;
+    let Firing { event, reply, .. } = world.next().await;
+    assert_eq!(event.summary, "mqtt_subscribe door/front/state");
+    assert_eq!(event.fact("topic"), Some(&"door/front/state".into()));
+    assert_eq!(event.fact("payload"), Some(&"o\u{fffd}".into()));
+    assert_eq!(event.fact("bytes"), Some(&vec![b'o', 0xff].into()));
+    assert_eq!(event.fact("params.name"), Some(&"front".into()));
+    assert_eq!(event.fact("qos"), Some(&0.into()));
+    assert_eq!(event.fact("retain"), Some(&false.into()));
+    assert_eq!(event.fact("broker"), Some(&"default".into()));
+    assert!(reply.is_none(), "nobody waits for what need not be confirmed");
+}
+
+#[tokio::test]
+async fn a_message_of_qos_1_is_confirmed_when_its_run_has_ended() {
+    let mut world = World::new().await;
+    let watch = world.watch("t", &[("qos", Value::Int(1))]).await;
+    world.publish("t", b"failed", 1).await;
+    world.publish("t", b"stopped", 1).await;
+    let (failed, stopped) = (world.next().await, world.next().await);
+    let _ = failed.reply.unwrap().send(Outcome::Cancelled);
+    let _ = stopped.reply.unwrap().send(Outcome::Skipped(Skip::Stopping));
+    watch.stop().await;
+    world.services.mqtt.close().await;
+    // Whoever comes back finds what was not confirmed.
+    let data = tempfile::tempdir().unwrap();
+    let mut config = Config::default_in(data.path()).mqtt;
+    config.embedded.listen = world.broker.address();
+    let settings = Settings::new(&config, world.broker.address(), "test".into()).unwrap();
+    world.services = Services::new(Clock::system(TimeZone::UTC), Store::in_memory().unwrap(), settings);
+    let _watch = world.watch("t", &[("qos", Value::Int(1))]).await;
+    assert_eq!(world.next().await.event.fact("payload"), Some(&"stopped".into()));
+    assert!(world.inbox.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn changed_leaves_out_what_is_the_same_as_before() {
+    let mut world = World::new().await;
+    let _watch = world.watch("c/+", &[("changed", Value::Bool(true))]).await;
+    for (topic, payload) in [("c/1", "a"), ("c/2", "a"), ("c/1", "a"), ("c/1", "b"), ("c/1", "a"), ("c/2", "z")] {
+        world.publish(topic, payload.as_bytes(), 1).await;
+    }
+    let mut seen = Vec::new();
+    for _ in 0..5 {
+        let event = world.next().await.event;
+        seen.push((event.fact("topic").cloned().unwrap(), event.fact("payload").cloned().unwrap()));
+    }
+    let expected = [("c/1", "a"), ("c/2", "a"), ("c/1", "b"), ("c/1", "a"), ("c/2", "z")];
+    assert_eq!(seen, expected.map(|(topic, payload)| (topic.into(), payload.into())));
+}
+
+#[test]
+fn what_is_written_wrong_is_refused_with_what_to_write() {
+    let list = |topics: &[&str]| Value::List(topics.iter().map(|topic| (*topic).into()).collect());
+    for (topic, options, words) in [
+        ("a/#/b".into(), vec![], "comes last"),
+        (Value::Int(1), vec![], "[\"door/front\", \"door/back\"]"),
+        (list(&[]), vec![], "door/front"),
+        (list(&["a/#", "a/b"]), vec![], "would come twice"),
+        (list(&["a", "a"]), vec![], "would come twice"),
+        ("a".into(), vec![("qos", Value::Int(3))], "from 0 to 2"),
+        ("a".into(), vec![("retained", "yes".into())], "\"initial\""),
+        ("$share/g/a".into(), vec![("retained", "only".into())], "leave it out"),
+        ("a".into(), vec![("retian", "only".into())], "did you mean `retained`?"),
+    ] {
+        let fault = trigger(topic, &options).err().unwrap();
+        assert!(fault.message.contains(words), "{}", fault.message);
+    }
+    let two = trigger(list(&["a/{id}", "b"]), &[]).unwrap().trigger;
+    assert_eq!(two.summary(), "mqtt_subscribe a/{id}, b");
+    assert_eq!(two.needs(), [Want::Subscribe("a/{id}".into()), Want::Subscribe("b".into())]);
+}
+
+#[test]
+fn what_changed_remembers_is_bounded() {
+    let message = |topic: String| Message { topic, ..blank() };
+    let mut changed = Changed::default();
+    for number in 0..5 * REMEMBERED {
+        assert!(changed.is_news(&message(number.to_string())));
+    }
+    assert!(changed.young.len() + changed.old.len() <= 2 * REMEMBERED);
+    assert!(!changed.is_news(&message((5 * REMEMBERED - 1).to_string())));
+}
+
+fn blank() -> Message {
+    Message {
+        topic: String::new(),
+        payload: bytes::Bytes::new(),
+        qos: 0,
+        retain: false,
+        dup: false,
+        broker: String::new(),
+        properties: Map::new(),
+        received: jiff::Timestamp::UNIX_EPOCH,
+        receipt: std::sync::Arc::default(),
+    }
+}

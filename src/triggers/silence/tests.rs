@@ -1,0 +1,107 @@
+//! With a clock that is turned by hand.
+
+use std::path::Path;
+
+use jiff::tz::TimeZone;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::*;
+use crate::config::Config;
+use crate::services::clock::Clock;
+use crate::services::mqtt::{Embedded, Publish, Settings};
+use crate::services::store::Store;
+use crate::triggers::{self, Firing, TriggerId};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+const MINUTE: Duration = Duration::from_secs(60);
+
+struct World {
+    _data: tempfile::TempDir,
+    _broker: Embedded,
+    services: Services,
+    inbox: mpsc::Receiver<Firing>,
+    _watch: Watch,
+}
+
+impl World {
+    async fn new(topic: &str) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let mut config = Config::default_in(data.path()).mqtt;
+        config.embedded.listen.set_port(0);
+        let broker = Embedded::start(&config, data.path()).await.unwrap();
+        let settings = Settings::new(&config, broker.address(), "test".into()).unwrap();
+        let clock = Clock::by_hand("2026-01-01T00:00:00Z[UTC]".parse().unwrap());
+        let services = Services::new(clock, Store::in_memory().unwrap(), settings);
+        let (tx, inbox) = mpsc::channel(16);
+        let fire = Fire::new(TriggerId(1), "script".into(), tx, services.clone());
+        let surroundings = Surroundings { zone: TimeZone::UTC, location: None, base: Path::new("/").into() };
+        let written = triggers::read(&KIND, vec![topic.into(), "10m".into()], Map::new(), &surroundings).unwrap();
+        let watch = written.trigger.watch(fire, &services);
+        Self { _data: data, _broker: broker, services, inbox, _watch: watch }
+    }
+
+    /// Publishes, and waits until the trigger has taken note.
+    async fn publish(&self, topic: &str) {
+        let filter = Filter::parse(topic).unwrap();
+        let mut marker = self.services.mqtt.subscribe(&filter, 0, Retained::Live, None).unwrap();
+        timeout(PATIENCE, marker.ready()).await.unwrap().unwrap();
+        let publish = Publish { topic: topic.into(), qos: 1, ..Publish::default() };
+        timeout(PATIENCE, self.services.mqtt.publish(publish)).await.unwrap().unwrap();
+        timeout(PATIENCE, marker.messages.recv()).await.unwrap().unwrap();
+        // The trigger's copy was queued before the marker's; this gives its task its turn.
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Turns the clock and returns who was told of: the topic, whether there was a message before, and the seconds.
+    async fn pass(&mut self, minutes: u32) -> Vec<(String, bool, i64)> {
+        let clock = self.services.clock.clone();
+        let (told, mut all) = (tokio::spawn(async move { clock.advance_async(MINUTE * minutes).await }), Vec::new());
+        tokio::pin!(told);
+        loop {
+            tokio::select! {
+                biased;
+                Some(firing) = self.inbox.recv() => {
+                    let fact = |name: &str| firing.event.fact(name).cloned().unwrap();
+                    let Value::Int(since) = fact("since") else { panic!("no seconds") };
+                    all.push((fact("topic").as_text().unwrap().to_owned(), fact("last") != Value::Null, since));
+                }
+                done = &mut told => {
+                    done.unwrap();
+                    return all;
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn it_tells_of_a_silence_once_and_again_after_a_message() {
+    let mut world = World::new("attic").await;
+    assert_eq!(world.pass(9).await, []);
+    assert_eq!(world.pass(60).await, [("attic".into(), false, 600)]);
+    world.publish("attic").await;
+    assert_eq!(world.pass(9).await, []);
+    world.publish("attic").await;
+    assert_eq!(world.pass(9).await, []);
+    assert_eq!(world.pass(60).await, [("attic".into(), true, 600)]);
+}
+
+#[tokio::test]
+async fn each_topic_of_a_filter_is_watched_by_itself() {
+    let mut world = World::new("room/{name}").await;
+    world.publish("room/a").await;
+    assert_eq!(world.pass(5).await, []);
+    world.publish("room/b").await;
+    assert_eq!(world.pass(6).await, [("room/a".into(), true, 600)]);
+    world.publish("room/a").await;
+    assert_eq!(world.pass(60).await, [("room/b".into(), true, 600), ("room/a".into(), true, 600)]);
+}
+
+#[tokio::test]
+async fn a_filter_of_which_nothing_was_ever_heard_is_told_of_as_a_whole() {
+    let mut world = World::new("room/+").await;
+    assert_eq!(world.pass(60).await, [("room/+".into(), false, 600)]);
+}
