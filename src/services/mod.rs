@@ -35,7 +35,7 @@ impl Services {
     /// Puts the handles together, with one broker, in a process that stays or one that comes and goes. Must be called inside the tokio runtime.
     pub fn new(clock: clock::Clock, store: store::Store, broker: mqtt::Settings) -> Self {
         Self {
-            bus: bus::Bus::default(),
+            bus: bus::Bus::new(clock.clone()),
             files: files::Files::default(),
             http: http::Http::default(),
             mqtt: mqtt::Mqtt::new(vec![broker], &clock),

@@ -1,6 +1,8 @@
 //! What can wake a script: one file per kind, and the list.
 
 pub mod at;
+#[cfg(test)]
+mod bench;
 pub mod cron;
 pub mod event;
 pub mod every;
@@ -263,3 +265,6 @@ impl Drop for Watch {
         self.stop.cancel();
     }
 }
+
+#[cfg(test)]
+mod tests;

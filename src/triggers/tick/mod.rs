@@ -83,6 +83,7 @@ pub(super) fn watch(
         tally: Tally::default(),
         asked: FuturesUnordered::new(),
     };
+    ticker.note();
     Watch::spawn(async move { ticker.run().await })
 }
 
@@ -118,7 +119,6 @@ struct Tally {
 
 impl Ticker {
     async fn run(&mut self) {
-        self.note();
         while let Some(due) = self.schedule.next(self.done) {
             if self.wait_until(due).await {
                 self.take(due).await;

@@ -1,1 +1,309 @@
+use std::time::{Duration, Instant};
 
+use super::*;
+use crate::services::store::Store;
+use crate::triggers::bench::{self, Bench};
+use crate::triggers::{KINDS, Surroundings, TriggerId};
+
+const NOON: &str = "2026-06-01T12:00[Europe/Berlin]";
+
+fn missed(policy: &str) -> (&'static str, Value) {
+    ("missed", policy.into())
+}
+
+#[test]
+fn cron_ticks_at_its_times_and_every_on_its_beat() {
+    let bench = Bench::new("2026-06-01T12:00:07.25[Europe/Berlin]");
+    let cron = bench.watch("cron", "*/5 * * * *", &[]);
+    bench.pass(900);
+    assert_eq!(bench.ticks(), ["01 12:05:00", "01 12:10:00", "01 12:15:00"]);
+    bench.runtime.block_on(cron.stop());
+    let _every = bench.watch("every", "1.5s", &[]);
+    bench.pass(4);
+    let came: Vec<_> = bench.came().iter().map(|event| event.at.timestamp()).collect();
+    let begin = bench.now() - Duration::from_secs(4);
+    assert_eq!(came, [begin + Duration::from_millis(1_500), begin + Duration::from_millis(3_000)]);
+    assert_eq!(bench.came()[0].summary, "every 1.5s");
+}
+
+#[test]
+fn a_stopped_trigger_is_silent() {
+    let bench = Bench::new(NOON);
+    let watch = bench.watch("every", "10s", &[]);
+    bench.pass(25);
+    assert_eq!(bench.ticks().len(), 2);
+    bench.runtime.block_on(watch.stop());
+    bench.pass(100);
+    assert_eq!(bench.ticks(), [""; 0]);
+}
+
+#[test]
+fn a_thousand_beats_later_nothing_has_drifted() {
+    let bench = Bench::new(NOON);
+    let _watch = bench.watch("every", "10ms", &[]);
+    bench.pass(10);
+    let came = bench.came();
+    assert_eq!(came.len(), 1_000);
+    assert_eq!(came[999].at.timestamp(), bench.now());
+}
+
+#[test]
+fn moments_that_passed_while_the_machine_slept_are_left_out_and_counted() {
+    let bench = Bench::new(NOON);
+    let _watch = bench.watch("cron", "*/10 * * * *", &[]);
+    bench.set("2026-06-01T13:05[Europe/Berlin]");
+    assert_eq!(bench.ticks(), [""; 0]);
+    bench.pass(600);
+    assert_eq!(bench.ticks(), ["01 13:10:00 missed 6"]);
+    // One that is just late is not lost.
+    bench.set("2026-06-01T13:20:30[Europe/Berlin]");
+    assert_eq!(bench.ticks(), ["01 13:20:00 late 30"]);
+}
+
+#[test]
+fn missed_moments_are_made_up_for_as_the_policy_says() {
+    for (policy, window, expected) in [
+        ("once", "8h", vec!["01 15:00:00 late 1800 missed 2"]),
+        ("once", "20m", vec![]),
+        ("all", "8h", vec!["01 13:00:00 late 9000", "01 14:00:00 late 5400", "01 15:00:00 late 1800"]),
+        ("all", "2h", vec!["01 14:00:00 late 5400 missed 1", "01 15:00:00 late 1800"]),
+    ] {
+        let bench = Bench::new(NOON);
+        let _watch = bench.watch("cron", "0 * * * *", &[missed(policy), ("window", window.into())]);
+        bench.set("2026-06-01T15:30[Europe/Berlin]");
+        assert_eq!(bench.ticks(), expected, "{policy} {window}");
+        bench.pass(1_800);
+        let untold = if expected.is_empty() { " missed 3" } else { "" };
+        assert_eq!(bench.ticks(), [format!("01 16:00:00{untold}")], "{policy} {window}");
+    }
+}
+
+#[test]
+fn what_was_missed_during_a_restart_is_made_up_for() {
+    for (policy, expected) in
+        [("skip", vec!["01 19:00:00"]), ("once", vec!["01 18:00:00 late 1800 missed 3", "01 19:00:00"])]
+    {
+        let store = Store::in_memory().unwrap();
+        let well = |_: &Event| (Duration::ZERO, Outcome::Succeeded(Value::Null));
+        let before = Bench::with(NOON, well, store.clone());
+        let watch = before.watch("cron", "0 * * * *", &[missed(policy)]);
+        before.pass(2 * 3_600);
+        assert_eq!(before.ticks(), ["01 13:00:00", "01 14:00:00"]);
+        drop(watch);
+        drop(before);
+        let after = Bench::with("2026-06-01T18:30[Europe/Berlin]", well, store);
+        let _watch = after.watch("cron", "0 * * * *", &[missed(policy)]);
+        after.pass(1_800);
+        assert_eq!(after.ticks(), expected, "{policy}");
+    }
+    // The first start of all has missed nothing.
+    let bench = Bench::new(NOON);
+    let _watch = bench.watch("cron", "0 * * * *", &[missed("all")]);
+    bench.pass(1);
+    assert_eq!(bench.ticks(), [""; 0]);
+}
+
+#[test]
+fn a_beat_with_a_policy_goes_on_over_a_restart() {
+    let store = Store::in_memory().unwrap();
+    let well = |_: &Event| (Duration::ZERO, Outcome::Succeeded(Value::Null));
+    let before = Bench::with(NOON, well, store.clone());
+    drop(before.watch("every", "1h", &[missed("once")]));
+    drop(before);
+    let after = Bench::with("2026-06-01T14:30[Europe/Berlin]", well, store);
+    let _watch = after.watch("every", "1h", &[missed("once")]);
+    after.pass(1_800);
+    assert_eq!(after.ticks(), ["01 14:00:00 late 1800 missed 1", "01 15:00:00"]);
+}
+
+#[test]
+fn a_clock_that_is_set_back_does_not_fire_again_what_fired() {
+    let bench = Bench::new(NOON);
+    let _watch = bench.watch("cron", "*/10 * * * *", &[]);
+    bench.pass(1_800);
+    assert_eq!(bench.ticks().len(), 3);
+    bench.set("2026-06-01T12:05[Europe/Berlin]");
+    bench.pass(35 * 60);
+    assert_eq!(bench.ticks(), ["01 12:40:00"]);
+    // A clock that was days ahead was wrong: the new time counts at once.
+    bench.set("2026-05-20T12:00[Europe/Berlin]");
+    bench.pass(600);
+    assert_eq!(bench.ticks(), ["20 12:10:00"]);
+}
+
+#[test]
+fn a_beat_goes_on_when_the_clock_is_set_back() {
+    let bench = Bench::new(NOON);
+    let _watch = bench.watch("every", "10s", &[]);
+    bench.pass(30);
+    assert_eq!(bench.ticks().len(), 3);
+    bench.set("2026-06-01T11:00[Europe/Berlin]");
+    bench.pass(30);
+    assert_eq!(bench.ticks(), ["01 11:00:10", "01 11:00:20", "01 11:00:30"]);
+}
+
+#[test]
+fn a_run_longer_than_the_interval_leaves_ticks_out_and_starves_nothing() {
+    let long = |_: &Event| (Duration::from_millis(2_500), Outcome::Succeeded(Value::Null));
+    let bench = Bench::with(NOON, long, Store::in_memory().unwrap());
+    let _watch = bench.watch("every", "1s", &[]);
+    bench.pass(9);
+    assert_eq!(
+        bench.ticks(),
+        ["01 12:00:01", "01 12:00:03 late 0.5 missed 1", "01 12:00:06 missed 2", "01 12:00:08 late 0.5 missed 1"]
+    );
+}
+
+#[test]
+fn ticks_that_were_skipped_are_told_with_the_next() {
+    let skipping = |event: &Event| {
+        let seconds = event.at.second();
+        let outcome =
+            if matches!(seconds, 20 | 30) { Outcome::Skipped(Skip::Busy) } else { Outcome::Succeeded(Value::Null) };
+        (Duration::ZERO, outcome)
+    };
+    let bench = Bench::with(NOON, skipping, Store::in_memory().unwrap());
+    let _watch = bench.watch("every", "10s", &[("mode", "single".into())]);
+    bench.pass(50);
+    assert_eq!(
+        bench.ticks(),
+        ["01 12:00:10", "01 12:00:20", "01 12:00:30 missed 1", "01 12:00:40 missed 2", "01 12:00:50"]
+    );
+}
+
+#[test]
+fn jitter_puts_ticks_off_but_not_the_beat() {
+    let bench = Bench::new(NOON);
+    let _watch = bench.watch("every", "10s", &[("jitter", "5s".into())]);
+    bench.pass(1_005);
+    let came = bench.came();
+    assert_eq!(came.len(), 100);
+    let late = |event: &Event| {
+        let Some(Value::Time(scheduled)) = event.fact("scheduled") else { panic!() };
+        event.at.timestamp().duration_since(scheduled.timestamp()).as_millis()
+    };
+    assert!(came.iter().all(|event| (0..=5_000).contains(&late(event))));
+    let distinct: std::collections::BTreeSet<_> = came.iter().map(late).collect();
+    assert!(distinct.len() > 10, "{distinct:?}");
+}
+
+#[test]
+fn cron_keeps_its_order_over_clock_changes() {
+    for (start, expression, seconds, count) in [
+        ("2026-03-29T00:00[Europe/Berlin]", "30 2 * * *", 86_400 * 2, 2),
+        ("2026-10-25T00:00[Europe/Berlin]", "30 2 * * *", 86_400 * 2, 2),
+        ("2026-10-25T01:00[Europe/Berlin]", "0 * * * *", 4 * 3_600, 4),
+        ("2026-10-25T02:30+02:00[Europe/Berlin]", "*/10 * * * * *", 3_600, 360),
+        ("2026-04-05T01:00[Australia/Lord_Howe]", "*/30 * * * *", 7_200, 4),
+    ] {
+        let bench = Bench::new(start);
+        let _watch = bench.watch("cron", expression, &[]);
+        bench.pass(seconds);
+        let came = bench.came();
+        assert_eq!(came.len(), count, "{expression} from {start}");
+        assert!(
+            came.windows(2).all(|pair| pair[0].at.timestamp() < pair[1].at.timestamp()),
+            "{expression} from {start}"
+        );
+    }
+}
+
+#[test]
+fn a_zone_of_its_own_counts() {
+    let bench = Bench::new(NOON);
+    let _watch = bench.watch("cron", "0 7 * * *", &[("timezone", "Asia/Tokyo".into())]);
+    bench.pass(86_400);
+    assert_eq!(bench.ticks(), ["02 07:00:00"]);
+    let written = bench.read("cron", "0 7 * * *".into(), &[("timezone", "Asia/Tokyo".into())]).ok().unwrap();
+    let next = written.trigger.upcoming(&NOON.parse().unwrap(), 2);
+    let next: Vec<_> = next.iter().map(ToString::to_string).collect();
+    assert_eq!(next, ["2026-06-02T07:00:00+09:00[Asia/Tokyo]", "2026-06-03T07:00:00+09:00[Asia/Tokyo]"]);
+}
+
+#[test]
+fn wrong_options_say_what_to_write() {
+    let bench = Bench::new(NOON);
+    for (kind, argument, options, expected) in [
+        (
+            "cron",
+            Value::from("61 * * * *"),
+            vec![],
+            "cron \"61 * * * *\", character 1: minute `61`: write a number from 0 to 59, a range such as `1-5`, `*` or `*/2`",
+        ),
+        ("cron", 5.into(), vec![], "expression: write text such as \"0 7 * * *\", not a whole number"),
+        (
+            "cron",
+            "@daily".into(),
+            vec![("timezone", Value::from("Europe/Oslp"))],
+            "timezone: there is no time zone \"Europe/Oslp\": did you mean \"Europe/Oslo\"?",
+        ),
+        (
+            "cron",
+            "@daily".into(),
+            vec![("window", "1h".into())],
+            "window: says how late a missed time is made up for; write `missed: \"once\"` or \"all\" too",
+        ),
+        ("cron", "@daily".into(), vec![("missed", "twice".into())], "missed: write one of \"skip\", \"once\", \"all\""),
+        (
+            "cron",
+            "@daily".into(),
+            vec![("timezon", "UTC".into())],
+            "unknown option `timezon`: did you mean `timezone`?",
+        ),
+        ("every", "1ms".into(), vec![], "interval: 1ms is too short: write \"10ms\" or more"),
+        (
+            "every",
+            "soon".into(),
+            vec![],
+            "interval: \"soon\" is no duration: write a number and a unit, such as \"250ms\", \"30s\", \"1h30m\" or \"2d\"",
+        ),
+        ("every", "1s".into(), vec![("jitter", "2s".into())], "jitter: write at most the interval, \"1s\""),
+    ] {
+        let fault = bench.read(kind, argument, &options).err().unwrap();
+        assert_eq!(fault.message, expected);
+    }
+}
+
+#[test]
+fn a_thousand_handlers_due_at_once_fire_together() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (services, inbox, mut firings) = bench::real();
+        let surroundings = Surroundings { zone: jiff::tz::TimeZone::UTC, location: None, base: "/".into() };
+        let kind = KINDS.iter().find(|kind| kind.name == "cron").unwrap();
+        let watches: Vec<_> = (0..1_000)
+            .map(|number| {
+                let arguments = vec![Value::from("* * * * * *")];
+                let written = crate::triggers::read(kind, arguments, Map::new(), &surroundings).ok().unwrap();
+                let fire = Fire::new(TriggerId(number), "door".into(), inbox.clone(), services.clone());
+                written.trigger.watch(fire, &services)
+            })
+            .collect();
+        // The first second may find some of them not yet asleep; take the next.
+        let mut second = services.clock.now().as_second() + 2;
+        let (mut first, mut seen, mut best) = (None, 0, Duration::MAX);
+        for _ in 0..5_000 {
+            let firing = tokio::time::timeout(Duration::from_secs(30), firings.recv()).await.unwrap().unwrap();
+            let Some(Value::Time(scheduled)) = firing.event.fact("scheduled") else { panic!() };
+            if scheduled.timestamp().as_second() != second {
+                if scheduled.timestamp().as_second() > second {
+                    (first, seen, second) = (None, 0, scheduled.timestamp().as_second());
+                } else {
+                    continue;
+                }
+            }
+            let begin = *first.get_or_insert_with(Instant::now);
+            seen += 1;
+            if seen == 1_000 {
+                best = best.min(begin.elapsed());
+                if best < Duration::from_millis(50) {
+                    break;
+                }
+            }
+        }
+        // 20 ms on a free machine, built for speed; this is neither.
+        assert!(best < Duration::from_millis(500), "{best:?}");
+        println!("1,000 handlers fired within {best:?}");
+        drop(watches);
+    });
+}

@@ -1,0 +1,132 @@
+use std::time::Duration;
+
+use super::bench::Bench;
+use super::*;
+use crate::fault::{Fault, Place};
+use crate::services::bus::Emitted;
+use crate::services::routes::{Found, Request};
+use crate::services::store::{Batch, Store};
+use crate::services::timers::Timer;
+
+const NOON: &str = "2026-06-01T12:00[UTC]";
+
+#[test]
+fn every_kind_has_documentation_with_an_example_that_declares_it() {
+    let mut names = std::collections::BTreeSet::new();
+    for kind in KINDS {
+        assert!(names.insert(kind.name), "{} is there twice", kind.name);
+        let (text, example) =
+            kind.docs.split_once("# Example\n").unwrap_or_else(|| panic!("{} has no example", kind.name));
+        assert!(text.trim().len() > 80, "{}", kind.name);
+        assert!(example.contains("```rhai\n"), "{}", kind.name);
+        assert!(example.contains(&format!("{}(", kind.name)), "{}", kind.name);
+        assert!(kind.event.starts_with('`'), "{}", kind.name);
+    }
+}
+
+#[test]
+fn an_event_is_heard_with_its_sender_and_its_hops() {
+    let bench = Bench::new(NOON);
+    let _watch = bench.watch("on_event", "bell", &[]);
+    let emitted = Emitted { name: "bell".into(), data: Value::Int(2), from: "garden".into(), hops: 3 };
+    assert_eq!(bench.runtime.block_on(bench.services.bus.tell(emitted)), 1);
+    bench.pass(1);
+    let came = bench.came();
+    assert_eq!(Value::Map(came[0].facts.clone()).to_json().to_string(), r#"{"data":2,"from":"garden","name":"bell"}"#);
+    assert_eq!((came[0].hops, came[0].summary.as_str()), (3, "on_event bell"));
+}
+
+fn set_timer(bench: &Bench, seconds: u64) -> Timer {
+    let due = bench.now() + Duration::from_secs(seconds);
+    let timer = Timer { owner: "door".into(), name: "nag".into(), due, data: Value::Text("x".into()) };
+    let batch = Batch { timers_set: vec![timer.clone()], ..Batch::default() };
+    bench.services.store.commit(&batch).unwrap();
+    bench.services.timers.committed(&batch);
+    timer
+}
+
+#[test]
+fn a_timer_that_runs_out_is_heard_with_what_it_settles() {
+    let bench = Bench::new(NOON);
+    let watch = bench.watch("on_timer", "nag", &[]);
+    let timer = set_timer(&bench, 60);
+    bench.pass(59);
+    assert!(bench.came().is_empty());
+    bench.pass(1);
+    let event = bench.came().pop().unwrap();
+    assert_eq!(event.settles.as_ref().map(|key| (key.name.as_str(), key.due)), Some(("nag", timer.due)));
+    let facts = Value::Map(event.facts).to_json().to_string();
+    assert_eq!(facts, r#"{"data":"x","due":"2026-06-01T12:01:00+00:00[UTC]","late":0.0,"name":"nag"}"#);
+    // One that ran out while nobody listened is late.
+    bench.runtime.block_on(watch.stop());
+    set_timer(&bench, 10);
+    bench.pass(25);
+    let _watch = bench.watch("on_timer", "nag", &[]);
+    bench.pass(1);
+    assert_eq!(bench.came()[0].fact("late"), Some(&Value::Float(15.0)));
+}
+
+#[test]
+fn a_timer_is_done_with_when_its_run_failed_but_not_when_rhaid_stops() {
+    let failed = |_: &Event| (Duration::from_secs(3), Outcome::Failed(Box::new(Fault::new(Place::default(), "no"))));
+    let stopping = |_: &Event| (Duration::ZERO, Outcome::Skipped(Skip::Stopping));
+    let runs: [(super::bench::Run, usize); 2] = [(failed, 0), (stopping, 1)];
+    for (run, left) in runs {
+        let bench = Bench::with(NOON, run, Store::in_memory().unwrap());
+        let _watch = bench.watch("on_timer", "nag", &[]);
+        set_timer(&bench, 10);
+        bench.pass(20);
+        assert_eq!(bench.came().len(), 1);
+        bench.services.store.flush();
+        assert_eq!(bench.services.store.timers().unwrap().len(), left);
+    }
+}
+
+#[test]
+fn a_request_becomes_an_event_and_the_outcome_its_answer() {
+    let hello = |event: &Event| {
+        let Some(Value::Text(id)) = event.fact("params.id") else { panic!() };
+        (Duration::ZERO, Outcome::Succeeded(format!("hello {id}").into()))
+    };
+    let bench = Bench::with(NOON, hello, Store::in_memory().unwrap());
+    let _watch = bench.watch("webhook", "door/{id}", &[("public", true.into())]);
+    let Found::Door(door) = bench.services.routes.find("POST", "door/7") else { panic!("nobody answers") };
+    let request = Request {
+        method: "POST".into(),
+        path: "door/7".into(),
+        params: door.params.clone(),
+        query: vec![("a".into(), "1".into())],
+        headers: vec![("x-b".into(), "2".into())],
+        body: vec![b'h', 0xff],
+        remote: "192.0.2.1".into(),
+    };
+    let answer = bench.runtime.block_on(door.enter(request).unwrap()).unwrap();
+    assert_eq!((answer.status, answer.body.as_slice()), (200, b"hello 7".as_slice()));
+    let event = bench.came().pop().unwrap();
+    assert_eq!(event.summary, "webhook POST door/7");
+    assert_eq!(event.fact("bytes"), Some(&Value::Bytes(vec![b'h', 0xff])));
+    assert_eq!(event.fact("text"), Some(&Value::from("h\u{fffd}")));
+    assert_eq!(event.fact("query.a"), Some(&Value::from("1")));
+    assert_eq!(event.fact("headers.x-b"), Some(&Value::from("2")));
+    assert_eq!(event.fact("remote"), Some(&Value::from("192.0.2.1")));
+}
+
+#[test]
+fn the_path_is_free_again_when_the_trigger_is_gone() {
+    let bench = Bench::new(NOON);
+    let watch = bench.watch("webhook", "door", &[("public", true.into())]);
+    assert!(matches!(bench.services.routes.find("GET", "door"), Found::Door(_)));
+    bench.runtime.block_on(watch.stop());
+    assert!(matches!(bench.services.routes.find("GET", "door"), Found::Nothing));
+}
+
+#[test]
+fn start_and_stop_are_moments_and_take_nothing() {
+    let surroundings = Bench::new(NOON).surroundings;
+    for (kind, moment) in [(&lifecycle::START, Moment::Start), (&lifecycle::STOP, Moment::Stop)] {
+        let written = read(kind, Vec::new(), Map::new(), &surroundings).ok().unwrap();
+        assert_eq!(written.trigger.moment(), Some(moment));
+        let fault = read(kind, vec![Value::Int(1)], Map::new(), &surroundings).err().unwrap();
+        assert_eq!(fault.message, "write nothing before the options and the handler, not a whole number");
+    }
+}
