@@ -1,6 +1,8 @@
 //! Files that change: settled changes below a folder, whatever the editor's save dance or the file system.
 
+mod attention;
 mod hub;
+mod motion;
 mod mount;
 #[cfg(test)]
 mod tests;

@@ -324,7 +324,7 @@ async fn what_is_no_regular_file_is_never_opened() {
     symlink("nowhere", bench.path("dangling")).unwrap();
     bench.expect_nothing().await;
     bench.write("secret", "1");
-    fs::set_permissions(bench.path("secret"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(bench.path("secret"), fs::Permissions::from_mode(0o000)).unwrap();
     bench.expect(&[("secret", Created)]).await;
     fs::remove_file(bench.path("a")).unwrap();
     assert!(std::process::Command::new("mkfifo").arg(bench.path("a")).status().unwrap().success());

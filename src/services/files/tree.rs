@@ -188,6 +188,11 @@ impl Tree {
         Self { rules, folders: BTreeMap::new(), files: BTreeMap::new() }
     }
 
+    /// Returns the watched path.
+    pub(super) fn root(&self) -> &Path {
+        &self.rules.root
+    }
+
     /// Looks at a path and all below it; returns the files that may have changed.
     /// Tells of each folder before it is read.
     pub(super) fn visit(
