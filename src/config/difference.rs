@@ -1,6 +1,6 @@
 //! What a changed `rhaid.yaml` means for a process that runs.
 
-use super::{Binding, Config};
+use super::Config;
 
 /// What a new config changes, by the names of the keys.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -23,8 +23,6 @@ impl Config {
     pub fn difference(&self, new: &Self) -> Difference {
         let names =
             |keys: &[(&'static str, bool)]| keys.iter().filter(|(_, same)| !same).map(|(name, _)| *name).collect();
-        let are_bound_alike = self.triggers.len() == new.triggers.len()
-            && self.triggers.iter().zip(&new.triggers).all(|(old, new)| is_bound_alike(old, new));
         Difference {
             applied: names(&[
                 ("timezone", self.timezone == new.timezone),
@@ -33,7 +31,7 @@ impl Config {
                 ("permissions", self.permissions == new.permissions),
                 ("log", self.log == new.log),
                 ("secrets", self.secrets == new.secrets),
-                ("triggers", are_bound_alike),
+                ("triggers", self.triggers == new.triggers),
             ]),
             restart: names(&[
                 ("scripts", self.scripts == new.scripts),
@@ -43,8 +41,4 @@ impl Config {
             ]),
         }
     }
-}
-
-fn is_bound_alike(old: &Binding, new: &Binding) -> bool {
-    old.job == new.job && old.kind == new.kind && old.arguments == new.arguments && old.options == new.options
 }
