@@ -99,14 +99,20 @@ struct FoundFault {
 pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let mut findings = Findings::default();
     let file = settings::find(globals)?;
-    let folder = file.as_deref().and_then(Path::parent).unwrap_or(Path::new("")).to_owned();
+    let folder = file.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
+    let folder = folder.strip_prefix(".").unwrap_or(folder);
     match settings::read(globals, file.as_deref()) {
         Ok(loaded) => {
             // A warning stands in the way of nothing, so it is no fault.
             loaded.warnings.iter().for_each(|warning| screen::complain(&format!("{warning}\n")));
             look(args, &Arc::new(loaded.config), &mut findings)?;
         }
-        Err(faults) => findings.faults.extend(faults.iter().map(|fault| FoundFault::new(fault, &folder))),
+        // What has no line is a variable, a flag or the file as a whole.
+        Err(faults) => findings.faults.extend(
+            faults
+                .iter()
+                .map(|fault| FoundFault::new(fault, if fault.place.line > 0 { folder } else { Path::new("") })),
+        ),
     }
     match args.format {
         Format::Text => screen::say(&text(&findings)),
