@@ -13,13 +13,7 @@ use tokio::sync::Semaphore;
 use tracing::warn;
 
 use crate::services::routes::{self, Answer, Door, Found, Routes};
-use crate::web::{Remote, access, plain};
-
-/// How long a body may take to come in.
-const BODY_TIME: Duration = Duration::from_secs(30);
-
-/// How many requests are read and answered at once; the next is turned away.
-const AT_ONCE: usize = 256;
+use crate::web::{Limits, Remote, access, plain};
 
 /// Headers that are the server's own business.
 const OURS: &[&str] =
@@ -29,11 +23,42 @@ const OURS: &[&str] =
 pub(super) struct Hooks {
     routes: Routes,
     places: Semaphore,
+    body_time: Duration,
 }
 
 impl Hooks {
-    pub(super) fn new(routes: Routes) -> Self {
-        Self { routes, places: Semaphore::new(AT_ONCE) }
+    pub(super) fn new(routes: Routes, limits: Limits) -> Self {
+        Self { routes, places: Semaphore::new(limits.requests), body_time: limits.body_time }
+    }
+
+    async fn enter(&self, door: &Door, head: Parts, body: Body, remote: Remote) -> Result<Answer, Response> {
+        let rules = &door.route.access;
+        let query = head.uri.query().unwrap_or_default().as_bytes();
+        let mut query: Vec<_> = form_urlencoded::parse(query).into_owned().collect();
+        if !access::allows_head(rules, &head.headers, &query) {
+            return Err(refused());
+        }
+        let body = read(&head, body, door.route.max_body);
+        let late = |_| plain(StatusCode::REQUEST_TIMEOUT, "the body took too long");
+        let body = tokio::time::timeout(self.body_time, body).await.map_err(late)??;
+        if !access::allows_body(rules, &head.headers, &body) {
+            return Err(refused());
+        }
+        let mut headers = text_headers(&head);
+        access::hide(rules, &mut headers, &mut query);
+        let request = routes::Request {
+            method: head.method.as_str().to_owned(),
+            path: percent_encoding::percent_decode_str(head.uri.path().strip_prefix("/hooks/").unwrap_or_default())
+                .decode_utf8_lossy()
+                .into_owned(),
+            params: door.params.clone(),
+            query,
+            headers,
+            body,
+            remote: remote.0.ip().to_canonical().to_string(),
+        };
+        let answer = door.enter(request).ok_or_else(busy)?;
+        answer.await.map_err(|_| busy())
     }
 }
 
@@ -51,41 +76,13 @@ pub(super) async fn answer(
         Found::OtherMethods(methods) => return other_methods(&head, &methods),
     };
     let Ok(_place) = hooks.places.try_acquire() else { return busy() };
-    match enter(&door, head, body, remote).await {
+    match hooks.enter(&door, head, body, remote).await {
         Ok(answer) => response(answer, &door),
         Err(refusal) => refusal,
     }
 }
 
-async fn enter(door: &Door, head: Parts, body: Body, remote: Remote) -> Result<Answer, Response> {
-    let rules = &door.route.access;
-    let query = head.uri.query().unwrap_or_default().as_bytes();
-    let mut query: Vec<_> = form_urlencoded::parse(query).into_owned().collect();
-    if !access::allows_head(rules, &head.headers, &query) {
-        return Err(refused());
-    }
-    let body = read(&head, body, door.route.max_body).await?;
-    if !access::allows_body(rules, &head.headers, &body) {
-        return Err(refused());
-    }
-    let mut headers = text_headers(&head);
-    access::hide(rules, &mut headers, &mut query);
-    let request = routes::Request {
-        method: head.method.as_str().to_owned(),
-        path: percent_encoding::percent_decode_str(head.uri.path().strip_prefix("/hooks/").unwrap_or_default())
-            .decode_utf8_lossy()
-            .into_owned(),
-        params: door.params.clone(),
-        query,
-        headers,
-        body,
-        remote: remote.0.ip().to_canonical().to_string(),
-    };
-    let answer = door.enter(request).ok_or_else(busy)?;
-    answer.await.map_err(|_| busy())
-}
-
-/// Reads a body that is not too large and does not take too long.
+/// Reads a body that is not too large.
 async fn read(head: &Parts, body: Body, limit: u64) -> Result<Vec<u8>, Response> {
     let too_large = || plain(StatusCode::PAYLOAD_TOO_LARGE, &format!("at most {limit} bytes"));
     let announced = head.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
@@ -93,19 +90,15 @@ async fn read(head: &Parts, body: Body, limit: u64) -> Result<Vec<u8>, Response>
         return Err(too_large());
     }
     let mut chunks = body.into_data_stream();
-    let whole = async {
-        let mut bytes = Vec::new();
-        while let Some(chunk) = chunks.next().await {
-            let chunk = chunk.map_err(|_| plain(StatusCode::BAD_REQUEST, "the body broke off"))?;
-            if bytes.len() as u64 + chunk.len() as u64 > limit {
-                return Err(too_large());
-            }
-            bytes.extend_from_slice(&chunk);
+    let mut bytes = Vec::new();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| plain(StatusCode::BAD_REQUEST, "the body broke off"))?;
+        if bytes.len() as u64 + chunk.len() as u64 > limit {
+            return Err(too_large());
         }
-        Ok(bytes)
-    };
-    let late = |_| plain(StatusCode::REQUEST_TIMEOUT, "the body took too long");
-    tokio::time::timeout(BODY_TIME, whole).await.map_err(late)?
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
 }
 
 fn text_headers(head: &Parts) -> Vec<(String, String)> {

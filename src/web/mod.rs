@@ -17,7 +17,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
@@ -25,14 +25,28 @@ use tracing::debug;
 use crate::services::routes::Routes;
 use crate::web::hooks::Hooks;
 
-/// How long a head may take to come in, and how long a connection may say nothing between requests.
-const HEAD_TIME: Duration = Duration::from_secs(10);
-
 /// The longest head of a request.
 const HEAD_BYTES: usize = 32 << 10;
 
-/// How many connections are open at once; the next waits to be accepted.
-const CONNECTIONS: usize = 1_024;
+/// What callers may use of the server.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// How long a head may take to come in, and how long a connection may say nothing between requests.
+    head_time: Duration,
+    /// How long a body may take to come in.
+    body_time: Duration,
+    /// How many connections are open at once; the next waits to be accepted.
+    connections: usize,
+    /// How many requests are read and answered at once; the next is turned away.
+    requests: usize,
+}
+
+const LIMITS: Limits = Limits {
+    head_time: Duration::from_secs(10),
+    body_time: Duration::from_secs(30),
+    connections: 1_024,
+    requests: 256,
+};
 
 /// How long a stop waits for requests whose handlers still run.
 const STOP_TIME: Duration = Duration::from_secs(5);
@@ -81,9 +95,13 @@ impl Listener {
 
     /// Serves webhooks from now on, in tasks of its own.
     pub fn serve(self, routes: Routes) -> Server {
+        self.serve_within(routes, LIMITS)
+    }
+
+    fn serve_within(self, routes: Routes, limits: Limits) -> Server {
         let (stop, connections) = (CancellationToken::new(), TaskTracker::new());
-        let app = app(routes);
-        connections.spawn(accept(self.listener, app, stop.clone(), connections.clone()));
+        let app = app(routes, limits);
+        connections.spawn(accept(self.listener, app, limits, stop.clone(), connections.clone()));
         connections.close();
         Server { address: self.address, stop, connections }
     }
@@ -125,14 +143,14 @@ pub async fn serve(address: SocketAddr, routes: Routes) -> Result<Server, Error>
     Ok(Listener::bind(address).await?.serve(routes))
 }
 
-fn app(routes: Routes) -> Router {
+fn app(routes: Routes, limits: Limits) -> Router {
     Router::new()
         .route("/", get(|| async { "rhaid is running; its webhooks live below /hooks/\n" }))
         .route("/health", get(|| async { "ok\n" }))
         .route("/hooks/{*path}", any(hooks::answer))
         .fallback(|| async { plain(StatusCode::NOT_FOUND, "nothing here") })
         .method_not_allowed_fallback(|| async { plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD") })
-        .with_state(Arc::new(Hooks::new(routes)))
+        .with_state(Arc::new(Hooks::new(routes, limits)))
 }
 
 /// Returns a short answer for people.
@@ -144,25 +162,35 @@ fn plain(status: StatusCode, text: &str) -> Response {
 #[derive(Clone, Copy)]
 struct Remote(SocketAddr);
 
-async fn accept(mut listener: TcpListener, app: Router, stop: CancellationToken, connections: TaskTracker) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+async fn accept(
+    mut listener: TcpListener,
+    app: Router,
+    limits: Limits,
+    stop: CancellationToken,
+    connections: TaskTracker,
+) {
+    let places = Arc::new(Semaphore::new(limits.connections));
     let next = async {
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             // Waits a moment when the process has too many files open, and goes on.
             let (stream, remote) = axum::serve::Listener::accept(&mut listener).await;
             let app = app.clone().layer(Extension(Remote(remote)));
-            connections.spawn(connection(stream, app, stop.clone(), place));
+            let (stop, head_time) = (stop.clone(), limits.head_time);
+            connections.spawn(async move {
+                connection(stream, app, head_time, stop).await;
+                drop(place);
+            });
         }
     };
     stop.run_until_cancelled(next).await;
 }
 
-async fn connection(stream: TcpStream, app: Router, stop: CancellationToken, _place: OwnedSemaphorePermit) {
+async fn connection(stream: TcpStream, app: Router, head_time: Duration, stop: CancellationToken) {
     let _ = stream.set_nodelay(true);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIME)
+        .header_read_timeout(head_time)
         .max_buf_size(HEAD_BYTES)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
     let mut connection = std::pin::pin!(connection);

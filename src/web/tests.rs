@@ -257,3 +257,52 @@ async fn a_port_in_use_is_named_with_the_key_to_change() {
     let error = Listener::bind("192.0.2.1:0".parse().unwrap()).await.err().unwrap().to_string();
     assert!(error.contains("`web.listen`"), "{error}");
 }
+
+async fn start_within(routes: &Routes, limits: Limits) -> Server {
+    Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap().serve_within(routes.clone(), limits)
+}
+
+#[tokio::test]
+async fn who_speaks_too_slowly_is_hung_up_on() {
+    let routes = Routes::default();
+    answering(&routes, route("door", Access::Public), |_| String::new());
+    let short = Duration::from_millis(100);
+    let server = start_within(&routes, Limits { head_time: short, body_time: short, ..LIMITS }).await;
+    // A head that does not end, a body that does not come, and nothing at all.
+    assert!(matches!(status(&say(&server, "GET /hooks/door HTTP/1.1\r\nHost: x\r\n").await), "408" | "none"));
+    let answer = say(&server, "POST /hooks/door HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nab").await;
+    assert_eq!((status(&answer), body(&answer)), ("408", "the body took too long\n"));
+    assert_eq!(say(&server, "").await, "");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_long_is_refused() {
+    let server = start(&Routes::default()).await;
+    let answer = call(&server, "GET", "/health", &format!("X-Long: {}\r\n", "x".repeat(64 << 10)), "").await;
+    assert!(matches!(status(&answer), "431" | "none"), "{answer}");
+    assert_eq!(status(&call(&server, "GET", "/health", "", "").await), "200");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn more_requests_than_allowed_are_turned_away() {
+    let routes = Routes::default();
+    let mut visits = routes.claim(route("door", Access::Public));
+    let server = start_within(&routes, Limits { requests: 1, ..LIMITS }).await;
+    let address = server.address();
+    let first = tokio::spawn(async move {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET /hooks/door HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    });
+    let visit = visits.recv().await.unwrap();
+    let answer = call(&server, "GET", "/hooks/door", "", "").await;
+    assert_eq!((status(&answer), body(&answer)), ("503", "busy\n"));
+    assert!(answer.contains("retry-after: 1\r\n"), "{answer}");
+    visit.answer.send(Answer { status: 200, headers: Vec::new(), body: Vec::new() }).unwrap();
+    assert_eq!(status(&first.await.unwrap()), "200");
+    server.stop().await;
+}

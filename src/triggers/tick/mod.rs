@@ -80,6 +80,7 @@ pub(super) fn watch(
         key,
         noted,
         done,
+        ahead: None,
         tally: Tally::default(),
         asked: FuturesUnordered::new(),
     };
@@ -99,6 +100,8 @@ struct Ticker {
     noted: Option<Timestamp>,
     /// Up to here every moment has fired or is missed for good.
     done: Timestamp,
+    /// The moment that is waited for, and the one after it.
+    ahead: Option<(Timestamp, Timestamp)>,
     tally: Tally,
     /// Ticks whose runs have not ended.
     asked: FuturesUnordered<BoxFuture<'static, Ended>>,
@@ -119,13 +122,30 @@ struct Tally {
 
 impl Ticker {
     async fn run(&mut self) {
-        while let Some(due) = self.schedule.next(self.done) {
+        while let Some(due) = self.next() {
+            // Found while there is time, so that a thousand that are due at once fire together.
+            self.ahead = self.schedule.next(due).map(|following| (due, following));
             if self.wait_until(due).await {
                 self.take(due).await;
             }
         }
         warn!(script = self.fire.owner(), trigger = %self.summary, "never fires again");
         self.busy.idle(std::future::pending::<()>()).await;
+    }
+
+    fn next(&self) -> Option<Timestamp> {
+        match self.ahead {
+            Some((due, following)) if due == self.done => Some(following),
+            _ => self.schedule.next(self.done),
+        }
+    }
+
+    /// Returns how many moments have come since the last that is done, and the newest.
+    fn passed(&self, due: Timestamp, now: Timestamp) -> Option<(u64, Timestamp)> {
+        match self.ahead {
+            Some((known, following)) if known == due && due <= now && now < following => Some((1, due)),
+            _ => self.schedule.passed(self.done, now),
+        }
     }
 
     /// Waits until a moment has come; false if another may be due first, since the clock was set.
@@ -143,6 +163,7 @@ impl Ticker {
             match woken {
                 Woken::Due => return true,
                 Woken::Jumped => {
+                    self.ahead = None;
                     self.done = self.schedule.jumped(self.done, now);
                     return false;
                 }
@@ -159,7 +180,7 @@ impl Ticker {
             if late <= GRACE || made_up(Missed::All, late) {
                 return self.tick(due).await;
             }
-        } else if let Some((count, newest)) = self.schedule.passed(self.done, now) {
+        } else if let Some((count, newest)) = self.passed(due, now) {
             let late = now.duration_since(newest);
             if late <= GRACE || made_up(self.timing.missed, late) {
                 self.lose(count - 1);

@@ -307,3 +307,14 @@ fn a_thousand_handlers_due_at_once_fire_together() {
         drop(watches);
     });
 }
+
+#[test]
+fn a_trigger_that_runs_too_seldom_says_so_now_and_then() {
+    let mut tally = Tally::default();
+    let at = |minutes: i64| Timestamp::UNIX_EPOCH + SignedDuration::from_mins(minutes);
+    assert!(!tally.complains(at(0)), "nothing is lost");
+    tally.lost = 1;
+    assert!(tally.complains(at(1)));
+    assert!(!tally.complains(at(10)));
+    assert!(tally.complains(at(11)));
+}
