@@ -50,7 +50,12 @@ fn at_depth(dynamic: &Dynamic, depth: usize) -> Result<Value, String> {
             .collect::<Result<Map, String>>()
             .map(Value::Map);
     }
-    Err(format!("{} is no data", dynamic.type_name()))
+    // Types of Rust are told without the path that leads to them.
+    let name = dynamic.type_name();
+    Err(match name.rsplit("::").next().unwrap_or(name) {
+        "Fn" => "a function is no data".to_owned(),
+        short => format!("a {short} is no data"),
+    })
 }
 
 /// Returns plain data as a script's value.

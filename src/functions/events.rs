@@ -37,7 +37,11 @@ fn carried(event: &rhai::Map) -> Result<Vec<u8>, Thrown> {
 }
 
 #[export_module]
-#[expect(unreachable_pub, reason = "the macro wants public functions")]
+#[expect(
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "the macro wants public functions, and unwraps receivers that it has checked"
+)]
 mod functions {
     /// Reads what a message, request or changed file carries as JSON. A fault (`decode`) says where the text goes wrong.
     ///

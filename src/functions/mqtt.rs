@@ -67,7 +67,6 @@ impl Sending {
             qos,
             retain: options.bool("retain").map_err(refused)?.unwrap_or(false),
             broker: options.text("broker").map_err(refused)?,
-            ..Publish::default()
         };
         Ok(Self {
             publish,

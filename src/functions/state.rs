@@ -163,7 +163,11 @@ fn sum(key: &str, before: Option<&Value>, number: &Value) -> Result<Value, Throw
 }
 
 #[export_module]
-#[expect(unreachable_pub, reason = "the macro wants public functions")]
+#[expect(
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "the macro wants public functions, and unwraps receivers that it has checked"
+)]
 mod functions {
     /// Returns the values that all scripts share under a name; they are used like `state`.
     ///

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use rhai::plugin::*;
 
 use crate::functions::arguments::{refused, value};
-use crate::functions::time::parse_moment;
+use crate::functions::time::{Here, parse_moment};
 use crate::functions::{Context, Package, Thrown, context, thrown};
 use crate::options;
 use crate::services::bus::Emitted;
@@ -47,7 +47,7 @@ fn due(context: &Context, when: &Dynamic) -> Result<Timestamp, Thrown> {
         (Value::Time(time), _) => return Ok(time.timestamp()),
         (_, Ok(after)) => after,
         (Value::Text(text), Err(why)) => {
-            let moment = parse_moment(text, clock).map_err(|_| {
+            let moment = parse_moment(text, &Here::of(clock)).map_err(|_| {
                 refused(format!("{why}; or a moment, such as \"2026-03-01 07:30\" or `now().add(\"1h\")`"))
             })?;
             return Ok(moment.timestamp());

@@ -80,7 +80,7 @@ fn every_function_returns_soon_with_any_argument() {
             }
             // What waits by its nature only has to end with its run.
             let waits = matches!(entry.function.as_str(), "mqtt_receive" | "mqtt_request");
-            let context = world.context(Duration::from_secs(if waits { 1 } else { 30 }));
+            let context = world.context(Duration::from_secs(if waits { 1 } else { 120 }));
             match world.run_in(&script, &context) {
                 Err(why) if !(waits && why.starts_with("Deadline")) => wrong.push(format!("{}: {why}", signature.text)),
                 _ => {}
@@ -92,7 +92,7 @@ fn every_function_returns_soon_with_any_argument() {
 
 /// Returns which values to hand to so many parameters: all for one, and for more each in every place beside a few others.
 fn combinations(parameters: usize) -> Vec<Vec<usize>> {
-    let others = [0, 4, 20, 23];
+    let others = [4, 21];
     let mut found = Vec::new();
     match parameters {
         0 => found.push(Vec::new()),

@@ -28,6 +28,8 @@ fn the_top_level_is_told_what_to_write_instead() {
     let error = enter(phase, || engine.eval::<rhai::Dynamic>("shared(`a`).x")).unwrap_err().to_string();
     assert!(error.contains("on_start"), "{error}");
     let phase = Phase::Loading(Arc::new(loading()));
+    assert!(enter(phase, || engine.eval::<bool>("datetime(`2026-12-24T18:00:00Z`).hour == 18")).unwrap());
+    let phase = Phase::Loading(Arc::new(loading()));
     assert_eq!(enter(phase, || engine.eval::<String>("secret(`ntfy_token`)")).unwrap(), "s3cret-value");
 }
 

@@ -46,7 +46,7 @@ mod functions {
         }
         let span = u128::from(to.abs_diff(from)) + 1;
         // The part of 64 random bits that each number gets; the bias is below 2^-64.
-        let at = (u128::from_le_bytes(bytes()?) >> 64) * span >> 64;
+        let at = ((u128::from_le_bytes(bytes()?) >> 64) * span) >> 64;
         Ok((i128::from(from) + at as i128) as i64)
     }
 }

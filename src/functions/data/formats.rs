@@ -17,7 +17,11 @@ fn written(value: &Value, pretty: bool) -> Result<String, Thrown> {
 }
 
 #[export_module]
-#[expect(unreachable_pub, reason = "the macro wants public functions")]
+#[expect(
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "the macro wants public functions, and unwraps receivers that it has checked"
+)]
 mod functions {
     /// Reads JSON: objects become maps, `null` becomes `()`. A fault (`decode`) says where the text goes wrong.
     ///

@@ -15,6 +15,8 @@ use crate::functions::{Thrown, thrown};
 /// A `decode` error that says where the text goes wrong and how it begins.
 pub(in crate::functions) fn json(text: &[u8]) -> Result<Dynamic, Thrown> {
     let budget = Cell::new(MAX_ITEMS);
+    // Some programs of Windows put a mark before UTF-8.
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let mut reader = serde_json::Deserializer::from_slice(text);
     let read = Seed(&budget).deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
     read.map_err(|error| undecodable("JSON", &error, text))

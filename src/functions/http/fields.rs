@@ -40,7 +40,11 @@ impl Headers {
 }
 
 #[export_module]
-#[expect(unreachable_pub, reason = "the macro wants public functions")]
+#[expect(
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "the macro wants public functions, and unwraps receivers that it has checked"
+)]
 mod functions {
     /// Returns a header by its name in any case, or `()`. One that came more than once has commas between.
     ///

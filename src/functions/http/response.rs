@@ -62,7 +62,11 @@ impl Response {
 }
 
 #[export_module]
-#[expect(unreachable_pub, reason = "the macro wants public functions")]
+#[expect(
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "the macro wants public functions, and unwraps receivers that it has checked"
+)]
 mod functions {
     /// The status, such as 200.
     #[rhai_fn(get = "status_code", pure)]
@@ -134,11 +138,7 @@ mod functions {
     #[rhai_fn(name = "json", pure, return_raw)]
     pub fn json_of(response: &mut Response) -> Result<Dynamic, Thrown> {
         let body = &response.answer.body;
-        let read = if std::str::from_utf8(body).is_ok() {
-            json(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body))
-        } else {
-            json(response.text().as_bytes())
-        };
+        let read = if std::str::from_utf8(body).is_ok() { json(body) } else { json(response.text().as_bytes()) };
         read.map_err(|thrown| call::with(thrown, [("url", shown_url(&response.answer.url).into())]))
     }
 

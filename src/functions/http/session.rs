@@ -71,7 +71,11 @@ fn overlay(defaults: &mut Map, own: Map) {
 }
 
 #[export_module]
-#[expect(unreachable_pub, reason = "the macro wants public functions")]
+#[expect(
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "the macro wants public functions, and unwraps receivers that it has checked"
+)]
 mod functions {
     /// Returns a session: its methods `get`, `post`, `put`, `patch`, `delete`, `head`, `options` and `request` are those of
     /// `http_get` and so on, and keep cookies from one to the next. A session lasts as long as the run.

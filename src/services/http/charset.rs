@@ -9,7 +9,7 @@ const DECLARATION: usize = 1_024;
 /// declaration in HTML or XML; else it is UTF-8 if it can be, and else what the bytes look like.
 pub fn detect(content_type: Option<&str>, body: &[u8]) -> String {
     let encoding = Encoding::for_bom(body).map(|(encoding, _)| encoding);
-    let encoding = encoding.or_else(|| content_type.and_then(|value| parameter(value)));
+    let encoding = encoding.or_else(|| content_type.and_then(parameter));
     let encoding = encoding.or_else(|| declared(body));
     encoding.unwrap_or_else(|| guess(body)).name().to_ascii_lowercase()
 }

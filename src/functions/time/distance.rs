@@ -1,0 +1,132 @@
+//! Moments earlier and later, elsewhere, and how far apart.
+
+use jiff::{Span, Zoned};
+use rhai::plugin::*;
+
+use crate::functions::Thrown;
+use crate::functions::arguments::{duration, options, refused};
+use crate::functions::time::zone;
+
+pub(super) fn register(module: &mut Module) {
+    combine_with_exported_module!(module, "distance", functions);
+}
+
+/// Returns a number of each calendar unit, out of a map such as `#{ months: 1, days: -3 }`.
+fn span(written: &rhai::Map) -> Result<Span, Thrown> {
+    let mut options = options(written)?;
+    let mut span = Span::new();
+    type Setter = fn(Span, i64) -> Result<Span, jiff::Error>;
+    let units: [(&'static str, Setter); 7] = [
+        ("years", Span::try_years),
+        ("months", Span::try_months),
+        ("weeks", Span::try_weeks),
+        ("days", Span::try_days),
+        ("hours", Span::try_hours),
+        ("minutes", Span::try_minutes),
+        ("seconds", Span::try_seconds),
+    ];
+    for (unit, set) in units {
+        if let Some(count) = options.int(unit, i64::MIN..=i64::MAX).map_err(refused)? {
+            span = set(span, count).map_err(refused)?;
+        }
+    }
+    options.finish().map_err(refused)?;
+    Ok(span)
+}
+
+fn moved(time: &Zoned, by: &Dynamic, back: bool) -> Result<Zoned, Thrown> {
+    let moved = if let Some(map) = by.read_lock::<rhai::Map>() {
+        let span = span(&map)?;
+        if back { time.checked_sub(span) } else { time.checked_add(span) }
+    } else {
+        let duration = duration(by)?;
+        if back { time.checked_sub(duration) } else { time.checked_add(duration) }
+    };
+    moved.map_err(|_| refused("that is before the beginning or after the end of time"))
+}
+
+#[export_module]
+#[expect(
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "the macro wants public functions, and unwraps receivers that it has checked"
+)]
+mod functions {
+    /// Returns the moment later by a duration (a day is 24 hours), or by calendar units in the moment's zone.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let noon = datetime("2026-01-31 12:00");
+    /// assert_eq(noon.add("2h30m").time, "14:30:00");
+    /// assert_eq(noon.add(#{ months: 1 }).date, "2026-02-28");
+    /// ```
+    #[rhai_fn(name = "add", pure, return_raw)]
+    pub fn add(time: &mut Zoned, duration: Dynamic) -> Result<Zoned, Thrown> {
+        moved(time, &duration, false)
+    }
+
+    /// Returns the moment earlier by a duration (a day is 24 hours), or by calendar units in the moment's zone.
+    ///
+    /// # Example
+    /// ```rhai
+    /// assert_eq(datetime("2026-03-01 12:00").subtract("90m").time, "10:30:00");
+    /// assert_eq(datetime("2026-03-01 12:00").subtract(#{ days: 1 }).date, "2026-02-28");
+    /// ```
+    #[rhai_fn(name = "subtract", pure, return_raw)]
+    pub fn subtract(time: &mut Zoned, duration: Dynamic) -> Result<Zoned, Thrown> {
+        moved(time, &duration, true)
+    }
+
+    /// Returns how many seconds a moment is after another one; negative if it is before.
+    ///
+    /// # Example
+    /// ```rhai
+    /// assert_eq(datetime("2026-03-01 12:00").since(datetime("2026-03-01 11:59")), 60.0);
+    /// ```
+    #[rhai_fn(name = "since", pure)]
+    pub fn since(time: &mut Zoned, other: Zoned) -> f64 {
+        time.duration_since(&other).as_secs_f64()
+    }
+
+    /// Returns the same moment as clocks show it in another time zone.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let meeting = datetime("2026-07-01T12:00:00Z").in_timezone("Europe/Oslo");
+    /// assert_eq(meeting.time, "14:00:00");
+    /// ```
+    #[rhai_fn(name = "in_timezone", pure, return_raw)]
+    pub fn in_timezone(time: &mut Zoned, timezone: &str) -> Result<Zoned, Thrown> {
+        Ok(time.with_time_zone(zone(timezone)?))
+    }
+
+    #[rhai_fn(name = "==", pure)]
+    pub fn equals(a: &mut Zoned, b: Zoned) -> bool {
+        *a == b
+    }
+
+    #[rhai_fn(name = "!=", pure)]
+    pub fn differs(a: &mut Zoned, b: Zoned) -> bool {
+        *a != b
+    }
+
+    #[rhai_fn(name = "<", pure)]
+    pub fn is_before(a: &mut Zoned, b: Zoned) -> bool {
+        *a < b
+    }
+
+    #[rhai_fn(name = "<=", pure)]
+    pub fn is_not_after(a: &mut Zoned, b: Zoned) -> bool {
+        *a <= b
+    }
+
+    #[rhai_fn(name = ">", pure)]
+    pub fn is_after(a: &mut Zoned, b: Zoned) -> bool {
+        *a > b
+    }
+
+    #[rhai_fn(name = ">=", pure)]
+    pub fn is_not_before(a: &mut Zoned, b: Zoned) -> bool {
+        *a >= b
+    }
+}
