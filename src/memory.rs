@@ -7,12 +7,16 @@ thread_local! {
     static HELD: Cell<i64> = const { Cell::new(0) };
 }
 
-/// Returns the bytes that this thread has allocated less those it has freed; negative where it frees what others allocated.
+/// Returns the bytes that this thread has allocated less those it has freed, with what each allocation costs beside its
+/// size; negative where it frees what others allocated.
 ///
 /// Stays 0 in a process whose global allocator is not [`Counting`].
 pub fn held() -> i64 {
     HELD.get()
 }
+
+/// What every allocation costs the system beside its size.
+const OVERHEAD: i64 = 16;
 
 fn count(bytes: i64) {
     // A thread that is ending has no counter any more, and no run either.
@@ -31,19 +35,19 @@ pub struct Counting;
 // allocates nor unwinds, since the counter is a plain cell without a destructor.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as i64);
+        count(layout.size() as i64 + OVERHEAD);
         // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc`, which is `System`'s too.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as i64);
+        count(layout.size() as i64 + OVERHEAD);
         // SAFETY: as for `alloc`.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-(layout.size() as i64));
+        count(-(layout.size() as i64) - OVERHEAD);
         // SAFETY: `pointer` came from `System` with this layout, since every allocation is handed on to it.
         unsafe { System.dealloc(pointer, layout) }
     }

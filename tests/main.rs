@@ -3,3 +3,7 @@
 mod architecture;
 mod config;
 mod functions;
+
+/// Counts what each run allocates, as the program does.
+#[global_allocator]
+static ALLOCATOR: rhaid::memory::Counting = rhaid::memory::Counting;

@@ -100,6 +100,12 @@ pub(super) fn stop(stop: Stop) {
     });
 }
 
+/// Returns how many bytes the code on this thread may still take.
+pub(super) fn room() -> u64 {
+    let left = GUARD.with(|guard| guard.ceiling.get()).saturating_sub(memory::held());
+    u64::try_from(left).unwrap_or(0)
+}
+
 impl Guard {
     fn verdict(&self) -> Option<Stop> {
         let spent = self.spent.get() + 1;

@@ -160,4 +160,7 @@ pub struct Finished {
 }
 
 /// The stack of every thread that runs scripts: deep enough for what the limits let through.
-pub const STACK: usize = 64 << 20;
+///
+/// A chain of closures or lists inside each other is dropped, copied and compared level by level, and the memory budget
+/// lets hundreds of thousands of levels through. Only what is used of a stack takes memory.
+pub const STACK: usize = 256 << 20;

@@ -70,3 +70,12 @@ pub(super) fn is_syntax(name: &str) -> bool {
         &["print", "debug", "type_of", "Fn", "call", "curry", "is_shared", "is_def_var", "is_def_fn", "this"];
     SYNTAX.contains(&name)
 }
+
+/// Returns every name with every number of arguments.
+#[cfg(test)]
+pub(in crate::script) fn calls() -> std::collections::BTreeSet<(&'static str, usize)> {
+    let each = |(name, signatures): (&'static String, &'static Vec<Signature>)| {
+        signatures.iter().map(move |signature| (name.as_str(), signature.count))
+    };
+    KNOWN.iter().flat_map(each).collect()
+}
