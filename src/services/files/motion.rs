@@ -8,7 +8,7 @@ use crate::services::files::hub::Touch;
 use crate::services::files::tree::{Rules, Seen, Stamp, Tree};
 
 /// A file has settled when nothing has touched it for so long.
-const QUIET: Duration = Duration::from_millis(40);
+const QUIET: Duration = Duration::from_millis(35);
 /// One that is gone may be on its way back: editors rename and make anew.
 const QUIET_GONE: Duration = Duration::from_millis(200);
 /// One that is empty, or still open for writing, is likely to get its content yet.

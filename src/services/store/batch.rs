@@ -59,14 +59,14 @@ impl Prepared {
             let json = match step {
                 Step::Set(json) => Some(json.clone()),
                 Step::Add(amount) => {
-                    let now = value(db, space, key).map_err(|error| failed("a value", &error))?;
+                    let now = value(db, space, key).map_err(|error| failed("reading a value from", &error))?;
                     Some(encoded(&sum(space, key, now.unwrap_or_default(), amount)?))
                 }
                 Step::Remove => None,
             };
-            put(db, space, key, json.as_deref()).map_err(|error| failed("a value", &error))?;
+            put(db, space, key, json.as_deref()).map_err(|error| failed("writing to", &error))?;
         }
-        self.apply_timers(db).map_err(|error| failed("a timer", &error))
+        self.apply_timers(db).map_err(|error| failed("writing to", &error))
     }
 
     fn apply_timers(&self, db: &Connection) -> rusqlite::Result<()> {
@@ -108,9 +108,21 @@ pub(super) fn keys(db: &Connection, space: &str) -> rusqlite::Result<Vec<String>
         .collect()
 }
 
-/// Reads all timers.
+/// Reads all timers; one that makes no sense does not keep the others from it.
 pub(super) fn timers(db: &Connection) -> rusqlite::Result<Vec<Timer>> {
-    db.prepare_cached("SELECT owner, name, due, data FROM timer")?.query_map([], read_timer)?.collect()
+    let mut statement = db.prepare_cached("SELECT owner, name, due, data FROM timer")?;
+    let mut rows = statement.query([])?;
+    let mut timers = Vec::new();
+    while let Some(row) = rows.next()? {
+        match read_timer(row) {
+            Ok(timer) => timers.push(timer),
+            Err(why) => {
+                let (owner, name): (String, String) = (row.get(0)?, row.get(1)?);
+                tracing::error!(owner, name, %why, "a stored timer can not be read: it does not run out");
+            }
+        }
+    }
+    Ok(timers)
 }
 
 /// Reads a timer.

@@ -82,8 +82,8 @@ impl Database {
     /// # Errors
     /// If there is no memory.
     pub(super) fn in_memory() -> Result<Self, Error> {
-        let mut writer = Connection::open_in_memory().map_err(|error| failed("the database", &error))?;
-        migrate(&mut writer, 0).map_err(|error| failed("the database", &error))?;
+        let mut writer = Connection::open_in_memory().map_err(|error| failed("opening", &error))?;
+        migrate(&mut writer, 0).map_err(|error| failed("opening", &error))?;
         Ok(Self { writer: Mutex::new(writer), readers: None })
     }
 
@@ -101,12 +101,13 @@ impl Database {
         what: &str,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, Error> {
+        let worded = |error| failed(&format!("reading {what} from"), &error);
         let Some((path, idle)) = &self.readers else {
-            return read(&self.writer()).map_err(|error| failed(what, &error));
+            return read(&self.writer()).map_err(worded);
         };
         let known = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let reader = known.map_or_else(|| open_reader(path), Ok).map_err(|error| failed(what, &error))?;
-        let found = read(&reader).map_err(|error| failed(what, &error));
+        let reader = known.map_or_else(|| open_reader(path), Ok).map_err(worded)?;
+        let found = read(&reader).map_err(worded);
         let mut idle = idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < MAX_IDLE {
             idle.push(reader);
@@ -115,8 +116,8 @@ impl Database {
     }
 }
 
-/// Puts a database error in words: `what` was to be read or written.
-pub(super) fn failed(what: &str, error: &rusqlite::Error) -> Error {
+/// Puts a database error in words, after what was being done: `writing to`, `reading a value from`.
+pub(super) fn failed(doing: &str, error: &rusqlite::Error) -> Error {
     let why = match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => "the disk is full".to_owned(),
         Some(ErrorCode::ReadOnly) => "the disk or the file is read-only".to_owned(),
@@ -124,7 +125,7 @@ pub(super) fn failed(what: &str, error: &rusqlite::Error) -> Error {
         Some(ErrorCode::SystemIoFailure) => format!("the disk has a fault: {error}"),
         _ => error.to_string(),
     };
-    Error::Failed(format!("{what} could not be stored or read in {FILE}: {why}"))
+    Error::Failed(format!("{doing} {FILE}: {why}"))
 }
 
 fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
@@ -150,7 +151,7 @@ fn open_file(path: &Path) -> Result<Connection, Trouble> {
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt | ErrorCode::Unknown) => {
             Trouble::Unreadable(error.to_string())
         }
-        _ => Trouble::Other(failed("the database", &error)),
+        _ => Trouble::Other(failed("opening", &error)),
     })?
 }
 

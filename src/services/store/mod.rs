@@ -233,7 +233,9 @@ impl Store {
             return Ok(last.version);
         }
         let (script, files) = (script.to_owned(), sources::encoded(files));
-        self.0.writer.commit(move |db| sources::accept(db, &script, &files).map_err(|error| failed("a script", &error)))
+        self.0
+            .writer
+            .commit(move |db| sources::accept(db, &script, &files).map_err(|error| failed("writing to", &error)))
     }
 
     /// Returns the last accepted version of a script.
@@ -250,7 +252,7 @@ impl Store {
     /// If it is not on disk.
     pub fn forget(&self, script: &str) -> Result<(), Error> {
         let script = script.to_owned();
-        let forget = move |db: &Connection| sources::forget(db, &script).map_err(|error| failed("a script", &error));
+        let forget = move |db: &Connection| sources::forget(db, &script).map_err(|error| failed("writing to", &error));
         self.0.writer.commit(forget).map(|_| ())
     }
 

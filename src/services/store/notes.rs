@@ -97,9 +97,9 @@ impl Unwritten {
     }
 }
 
-/// Reads all facts.
+/// Reads all facts but those that make no sense.
 pub(super) fn all(db: &Connection) -> rusqlite::Result<BTreeMap<String, Value>> {
-    db.prepare("SELECT key, value FROM note")?
-        .query_map([], |row| Ok((row.get(0)?, batch::decoded(row, 1)?)))?
-        .collect()
+    let mut statement = db.prepare("SELECT key, value FROM note")?;
+    let facts = statement.query_map([], |row| Ok((row.get(0)?, batch::decoded(row, 1).ok())))?;
+    facts.filter_map(|fact| fact.map(|(key, value)| Some((key, value?))).transpose()).collect()
 }

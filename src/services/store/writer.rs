@@ -174,7 +174,7 @@ impl Pen {
 
     /// Tries one transaction; each batch in it stands or falls alone, unless the whole is undone.
     fn attempt(&mut self, works: &[Work], riders: Option<&Riders>, durable: bool) -> Result<Written, Undone> {
-        let undone = |begun| move |error| Undone { error: failed("a commit", &error), begun };
+        let undone = |begun| move |error| Undone { error: failed("writing to", &error), begun };
         let shared = Arc::clone(&self.shared);
         let mut db = shared.database.writer();
         let synchronous = if durable { "full" } else { "normal" };
@@ -182,7 +182,7 @@ impl Pen {
         let mut transaction = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(undone(false))?;
         let mut written = Written { outcomes: Vec::with_capacity(works.len()), rows: Ok(()), notes: Ok(()) };
         if let Some(riders) = riders {
-            let worded = |error| failed("the ledger", &error);
+            let worded = |error| failed("writing to", &error);
             // Before the batches: a timer was settled before a later run set it again.
             written.notes = part(&mut transaction, |db| riders.notes.write(db).map_err(worded))?;
             let kept = shared.ledger.kept();
@@ -217,6 +217,7 @@ impl Pen {
                     tracing::info!("the ledger is written again");
                 }
             }
+            Err(_) if self.rides_empty() => {}
             Err(error) if !std::mem::replace(&mut self.troubled, true) => {
                 tracing::warn!(why = %error, "rows of the ledger wait in memory until they can be written");
             }
@@ -253,7 +254,7 @@ fn part<T>(
     transaction: &mut Transaction<'_>,
     work: impl FnOnce(&Connection) -> Result<T, Error>,
 ) -> Result<Result<T, Error>, Undone> {
-    let undone = |error| Undone { error: failed("a commit", &error), begun: true };
+    let undone = |error| Undone { error: failed("writing to", &error), begun: true };
     let savepoint = transaction.savepoint().map_err(undone)?;
     let outcome = work(&savepoint);
     match &outcome {
