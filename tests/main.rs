@@ -7,3 +7,4 @@ mod functions;
 /// Counts what each run allocates, as the program does.
 #[global_allocator]
 static ALLOCATOR: rhaid::memory::Counting = rhaid::memory::Counting;
+mod triggers;

@@ -40,8 +40,11 @@ pub struct Kind {
     /// What it does, for script authors, with an `# Example` that is run as a test. Markdown.
     pub docs: &'static str,
     /// Reads what a script wrote. The options of every trigger are taken already; this one takes its own, and may leave some: the caller refuses those.
-    pub read: fn(Vec<Value>, &mut Options, &Surroundings) -> Result<Box<dyn Trigger>, OptionFault>,
+    pub read: Read,
 }
+
+/// Reads the arguments and options of a kind.
+pub type Read = fn(Vec<Value>, &mut Options, &Surroundings) -> Result<Box<dyn Trigger>, OptionFault>;
 
 /// What a trigger may need to know to be read.
 #[derive(Debug, Clone)]

@@ -1,3 +1,5 @@
+//! What triggers promise that wait for something else than the time.
+
 use std::time::Duration;
 
 use super::bench::Bench;
@@ -129,4 +131,31 @@ fn start_and_stop_are_moments_and_take_nothing() {
         let fault = read(kind, vec![Value::Int(1)], Map::new(), &surroundings).err().unwrap();
         assert_eq!(fault.message, "write nothing before the options and the handler, not a whole number");
     }
+}
+
+#[test]
+fn a_file_that_matches_wakes_with_its_path_and_what_happened() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap();
+    std::fs::create_dir(root.join("inbox")).unwrap();
+    let mut bench = Bench::new(NOON);
+    bench.surroundings.base = root.clone();
+    let watch = bench.watch("watch_file", "inbox/*.csv", &[]);
+    let until = std::time::Instant::now() + Duration::from_secs(60);
+    // What is there when the watch begins is no change, and it begins in its own time: write until it is seen.
+    let mut number = 0;
+    while bench.came().is_empty() {
+        assert!(std::time::Instant::now() < until, "no change came");
+        number += 1;
+        std::fs::write(root.join("inbox/notes.txt"), number.to_string()).unwrap();
+        std::fs::write(root.join("inbox/a.csv"), number.to_string()).unwrap();
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    bench.runtime.block_on(watch.stop());
+    let path = root.join("inbox/a.csv").display().to_string();
+    let came = bench.came();
+    assert_eq!(came[0].fact("path"), Some(&Value::from(path.as_str())));
+    let Some(Value::Text(kind)) = came[0].fact("kind") else { panic!() };
+    assert!(matches!(kind.as_str(), "created" | "modified"), "{kind}");
+    assert_eq!(came[0].summary, format!("watch_file inbox/*.csv: a.csv {kind}"));
 }

@@ -1,3 +1,5 @@
+//! What callers of the web server are promised.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 

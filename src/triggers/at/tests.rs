@@ -1,3 +1,5 @@
+//! What times of day mean, by the clock and by the sun.
+
 use super::*;
 use crate::triggers::bench::Bench;
 

@@ -1,3 +1,5 @@
+//! What cron expressions mean, above all where the clock is changed.
+
 use jiff::Zoned;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! What time triggers promise over sleep, restarts and clock changes.
+
 use std::time::{Duration, Instant};
 
 use super::*;

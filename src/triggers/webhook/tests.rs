@@ -1,3 +1,5 @@
+//! What the options of a webhook promise.
+
 use super::*;
 use crate::options::Options;
 
@@ -8,7 +10,7 @@ fn fault(options: &[(&str, Value)]) -> String {
     let read = read(vec!["door".into()], &mut options, &surroundings);
     read.map(|trigger| trigger.summary())
         .and_then(|summary| options.finish().map(|()| summary))
-        .map_or_else(|fault| fault.message, |summary| summary)
+        .unwrap_or_else(|fault| fault.message)
 }
 
 #[test]

@@ -1,0 +1,51 @@
+//! What the reference says of triggers is true.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use rhaid::config::{Config, Source, parse};
+use rhaid::script::{Purpose, Script, Sources};
+use rhaid::triggers::{KINDS, Surroundings};
+
+struct Text(String);
+
+impl Sources for Text {
+    fn read(&self, file: &str) -> Result<Arc<str>, String> {
+        if file == "example.rhai" { Ok(self.0.as_str().into()) } else { Err(format!("there is no file {file}")) }
+    }
+}
+
+/// A config that lets an example read the files it watches.
+fn config(folder: &Path) -> Arc<Config> {
+    let source = Source {
+        file: Some(&folder.join("rhaid.yaml")),
+        name: "rhaid.yaml",
+        text: "permissions: { \"*\": { read: [\"./**\"] } }",
+        folder,
+        environment: &Default::default(),
+        reserved: &[],
+        read_file: &|_| Err("there is none".into()),
+        overrides: &[],
+        kinds: &[],
+    };
+    Arc::new(parse(&source).unwrap().config)
+}
+
+#[test]
+fn every_kinds_example_declares_a_trigger_of_that_kind() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = folder.path().canonicalize().unwrap();
+    let config = config(&base);
+    let surroundings = Surroundings { zone: TimeZone::UTC, location: Some((59.9, 10.7)), base };
+    for kind in KINDS {
+        let mut examples = kind.docs.split("```rhai\n").skip(1).filter_map(|rest| rest.split("```").next()).peekable();
+        assert!(examples.peek().is_some(), "{} has no example", kind.name);
+        for example in examples {
+            let sources = Arc::new(Text(example.into()));
+            let script = Script::load("example.rhai", &Purpose::Handlers, sources, &config, &surroundings)
+                .unwrap_or_else(|faults| panic!("{}: {}", kind.name, faults[0].report()));
+            assert!(script.declared.iter().any(|declared| declared.kind == kind.name), "{}", kind.name);
+        }
+    }
+}
