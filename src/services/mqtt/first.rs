@@ -63,6 +63,11 @@ impl First {
         seen.insert(topic.to_owned())
     }
 
+    /// Returns whether a topic's retained message has come, or a newer one.
+    pub(super) fn has_seen(&self, topic: &str) -> bool {
+        matches!(self, Self::Open { seen, .. } if seen.contains(topic))
+    }
+
     /// Notes that a newer message of a topic has come: a retained one that follows is older.
     pub(super) fn overtaken(&mut self, topic: &str, now: Instant) {
         self.expire(now);

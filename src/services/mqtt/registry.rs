@@ -37,6 +37,8 @@ pub(super) struct Registry {
     numbers: HashMap<u32, String>,
     // The filters for which the broker may have to be asked for something.
     open: BTreeSet<String>,
+    // Those that nobody wants any more, and since when.
+    lingering: BTreeSet<(Instant, String)>,
     asked: HashMap<u16, Ask>,
     // Whether messages come with the numbers of the filters they match (MQTT 5).
     numbered: bool,
@@ -64,7 +66,7 @@ enum Ask {
 
 enum Need {
     Nothing,
-    Later,
+    Later(Instant),
     Subscribe(Wanted),
     Unsubscribe,
 }
@@ -79,6 +81,7 @@ impl Registry {
             entries: HashMap::new(),
             numbers: HashMap::new(),
             open: BTreeSet::new(),
+            lingering: BTreeSet::new(),
             asked: HashMap::new(),
             numbered: false,
         }
@@ -154,21 +157,28 @@ impl Registry {
 
     /// Returns what to ask the broker for next.
     pub(super) fn ask(&mut self, now: Instant, packet_id: impl FnOnce(&Self) -> u16) -> Option<Outgoing> {
-        if self.open.is_empty() || self.asked.len() >= UNANSWERED {
+        if self.asked.len() >= UNANSWERED {
             return None;
+        }
+        while self.lingering.first().is_some_and(|(since, _)| now >= *since + LINGER) {
+            self.open.extend(self.lingering.pop_first().map(|(_, wire)| wire));
         }
         let most = if self.numbered { 1 } else { PER_PACKET.0 };
         let (mut wanted, mut unwanted, mut bytes) = (Vec::new(), Vec::new(), 0);
-        for wire in std::mem::take(&mut self.open) {
+        while wanted.len() < most && unwanted.len() < PER_PACKET.0 && bytes < PER_PACKET.1 {
+            let Some(wire) = self.open.pop_first() else { break };
+            bytes += wire.len();
             match self.need(&wire, now) {
                 Need::Nothing => {}
-                Need::Subscribe(want) if unwanted.is_empty() && wanted.len() < most && bytes < PER_PACKET.1 => {
-                    bytes += wire.len();
-                    wanted.push(want);
+                Need::Later(since) => {
+                    self.lingering.insert((since, wire));
                 }
-                Need::Unsubscribe if wanted.is_empty() && unwanted.len() < PER_PACKET.0 => unwanted.push(wire),
+                Need::Subscribe(want) if unwanted.is_empty() => wanted.push(want),
+                Need::Unsubscribe if wanted.is_empty() => unwanted.push(wire),
                 _ => {
+                    // It waits for the next packet, which is of the other sort.
                     self.open.insert(wire);
+                    break;
                 }
             }
         }
@@ -186,11 +196,8 @@ impl Registry {
 
     /// Returns when [`Registry::ask`] may have something to ask that it has not now.
     pub(super) fn due(&self) -> Option<Instant> {
-        if self.asked.len() >= UNANSWERED {
-            return None;
-        }
-        let waiting = self.open.iter().filter_map(|wire| self.entries.get(wire)).filter(|entry| !entry.is_asked);
-        waiting.filter_map(|entry| entry.unwanted_since).min().map(|since| since + LINGER)
+        let earliest = self.lingering.first().filter(|_| self.asked.len() < UNANSWERED);
+        earliest.map(|(since, _)| *since + LINGER)
     }
 
     /// Notes the answer to a SUBSCRIBE: for each filter the QoS or why not.
@@ -270,11 +277,10 @@ impl Registry {
         let subscribers = &self.subscribers;
         let members = entry.parts.iter().filter_map(|(id, place)| Some((subscribers.get(id)?, *place)));
         let Some(qos) = members.clone().map(|(member, _)| member.qos).max() else {
-            let rested = entry.unwanted_since.is_none_or(|since| now >= since + LINGER);
-            return match entry.confirmed {
-                Some(_) if rested => Need::Unsubscribe,
-                Some(_) => Need::Later,
-                None => {
+            return match (entry.confirmed, entry.unwanted_since) {
+                (Some(_), Some(since)) if now < since + LINGER => Need::Later(since),
+                (Some(_), _) => Need::Unsubscribe,
+                (None, _) => {
                     self.numbers.remove(&entry.number);
                     self.entries.remove(wire);
                     Need::Nothing

@@ -19,13 +19,16 @@ const SHORT: Duration = Duration::from_secs(5);
 /// So many short ones in a row are a pattern.
 const PATTERN: u32 = 3;
 
+/// How many reasons are said in one outage.
+const REASONS: usize = 5;
+
 /// Tells people about a connection, once per change.
 pub(super) struct Report {
     broker: String,
     address: String,
     client_id: String,
-    // What was said last, without what varies.
-    said: Option<String>,
+    // What was said since it was last connected.
+    said: Vec<String>,
     failures: u32,
     short: u32,
 }
@@ -36,7 +39,7 @@ impl Report {
             broker: settings.name.clone(),
             address: settings.address().to_string(),
             client_id: settings.client_id.clone(),
-            said: None,
+            said: Vec::new(),
             failures: 0,
             short: 0,
         }
@@ -60,27 +63,28 @@ impl Report {
 
     /// Says why there is no connection; `since` is when it began to stand, if it ever did.
     pub(super) fn lost(&mut self, why: &Broken, since: Option<Instant>) {
-        let lived = since.map(|since| since.elapsed());
-        let dismissed = matches!(why, Broken::Closed | Broken::Dismissed(_) | Broken::Io(_));
-        match lived {
-            Some(lived) if lived < SHORT && dismissed => self.short += 1,
-            Some(_) => self.short = 0,
-            None => {}
+        if let Some(since) = since {
+            let dismissed = matches!(why, Broken::Closed | Broken::Dismissed(_) | Broken::Io(_));
+            self.short = if dismissed && since.elapsed() < SHORT { self.short + 1 } else { 0 };
         }
-        let (broker, address, id) = (&self.broker, &self.address, &self.client_id);
-        let line = match lived {
-            _ if self.short > PATTERN => return,
-            _ if self.short == PATTERN => format!(
+        let Some(line) = self.line(why, since.is_some()) else { return };
+        // In one outage each reason is said once, and after a loss not that it goes on.
+        let is_new = self.said.len() < REASONS && !self.said.contains(&line);
+        if is_new && (since.is_some() || self.said.is_empty() || matches!(why, Broken::Refused(_))) {
+            warn!(broker = self.broker, "{line}; trying again, at most {} apart", show_duration(LONGEST_WAIT));
+            self.said.push(line);
+        }
+    }
+
+    fn line(&self, why: &Broken, stood: bool) -> Option<String> {
+        let (address, id) = (&self.address, &self.client_id);
+        match self.short {
+            short if short > PATTERN => None,
+            PATTERN if stood => Some(format!(
                 "{address} ends each connection soon after it begins; is there another client with the id `{id}`? (`mqtt.client_id`)"
-            ),
-            Some(_) => format!("lost the connection to {address}: {why}"),
-            None => format!("no connection to {address}: {why}"),
-        };
-        if self.said.as_ref() != Some(&line)
-            && !(lived.is_none() && self.said.as_ref().is_some_and(|said| said.starts_with("lost")))
-        {
-            warn!(broker, "{line}; trying again, at most {} apart", show_duration(LONGEST_WAIT));
-            self.said = Some(line);
+            )),
+            _ if stood => Some(format!("lost the connection to {address}: {why}")),
+            _ => Some(format!("no connection to {address}: {why}")),
         }
     }
 
@@ -96,6 +100,6 @@ impl Report {
 
     fn say_connected(&mut self) {
         info!(broker = self.broker, "connected to {}", self.address);
-        self.said = None;
+        self.said.clear();
     }
 }

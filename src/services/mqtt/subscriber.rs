@@ -87,10 +87,12 @@ impl Subscriber {
 
     /// Returns whether a message that came for one of the filters is wanted; a live one only for the first filter that matches it.
     pub(super) fn wants(&mut self, place: usize, message: &Message, is_first: bool, now: Instant) -> bool {
+        // Filters of one subscriber that overlap have the same retained messages.
+        let has_it = message.retain && self.parts.iter().any(|part| part.first.has_seen(&message.topic));
         let Some(part) = self.parts.get_mut(place) else { return false };
         match (self.retained, message.retain) {
             (Retained::Live, retain) => !retain && is_first,
-            (_, true) => part.first.takes(&message.topic, now),
+            (_, true) => part.first.takes(&message.topic, now) && !has_it,
             (Retained::Initial, false) => {
                 part.first.overtaken(&message.topic, now);
                 is_first
