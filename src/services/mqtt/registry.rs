@@ -327,3 +327,59 @@ fn number(wire: &str, taken: &HashMap<u32, String>) -> u32 {
     }
     number
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Answers every question; returns how many packets it took.
+    fn settle(registry: &mut Registry) -> usize {
+        let (now, mut packets) = (Instant::now(), 0);
+        while let Some(question) = registry.ask(now, |_| 1) {
+            packets += 1;
+            match question {
+                Outgoing::Subscribe { id, wanted } => {
+                    registry.granted(id, wanted.iter().map(|want| Ok(want.qos)).collect(), now);
+                }
+                Outgoing::Unsubscribe { id, .. } => registry.revoked(id),
+                other => panic!("{other:?}"),
+            }
+        }
+        packets
+    }
+
+    #[test]
+    fn ten_thousand_filters_are_asked_for_once_each() {
+        for (numbered, expected) in [(false, 50), (true, 10_000)] {
+            let mut registry = Registry::new("test");
+            let wanted: Vec<_> = (0..10_000)
+                .map(|number| registry.add(&[Filter::parse(&format!("a/{number}/+")).unwrap()], 0, Retained::Live))
+                .collect();
+            registry.connected(false, numbered);
+            assert_eq!(settle(&mut registry), expected);
+            assert_eq!(settle(&mut registry), 0, "nothing is asked for twice");
+            for (id, ..) in wanted {
+                registry.remove(id, Instant::now() - 2 * LINGER);
+            }
+            assert_eq!(settle(&mut registry), 50);
+            assert!(registry.entries.is_empty() && registry.numbers.is_empty() && registry.open.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_filter_that_is_wanted_again_soon_is_not_given_back() {
+        let mut registry = Registry::new("test");
+        let filter = [Filter::parse("a").unwrap()];
+        let (first, ..) = registry.add(&filter, 0, Retained::Live);
+        registry.connected(false, false);
+        assert_eq!(settle(&mut registry), 1);
+        registry.remove(first, Instant::now());
+        assert_eq!(settle(&mut registry), 0);
+        assert!(registry.due().is_some());
+        let (_, _, ready) = registry.add(&filter, 0, Retained::Live);
+        assert_eq!(*ready.borrow(), Some(Ok(())), "it is there");
+        assert_eq!(settle(&mut registry), 0);
+        registry.add(&filter, 1, Retained::Live);
+        assert_eq!(settle(&mut registry), 1, "a higher QoS is asked for");
+    }
+}

@@ -103,3 +103,51 @@ impl Report {
         self.said.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn report() -> Report {
+        let config = Config::default_in(std::path::Path::new("/")).mqtt;
+        Report::new(&Settings::new(&config, ([127, 0, 0, 1], 1_883).into(), "our-id".into()).unwrap())
+    }
+
+    #[test]
+    fn a_client_id_that_is_fought_over_is_told_once() {
+        let mut report = report();
+        let mut hints = 0;
+        for _ in 0..20 {
+            report.connected();
+            let before = report.said.len();
+            report.lost(&Broken::Closed, Some(Instant::now()));
+            hints += usize::from(report.said.len() > before && report.said.last().unwrap().contains("`our-id`"));
+        }
+        assert_eq!(hints, 1);
+    }
+
+    #[test]
+    fn an_outage_is_told_once_whatever_the_reasons_of_the_attempts() {
+        let mut report = report();
+        report.lost(&Broken::Closed, Instant::now().checked_sub(SHORT));
+        for port in 0..10 {
+            report.lost(&Broken::Silent(port.to_string()), None);
+        }
+        assert_eq!(report.said, ["lost the connection to mqtt://127.0.0.1:1883: it closed the connection"]);
+        report.lost(&Broken::Refused("no".into()), None);
+        report.lost(&Broken::Refused("no".into()), None);
+        assert_eq!(report.said.len(), 2);
+    }
+
+    #[test]
+    fn waits_grow_to_a_minute_and_begin_anew_after_a_sound_connection() {
+        let mut report = report();
+        let first = report.wait();
+        assert!(first <= FIRST_WAIT && first >= FIRST_WAIT / 2, "{first:?}");
+        let last = (0..20).map(|_| report.wait()).last().unwrap();
+        assert!(last <= LONGEST_WAIT && last >= LONGEST_WAIT / 2, "{last:?}");
+        report.sound();
+        assert!(report.wait() <= FIRST_WAIT);
+    }
+}

@@ -1,0 +1,133 @@
+//! The embedded broker, with mosquitto's clients.
+
+use std::process::{Command, Stdio};
+
+use rhaid::services::mqtt::Embedded;
+use tempfile::TempDir;
+
+use super::mosquitto::{Listener, publish, try_publish};
+use super::*;
+
+async fn broker() -> (TempDir, Embedded, SocketAddr) {
+    let data = tempfile::tempdir().unwrap();
+    let mut config = Config::default_in(data.path()).mqtt;
+    config.embedded.listen.set_port(0);
+    let broker = Embedded::start(&config, data.path()).await.unwrap();
+    let address = broker.address();
+    (data, broker, address)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_is_delivered_with_the_lower_qos() {
+    let (_data, _broker, address) = broker().await;
+    for version in ["311", "5"] {
+        for (asked, sent, expected) in [("0", "2", "0 x"), ("1", "2", "1 x"), ("2", "1", "1 x"), ("2", "2", "2 x")] {
+            let listener = Listener::start(address, &["-V", version, "-t", "温度/+", "-q", asked, "-F", "%q %p"]);
+            publish(address, &["-t", "温度/1", "-m", "x", "-q", sent]);
+            assert_eq!(listener.line(), expected);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retained_messages_are_kept_until_they_are_cleared() {
+    let (_data, _broker, address) = broker().await;
+    publish(address, &["-t", "r", "-m", "kept", "-r"]);
+    publish(address, &["-t", "r", "-n"]);
+    assert_eq!(Listener::start(address, &["-t", "r", "-F", "%r %p"]).line(), "1 kept");
+    publish(address, &["-t", "r", "-n", "-r"]);
+    assert!(Listener::start(address, &["-t", "r"]).rest().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_hundred_retained_messages_come_all() {
+    let (_data, broker, address) = broker().await;
+    let mqtt = client(broker.address(), "sender", Protocol::Newest);
+    for number in 0..500 {
+        soon(mqtt.publish(message(&format!("many/{number}"), "x", 1, true))).await.unwrap();
+    }
+    for version in ["311", "5"] {
+        let listener = Listener::start(address, &["-V", version, "-t", "many/#", "-q", "1"]);
+        for _ in 0..500 {
+            listener.line();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_will_of_a_client_that_dies_is_told() {
+    let (_data, _broker, address) = broker().await;
+    let listener = Listener::start(address, &["-t", "will/#", "-F", "%t %p"]);
+    let dying = Listener::start(address, &["-t", "nothing", "--will-topic", "will/x", "--will-payload", "gone"]);
+    drop(dying);
+    assert_eq!(listener.line(), "will/x gone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_while_a_client_is_away_waits_for_it() {
+    let (_data, _broker, address) = broker().await;
+    let session = ["-i", "session", "-c", "-q", "1", "-t", "off"];
+    drop(Listener::start(address, &session));
+    for payload in ["1", "2", "3"] {
+        publish(address, &["-t", "off", "-q", "1", "-m", payload]);
+    }
+    let listener = Command::new("mosquitto_sub")
+        .args(["-h", "127.0.0.1", "-p", &address.port().to_string(), "-C", "3", "-W", "60"])
+        .args(session)
+        .stderr(Stdio::null())
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&listener.stdout), "1\n2\n3\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shared_filter_gives_each_message_to_one() {
+    let (_data, _broker, address) = broker().await;
+    let listeners = [(); 2].map(|()| Listener::start(address, &["-t", "$share/g/s"]));
+    let other = Listener::start(address, &["-t", "$share/g/+"]);
+    for number in 0..10 {
+        publish(address, &["-t", "s", "-m", &number.to_string()]);
+    }
+    let mut all: Vec<_> = listeners.iter().flat_map(Listener::rest).collect();
+    all.sort();
+    assert_eq!(all, (0..10).map(|number| number.to_string()).collect::<Vec<_>>());
+    assert_eq!(other.rest().len(), 10, "the same group of another filter is another group");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn properties_of_mqtt_5_arrive_and_do_not_trouble_older_clients() {
+    let (_data, _broker, address) = broker().await;
+    let old = Listener::start(address, &["-V", "311", "-t", "p"]);
+    let mqtt = client(address, "one", Protocol::V5);
+    let mut new = subscribe(&mqtt, "p", 0, Retained::Live).await;
+    let properties = ["-D", "publish", "content-type", "text/plain", "-D", "publish", "user-property", "a", "b"];
+    publish(address, &[&["-V", "5", "-t", "p", "-m", "x"][..], &properties].concat());
+    assert_eq!(old.line(), "x");
+    let message = next(&mut new).await;
+    assert_eq!(message.properties["content_type"], "text/plain".into());
+    let rhaid::value::Value::Map(user) = &message.properties["user_properties"] else { panic!("{message:?}") };
+    // The broker adds one of its own.
+    assert_eq!(user["a"], "b".into());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_talks_nonsense_harms_nobody() {
+    let (_data, _broker, address) = broker().await;
+    for nonsense in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0xff; 300], &[0x10, 0xff, 0xff, 0xff, 0x7f], &[0x10, 0]] {
+        let mut tcp = std::net::TcpStream::connect(address).unwrap();
+        std::io::Write::write_all(&mut tcp, nonsense).unwrap();
+    }
+    let listener = Listener::start(address, &["-t", "t"]);
+    publish(address, &["-t", "t", "-m", "alive"]);
+    assert_eq!(listener.line(), "alive");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn client_ids_of_any_script_are_taken_but_none_that_is_a_path() {
+    let (_data, _broker, address) = broker().await;
+    for id in ["网关1", "esp:AA:BB", "a b", "a.b@c", "#+"] {
+        publish(address, &["-i", id, "-t", "t", "-m", "x"]);
+    }
+    // The library's limit.
+    assert!(!try_publish(address, &["-i", "a/b", "-t", "t", "-m", "x"]).status.success());
+}

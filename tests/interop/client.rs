@@ -1,0 +1,218 @@
+//! Our client against mosquitto.
+
+use std::process::Command;
+use std::time::Instant;
+
+use rhaid::config::Tls;
+
+use super::mosquitto::{self, Listener, Mosquitto};
+use super::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_go_both_ways_in_every_qos() {
+    let broker = Mosquitto::start("");
+    for (protocol, id) in BOTH {
+        let mqtt = client(broker.address, id, protocol);
+        let topic = format!("温度/{id}/房间1");
+        let mut all = subscribe(&mqtt, "温度/{id}/#", 2, Retained::Live).await;
+        for qos in ["0", "1", "2"] {
+            mosquitto::publish(broker.address, &["-t", &topic, "-m", qos, "-q", qos]);
+            let message = next(&mut all).await;
+            assert_eq!((message.topic.as_str(), message.qos.to_string().as_str()), (topic.as_str(), qos));
+        }
+        let listener = Listener::start(broker.address, &["-t", "back/#", "-q", "2", "-F", "%t %q %p"]);
+        for qos in 0..=2 {
+            publish(&mqtt, "back/温", &qos.to_string(), qos, false).await;
+            assert_eq!(listener.line(), format!("back/温 {qos} {qos}"));
+        }
+        mqtt.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retained_messages_reach_those_who_asked_for_them_once() {
+    let mut broker = Mosquitto::start("persistence true\nautosave_interval 1\n");
+    for (protocol, id) in BOTH {
+        let topic = format!("{id}/r");
+        mosquitto::publish(broker.address, &["-t", &topic, "-m", "kept", "-r"]);
+        let mqtt = client(broker.address, id, protocol);
+        let mut live = subscribe(&mqtt, &topic, 1, Retained::Live).await;
+        let mut initial = subscribe(&mqtt, &topic, 1, Retained::Initial).await;
+        assert_eq!(text(&mut initial).await, "kept");
+        let mut only = subscribe(&mqtt, &topic, 1, Retained::Only).await;
+        assert_eq!(text(&mut only).await, "kept");
+        broker.signal("USR1");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        broker.kill();
+        broker.run();
+        let mut marked = connect_marker(&mqtt, &broker, &topic).await;
+        for subscription in [&mut live, &mut initial] {
+            let message = next(subscription).await;
+            assert_eq!((&message.payload[..], message.retain), (&b"live"[..], false));
+        }
+        assert!(only.messages.try_recv().is_none());
+        assert_eq!(text(&mut marked).await, "live");
+        mqtt.close().await;
+    }
+}
+
+/// Waits until the client is back and publishes something live; returns a subscription that sees it.
+async fn connect_marker(mqtt: &Mqtt, broker: &Mosquitto, topic: &str) -> Subscription {
+    let marked = subscribe(mqtt, "#", 1, Retained::Live).await;
+    mosquitto::publish(broker.address, &["-t", topic, "-m", "live", "-q", "1"]);
+    marked
+}
+
+/// Publishes 300 messages while the broker is frozen, killed and started again without its memory; returns what comes back.
+async fn through_a_crash(protocol: Protocol) -> Vec<String> {
+    let mut broker = Mosquitto::start("");
+    let mqtt = client(broker.address, "one", protocol);
+    let mut all = subscribe(&mqtt, "t", 1, Retained::Live).await;
+    let reading = tokio::spawn(async move {
+        let mut seen = Vec::new();
+        while seen.last().is_none_or(|last| last != "299") {
+            seen.push(text(&mut all).await);
+        }
+        seen
+    });
+    let mut deliveries = Vec::new();
+    for number in 0..300_u32 {
+        deliveries.push(soon(mqtt.send(message("t", &format!("{number:03}"), 1, false))).await.unwrap());
+        match number {
+            100 => broker.signal("STOP"),
+            200 => {
+                broker.kill();
+                broker.run();
+            }
+            _ => {}
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for delivery in deliveries {
+        soon(delivery.confirmed()).await.unwrap();
+    }
+    soon(reading).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_freezes_and_dies_costs_no_message_and_no_order() {
+    for protocol in [Protocol::V4, Protocol::V5] {
+        let mut seen = through_a_crash(protocol).await;
+        seen.dedup();
+        let expected: Vec<_> = (0..300).map(|number| format!("{number:03}")).collect();
+        assert_eq!(seen, expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn overlapping_filters_wake_each_subscriber_once() {
+    let broker = Mosquitto::start("");
+    for (protocol, id) in BOTH {
+        let mqtt = client(broker.address, id, protocol);
+        let mut wide = subscribe(&mqtt, "#", 1, Retained::Live).await;
+        let mut narrow = subscribe(&mqtt, "a/+", 0, Retained::Live).await;
+        for payload in ["1", "2", "3"] {
+            mosquitto::publish(broker.address, &["-t", "a/b", "-m", payload, "-q", "1"]);
+            assert_eq!((text(&mut wide).await, text(&mut narrow).await), (payload.into(), payload.into()));
+        }
+        mqtt.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_confirmed_message_takes_no_forty_milliseconds() {
+    let broker = Mosquitto::start("");
+    let mqtt = client(broker.address, "one", Protocol::Newest);
+    publish(&mqtt, "t", "warm", 1, false).await;
+    let mut times = Vec::new();
+    for _ in 0..50 {
+        let began = Instant::now();
+        publish(&mqtt, "t", "x", 1, false).await;
+        times.push(began.elapsed());
+    }
+    times.sort();
+    // Nagle's delay, if it were on, would make every one of them slow.
+    assert!(times[5] < Duration::from_millis(20), "{times:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unconfirmed_messages_come_again_to_who_comes_back() {
+    let broker = Mosquitto::start("");
+    for (protocol, id) in BOTH {
+        let mqtt = client(broker.address, id, protocol);
+        let mut all = subscribe(&mqtt, "t", 1, Retained::Live).await;
+        for payload in ["1", "2", "3"] {
+            mosquitto::publish(broker.address, &["-t", "t", "-m", payload, "-q", "1"]);
+        }
+        let held = [next(&mut all).await, next(&mut all).await, next(&mut all).await];
+        mqtt.retire();
+        held[0].receipt.settle();
+        drop(held);
+        mqtt.close().await;
+        mosquitto::publish(broker.address, &["-t", "t", "-m", "4", "-q", "1"]);
+        let mqtt = client(broker.address, id, protocol);
+        let mut all = mqtt.subscribe(&Filter::parse("t").unwrap(), 1, Retained::Live, None).unwrap();
+        for payload in ["2", "3", "4"] {
+            assert_eq!(text(&mut all).await, payload);
+        }
+        mqtt.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn user_and_password_are_given() {
+    let broker = Mosquitto::start("");
+    let hashed = broker.folder().join("passwords");
+    let made = Command::new("mosquitto_passwd").args(["-b", "-c"]).arg(&hashed).args(["house", "sesame"]).status();
+    assert!(made.unwrap().success());
+    let guarded = Mosquitto::start(&format!("allow_anonymous false\npassword_file {}", hashed.display()));
+    for (protocol, id) in BOTH {
+        let password = Some(rhaid::secrets::Secret::new("sesame"));
+        let known = Settings { username: Some("house".into()), password, ..settings(guarded.address, id, protocol) };
+        publish(&connect(known), "t", "x", 1, false).await;
+        let stranger = client(guarded.address, "stranger", protocol);
+        let refused = timeout(Duration::from_secs(2), stranger.publish(message("t", "x", 1, false))).await;
+        assert!(refused.is_err(), "{refused:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_trusts_the_authority_that_was_named_and_no_other() {
+    let plain = Mosquitto::start("");
+    let folder = plain.folder().to_owned();
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"])
+        .args(["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"])
+        .args(["-keyout", "key.pem", "-out", "cert.pem"])
+        .current_dir(&folder)
+        .output();
+    assert!(made.unwrap().status.success());
+    let files = format!("certfile {0}/cert.pem\nkeyfile {0}/key.pem\n", folder.display());
+    let broker = Mosquitto::start(&files);
+    let tls = |ca: Option<&str>, insecure| Tls { ca: ca.map(|name| folder.join(name)), insecure, ..Tls::default() };
+    for (tls, fits) in [(tls(Some("cert.pem"), false), true), (tls(None, true), true), (tls(None, false), false)] {
+        let mqtt = connect(Settings { tls: Some(tls), ..settings(broker.address, "one", Protocol::Newest) });
+        let sent = timeout(Duration::from_secs(if fits { 60 } else { 2 }), mqtt.publish(message("t", "x", 1, false)));
+        assert_eq!(sent.await.is_ok_and(|sent| sent.is_ok()), fits, "{:?}", mqtt.states());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_clients_of_one_id_do_not_fight_without_pause() {
+    let broker = Mosquitto::start("");
+    let (one, two) = (client(broker.address, "same", Protocol::V5), client(broker.address, "same", Protocol::V4));
+    let _one = subscribe(&one, "t", 0, Retained::Live).await;
+    let _two = subscribe(&two, "t", 0, Retained::Live).await;
+    let listener = Listener::start(broker.address, &["-t", "$SYS/broker/log/#"]);
+    drop(listener);
+    let (mut changes, mut last) = (0, one.is_connected(None));
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(5) {
+        if one.is_connected(None) != last {
+            last = !last;
+            changes += 1;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(changes <= 10, "{changes} changes in 5 s");
+}
