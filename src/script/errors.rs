@@ -23,6 +23,9 @@ pub(super) fn thrown(files: &Files, error: &EvalAltResult) -> Fault {
     let position = if cause.position().is_none() { chain.innermost } else { cause.position() };
     let mut fault = files.fault(&chain.file, position, text);
     fault.kind = kind;
+    if let EvalAltResult::ErrorRuntime(value, _) = cause {
+        fault.hint = field(value, "hint");
+    }
     chain.calls.reverse();
     fault.calls = chain.calls;
     fault
@@ -161,17 +164,26 @@ fn words(cause: &EvalAltResult) -> (String, String) {
 
 /// Returns the kind and the words of a value that a script or function threw.
 fn of_value(value: &Dynamic) -> (String, String) {
+    // What else is in the map need not be data: a response, for one.
+    if let Some(message) = field(value, "message") {
+        return (field(value, "kind").unwrap_or_else(|| "script".into()), message);
+    }
     match convert::to_value(value) {
         Ok(Value::Map(map)) => {
             let kind = map.get("kind").and_then(Value::as_text).unwrap_or("script").to_owned();
-            let message = map.get("message").and_then(Value::as_text).map(str::to_owned);
-            (kind, message.unwrap_or_else(|| Value::Map(map).to_json().to_string()))
+            (kind, Value::Map(map).to_json().to_string())
         }
         Ok(Value::Text(text)) if !text.is_empty() => ("script".into(), text),
         Ok(Value::Null | Value::Text(_)) => ("script".into(), "the script threw an error without words".into()),
         Ok(other) => ("script".into(), format!("the script threw {}", other.to_json())),
         Err(_) => ("script".into(), format!("the script threw a value of type {}", value.type_name())),
     }
+}
+
+/// Returns a text out of a thrown map.
+fn field(value: &Dynamic, name: &str) -> Option<String> {
+    let text = value.read_lock::<rhai::Map>()?.get(name)?.clone();
+    text.into_string().ok()
 }
 
 /// Returns the interpreter's words in our style: lower case at the start, no full stop.

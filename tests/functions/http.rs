@@ -103,6 +103,13 @@ fn every_way_to_fail_has_a_kind() {
 }
 
 #[test]
+fn a_bad_status_that_nobody_caught_is_told_in_words() {
+    let world = World::new();
+    let why = world.run("http_get(\"http://example.test/status/404\").raise_for_status();").unwrap_err();
+    assert!(why.contains("404 Not Found from http://"), "{why}");
+}
+
+#[test]
 fn permissions_hold_for_names_addresses_and_redirects() {
     let world = World::with("permissions: { \"*\": { http: [\"public\"] } }");
     for call in [

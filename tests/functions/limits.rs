@@ -145,7 +145,10 @@ fn files_programs_variables_and_secrets_are_closed_unless_allowed() {
         assert!(hint.contains(line), "{call}: {hint}");
     }
     let report = world.run("secret(\"key\")").unwrap_err();
-    assert!(report.contains("help: ") && report.contains("secrets"), "an uncaught refusal says which line to add: {report}");
+    assert!(
+        report.contains("help: ") && report.contains("secrets"),
+        "an uncaught refusal says which line to add: {report}"
+    );
     let notes = world.config.scripts.parent().unwrap().join("notes");
     std::os::unix::fs::symlink("/etc/passwd", notes.join("link")).unwrap();
     assert_eq!(refusal(&world, "read_file(\"notes/link\")").0, "denied");
