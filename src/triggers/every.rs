@@ -56,8 +56,8 @@ impl Trigger for Every {
         format!("every {}", show_duration(self.interval))
     }
 
-    fn follow(&mut self, policy: &Policy) {
-        self.timing.follow(policy);
+    fn follow(&mut self, policy: &Policy) -> bool {
+        self.timing.follow(policy)
     }
 
     fn watch(&self, fire: Fire, services: &Services) -> Watch {

@@ -18,6 +18,7 @@ pub mod webhook;
 use std::sync::Arc;
 
 use jiff::Zoned;
+use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -62,8 +63,10 @@ pub trait Trigger: Send + Sync {
     /// Returns what it watches, in a few words, such as `cron 0 7 * * *`.
     fn summary(&self) -> String;
 
-    /// Learns how its events become runs; called once, before anything else.
-    fn follow(&mut self, _policy: &Policy) {}
+    /// Learns how its events become runs; called once, before anything else. Returns whether it watches in another way because of that.
+    fn follow(&mut self, _policy: &Policy) -> bool {
+        false
+    }
 
     /// Watches until the watch is stopped. Must not block.
     fn watch(&self, fire: Fire, services: &Services) -> Watch;
@@ -123,7 +126,8 @@ pub struct Written {
     pub trigger: Box<dyn Trigger>,
     /// Its kind.
     pub kind: &'static Kind,
-    /// Equal for two that watch the same thing in the same way: kind, arguments and own options, not the policy.
+    /// Equal for two that watch the same thing in the same way: kind, arguments and own options, not the policy but where it matters to the
+    /// watch. Tells nothing.
     pub identity: String,
     /// How its events become runs.
     pub policy: Policy,
@@ -141,15 +145,13 @@ pub fn read(
 ) -> Result<Written, OptionFault> {
     let mut options = Options::new(options);
     let policy = Policy::take(&mut options)?;
-    let identity = format!(
-        "{} {} {}",
-        kind.name,
-        Value::List(arguments.clone()).to_stored(),
-        Value::Map(options.left()).to_stored()
-    );
+    let written = [Value::List(arguments.clone()).to_stored(), Value::Map(options.left()).to_stored()];
     let mut trigger = (kind.read)(arguments, &mut options, surroundings)?;
     options.finish()?;
-    trigger.follow(&policy);
+    let follows = trigger.follow(&policy);
+    // A digest, for there may be secrets among the options.
+    let digest = Sha256::digest(format!("{written:?} {follows}"));
+    let identity = format!("{} {}", kind.name, hex::encode(digest));
     Ok(Written { trigger, kind, identity, policy })
 }
 

@@ -159,3 +159,21 @@ fn a_file_that_matches_wakes_with_its_path_and_what_happened() {
     assert!(matches!(kind.as_str(), "created" | "modified"), "{kind}");
     assert_eq!(came[0].summary, format!("watch_file inbox/*.csv: a.csv {kind}"));
 }
+
+#[test]
+fn an_identity_tells_what_is_watched_and_how_but_no_secret() {
+    let bench = Bench::new(NOON);
+    let identity = |kind: &str, argument: &str, options: &[(&str, Value)]| {
+        bench.read(kind, argument.into(), options).ok().unwrap().identity
+    };
+    let plain = identity("every", "1s", &[]);
+    assert_eq!(plain, identity("every", "1s", &[("timeout", "5s".into()), ("name", "x".into())]));
+    assert_ne!(plain, identity("every", "2s", &[]));
+    assert_ne!(plain, identity("every", "1s", &[("jitter", "100ms".into())]));
+    // A tick that does not wait for the last run is another way to watch; a message is the same either way.
+    assert_ne!(plain, identity("every", "1s", &[("mode", "parallel".into())]));
+    let hook = identity("webhook", "door", &[("token", "hunter2".into())]);
+    assert_eq!(hook, identity("webhook", "door", &[("token", "hunter2".into()), ("mode", "parallel".into())]));
+    assert_ne!(hook, identity("webhook", "door", &[("token", "hunter3".into())]));
+    assert!(!hook.contains("hunter2"), "{hook}");
+}

@@ -119,8 +119,8 @@ impl Trigger for At {
         format!("at {}", self.written)
     }
 
-    fn follow(&mut self, policy: &Policy) {
-        self.timing.follow(policy);
+    fn follow(&mut self, policy: &Policy) -> bool {
+        self.timing.follow(policy)
     }
 
     fn watch(&self, fire: Fire, services: &Services) -> Watch {

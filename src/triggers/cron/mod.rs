@@ -64,8 +64,8 @@ impl Trigger for Times {
         format!("cron {}", self.expression.written())
     }
 
-    fn follow(&mut self, policy: &Policy) {
-        self.timing.follow(policy);
+    fn follow(&mut self, policy: &Policy) -> bool {
+        self.timing.follow(policy)
     }
 
     fn watch(&self, fire: Fire, services: &Services) -> Watch {

@@ -60,9 +60,10 @@ impl Timing {
         })
     }
 
-    /// Learns how ticks become runs.
-    pub(crate) fn follow(&mut self, policy: &Policy) {
+    /// Learns how ticks become runs; returns whether they may overlap.
+    pub(crate) fn follow(&mut self, policy: &Policy) -> bool {
         self.overlaps = policy.mode != Mode::Queued;
+        self.overlaps
     }
 
     /// Returns the zone of clock times.
