@@ -7,7 +7,10 @@ use crate::event::TimerKey;
 use crate::services::store::database::failed;
 use crate::services::store::{Batch, Change, Error};
 use crate::services::timers::Timer;
-use crate::value::Value;
+use crate::value::{MAX_DEPTH, Value};
+
+/// Lists and maps nest no deeper than this, since the parser that reads them again goes no deeper.
+const MAX_STORED_DEPTH: usize = MAX_DEPTH - 1;
 
 /// A batch, turned into what the tables hold, so that the writer's thread has little left to do.
 pub(super) struct Prepared {
@@ -25,7 +28,19 @@ enum Step {
 
 impl Prepared {
     /// Prepares a batch.
-    pub(super) fn new(batch: &Batch) -> Self {
+    ///
+    /// # Errors
+    /// If a value nests too deeply to be read again.
+    pub(super) fn new(batch: &Batch) -> Result<Self, Error> {
+        let written = batch.values.iter().filter_map(|(_, key, change)| match change {
+            Change::Set(value) => Some((key, value)),
+            Change::Add(_) | Change::Remove => None,
+        });
+        let carried = batch.timers_set.iter().map(|timer| (&timer.name, &timer.data));
+        if let Some((key, _)) = written.chain(carried).find(|(_, value)| depth(value) > MAX_STORED_DEPTH) {
+            let words = format!("`{key}` nests more than {MAX_STORED_DEPTH} levels deep: store less of it");
+            return Err(Error::Failed(words));
+        }
         let step = |change: &Change| match change {
             Change::Set(value) => Step::Set(encoded(value)),
             Change::Add(amount) => Step::Add(amount.clone()),
@@ -33,7 +48,7 @@ impl Prepared {
         };
         let timer =
             |timer: &Timer| (timer.owner.clone(), timer.name.clone(), timer.due.to_string(), encoded(&timer.data));
-        Self {
+        Ok(Self {
             values: batch
                 .values
                 .iter()
@@ -42,7 +57,7 @@ impl Prepared {
             set: batch.timers_set.iter().map(timer).collect(),
             cancelled: batch.timers_cancelled.clone(),
             done: batch.timers_done.clone(),
-        }
+        })
     }
 
     /// Returns whether there is nothing to do.
@@ -161,6 +176,16 @@ fn put(db: &Connection, space: &str, key: &str, json: Option<&str>) -> rusqlite:
         None => db.prepare_cached("DELETE FROM state WHERE space = ?1 AND key = ?2")?.execute([space, key]),
     }?;
     Ok(())
+}
+
+/// Returns how many levels of lists and maps the stored form has.
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::List(items) => 1 + items.iter().map(depth).max().unwrap_or_default(),
+        Value::Map(map) => 1 + map.values().map(depth).max().unwrap_or_default(),
+        Value::Bytes(_) | Value::Time(_) => 1,
+        _ => 0,
+    }
 }
 
 fn sum(space: &str, key: &str, now: Value, amount: &Value) -> Result<Value, Error> {

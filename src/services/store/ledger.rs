@@ -234,7 +234,8 @@ fn read_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
         version: row.get::<_, i64>(2)?.cast_unsigned(),
         trigger: row.get(3)?,
         event: row.get(4)?,
-        facts: decoded(row, 5)?,
+        // A payload may nest deeper than can be read again: the row is worth listing without it.
+        facts: decoded(row, 5).unwrap_or_default(),
         queued: time(6, row.get(6)?)?,
         started: row.get::<_, Option<i64>>(7)?.map(|micros| time(7, micros)).transpose()?,
         ended: time(8, row.get(8)?)?,

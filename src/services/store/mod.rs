@@ -191,9 +191,10 @@ impl Store {
     /// What was emitted is the bus's to tell, after this.
     ///
     /// # Errors
-    /// If it is not on disk; then none of it is. Later commits may work again.
+    /// If it is not on disk; then none of it is: something was added to what is no number, a value nests too deeply, or the disk
+    /// says no. Later commits may work again.
     pub fn commit(&self, batch: &Batch) -> Result<(), Error> {
-        let prepared = Prepared::new(batch);
+        let prepared = Prepared::new(batch)?;
         if prepared.is_empty() {
             return Ok(());
         }

@@ -118,6 +118,17 @@ fn a_batch_that_fails_leaves_nothing_and_harms_no_other() {
 }
 
 #[test]
+fn what_could_not_be_read_again_is_not_stored() {
+    let store = Store::in_memory().unwrap();
+    let nested = |levels| (1..levels).fold(Value::Bytes(vec![1]), |inner, _| Value::List(vec![inner]));
+    store.commit(&batch([set("deep", nested(127))])).unwrap();
+    assert_eq!(value(&store, "deep"), Some(nested(127)));
+    let error = store.commit(&batch([set("deep", nested(128)), set("n", 1)])).unwrap_err().to_string();
+    assert_eq!(error, "`deep` nests more than 127 levels deep: store less of it");
+    assert_eq!((value(&store, "deep"), value(&store, "n")), (Some(nested(127)), None));
+}
+
+#[test]
 fn adding_from_many_threads_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
@@ -312,6 +323,17 @@ fn rows_are_listed_newest_first_by_script_and_failure() {
     assert_eq!(ids(None, true, 0), ["000004", "000002", "000001"]);
     assert_eq!(ids(Some("even"), true, 0), ["000004", "000002"]);
     assert_eq!(ids(Some("odd"), false, 0), ["000003", "000001"]);
+}
+
+#[test]
+fn a_row_whose_payload_nests_too_deeply_is_listed_without_it() {
+    let store = Store::in_memory().unwrap();
+    let facts = (0..200).fold(Value::Null, |inner, _| Value::List(vec![inner]));
+    store.record(row(1, "failed"));
+    store.record(Row { facts, ..row(2, "failed") });
+    let rows = store.rows(&Query::default()).unwrap();
+    assert_eq!(rows.iter().map(|row| (row.id.as_str(), &row.facts)).next(), Some(("000002", &Value::Null)));
+    assert_eq!(rows.len(), 2);
 }
 
 #[test]
