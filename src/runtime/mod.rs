@@ -63,6 +63,7 @@ impl Runtime {
         let lines = Lines::new(services.clock.clone());
         let folder = settings.folder.clone();
         let (change_settings, settings) = watch::channel(settings);
+        services.store.keep_rows(config.limits.ledger);
         let desk = Desk::open((&config.limits).into(), &services, &lines, |ended| {
             Executor::new(services.clone(), settings.clone(), lines.clone(), ended)
         });

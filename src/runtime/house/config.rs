@@ -27,6 +27,7 @@ impl House {
         bind(&config.triggers.iter().collect::<Vec<_>>(), &settings)?;
         let again = self.affected(&old, &config);
         self.settings.send_replace(settings.clone());
+        self.services.store.keep_rows(settings.config.limits.ledger);
         self.desk.share((&settings.config.limits).into()).await;
         if !again.is_empty() {
             self.sync(Why::Config(again)).await;
