@@ -81,9 +81,19 @@ impl Hand {
 
     /// Takes one off the count until the guard is dropped.
     pub(super) fn idle(&self) -> Idle<'_> {
+        self.rest();
+        Idle(self)
+    }
+
+    /// Takes one off the count until [`Hand::rouse`].
+    pub(super) fn rest(&self) {
         self.lock().count -= 1;
         self.calm.notify_all();
-        Idle(self)
+    }
+
+    /// Puts on the count what [`Hand::rest`] took off.
+    pub(super) fn rouse(&self) {
+        self.lock().count += 1;
     }
 
     /// Sleeps, off the count while it does.
@@ -194,7 +204,7 @@ pub(super) struct Idle<'a>(&'a Hand);
 
 impl Drop for Idle<'_> {
     fn drop(&mut self) {
-        self.0.lock().count += 1;
+        self.0.rouse();
     }
 }
 

@@ -8,6 +8,7 @@
 //!   sleeper again in the same moment in which it wakes it, so there is no gap.
 //! - A run's functions do not hold the run's `Busy` themselves: they wait in [`Clock::sleep_until`], which takes one off the count
 //!   while it waits. Who calls that without being counted is found out: the count falls below zero, and [`Clock::advance`] panics.
+//! - An event that waits behind another's run is laid down with [`Busy::rest`] and taken up again when its own run starts.
 //! - What hands work to an idling task sends a `Busy` along, to be dropped when the work is done.
 
 mod hand;
@@ -60,6 +61,12 @@ impl Clock {
     /// Returns the zone of clock times.
     pub fn zone(&self) -> TimeZone {
         self.zone.clone()
+    }
+
+    /// Returns the same clock, showing times in another zone by default.
+    #[must_use]
+    pub fn in_zone(&self, zone: TimeZone) -> Self {
+        Self { zone, face: self.face.clone() }
     }
 
     /// Returns the moment.
@@ -182,6 +189,33 @@ impl Busy {
             Face::Wall(_) => None,
         };
         outside.await
+    }
+
+    /// Lays this down until it is taken up again: for work that waits behind other work, which may wait for the time itself.
+    pub fn rest(self) -> Resting {
+        if let Face::Hand(hand) = &self.clock.face {
+            hand.rest();
+        }
+        Resting(self)
+    }
+}
+
+/// Work that is laid down: it does not count as busy until it is taken up again.
+#[derive(Debug)]
+pub struct Resting(Busy);
+
+impl Resting {
+    /// Takes it up again.
+    pub fn resume(self) -> Busy {
+        self.0.share()
+    }
+}
+
+impl Drop for Resting {
+    fn drop(&mut self) {
+        if let Face::Hand(hand) = &self.0.clock.face {
+            hand.rouse();
+        }
     }
 }
 
