@@ -174,7 +174,7 @@ impl Task {
                     }
                     self.follow(order);
                 }
-                () = alarm => self.dispatch.wake(clock.now(), || clock.busy()),
+                () = alarm => self.dispatch.wake(clock.now()),
             }
             self.act();
         }

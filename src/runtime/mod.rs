@@ -60,6 +60,7 @@ impl Runtime {
     pub async fn start(config: Arc<Config>, services: Services) -> Result<Self, StartError> {
         let settings = Settings::new(config.clone(), &services);
         load::bind(&config.triggers.iter().collect::<Vec<_>>(), &settings).map_err(StartError::Bindings)?;
+        services.store.keep_rows(config.limits.ledger);
         let lines = Lines::new(services.clock.clone());
         let folder = settings.folder.clone();
         let (change_settings, settings) = watch::channel(settings);
@@ -78,7 +79,9 @@ impl Runtime {
 
     /// Lets everything go: no new events, runs finish up to `limits.stop`, `on_stop` handlers run, what waits is written to disk.
     pub async fn stop(&self) {
+        self.services.mqtt.retire();
         self.order(Order::Stop).await;
+        self.services.mqtt.close().await;
         let store = self.services.store.clone();
         // Only a panic in the store could be told here, and it has been.
         let _ = tokio::task::spawn_blocking(move || store.flush()).await;
@@ -104,7 +107,8 @@ impl Runtime {
             Value::Null => Map::new(),
             other => Map::from([("data".to_owned(), other)]),
         };
-        let event = Event::new(self.services.clock.now_zoned(), "fired by hand", facts);
+        let now = self.settings.borrow().services.clock.now_zoned();
+        let event = Event::new(now, "fired by hand", facts);
         Ok(fire.ask(event).await.outcome().await.into())
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::dispatch::{LaneId, Target};
+use super::settings::Settings;
 use super::sources::Seen;
 use crate::event::Event;
 use crate::fault::{Fault, Place};
@@ -76,6 +77,8 @@ pub(crate) struct Life {
     pub(crate) version: Arc<Version>,
     /// Its triggers, in the order of what the version declared.
     pub(crate) triggers: Vec<Live>,
+    /// What held when its watches began.
+    pub(crate) settings: Arc<Settings>,
 }
 
 /// A trigger that is live.

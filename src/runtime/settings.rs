@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
+
 use crate::config::{Config, Level};
 use crate::secrets::Mask;
 use crate::services::Services;
@@ -18,18 +20,30 @@ pub(crate) struct Settings {
     pub(crate) surroundings: Surroundings,
     /// The scripts folder, absolute.
     pub(crate) folder: PathBuf,
+    /// The outside world, with the clock in the config's zone.
+    pub(crate) services: Services,
 }
 
 impl Settings {
     pub(crate) fn new(config: Arc<Config>, services: &Services) -> Arc<Self> {
         let folder = std::path::absolute(&config.scripts).unwrap_or_else(|_| config.scripts.clone());
         let base = folder.parent().unwrap_or(&folder).to_owned();
+        let zone = config.timezone.as_deref().and_then(|name| TimeZone::get(name).ok());
+        let zone = zone.unwrap_or_else(|| services.clock.zone());
+        let services = Services { clock: services.clock.in_zone(zone.clone()), ..services.clone() };
         Arc::new(Self {
             mask: config.mask(),
-            surroundings: Surroundings { zone: services.clock.zone(), location: config.location, base },
+            surroundings: Surroundings { zone, location: config.location, base },
             folder,
+            services,
             config,
         })
+    }
+
+    /// Returns whether clock times and sun times are the same under other settings.
+    pub(crate) fn is_where(&self, other: &Self) -> bool {
+        let (here, there) = (&self.surroundings, &other.surroundings);
+        here.zone == there.zone && here.location == there.location
     }
 
     /// Returns how loud a script may be.

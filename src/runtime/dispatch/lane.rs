@@ -11,7 +11,7 @@ use super::window::Window;
 use super::{RunId, Shares, Target};
 use crate::event::Event;
 use crate::run::{Mode, Outcome, Overflow, Skip};
-use crate::services::clock::Busy;
+use crate::services::clock::{Busy, Resting};
 use crate::triggers::TriggerId;
 
 /// An event on its way to a run.
@@ -23,10 +23,10 @@ pub(crate) struct Waiting {
     pub(crate) event: Arc<Event>,
     /// What tells it from the trigger's other events, if the policy names a key.
     pub(super) key: Option<String>,
+    /// Holds a hand-turned clock when its run starts; not before, for the run that it waits for may wait for the time itself.
+    pub(super) busy: Option<Resting>,
     /// Who waits for the outcome.
     pub(super) reply: Option<oneshot::Sender<Outcome>>,
-    /// Holds a hand-turned clock; given up while it waits to be tried again.
-    pub(super) busy: Option<Busy>,
     /// How often it was tried before.
     pub(super) attempt: u32,
 }
@@ -44,6 +44,7 @@ pub(super) type Over = (Waiting, Outcome);
 pub(super) struct Running {
     pub(super) waiting: Waiting,
     pub(super) cancel: CancellationToken,
+    pub(super) busy: Option<Busy>,
 }
 
 /// One script's events.
@@ -143,12 +144,11 @@ impl<V> Lane<V> {
     }
 
     /// Puts the events that are to be tried again now in front of the others.
-    pub(super) fn wake(&mut self, now: Timestamp, busy: &impl Fn() -> Busy) {
+    pub(super) fn wake(&mut self, now: Timestamp) {
         let (due, rest) = std::mem::take(&mut self.resting).into_iter().partition(|(due, _)| *due <= now);
         self.resting = rest;
         let due: Vec<(Timestamp, Waiting)> = due;
-        for (_, mut waiting) in due.into_iter().rev() {
-            waiting.busy = Some(busy());
+        for (_, waiting) in due.into_iter().rev() {
             let is_parallel =
                 self.targets.get(&waiting.trigger).is_some_and(|target| target.policy.mode == Mode::Parallel);
             let line = if is_parallel { self.beside.entry(waiting.trigger).or_default() } else { &mut self.line };

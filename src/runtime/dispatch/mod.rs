@@ -3,6 +3,7 @@
 //! A machine without time, threads or channels of its own: it is told what happened and says what to do.
 
 mod lane;
+mod terms;
 mod window;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
@@ -14,10 +15,10 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::lane::Waiting;
 use self::lane::{Lane, Running};
-use crate::config::Limits;
+pub(crate) use self::terms::{Action, LaneId, RunId, Shares, Start, Target};
 use crate::event::Event;
-use crate::run::{Outcome, Policy, Skip};
-use crate::services::clock::Busy;
+use crate::run::{Outcome, Skip};
+use crate::services::clock::{Busy, Resting};
 use crate::triggers::{Firing, TriggerId};
 
 /// How many hands an event may go through by `emit` before it counts as a loop.
@@ -28,95 +29,6 @@ const BREAKER_WINDOW: Duration = Duration::from_secs(10);
 pub(crate) const BREAKER_PAUSE: Duration = Duration::from_secs(60);
 /// The longest wait before a retry.
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(86_400);
-
-/// Names one life of a script: from going live until it is removed, disabled or stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct LaneId(pub(crate) u64);
-
-/// Names a run within the process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct RunId(u64);
-
-/// Where a trigger's events go.
-#[derive(Debug, Clone)]
-pub(crate) struct Target {
-    /// The trigger's name within its script.
-    pub(crate) name: Arc<str>,
-    /// Which function it wakes.
-    pub(crate) handler: usize,
-    /// How its events become runs.
-    pub(crate) policy: Policy,
-}
-
-/// How much may wait and run.
-#[derive(Debug, Clone)]
-pub(crate) struct Shares {
-    queue: usize,
-    parallel: usize,
-    runs: usize,
-    breaker: usize,
-}
-
-impl From<&Limits> for Shares {
-    fn from(limits: &Limits) -> Self {
-        Self {
-            queue: limits.queue.max(1),
-            parallel: limits.parallel.max(1),
-            runs: limits.runs.max(1),
-            breaker: limits.breaker as usize,
-        }
-    }
-}
-
-/// A run to start.
-#[derive(Debug)]
-pub(crate) struct Start<V> {
-    /// The run's name within the process.
-    pub(crate) run: RunId,
-    /// The script's name.
-    pub(crate) script: Arc<str>,
-    /// The version to run on.
-    pub(crate) version: V,
-    /// Which trigger of it.
-    pub(crate) target: Target,
-    /// What woke it.
-    pub(crate) event: Arc<Event>,
-    /// Set when the run must end.
-    pub(crate) cancel: CancellationToken,
-    /// How often this event was tried before.
-    pub(crate) attempt: u32,
-}
-
-/// What is to be done.
-#[derive(Debug)]
-pub(crate) enum Action<V> {
-    /// A run starts.
-    Start(Start<V>),
-    /// An event became no run: to be noted. Who asked has been answered.
-    Skipped {
-        /// The script's name.
-        script: Arc<str>,
-        /// Its version.
-        version: V,
-        /// The trigger's name.
-        trigger: Arc<str>,
-        /// What happened.
-        event: Arc<Event>,
-        /// Why there was no run.
-        skip: Skip,
-    },
-    /// An event is over without a commit, and will not come again: the timer it stands for ends.
-    Settle(Arc<Event>),
-    /// A script was paused by the breaker.
-    Paused {
-        /// The script's name.
-        script: Arc<str>,
-        /// Why.
-        why: String,
-    },
-    /// A pause is over.
-    Resumed(Arc<str>),
-}
 
 /// Which event runs when; `V` is a version of a script.
 pub(crate) struct Dispatch<V> {
@@ -220,7 +132,8 @@ impl<V: Clone> Dispatch<V> {
     pub(crate) fn arrive(&mut self, firing: Firing, now: Timestamp) {
         let Firing { trigger, event, reply, busy } = firing;
         let owner = self.owners.get(&trigger).copied();
-        let mut waiting = Waiting { trigger, event: Arc::new(event), key: None, reply, busy: Some(busy), attempt: 0 };
+        let mut waiting =
+            Waiting { trigger, event: Arc::new(event), key: None, reply, busy: Some(busy.rest()), attempt: 0 };
         let Some((id, lane)) = owner.and_then(|id| Some((id, self.lanes.get_mut(&id)?))) else {
             let skip = if self.is_stopping { Skip::Stopping } else { Skip::TriggerGone };
             return answer(waiting, Outcome::Skipped(skip));
@@ -254,7 +167,7 @@ impl<V: Clone> Dispatch<V> {
     pub(crate) fn ended(&mut self, run: RunId, outcome: Outcome, now: Timestamp) {
         let Some(id) = self.runs.remove(&run) else { return };
         let Some(lane) = self.lanes.get_mut(&id) else { return };
-        let Some(Running { waiting, .. }) = lane.running.remove(&run) else { return };
+        let Some(Running { waiting, busy, .. }) = lane.running.remove(&run) else { return };
         if lane.serial == Some(run) {
             lane.serial = None;
         }
@@ -273,10 +186,14 @@ impl<V: Clone> Dispatch<V> {
                     .unwrap_or(MAX_RETRY_DELAY)
                     .min(MAX_RETRY_DELAY);
                 let due = now.checked_add(delay).unwrap_or(Timestamp::MAX);
-                lane.rest(Waiting { busy: None, attempt: waiting.attempt + 1, ..waiting }, due);
+                let busy = busy.map(Busy::rest);
+                lane.rest(Waiting { busy, attempt: waiting.attempt + 1, ..waiting }, due);
                 self.alarms.insert((due, id));
             }
-            None => self.over(id, waiting, outcome),
+            None => {
+                self.over(id, waiting, outcome);
+                drop(busy);
+            }
         }
         self.mark_ready(id);
         self.pump(now);
@@ -288,11 +205,11 @@ impl<V: Clone> Dispatch<V> {
     }
 
     /// Tries again what is due, ends pauses that are over.
-    pub(crate) fn wake(&mut self, now: Timestamp, busy: impl Fn() -> Busy) {
+    pub(crate) fn wake(&mut self, now: Timestamp) {
         while let Some((due, id)) = self.alarms.first().copied().filter(|(due, _)| *due <= now) {
             self.alarms.remove(&(due, id));
             let Some(lane) = self.lanes.get_mut(&id) else { continue };
-            lane.wake(now, &busy);
+            lane.wake(now);
             if lane.paused_until.is_some_and(|until| until <= now) {
                 self.actions.push(Action::Resumed(lane.script.clone()));
                 self.resume(id);
@@ -326,7 +243,7 @@ impl<V: Clone> Dispatch<V> {
         }
     }
 
-    fn start(&mut self, id: LaneId, waiting: Waiting, is_serial: bool) {
+    fn start(&mut self, id: LaneId, mut waiting: Waiting, is_serial: bool) {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         let Some(target) = lane.targets.get(&waiting.trigger).cloned() else {
             return self.over(id, waiting, Outcome::Skipped(Skip::TriggerGone));
@@ -344,7 +261,8 @@ impl<V: Clone> Dispatch<V> {
             attempt: waiting.attempt,
         }));
         lane.serial = if is_serial { Some(run) } else { lane.serial };
-        lane.running.insert(run, Running { waiting, cancel });
+        let busy = waiting.busy.take().map(Resting::resume);
+        lane.running.insert(run, Running { waiting, cancel, busy });
         self.runs.insert(run, id);
     }
 

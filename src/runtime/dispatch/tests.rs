@@ -5,7 +5,7 @@ use tokio::sync::oneshot;
 
 use super::*;
 use crate::fault::{Fault, Place};
-use crate::run::{Mode, Overflow, Rate, Retry};
+use crate::run::{Mode, Overflow, Policy, Rate, Retry};
 use crate::services::clock::{Busy, Clock};
 use crate::value::{Map, Value};
 
@@ -63,7 +63,7 @@ impl Table {
 
     fn pass(&mut self, seconds: u64) {
         self.now = self.now + Duration::from_secs(seconds);
-        self.dispatch.wake(self.now, busy);
+        self.dispatch.wake(self.now);
         self.step();
     }
 

@@ -93,7 +93,7 @@ impl Executor {
         let limit = start.target.policy.timeout.unwrap_or(settings.config.limits.timeout);
         let context = Arc::new(Context {
             script: start.script.clone(),
-            services: self.services.clone(),
+            services: settings.services.clone(),
             config: settings.config.clone(),
             runtime: self.runtime.clone(),
             cancel: start.cancel.clone(),

@@ -50,28 +50,36 @@ impl House {
     ///
     /// Triggers that stay are not touched; gone ones are stopped and waited for before new ones start.
     pub(super) async fn exchange(&mut self, name: &str, version: Arc<Version>) -> String {
+        let settings = self.settings.borrow().clone();
         let entry = self.registry.get_mut(name);
-        let old = entry.and_then(|entry| entry.life.take());
-        if old.is_none() {
-            self.last_lane += 1;
-        }
-        let (lane, mut old_triggers, old_sides) = match old {
-            Some(life) => (life.lane, life.triggers, sides(&life.version)),
-            None => (LaneId(self.last_lane), Vec::new(), Vec::new()),
+        let mut old = match entry.and_then(|entry| entry.life.take()) {
+            Some(life) => life,
+            None => {
+                self.last_lane += 1;
+                let (lane, version) = (LaneId(self.last_lane), version.clone());
+                Life { lane, version, triggers: Vec::new(), settings: settings.clone() }
+            }
         };
+        let old_sides = if old.triggers.is_empty() { Vec::new() } else { sides(&old.version) };
         let new_sides = sides(&version);
         let changes = diff(&old_sides, &new_sides);
-        for at in &changes.gone {
-            stop_watch(&self.lines, name, old_triggers[*at].watch.take()).await;
+        // Where clocks or the sun stand otherwise, every watch begins anew.
+        let is_elsewhere = !old.settings.is_where(&settings);
+        for (at, live) in old.triggers.iter_mut().enumerate() {
+            if is_elsewhere || changes.gone.contains(&at) {
+                stop_watch(&self.lines, name, live.watch.take()).await;
+            }
         }
         let triggers = changes.kept.iter().map(|kept| match kept {
-            Some(at) => Live { id: old_triggers[*at].id, watch: old_triggers[*at].watch.take() },
+            Some(at) => Live { id: old.triggers[*at].id, watch: old.triggers[*at].watch.take() },
             None => {
                 self.last_trigger += 1;
                 Live { id: TriggerId(self.last_trigger), watch: None }
             }
         });
-        let mut life = Life { lane, triggers: triggers.collect(), version: version.clone() };
+        let triggers = triggers.collect();
+        let lane = old.lane;
+        let mut life = Life { lane, triggers, version: version.clone(), settings };
         let targets = life.targets();
         let script: Arc<str> = name.into();
         self.desk.swap(Swap { lane, script: script.clone(), version, targets, skip: Skip::TriggerGone }).await;
@@ -83,10 +91,11 @@ impl House {
     }
 
     fn start_watches(&self, script: &Arc<str>, life: &mut Life) {
+        let services = &life.settings.services;
         for (live, declared) in life.triggers.iter_mut().zip(&life.version.script.declared) {
             if live.watch.is_none() && !declared.policy.disabled {
-                let fire = Fire::new(live.id, script.clone(), self.desk.inbox(), self.services.clone());
-                live.watch = Some(declared.trigger.watch(fire, &self.services));
+                let fire = Fire::new(live.id, script.clone(), self.desk.inbox(), services.clone());
+                live.watch = Some(declared.trigger.watch(fire, services));
             }
         }
     }
@@ -94,9 +103,10 @@ impl House {
     /// Wakes the script's `on_start` handlers.
     pub(super) async fn tell_start(&self, name: &str, reason: &str) {
         let Some(life) = self.registry.get(name).and_then(|entry| entry.life.as_ref()) else { return };
+        let services = self.settings.borrow().services.clone();
         for id in at_moment(life, Moment::Start) {
-            let fire = Fire::new(id, name.into(), self.desk.inbox(), self.services.clone());
-            fire.tell(moment_event(&self.services, "on_start", reason)).await;
+            let fire = Fire::new(id, name.into(), self.desk.inbox(), services.clone());
+            fire.tell(moment_event(&services, "on_start", reason)).await;
         }
     }
 
@@ -104,7 +114,8 @@ impl House {
     pub(super) async fn retire(&mut self, name: &str, life: Life, skip: Skip, reason: StopReason) {
         self.until_retired(name).await;
         let limit = self.settings.borrow().config.limits.stop;
-        let (services, desk, lines) = (self.services.clone(), self.desk.clone(), self.lines.clone());
+        let services = self.settings.borrow().services.clone();
+        let (desk, lines) = (self.desk.clone(), self.lines.clone());
         let script: Arc<str> = name.into();
         let end = tokio::spawn(async move {
             let lane = life.lane;

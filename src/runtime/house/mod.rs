@@ -1,7 +1,9 @@
 //! Keeps the house: brings scripts to life, exchanges them when their files change, and lets them go.
 
 mod config;
+mod group;
 mod life;
+mod newborn;
 mod sync;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,0 +1,98 @@
+//! What dispatch is told, and what it says is to be done.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Limits;
+use crate::event::Event;
+use crate::run::{Policy, Skip};
+
+/// Names one life of a script: from going live until it is removed, disabled or stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct LaneId(pub(crate) u64);
+
+/// Names a run within the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct RunId(pub(super) u64);
+
+/// Where a trigger's events go.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    /// The trigger's name within its script.
+    pub(crate) name: Arc<str>,
+    /// Which function it wakes.
+    pub(crate) handler: usize,
+    /// How its events become runs.
+    pub(crate) policy: Policy,
+}
+
+/// How much may wait and run.
+#[derive(Debug, Clone)]
+pub(crate) struct Shares {
+    pub(super) queue: usize,
+    pub(super) parallel: usize,
+    pub(super) runs: usize,
+    pub(super) breaker: usize,
+}
+
+impl From<&Limits> for Shares {
+    fn from(limits: &Limits) -> Self {
+        Self {
+            queue: limits.queue.max(1),
+            parallel: limits.parallel.max(1),
+            runs: limits.runs.max(1),
+            breaker: limits.breaker as usize,
+        }
+    }
+}
+
+/// A run to start.
+#[derive(Debug)]
+pub(crate) struct Start<V> {
+    /// The run's name within the process.
+    pub(crate) run: RunId,
+    /// The script's name.
+    pub(crate) script: Arc<str>,
+    /// The version to run on.
+    pub(crate) version: V,
+    /// Which trigger of it.
+    pub(crate) target: Target,
+    /// What woke it.
+    pub(crate) event: Arc<Event>,
+    /// Set when the run must end.
+    pub(crate) cancel: CancellationToken,
+    /// How often this event was tried before.
+    pub(crate) attempt: u32,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub(crate) enum Action<V> {
+    /// A run starts.
+    Start(Start<V>),
+    /// An event became no run: to be noted. Who asked has been answered.
+    Skipped {
+        /// The script's name.
+        script: Arc<str>,
+        /// Its version.
+        version: V,
+        /// The trigger's name.
+        trigger: Arc<str>,
+        /// What happened.
+        event: Arc<Event>,
+        /// Why there was no run.
+        skip: Skip,
+    },
+    /// An event is over without a commit, and will not come again: the timer it stands for ends.
+    Settle(Arc<Event>),
+    /// A script was paused by the breaker.
+    Paused {
+        /// The script's name.
+        script: Arc<str>,
+        /// Why.
+        why: String,
+    },
+    /// A pause is over.
+    Resumed(Arc<str>),
+}
