@@ -1,8 +1,10 @@
 //! Every test through the front door, in one binary.
 
 mod architecture;
+mod bench;
 mod config;
 mod functions;
+mod lessons;
 
 /// Counts what each run allocates, as the program does.
 #[global_allocator]
