@@ -1,14 +1,22 @@
 //! `rhaid.yaml` through the front door.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
-fn rhaid(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+fn command(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rhaid"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("RHAID_")) {
         command.env_remove(name);
     }
-    command.current_dir(folder).args(arguments).envs(variables.iter().copied()).output().unwrap()
+    command.current_dir(folder);
+    command
+}
+
+fn rhaid(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    command(folder).args(arguments).envs(variables.iter().copied()).output().unwrap()
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -78,4 +86,72 @@ fn init_writes_a_config_that_check_accepts_and_a_schema_beside_it() {
     assert!(written["properties"]["triggers"]["items"]["properties"]["cron"].is_object(), "{written:#}");
     let output = rhaid(folder.path(), &["check"], &[]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+}
+
+/// A rhaid that runs, and what it says.
+struct Running {
+    process: std::process::Child,
+    lines: mpsc::Receiver<String>,
+}
+
+impl Running {
+    fn start(folder: &Path) -> Self {
+        let mut process = command(folder)
+            .env("RHAID_MQTT_EMBEDDED_LISTEN", "127.0.0.1:0")
+            .env("RHAID_WEB_LISTEN", "127.0.0.1:0")
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let (tx, lines) = mpsc::channel();
+        let said = BufReader::new(process.stderr.take().unwrap());
+        std::thread::spawn(move || said.lines().map_while(Result::ok).try_for_each(|line| tx.send(line)));
+        Self { process, lines }
+    }
+
+    /// Waits until it says this.
+    fn expect(&self, words: &str) {
+        let heard = self.hear(words, Duration::from_secs(60));
+        assert!(heard.contains(words), "waiting for {words:?}, heard\n{heard}");
+    }
+
+    /// Returns what it says until it says this, or is silent for so long.
+    fn hear(&self, words: &str, patience: Duration) -> String {
+        let mut heard = String::new();
+        while let Ok(line) = self.lines.recv_timeout(patience) {
+            heard.push_str(&line);
+            heard.push('\n');
+            if line.contains(words) {
+                break;
+            }
+        }
+        heard
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn an_edit_is_applied_while_rhaid_runs_and_a_broken_one_changes_nothing() {
+    let house = house("limits:\n  queue: 10\n");
+    std::fs::write(house.path().join("scripts/hello.rhai"), "on_start(|| info(\"hello there\"));").unwrap();
+    let rhaid = Running::start(house.path());
+    rhaid.expect("hello there");
+    let edit = |text: &str| std::fs::write(house.path().join("rhaid.yaml"), text).unwrap();
+    // The file is watched a moment after the scripts run, so the first edit may come too early.
+    let applied = (0..20).any(|queue| {
+        edit(&format!("limits:\n  queue: 2{queue}\ndata: elsewhere\n"));
+        rhaid.hear("limits applied", Duration::from_secs(3)).contains("limits applied")
+    });
+    assert!(applied);
+    rhaid.expect("data will count after a restart");
+    edit("limits:\n  queue: lots\n");
+    rhaid.expect("rhaid.yaml:2:10: `limits.queue`: \"lots\" does not fit");
+    edit("triggers:\n  - on_event: never\n    job: nowhere.rhai\n    modus: x\n");
+    rhaid.expect("rhaid.yaml:4:5: unknown option `modus`");
 }
