@@ -5,6 +5,7 @@ mod bench;
 mod config;
 mod functions;
 mod lessons;
+mod script;
 
 /// Counts what each run allocates, as the program does.
 #[global_allocator]

@@ -3,7 +3,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use rhai::{Caches, Dynamic, EvalAltResult, EvalContext, Expr, GlobalRuntimeState, NativeCallContext, Position, Scope};
+use rhai::{
+    Caches, Dynamic, EvalAltResult, EvalContext, Expr, GlobalRuntimeState, Locked, NativeCallContext, Position, Scope,
+    Shared,
+};
 
 use super::files::Files;
 use super::handler::{Code, Handler, fresh};
@@ -50,11 +53,17 @@ impl Script {
         let event = event.map_or(Dynamic::UNIT, |facts| convert::to_dynamic(Value::Map(facts.clone())));
         let mut scope = Scope::new();
         scope.push_dynamic("state", engine::state());
-        scope.push_dynamic("event", event);
-        scope.push_dynamic("args", args.iter().cloned().map(Dynamic::from).collect::<rhai::Array>().into());
+        let args: Dynamic = args.iter().cloned().map(Dynamic::from).collect::<rhai::Array>().into();
         let mut global = self.engine.new_global_runtime_state();
         global.source = Some(self.files[0].0.as_str().into());
         global.lib.push(lib.clone());
+        // Functions see constants, so they see what the job was given too.
+        let given = [("event", event), ("args", args)];
+        let constants = given.iter().map(|(name, value)| ((*name).into(), value.clone())).collect();
+        global.constants = Some(Shared::new(Locked::new(constants)));
+        for (name, value) in given {
+            scope.push_dynamic(name, value);
+        }
         match self.evaluate(&mut global, &mut scope, body, false) {
             Ok(value) => Ok(Finished { value: plain(&value), code: 0 }),
             Err(error) => match *error {
@@ -78,20 +87,20 @@ impl Script {
                     ended
                 })
             });
-            let files = Files(self.files.clone());
+            let files = || Files(self.files.clone());
             match (ended, stop) {
                 (Ok(Ok(value)), None) => Ok(value),
                 (Ok(ended), Some(stop)) => {
                     let fault = errors::stopped(
-                        &files,
+                        &files(),
                         stop,
                         ended.as_ref().err().map(|error| &**error),
                         &context.config.limits,
                     );
                     Err(Ended::Stopped(stop, fault.into()))
                 }
-                (Ok(Err(error)), None) => Err(Ended::Fault(errors::thrown(&files, &error).into())),
-                (Err(panic), _) => Err(Ended::Fault(errors::panicked(&files, &*panic).into())),
+                (Ok(Err(error)), None) => Err(Ended::Fault(errors::thrown(&files(), &error).into())),
+                (Err(panic), _) => Err(Ended::Fault(errors::panicked(&files(), &*panic).into())),
             }
         })
     }

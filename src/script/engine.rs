@@ -7,9 +7,11 @@ use std::sync::LazyLock;
 use rhai::packages::{Package, StandardPackage};
 use rhai::{Dynamic, Engine, EvalContext, FnPtr, ImmutableString, Locked, Module, OptimizationLevel, Shared};
 
+use super::handler::is_shallow;
 use super::{declare, guard, harden};
 use crate::config::Limits;
 use crate::functions;
+use crate::value::MAX_DEPTH;
 
 /// How deeply expressions may nest at the top level, and inside functions.
 const EXPRESSION_DEPTH: (usize, usize) = (64, 48);
@@ -54,6 +56,19 @@ thread_local! {
 /// Returns the constants of the script whose top level ran last on this thread.
 pub(super) fn take_constants() -> Option<Constants> {
     FOUND.take()
+}
+
+/// Checks that what the top level leaves behind can be dropped on any thread.
+///
+/// # Errors
+/// A sentence that names the constant that nests too deeply.
+pub(super) fn check_constants(constants: Option<&Constants>, module: &Module) -> Result<(), String> {
+    let constants = constants.and_then(|constants| rhai::locked_read(constants));
+    let constants = constants.iter().flat_map(|constants| constants.iter().map(|(name, value)| (name.as_str(), value)));
+    match constants.chain(module.iter_var()).find(|(_, value)| !is_shallow(value)) {
+        Some((name, _)) => Err(format!("the constant `{name}` nests deeper than {MAX_DEPTH} levels")),
+        None => Ok(()),
+    }
 }
 
 /// Returns what scripts see as `state`.

@@ -20,12 +20,11 @@ pub(super) fn thrown(files: &Files, error: &EvalAltResult) -> Fault {
     let mut chain = Chain { file: files.own().to_owned(), calls: Vec::new(), innermost: Position::NONE };
     let cause = chain.descend(files, error);
     let (kind, text) = words(cause);
+    let hint = hint(cause);
     let position = if cause.position().is_none() { chain.innermost } else { cause.position() };
     let mut fault = files.fault(&chain.file, position, text);
     fault.kind = kind;
-    if let EvalAltResult::ErrorRuntime(value, _) = cause {
-        fault.hint = field(value, "hint");
-    }
+    fault.hint = hint;
     chain.calls.reverse();
     fault.calls = chain.calls;
     fault
@@ -146,7 +145,11 @@ fn words(cause: &EvalAltResult) -> (String, String) {
     let script = || "script".to_owned();
     match cause {
         EvalAltResult::ErrorRuntime(value, _) => of_value(value),
-        EvalAltResult::ErrorFunctionNotFound(signature, _) => (script(), format!("unknown function {signature}")),
+        EvalAltResult::ErrorFunctionNotFound(signature, _) => (script(), not_found(signature)),
+        EvalAltResult::ErrorAssignmentToConstant(name, _) => (script(), format!("`{name}` is a constant here")),
+        EvalAltResult::ErrorNonPureMethodCallOnConstant(name, _) => {
+            (script(), format!("`{name}` changes what it is called on, and that is a constant here"))
+        }
         EvalAltResult::ErrorVariableNotFound(name, _) => (script(), format!("unknown variable `{name}`")),
         EvalAltResult::ErrorStackOverflow(_) => (script(), "functions call each other too deeply".into()),
         EvalAltResult::ErrorTerminated(..) => (STOPPED.into(), "the run was stopped".into()),
@@ -159,6 +162,44 @@ fn words(cause: &EvalAltResult) -> (String, String) {
             }
             (script(), plain(&text))
         }
+    }
+}
+
+/// Returns what to do about it, as far as that shows from the error alone.
+fn hint(cause: &EvalAltResult) -> Option<String> {
+    match cause {
+        EvalAltResult::ErrorRuntime(value, _) => field(value, "hint"),
+        EvalAltResult::ErrorAssignmentToConstant(..) | EvalAltResult::ErrorNonPureMethodCallOnConstant(..) => Some(
+            "what is captured or defined at the top level does not change: keep it in `state`, or change a copy".into(),
+        ),
+        EvalAltResult::ErrorDataRace(..) => Some(
+            "a closure may not use the very list it is called for: take what it needs into a variable first".into(),
+        ),
+        EvalAltResult::ErrorStackOverflow(_) => {
+            Some("is there a function that calls itself without an end? else raise `limits.call_depth`".into())
+        }
+        _ => None,
+    }
+}
+
+/// Returns what is wrong with a call, from its signature as the interpreter writes it.
+fn not_found(signature: &str) -> String {
+    let (name, types) = signature.split_once(" (").unwrap_or((signature, ""));
+    let types: Vec<_> = types.trim_end_matches(')').split(", ").filter(|of| !of.is_empty()).map(type_name).collect();
+    if name.starts_with(char::is_alphabetic) || name.starts_with('_') {
+        return format!("there is no `{name}` for ({})", types.join(", "));
+    }
+    format!("`{name}` does not work on {}", types.join(" and "))
+}
+
+/// Returns the word that script authors know a type by.
+fn type_name(of: &str) -> &str {
+    match of {
+        "&str | ImmutableString | String" | "string" => "text",
+        "i64" => "int",
+        "f64" => "float",
+        "Fn" => "function",
+        other => other,
     }
 }
 

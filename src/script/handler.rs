@@ -2,6 +2,8 @@
 
 use rhai::{AST, Dynamic, Expr, FnPtr, ImmutableString, Module, ScriptFuncDef, Shared, Stmt, StmtBlock};
 
+use crate::value::MAX_DEPTH;
+
 /// A function that a trigger wakes.
 pub(super) struct Handler {
     pub code: Code,
@@ -22,6 +24,9 @@ pub(super) enum Code {
 impl Handler {
     /// Finds the code of a handler, in the script itself or in a module.
     pub(super) fn new(pointer: &FnPtr, ast: &AST, modules: &[Shared<Module>]) -> Result<Self, String> {
+        if !pointer.curry().iter().all(is_shallow) {
+            return Err(format!("what the handler captures nests deeper than {MAX_DEPTH} levels"));
+        }
         let captures = pointer.curry().len();
         let own = find(ast.shared_lib(), pointer.fn_name(), captures);
         let from_module = || {
@@ -91,4 +96,21 @@ pub(super) fn fresh(value: &Dynamic) -> Dynamic {
         return map.iter().map(|(key, value)| (key.clone(), fresh(value))).collect::<rhai::Map>().into();
     }
     value
+}
+
+/// Returns whether a value nests so little that it can be dropped on any thread.
+pub(super) fn is_shallow(value: &Dynamic) -> bool {
+    fn at(value: &Dynamic, depth: usize) -> bool {
+        if depth > MAX_DEPTH {
+            return false;
+        }
+        if let Some(pointer) = value.read_lock::<FnPtr>() {
+            return pointer.curry().iter().all(|value| at(value, depth + 1));
+        }
+        if let Some(items) = value.read_lock::<rhai::Array>() {
+            return items.iter().all(|value| at(value, depth + 1));
+        }
+        value.read_lock::<rhai::Map>().is_none_or(|map| map.values().all(|value| at(value, depth + 1)))
+    }
+    at(value, 0)
 }

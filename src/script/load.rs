@@ -120,7 +120,7 @@ impl Loader<'_> {
         if !faults.is_empty() && imported.iter().any(|imported| imported.module.is_none()) {
             return (faults, None, changes);
         }
-        match Module::eval_ast_as_new(Scope::new(), &with_constants(ast), engine) {
+        match Module::eval_ast_as_new(Scope::new(), &with_constants(ast, published(ast.shared_lib())), engine) {
             Ok(module) => (faults, Some(Some(module.into())), changes),
             Err(error) => {
                 let mut all = files.clone();
@@ -150,7 +150,11 @@ impl Loader<'_> {
                 Err(why) => faults.push(Fault::new(declared.place.clone(), why)),
             }
         }
-        Some(Body::Handlers { module, constants: engine::take_constants(), handlers })
+        let constants = engine::take_constants();
+        if let Err(why) = engine::check_constants(constants.as_ref(), &module) {
+            faults.push(unreadable(self.file, why));
+        }
+        Some(Body::Handlers { module, constants, handlers })
     }
 }
 
@@ -165,12 +169,12 @@ fn in_order(mut faults: Vec<Fault>, files: &Files) -> Vec<Fault> {
     faults.into_iter().map(|fault| files.shown(fault)).collect()
 }
 
-/// Returns the script with a first statement through which the engine shows where it keeps top-level constants.
-fn with_constants(ast: &AST) -> AST {
+/// Returns a file with a first statement through which the engine shows where it keeps top-level constants.
+pub(super) fn with_constants(ast: &AST, functions: Shared<Module>) -> AST {
     let name = (None, engine::CONSTANTS.into(), Namespace::default(), 0);
     let first = Stmt::Expr(Expr::Variable(name.into(), None, Position::NONE).into());
     let statements = std::iter::once(first).chain(ast.statements().iter().cloned());
-    AST::new_with_source(statements, published(ast.shared_lib()), ast.source().unwrap_or_default())
+    AST::new_with_source(statements, functions, ast.source().unwrap_or_default())
 }
 
 /// Returns a script's functions with none of them private, since nobody imports a script, and its handlers may call each.

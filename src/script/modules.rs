@@ -9,7 +9,8 @@ use super::analyse::Source;
 use super::analyse::captures::Changes;
 use super::analyse::imports::{self, Imported};
 use super::files::Files;
-use super::{Sources, declare, errors, source};
+use super::load::with_constants;
+use super::{Sources, declare, engine, errors, source};
 use crate::fault::{Fault, Place};
 use crate::functions::{Thrown, thrown};
 
@@ -156,9 +157,12 @@ impl Modules {
         if imported.iter().any(|imported| imported.module.is_none()) {
             return Err(Missing::Told);
         }
-        declare::inside_module(|| Module::eval_ast_as_new(Scope::new(), &ast, engine))
-            .map(Shared::from)
-            .map_err(|error| wrong(errors::thrown(&files, &error)))
+        let ast = with_constants(&ast, ast.shared_lib().clone());
+        let module = declare::inside_module(|| Module::eval_ast_as_new(Scope::new(), &ast, engine))
+            .map_err(|error| wrong(errors::thrown(&files, &error)))?;
+        engine::check_constants(engine::take_constants().as_ref(), &module)
+            .map_err(|why| wrong(unreadable(file, why)))?;
+        Ok(module.into())
     }
 }
 

@@ -112,7 +112,7 @@ fn a_script_declares_and_its_handlers_are_called() {
     assert_eq!(call(&script, 0, &facts).unwrap(), Value::from("freezer true 42"));
     assert_eq!(call(&script, 1, &facts).unwrap(), Value::Int(20));
     assert_eq!(call(&script, 2, &facts).unwrap(), Value::Int(41));
-    assert_eq!(call(&script, 3, &facts).unwrap_err().text, "unknown function * (map, i64)");
+    assert_eq!(call(&script, 3, &facts).unwrap_err().text, "`*` does not work on map and int");
 }
 
 #[test]
@@ -120,6 +120,8 @@ fn a_job_runs_whole_with_its_arguments() {
     let done = run("#!/usr/bin/env -S rhaid exec\nconst N = 2; fn f(x) { x * N } f(args.len())", &["a", "b"]).unwrap();
     assert_eq!(done, Finished { value: Value::Int(4), code: 0 });
     assert_eq!(run("fn f() { exit(3) } f(); 5", &[]).unwrap().code, 3);
+    let seen = run("fn f() { args[0] } [1].map(|x| args[0] + f() + event)[0]", &["a"]).unwrap();
+    assert_eq!(seen.value, Value::from("aa"));
 }
 
 #[test]
@@ -434,4 +436,36 @@ fn every_function_survives_extreme_arguments() {
     };
     let calls = std::thread::Builder::new().stack_size(STACK).spawn(fuzz).unwrap().join().unwrap();
     assert!(calls > 10_000, "{calls}");
+}
+
+#[test]
+fn what_a_script_leaves_behind_can_be_dropped_anywhere() {
+    let deep = "let c = (); for i in 0..5000 { let p = c; c = || p; } ";
+    let constant = [deep, "const DEEP = c; fn f() { 1 }"].concat().leak();
+    assert_eq!(faults(constant), ["t.rhai: the constant `DEEP` nests deeper than 128 levels"]);
+    let captured = [deep, "\nwake(\"a\", || c);"].concat().leak();
+    assert_eq!(faults(captured), ["t.rhai:2:1: what the handler captures nests deeper than 128 levels"]);
+    let files = [("t.rhai", "import \"m\" as m;"), ("m.rhai", constant)];
+    let found = load_all(&files, &Purpose::Handlers).err().unwrap();
+    assert_eq!(found[0].to_string(), "m.rhai: the constant `DEEP` nests deeper than 128 levels");
+}
+
+#[test]
+fn small_mistakes_are_told_in_plain_words() {
+    assert_eq!(faults("state = 5;"), ["t.rhai:1:1: `state` itself can not be replaced"]);
+    assert_eq!(faults("wake(\"a\", || { state = #{} });"), ["t.rhai:1:16: `state` itself can not be replaced"]);
+    let called = load_all(&[("t.rhai", "let f = |x| x; f(1);")], &Purpose::Handlers).err().unwrap();
+    assert_eq!(called[0].hint.as_deref(), Some("`f` is a variable: write `f.call(…)`"));
+    let script = load("let list = [1]; wake(\"a\", || { let f = |l| l.push(2); f.call(list); list.len() });");
+    assert_eq!(call(&script, 0, &[]).unwrap(), Value::Int(1));
+    assert_eq!(call(&script, 0, &[]).unwrap(), Value::Int(1), "each run starts from a fresh copy");
+    assert_eq!(run("#{} - 1", &[]).unwrap_err().to_string(), "t.rhai:1:5: `-` does not work on map and int");
+    assert_eq!(run("\"a\".len + [].trim()", &[]).unwrap_err().text, "there is no `trim` for (array)");
+    assert_eq!(
+        faults("cron(")[0],
+        "t.rhai:1:6: expecting ')' to close the arguments list of this function call 'cron'"
+    );
+    let private = [("t.rhai", "import \"m\" as m; m::hidden()"), ("m.rhai", "private fn hidden() { 1 }")];
+    let found = load_all(&private, &Purpose::Handlers).err().unwrap();
+    assert_eq!(found[0].to_string(), "t.rhai:1:21: `m.rhai` has no public function `hidden`");
 }

@@ -3,7 +3,7 @@
 use rhai::{ASTNode, Expr, FnAccess, FnCallExpr, Position, Stmt};
 
 use super::known::{self, Signature};
-use super::{Source, Unit, follow};
+use super::{Source, Unit, follow, variables};
 use crate::fault::Fault;
 use crate::options::nearest;
 
@@ -11,14 +11,14 @@ use crate::options::nearest;
 pub(super) fn check(source: &Source<'_>, unit: &Unit, faults: &mut Vec<Fault>) {
     unit.visit(|path| match path.last() {
         Some(ASTNode::Expr(Expr::FnCall(call, position)) | ASTNode::Stmt(Stmt::FnCall(call, position))) => {
-            faults.extend(function(source, call, *position));
+            faults.extend(function(source, unit, call, *position));
         }
         Some(ASTNode::Expr(Expr::MethodCall(call, position))) => faults.extend(method(source, call, *position)),
         _ => {}
     });
 }
 
-fn function(source: &Source<'_>, call: &FnCallExpr, position: Position) -> Option<Fault> {
+fn function(source: &Source<'_>, unit: &Unit, call: &FnCallExpr, position: Position) -> Option<Fault> {
     if call.is_qualified() {
         return qualified(source, call, position);
     }
@@ -31,7 +31,11 @@ fn function(source: &Source<'_>, call: &FnCallExpr, position: Position) -> Optio
     if all().any(|signature| signature.count == count) {
         return None;
     }
-    Some(unknown(source, position, name, &count.to_string(), &all().collect::<Vec<_>>()))
+    let mut fault = unknown(source, position, name, &count.to_string(), &all().collect::<Vec<_>>());
+    if all().next().is_none() && variables::locals(unit).contains(name) {
+        fault.hint = Some(format!("`{name}` is a variable: write `{name}.call(…)`"));
+    }
+    Some(fault)
 }
 
 fn method(source: &Source<'_>, call: &FnCallExpr, position: Position) -> Option<Fault> {

@@ -12,6 +12,13 @@ use crate::options::nearest;
 pub(super) fn check(source: &Source<'_>, unit: &Unit, faults: &mut Vec<Fault>) {
     let locals = locals(unit);
     unit.visit(|path| {
+        if let Some(ASTNode::Stmt(Stmt::Assignment(assignment))) = path.last()
+            && let Some((name, position)) = is_unresolved(&assignment.1.lhs)
+            && name == "state"
+        {
+            let fault = source.fault(position, "`state` itself can not be replaced");
+            faults.push(fault.with_hint("write to what is in it: `state.name = …` or `state[key] = …`"));
+        }
         let Some(ASTNode::Expr(expression)) = path.last() else { return };
         if let Expr::Variable(variable, _, _) = expression
             && !variable.2.is_empty()
@@ -99,7 +106,7 @@ impl Source<'_> {
 }
 
 /// Returns every name that a unit defines, for hints.
-fn locals(unit: &Unit) -> BTreeSet<String> {
+pub(super) fn locals(unit: &Unit) -> BTreeSet<String> {
     let mut names: BTreeSet<String> = unit.parameters().iter().map(ToString::to_string).collect();
     unit.visit(|path| match path.last() {
         Some(ASTNode::Stmt(Stmt::Var(variable, ..))) => {

@@ -1,0 +1,161 @@
+//! Scripts through the library's front door: how a run is stopped, and what a stopped run says.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use jiff::Zoned;
+use jiff::tz::TimeZone;
+use rhaid::config::{Config, Level};
+use rhaid::event::Event;
+use rhaid::functions::{Context, Journal, Spent, Stop};
+use rhaid::script::{Ended, Finished, Purpose, STACK, Script, Sources};
+use rhaid::services::Services;
+use rhaid::services::clock::Clock;
+use rhaid::services::http::Http;
+use rhaid::services::mqtt::Mqtt;
+use rhaid::services::store::{Batch, Store};
+use rhaid::services::timers::Timers;
+use rhaid::triggers::Surroundings;
+use rhaid::value::Value;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+struct Silence;
+
+impl Journal for Silence {
+    fn line(&self, _: Level, _: &str, _: &serde_json::Map<String, serde_json::Value>) {}
+
+    fn did(&self, _: &str) {}
+}
+
+struct Folder(BTreeMap<String, String>);
+
+impl Sources for Folder {
+    fn read(&self, file: &str) -> Result<Arc<str>, String> {
+        self.0.get(file).map(|text| text.as_str().into()).ok_or_else(|| format!("there is no file {file}"))
+    }
+}
+
+struct Bench {
+    runtime: Runtime,
+    config: Arc<Config>,
+    services: Services,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let runtime = Runtime::new().unwrap();
+        let _inside = runtime.enter();
+        let clock = Clock::system(TimeZone::UTC);
+        let store = Store::in_memory().unwrap();
+        let services = Services {
+            bus: Default::default(),
+            files: Default::default(),
+            http: Http::new(),
+            mqtt: Mqtt::new(Vec::new(), &clock),
+            routes: Default::default(),
+            timers: Timers::start(store.clone(), clock.clone()),
+            store,
+            clock,
+        };
+        drop(_inside);
+        Self { runtime, config: Arc::new(Config::default_in(Path::new("/nowhere"))), services }
+    }
+
+    fn load(&self, text: &str, purpose: &Purpose) -> Script {
+        let surroundings = Surroundings { zone: TimeZone::UTC, location: None, base: "/nowhere".into() };
+        let folder = Folder(BTreeMap::from([("t.rhai".into(), text.into())]));
+        Script::load("t.rhai", purpose, Arc::new(folder), &self.config, &surroundings).unwrap_or_else(|faults| {
+            panic!("{}", faults.iter().map(|fault| fault.report()).collect::<Vec<_>>().join("\n"))
+        })
+    }
+
+    fn context(&self, timeout: Duration) -> Arc<Context> {
+        Arc::new(Context {
+            script: "t".into(),
+            services: self.services.clone(),
+            config: self.config.clone(),
+            runtime: self.runtime.handle().clone(),
+            cancel: CancellationToken::new(),
+            deadline: Instant::now() + timeout,
+            batch: Mutex::new(Batch::default()),
+            hops: 0,
+            journal: Arc::new(Silence),
+            spent: Spent::default(),
+        })
+    }
+
+    fn run(&self, text: &str, context: &Arc<Context>) -> Result<Finished, Ended> {
+        let script = self.load(text, &Purpose::Job);
+        on_stack(|| script.run(None, &[], context))
+    }
+}
+
+fn on_stack<T: Send>(run: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, run).unwrap().join().unwrap()
+    })
+}
+
+#[test]
+fn a_run_is_cancelled_at_once_whatever_it_does() {
+    let bench = Bench::new();
+    for text in [
+        "loop {}",
+        "let n = 0; loop { try { [1].for_each(|x| { loop { n += x } }) } catch {} }",
+        "sleep(1000)",
+        "loop { try { [1].for_each(|x| sleep(1000)) } catch {} }",
+        "fn f(n) { loop { if n > 0 { f(n - 1) } } } f(20)",
+    ] {
+        let context = bench.context(Duration::from_secs(600));
+        let cancel = context.cancel.clone();
+        let cancelling = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(100));
+            let at = Instant::now();
+            cancel.cancel();
+            at
+        });
+        let ended = bench.run(text, &context);
+        let took = cancelling.join().unwrap().elapsed();
+        assert!(matches!(ended, Err(Ended::Stopped(Stop::Cancelled, _))), "{text}: {ended:?}");
+        assert!(took < Duration::from_secs(2), "{text}: {took:?}");
+    }
+}
+
+#[test]
+fn a_run_that_is_stopped_says_where_and_why() {
+    let bench = Bench::new();
+    let ended = bench.run("let a = 1;\nfn spin() {\n  loop {}\n}\nspin();", &bench.context(Duration::from_millis(50)));
+    let Err(Ended::Stopped(Stop::Deadline, fault)) = ended else { panic!("{ended:?}") };
+    assert_eq!(fault.to_string(), "t.rhai:5:1: the time for this run is up");
+    assert_eq!((fault.kind.as_str(), fault.source_line.as_deref()), ("timeout", Some("spin();")));
+    let ended = bench
+        .run("let list = [];\nloop {\n  list.push(\"x\" + list.len());\n}", &bench.context(Duration::from_secs(60)));
+    let Err(Ended::Stopped(_, fault)) = ended else { panic!("{ended:?}") };
+    assert_eq!(fault.place.line, 3, "{fault}");
+}
+
+#[test]
+fn a_handler_sees_what_woke_it_and_is_quick() {
+    let bench = Bench::new();
+    let script = bench.load(
+        r#"const LIMIT = 3; let names = ["a", "b"];
+        fn over(n) { n > LIMIT }
+        every("1s", |tick| { let n = tick.missed + 1; `${names[0]} ${over(n)} ${n}` });"#,
+        &Purpose::Handlers,
+    );
+    assert_eq!(script.declared[0].kind, "every");
+    let facts = rhaid::value::Map::from([("missed".to_owned(), Value::Int(4))]);
+    let event = Event::new(Zoned::now(), "every 1s", facts);
+    on_stack(|| {
+        let context = bench.context(Duration::from_secs(60));
+        assert_eq!(script.call(0, &event, &context).unwrap(), Value::from("a true 5"));
+        let started = Instant::now();
+        for _ in 0..1_000 {
+            script.call(0, &event, &context).unwrap();
+        }
+        println!("{:?} a call", started.elapsed() / 1_000);
+    });
+}
