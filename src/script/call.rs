@@ -78,13 +78,12 @@ impl Script {
     fn within<T>(&self, context: &Arc<Context>, code: impl FnOnce() -> Result<T, Thrown>) -> Result<T, Ended> {
         functions::enter(Phase::Running(context.clone()), || {
             let (ended, stop) = guard::running(context, || {
-                catch_unwind(AssertUnwindSafe(code)).map(|ended| {
-                    if let Err(error) = &ended
+                catch_unwind(AssertUnwindSafe(code)).inspect(|ended| {
+                    if let Err(error) = ended
                         && let Some(told) = told_to_stop(error)
                     {
                         guard::stop(told);
                     }
-                    ended
                 })
             });
             let files = || Files(self.files.clone());

@@ -7,7 +7,7 @@ use rhai::{Dynamic, FnPtr, FuncRegistration, Module, NativeCallContext, Position
 
 use super::Declared;
 use super::files::Files;
-use super::shape::Calls;
+use super::shape::{Arguments, Calls};
 use crate::config::{Config, Denied, Need};
 use crate::fault::Fault;
 use crate::functions::{Phase, Thrown, convert, phase, thrown};
@@ -128,71 +128,93 @@ fn declare(kind: &'static Kind, context: &NativeCallContext<'_>, arguments: Vec<
             let text = format!("a module declares no triggers: call `{}` in the script that imports it", kind.name);
             return Err(thrown("declaration", text));
         }
-        if let Err(fault) = collector.take(kind, file, position, arguments) {
-            collector.faults.push(fault);
+        if let Err(fault) = collector.take(&Site { kind, file, position }, arguments) {
+            collector.faults.push(*fault);
         }
         Ok(())
     })
 }
 
-impl Collector {
-    fn take(
-        &mut self,
-        kind: &'static Kind,
-        file: &str,
-        position: Position,
-        mut given: Vec<Dynamic>,
-    ) -> Result<(), Fault> {
-        let misshapen = |why: &str| self.files.fault(file, position, format!("{why}: write {}", usage(kind)));
+/// One call that declares a trigger.
+struct Site<'c> {
+    kind: &'static Kind,
+    file: &'c str,
+    position: Position,
+}
+
+/// What such a call was given.
+struct Given {
+    arguments: Vec<Value>,
+    options: Map,
+    handler: FnPtr,
+}
+
+impl Given {
+    /// Takes the arguments of a call apart.
+    ///
+    /// # Errors
+    /// What is wrong with their number or sorts.
+    fn read(kind: &Kind, mut given: Vec<Dynamic>) -> Result<Self, String> {
         let count = kind.arguments.len();
-        let handler = match given.pop().map(Dynamic::try_cast::<FnPtr>) {
-            Some(Some(handler)) => handler,
-            _ => return Err(misshapen("the last argument is the handler")),
-        };
+        let handler = given.pop().and_then(Dynamic::try_cast::<FnPtr>);
+        let handler = handler.ok_or("the last argument is the handler")?;
         if given.len() < count || given.len() > count + 1 {
-            return Err(misshapen(&format!("`{}` was given {} arguments before the handler", kind.name, given.len())));
+            return Err(format!("`{}` was given {} arguments before the handler", kind.name, given.len()));
         }
         let options = match given.drain(count..).next().map(|options| convert::to_value(&options)) {
             None => Map::new(),
             Some(Ok(Value::Map(options))) => options,
-            Some(Ok(other)) => return Err(misshapen(&format!("the options are a map, not {}", other.type_name()))),
-            Some(Err(why)) => return Err(misshapen(&format!("the options are plain data, but {why}"))),
+            Some(Ok(other)) => return Err(format!("the options are a map, not {}", other.type_name())),
+            Some(Err(why)) => return Err(format!("the options are plain data, but {why}")),
         };
-        let arguments = given
-            .iter()
-            .map(convert::to_value)
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|why| misshapen(&format!("the arguments are plain data, but {why}")))?;
-        let written = triggers::read(kind, arguments, options, &self.surroundings)
-            .map_err(|fault| self.blame(kind, file, position, fault))?;
+        let arguments: Result<Vec<_>, _> = given.iter().map(convert::to_value).collect();
+        let arguments = arguments.map_err(|why| format!("the arguments are plain data, but {why}"))?;
+        Ok(Self { arguments, options, handler })
+    }
+}
+
+impl Collector {
+    fn take(&mut self, site: &Site<'_>, given: Vec<Dynamic>) -> Result<(), Box<Fault>> {
+        let Given { arguments, options, handler } = Given::read(site.kind, given)
+            .map_err(|why| self.fault(site, &format!("{why}: write {}", usage(site.kind))))?;
+        let written = triggers::read(site.kind, arguments, options, &self.surroundings)
+            .map_err(|fault| self.blame(site, fault))?;
         for want in written.trigger.needs() {
-            self.allow(&want).map_err(|denied| self.deny(file, position, denied))?;
+            self.allow(&want).map_err(|denied| self.deny(site, denied))?;
         }
         let mut policy = written.policy;
-        policy.name = Some(self.unique(policy.name.take(), &written.trigger.summary(), file, position)?);
+        policy.name = Some(self.unique(policy.name.take(), &written.trigger.summary(), site)?);
         self.declared.push(Declared {
             trigger: written.trigger,
-            kind: kind.name,
+            kind: site.kind.name,
             identity: written.identity,
             policy,
-            place: self.files.place(file, position),
+            place: self.files.place(site.file, site.position),
             handler: self.handlers.len(),
         });
         self.handlers.push(handler);
         Ok(())
     }
 
+    fn fault(&self, site: &Site<'_>, text: &str) -> Fault {
+        self.files.fault(site.file, site.position, text)
+    }
+
+    /// Returns where the arguments of a call in the script's own file stand.
+    fn arguments(&self, site: &Site<'_>) -> Option<&Arguments> {
+        (site.file == self.files.own()).then(|| self.calls.at(site.position)).flatten()
+    }
+
     /// Points at the option or argument that is to blame.
-    fn blame(&self, kind: &Kind, file: &str, call: Position, fault: OptionFault) -> Fault {
-        let call_arguments = (file == self.files.own()).then(|| self.calls.at(call)).flatten();
-        let place = call_arguments.and_then(|arguments| match &fault.option {
+    fn blame(&self, site: &Site<'_>, fault: OptionFault) -> Fault {
+        let place = self.arguments(site).and_then(|arguments| match &fault.option {
             Some(option) => {
-                let argument = kind.arguments.iter().position(|name| name == option);
+                let argument = site.kind.arguments.iter().position(|name| name == option);
                 arguments.key(option).or_else(|| arguments.start(argument?))
             }
-            None => arguments.start(0).filter(|_| !kind.arguments.is_empty()),
+            None => arguments.start(0).filter(|_| !site.kind.arguments.is_empty()),
         });
-        self.files.fault(file, place.unwrap_or(call), fault.message)
+        self.files.fault(site.file, place.unwrap_or(site.position), fault.message)
     }
 
     fn allow(&self, want: &Want) -> Result<(), Denied> {
@@ -203,22 +225,23 @@ impl Collector {
         self.config.permissions.check(&self.script, need)
     }
 
-    fn deny(&self, file: &str, call: Position, denied: Denied) -> Fault {
-        let place = self.calls.at(call).and_then(|arguments| arguments.start(0)).unwrap_or(call);
-        let mut fault = self.files.fault(file, place, denied.message).with_hint(denied.hint);
+    fn deny(&self, site: &Site<'_>, denied: Denied) -> Fault {
+        let place = self.arguments(site).and_then(|arguments| arguments.start(0)).unwrap_or(site.position);
+        let mut fault = self.files.fault(site.file, place, denied.message).with_hint(denied.hint);
         fault.kind = "denied".into();
         fault
     }
 
     /// Returns the name that was written, or one made from what is watched that no other trigger of the script has.
-    fn unique(&self, written: Option<String>, summary: &str, file: &str, call: Position) -> Result<String, Fault> {
+    fn unique(&self, written: Option<String>, summary: &str, site: &Site<'_>) -> Result<String, Box<Fault>> {
         let taken = |name: &str| self.declared.iter().any(|other| other.policy.name.as_deref() == Some(name));
         if let Some(name) = written {
             if !taken(&name) {
                 return Ok(name);
             }
-            let place = self.calls.at(call).and_then(|arguments| arguments.key("name")).unwrap_or(call);
-            return Err(self.files.fault(file, place, format!("another trigger of this script is named `{name}`")));
+            let place = self.arguments(site).and_then(|arguments| arguments.key("name")).unwrap_or(site.position);
+            let text = format!("another trigger of this script is named `{name}`");
+            return Err(self.files.fault(site.file, place, text).into());
         }
         if !taken(summary) {
             return Ok(summary.to_owned());

@@ -125,7 +125,7 @@ impl Guard {
                 _ => Some(Stop::Cancelled),
             },
             Clock::Own { run: None, deadline } => {
-                (spent % 8 == 0 && Instant::now() >= *deadline).then_some(Stop::Deadline)
+                (spent.is_multiple_of(8) && Instant::now() >= *deadline).then_some(Stop::Deadline)
             }
             Clock::Own { run: Some(context), .. } if spent > SHORT => {
                 let watched = watch(context);
