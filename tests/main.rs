@@ -6,8 +6,8 @@ mod config;
 mod functions;
 mod lessons;
 mod script;
+mod triggers;
 
 /// Counts what each run allocates, as the program does.
 #[global_allocator]
 static ALLOCATOR: rhaid::memory::Counting = rhaid::memory::Counting;
-mod triggers;
