@@ -3,9 +3,11 @@
 mod core;
 mod debts;
 mod embedded;
+mod entries;
 mod first;
 mod inbox;
 mod last;
+mod link;
 mod message;
 mod outbox;
 mod registry;

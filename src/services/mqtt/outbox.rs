@@ -81,7 +81,12 @@ impl Outbox {
 
     /// Returns whether nothing waits and nothing is on the way.
     pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.in_hand.is_empty() && self.on_the_way.is_empty()
+        self.unsent() == 0
+    }
+
+    /// Returns how many messages are not written (QoS 0) or not confirmed (QoS 1 and 2).
+    pub(super) fn unsent(&self) -> usize {
+        self.waiting.len() + self.in_hand.len() + self.on_the_way.len()
     }
 
     /// Takes a message, whose waiter, if any, hears how it ended.

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::services::mqtt::Error;
+use crate::services::mqtt::entries::{Entries, Part};
 use crate::services::mqtt::inbox::Messages;
 use crate::services::mqtt::message::{Message, Retained};
 use crate::services::mqtt::subscriber::Subscriber;
@@ -33,8 +34,7 @@ pub(super) struct Registry {
     subscribers: HashMap<u64, Subscriber>,
     // A subscriber and which of its filters.
     index: Trie<Part>,
-    entries: HashMap<String, Entry>,
-    numbers: HashMap<u32, String>,
+    entries: Entries,
     // The filters for which the broker may have to be asked for something.
     open: BTreeSet<String>,
     // Those that nobody wants any more, and since when.
@@ -42,21 +42,6 @@ pub(super) struct Registry {
     asked: HashMap<u16, Ask>,
     // Whether messages come with the numbers of the filters they match (MQTT 5).
     numbered: bool,
-}
-
-/// A subscriber, and the place of one of its filters.
-type Part = (u64, usize);
-
-/// One filter as the broker knows it.
-#[derive(Default)]
-struct Entry {
-    number: u32,
-    parts: Vec<Part>,
-    // The QoS that the broker was asked for and has confirmed in this session.
-    confirmed: Option<u8>,
-    is_asked: bool,
-    refused: bool,
-    unwanted_since: Option<Instant>,
 }
 
 enum Ask {
@@ -78,8 +63,7 @@ impl Registry {
             next: 0,
             subscribers: HashMap::new(),
             index: Trie::new(),
-            entries: HashMap::new(),
-            numbers: HashMap::new(),
+            entries: Entries::default(),
             open: BTreeSet::new(),
             lingering: BTreeSet::new(),
             asked: HashMap::new(),
@@ -93,7 +77,7 @@ impl Registry {
         self.next += 1;
         let (mut subscriber, messages, ready) = Subscriber::new(filters, qos, retained);
         for (place, filter) in filters.iter().enumerate() {
-            let entry = self.entry(filter.wire());
+            let entry = self.entries.entry(filter.wire());
             entry.parts.push((id, place));
             entry.unwanted_since = None;
             if entry.confirmed.is_some_and(|confirmed| confirmed >= qos) {
@@ -145,7 +129,7 @@ impl Registry {
         self.asked.clear();
         self.numbered = numbered;
         self.subscribers.values_mut().for_each(Subscriber::reconnected);
-        for (wire, entry) in &mut self.entries {
+        for (wire, entry) in self.entries.iter_mut() {
             entry.is_asked = false;
             if !same_session {
                 entry.confirmed = None;
@@ -281,7 +265,6 @@ impl Registry {
                 (Some(_), Some(since)) if now < since + LINGER => Need::Later(since),
                 (Some(_), _) => Need::Unsubscribe,
                 (None, _) => {
-                    self.numbers.remove(&entry.number);
                     self.entries.remove(wire);
                     Need::Nothing
                 }
@@ -298,34 +281,11 @@ impl Registry {
 
     /// Returns the subscribers' filters for which a message came.
     fn parts(&self, topic: &str, numbers: &[u32]) -> Vec<Part> {
-        let entries = numbers.iter().filter_map(|number| self.entries.get(self.numbers.get(number)?));
-        let told: Vec<_> = entries.flat_map(|entry| &entry.parts).copied().collect();
+        let told: Vec<_> = self.entries.numbered(numbers).flat_map(|entry| &entry.parts).copied().collect();
         // A session of before may number its filters otherwise.
         let fits = |(id, place): &Part| self.subscribers.get(id).is_some_and(|member| member.matches(*place, topic));
         if !told.is_empty() && told.iter().all(fits) { told } else { self.index.find(topic) }
     }
-
-    fn entry(&mut self, wire: &str) -> &mut Entry {
-        if !self.entries.contains_key(wire) {
-            let number = number(wire, &self.numbers);
-            self.numbers.insert(number, wire.to_owned());
-            self.entries.insert(wire.to_owned(), Entry { number, ..Entry::default() });
-        }
-        self.entries.entry(wire.to_owned()).or_default()
-    }
-}
-
-/// Returns a filter's number: the same in each process, so that a session that outlived one is understood, unless two filters
-/// would have the same.
-///
-/// Source: MQTT 5.0, section 3.8.2.1.2: from 1 to 268,435,455. The hash is FNV-1a, 32 bits.
-fn number(wire: &str, taken: &HashMap<u32, String>) -> u32 {
-    let hash = wire.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    let mut number = hash % 268_435_455 + 1;
-    while taken.contains_key(&number) {
-        number = number % 268_435_455 + 1;
-    }
-    number
 }
 
 #[cfg(test)]
@@ -362,7 +322,7 @@ mod tests {
                 registry.remove(id, Instant::now() - 2 * LINGER);
             }
             assert_eq!(settle(&mut registry), 50);
-            assert!(registry.entries.is_empty() && registry.numbers.is_empty() && registry.open.is_empty());
+            assert!(registry.entries.is_empty() && registry.open.is_empty());
         }
     }
 

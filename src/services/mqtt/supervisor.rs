@@ -1,34 +1,27 @@
 //! The task that keeps one broker connected.
 
-use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
 use futures_util::FutureExt as _;
-use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tokio::sync::{Notify, watch};
-use tokio::time::{sleep, sleep_until, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use crate::services::clock::Clock;
 use crate::services::mqtt::State;
 use crate::services::mqtt::core::Core;
 use crate::services::mqtt::debts::Payments;
-use crate::services::mqtt::report::{Report, SOUND};
+use crate::services::mqtt::link::{FLUSH, Link};
+use crate::services::mqtt::report::Report;
 use crate::services::mqtt::settings::{Protocol, Settings};
-use crate::services::mqtt::wire::{self, Broken, Frame, Frames, Greeting, Incoming, Outgoing, Stream, Version};
+use crate::services::mqtt::wire::{Broken, Version};
 use crate::units::show_duration;
 
 /// How long connecting may take, from the first byte to the broker's greeting.
 const CONNECT: Duration = Duration::from_secs(15);
-/// How long a broker may take to answer a ping, at most.
-const PONG: Duration = Duration::from_secs(10);
-/// How many bytes are collected for one write.
-const BATCH: usize = 64 << 10;
-/// How long stopping waits for what has yet to go out.
-const FLUSH: Duration = Duration::from_secs(2);
 /// After the first wish, others are waited for as long as they come within this: the broker is to know them all when it begins to send.
 const SETTLE: Duration = Duration::from_millis(50);
 /// How often that is done at most.
@@ -54,37 +47,63 @@ impl Shared {
 
 /// Keeps the broker connected until it is told to close.
 pub(super) async fn run(shared: Arc<Shared>) {
-    let mut report = Report::new(&shared.settings);
-    let protocol = shared.settings.protocol;
-    let mut version = if protocol == Protocol::V4 { Version::V4 } else { Version::V5 };
     if shared.close.run_until_cancelled(first_wish(&shared)).await.is_some() {
-        while !shared.close.is_cancelled() {
-            let mut since = None;
-            // A panic in a codec must not end MQTT for good.
-            let attempt = AssertUnwindSafe(connection(&shared, version, &mut report, &mut since));
-            let connection = attempt.catch_unwind().await;
-            let why = match connection {
-                Ok(Ok(())) => break,
-                Ok(Err(why)) => why,
-                Err(_) => Broken::Malformed("reading it ended in a panic".into()),
-            };
-            if protocol == Protocol::Newest
-                && since.is_none()
-                && matches!(why, Broken::Closed | Broken::Malformed(_) | Broken::Refused(_))
-            {
-                version = version.other();
-                if version == Version::V4 {
-                    continue;
-                }
-            }
-            shared.core().outbox.disconnected();
-            report.lost(&why, since);
-            shared.state.send_replace(State::Waiting(why.to_string()));
-            shared.close.run_until_cancelled(sleep(report.wait())).await;
-        }
+        keep_connected(&shared).await;
     }
-    shared.core().outbox.disconnected();
+    let mut core = shared.core();
+    let unsent = core.outbox.unsent();
+    if unsent > 0 {
+        warn!(broker = shared.settings.name, "{unsent} messages were not sent, or not confirmed, before rhaid stopped");
+    }
+    core.outbox.disconnected();
     shared.state.send_replace(State::Closed);
+}
+
+async fn keep_connected(shared: &Shared) {
+    let mut report = Report::new(&shared.settings);
+    let mut language = Language::new(shared.settings.protocol);
+    while !shared.close.is_cancelled() {
+        let mut since = None;
+        // A panic in a codec must not end MQTT for good.
+        let attempt = AssertUnwindSafe(connection(shared, language.version, &mut report, &mut since));
+        let why = match attempt.catch_unwind().await {
+            Ok(Ok(())) => return,
+            Ok(Err(why)) => why,
+            Err(_) => Broken::Malformed("reading it ended in a panic".into()),
+        };
+        if language.try_another(&why, since.is_some()) {
+            continue;
+        }
+        shared.core().outbox.disconnected();
+        report.lost(&why, since);
+        shared.state.send_replace(State::Waiting(why.to_string()));
+        shared.close.run_until_cancelled(sleep(report.wait())).await;
+    }
+}
+
+/// Which MQTT the broker understands, as far as is known.
+struct Language {
+    version: Version,
+    is_sure: bool,
+}
+
+impl Language {
+    fn new(protocol: Protocol) -> Self {
+        let version = if protocol == Protocol::V4 { Version::V4 } else { Version::V5 };
+        Self { version, is_sure: protocol != Protocol::Newest }
+    }
+
+    /// Learns how an attempt ended; returns whether to try the other version at once.
+    ///
+    /// A broker of the older one answers the newer in many ways: it refuses, hangs up, or says what means nothing in the newer.
+    fn try_another(&mut self, why: &Broken, stood: bool) -> bool {
+        self.is_sure |= stood;
+        if self.is_sure || !matches!(why, Broken::Closed | Broken::Malformed(_) | Broken::Refused(_)) {
+            return false;
+        }
+        self.version = self.version.other();
+        self.version == Version::V4
+    }
 }
 
 /// Waits until anybody wants anything, and a little longer for others.
@@ -126,224 +145,4 @@ async fn closed_for_good(shared: &Shared) {
     if !shared.core().outbox.is_empty() {
         sleep(FLUSH).await;
     }
-}
-
-/// A connection and what is half read from it and half written to it.
-struct Link {
-    version: Version,
-    keep_alive: Duration,
-    reader: ReadHalf<Box<dyn Stream>>,
-    writer: WriteHalf<Box<dyn Stream>>,
-    frames: Frames,
-    out: BytesMut,
-    unflushed: bool,
-    /// Bytes handed to the writer and bytes put into `out`, ever.
-    written: u64,
-    collected: u64,
-    /// Where in that count messages of QoS 0 end.
-    ends: VecDeque<u64>,
-    last_read: Instant,
-    last_write: Instant,
-    pinged: Option<Instant>,
-    began: Instant,
-}
-
-impl Link {
-    /// Connects and greets; returns the connection and what the broker says of itself.
-    async fn open(settings: &Settings, version: Version) -> Result<(Self, Greeting), Broken> {
-        let (mut reader, mut writer) = tokio::io::split(wire::open(settings).await?);
-        let mut out = BytesMut::new();
-        version.greet(settings, &mut out)?;
-        writer.write_all_buf(&mut out).await?;
-        writer.flush().await?;
-        let mut frames = Frames::new(version, settings.max_packet);
-        loop {
-            match frames.next()? {
-                Some(Frame::Packet(Incoming::Greeted(Ok(greeting)))) => {
-                    let said = greeting.keep_alive.map(|seconds| Duration::from_secs(seconds.into()));
-                    let keep_alive = said.unwrap_or(settings.keep_alive);
-                    return Ok((Self::new(reader, writer, frames, version, keep_alive), greeting));
-                }
-                Some(Frame::Packet(Incoming::Greeted(Err(why)))) => return Err(Broken::Refused(why)),
-                Some(_) => return Err(Broken::Malformed("something else than a greeting".into())),
-                None if reader.read_buf(&mut frames.buffer).await.unwrap_or(0) == 0 => return Err(Broken::Closed),
-                None => {}
-            }
-        }
-    }
-
-    fn new(
-        reader: ReadHalf<Box<dyn Stream>>,
-        writer: WriteHalf<Box<dyn Stream>>,
-        frames: Frames,
-        version: Version,
-        keep_alive: Duration,
-    ) -> Self {
-        let now = Instant::now();
-        Self {
-            version,
-            keep_alive,
-            reader,
-            writer,
-            frames,
-            out: BytesMut::new(),
-            unflushed: false,
-            written: 0,
-            collected: 0,
-            ends: VecDeque::new(),
-            last_read: now,
-            last_write: now,
-            pinged: None,
-            began: now,
-        }
-    }
-
-    /// Serves the connection until it breaks; `Ok` when it was closed on purpose.
-    async fn serve(&mut self, shared: &Shared, report: &mut Report) -> Result<(), Broken> {
-        let mut sound = false;
-        loop {
-            self.take_in(shared)?;
-            self.collect(shared)?;
-            let wake_at = self.wake_at(shared, (!sound).then_some(self.began + SOUND));
-            tokio::select! {
-                read = self.reader.read_buf(&mut self.frames.buffer) => {
-                    if read? == 0 {
-                        return Err(Broken::Closed);
-                    }
-                    self.last_read = Instant::now();
-                    self.pinged = None;
-                }
-                wrote = write(&mut self.writer, &mut self.out, &mut self.written, &mut self.unflushed),
-                    if self.unflushed || !self.out.is_empty() =>
-                {
-                    wrote?;
-                    self.last_write = Instant::now();
-                    self.tell_written(shared);
-                }
-                () = shared.payments.woken() => {}
-                () = sleep_until(wake_at.into()) => {
-                    if !sound && self.began.elapsed() >= SOUND {
-                        sound = true;
-                        report.sound();
-                    }
-                    self.prove_alive()?;
-                }
-                () = shared.close.cancelled() => return self.close(shared).await,
-            }
-        }
-    }
-
-    /// Hands over the packets that are there whole.
-    fn take_in(&mut self, shared: &Shared) -> Result<(), Broken> {
-        let now = shared.clock.now();
-        while let Some(frame) = self.frames.next()? {
-            shared.core().incoming(frame, now)?;
-        }
-        Ok(())
-    }
-
-    /// Fills the buffer with what is to be sent.
-    fn collect(&mut self, shared: &Shared) -> Result<(), Broken> {
-        let was_full = shared.core().outbox.is_full();
-        while self.out.len() < BATCH {
-            let Some(packet) = shared.core().outgoing() else { break };
-            let counts = matches!(packet, Outgoing::Publish { id: 0, .. });
-            let before = self.out.len();
-            self.version.encode(packet, &mut self.out)?;
-            self.collected += (self.out.len() - before) as u64;
-            if counts {
-                self.ends.push_back(self.collected);
-            }
-        }
-        if was_full && !shared.core().outbox.is_full() {
-            shared.room.notify_waiters();
-        }
-        Ok(())
-    }
-
-    fn tell_written(&mut self, shared: &Shared) {
-        while self.ends.front().is_some_and(|end| *end <= self.written) {
-            self.ends.pop_front();
-            shared.core().outbox.written();
-        }
-    }
-
-    /// Returns when something is to be done although nothing happens.
-    fn wake_at(&self, shared: &Shared, sound: Option<Instant>) -> Instant {
-        let keep_alive = self.keep_alive;
-        let ping = match self.pinged {
-            Some(pinged) => Some(pinged + keep_alive.min(PONG)),
-            None => (!keep_alive.is_zero()).then(|| self.last_read.min(self.last_write) + keep_alive),
-        };
-        let due = shared.core().registry.due();
-        let far = Instant::now() + Duration::from_secs(3_600);
-        [ping, due, sound].into_iter().flatten().min().unwrap_or(far)
-    }
-
-    /// Pings when it is time, and gives up when no answer comes.
-    fn prove_alive(&mut self) -> Result<(), Broken> {
-        let keep_alive = self.keep_alive;
-        let patience = keep_alive.min(PONG);
-        if keep_alive.is_zero() {
-            return Ok(());
-        }
-        match self.pinged {
-            Some(pinged) if pinged.elapsed() >= patience => Err(Broken::Silent(show_duration(patience))),
-            None if self.last_read.min(self.last_write).elapsed() >= keep_alive => {
-                let before = self.out.len();
-                self.version.encode(Outgoing::Ping, &mut self.out)?;
-                self.collected += (self.out.len() - before) as u64;
-                self.pinged = Some(Instant::now());
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Sends what waits, for a while, and says goodbye.
-    async fn close(&mut self, shared: &Shared) -> Result<(), Broken> {
-        let flush = async {
-            loop {
-                self.take_in(shared)?;
-                self.collect(shared)?;
-                if self.out.is_empty() && shared.core().outbox.is_empty() {
-                    self.version.encode(Outgoing::Disconnect, &mut self.out)?;
-                    write(&mut self.writer, &mut self.out, &mut self.written, &mut self.unflushed).await?;
-                    return Ok(self.writer.shutdown().await?);
-                }
-                tokio::select! {
-                    read = self.reader.read_buf(&mut self.frames.buffer) => if read? == 0 { return Err(Broken::Closed) },
-                    wrote = write(&mut self.writer, &mut self.out, &mut self.written, &mut self.unflushed),
-                        if self.unflushed || !self.out.is_empty() =>
-                    {
-                        wrote?;
-                        self.tell_written(shared);
-                    }
-                }
-            }
-        };
-        // Whatever goes wrong now, it is over.
-        let _: Result<Result<(), Broken>, _> = timeout(FLUSH, flush).await;
-        Ok(())
-    }
-}
-
-/// Writes what was collected. Cancel-safe: what is written is taken out and counted at once.
-async fn write(
-    writer: &mut (impl AsyncWrite + Unpin),
-    out: &mut BytesMut,
-    written: &mut u64,
-    unflushed: &mut bool,
-) -> Result<(), Broken> {
-    while !out.is_empty() {
-        let bytes = writer.write_buf(out).await?;
-        if bytes == 0 {
-            return Err(Broken::Closed);
-        }
-        *written += bytes as u64;
-        *unflushed = true;
-    }
-    writer.flush().await?;
-    *unflushed = false;
-    Ok(())
 }
