@@ -2,21 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use rhaid::value::Value;
-
 use super::server::start_raw;
-use super::world::World;
-
-/// Runs a script that is expected to fail in a call, and returns the fault's `kind` and message.
-fn fault(world: &World, call: &str) -> (String, String) {
-    let script = format!(
-        "let kind = \"none\"; let message = \"\";
-        try {{ {call} }} catch (err) {{ kind = err.kind; message = err.message; }}
-        [kind, message]"
-    );
-    let Ok(Value::List(both)) = world.run(&script) else { panic!("{:?}", world.run(&script)) };
-    (both[0].as_text().unwrap().to_owned(), both[1].as_text().unwrap().to_owned())
-}
+use super::world::{World, fault};
 
 #[test]
 fn what_requests_shows_of_an_answer_is_there() {

@@ -4,5 +4,6 @@ mod examples;
 mod extremes;
 mod http;
 mod limits;
+mod mqtt;
 mod server;
 mod world;

@@ -168,7 +168,11 @@ impl World {
 }
 
 fn read(yaml: &str, root: &Path) -> Config {
-    let text = format!("mqtt: {{ embedded: {{ listen: \"127.0.0.1:0\" }} }}\n{yaml}");
+    // The broker of each world is its own.
+    let text = match yaml.split_once("mqtt: {") {
+        Some((before, after)) => format!("{before}mqtt: {{ embedded: {{ listen: \"127.0.0.1:0\" }}, {after}"),
+        None => format!("mqtt: {{ embedded: {{ listen: \"127.0.0.1:0\" }} }}\n{yaml}"),
+    };
     let file = root.join("rhaid.yaml");
     let source = Source {
         file: Some(&file),
@@ -182,4 +186,15 @@ fn read(yaml: &str, root: &Path) -> Config {
         kinds: &[],
     };
     parse(&source).unwrap_or_else(|faults| panic!("{faults:?}")).config
+}
+
+/// Runs a script that is expected to fail in a call, and returns the fault's `kind` and message.
+pub(super) fn fault(world: &World, call: &str) -> (String, String) {
+    let script = format!(
+        "let kind = \"none\"; let message = \"\";
+        try {{ {call} }} catch (err) {{ kind = err.kind; message = err.message; }}
+        [kind, message]"
+    );
+    let Ok(Value::List(both)) = world.run(&script) else { panic!("{:?}", world.run(&script)) };
+    (both[0].as_text().unwrap().to_owned(), both[1].as_text().unwrap().to_owned())
 }

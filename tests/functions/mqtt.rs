@@ -1,0 +1,84 @@
+//! MQTT from scripts, with the broker that comes along.
+
+use std::time::{Duration, Instant};
+
+use rhaid::value::Value;
+
+use super::world::{World, fault};
+
+#[test]
+fn payloads_go_out_as_scripts_expect() {
+    let world = World::new();
+    world
+        .run(
+            r#"
+            let number = 0;
+            for pair in [["on", "on"], [21.5, "21.5"], [3, "3"], [true, "true"], [#{ a: [1] }, `{"a":[1]}`], ["温度", "温度"], [blob(2, 65), "AA"]] {
+                number += 1;
+                mqtt_publish(`温度/${number}`, pair[0], #{ qos: 1, retain: true });
+                let msg = mqtt_receive(`+/${number}`, #{ retained: true, timeout: "20s" });
+                assert_eq([msg.payload, msg.topic], [pair[1], `温度/${number}`]);
+                mqtt_clear(`温度/${number}`);
+            }
+            mqtt_publish("cooled/a", 1, #{ qos: 2, retain: true });
+            mqtt_publish("cooled/b", 2, #{ qos: 2, retain: true });
+            let both = mqtt_receive("cooled/#", #{ retained: true, count: 2, timeout: "20s" });
+            let numbers = both.map(|msg| msg.json());
+            numbers.sort();
+            assert_eq(numbers, [1, 2]);
+            assert(mqtt_last("cooled/b") == () || mqtt_last("cooled/b").age < 60.0);
+            assert(mqtt_connected());
+            "#,
+        )
+        .unwrap();
+    let done = world.journal.done.lock().unwrap();
+    assert!(done.contains(&"mqtt_publish 温度/1 (2 bytes)".to_owned()), "{done:?}");
+}
+
+#[test]
+fn every_way_to_fail_has_a_kind() {
+    let world = World::with(
+        "mqtt: { max_packet: 4KiB }\npermissions: { \"*\": { publish: [\"own/#\"], subscribe: [\"own/#\"] } }",
+    );
+    for (call, kind, words) in [
+        ("mqtt_publish(\"\", 1)", "invalid_argument", ""),
+        ("mqtt_publish(\"own/+\", 1)", "invalid_argument", ""),
+        ("mqtt_publish(\"own/a\", 1, #{ qos: 3 })", "invalid_argument", "from 0 to 2"),
+        ("mqtt_publish(\"own/a\", 1, #{ retian: true })", "invalid_argument", "did you mean `retain`?"),
+        ("mqtt_publish(\"own/a\", 1, #{ broker: \"elsewhere\" })", "invalid_argument", "elsewhere"),
+        ("mqtt_publish(\"own/a\", blob(5000, 65))", "too_large", "mqtt.max_packet"),
+        ("mqtt_publish(\"own/a\", || 1)", "invalid_argument", "a function is no data"),
+        ("mqtt_publish(\"other/a\", 1)", "denied", "other/a"),
+        ("mqtt_clear(\"other/a\")", "denied", "other/a"),
+        ("mqtt_receive(\"#\")", "denied", "#"),
+        ("mqtt_last(\"other/a\")", "denied", "other/a"),
+        ("mqtt_request(\"own/a\", 1, #{ response_topic: \"other\" })", "denied", "other"),
+        ("mqtt_receive(\"own/a/#/b\")", "invalid_argument", ""),
+        ("mqtt_receive(\"own/a\", #{ timeout: \"50ms\" })", "timeout", "no message came on own/a within 50ms"),
+        ("mqtt_request(\"own/a\", 1, #{ timeout: \"200ms\" })", "timeout", "own/a/response"),
+    ] {
+        let (found, message) = fault(&world, &format!("{call};"));
+        assert_eq!(found, kind, "{call}: {message}");
+        assert!(message.contains(words), "{call}: {message}");
+    }
+}
+
+#[test]
+fn a_broker_that_is_away_does_not_hold_a_script() {
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let world = World::with(&format!("mqtt: {{ url: \"mqtt://{gone}\", outbox: 10 }}"));
+    let started = Instant::now();
+    let found = world
+        .run(
+            r#"
+            let kinds = [];
+            for i in 0..200 {
+                try { mqtt_publish("a", i, #{ qos: 1 }); kinds.push("queued"); } catch (err) { kinds.push(err.kind); }
+            }
+            [kinds[0], kinds[199], mqtt_connected()]
+            "#,
+        )
+        .unwrap();
+    assert_eq!(found, Value::List(vec!["queued".into(), "not_connected".into(), false.into()]));
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+}
