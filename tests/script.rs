@@ -159,3 +159,25 @@ fn a_handler_sees_what_woke_it_and_is_quick() {
         println!("{:?} a call", started.elapsed() / 1_000);
     });
 }
+
+#[test]
+fn state_is_at_hand_in_handlers_closures_and_functions() {
+    let bench = Bench::new();
+    let script = bench.load(
+        r#"fn bump() { state.count += 1; state.nested.list.push(state.count); }
+        every("1s", || {
+            if !state.contains("count") { state.count = 0; state.nested = #{ list: [] }; }
+            [1, 2].for_each(|index| { bump(); state.last = index; });
+            [state.count, state.nested.list.len(), state["last"]]
+        });"#,
+        &Purpose::Handlers,
+    );
+    let event = Event::new(Zoned::now(), "every 1s", rhaid::value::Map::new());
+    let numbers = |of: [i64; 3]| Value::List(of.map(Value::Int).to_vec());
+    for expected in [[2, 2, 1], [4, 4, 1]] {
+        let context = bench.context(Duration::from_secs(60));
+        let returned = on_stack(|| script.call(0, &event, &context));
+        assert_eq!(returned.unwrap(), numbers(expected));
+        bench.services.store.commit(&context.batch.lock().unwrap()).unwrap();
+    }
+}
