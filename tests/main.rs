@@ -6,6 +6,7 @@ mod config;
 mod functions;
 mod lessons;
 mod script;
+mod time;
 mod triggers;
 
 /// Counts what each run allocates, as the program does.

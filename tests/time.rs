@@ -1,0 +1,173 @@
+//! Time and requests, through scripts that run.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Zoned;
+use rhaid::config::Config;
+use rhaid::runtime::Runtime;
+use rhaid::services::Services;
+use rhaid::services::bus::Bus;
+use rhaid::services::clock::Clock;
+use rhaid::services::mqtt::Mqtt;
+use rhaid::services::store::Store;
+use rhaid::services::timers::Timers;
+use rhaid::web::{self, Server};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// One script, running on a clock turned by hand, with a web server.
+struct House {
+    tokio: tokio::runtime::Runtime,
+    clock: Clock,
+    runtime: Runtime,
+    server: Server,
+    _folder: tempfile::TempDir,
+}
+
+impl House {
+    fn with(start: &str, script: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        std::fs::create_dir(root.join("scripts")).unwrap();
+        std::fs::write(root.join("scripts/t.rhai"), script).unwrap();
+        let clock = Clock::by_hand(start.parse::<Zoned>().unwrap());
+        let tokio = tokio::runtime::Runtime::new().unwrap();
+        let (runtime, server) = tokio.block_on(async {
+            let store = Store::in_memory().unwrap();
+            let services = Services {
+                bus: Bus::new(clock.clone()),
+                files: Default::default(),
+                http: Default::default(),
+                mqtt: Mqtt::new(Vec::new(), &clock),
+                routes: Default::default(),
+                timers: Timers::start(store.clone(), clock.clone()),
+                store,
+                clock: clock.clone(),
+            };
+            let server = web::serve("127.0.0.1:0".parse().unwrap(), services.routes.clone()).await.unwrap();
+            (Runtime::start(Arc::new(Config::default_in(&root)), services).await.unwrap(), server)
+        });
+        Self { tokio, clock, runtime, server, _folder: folder }
+    }
+
+    fn pass(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+
+    fn printed(&self) -> Vec<String> {
+        let lines = self.runtime.recent_logs();
+        lines.iter().filter(|line| !line.run.is_empty()).map(|line| line.text.clone()).collect()
+    }
+
+    fn call(&self, request: &str) -> String {
+        self.tokio.block_on(call(self.server.address(), request))
+    }
+
+    fn close(self) {
+        self.tokio.block_on(async {
+            self.server.stop().await;
+            self.runtime.stop().await;
+        });
+    }
+}
+
+async fn call(address: SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[test]
+fn a_webhook_answers_with_what_its_handler_returns() {
+    let house = House::with(
+        "2026-06-01T12:00[UTC]",
+        r#"
+        webhook("door/{id}", #{ token: "s3cret" }, |request| {
+            state[request.params.id] = request.json().open;
+            #{ status: 201, body: #{ id: request.params.id, open: state[request.params.id], by: request.query.by } }
+        });
+        webhook("broken", #{ public: true }, |request| throw "a secret reason");
+        "#,
+    );
+    let request = |token: &str| {
+        let head = format!("POST /hooks/door/front?by=me HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Token: {token}");
+        format!("{head}\r\nContent-Length: 13\r\n\r\n{{\"open\":true}}")
+    };
+    let answer = house.call(&request("s3cret"));
+    assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
+    assert!(answer.ends_with("\r\n\r\n{\"by\":\"me\",\"id\":\"front\",\"open\":true}"), "{answer}");
+    assert!(house.call(&request("guess")).starts_with("HTTP/1.1 401 "));
+    let answer = house.call("GET /hooks/broken HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 500 ") && !answer.contains("secret"), "{answer}");
+    house.close();
+}
+
+#[test]
+fn an_interval_shorter_than_its_run_starves_nothing() {
+    let house = House::with(
+        "2026-06-01T12:00[UTC]",
+        r#"
+        every("1s", |tick| { sleep("2500ms"); print(`slow ${tick.scheduled.second} ${tick.missed}`); });
+        every("5s", |tick| print(`quick ${tick.scheduled.second}`));
+        "#,
+    );
+    house.pass(16);
+    let printed = house.printed();
+    let quick: Vec<_> = printed.iter().filter(|line| line.starts_with("quick")).cloned().collect();
+    assert_eq!(quick, ["quick 5", "quick 10", "quick 15"], "{printed:?}");
+    let missed: i64 =
+        printed.iter().filter_map(|line| line.strip_prefix("slow ")?.split(' ').nth(1)?.parse::<i64>().ok()).sum();
+    let ran = printed.len() as i64 - 3;
+    assert!((4..=6).contains(&ran) && missed >= 7, "{printed:?}");
+    house.close();
+}
+
+#[test]
+fn daily_hourly_and_ten_second_jobs_go_through_both_clock_changes() {
+    for (start, hours, daily, hourly, tens) in [
+        ("2026-03-29T00:30[Europe/Berlin]", 4, "3:0", "1 3 4 5", 4 * 360),
+        ("2026-10-25T00:30[Europe/Berlin]", 4, "2:30", "1 2 2 3", 4 * 360),
+    ] {
+        let house = House::with(
+            start,
+            r#"
+            cron("30 2 * * *", |tick| print(`daily ${tick.now.hour}:${tick.now.minute}`));
+            cron("0 * * * *", |tick| print(`hourly ${tick.now.hour}`));
+            cron("*/10 * * * * *", |tick| { state.add("tens", 1); });
+            cron("29 59 * * * *", |tick| print(`tens ${state.tens}`));
+            "#,
+        );
+        house.pass(hours * 3_600);
+        let printed = house.printed();
+        let of = |word: &str| -> Vec<String> {
+            printed.iter().filter_map(|line| line.strip_prefix(word)).map(|rest| rest.trim().to_owned()).collect()
+        };
+        assert_eq!(of("daily"), [daily], "{start}");
+        assert_eq!(of("hourly").join(" "), hourly, "{start}");
+        // Counted at 29 s past each 59th minute, the last time 31 s and half an hour before the end.
+        let last: u64 = of("tens").last().unwrap().parse().unwrap();
+        assert_eq!(last, tens - 180 - 4, "{start}");
+        house.close();
+    }
+}
+
+#[test]
+fn a_timer_that_a_run_sets_wakes_its_handler_in_time() {
+    let house = House::with(
+        "2026-06-01T12:00[UTC]",
+        r#"
+        on_start(|start| { timer_start("nag", "15m", #{ id: 7 }); });
+        on_timer("nag", |timer| {
+            sleep("10s");
+            print(`nag ${timer.data.id} ${timer.late} ${now().minute}:${now().second}`);
+        });
+        "#,
+    );
+    house.pass(1_000);
+    assert_eq!(house.printed(), ["nag 7 0.0 15:10"]);
+    house.close();
+}
