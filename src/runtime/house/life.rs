@@ -50,16 +50,8 @@ impl House {
     ///
     /// Triggers that stay are not touched; gone ones are stopped and waited for before new ones start.
     pub(super) async fn exchange(&mut self, name: &str, version: Arc<Version>) -> String {
+        let mut old = self.take_life(name, &version);
         let settings = self.settings.borrow().clone();
-        let entry = self.registry.get_mut(name);
-        let mut old = match entry.and_then(|entry| entry.life.take()) {
-            Some(life) => life,
-            None => {
-                self.last_lane += 1;
-                let (lane, version) = (LaneId(self.last_lane), version.clone());
-                Life { lane, version, triggers: Vec::new(), settings: settings.clone() }
-            }
-        };
         let old_sides = if old.triggers.is_empty() { Vec::new() } else { sides(&old.version) };
         let new_sides = sides(&version);
         let changes = diff(&old_sides, &new_sides);
@@ -77,17 +69,24 @@ impl House {
                 Live { id: TriggerId(self.last_trigger), watch: None }
             }
         });
-        let triggers = triggers.collect();
-        let lane = old.lane;
-        let mut life = Life { lane, triggers, version: version.clone(), settings };
-        let targets = life.targets();
+        let mut life = Life { lane: old.lane, triggers: triggers.collect(), version, settings };
         let script: Arc<str> = name.into();
-        self.desk.swap(Swap { lane, script: script.clone(), version, targets, skip: Skip::TriggerGone }).await;
+        self.desk.swap(life.swap(&script, Skip::TriggerGone)).await;
         self.start_watches(&script, &mut life);
         if let Some(entry) = self.registry.get_mut(name) {
             entry.life = Some(life);
         }
         describe(&old_sides, &new_sides, &changes)
+    }
+
+    /// Takes what lives of a script, or begins a life without triggers.
+    fn take_life(&mut self, name: &str, version: &Arc<Version>) -> Life {
+        let entry = self.registry.get_mut(name);
+        entry.and_then(|entry| entry.life.take()).unwrap_or_else(|| {
+            self.last_lane += 1;
+            let settings = self.settings.borrow().clone();
+            Life { lane: LaneId(self.last_lane), version: version.clone(), triggers: Vec::new(), settings }
+        })
     }
 
     fn start_watches(&self, script: &Arc<str>, life: &mut Life) {
@@ -136,6 +135,14 @@ impl House {
     }
 }
 
+impl Life {
+    /// Returns what its lane is to become: all its triggers.
+    fn swap(&self, script: &Arc<str>, skip: Skip) -> Swap {
+        let (lane, version) = (self.lane, self.version.clone());
+        Swap { lane, script: script.clone(), version, targets: self.targets(), skip }
+    }
+}
+
 struct End {
     services: Services,
     desk: Desk,
@@ -153,9 +160,9 @@ impl End {
         }
         let last: Vec<TriggerId> = at_moment(&self.life, Moment::Stop).collect();
         let lane = self.life.lane;
-        let targets = self.life.targets().into_iter().filter(|(id, _)| last.contains(id)).collect();
-        let (script, version) = (self.script.clone(), self.life.version.clone());
-        self.desk.swap(Swap { lane, script, version, targets, skip: self.skip.clone() }).await;
+        let mut swap = self.life.swap(&self.script, self.skip.clone());
+        swap.targets.retain(|(id, _)| last.contains(id));
+        self.desk.swap(swap).await;
         if self.reason == StopReason::Disabled {
             self.desk.cancel(Some(lane)).await;
         }

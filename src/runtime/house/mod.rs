@@ -200,6 +200,8 @@ impl House {
         let Some(entry) = self.registry.get_mut(script) else { return Ok(()) };
         entry.is_disabled = true;
         entry.rejected = None;
+        // When it is enabled again, it is loaded in any case.
+        entry.seen.clear();
         if let Some(life) = entry.life.take() {
             self.retire(script, life, Skip::Disabled, StopReason::Disabled).await;
         }

@@ -108,11 +108,8 @@ impl House {
                 if matches!(why, Why::Boot | Why::Everything) {
                     listing.problems.iter().for_each(|problem| self.lines.say(Level::Warn, "", problem));
                 } else if let Why::Touched(touched) = why {
-                    let meant = listing
-                        .problems
-                        .iter()
-                        .filter(|problem| touched.iter().any(|file| problem.contains(&format!("`{file}`"))));
-                    meant.for_each(|problem| self.lines.say(Level::Warn, "", problem));
+                    let problems = listing.problems.iter().filter(|problem| is_about(problem, touched));
+                    problems.for_each(|problem| self.lines.say(Level::Warn, "", problem));
                 }
                 listing.files.into_iter().map(|file| request(file, false)).collect()
             }
@@ -197,6 +194,12 @@ impl House {
             Vec::new()
         })
     }
+}
+
+/// Returns whether a problem's path, which stands in backticks, is among those that were touched or above one of them.
+fn is_about(problem: &str, touched: &BTreeSet<String>) -> bool {
+    let path = problem.split('`').nth(1).unwrap_or_default();
+    touched.iter().any(|file| file.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
 }
 
 fn request(file: String, is_job: bool) -> (String, Request) {
