@@ -74,6 +74,11 @@ impl Setup {
         self
     }
 
+    /// The scripts folder.
+    pub(crate) fn scripts(&self) -> PathBuf {
+        self.folder.path().join("scripts")
+    }
+
     /// Adds lines to `rhaid.yaml`.
     pub(crate) fn config(mut self, yaml: &str) -> Self {
         self.config.push_str(yaml);
@@ -329,6 +334,35 @@ impl Bench {
             Publish { topic: topic.into(), payload: payload.to_vec().into(), qos: 1, retain, ..Publish::default() };
         self.wait(self.visitor().publish(publish)).unwrap();
         self
+    }
+
+    /// Waits until the broker has confirmed every subscription so far.
+    #[track_caller]
+    pub(crate) fn subscribed(&self) -> &Self {
+        let _inside = self.running().tokio.enter();
+        let marker = Filter::parse(&format!("marker/{}", self.logged().len())).unwrap();
+        let mut marker = self.services().mqtt.subscribe(&marker, 0, Retained::Live, None).unwrap();
+        self.wait(marker.ready()).unwrap();
+        self
+    }
+
+    /// Lets the broker go.
+    pub(crate) fn break_broker(&mut self) {
+        let running = self.running.as_mut().expect("it runs");
+        let Broker { embedded, visitor } = running.broker.take().expect("it has a broker");
+        running.tokio.block_on(async {
+            visitor.close().await;
+            embedded.stop().await;
+        });
+    }
+
+    /// Lets the broker come back.
+    pub(crate) fn mend_broker(&mut self) {
+        let mut config = parse(self.folder.path(), &self.config);
+        config.mqtt.embedded.listen = self.broker.expect("it has a broker");
+        let clock = self.clock.clone();
+        let running = self.running.as_mut().expect("it runs");
+        running.broker = Some(running.tokio.block_on(Broker::start(&config, &clock)));
     }
 
     /// Hears what is published from now on, as another client of the broker.

@@ -1,9 +1,12 @@
 //! What hurts the users of other runners does not hurt ours: each test is a bug from someone's issue tracker.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rhaid::runtime::Status;
+use rhaid::services::store::Store;
 use rhaid::value::Value;
 
 use crate::bench::{Bench, hours, minutes, seconds};
@@ -271,6 +274,43 @@ fn a_script_that_emits_to_itself_is_paused_and_goes_on_when_it_is_saved() {
     assert_eq!(bench.listed("echo").status, Status::Paused);
     bench.edit("echo", r#"on_event("count", |event| "here");"#);
     assert_eq!(bench.fire("echo", "", Value::Null).value, "here");
+}
+
+#[test]
+fn a_kill_in_the_middle_leaves_state_old_or_new_but_never_half() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("scripts")).unwrap();
+    let text = r#"every("10ms", || { state.add("a", 1); state.add("b", 1); if state.a == 30 { print("thirty"); } });"#;
+    fs::write(folder.path().join("scripts/count.rhai"), text).unwrap();
+    let config = "mqtt: { embedded: { listen: \"127.0.0.1:0\" } }\nweb: { listen: \"127.0.0.1:0\" }\n";
+    fs::write(folder.path().join("rhaid.yaml"), config).unwrap();
+    let mut rhaid = Command::new(env!("CARGO_BIN_EXE_rhaid"))
+        .current_dir(folder.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (said, heard) = std::sync::mpsc::channel();
+    for stream in [
+        Box::new(rhaid.stdout.take().unwrap()) as Box<dyn Read + Send>,
+        Box::new(rhaid.stderr.take().unwrap()) as Box<dyn Read + Send>,
+    ] {
+        let said = said.clone();
+        std::thread::spawn(move || {
+            BufReader::new(stream).lines().map_while(Result::ok).try_for_each(|line| said.send(line))
+        });
+    }
+    let mut lines = Vec::new();
+    while !lines.last().is_some_and(|line: &String| line.contains("thirty")) {
+        lines.push(heard.recv_timeout(Duration::from_secs(60)).unwrap_or_else(|_| panic!("{lines:#?}")));
+    }
+    rhaid.kill().unwrap();
+    rhaid.wait().unwrap();
+    let store = Store::open(&folder.path().join(".rhaid")).unwrap();
+    let value = |key: &str| store.value("script:count", key).unwrap();
+    assert_eq!(value("a"), value("b"));
+    // The thirtieth run may have been killed before its commit.
+    assert!(matches!(value("a"), Some(Value::Int(29..))), "{:?}", value("a"));
 }
 
 fn resident_kib() -> u64 {

@@ -3,8 +3,11 @@
 mod architecture;
 mod bench;
 mod config;
+mod dispatch;
 mod functions;
 mod lessons;
+mod lessons_mqtt;
+mod reload;
 mod script;
 mod time;
 mod triggers;

@@ -1,0 +1,142 @@
+//! Runs are transactions, each ends as it should, and nobody waits longer than promised.
+
+use std::time::{Duration, Instant};
+
+use rhaid::value::{Map, Value};
+
+use crate::bench::{Bench, minutes, seconds};
+
+#[test]
+fn what_a_failed_run_did_to_state_is_not_kept() {
+    let bench = Bench::new()
+        .script(
+            "a",
+            r#"on_event("good", |event| { state.x = 1; }); on_event("bad", |event| { state.x = 2; throw "no"; });"#,
+        )
+        .start();
+    assert_eq!(bench.fire("a", "on_event good", Value::Null).outcome, "succeeded");
+    let bad = bench.fire("a", "on_event bad", Value::Null);
+    assert_eq!(bad.outcome, "failed");
+    assert!(bad.why.unwrap().starts_with("a.rhai:1:"));
+    assert_eq!(bench.state("a", "x"), Value::Int(1));
+}
+
+#[test]
+fn a_run_that_is_too_long_is_timed_out_and_keeps_nothing() {
+    let bench =
+        Bench::new().script("a", r#"on_event("go", #{ timeout: "300ms" }, |event| { state.x = 1; loop {} });"#).start();
+    let before = Instant::now();
+    assert_eq!(bench.fire("a", "", Value::Null).outcome, "timed out");
+    assert!(before.elapsed() < Duration::from_secs(10), "{:?}", before.elapsed());
+    assert_eq!(bench.state("a", "x"), Value::Null);
+}
+
+#[test]
+fn disabling_cancels_a_run_that_sleeps_at_once() {
+    let bench = Bench::new().script("a", r#"on_event("go", |event| { print("begins"); sleep("1h"); });"#).start();
+    let run = bench.start_fire("a", "on_event", Value::Null);
+    bench.expect_printed("a", ["begins"]);
+    bench.wait(bench.runtime().disable("a")).unwrap();
+    let before = Instant::now();
+    assert_eq!(bench.wait(run).unwrap().outcome, "cancelled");
+    assert!(before.elapsed() < Duration::from_secs(5), "{:?}", before.elapsed());
+}
+
+#[test]
+fn restart_cancels_the_run_that_goes_on_and_takes_its_place() {
+    let bench = Bench::new()
+        .script(
+            "light",
+            r#"on_event("motion", #{ mode: "restart" }, |event| { print("on"); sleep("5m"); print("off"); });"#,
+        )
+        .config("limits: { timeout: 10m }")
+        .start();
+    let first = bench.start_fire("light", "on_event", Value::Null);
+    bench.expect_printed("light", ["on"]);
+    bench.pass(minutes(3));
+    let second = bench.start_fire("light", "on_event", Value::Null);
+    assert_eq!(bench.wait(first).unwrap().outcome, "cancelled");
+    bench.expect_printed("light", ["on", "on"]);
+    bench.pass(minutes(4));
+    bench.expect_printed("light", ["on", "on"]);
+    bench.pass(minutes(1));
+    assert_eq!(bench.wait(second).unwrap().outcome, "succeeded");
+    bench.expect_printed("light", ["on", "on", "off"]);
+}
+
+#[test]
+fn a_failed_run_is_tried_again_after_its_delay() {
+    let bench = Bench::new()
+        .script(
+            "a",
+            r#"every("1h", #{ retry: #{ max: 2, delay: "10s", backoff: 2.0 } }, |tick| { print("try"); throw "no"; });"#,
+        )
+        .start();
+    bench.pass(minutes(60));
+    let tries = || bench.printed("a").iter().filter(|line| *line == "try").count();
+    assert_eq!(tries(), 1);
+    bench.pass(seconds(10));
+    assert_eq!(tries(), 2);
+    bench.pass(seconds(20));
+    assert_eq!(tries(), 3);
+    bench.pass(minutes(10));
+    assert_eq!(tries(), 3);
+    assert_eq!(bench.outcomes("a"), ["failed", "failed", "failed"]);
+}
+
+#[test]
+fn scripts_hear_each_other_after_the_commit() {
+    let bench = Bench::new()
+        .script("tells", r#"on_event("go", |event| { emit("news", #{ n: 7 }); print("told"); });"#)
+        .script("hears", r#"on_event("news", |event| print(`${event.from} says ${event.data.n}`));"#)
+        .start();
+    bench.fire("tells", "", Value::Null);
+    bench.expect_printed("hears", ["tells says 7"]);
+}
+
+#[test]
+fn a_timer_outlives_a_restart_and_ends_with_the_run_it_wakes() {
+    let mut bench = Bench::new()
+        .script(
+            "a",
+            r#"on_event("go", |event| timer_start("nag", "10m", 5)); on_timer("nag", |timer| print(`nag ${timer.data}`));"#,
+        )
+        .start();
+    bench.fire("a", "on_event go", Value::Null);
+    bench.pass(minutes(4));
+    bench.restart();
+    bench.pass(minutes(5));
+    bench.expect_printed("a", []);
+    bench.pass(minutes(1));
+    bench.expect_printed("a", ["nag 5"]);
+    bench.restart();
+    bench.pass(minutes(60));
+    bench.expect_printed("a", []);
+}
+
+#[test]
+fn secrets_are_seen_neither_in_the_log_nor_in_the_ledger() {
+    let bench = Bench::new()
+        .config("secrets: { token: hush-hush }")
+        .config("permissions: { \"*\": { secrets: [token] } }")
+        .script("a", r#"on_event("go", |event| { let t = secret("token"); print(`it is ${t}`); throw `bad ${t}`; });"#)
+        .start();
+    let facts = Value::Map(Map::from([("data".into(), Value::from("hush-hush"))]));
+    let fired = bench.fire("a", "", facts);
+    assert!(fired.why.as_ref().unwrap().contains("bad ***"), "{fired:?}");
+    bench.until("the fault to be logged", || bench.printed("a").len() == 2);
+    assert_eq!(bench.printed("a")[0], "it is ***");
+    let told = format!("{:?} {:?}", bench.logged(), bench.runs("a"));
+    assert!(!told.contains("hush-hush"), "{told}");
+}
+
+#[test]
+fn firing_what_is_not_there_says_what_is() {
+    let bench = Bench::new().script("garden", r#"every("1h", || 1); every("2h", || 2);"#).start();
+    let error = |script: &str, trigger: Option<&str>| {
+        bench.wait(bench.runtime().fire(script, trigger, Value::Null)).unwrap_err()
+    };
+    assert_eq!(error("gardne", None), "there is no script `gardne`: did you mean `garden`?");
+    assert_eq!(error("garden", None), "`garden` has several triggers, say which: `every 1h`, `every 2h`");
+    assert_eq!(error("garden", Some("x")), "`garden` has no trigger `x`: it has `every 1h`, `every 2h`");
+}

@@ -1,0 +1,62 @@
+//! The lessons about brokers: retained messages, lost connections, floods, and bytes that are no text.
+
+use crate::bench::{Bench, minutes};
+
+#[test]
+fn a_retained_message_wakes_only_who_asked_for_it_and_only_once() {
+    let live = r#"mqtt_subscribe("lamp", |msg| print(msg.payload));"#;
+    let bench = Bench::new().with_broker().start();
+    bench.publish_retained("lamp", "kept");
+    bench.edit("live", live).subscribed();
+    bench.edit("initial", r#"mqtt_subscribe("lamp", #{ retained: "initial" }, |msg| print(msg.payload));"#);
+    bench.expect_printed("initial", ["kept"]);
+    bench.edit("live", &format!("{live} // saved again")).subscribed();
+    bench.publish("lamp", "first");
+    bench.expect_printed("live", ["first"]).expect_printed("initial", ["kept", "first"]);
+}
+
+#[test]
+fn a_broker_that_goes_and_comes_back_finds_the_scripts_listening() {
+    let mut bench = Bench::new()
+        .with_broker()
+        .script("a", r#"mqtt_subscribe("in", |msg| print(msg.payload)); every("1m", || mqtt_publish("out", "tick"));"#)
+        .start();
+    bench.subscribed();
+    bench.publish("in", "1");
+    bench.expect_printed("a", ["1"]);
+    bench.break_broker();
+    bench.pass(minutes(1));
+    bench.mend_broker();
+    bench.until("the script to hear again", || {
+        bench.publish("in", "2");
+        bench.printed("a").contains(&"2".to_owned())
+    });
+    assert_eq!(bench.said("a").iter().filter(|line| line.contains("removed")).count(), 0);
+}
+
+#[test]
+fn a_script_that_answers_itself_is_paused_and_the_broker_stays_usable() {
+    let bench = Bench::new()
+        .with_broker()
+        .config("limits: { breaker: 50 }")
+        .script("echo", r#"mqtt_subscribe("loop", |msg| mqtt_publish("loop", "again"));"#)
+        .script("other", r#"mqtt_subscribe("ping", |msg| print(msg.payload));"#)
+        .start();
+    bench.subscribed();
+    bench.publish("loop", "go");
+    bench.expect_said("echo", "paused for a minute: more than 50 runs in 10 seconds");
+    bench.publish("ping", "still here");
+    bench.expect_printed("other", ["still here"]);
+}
+
+#[test]
+fn bytes_that_are_no_text_reach_the_script_and_annoy_nobody() {
+    let bench =
+        Bench::new().with_broker().script("raw", r#"mqtt_subscribe("raw/+", |msg| print(msg.bytes.len()));"#).start();
+    bench.subscribed();
+    bench.publish_bytes("raw/x", &[0xff, 0xfe, 0x00], false);
+    bench.publish_bytes("elsewhere", &[0xff], false);
+    bench.expect_printed("raw", ["3"]);
+    let complaints = bench.logged().iter().filter(|line| ["error", "warn"].contains(&line.level)).count();
+    assert_eq!(complaints, 0, "{:#?}", bench.logged());
+}

@@ -1,0 +1,142 @@
+//! Reload is a transaction, and bad files are told in words.
+
+use std::fs;
+
+use rhaid::runtime::Status;
+use rhaid::value::Value;
+
+use crate::bench::{Bench, minutes, seconds};
+
+#[test]
+fn saving_the_same_content_again_changes_nothing() {
+    let text = r#"on_start(|| print("start"));"#;
+    let bench = Bench::new().script("a", text).start();
+    bench.save("a", text).settle();
+    bench.expect_printed("a", ["start"]);
+    assert_eq!(bench.said("a"), [bench.said("a")[0].clone()], "only that it was loaded");
+}
+
+#[test]
+fn a_run_ends_on_its_own_version_and_what_waits_goes_to_the_new_one() {
+    let bench = Bench::new()
+        .config("limits: { timeout: 10m }")
+        .script("a", r#"on_event("go", |event| { print("old begins"); sleep("1m"); print("old ends"); });"#)
+        .start();
+    let first = bench.start_fire("a", "on_event", Value::Null);
+    bench.expect_printed("a", ["old begins"]);
+    let second = bench.start_fire("a", "on_event", Value::Null);
+    bench.until("the second to wait", || bench.listed("a").waiting == 1);
+    bench.edit("a", r#"on_event("go", |event| print("new"));"#).expect_said("a", "reloaded a v2");
+    bench.expect_printed("a", ["old begins"]);
+    bench.pass(minutes(1));
+    bench.expect_printed("a", ["old begins", "old ends", "new"]);
+    assert_eq!(bench.wait(first).unwrap().outcome, "succeeded");
+    assert_eq!(bench.wait(second).unwrap().outcome, "succeeded");
+    assert_eq!(bench.runs("a").iter().map(|row| row.version).collect::<Vec<_>>(), [1, 2]);
+}
+
+#[test]
+fn the_line_says_which_triggers_came_and_went() {
+    let bench = Bench::new().script("a", r#"every("1h", || 1); cron("0 7 * * *", || 2);"#).start();
+    bench.edit("a", r#"every("1h", || 1); every("2h", || 2);"#);
+    bench.expect_said("a", "): + every 2h, - cron 0 7 * * *");
+}
+
+#[test]
+fn a_rejected_version_shows_the_source_line_and_the_caret() {
+    let bench = Bench::new().script("a", "every(\"1h\", || 1);").start();
+    bench.edit("a", "every(\"1h\", || 1);\nlet x = nonsense;\n");
+    bench.expect_said("a", "kept v1, v2 rejected: a.rhai:2:9");
+    bench.expect_said("a", "2 | let x = nonsense;\n  |         ^");
+    assert_eq!(bench.listed("a").status, Status::Kept);
+    bench.edit("a", "every(\"1h\", || 1);").expect_said("a", "a is back at v1");
+    assert_eq!(bench.listed("a").status, Status::Live);
+}
+
+#[test]
+fn start_and_stop_handlers_hear_why() {
+    let text = |word: &str| {
+        format!(r#"on_start(|start| print("{word} " + start.reason)); on_stop(|stop| print("stop " + stop.reason));"#)
+    };
+    let bench = Bench::new().script("a", &text("one")).start();
+    bench.edit("a", &text("two")).expect_printed("a", ["one boot", "two reload"]);
+    bench.wait(bench.runtime().disable("a")).unwrap();
+    bench.expect_printed("a", ["one boot", "two reload", "stop disabled"]);
+    bench.wait(bench.runtime().enable("a")).unwrap();
+    bench.expect_printed("a", ["one boot", "two reload", "stop disabled", "two enabled"]);
+    bench.remove("a");
+    bench.expect_printed("a", ["one boot", "two reload", "stop disabled", "two enabled", "stop removed"]);
+    assert!(bench.list().is_empty());
+}
+
+#[test]
+fn stopping_lets_runs_finish_and_tells_on_stop() {
+    let mut bench = Bench::new()
+        .script("a", r#"every("1s", || { state.begun = true; }); on_stop(|stop| { state.stopped = stop.reason; });"#)
+        .start();
+    bench.pass(seconds(1));
+    bench.restart();
+    assert_eq!(bench.state("a", "stopped"), Value::from("stopping"));
+    assert_eq!(bench.state("a", "begun"), Value::Bool(true));
+}
+
+#[test]
+fn versions_count_on_over_a_restart() {
+    let mut bench = Bench::new().script("a", "every(\"1h\", || 1);").start();
+    bench.edit("a", "every(\"2h\", || 1);").expect_said("a", "reloaded a v2");
+    bench.restart();
+    assert_eq!(bench.listed("a").version, 2);
+    bench.edit("a", "every(\"3h\", || 1);").expect_said("a", "reloaded a v3");
+}
+
+#[test]
+fn bad_files_get_a_line_each_and_the_others_go_on() {
+    let bench =
+        Bench::new().config("limits: { script_size: 1KiB }").script("good", "every(\"1s\", || print(1));").start();
+    let path = |name: &str| bench.scripts().join(name);
+    fs::write(path("bytes.rhai"), b"print(\"\xff\");").unwrap();
+    fs::write(path("big.rhai"), vec![b' '; 2_000]).unwrap();
+    fs::write(path("empty.rhai"), "").unwrap();
+    fs::create_dir(path("folder.rhai")).unwrap();
+    fs::write(path("folder.rhai/x.rhai"), "").unwrap();
+    bench.expect_said("bytes", "not started: bytes.rhai: `bytes.rhai` is no UTF-8 text: line 1");
+    bench.expect_said("", "`folder.rhai` is a folder, not a script");
+    bench.expect_said("big", "is larger than 1024 bytes (`limits.script_size`)");
+    bench.until("the empty script to live", || bench.list().iter().any(|listed| listed.name == "empty"));
+    assert_eq!(bench.listed("empty").status, Status::Live);
+    bench.pass(seconds(1));
+    bench.expect_printed("good", ["1"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_out_of_the_folder_and_a_pipe_are_no_scripts() {
+    let outside = tempfile::tempdir().unwrap();
+    fs::write(outside.path().join("x.rhai"), "every(\"1s\", || 1);").unwrap();
+    let setup = Bench::new().script("good", "every(\"1s\", || print(1));");
+    std::os::unix::fs::symlink(outside.path().join("x.rhai"), setup.scripts().join("out.rhai")).unwrap();
+    let pipe = std::process::Command::new("mkfifo").arg(setup.scripts().join("pipe.rhai")).status().unwrap();
+    assert!(pipe.success());
+    let bench = setup.start();
+    bench.expect_said("out", "`out.rhai` is a link that leads outside of the scripts folder");
+    bench.expect_said("pipe", "`pipe.rhai` is no regular file");
+    bench.pass(seconds(1));
+    bench.expect_printed("good", ["1"]);
+}
+
+#[test]
+fn a_changed_config_binds_jobs_and_a_broken_one_changes_nothing() {
+    let bench = Bench::new().script("_jobs/night.rhai", "print(`night ${event.missed}`);").start();
+    assert!(bench.list().is_empty());
+    let yaml = "triggers:\n  - job: _jobs/night.rhai\n    every: 1h\n";
+    let difference = bench.apply(yaml).unwrap();
+    assert_eq!(difference.applied, ["triggers"]);
+    assert!(bench.listed("_jobs/night").is_job);
+    let faults = bench.apply("triggers:\n  - job: _jobs/night.rhai\n    every: soon\n").unwrap_err();
+    assert_eq!((faults[0].place.line, faults.len()), (3, 1), "{faults:?}");
+    assert_eq!(bench.listed("_jobs/night").triggers[0].summary, "every 1h");
+    bench.pass(minutes(60));
+    bench.expect_printed("_jobs/night", ["night 0"]);
+    bench.apply("").unwrap();
+    bench.until("the job to go", || bench.list().is_empty());
+}
