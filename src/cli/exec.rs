@@ -143,7 +143,15 @@ fn perform(task: &Task, config: &Arc<Config>) -> anyhow::Result<Result<Finished,
         thread.spawn_scoped(scope, || script.run(None, &task.args, &context)).map(|thread| thread.join())
     });
     let ended = ended?.map_err(|_| anyhow::anyhow!("the interpreter panicked: this is a mistake in rhaid"))?;
-    tokio.block_on(context.services.mqtt.close());
+    let unsent = tokio.block_on(context.services.mqtt.close());
+    if unsent > 0 {
+        let (_, address, _) = context.services.mqtt.states().swap_remove(0);
+        let some = if unsent == 1 { "1 message was".to_owned() } else { format!("{unsent} messages were") };
+        screen::complain(&format!("{some} not sent, or not confirmed: no broker answers at {address}\n"));
+        if ended.is_ok() {
+            return Ok(Err(ExitCode::from(FAULTS)));
+        }
+    }
     Ok(ended.inspect(|_| note_what_is_forgotten(&context)).map_err(|ended| told(&ended, config)))
 }
 

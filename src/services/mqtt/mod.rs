@@ -249,15 +249,19 @@ impl Mqtt {
         self.0.iter().for_each(|shared| shared.payments.retire());
     }
 
-    /// Sends what still waits, for at most two seconds, says goodbye to the brokers and ends.
-    pub async fn close(&self) {
+    /// Sends what still waits, for at most two seconds, says goodbye to the brokers and ends; returns how many messages are left.
+    pub async fn close(&self) -> usize {
         self.retire();
         for shared in self.0.iter() {
             shared.close.cancel();
         }
+        let mut unsent = 0;
         for shared in self.0.iter() {
+            // The sender lives as long as this handle.
             let _ = shared.state.subscribe().wait_for(|state| *state == State::Closed).await;
+            unsent += shared.core().outbox.unsent();
         }
+        unsent
     }
 
     fn broker(&self, name: Option<&str>) -> Result<&Arc<Shared>, Error> {

@@ -47,22 +47,24 @@ impl Shared {
 
 /// Keeps the broker connected until it is told to close.
 pub(super) async fn run(shared: Arc<Shared>) {
-    if shared.close.run_until_cancelled(first_wish(&shared)).await.is_some() {
+    let is_wanted = shared.close.run_until_cancelled(first_wish(&shared)).await.is_some();
+    if is_wanted || !shared.core().outbox.is_empty() {
         keep_connected(&shared).await;
     }
     let mut core = shared.core();
     let unsent = core.outbox.unsent();
     if unsent > 0 {
-        warn!(broker = shared.settings.name, "{unsent} messages were not sent, or not confirmed, before rhaid stopped");
+        warn!(broker = shared.settings.name, "{unsent} messages were not sent, or not confirmed, before the end");
     }
     core.outbox.disconnected();
+    drop(core);
     shared.state.send_replace(State::Closed);
 }
 
 async fn keep_connected(shared: &Shared) {
     let mut report = Report::new(&shared.settings);
     let mut language = Language::new(shared.settings.protocol);
-    while !shared.close.is_cancelled() {
+    loop {
         let mut since = None;
         // A panic in a codec must not end MQTT for good.
         let attempt = AssertUnwindSafe(connection(shared, language.version, &mut report, &mut since));
@@ -77,7 +79,9 @@ async fn keep_connected(shared: &Shared) {
         shared.core().outbox.disconnected();
         report.lost(&why, since);
         shared.state.send_replace(State::Waiting(why.to_string()));
-        shared.close.run_until_cancelled(sleep(report.wait())).await;
+        if shared.close.run_until_cancelled(sleep(report.wait())).await.is_none() {
+            return;
+        }
     }
 }
 

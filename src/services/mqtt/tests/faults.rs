@@ -260,3 +260,28 @@ async fn closing_sends_what_waits_and_says_goodbye() {
     soon(delivery.confirmed()).await.unwrap();
     assert_eq!(mqtt.states()[0].2, State::Closed);
 }
+
+#[tokio::test]
+async fn who_sends_and_closes_at_once_still_gets_it_out() {
+    let broker = Wicked::listen().await;
+    let mqtt = old_client(broker.address(), "x");
+    for qos in [0, 1] {
+        drop(mqtt.send(Publish { qos, ..qos_1("hello") }).await.unwrap());
+    }
+    let closing = tokio::spawn(async move { mqtt.close().await });
+    let mut peer = broker.accept(false).await;
+    assert_eq!(peer.message().await.0, "hello");
+    let (_, id) = peer.message().await;
+    peer.write(Packet::PubAck(PubAck::new(id))).await;
+    assert!(matches!(peer.read().await, Packet::Disconnect));
+    assert_eq!(soon(closing).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn what_did_not_get_out_is_counted() {
+    let address = Wicked::listen().await.address();
+    let mqtt = old_client(address, "x");
+    drop(mqtt.send(qos_1("lost")).await.unwrap());
+    drop(mqtt.send(qos_1("lost")).await.unwrap());
+    assert_eq!(soon(mqtt.close()).await, 2);
+}
