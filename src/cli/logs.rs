@@ -12,6 +12,7 @@ use crate::control::{Connection, LogLine, Request};
 #[command(after_help = "Examples:
   rhaid logs
   rhaid logs -f thermostat
+  rhaid logs --log-level debug
   rhaid logs --json | jq -r 'select(.level == \"error\").message'")]
 pub(super) struct Args {
     /// Only this script's lines
@@ -32,10 +33,13 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let mut connection = Connection::open(&config.data)?;
     connection.send(&Request::Logs { script: args.script.clone(), follow: args.follow })?;
     while let Some(Some(line)) = connection.next::<Option<LogLine>>()? {
+        let level = line.level.into();
+        if level > config.log.level_of(&line.script) {
+            continue;
+        }
         let at = line.at.to_zoned(zone.clone());
-        let level = line.level;
         let line = Line::of(line);
-        screen::say(&if args.json { line.json(level.into(), &at) } else { line.text(level.into(), &at, Stamp::Clock) });
+        screen::say(&if args.json { line.json(level, &at) } else { line.text(level, &at, Stamp::Clock) });
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, Zoned};
+use jiff::{Timestamp, Unit, Zoned};
 
 use crate::cli::exit::Wrong;
 use crate::cli::screen::{self, Tone, paint};
@@ -59,9 +59,11 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Returns a time as RFC 3339 writes it.
+/// Returns a time as RFC 3339 writes it, to the millisecond.
 pub(super) fn rfc3339(time: &Zoned) -> String {
-    time.timestamp().display_with_offset(time.offset()).to_string()
+    let timestamp = time.timestamp();
+    // Only the last moments of the year 9999 can not be rounded.
+    timestamp.round(Unit::Millisecond).unwrap_or(timestamp).display_with_offset(time.offset()).to_string()
 }
 
 /// Returns how far away a time is, as `in 5m`.

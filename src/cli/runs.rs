@@ -1,6 +1,7 @@
 //! `rhaid runs`: what happened, and what became of it.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use crate::cli::log::short;
 use crate::cli::screen::{self, Tone, harmless};
@@ -61,7 +62,11 @@ fn shown(runs: &[RunRow], zone: &jiff::tz::TimeZone) -> String {
 }
 
 fn row(run: &RunRow, zone: &jiff::tz::TimeZone) -> Vec<Cell> {
-    let took = run.took_ms.map(|took| show_duration(std::time::Duration::from_millis(took)));
+    let took = match run.took_ms {
+        None => "-".to_owned(),
+        Some(0) => "<1ms".to_owned(),
+        Some(took) => show_duration(Duration::from_millis(took)),
+    };
     let tone = match run.outcome.as_str() {
         "succeeded" => Tone::Good,
         "failed" | "timed out" => Tone::Error,
@@ -73,7 +78,7 @@ fn row(run: &RunRow, zone: &jiff::tz::TimeZone) -> Vec<Cell> {
         Cell::toned(Tone::Quiet, short(&run.id)),
         Cell::toned(Tone::Name, harmless(&run.script)),
         Cell::plain(harmless(&run.event)),
-        Cell::plain(took.unwrap_or_else(|| "-".into())),
+        Cell::plain(took),
         Cell::toned(tone, run.outcome.clone()),
         Cell::plain(harmless(why)),
     ]

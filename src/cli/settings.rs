@@ -24,7 +24,7 @@ pub(super) struct Globals {
     #[arg(long, global = true, value_name = "FOLDER")]
     pub(super) scripts: Option<PathBuf>,
     /// The folder for state, timers and the ledger; by default `.rhaid`
-    #[arg(long, global = true, value_name = "FOLDER")]
+    #[arg(long = "data-folder", global = true, value_name = "FOLDER", id = "data_folder")]
     pub(super) data: Option<PathBuf>,
     /// How much is logged: off, error, warn, info, debug or trace
     #[arg(long, global = true, value_name = "LEVEL")]
@@ -147,7 +147,7 @@ fn overrides(globals: &Globals) -> Vec<Override> {
     let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string();
     let given = [
         ("scripts", "--scripts", globals.scripts.as_ref().map(absolute)),
-        ("data", "--data", globals.data.as_ref().map(absolute)),
+        ("data", "--data-folder", globals.data.as_ref().map(absolute)),
         ("log.level", "--log-level", globals.log_level.clone()),
         ("log.format", "--log-format", globals.log_format.clone()),
     ];

@@ -3,23 +3,27 @@
 use std::fmt;
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use tracing::info;
 
 use crate::cli::exit::Wrong;
 use crate::cli::world;
 use crate::config::Config;
 use crate::control;
-use crate::runtime::{Runtime, StartError};
+use crate::runtime::{Listed, Runtime, StartError};
 use crate::services::Services;
 use crate::services::clock::Clock;
+use crate::services::files::Files;
 use crate::services::mqtt::Embedded;
 use crate::services::store::Store;
+use crate::web;
 
 /// Everything that runs.
 pub(super) struct House {
     services: Services,
     runtime: Runtime,
     broker: Option<Embedded>,
+    web: web::Server,
     control: control::Server,
 }
 
@@ -27,6 +31,7 @@ pub(super) struct House {
 struct Ground {
     store: Store,
     broker: Option<Embedded>,
+    web: web::Listener,
 }
 
 impl House {
@@ -34,24 +39,25 @@ impl House {
     ///
     /// # Errors
     /// [`Wrong`], with all that stands in the way.
-    pub(super) async fn open(config: &Arc<Config>, clock: Clock) -> anyhow::Result<Self> {
-        let Ground { store, broker } = Ground::prepare(config).await?;
+    pub(super) async fn open(config: &Arc<Config>, clock: Clock, files: Files) -> anyhow::Result<Self> {
+        info!("rhaid {} starts with the scripts in {}", env!("CARGO_PKG_VERSION"), config.scripts.display());
+        let Ground { store, broker, web } = Ground::prepare(config).await?;
         let embedded = broker.as_ref().map_or(config.mqtt.embedded.listen, Embedded::address);
         let settings = world::broker(config, embedded)?;
-        let address = settings.address().to_string();
-        let services = Services::new(clock, store, settings);
-        say_where(config, broker.as_ref(), &address);
+        let services = Services { files, ..Services::new(clock, store, settings) };
+        if broker.as_ref().is_some_and(Embedded::is_ours) {
+            info!("the embedded broker listens on {embedded}");
+        }
+        info!("webhooks are at http://{}/hooks/", web.address());
         let runtime = match Runtime::start(config.clone(), services.clone()).await {
             Ok(runtime) => runtime,
             Err(error @ StartError::Bindings(_)) => return Err(Wrong(error.to_string()).into()),
         };
-        let control = control::Server::start(&config.data, runtime.clone())?;
-        Ok(Self { services, runtime, broker, control })
-    }
-
-    /// Returns the handles on the outside world.
-    pub(super) fn services(&self) -> &Services {
-        &self.services
+        let web = web.serve(services.routes.clone());
+        let control = control::Server::start(&config.data, runtime.clone())
+            .with_context(|| format!("listening for commands in {}", config.data.display()))?;
+        say_what_lives(&runtime.list().await);
+        Ok(Self { services, runtime, broker, web, control })
     }
 
     /// Returns the moving parts.
@@ -63,6 +69,7 @@ impl House {
     pub(super) async fn close(self) {
         drop(self.control);
         self.services.mqtt.retire();
+        self.web.stop().await;
         self.runtime.stop().await;
         self.services.mqtt.close().await;
         if let Some(broker) = self.broker {
@@ -74,30 +81,35 @@ impl House {
 impl Ground {
     async fn prepare(config: &Config) -> Result<Self, Wrong> {
         let mut wrong = Vec::new();
-        let store = take(Store::open(&config.data), "the data folder", &mut wrong);
+        let store = take(Store::open(&config.data), &mut wrong);
+        let web = take(web::Listener::bind(config.web.listen).await, &mut wrong);
         // The broker keeps its files in the data folder, so that has to be ours first.
         let broker = match (&config.mqtt.url, &store) {
-            (None, Some(_)) => take(Embedded::start(&config.mqtt, &config.data).await, "mqtt.embedded", &mut wrong),
+            (None, Some(_)) => take(Embedded::start(&config.mqtt, &config.data).await, &mut wrong),
             _ => None,
         };
-        match store {
-            Some(store) if wrong.is_empty() => Ok(Self { store, broker }),
-            _ => Err(Wrong(format!("nothing was started\n\n{}", wrong.join("\n")))),
+        match (store, web) {
+            (Some(store), Some(web)) if wrong.is_empty() => Ok(Self { store, broker, web }),
+            _ => Err(Wrong(format!("nothing was started\n{}", wrong.join("\n")))),
         }
     }
 }
 
 /// Takes what is there, or notes why it is not.
-fn take<T, E: fmt::Display>(result: Result<T, E>, what: &str, wrong: &mut Vec<String>) -> Option<T> {
-    result.map_err(|why| wrong.push(format!("  {what}: {why}"))).ok()
+fn take<T, E: fmt::Display>(result: Result<T, E>, wrong: &mut Vec<String>) -> Option<T> {
+    result.map_err(|why| wrong.push(why.to_string())).ok()
 }
 
-fn say_where(config: &Config, broker: Option<&Embedded>, address: &str) {
-    let broker = match broker {
-        Some(broker) if broker.is_ours() => format!("its own broker on {address}"),
-        Some(_) => format!("the broker that was there already on {address}"),
-        None => format!("the broker {address}"),
-    };
-    info!("rhaid {} runs the scripts in {}", env!("CARGO_PKG_VERSION"), config.scripts.display());
-    info!("with {broker}");
+/// How many scripts are named.
+const NAMED: usize = 12;
+
+fn say_what_lives(scripts: &[Listed]) {
+    let names: Vec<_> = scripts.iter().filter(|script| script.version > 0).map(|script| script.name.as_str()).collect();
+    let more = if names.len() > NAMED { ", …" } else { "" };
+    let named = names.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+    match names.len() {
+        0 => info!("no script is live yet: put one into the folder"),
+        1 => info!("1 script is live: {named}"),
+        count => info!("{count} scripts are live: {named}{more}"),
+    }
 }

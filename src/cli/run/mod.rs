@@ -16,6 +16,7 @@ use crate::cli::settings::{self, Globals};
 use crate::cli::{log, world};
 use crate::config::Config;
 use crate::services::clock::Clock;
+use crate::services::files::Files;
 
 /// Run the scripts; what rhaid does without a command
 #[derive(clap::Args)]
@@ -40,14 +41,17 @@ pub(super) fn run(_args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     loaded.warnings.iter().for_each(|warning| warn!("{warning}"));
     world::runtime()?.block_on(async {
         let mut signals = signals::Signals::listen()?;
-        let house = House::open(&config, clock).await?;
-        let watch = yaml::Watch::start(globals.clone(), house.services(), house.runtime(), filter);
+        // Before all else, so that no edit falls between.
+        let files = Files::default();
+        let edits = yaml::Watch::start(&config, &files);
+        let house = House::open(&config, clock, files).await?;
+        let edits = edits.apply(globals.clone(), house.runtime().clone(), filter);
         let watchdog = systemd::ready();
         let sign = signals.next().await;
         info!("{sign}: stopping; a second one leaves at once");
         systemd::stopping();
         signals.leave_on_next();
-        drop(watch);
+        drop(edits);
         house.close().await;
         drop(watchdog);
         info!("stopped");

@@ -8,30 +8,34 @@ use tracing::{error, info, warn};
 
 use crate::cli::log::Filter;
 use crate::cli::settings::{self, Globals};
-use crate::config::Difference;
+use crate::config::{Config, Difference};
 use crate::runtime::Runtime;
-use crate::services::Services;
+use crate::services::files::{Files, FolderWatch};
 
-/// Watches rhaid.yaml until it is dropped.
+/// The edits of rhaid.yaml from a moment on, also of a file that is not there yet.
 pub(super) struct Watch {
-    _task: AbortOnDropHandle<()>,
+    file: PathBuf,
+    folder: FolderWatch,
 }
 
 impl Watch {
-    /// Watches from now on, also for a file that is not there yet.
-    pub(super) fn start(globals: Globals, services: &Services, runtime: &Runtime, filter: Filter) -> Self {
-        let file = runtime.config().file.clone().unwrap_or_else(|| beside(&runtime.config().scripts));
+    /// Watches from now on. Must be called inside the tokio runtime.
+    pub(super) fn start(config: &Config, files: &Files) -> Self {
+        let file = config.file.clone().unwrap_or_else(|| beside(&config.scripts));
         let file = std::path::absolute(&file).unwrap_or(file);
-        let folder = file.parent().unwrap_or(Path::new(".")).to_owned();
         let wanted = file.clone();
-        let mut watch = services.files.watch(&folder, move |path| path != wanted);
-        let edits = Edits { globals, file, runtime: runtime.clone(), filter };
-        let task = tokio::spawn(async move {
-            while watch.changes.recv().await.is_some() {
+        let folder = files.watch(file.parent().unwrap_or(Path::new(".")), move |path| path != wanted);
+        Self { file, folder }
+    }
+
+    /// Applies the edits until the returned handle is dropped.
+    pub(super) fn apply(mut self, globals: Globals, runtime: Runtime, filter: Filter) -> AbortOnDropHandle<()> {
+        let edits = Edits { globals, file: self.file, runtime, filter };
+        AbortOnDropHandle::new(tokio::spawn(async move {
+            while self.folder.changes.recv().await.is_some() {
                 edits.apply().await;
             }
-        });
-        Self { _task: AbortOnDropHandle::new(task) }
+        }))
     }
 }
 
