@@ -2,11 +2,15 @@
 
 mod architecture;
 mod bench;
+mod cli;
 mod config;
 mod dispatch;
+mod examples;
 mod functions;
+mod house;
 mod lessons;
 mod lessons_mqtt;
+mod readme;
 mod reload;
 mod script;
 mod time;

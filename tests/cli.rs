@@ -1,0 +1,258 @@
+//! The commands, as a shell sees them: what they print, and their exit codes.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+
+use serde_json::Value as Json;
+
+use crate::house::{House, text};
+
+const TALKER: &str = r#"//! Says things.
+on_start(|| print("I am here"));
+on_event("say", |event| { print(event.data.words); event.data.words });
+on_event("fail", || throw "on purpose");
+"#;
+
+fn house_with(script: &str) -> House {
+    let house = House::empty();
+    house.write("scripts/talker.rhai", script);
+    house
+}
+
+fn code(house: &House, arguments: &[&str]) -> Option<i32> {
+    house.rhaid(arguments).status.code()
+}
+
+#[test]
+fn every_command_explains_itself_with_an_example() {
+    let house = House::empty();
+    let help = house.run(&["--help"]);
+    assert!(help.contains("Exit codes:"), "{help}");
+    let after = help.split("Commands:").nth(1).unwrap();
+    let commands: Vec<_> = after
+        .lines()
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .map(|line| line.split_whitespace().next().unwrap())
+        .collect();
+    assert_eq!(commands.len(), 16, "{commands:?}");
+    for command in commands {
+        let help = house.run(&[command, "--help"]);
+        assert!(help.contains("Usage: rhaid"), "{command}: {help}");
+        let needs_none = ["enable", "disable"].contains(&command);
+        assert!(needs_none || help.contains("Example"), "{command} shows no example:\n{help}");
+    }
+}
+
+#[test]
+fn an_empty_folder_is_told_what_to_do() {
+    let house = House::empty();
+    let output = house.rhaid(&[]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("rhaid init"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_wrong_config_is_refused_whole_before_anything_starts() {
+    let house = house_with(TALKER);
+    house.write("rhaid.yaml", "mqttt: 1\nlimits:\n  timeout: soon\n");
+    let output = house.rhaid(&["run"]);
+    let errors = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{errors}");
+    assert!(errors.contains("rhaid.yaml:1:1: ") && errors.contains("rhaid.yaml:3:12: "), "{errors}");
+    assert!(!house.path(".rhaid").exists(), "something was started");
+}
+
+#[test]
+fn what_stands_in_the_way_of_a_start_is_told_together() {
+    let house = house_with(TALKER);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        // Something that does not speak MQTT.
+        while let Ok((connection, _)) = taken.accept() {
+            drop(connection);
+        }
+    });
+    let mut command = house.command(&["run"]);
+    command.env("RHAID_WEB_LISTEN", &address).env("RHAID_MQTT_EMBEDDED_LISTEN", &address);
+    let output = command.output().unwrap();
+    let errors = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{errors}");
+    assert!(errors.contains("web.listen") && errors.contains("mqtt.embedded.listen"), "{errors}");
+}
+
+#[test]
+fn commands_that_need_a_running_rhaid_say_so() {
+    let house = house_with(TALKER);
+    for arguments in [&["list"][..], &["logs"], &["fire", "talker"], &["enable", "talker"], &["disable", "talker"]] {
+        let output = house.rhaid(arguments);
+        assert_eq!(output.status.code(), Some(3), "{arguments:?}");
+        assert!(text(&output.stderr).contains("no rhaid runs on"), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn a_handler_is_woken_by_hand_and_its_outcome_is_shown() {
+    let mut house = house_with(TALKER);
+    house.start();
+    house.wait_for("I am here");
+    let said = house.run(&["fire", "talker", "on_event say", "--data", r#"{"data": {"words": "good day"}}"#]);
+    assert_eq!(said, "succeeded\ngood day\n");
+    let failed = house.rhaid(&["fire", "talker", "on_event fail"]);
+    assert_eq!(failed.status.code(), Some(1));
+    assert!(text(&failed.stdout).contains("failed: talker.rhai:4:21"), "{}", text(&failed.stdout));
+    assert_eq!(code(&house, &["fire", "talker", "--data", "{"]), Some(2));
+    let unknown = house.rhaid(&["fire", "walker"]);
+    assert_eq!(text(&unknown.stderr), "rhaid: there is no script `walker`: did you mean `talker`?\n");
+
+    let runs: Json = serde_json::from_str(&house.run(&["runs", "--failed", "--json"])).unwrap();
+    assert_eq!((runs.as_array().unwrap().len(), &runs[0]["outcome"]), (1, &Json::from("failed")));
+    assert!(house.run(&["runs", "talker"]).contains("succeeded"));
+    let logs = house.run(&["logs", "talker"]);
+    assert!(logs.contains("I am here") && logs.contains("good day"), "{logs}");
+    assert_eq!(house.stop(), Some(0));
+    assert!(house.run(&["runs", "--failed"]).contains("on purpose"), "the ledger is not read where none runs");
+}
+
+#[test]
+fn a_script_stays_disabled_over_a_restart() {
+    let mut house = house_with(TALKER);
+    house.start();
+    house.wait_for("I am here");
+    house.run(&["disable", "talker"]);
+    house.stop();
+    house.start();
+    let status = |house: &House| {
+        let list: Json = serde_json::from_str(&house.run(&["list", "--json"])).unwrap();
+        list[0]["status"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(status(&house), "disabled");
+    assert_eq!(house.count("I am here"), 0);
+    house.run(&["enable", "talker"]);
+    house.wait_for("I am here");
+    assert_eq!(status(&house), "live");
+    let list = house.run(&["list"]);
+    assert!(list.starts_with("SCRIPT") && list.contains("on_event say"), "{list}");
+}
+
+#[test]
+fn the_log_can_be_followed() {
+    let mut house = house_with(TALKER);
+    house.start();
+    house.wait_for("I am here");
+    let mut follower = house.command(&["logs", "-f", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
+    let mut next = |text: &str| -> Json {
+        let line = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains(text)));
+        serde_json::from_str(&line.unwrap().unwrap()).unwrap()
+    };
+    next("I am here");
+    house.run(&["fire", "talker", "on_event say", "--data", r#"{"data": {"words": "news"}}"#]);
+    let line = next("news");
+    assert_eq!((&line["script"], &line["level"]), (&"talker".into(), &"info".into()));
+    follower.kill().unwrap();
+    follower.wait().unwrap();
+}
+
+#[test]
+fn an_edit_of_the_config_is_applied_and_a_broken_one_is_not() {
+    let mut house = house_with("on_event(\"say\", || debug(\"in depth\"));");
+    house.write("rhaid.yaml", "log:\n  level: info\n");
+    house.start();
+    house.write("rhaid.yaml", "log:\n  level: loud\n");
+    house.wait_for("rhaid.yaml was changed, but not applied");
+    house.write("rhaid.yaml", "log:\n  level: debug\n");
+    house.wait_for("log applied");
+    house.run(&["fire", "talker"]);
+    house.wait_for("in depth");
+}
+
+#[test]
+fn check_lists_triggers_and_faults_for_people_editors_and_programs() {
+    let house = house_with(TALKER);
+    house.write("scripts/tick.rhai", "cron(\"0 7 * * *\", #{ timezone: \"Europe/Oslo\" }, || ());\n");
+    let output = house.run(&["check"]);
+    assert!(output.contains("cron 0 7 * * *") && output.matches("T07:00:00+0").count() == 3, "{output}");
+    house.write("scripts/bad.rhai", "every(\"1m\", || {\n  prinnt(1);\n});\n");
+    assert_eq!(code(&house, &["check"]), Some(1));
+    let compact = text(&house.rhaid(&["check", "--format", "compact"]).stdout);
+    assert!(compact.starts_with("scripts/bad.rhai:2:3: unknown function `prinnt`"), "{compact}");
+    let json: Json = serde_json::from_slice(&house.rhaid(&["check", "--format", "json"]).stdout).unwrap();
+    assert_eq!(json["faults"][0]["line"], 2);
+    assert_eq!(json["scripts"].as_array().unwrap().len(), 2);
+    assert_eq!(code(&house, &["check", "scripts/tick.rhai"]), Some(0));
+    assert!(!house.path(".rhaid").exists(), "a check left something behind");
+}
+
+#[test]
+fn a_job_is_run_with_arguments_and_sets_the_exit_code() {
+    let house = House::empty();
+    house
+        .write("job.rhai", "#!/usr/bin/env -S rhaid exec\nprint(args.len());\nwarn(\"careful\");\nexit(args.len());\n");
+    let output = house.rhaid(&["exec", "job.rhai", "--color", "x", "y"]);
+    assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(3), "3\n"));
+    assert_eq!(text(&output.stderr), "warn: careful\n");
+    house.write("bad.rhai", "let a = 1;\nthrow a + 1;\n");
+    let output = house.rhaid(&["exec", "bad.rhai"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).starts_with("bad.rhai:2:1: "), "{}", text(&output.stderr));
+    assert_eq!(house.run(&["eval", "6 * 7"]), "42\n");
+    assert_eq!(code(&house, &["eval", "sleep(60)", "--timeout", "100ms"]), Some(1));
+}
+
+#[test]
+fn the_next_times_of_a_cron_expression_are_told() {
+    let house = House::empty();
+    let from = ["--timezone", "Europe/Berlin", "--from", "2026-03-28T12:00:00"];
+    let times = house.run(&[&["next", "30 2 * * *", "-n", "2", "--json"][..], &from].concat());
+    let times: Json = serde_json::from_str(&times).unwrap();
+    assert_eq!(times, serde_json::json!(["2026-03-29T03:00:00+02:00", "2026-03-30T02:30:00+02:00"]));
+    let lines = house.run(&[&["next", "@hourly", "-n", "1"][..], &from].concat());
+    assert!(lines.starts_with("2026-03-28T13:00:00+01:00"), "{lines}");
+    assert_eq!(code(&house, &["next", "* * *"]), Some(2));
+    assert_eq!(code(&house, &["next", "* * * * *", "--timezone", "Mars"]), Some(2));
+}
+
+#[test]
+fn init_writes_a_config_that_passes_and_keeps_what_is_there() {
+    let house = House::empty();
+    house.write(".gitignore", "mine\n");
+    let output = house.run(&["init"]);
+    assert!(output.contains("wrote ./rhaid.yaml") && output.contains("kept  ./.gitignore"), "{output}");
+    assert_eq!(std::fs::read_to_string(house.path(".gitignore")).unwrap(), "mine\n");
+    assert!(house.run(&["check"]).contains("1 script, 2 triggers, no faults"));
+    let schema: Json = serde_json::from_str(&house.run(&["schema"])).unwrap();
+    assert!(schema["properties"]["mqtt"].is_object());
+}
+
+#[test]
+fn the_reference_knows_triggers_and_functions() {
+    let house = House::empty();
+    let page = house.run(&["reference", "MQTT_Publish"]);
+    assert!(page.starts_with("mqtt_publish(topic: string, payload: any)\n"), "{page}");
+    let json: Json = serde_json::from_str(&house.run(&["reference", "--json"])).unwrap();
+    let names: Vec<_> =
+        json["triggers"].as_array().unwrap().iter().map(|kind| kind["name"].as_str().unwrap()).collect();
+    assert!(names.contains(&"cron") && names.contains(&"webhook"), "{names:?}");
+    assert!(house.run(&["reference", "--markdown"]).contains("### `http_get`"));
+    let unknown = house.rhaid(&["reference", "mqtt_publsh"]);
+    assert_eq!(text(&unknown.stderr), "rhaid: there is nothing called `mqtt_publsh`: did you mean `mqtt_publish`?\n");
+    house.run(&["definitions"]);
+    let definitions = std::fs::read_to_string(house.path("definitions/rhaid.d.rhai")).unwrap();
+    assert!(definitions.contains("fn mqtt_publish(topic: String, payload: ?) -> ();"), "{definitions}");
+    assert!(house.run(&["completions", "bash"]).contains("_rhaid"));
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let mut house = house_with("on_start(|| { print(\"busy\"); sleep(25); });");
+    house.write("rhaid.yaml", "limits:\n  stop: 1m\n");
+    house.start();
+    house.wait_for("busy");
+    house.signal("INT");
+    house.wait_for("Ctrl-C: stopping");
+    house.signal("INT");
+    assert_eq!(house.exit_code(), Some(130));
+}
