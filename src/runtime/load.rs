@@ -105,20 +105,21 @@ pub(crate) fn bind(bindings: &[&Binding], settings: &Settings) -> Result<Vec<Dec
                     std::iter::once(name.clone()).chain(numbered).find(|name| names.insert(name.clone()));
                 declared.push(bound);
             }
-            Err(fault) => faults.push(fault),
+            Err(fault) => faults.push(*fault),
         }
     }
     if faults.is_empty() { Ok(declared) } else { Err(faults) }
 }
 
-fn read(binding: &Binding, settings: &Settings) -> Result<Declared, Fault> {
+fn read(binding: &Binding, settings: &Settings) -> Result<Declared, Box<Fault>> {
     let Some(kind) = KINDS.iter().find(|kind| kind.name == binding.kind) else {
         let known = || KINDS.iter().map(|kind| kind.name);
         let unknown = binding.fault(None, format!("there is no trigger `{}`", binding.kind));
-        return Err(match nearest(&binding.kind, known()) {
-            Some(near) => unknown.with_hint(format!("did you mean `{near}`?")),
-            None => unknown.with_hint(format!("known are: {}", known().collect::<Vec<_>>().join(", "))),
-        });
+        let hint = match nearest(&binding.kind, known()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("known are: {}", known().collect::<Vec<_>>().join(", ")),
+        };
+        return Err(unknown.with_hint(hint).into());
     };
     let Written { trigger, kind, identity, policy } =
         crate::triggers::read(kind, binding.arguments.clone(), binding.options.clone(), &settings.surroundings)

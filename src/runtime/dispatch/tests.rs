@@ -62,7 +62,7 @@ impl Table {
     }
 
     fn pass(&mut self, seconds: u64) {
-        self.now = self.now + Duration::from_secs(seconds);
+        self.now += Duration::from_secs(seconds);
         self.dispatch.wake(self.now);
         self.step();
     }
@@ -104,7 +104,7 @@ fn done() -> Outcome {
 #[test]
 fn events_of_one_script_run_one_after_another_in_order() {
     let mut table = Table::new(vec![Policy::default(), Policy::default()]);
-    let _ = (table.arrive(0, "a"), table.arrive(1, "b"), table.arrive(0, "c"));
+    drop((table.arrive(0, "a"), table.arrive(1, "b"), table.arrive(0, "c")));
     assert_eq!(table.running(), ["a"]);
     table.end("a", done());
     assert_eq!(table.running(), ["b"]);
@@ -158,7 +158,7 @@ fn single_skips_while_one_with_its_key_runs_or_waits() {
 fn restart_cancels_the_run_and_takes_its_place() {
     let mut table = Table::new(vec![mode(Mode::Restart), Policy::default()]);
     let mut first = table.arrive(0, "a");
-    let _ = (table.arrive(1, "other"), table.arrive(0, "b"), table.arrive(0, "c"));
+    drop((table.arrive(1, "other"), table.arrive(0, "b"), table.arrive(0, "c")));
     assert!(table.running[0].cancel.is_cancelled());
     assert_eq!(table.notes, ["b: replaced by a newer event"]);
     table.end("a", Outcome::Cancelled);
@@ -179,9 +179,9 @@ fn parallel_runs_beside_the_line_up_to_its_number() {
 fn what_is_over_the_rate_is_skipped() {
     let rate = Some(Rate { count: 1, per: Duration::from_secs(5) });
     let mut table = Table::new(vec![Policy { rate, ..Policy::default() }]);
-    let _ = (table.arrive(0, "a"), table.arrive(0, "b"));
+    drop((table.arrive(0, "a"), table.arrive(0, "b")));
     table.pass(5);
-    let _ = table.arrive(0, "c");
+    drop(table.arrive(0, "c"));
     assert_eq!(table.notes, ["b: over the rate"]);
 }
 
@@ -190,7 +190,7 @@ fn a_failed_event_is_tried_again_before_later_ones_of_its_trigger_while_others_g
     let retry = Some(Retry { max: 2, delay: Duration::from_secs(10), backoff: 2.0 });
     let mut table = Table::new(vec![Policy { retry, ..Policy::default() }, Policy::default()]);
     let mut first = table.arrive(0, "a");
-    let _ = (table.arrive(0, "b"), table.arrive(1, "other"));
+    drop((table.arrive(0, "b"), table.arrive(1, "other")));
     table.end("a", failed());
     assert_eq!(table.running(), ["other"]);
     table.end("other", done());
@@ -222,28 +222,28 @@ fn a_script_that_runs_away_is_paused_for_a_minute() {
     let mut table = Table::new(vec![Policy::default()]);
     table.dispatch.share(Shares { queue: 3, parallel: 2, runs: 10, breaker: 2 });
     for name in ["a", "b", "c"] {
-        let _ = table.arrive(0, name);
+        drop(table.arrive(0, name));
         if !table.running().is_empty() {
             table.end(name, done());
         }
     }
-    let _ = table.arrive(0, "d");
+    drop(table.arrive(0, "d"));
     assert_eq!(
         table.notes,
         ["c: breaker open", "paused: more than 2 runs in 10 seconds (`limits.breaker`)", "d: breaker open"]
     );
     table.pass(60);
-    let _ = table.arrive(0, "e");
+    drop(table.arrive(0, "e"));
     assert_eq!(table.running(), ["e"]);
 }
 
 #[test]
 fn saving_the_script_ends_its_pause() {
     let mut table = Table::new(vec![Policy::default()]);
-    let _ = table.arrive_with(0, "loop", "", MAX_HOPS + 1);
+    drop(table.arrive_with(0, "loop", "", MAX_HOPS + 1));
     assert!(table.notes[0].starts_with("paused: an `emit` went through 64 hands"), "{:?}", table.notes);
     table.swap(2, vec![(0, Policy::default())]);
-    let _ = table.arrive(0, "a");
+    drop(table.arrive(0, "a"));
     assert_eq!(table.running(), ["a"]);
 }
 

@@ -193,16 +193,17 @@ impl Executor {
 }
 
 fn mask(outcome: Outcome, settings: &Settings) -> Outcome {
-    let hide = |mut fault: Box<Fault>| {
-        let text = |text: &str| settings.mask.apply(text).into_owned();
-        fault.text = text(&fault.text);
-        fault.source_line = fault.source_line.as_deref().map(text);
-        fault.hint = fault.hint.as_deref().map(text);
-        fault
-    };
     match outcome {
-        Outcome::Failed(fault) => Outcome::Failed(hide(fault)),
-        Outcome::TimedOut(fault) => Outcome::TimedOut(hide(fault)),
+        Outcome::Failed(fault) => Outcome::Failed(mask_fault(fault, settings)),
+        Outcome::TimedOut(fault) => Outcome::TimedOut(mask_fault(fault, settings)),
         other => other,
     }
+}
+
+fn mask_fault(mut fault: Box<Fault>, settings: &Settings) -> Box<Fault> {
+    fault.text = settings.mask.apply(&fault.text).into_owned();
+    let hide = |text: &str| settings.mask.apply(text).into_owned();
+    fault.source_line = fault.source_line.as_deref().map(hide);
+    fault.hint = fault.hint.as_deref().map(hide);
+    fault
 }

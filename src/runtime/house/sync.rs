@@ -59,9 +59,9 @@ impl Why {
 /// What came of loading one script.
 enum Fresh {
     /// It lives: whether it is exchanged depends on its group.
-    Next(Loaded),
+    Next(Box<Loaded>),
     /// It does not live yet.
-    Newborn(Newborn, Loaded, Option<String>),
+    Newborn(Box<Newborn>, Box<Loaded>, Option<String>),
 }
 
 impl House {
@@ -81,11 +81,11 @@ impl House {
         let mut born = Vec::new();
         for fresh in fresh {
             match fresh {
-                Fresh::Next(loaded) => drop(next.insert(loaded.request.name.clone(), loaded)),
+                Fresh::Next(loaded) => drop(next.insert(loaded.request.name.clone(), *loaded)),
                 Fresh::Newborn(newborn, loaded, problem) => {
                     let name = loaded.request.name.clone();
                     problem.into_iter().for_each(|text| self.lines.say(Level::Error, &name, text));
-                    if self.bear(newborn, loaded, &why).await {
+                    if self.bear(*newborn, *loaded, &why).await {
                         born.push(name);
                     }
                 }
@@ -182,10 +182,10 @@ impl House {
             let requests: Vec<Request> = requests.into_iter().filter(is_changed).map(|(request, ..)| request).collect();
             load_all(&requests, &snapshot, &settings, |loaded| {
                 if living.contains(&loaded.request.name) {
-                    Fresh::Next(loaded)
+                    Fresh::Next(loaded.into())
                 } else {
                     let (newborn, loaded, problem) = prepare(loaded, &store, &settings);
-                    Fresh::Newborn(newborn, loaded, problem)
+                    Fresh::Newborn(newborn.into(), loaded.into(), problem)
                 }
             })
         });
