@@ -10,8 +10,9 @@ use crate::value::{Map, Value};
 
 /// How long a broker is asked to remember us after the connection is gone.
 const SESSION_EXPIRY_SECONDS: u32 = 30 * 86_400;
-/// How many messages the broker may send before the first of them is confirmed.
-const RECEIVE_MAXIMUM: u16 = 1_000;
+/// How many messages the broker may send before the first of them is confirmed. More than wait for a script by default, so that one
+/// that is slow meets the limit of its own queue before it holds back what is for others.
+const RECEIVE_MAXIMUM: u16 = 10_000;
 
 pub(super) fn greet(settings: &Settings, into: &mut BytesMut) -> Result<(), Broken> {
     let mut properties = v5::ConnectProperties::new();
