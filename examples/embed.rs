@@ -2,6 +2,8 @@
 //!
 //! Run it with `cargo run --example embed`.
 
+#![expect(clippy::print_stdout, reason = "it shows what it does")]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 

@@ -32,7 +32,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let zone = settings::zone(config.timezone.as_deref())?;
     let mut connection = Connection::open(&config.data)?;
     connection.send(&Request::Logs { script: args.script.clone(), follow: args.follow })?;
-    while let Some(Some(line)) = connection.next::<Option<LogLine>>()? {
+    while let Some(Some(line)) = connection.answer::<Option<LogLine>>()? {
         let level = line.level.into();
         if level > config.log.level_of(&line.script) {
             continue;

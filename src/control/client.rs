@@ -53,10 +53,10 @@ impl Connection {
     /// [`Refused`], or if there is no answer in ten seconds. A `fire` is waited for as long as its run lasts.
     pub fn ask<T: DeserializeOwned>(&mut self, request: &Request) -> anyhow::Result<T> {
         self.send(request)?;
-        self.next()?.ok_or_else(|| anyhow::anyhow!("rhaid ended before it answered"))
+        self.answer()?.ok_or_else(|| anyhow::anyhow!("rhaid ended before it answered"))
     }
 
-    /// Asks for answers that [`Connection::next`] returns.
+    /// Asks for answers that [`Connection::answer`] returns.
     ///
     /// # Errors
     /// If rhaid has gone.
@@ -76,7 +76,7 @@ impl Connection {
     ///
     /// # Errors
     /// [`Refused`], or if none comes in time.
-    pub fn next<T: DeserializeOwned>(&mut self) -> anyhow::Result<Option<T>> {
+    pub fn answer<T: DeserializeOwned>(&mut self) -> anyhow::Result<Option<T>> {
         let mut line = String::new();
         if self.lines.read_line(&mut line)? == 0 {
             return Ok(None);

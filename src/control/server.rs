@@ -85,7 +85,15 @@ async fn serve(stream: UnixStream, runtime: Runtime) -> io::Result<()> {
         match serde_json::from_slice(&line) {
             Err(error) => answers.refuse(format!("this is no request: {error}")).await?,
             Ok(Request::Logs { script, follow }) => {
-                tell_logs(&mut answers, &runtime, script.as_deref(), follow).await?
+                let log = Log { runtime: &runtime, script: script.as_deref() };
+                if follow {
+                    // Who follows asks nothing more: whatever comes from there is its end.
+                    return tokio::select! {
+                        told = log.follow(&mut answers) => told,
+                        _ = lines.fill_buf() => Ok(()),
+                    };
+                }
+                log.tell(&mut answers).await?;
             }
             // Whoever has gone needs no outcome; the run goes on all the same.
             Ok(request) => match answer(request, &runtime).await {
@@ -123,30 +131,44 @@ fn json(value: impl Serialize) -> Result<serde_json::Value, String> {
     serde_json::to_value(value).map_err(|error| error.to_string())
 }
 
-async fn tell_logs(answers: &mut Answers, runtime: &Runtime, script: Option<&str>, follow: bool) -> io::Result<()> {
-    let mut news = runtime.logs();
-    let is_wanted = |line: &runtime::LogLine| script.is_none_or(|script| script == line.script);
-    let recent = runtime.recent_logs();
-    for line in recent.iter().filter(|line| is_wanted(line)) {
-        answers.give(&**line).await?;
+/// What one command wants to see of the log.
+struct Log<'a> {
+    runtime: &'a Runtime,
+    script: Option<&'a str>,
+}
+
+impl Log<'_> {
+    fn is_wanted(&self, line: &runtime::LogLine) -> bool {
+        self.script.is_none_or(|script| script == line.script)
     }
-    // What came between the two looks stands in both.
-    let last = recent.last().map_or(jiff::Timestamp::MIN, |line| line.at);
-    while follow {
-        let gone = answers.gone();
-        let line = tokio::select! {
-            line = news.recv() => line,
-            () = gone => return Ok(()),
-        };
-        match line {
-            Ok(line) if line.at <= last && recent.iter().any(|known| Arc::ptr_eq(known, &line)) => {}
-            Ok(line) if is_wanted(&line) => answers.give(&*line).await?,
-            Ok(_) => {}
-            Err(RecvError::Lagged(missed)) => answers.give(missed_lines(missed)).await?,
-            Err(RecvError::Closed) => break,
+
+    /// Tells what is kept, and that it ends there.
+    async fn tell(&self, answers: &mut Answers) -> io::Result<()> {
+        for line in self.runtime.recent_logs().iter().filter(|line| self.is_wanted(line)) {
+            answers.give(&**line).await?;
+        }
+        answers.give(()).await
+    }
+
+    /// Tells what is kept, and then what comes.
+    async fn follow(&self, answers: &mut Answers) -> io::Result<()> {
+        let mut news = self.runtime.logs();
+        let kept = self.runtime.recent_logs();
+        for line in kept.iter().filter(|line| self.is_wanted(line)) {
+            answers.give(&**line).await?;
+        }
+        // What came between the two looks stands in both.
+        let last = kept.last().map_or(jiff::Timestamp::MIN, |line| line.at);
+        loop {
+            match news.recv().await {
+                Ok(line) if line.at <= last && kept.iter().any(|known| Arc::ptr_eq(known, &line)) => {}
+                Ok(line) if self.is_wanted(&line) => answers.give(&*line).await?,
+                Ok(_) => {}
+                Err(RecvError::Lagged(missed)) => answers.give(missed_lines(missed)).await?,
+                Err(RecvError::Closed) => return answers.give(()).await,
+            }
         }
     }
-    answers.give(()).await
 }
 
 fn missed_lines(missed: u64) -> LogLine {
@@ -176,16 +198,5 @@ impl Answers {
         let mut line = serde_json::to_vec(reply)?;
         line.push(b'\n');
         timeout(PATIENCE, self.0.write_all(&line)).await?
-    }
-
-    /// Waits until the command has gone.
-    async fn gone(&self) {
-        loop {
-            // A half that can be written to may still have lost its reader: that shows as an error state only.
-            match self.0.ready(tokio::io::Interest::ERROR).await {
-                Ok(ready) if !ready.is_error() && !ready.is_write_closed() => {}
-                _ => return,
-            }
-        }
     }
 }
