@@ -56,7 +56,7 @@ pub fn show_duration(duration: Duration) -> String {
         };
     }
     let seconds = duration.as_secs();
-    if seconds < 60 && millis % 1_000 != 0 {
+    if seconds < 60 && !millis.is_multiple_of(1_000) {
         return format!("{}s", (millis / 100) as f64 / 10.0);
     }
     let units = [("w", 604_800), ("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];

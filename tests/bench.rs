@@ -14,7 +14,7 @@ use rhaid::services::bus::Bus;
 use rhaid::services::clock::Clock;
 use rhaid::services::files::Files;
 use rhaid::services::http::Http;
-use rhaid::services::mqtt::{self, Embedded, Message, Mqtt, Publish, Retained, Subscription};
+use rhaid::services::mqtt::{self, Embedded, Mqtt, Publish, Retained};
 use rhaid::services::routes::Routes;
 use rhaid::services::store::{Query, Row, Store};
 use rhaid::services::timers::Timers;
@@ -140,11 +140,6 @@ impl Bench {
         self.folder.path().join("scripts")
     }
 
-    /// The clock, turned by hand.
-    pub(crate) fn clock(&self) -> &Clock {
-        &self.clock
-    }
-
     /// The handles on the outside world.
     pub(crate) fn services(&self) -> &Services {
         &self.running().services
@@ -173,11 +168,6 @@ impl Bench {
     /// Stops rhaid and starts it again on the same folders.
     pub(crate) fn restart(&mut self) {
         self.stop();
-        self.boot();
-    }
-
-    /// Starts rhaid that was stopped.
-    pub(crate) fn start(&mut self) {
         self.boot();
     }
 
@@ -363,20 +353,6 @@ impl Bench {
         let clock = self.clock.clone();
         let running = self.running.as_mut().expect("it runs");
         running.broker = Some(running.tokio.block_on(Broker::start(&config, &clock)));
-    }
-
-    /// Hears what is published from now on, as another client of the broker.
-    pub(crate) fn listen(&self, filter: &str) -> Subscription {
-        let _inside = self.running().tokio.enter();
-        let mut heard = self.visitor().subscribe(&Filter::parse(filter).unwrap(), 1, Retained::Live, None).unwrap();
-        self.wait(heard.ready()).unwrap();
-        heard
-    }
-
-    /// Waits for the next message.
-    #[track_caller]
-    pub(crate) fn next(&self, heard: &mut Subscription) -> Message {
-        self.wait(heard.messages.recv()).expect("a message")
     }
 
     fn visitor(&self) -> &Mqtt {

@@ -1,7 +1,5 @@
 //! A rhaid as a person runs it: the program itself, in a folder of its own, spoken to through its commands.
 
-#![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
-
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};

@@ -1,5 +1,7 @@
 //! Every test through the front door, in one binary.
 
+#![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
+
 mod architecture;
 mod bench;
 mod cli;
