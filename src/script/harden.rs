@@ -10,7 +10,7 @@ use rhai::{
 };
 
 use super::guard;
-use crate::functions::{Stop, Thrown, terminated, thrown};
+use crate::functions::{PACKAGES, Stop, Thrown, terminated, thrown};
 
 /// How deeply a value may nest to be printed or written as text.
 const DEEPEST: usize = 1_000;
@@ -48,8 +48,11 @@ pub(super) fn module() -> Shared<Module> {
         put(&mut module, "to_chars", &[text], pieces);
         put(&mut module, "to_array", &[blob], pieces);
         for kind in [array, map, TypeId::of::<FnPtr>()] {
-            for name in ["to_string", "to_debug", "print", "debug"] {
-                put_printer(&mut module, name, kind);
+            // What `print` and `debug` get as text, the interpreter logs.
+            for (name, writer) in
+                [("to_string", "to_string"), ("to_debug", "to_debug"), ("print", "to_string"), ("debug", "to_debug")]
+            {
+                put_printer(&mut module, name, writer, kind);
             }
         }
         module.build_index();
@@ -73,11 +76,11 @@ fn put(module: &mut Module, name: &'static str, types: &[TypeId], price: Price) 
 /// Registers a function that turns a value into text, unless that would be too long or nests too deeply.
 ///
 /// It stops the run on its own, since the interpreter would print the value in another way if this failed.
-fn put_printer(module: &mut Module, name: &'static str, kind: TypeId) {
+fn put_printer(module: &mut Module, name: &'static str, writer: &'static str, kind: TypeId) {
     register(module, name, &[kind], move |args| {
         let mut budget = guard::room();
         if fits(args[0], 0, &mut budget) {
-            return plain(name, args);
+            return plain(writer, args);
         }
         guard::stop(Stop::Memory);
         Ok("…".into())
@@ -100,6 +103,10 @@ fn plain(name: &str, args: &mut [&mut Dynamic]) -> Result<Dynamic, Thrown> {
     static PLAIN: LazyLock<Engine> = LazyLock::new(|| {
         let mut engine = Engine::new_raw();
         engine.register_global_module(StandardPackage::new().as_shared_module());
+        // They say how what they return is written, such as a time in a list.
+        let mut written = Module::new();
+        PACKAGES.iter().for_each(|package| (package.register)(&mut written));
+        engine.register_global_module(written.into());
         engine
     });
     let global = PLAIN.new_global_runtime_state();

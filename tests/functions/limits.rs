@@ -126,6 +126,18 @@ fn levels_and_fields_reach_the_journal() {
 }
 
 #[test]
+fn lists_and_maps_are_printed_with_what_they_hold() {
+    let world = World::new();
+    world.run("let list = [1, \"a\", #{ b: datetime(\"2026-03-01T07:30:00Z\") }]; print(list); debug(list);").unwrap();
+    world.run("print(#{ a: [] }); print(`${[datetime(\"2026-03-01T07:30:00Z\")]}`)").unwrap();
+    let lines = world.journal.lines.lock().unwrap();
+    let list = "[1, \"a\", #{\"b\": 2026-03-01T07:30:00+00:00}]";
+    let expected = [format!("Info {list}"), format!("Debug {list}")];
+    assert_eq!(lines[..2], expected);
+    assert_eq!(lines[2..], ["Info #{\"a\": []}", "Info [2026-03-01T07:30:00+00:00]"]);
+}
+
+#[test]
 fn files_programs_variables_and_secrets_are_closed_unless_allowed() {
     let world = World::with("secrets: { key: hidden-value }\npermissions: { \"*\": { read: [\"./notes/**\"] } }");
     for (call, line) in [
