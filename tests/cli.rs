@@ -187,6 +187,28 @@ fn check_lists_triggers_and_faults_for_people_editors_and_programs() {
 }
 
 #[test]
+fn check_looks_at_what_is_bound_to_jobs() {
+    let house = House::empty();
+    house.write("scripts/nightly.rhai", "print(event.trigger);\n");
+    let bound = "triggers:\n  - cron: \"0 7 * * *\"\n    timezone: Europe/Oslo\n    job: nightly.rhai\n";
+    house.write("rhaid.yaml", bound);
+    let output = house.run(&["check"]);
+    assert!(output.contains("ok nightly\n   cron 0 7 * * *"), "{output}");
+    assert_eq!(output.matches("T07:00:00+0").count(), 3, "{output}");
+    let json: Json = serde_json::from_str(&house.run(&["check", "--format", "json", "scripts"])).unwrap();
+    let trigger = &json["scripts"][0]["triggers"][0];
+    assert_eq!((&trigger["file"], &trigger["line"]), (&"rhaid.yaml".into(), &2.into()));
+
+    let wrong = "  - cron: 0 7 * *\n    job: nightly.rhai\n  - every: 1m\n    mode: singel\n    job: gone.rhai\n";
+    house.write("rhaid.yaml", &format!("{bound}{wrong}"));
+    let output = house.rhaid(&["check", "--format", "compact"]);
+    let faults = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{faults}");
+    let places: Vec<_> = faults.lines().map(|line| line.split(": ").next().unwrap()).collect();
+    assert_eq!(places, ["rhaid.yaml:5:11", "rhaid.yaml:8:5", "scripts/gone.rhai:1:1"], "{faults}");
+}
+
+#[test]
 fn a_job_is_run_with_arguments_and_sets_the_exit_code() {
     let house = House::empty();
     house

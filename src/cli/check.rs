@@ -1,5 +1,6 @@
 //! `rhaid check`: what is wrong with scripts, and what would wake them; touches nothing.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -12,9 +13,9 @@ use crate::cli::exit::FAULTS;
 use crate::cli::next::rfc3339;
 use crate::cli::screen::{self, Tone, harmless, paint};
 use crate::cli::settings::{self, Globals};
-use crate::config::Config;
+use crate::config::{Binding, Config};
 use crate::fault::Fault;
-use crate::runtime::{FolderSources, list_scripts};
+use crate::runtime::{FolderSources, bind, list_scripts};
 use crate::script::{Declared, Purpose, Script};
 use crate::services::clock::Clock;
 use crate::triggers::Surroundings;
@@ -60,6 +61,8 @@ struct Subject {
     /// Its file below that.
     file: String,
     purpose: Purpose,
+    /// What rhaid.yaml binds to it.
+    bindings: Vec<Binding>,
 }
 
 #[derive(Default, Serialize)]
@@ -80,6 +83,7 @@ struct FoundTrigger {
     name: String,
     kind: &'static str,
     summary: String,
+    file: String,
     line: usize,
     next: Vec<String>,
 }
@@ -105,7 +109,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
         Ok(loaded) => {
             // A warning stands in the way of nothing, so it is no fault.
             loaded.warnings.iter().for_each(|warning| screen::complain(&format!("{warning}\n")));
-            look(args, &Arc::new(loaded.config), &mut findings)?;
+            look(args, &Arc::new(loaded.config), folder, &mut findings)?;
         }
         // What has no line is a variable, a flag or the file as a whole.
         Err(faults) => findings.faults.extend(
@@ -122,15 +126,29 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     Ok(if findings.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FAULTS) })
 }
 
-fn look(args: &Args, config: &Arc<Config>, findings: &mut Findings) -> anyhow::Result<()> {
+/// Looks at scripts, and at what the configuration in a folder binds to jobs.
+fn look(args: &Args, config: &Arc<Config>, folder: &Path, findings: &mut Findings) -> anyhow::Result<()> {
     let zone = settings::zone(config.timezone.as_deref())?;
     let now = Clock::system(zone.clone()).now_zoned();
+    let around = |root: &Path| Surroundings {
+        zone: zone.clone(),
+        location: config.location,
+        base: root.parent().unwrap_or(root).to_owned(),
+    };
+    if let Err(faults) = bind(&config.triggers, config, &around(&config.scripts)) {
+        findings.faults.extend(faults.iter().map(|fault| FoundFault::new(fault, folder)));
+    }
     for subject in subjects(args, config)? {
-        let base = subject.root.parent().unwrap_or(&subject.root).to_owned();
-        let surroundings = Surroundings { zone: zone.clone(), location: config.location, base };
+        let surroundings = around(&subject.root);
         let sources = Arc::new(FolderSources::new(&subject.root, config.limits.script_size));
         match Script::load(&subject.file, &subject.purpose, sources, config, &surroundings) {
-            Ok(script) => findings.scripts.push(Found::new(&script, &now)),
+            Ok(script) => {
+                // Faults of bindings have been found already, all together.
+                let bound = bind(&subject.bindings, config, &surroundings).unwrap_or_default();
+                let own = script.declared.iter().map(|declared| FoundTrigger::new(declared, &subject.root, &now));
+                let triggers = own.chain(bound.iter().map(|bound| FoundTrigger::new(bound, folder, &now))).collect();
+                findings.scripts.push(Found { name: script.name.to_string(), docs: script.docs.clone(), triggers });
+            }
             Err(faults) => findings.faults.extend(faults.iter().map(|fault| FoundFault::new(fault, &subject.root))),
         }
     }
@@ -138,29 +156,34 @@ fn look(args: &Args, config: &Arc<Config>, findings: &mut Findings) -> anyhow::R
 }
 
 fn subjects(args: &Args, config: &Config) -> anyhow::Result<Vec<Subject>> {
-    let root = std::fs::canonicalize(&config.scripts);
+    let scripts = std::fs::canonicalize(&config.scripts);
     let mut subjects = Vec::new();
     if args.paths.is_empty() {
-        let root = root.with_context(|| format!("reading {}", config.scripts.display()))?;
-        add_folder(&root, config, &mut subjects)?;
-    } else {
-        for path in &args.paths {
-            let whole = path.canonicalize().with_context(|| path.display().to_string())?;
-            if whole.is_dir() {
-                add_folder(&whole, config, &mut subjects)?;
-            } else {
-                subjects.push(Subject::of_file(&whole, root.as_deref().ok(), args.job, config));
-            }
+        let root = scripts.with_context(|| format!("reading {}", config.scripts.display()))?;
+        add_folder(&root, Some(&root), config, &mut subjects)?;
+        return Ok(subjects);
+    }
+    let scripts = scripts.ok();
+    for path in &args.paths {
+        let whole = path.canonicalize().with_context(|| path.display().to_string())?;
+        if whole.is_dir() {
+            add_folder(&whole, scripts.as_deref(), config, &mut subjects)?;
+        } else {
+            subjects.push(Subject::of_file(&whole, scripts.as_deref(), args.job, config));
         }
     }
     Ok(subjects)
 }
 
-fn add_folder(root: &Path, config: &Config, subjects: &mut Vec<Subject>) -> anyhow::Result<()> {
+/// Adds the scripts in a folder, and the jobs if it is the scripts folder, whatever they are called.
+fn add_folder(root: &Path, scripts: Option<&Path>, config: &Config, subjects: &mut Vec<Subject>) -> anyhow::Result<()> {
     let listing = list_scripts(root).with_context(|| format!("reading {}", root.display()))?;
     listing.problems.iter().for_each(|problem| screen::complain(&format!("{problem}\n")));
-    let new = |file: String| Subject { root: root.to_owned(), purpose: purpose(&file, root, config), file };
-    subjects.extend(listing.files.into_iter().map(new));
+    let mut files: BTreeSet<_> = listing.files.into_iter().collect();
+    if scripts == Some(root) {
+        files.extend(config.triggers.iter().map(|binding| binding.job.clone()));
+    }
+    subjects.extend(files.into_iter().map(|file| Subject::new(root, scripts, file, config)));
     Ok(())
 }
 
@@ -170,33 +193,28 @@ impl Subject {
         let inside = scripts.and_then(|root| Some((root, file.strip_prefix(root).ok()?)));
         let own = || (file.parent().unwrap_or(file), Path::new(file.file_name().unwrap_or_default()));
         let (root, below) = inside.unwrap_or_else(own);
-        let name = below.to_string_lossy().into_owned();
-        let purpose = if job { Purpose::Job } else { purpose(&name, root, config) };
-        Self { root: root.to_owned(), file: name, purpose }
+        let subject = Self::new(root, scripts, below.to_string_lossy().into_owned(), config);
+        if job { Self { purpose: Purpose::Job, ..subject } } else { subject }
     }
-}
 
-/// Returns what a file is loaded for: a job is bound in rhaid.yaml, or begins with `#!`.
-fn purpose(file: &str, root: &Path, config: &Config) -> Purpose {
-    let is_bound = config.triggers.iter().any(|binding| binding.job == file);
-    let is_program = || std::fs::read(root.join(file)).is_ok_and(|bytes| bytes.starts_with(b"#!"));
-    if is_bound || is_program() { Purpose::Job } else { Purpose::Handlers }
-}
-
-impl Found {
-    fn new(script: &Script, now: &Zoned) -> Self {
-        let triggers = script.declared.iter().map(|declared| FoundTrigger::new(declared, now)).collect();
-        Self { name: script.name.to_string(), docs: script.docs.clone(), triggers }
+    /// A job is bound in rhaid.yaml, or begins with `#!`.
+    fn new(root: &Path, scripts: Option<&Path>, file: String, config: &Config) -> Self {
+        let is_bound = |binding: &&Binding| scripts == Some(root) && binding.job == file;
+        let bindings: Vec<_> = config.triggers.iter().filter(is_bound).cloned().collect();
+        let is_program = || std::fs::read(root.join(&file)).is_ok_and(|bytes| bytes.starts_with(b"#!"));
+        let purpose = if bindings.is_empty() && !is_program() { Purpose::Handlers } else { Purpose::Job };
+        Self { root: root.to_owned(), file, purpose, bindings }
     }
 }
 
 impl FoundTrigger {
-    fn new(declared: &Declared, now: &Zoned) -> Self {
+    fn new(declared: &Declared, root: &Path, now: &Zoned) -> Self {
         let summary = declared.trigger.summary();
         Self {
             name: declared.policy.name.clone().unwrap_or_else(|| summary.clone()),
             kind: declared.kind,
             summary,
+            file: shown(root, &declared.place.file),
             line: declared.place.line,
             next: declared.trigger.upcoming(now, UPCOMING).iter().map(rfc3339).collect(),
         }
@@ -205,11 +223,8 @@ impl FoundTrigger {
 
 impl FoundFault {
     fn new(fault: &Fault, root: &Path) -> Self {
-        let file = root.join(&fault.place.file);
-        let here = std::env::current_dir().and_then(std::fs::canonicalize);
-        let file = here.ok().and_then(|here| Some(file.strip_prefix(here).ok()?.to_owned())).unwrap_or(file);
         Self {
-            file: file.display().to_string(),
+            file: shown(root, &fault.place.file),
             line: fault.place.line,
             column: fault.place.column,
             message: fault.text.clone(),
@@ -217,6 +232,14 @@ impl FoundFault {
             report: fault.report(),
         }
     }
+}
+
+/// Returns a file as seen from here.
+fn shown(root: &Path, file: &str) -> String {
+    let file = root.join(file);
+    let here = std::env::current_dir().and_then(std::fs::canonicalize);
+    let below = here.ok().and_then(|here| Some(file.strip_prefix(here).ok()?.to_owned()));
+    below.unwrap_or(file).display().to_string()
 }
 
 fn compact(fault: &FoundFault) -> String {

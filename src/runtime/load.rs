@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use super::settings::Settings;
 use super::sources::{Seen, Snapshot, Watched};
-use crate::config::{Binding, Need};
+use crate::config::{Binding, Config, Need};
 use crate::fault::{Fault, Place};
 use crate::options::nearest;
 use crate::script::{Declared, Purpose, Script, Sources as _};
-use crate::triggers::{KINDS, Want, Written};
+use crate::triggers::{KINDS, Surroundings, Want, Written};
 
 /// A script to load.
 #[derive(Debug, Clone)]
@@ -83,21 +83,25 @@ fn load_text(request: &Request, watched: &Arc<Watched>, settings: &Settings) -> 
     let config = &settings.config;
     let mut script = Script::load(&request.file, &purpose, watched.clone(), config, &settings.surroundings)?;
     if request.is_job {
-        let bindings: Vec<_> = config.triggers.iter().filter(|binding| binding.job == request.file).collect();
-        script.declared = bind(&bindings, settings)?;
+        let bindings = config.triggers.iter().filter(|binding| binding.job == request.file);
+        script.declared = bind(bindings, config, &settings.surroundings)?;
     }
     Ok(script)
 }
 
-/// Reads the triggers that `triggers:` binds to one job.
+/// Reads the triggers that `triggers:` binds to one job, and names them; touches nothing outside.
 ///
 /// # Errors
 /// Every fault, at its binding's place.
-pub(crate) fn bind(bindings: &[&Binding], settings: &Settings) -> Result<Vec<Declared>, Vec<Fault>> {
+pub fn bind<'a>(
+    bindings: impl IntoIterator<Item = &'a Binding>,
+    config: &Config,
+    surroundings: &Surroundings,
+) -> Result<Vec<Declared>, Vec<Fault>> {
     let (mut declared, mut faults) = (Vec::new(), Vec::new());
     let mut names = HashSet::new();
     for binding in bindings {
-        match read(binding, settings) {
+        match read(binding, config, surroundings) {
             Ok(mut bound) => {
                 let name = bound.policy.name.clone().unwrap_or_else(|| bound.trigger.summary());
                 let numbered = (2..).map(|number| format!("{name} ({number})"));
@@ -111,7 +115,7 @@ pub(crate) fn bind(bindings: &[&Binding], settings: &Settings) -> Result<Vec<Dec
     if faults.is_empty() { Ok(declared) } else { Err(faults) }
 }
 
-fn read(binding: &Binding, settings: &Settings) -> Result<Declared, Box<Fault>> {
+fn read(binding: &Binding, config: &Config, surroundings: &Surroundings) -> Result<Declared, Box<Fault>> {
     let Some(kind) = KINDS.iter().find(|kind| kind.name == binding.kind) else {
         let known = || KINDS.iter().map(|kind| kind.name);
         let unknown = binding.fault(None, format!("there is no trigger `{}`", binding.kind));
@@ -122,7 +126,7 @@ fn read(binding: &Binding, settings: &Settings) -> Result<Declared, Box<Fault>> 
         return Err(unknown.with_hint(hint).into());
     };
     let Written { trigger, kind, identity, policy } =
-        crate::triggers::read(kind, binding.arguments.clone(), binding.options.clone(), &settings.surroundings)
+        crate::triggers::read(kind, binding.arguments.clone(), binding.options.clone(), surroundings)
             .map_err(|wrong| binding.fault(wrong.option.as_deref(), wrong.message))?;
     let script = super::sources::script_name(&binding.job);
     for want in trigger.needs() {
@@ -130,7 +134,7 @@ fn read(binding: &Binding, settings: &Settings) -> Result<Declared, Box<Fault>> 
             Want::Subscribe(filter) => Need::Subscribe(filter),
             Want::Read(folder) => Need::Read(folder),
         };
-        let allowed = settings.config.permissions.check(script, need);
+        let allowed = config.permissions.check(script, need);
         allowed.map_err(|denied| binding.fault(None, denied.message).with_hint(denied.hint))?;
     }
     Ok(Declared { trigger, kind: kind.name, identity, policy, place: binding.place.clone(), handler: 0 })

@@ -22,6 +22,7 @@ use self::execute::Executor;
 use self::house::{House, Order, Why};
 use self::journal::Lines;
 pub use self::journal::LogLine;
+pub use self::load::bind;
 pub use self::report::{Fired, Listed, ListedTrigger, Status};
 use self::settings::Settings;
 pub use self::sources::{FolderSources, Listing, list_scripts, script_name};
@@ -59,8 +60,7 @@ impl Runtime {
     /// [`StartError`] if the config can not be carried out; a script that is broken is no such error, but a line in the log.
     pub async fn start(config: Arc<Config>, services: Services) -> Result<Self, StartError> {
         let settings = Settings::new(config.clone(), &services);
-        load::bind(&config.triggers.iter().collect::<Vec<_>>(), &settings).map_err(StartError::Bindings)?;
-        services.store.keep_rows(config.limits.ledger);
+        load::bind(&config.triggers, &config, &settings.surroundings).map_err(StartError::Bindings)?;
         let lines = Lines::new(services.clock.clone());
         let folder = settings.folder.clone();
         let (change_settings, settings) = watch::channel(settings);

@@ -24,7 +24,7 @@ impl House {
         merged.mqtt = old.mqtt.clone();
         merged.web = old.web.clone();
         let settings = Settings::new(Arc::new(merged), &self.services);
-        bind(&config.triggers.iter().collect::<Vec<_>>(), &settings)?;
+        bind(&config.triggers, &settings.config, &settings.surroundings)?;
         let again = self.affected(&old, &config);
         self.settings.send_replace(settings.clone());
         self.services.store.keep_rows(settings.config.limits.ledger);

@@ -86,7 +86,7 @@ fn revive(request: &Request, accepted: Accepted, settings: &Settings) -> Option<
     let mut script = Script::load(&request.file, &purpose, sources, &settings.config, &settings.surroundings).ok()?;
     if request.is_job {
         let bindings = settings.config.triggers.iter().filter(|binding| binding.job == request.file);
-        script.declared = bind(&bindings.collect::<Vec<_>>(), settings).ok()?;
+        script.declared = bind(bindings, &settings.config, &settings.surroundings).ok()?;
     }
     Some((script, accepted.version))
 }
