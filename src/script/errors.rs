@@ -5,6 +5,7 @@ use rhai::{Dynamic, EvalAltResult, ParseError, Position};
 use super::files::Files;
 use crate::config::Limits;
 use crate::fault::{Call, Fault};
+use crate::functions::reference::{Form, reference};
 use crate::functions::{Stop, convert};
 use crate::value::Value;
 
@@ -154,6 +155,11 @@ fn words(cause: &EvalAltResult) -> (String, String) {
         EvalAltResult::ErrorStackOverflow(_) => (script(), "functions call each other too deeply".into()),
         EvalAltResult::ErrorTerminated(..) => (STOPPED.into(), "the run was stopped".into()),
         EvalAltResult::ErrorParsing(kind, _) => ("syntax".into(), plain(&kind.to_string())),
+        EvalAltResult::ErrorDotExpr(text, _) => (script(), no_property(text).unwrap_or_else(|| plain(text))),
+        EvalAltResult::ErrorIndexingType(types, _) => (script(), not_indexed(types)),
+        EvalAltResult::ErrorMismatchDataType(expected, actual, _) if !expected.is_empty() => {
+            (script(), format!("{} is wanted here, not {}", type_name(expected), type_name(actual)))
+        }
         other => {
             let mut text = other.to_string();
             // Rhai writes the place behind the text; the fault has a field for it.
@@ -172,6 +178,11 @@ fn hint(cause: &EvalAltResult) -> Option<String> {
         EvalAltResult::ErrorAssignmentToConstant(..) | EvalAltResult::ErrorNonPureMethodCallOnConstant(..) => Some(
             "what is captured or defined at the top level does not change: keep it in `state`, or change a copy".into(),
         ),
+        EvalAltResult::ErrorFunctionNotFound(signature, _) => ways(signature.split(' ').next()?),
+        EvalAltResult::ErrorDotExpr(text, _) if text.contains("getter") && text.ends_with("'()'") => {
+            let property = text.split('\'').nth(1)?;
+            Some(format!("there is no value here: write `?.{property}` and `?? …` where one may be missing"))
+        }
         EvalAltResult::ErrorDataRace(..) => Some(
             "a closure may not use the very list it is called for: take what it needs into a variable first".into(),
         ),
@@ -182,14 +193,39 @@ fn hint(cause: &EvalAltResult) -> Option<String> {
     }
 }
 
+/// Returns how a function of rhaid is called, with types.
+fn ways(function: &str) -> Option<String> {
+    let entries = reference().iter().filter(|entry| entry.function == function);
+    let signatures = entries.flat_map(|entry| &entry.signatures);
+    let called = signatures.filter(|signature| matches!(signature.form, Form::Function | Form::Method));
+    let ways: Vec<_> = called.map(|signature| format!("`{}`", signature.text)).take(3).collect();
+    (!ways.is_empty()).then(|| format!("write {}", ways.join(" or ")))
+}
+
 /// Returns what is wrong with a call, from its signature as the interpreter writes it.
 fn not_found(signature: &str) -> String {
     let (name, types) = signature.split_once(" (").unwrap_or((signature, ""));
-    let types: Vec<_> = types.trim_end_matches(')').split(", ").filter(|of| !of.is_empty()).map(type_name).collect();
+    let types = types.strip_suffix(')').unwrap_or(types);
+    let types: Vec<_> = types.split(", ").filter(|of| !of.is_empty()).map(type_name).collect();
     if name.starts_with(char::is_alphabetic) || name.starts_with('_') {
         return format!("there is no `{name}` for ({})", types.join(", "));
     }
     format!("`{name}` does not work on {}", types.join(" and "))
+}
+
+/// Returns what is wrong with a dot, from the interpreter's sentence: it quotes the property, then the type.
+fn no_property(text: &str) -> Option<String> {
+    let mut quoted = text.split('\'').skip(1).step_by(2);
+    let (property, of) = (quoted.next()?, type_name(quoted.next()?));
+    let can = if text.contains("setter") { "that can be set" } else { "" };
+    Some(format!("`{of}` has no property `{property}` {can}").trim_end().to_owned())
+}
+
+/// Returns what is wrong with square brackets, from the types as the interpreter writes them, such as `() [i64]`.
+fn not_indexed(types: &str) -> String {
+    let (of, index) = types.split_once(" [").unwrap_or((types, ""));
+    let index = index.split(']').next().map(type_name).unwrap_or_default();
+    format!("`{}` has nothing to find with [{index}]", type_name(of))
 }
 
 /// Returns the word that script authors know a type by.

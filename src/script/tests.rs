@@ -462,6 +462,19 @@ fn small_mistakes_are_told_in_plain_words() {
     assert_eq!(call(&script, 0, &[]).unwrap(), Value::Int(1));
     assert_eq!(call(&script, 0, &[]).unwrap(), Value::Int(1), "each run starts from a fresh copy");
     assert_eq!(run("#{} - 1", &[]).unwrap_err().to_string(), "t.rhai:1:5: `-` does not work on map and int");
+    assert_eq!(run("1 + ()", &[]).unwrap_err().to_string(), "t.rhai:1:3: `+` does not work on int and ()");
+    assert_eq!(run("let f = 3; f.call(1)", &[]).unwrap_err().text, "function is wanted here, not int");
+    assert_eq!(run("let a = (); a[0]", &[]).unwrap_err().text, "`()` has nothing to find with [int]");
+    assert_eq!(run("let a = 5; a.b = 3", &[]).unwrap_err().text, "`int` has no property `b` that can be set");
+    let missing = run("let a = #{}; a.b.c", &[]).unwrap_err();
+    assert_eq!(missing.to_string(), "t.rhai:1:18: `()` has no property `c`");
+    assert!(missing.hint.unwrap().contains("write `?.c`"));
+    let wrong = run("emit((), 1)", &[]).unwrap_err();
+    assert_eq!(wrong.text, "there is no `emit` for ((), int)");
+    assert!(wrong.hint.as_deref().unwrap().contains("`emit(name: string, data: any)`"), "{:?}", wrong.hint);
+    let hint = |text| load_all(&[("t.rhai", text)], &Purpose::Handlers).err().unwrap()[0].hint.clone().unwrap();
+    assert_eq!(hint("evry(1)"), "did you mean `every(interval, [#{ options },] |tick| …)`?");
+    assert_eq!(hint("prnt(1)"), "did you mean `print()` or `print(item)` or `print(message, fields)`?");
     assert_eq!(run("\"a\".len + [].trim()", &[]).unwrap_err().text, "there is no `trim` for (array)");
     assert_eq!(
         faults("cron(")[0],

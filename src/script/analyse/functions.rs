@@ -73,17 +73,21 @@ fn unknown(source: &Source<'_>, position: Position, name: &str, count: &str, sam
     fault
 }
 
-/// Returns up to four ways to call a function.
+/// Returns up to four ways to call a function: of many, one for each number of arguments, and those that name them first.
 fn listed<'s>(signatures: impl IntoIterator<Item = &'s Signature>) -> String {
-    let mut ways: Vec<_> = Vec::new();
+    let mut ways: Vec<&Signature> = Vec::new();
     for signature in signatures {
-        if !ways.contains(&signature.text) {
-            ways.push(signature.text.clone());
+        if !ways.iter().any(|way| way.text == signature.text) {
+            ways.push(signature);
         }
+    }
+    if ways.len() > 4 {
+        ways.sort_by_key(|way| (way.count, way.text.contains('…')));
+        ways.dedup_by_key(|way| way.count);
     }
     let more = ways.len() > 4;
     ways.truncate(4);
-    let mut listed = ways.iter().map(|way| format!("`{way}`")).collect::<Vec<_>>().join(" or ");
+    let mut listed = ways.iter().map(|way| format!("`{}`", way.text)).collect::<Vec<_>>().join(" or ");
     if more {
         listed.push_str(" or …");
     }

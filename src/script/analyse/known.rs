@@ -7,7 +7,9 @@ use std::sync::LazyLock;
 use rhai::{FuncInfo, ScriptFuncDef, Shared};
 
 use crate::config::Config;
+use crate::script::declare::usage;
 use crate::script::engine;
+use crate::triggers::KINDS;
 
 /// One way to call a function.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,7 +45,8 @@ fn read(info: FuncInfo<'_>) -> Option<(String, Signature)> {
     let is_word = metadata.name.starts_with(|c: char| c.is_alphabetic() || c == '_') && !metadata.name.contains('$');
     is_word.then(|| {
         let names: Vec<_> = (0..metadata.num_params).map(|index| parameter(metadata.params_info.get(index))).collect();
-        let text = format!("{}({})", metadata.name, names.join(", "));
+        let kind = KINDS.iter().find(|kind| kind.name == metadata.name);
+        let text = kind.map_or_else(|| format!("{}({})", metadata.name, names.join(", ")), |kind| usage(kind));
         (metadata.name.to_string(), Signature { count: metadata.num_params, text })
     })
 }

@@ -62,7 +62,7 @@ fn from_map(mut map: Map) -> Result<Answer, String> {
     let status = match map.remove("status") {
         Some(Value::Int(status @ 200..=599)) => status as u16,
         other => {
-            return Err(format!("a status lies between 200 and 599, not {:?}", other.unwrap_or_default().to_json()));
+            return Err(format!("a status lies between 200 and 599, not {}", other.unwrap_or_default().to_json()));
         }
     };
     let mut headers = match map.remove("headers") {
