@@ -157,6 +157,31 @@ fn the_log_can_be_followed() {
 }
 
 #[test]
+fn the_log_holds_what_all_parts_say_once() {
+    let mut house = house_with(TALKER);
+    house.write("scripts/slow.rhai", "every(\"50ms\", || sleep(\"1s\"));");
+    house.start();
+    house.wait_for("ran less often than it should have");
+    house.wait_for("I am here");
+    let logs = house.run(&["logs"]);
+    for said in [
+        "rhaid 0.",
+        "the embedded broker listens",
+        "2 scripts are live",
+        "ran less often than it should have",
+        "I am here",
+    ] {
+        assert_eq!(logs.matches(said).count(), 1, "{said}:\n{logs}");
+    }
+    let slow = house.run(&["logs", "slow", "--json"]);
+    let line: Json = serde_json::from_str(slow.lines().find(|line| line.contains("less often")).unwrap()).unwrap();
+    assert_eq!(
+        (&line["level"], &line["script"], &line["trigger"]),
+        (&"warn".into(), &"slow".into(), &"every 50ms".into())
+    );
+}
+
+#[test]
 fn an_edit_of_the_config_is_applied_and_a_broken_one_is_not() {
     let mut house = house_with("on_event(\"say\", || debug(\"in depth\"));");
     house.write("rhaid.yaml", "log:\n  level: info\n");

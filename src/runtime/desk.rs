@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::dispatch::{Action, Dispatch, LaneId, RunId, Shares, Target};
 use super::execute::Executor;
-use super::journal::Lines;
+use super::journal::LogBook;
 use super::registry::Version;
 use crate::config::Level;
 use crate::run::{Outcome, Skip};
@@ -69,7 +69,7 @@ impl Desk {
     pub(crate) fn open(
         shares: Shares,
         services: &Services,
-        lines: &Lines,
+        lines: &LogBook,
         executor: impl FnOnce(mpsc::Sender<(RunId, Outcome)>) -> Executor,
     ) -> Self {
         let (inbox, firings) = mpsc::channel(INBOX);
@@ -141,7 +141,7 @@ impl Desk {
 struct Task {
     dispatch: Dispatch<Arc<Version>>,
     services: Services,
-    lines: Lines,
+    lines: LogBook,
     executor: Executor,
     idle: Vec<(Option<LaneId>, oneshot::Sender<()>)>,
 }

@@ -12,6 +12,8 @@ use crate::config::Level;
 use crate::functions::Journal;
 use crate::services::clock::Clock;
 
+/// The target in `tracing` of what is in the log book already.
+pub const LOG_TARGET: &str = "script";
 /// How many lines are kept for those who ask what was.
 const RECENT: usize = 1_000;
 /// How many lines a slow follower may lag behind before it misses some.
@@ -41,15 +43,40 @@ pub struct LogLine {
 
 /// Everything that was and is logged; cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Lines {
+pub struct LogBook {
     clock: Clock,
     recent: Arc<Mutex<VecDeque<Arc<LogLine>>>>,
     follow: broadcast::Sender<Arc<LogLine>>,
 }
 
-impl Lines {
-    pub(crate) fn new(clock: Clock) -> Self {
+impl LogBook {
+    /// Makes an empty one.
+    pub fn new(clock: Clock) -> Self {
         Self { clock, recent: Arc::default(), follow: broadcast::channel(FOLLOW).0 }
+    }
+
+    /// Keeps a line that was said through `tracing`, for who listens there; what has [`LOG_TARGET`] is kept already.
+    ///
+    /// `script` and `run` are empty if it is about none.
+    pub fn keep(
+        &self,
+        level: Level,
+        script: &str,
+        run: &str,
+        text: String,
+        fields: serde_json::Map<String, serde_json::Value>,
+    ) {
+        let (level, script, run) = (word(level), script.into(), run.into());
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        // Under the lock, so that times never go back from one line to the next.
+        let line = Arc::new(LogLine { at: self.clock.now(), level, script, run, text, fields });
+        if recent.len() == RECENT {
+            recent.pop_front();
+        }
+        recent.push_back(line.clone());
+        drop(recent);
+        // Nobody may follow.
+        let _ = self.follow.send(line);
     }
 
     /// Logs a line of rhaid's own about a script, or about nothing in particular (`""`).
@@ -75,49 +102,29 @@ impl Lines {
         text: String,
         fields: serde_json::Map<String, serde_json::Value>,
     ) {
-        let Some(word) = trace(level, script, run, &text, &fields) else { return };
-        let line = Arc::new(LogLine {
-            at: self.clock.now(),
-            level: word,
-            script: script.into(),
-            run: run.into(),
-            text,
-            fields,
-        });
-        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        if recent.len() == RECENT {
-            recent.pop_front();
+        if level != Level::Off {
+            trace(level, script, run, &text, &fields);
+            self.keep(level, script, run, text, fields);
         }
-        recent.push_back(line.clone());
-        drop(recent);
-        // Nobody may follow.
-        let _ = self.follow.send(line);
     }
 }
 
-fn trace(
-    level: Level,
-    script: &str,
-    run: &str,
-    text: &str,
-    fields: &serde_json::Map<String, serde_json::Value>,
-) -> Option<&'static str> {
+fn trace(level: Level, script: &str, run: &str, text: &str, fields: &serde_json::Map<String, serde_json::Value>) {
     let fields = (!fields.is_empty()).then(|| serde_json::Value::Object(fields.clone()).to_string());
     let (script, run) = ((!script.is_empty()).then_some(script), (!run.is_empty()).then_some(run));
     macro_rules! event {
         ($level:expr) => {
-            tracing::event!(target: "script", $level, script, run, fields, "{text}")
+            tracing::event!(target: LOG_TARGET, $level, script, run, fields, "{text}")
         };
     }
     match level {
-        Level::Off => return None,
+        Level::Off => {}
         Level::Error => event!(tracing::Level::ERROR),
         Level::Warn => event!(tracing::Level::WARN),
         Level::Info => event!(tracing::Level::INFO),
         Level::Debug => event!(tracing::Level::DEBUG),
         Level::Trace => event!(tracing::Level::TRACE),
     }
-    Some(word(level))
 }
 
 fn word(level: Level) -> &'static str {
@@ -137,12 +144,12 @@ pub(crate) struct RunJournal {
     run: String,
     level: Level,
     settings: Arc<Settings>,
-    lines: Lines,
+    lines: LogBook,
     effects: Mutex<(Vec<String>, usize)>,
 }
 
 impl RunJournal {
-    pub(crate) fn new(script: Arc<str>, run: String, settings: Arc<Settings>, lines: Lines) -> Self {
+    pub(crate) fn new(script: Arc<str>, run: String, settings: Arc<Settings>, lines: LogBook) -> Self {
         let level = settings.level(&script);
         Self { script, run, level, settings, lines, effects: Mutex::default() }
     }

@@ -20,8 +20,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use self::desk::Desk;
 use self::execute::Executor;
 use self::house::{House, Order, Why};
-use self::journal::Lines;
-pub use self::journal::LogLine;
+pub use self::journal::{LOG_TARGET, LogBook, LogLine};
 pub use self::load::bind;
 pub use self::report::{Fired, Listed, ListedTrigger, Status};
 use self::settings::Settings;
@@ -48,7 +47,7 @@ pub struct Runtime {
     orders: mpsc::Sender<Order>,
     settings: watch::Receiver<Arc<Settings>>,
     services: Services,
-    lines: Lines,
+    lines: LogBook,
 }
 
 impl Runtime {
@@ -59,9 +58,17 @@ impl Runtime {
     /// # Errors
     /// [`StartError`] if the config can not be carried out; a script that is broken is no such error, but a line in the log.
     pub async fn start(config: Arc<Config>, services: Services) -> Result<Self, StartError> {
+        let lines = LogBook::new(services.clock.clone());
+        Self::start_with(config, services, lines).await
+    }
+
+    /// As [`Runtime::start`], with a log book in which lines may be already.
+    ///
+    /// # Errors
+    /// As [`Runtime::start`].
+    pub async fn start_with(config: Arc<Config>, services: Services, lines: LogBook) -> Result<Self, StartError> {
         let settings = Settings::new(config.clone(), &services);
         load::bind(&config.triggers, &config, &settings.surroundings).map_err(StartError::Bindings)?;
-        let lines = Lines::new(services.clock.clone());
         let folder = settings.folder.clone();
         let (change_settings, settings) = watch::channel(settings);
         services.store.keep_rows(config.limits.ledger);

@@ -11,6 +11,7 @@ use super::Stamp;
 use crate::cli::screen::{Tone, harmless, paint};
 use crate::config::Level;
 use crate::control::LogLine;
+use crate::runtime::LogBook;
 use crate::secrets::Mask;
 
 /// How much of a run's id is shown to people: enough to tell the runs of some days apart.
@@ -38,6 +39,12 @@ impl Line {
     pub(in crate::cli) fn of(kept: LogLine) -> Self {
         let if_any = |text: String| Some(text).filter(|text| !text.is_empty());
         Self { script: if_any(kept.script), run: if_any(kept.run), message: kept.text, fields: kept.fields }
+    }
+
+    /// Keeps the line for those who ask what was.
+    pub(in crate::cli) fn keep(&self, level: Level, book: &LogBook) {
+        let (script, run) = (self.script.as_deref().unwrap_or_default(), self.run.as_deref().unwrap_or_default());
+        book.keep(level, script, run, self.message.clone(), self.fields.clone());
     }
 
     /// Hides secrets.

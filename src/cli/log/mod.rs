@@ -10,6 +10,7 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
 pub(super) use self::line::{Line, short, word};
 use crate::config::{Config, Level, Log, LogFormat};
+use crate::runtime::{LOG_TARGET, LogBook};
 use crate::secrets::Mask;
 use crate::services::clock::Clock;
 
@@ -39,10 +40,10 @@ impl Filter {
     }
 }
 
-/// Logs to standard error from now on, in the whole process.
-pub(super) fn start(config: &Config, clock: Clock) -> anyhow::Result<Filter> {
+/// Logs to standard error and to the log book from now on, in the whole process.
+pub(super) fn start(config: &Config, book: LogBook, clock: Clock) -> anyhow::Result<Filter> {
     let filter = Filter::new(config);
-    let layer = Lines { filter: filter.clone(), clock, stamp: Stamp::of_this_process() };
+    let layer = Lines { filter: filter.clone(), book, clock, stamp: Stamp::of_this_process() };
     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer))?;
     Ok(filter)
 }
@@ -74,6 +75,7 @@ impl Stamp {
 
 struct Lines {
     filter: Filter,
+    book: LogBook,
     clock: Clock,
     stamp: Stamp,
 }
@@ -92,11 +94,14 @@ impl<S: Subscriber> Layer<S> for Lines {
             line.mask(&rules.mask);
             (level <= limit || !is_ours(event.metadata().target())).then_some(rules.log.format)
         });
+        let Some(format) = format else { return };
+        if event.metadata().target() != LOG_TARGET {
+            line.keep(level, &self.book);
+        }
         let now = self.clock.now_zoned();
         let text = match format {
-            None => return,
-            Some(LogFormat::Json) => line.json(level, &now),
-            Some(LogFormat::Text) => line.text(level, &now, self.stamp),
+            LogFormat::Json => line.json(level, &now),
+            LogFormat::Text => line.text(level, &now, self.stamp),
         };
         // Where standard error can not be written to there is nobody to tell.
         let _ = anstream::stderr().lock().write_all(text.as_bytes());
@@ -114,7 +119,7 @@ fn level_of(level: tracing::Level) -> Level {
 }
 
 fn is_ours(target: &str) -> bool {
-    target == "script" || target.split("::").next() == Some("rhaid")
+    target == LOG_TARGET || target.split("::").next() == Some("rhaid")
 }
 
 /// Returns the loudest level that something with this target may be shown at.

@@ -15,6 +15,7 @@ use crate::cli::exit::Wrong;
 use crate::cli::settings::{self, Globals};
 use crate::cli::{log, world};
 use crate::config::Config;
+use crate::runtime::LogBook;
 use crate::services::clock::Clock;
 use crate::services::files::Files;
 
@@ -37,14 +38,15 @@ pub(super) fn run(_args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
         return Err(no_scripts(&config).into());
     }
     let clock = Clock::system(settings::zone(config.timezone.as_deref())?);
-    let filter = log::start(&config, clock.clone())?;
+    let book = LogBook::new(clock.clone());
+    let filter = log::start(&config, book.clone(), clock.clone())?;
     loaded.warnings.iter().for_each(|warning| warn!("{warning}"));
     world::runtime()?.block_on(async {
         let mut signals = signals::Signals::listen()?;
         // Before all else, so that no edit falls between.
         let files = Files::default();
         let edits = yaml::Watch::start(&config, &files);
-        let house = House::open(&config, clock, files).await?;
+        let house = House::open(&config, clock, files, book).await?;
         let edits = edits.apply(globals.clone(), house.runtime().clone(), filter);
         let watchdog = systemd::ready();
         let sign = signals.next().await;

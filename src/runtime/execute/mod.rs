@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 
 use self::pool::Pool;
 use super::dispatch::{RunId, Start};
-use super::journal::{Lines, RunJournal};
+use super::journal::{LogBook, RunJournal};
 use super::registry::Version;
 use super::settings::Settings;
 use crate::config::Level;
@@ -34,7 +34,7 @@ pub(crate) struct Executor {
     pool: Pool,
     services: Services,
     settings: watch::Receiver<Arc<Settings>>,
-    lines: Lines,
+    lines: LogBook,
     runtime: tokio::runtime::Handle,
     /// Where the ends of runs are told; has room for all of them soon, since whoever listens never waits.
     ended: mpsc::Sender<(RunId, Outcome)>,
@@ -45,7 +45,7 @@ impl Executor {
     pub(crate) fn new(
         services: Services,
         settings: watch::Receiver<Arc<Settings>>,
-        lines: Lines,
+        lines: LogBook,
         ended: mpsc::Sender<(RunId, Outcome)>,
     ) -> Self {
         let runtime = tokio::runtime::Handle::current();

@@ -12,7 +12,7 @@ use crate::event::Event;
 use crate::run::Skip;
 use crate::runtime::desk::{Desk, Swap};
 use crate::runtime::dispatch::LaneId;
-use crate::runtime::journal::Lines;
+use crate::runtime::journal::LogBook;
 use crate::runtime::registry::{Life, Live, Version, name_of};
 use crate::runtime::reload::{Side, describe, diff};
 use crate::services::Services;
@@ -154,7 +154,7 @@ struct End {
 }
 
 impl End {
-    async fn come(mut self, lines: &Lines) {
+    async fn come(mut self, lines: &LogBook) {
         for live in &mut self.life.triggers {
             stop_watch(lines, &self.script, live.watch.take()).await;
         }
@@ -207,7 +207,7 @@ fn moment_event(services: &Services, kind: &str, reason: &str) -> Event {
     Event::new(services.clock.now_zoned(), format!("{kind} ({reason})"), facts)
 }
 
-async fn stop_watch(lines: &Lines, script: &str, watch: Option<Watch>) {
+async fn stop_watch(lines: &LogBook, script: &str, watch: Option<Watch>) {
     let Some(watch) = watch else { return };
     if timeout(WATCH_LIMIT, watch.stop()).await.is_err() {
         lines.say(Level::Warn, script, "a trigger that was told to stop takes long; it is left behind");

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 pub(crate) use self::life::StopReason;
 pub(crate) use self::sync::Why;
 use super::desk::Desk;
-use super::journal::Lines;
+use super::journal::LogBook;
 use super::registry::{Registry, name_of};
 use super::report::{Listed, ListedTrigger, Status};
 use super::settings::Settings;
@@ -50,7 +50,7 @@ pub(crate) enum Order {
 /// The one who keeps the house.
 pub(crate) struct House {
     pub(super) services: Services,
-    pub(super) lines: Lines,
+    pub(super) lines: LogBook,
     pub(super) desk: Desk,
     pub(super) settings: watch::Sender<Arc<Settings>>,
     registry: Registry,
@@ -61,7 +61,7 @@ pub(crate) struct House {
 }
 
 impl House {
-    pub(crate) fn new(services: Services, lines: Lines, desk: Desk, settings: watch::Sender<Arc<Settings>>) -> Self {
+    pub(crate) fn new(services: Services, lines: LogBook, desk: Desk, settings: watch::Sender<Arc<Settings>>) -> Self {
         Self {
             services,
             lines,
