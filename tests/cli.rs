@@ -246,6 +246,9 @@ fn a_job_is_run_with_arguments_and_sets_the_exit_code() {
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).starts_with("bad.rhai:2:1: "), "{}", text(&output.stderr));
     assert_eq!(house.run(&["eval", "6 * 7"]), "42\n");
+    assert_eq!(house.run(&["eval", "--json", "\"a\""]), "\"a\"\n");
+    assert_eq!(house.run(&["eval", "()", "--json"]), "null\n");
+    assert_eq!(house.run(&["eval", "-1"]), "-1\n");
     assert_eq!(code(&house, &["eval", "sleep(60)", "--timeout", "100ms"]), Some(1));
 }
 

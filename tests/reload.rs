@@ -43,6 +43,16 @@ fn the_line_says_which_triggers_came_and_went() {
 }
 
 #[test]
+fn a_script_that_nothing_wakes_is_told_how_jobs_are_run() {
+    let bench = Bench::new().script("job", "let x = 1;").start();
+    bench
+        .expect_said("job", "job declares no trigger, so nothing wakes it: bind a job in rhaid.yaml under `triggers:`");
+    bench.edit("job", "print(args);");
+    bench.expect_said("job", "job.rhai:1:7: unknown variable `args`");
+    bench.expect_said("job", "help: only a job has `args`: bind it in rhaid.yaml under `triggers:`");
+}
+
+#[test]
 fn a_rejected_version_shows_the_source_line_and_the_caret() {
     let bench = Bench::new().script("a", "every(\"1h\", || 1);").start();
     bench.edit("a", "every(\"1h\", || 1);\nlet x = nonsense;\n");

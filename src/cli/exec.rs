@@ -55,6 +55,9 @@ pub(super) struct EvalArgs {
     /// How long it may take; by default limits.timeout of rhaid.yaml, 30s
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     timeout: Option<Duration>,
+    /// Print the value as JSON, also if it is text or nothing
+    #[arg(long)]
+    json: bool,
     /// An expression, or statements of which the last is one
     #[arg(value_name = "EXPRESSION", allow_hyphen_values = true)]
     expression: String,
@@ -96,6 +99,7 @@ pub(super) fn eval(args: &EvalArgs, globals: &Globals) -> anyhow::Result<ExitCod
         Err(code) => return Ok(code),
     };
     match finished.value.to_json() {
+        value if args.json => screen::say_json(&value)?,
         Json::Null => {}
         Json::String(text) => screen::say(&format!("{text}\n")),
         value => screen::say(&format!("{value:#}\n")),

@@ -75,5 +75,9 @@ fn tail(trigger: &ListedTrigger, now: &Zoned) -> [Cell; 2] {
         (true, Some(next)) => distance(now, &next.to_zoned(now.time_zone().clone())),
         (true, None) => String::new(),
     };
-    [Cell::plain(harmless(&trigger.name)), Cell::toned(Tone::Quiet, next)]
+    let what = match trigger.name == trigger.summary {
+        true => trigger.name.clone(),
+        false => format!("{} ({})", trigger.name, trigger.summary),
+    };
+    [Cell::plain(harmless(&what)), Cell::toned(Tone::Quiet, next)]
 }

@@ -62,7 +62,16 @@ fn show(sign: char, side: &Side) -> String {
 /// Says that a version went live.
 pub(crate) fn accepted_line(verb: &str, name: &str, number: u64, took: Duration, changes: &str) -> String {
     let rest = if changes.is_empty() { String::new() } else { format!(": {changes}") };
-    format!("{verb} {name} v{number} ({}){rest}", show_duration(took))
+    let took =
+        if took < Duration::from_secs(1) { format!("{} ms", took.as_millis().max(1)) } else { show_duration(took) };
+    format!("{verb} {name} v{number} ({took}){rest}")
+}
+
+/// Says that nothing wakes a script, and how jobs are run.
+pub(crate) fn idle_line(name: &str) -> String {
+    format!(
+        "{name} declares no trigger, so nothing wakes it: bind a job in rhaid.yaml under `triggers:`, or run it with `rhaid exec`"
+    )
 }
 
 /// Says that a version was rejected, why and where, and what goes on instead.
@@ -126,6 +135,14 @@ mod tests {
         new[1].policy.max = Some(1);
         let diff = diff(&old, &new);
         assert_eq!(describe(&old, &new, &diff), "+ a (disabled), - a, ~ b");
+    }
+
+    #[test]
+    fn the_line_says_how_long_it_took() {
+        let line = |micros| accepted_line("reloaded", "thermostat", 4, Duration::from_micros(micros), "+ a, - b");
+        assert_eq!(line(3_200), "reloaded thermostat v4 (3 ms): + a, - b");
+        assert_eq!(line(900), "reloaded thermostat v4 (1 ms): + a, - b");
+        assert_eq!(line(1_500_000), "reloaded thermostat v4 (1.5s): + a, - b");
     }
 
     #[test]

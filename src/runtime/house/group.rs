@@ -10,7 +10,7 @@ use crate::event::Id;
 use crate::fault::{Fault, Place};
 use crate::runtime::load::Loaded;
 use crate::runtime::registry::Version;
-use crate::runtime::reload::{accepted_line, groups, rejected_report};
+use crate::runtime::reload::{accepted_line, groups, idle_line, rejected_report};
 use crate::runtime::sources::{Seen, fingerprint};
 use crate::script::Script;
 use crate::services::store::Row;
@@ -82,11 +82,15 @@ impl House {
             return;
         }
         let number = if is_same { old } else { self.keep_accepted(name, &script, old).await };
+        let is_idle = script.declared.is_empty();
         let changes = self.exchange(name, Arc::new(Version { number, script, is_job })).await;
         if is_same && changes.is_empty() {
             return;
         }
         self.lines.say(Level::Info, name, accepted_line("reloaded", name, number, took, &changes));
+        if is_idle {
+            self.lines.say(Level::Warn, name, idle_line(name));
+        }
         self.note(name, number, "succeeded", None, vec![changes]);
         self.tell_start(name, why.start_reason()).await;
     }

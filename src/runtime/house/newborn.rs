@@ -7,7 +7,7 @@ use crate::config::Level;
 use crate::fault::Fault;
 use crate::runtime::load::{Loaded, Request, bind};
 use crate::runtime::registry::Version;
-use crate::runtime::reload::{accepted_line, rejected_report};
+use crate::runtime::reload::{accepted_line, idle_line, rejected_report};
 use crate::runtime::settings::Settings;
 use crate::runtime::sources::AcceptedSources;
 use crate::script::{Purpose, Script};
@@ -49,10 +49,14 @@ impl House {
                 return false;
             }
         };
+        let is_idle = script.declared.is_empty();
         let version = Arc::new(Version { number, script, is_job: loaded.request.is_job });
         let changes = self.exchange(&name, version).await;
         let level = if *why == Why::Boot { Level::Debug } else { Level::Info };
         self.lines.say(level, &name, accepted_line("loaded", &name, number, loaded.took, &changes));
+        if is_idle {
+            self.lines.say(Level::Warn, &name, idle_line(&name));
+        }
         true
     }
 }

@@ -60,7 +60,10 @@ fn unresolved(
         None => {}
     }
     let mut fault = source.fault(position, format!("unknown variable `{name}`"));
-    if source.imported.iter().any(|imported| imported.alias == name) {
+    if name == "args" || name == "event" {
+        let how = "bind it in rhaid.yaml under `triggers:`, or keep it outside the scripts folder for `rhaid exec`";
+        fault.hint = Some(format!("only a job has `{name}`: {how}"));
+    } else if source.imported.iter().any(|imported| imported.alias == name) {
         fault.hint = Some(format!("`{name}` is a module: write `{name}::…`"));
     } else {
         let visible = locals.iter().map(String::as_str).chain(source.top.iter().map(|(name, ..)| name.as_str()));

@@ -150,7 +150,7 @@ impl Days {
             let Moment::Sun(_, offset) = moment else { continue };
             let Some((latitude, longitude)) = self.location else {
                 return Err(OptionFault::new(
-                    "sunrise and sunset need to know where: set `location: [LATITUDE, LONGITUDE]` in rhaid.yaml",
+                    "sunrise and sunset need to know where: set `location: { latitude: 59.91, longitude: 10.75 }` in rhaid.yaml",
                 ));
             };
             // Any year will do: the sun keeps to it.

@@ -82,7 +82,7 @@ fn a_wrong_moment_says_what_to_write() {
     assert_eq!(fault(&nowhere, Value::Int(7)), "moment: write text such as \"07:30\", not a whole number");
     assert_eq!(
         fault(&nowhere, "sunrise".into()),
-        "sunrise and sunset need to know where: set `location: [LATITUDE, LONGITUDE]` in rhaid.yaml"
+        "sunrise and sunset need to know where: set `location: { latitude: 59.91, longitude: 10.75 }` in rhaid.yaml"
     );
     assert_eq!(fault(&nowhere, "sunset+13h".into()), "moment: write at most 12h from the sun, not +13h");
     let pole = bench("2026-06-01T12:00[UTC]", Some((90.0, 0.0)));
