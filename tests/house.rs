@@ -77,7 +77,11 @@ impl House {
         let mut running = Running { child, log, broker: String::new(), web: String::new() };
         running.find(" live");
         running.web = running.after("webhooks are at http://").trim_end_matches("/hooks/").to_owned();
-        running.broker = running.after("the embedded broker listens on ");
+        let elsewhere = environment.iter().find(|(name, _)| *name == "RHAID_MQTT_URL");
+        running.broker = match elsewhere {
+            Some((_, url)) => url.trim_start_matches("mqtt://").to_owned(),
+            None => running.after("the embedded broker listens on "),
+        };
         self.running = Some(running);
     }
 
@@ -99,6 +103,11 @@ impl House {
     /// Returns where webhooks are answered, as `127.0.0.1:7373`.
     pub(crate) fn web(&self) -> &str {
         &self.running().web
+    }
+
+    /// Returns where its broker listens, as `127.0.0.1:1883`.
+    pub(crate) fn broker(&self) -> &str {
+        &self.running().broker
     }
 
     /// Runs a command of rhaid in the folder.

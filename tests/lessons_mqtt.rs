@@ -1,6 +1,7 @@
 //! The lessons about brokers: retained messages, lost connections, floods, and bytes that are no text.
 
 use crate::bench::{Bench, minutes};
+use crate::house::House;
 
 #[test]
 fn a_retained_message_wakes_only_who_asked_for_it_and_only_once() {
@@ -32,6 +33,25 @@ fn a_broker_that_goes_and_comes_back_finds_the_scripts_listening() {
         bench.printed("a").contains(&"2".to_owned())
     });
     assert_eq!(bench.said("a").iter().filter(|line| line.contains("removed")).count(), 0);
+}
+
+#[test]
+fn a_second_client_with_the_same_id_is_told_and_does_not_fight_on() {
+    let twin = || {
+        let house = House::empty();
+        house.write("scripts/a.rhai", "mqtt_subscribe(\"in\", |msg| ());");
+        house
+    };
+    let (mut one, mut other) = (twin(), twin());
+    one.start_with(&[("RHAID_MQTT_CLIENT_ID", "twin")]);
+    one.wait_for("connected to");
+    let url = format!("mqtt://{}", one.broker());
+    other.start_with(&[("RHAID_MQTT_CLIENT_ID", "twin"), ("RHAID_MQTT_URL", &url)]);
+    one.wait_for("another client with our id has taken over (`mqtt.client_id`)");
+    other.wait_for("ends each connection soon after it begins; is there another client with the id `twin`?");
+    // Each try waits longer than the one before, and from here on it is quiet.
+    let tries = other.count("connected to");
+    assert!(tries <= 5, "{tries} tries before it was told");
 }
 
 #[test]

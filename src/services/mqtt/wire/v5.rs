@@ -13,6 +13,10 @@ const SESSION_EXPIRY_SECONDS: u32 = 30 * 86_400;
 /// How many messages the broker may send before the first of them is confirmed. More than wait for a script by default, so that one
 /// that is slow meets the limit of its own queue before it holds back what is for others.
 const RECEIVE_MAXIMUM: u16 = 10_000;
+/// How a DISCONNECT begins that ends after its reason, which rumqttc does not read.
+///
+/// Source: MQTT 5, section 3.14.2.2.1.
+const SHORT_GOODBYE: [u8; 2] = [0xe0, 1];
 
 pub(super) fn greet(settings: &Settings, into: &mut BytesMut) -> Result<(), Broken> {
     let mut properties = v5::ConnectProperties::new();
@@ -59,8 +63,13 @@ pub(super) fn encode(packet: Outgoing, into: &mut BytesMut) -> Result<(), Broken
 
 /// Reads a packet that is there whole.
 pub(super) fn decode(from: &mut BytesMut) -> Result<Incoming, Broken> {
-    let packet = v5::Packet::read(from, None).map_err(|error| Broken::Malformed(error.to_string()))?;
-    Ok(match packet {
+    let packet = if from.starts_with(&SHORT_GOODBYE) {
+        let reason = from.split_to(SHORT_GOODBYE.len() + 1)[SHORT_GOODBYE.len()];
+        v5::Packet::read(&mut BytesMut::from(&[SHORT_GOODBYE[0], 2, reason, 0][..]), None)
+    } else {
+        v5::Packet::read(from, None)
+    };
+    Ok(match packet.map_err(|error| Broken::Malformed(error.to_string()))? {
         v5::Packet::ConnAck(answer) => Incoming::Greeted(greeting(answer)),
         v5::Packet::Publish(publish) => Incoming::Publish(arrived(publish)?),
         v5::Packet::PubAck(ack) => {
@@ -189,4 +198,17 @@ fn words(reason: &dyn std::fmt::Debug) -> String {
         words.extend(letter.to_lowercase());
     }
     words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_goodbye_may_end_after_its_reason() {
+        let mut bytes = BytesMut::from(&[0xe0, 1, 0x8e, 0xd0, 0][..]);
+        let Incoming::Disconnect(why) = decode(&mut bytes).unwrap() else { panic!("no goodbye") };
+        assert_eq!(why, "another client with our id has taken over (`mqtt.client_id`)");
+        assert_eq!(bytes[..], [0xd0, 0]);
+    }
 }
