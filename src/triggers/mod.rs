@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use jiff::Zoned;
 use sha2::{Digest as _, Sha256};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -206,7 +207,7 @@ impl Fire {
     /// Says what happened; nobody waits for the outcome. Waits while the inbox is full.
     pub async fn tell(&self, event: Event) {
         let firing = Firing { trigger: self.trigger, event, reply: None, busy: self.services.clock.busy() };
-        let _ = self.inbox.send(firing).await;
+        self.put(firing).await;
     }
 
     /// Says what happened and returns a way to wait for the outcome. Waits while the inbox is full.
@@ -214,8 +215,24 @@ impl Fire {
         let (reply, outcome) = oneshot::channel();
         let busy = self.services.clock.busy();
         let firing = Firing { trigger: self.trigger, event, reply: Some(reply), busy: busy.share() };
-        let _ = self.inbox.send(firing).await;
+        self.put(firing).await;
         Asked { outcome, busy }
+    }
+
+    /// Puts a firing into the inbox; one that is closed belongs to a process that ends.
+    fn put(&self, firing: Firing) -> impl Future<Output = ()> + Send + 'static {
+        // Boxed, so that the thousands of tasks that could wait here are small while they do not.
+        let full = match self.inbox.try_send(firing) {
+            Err(TrySendError::Full(firing)) => Some((self.inbox.clone(), Box::new(firing))),
+            Ok(()) | Err(TrySendError::Closed(_)) => None,
+        };
+        async move {
+            if let Some((inbox, firing)) = full
+                && let Ok(room) = inbox.reserve().await
+            {
+                room.send(*firing);
+            }
+        }
     }
 }
 
@@ -248,6 +265,8 @@ impl Watch {
     pub fn spawn(task: impl Future<Output = ()> + Send + 'static) -> Self {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let stopped = stop.clone();
+        // Boxed, since what runs it would keep room for it twice.
+        let task = Box::pin(task);
         tasks.spawn(async move { stopped.run_until_cancelled(task).await });
         tasks.close();
         Self { stop, tasks }

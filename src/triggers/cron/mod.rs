@@ -3,6 +3,8 @@
 mod expression;
 mod field;
 
+use std::sync::Arc;
+
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
@@ -49,13 +51,13 @@ fn read(
         )));
     };
     let expression = parse(&text).map_err(|fault| OptionFault::new(format!("cron \"{text}\", {fault}")))?;
-    Ok(Box::new(Times { expression, timing: Timing::take(options, surroundings)? }))
+    Ok(Box::new(Times { expression: expression.into(), timing: Timing::take(options, surroundings)? }))
 }
 
 /// The times of an expression.
-#[derive(Clone)]
 struct Times {
-    expression: Expression,
+    /// Shared with the task that waits, since the parser's form takes some 5 KiB.
+    expression: Arc<Expression>,
     timing: Timing,
 }
 
@@ -80,7 +82,7 @@ impl Trigger for Times {
 
 /// An expression in a zone.
 struct Calendar {
-    expression: Expression,
+    expression: Arc<Expression>,
     zone: TimeZone,
 }
 

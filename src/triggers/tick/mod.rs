@@ -126,7 +126,8 @@ impl Ticker {
             // Found while there is time, so that a thousand that are due at once fire together.
             self.ahead = self.schedule.next(due).map(|following| (due, following));
             if self.wait_until(due).await {
-                self.take(due).await;
+                // Boxed, so that a trigger that waits, as most do, is small.
+                Box::pin(self.take(due)).await;
             }
         }
         warn!(script = self.fire.owner(), trigger = %self.summary, "never fires again");
