@@ -61,9 +61,9 @@ impl Value {
         }
     }
 
-    /// Returns this as JSON for other programs: bytes as base64 text, times as RFC 3339 with the zone, what JSON cannot say (NaN) as `null`.
+    /// Returns this as JSON for other programs: bytes as base64 text, times as [`rfc3339`] writes them, what JSON cannot say (NaN) as `null`.
     pub fn to_json(&self) -> serde_json::Value {
-        self.json(&|bytes| BASE64_STANDARD.encode(bytes).into(), &|time| time.to_string().into())
+        self.json(&|bytes| BASE64_STANDARD.encode(bytes).into(), &|time| rfc3339(time).into())
     }
 
     /// Returns this as JSON that [`Value::from_stored`] turns back into an equal value: bytes as `{"$bytes": …}`, times as `{"$time": …}`.
@@ -189,9 +189,22 @@ impl<T: Into<Value>> From<Option<T>> for Value {
     }
 }
 
+/// Returns a moment as other programs read it: date, time and offset, without the zone's name in brackets.
+///
+/// Source: RFC 3339; the brackets are RFC 9557, which most parsers refuse.
+pub fn rfc3339(time: &Zoned) -> String {
+    time.timestamp().display_with_offset(time.offset()).to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_in_json_are_read_by_other_programs() {
+        let time = Value::Time("2026-03-29T03:00:00+02:00[Europe/Berlin]".parse().unwrap());
+        assert_eq!(Value::List(vec![time]).to_json().to_string(), r#"["2026-03-29T03:00:00+02:00"]"#);
+    }
 
     #[test]
     fn what_is_stored_comes_back_equal() {

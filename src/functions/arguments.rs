@@ -7,7 +7,7 @@ use rhai::Dynamic;
 use crate::functions::convert::to_value;
 use crate::functions::{Thrown, thrown};
 use crate::options::{self, Options};
-use crate::value::{Map, Value};
+use crate::value::{Map, Value, rfc3339};
 
 /// The largest text or blob that a function makes, in bytes.
 pub(super) const MAX_BYTES: usize = 16 << 20;
@@ -53,11 +53,6 @@ pub(super) fn shown(dynamic: &Dynamic) -> String {
         Ok(data @ (Value::List(_) | Value::Map(_))) => data.to_json().to_string(),
         _ => dynamic.to_string(),
     }
-}
-
-/// Returns a moment as other programs read it: date, time and offset.
-pub(super) fn rfc3339(time: &jiff::Zoned) -> String {
-    time.timestamp().display_with_offset(time.offset()).to_string()
 }
 
 /// Returns a value as the bytes that go out: text as UTF-8, a blob as it is, nothing as nothing, numbers as written, a map or a list as JSON.

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use rhai::{Dynamic, EvalAltResult};
 use url::Url;
 
-use crate::functions::arguments::{bytes, options, refused, rfc3339};
+use crate::functions::arguments::{bytes, options, refused};
 use crate::functions::{Context, Thrown, thrown};
 use crate::options::Options;
 use crate::services::http::{Body, Cookies, Credentials, Request};
-use crate::value::{Map, Value};
+use crate::value::{Map, Value, rfc3339};
 
 /// How many redirects are followed unless the script says otherwise.
 const REDIRECTS: i64 = 30;

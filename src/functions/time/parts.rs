@@ -4,7 +4,8 @@ use jiff::Zoned;
 use rhai::plugin::*;
 
 use crate::functions::Thrown;
-use crate::functions::arguments::{refused, rfc3339};
+use crate::functions::arguments::refused;
+use crate::value::rfc3339;
 
 pub(super) fn register(module: &mut Module) {
     combine_with_exported_module!(module, "parts", functions);

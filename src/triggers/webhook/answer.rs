@@ -4,7 +4,7 @@ use tracing::warn;
 
 use crate::run::{Outcome, Skip};
 use crate::services::routes::Answer;
-use crate::value::{Map, Value};
+use crate::value::{Map, Value, rfc3339};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
@@ -94,7 +94,7 @@ fn body(value: Value) -> (Option<&'static str>, Vec<u8>) {
         Value::Null => (None, Vec::new()),
         Value::Text(text) => (Some(TEXT), text.into_bytes()),
         Value::Bytes(bytes) => (Some("application/octet-stream"), bytes),
-        Value::Time(time) => (Some(TEXT), time.to_string().into_bytes()),
+        Value::Time(time) => (Some(TEXT), rfc3339(&time).into_bytes()),
         Value::Bool(_) | Value::Int(_) | Value::Float(_) => (Some(TEXT), value.to_json().to_string().into_bytes()),
         Value::List(_) | Value::Map(_) => (Some("application/json"), value.to_json().to_string().into_bytes()),
     }
