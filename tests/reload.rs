@@ -111,7 +111,7 @@ fn bad_files_get_a_line_each_and_the_others_go_on() {
     fs::write(path("folder.rhai/x.rhai"), "").unwrap();
     bench.expect_said("bytes", "not started: bytes.rhai: `bytes.rhai` is no UTF-8 text: line 1");
     bench.expect_said("", "`folder.rhai` is a folder, not a script");
-    bench.expect_said("big", "is larger than 1024 bytes (`limits.script_size`)");
+    bench.expect_said("big", "is larger than 1KiB (`limits.script_size` in rhaid.yaml)");
     bench.until("the empty script to live", || bench.list().iter().any(|listed| listed.name == "empty"));
     assert_eq!(bench.listed("empty").status, Status::Live);
     bench.pass(seconds(1));

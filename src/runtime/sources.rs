@@ -8,6 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::script::Sources;
+use crate::units::show_size;
 
 /// How deep folders may lie in each other.
 const DEPTH: usize = 32;
@@ -34,7 +35,14 @@ impl FolderSources {
             _ => format!("`{file}` can not be read: {error}"),
         };
         let root = fs::canonicalize(&self.root).map_err(why)?;
-        let path = fs::canonicalize(root.join(file)).map_err(why)?;
+        let path = root.join(file);
+        let path = fs::canonicalize(&path).map_err(|error| match (fs::read_link(&path), error.kind()) {
+            (Ok(target), std::io::ErrorKind::NotFound) => {
+                format!("`{file}` is a link to {}, where there is no file", target.display())
+            }
+            (Ok(_), _) => format!("`{file}` is a link that can not be followed: {error}"),
+            (Err(_), _) => why(error),
+        })?;
         if !path.starts_with(&root) {
             return Err(format!("`{file}` is a link that leads outside of the scripts folder"));
         }
@@ -43,7 +51,7 @@ impl FolderSources {
             return Err(format!("`{file}` is a folder, not a script"));
         }
         if !about.is_file() {
-            return Err(format!("`{file}` is no regular file"));
+            return Err(format!("`{file}` is no regular file, but a pipe, socket or device"));
         }
         Ok(path)
     }
@@ -57,14 +65,17 @@ impl Sources for FolderSources {
             .and_then(|open| open.take(self.max_size.saturating_add(1)).read_to_end(&mut bytes))
             .map_err(|error| format!("`{file}` can not be read: {error}"))?;
         if bytes.len() as u64 > self.max_size {
-            return Err(format!("`{file}` is larger than {} bytes (`limits.script_size`)", self.max_size));
+            let limit = show_size(self.max_size);
+            return Err(format!("`{file}` is larger than {limit} (`limits.script_size` in rhaid.yaml)"));
         }
         match String::from_utf8(bytes) {
             Ok(text) => Ok(text.strip_prefix('\u{feff}').map_or_else(|| text.as_str().into(), Into::into)),
             Err(error) => {
                 let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
                 let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
-                Err(format!("`{file}` is no UTF-8 text: line {line} has a byte that does not belong there"))
+                Err(format!(
+                    "`{file}` is no UTF-8 text: line {line} has a byte that does not belong there; save it as UTF-8"
+                ))
             }
         }
     }
@@ -158,14 +169,15 @@ pub struct Listing {
 /// # Errors
 /// If the folder itself can not be read.
 pub fn list_scripts(root: &Path) -> std::io::Result<Listing> {
-    let root = fs::canonicalize(root)?;
+    let mut above = vec![fs::canonicalize(root)?];
     let mut listing = Listing::default();
-    list_below(&root, &root, "", DEPTH, &mut listing)?;
+    list_below(root, "", &mut above, &mut listing)?;
     listing.files.sort();
     Ok(listing)
 }
 
-fn list_below(root: &Path, folder: &Path, prefix: &str, depth: usize, listing: &mut Listing) -> std::io::Result<()> {
+/// Lists a folder; `above` holds the real folders that lead there, and it.
+fn list_below(folder: &Path, prefix: &str, above: &mut Vec<PathBuf>, listing: &mut Listing) -> std::io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name();
@@ -185,7 +197,7 @@ fn list_below(root: &Path, folder: &Path, prefix: &str, depth: usize, listing: &
         let is_script = name.len() > ".rhai".len() && name.ends_with(".rhai");
         match (is_folder, is_script) {
             (true, true) => listing.problems.push(format!("`{relative}` is a folder, not a script")),
-            (true, false) => list_folder(root, &entry.path(), &relative, depth, listing),
+            (true, false) => list_folder(&entry.path(), &relative, above, listing),
             (false, true) => listing.files.push(relative),
             (false, false) => {}
         }
@@ -193,13 +205,20 @@ fn list_below(root: &Path, folder: &Path, prefix: &str, depth: usize, listing: &
     Ok(())
 }
 
-fn list_folder(root: &Path, folder: &Path, relative: &str, depth: usize, listing: &mut Listing) {
-    let inside = fs::canonicalize(folder).is_ok_and(|path| path.starts_with(root));
-    let listed = match (inside, depth) {
-        (false, _) => Err("it is a link that leads outside of the scripts folder".to_owned()),
-        (true, 0) => Err(format!("folders lie more than {DEPTH} deep in each other")),
-        (true, _) => {
-            list_below(root, folder, &format!("{relative}/"), depth - 1, listing).map_err(|why| why.to_string())
+fn list_folder(folder: &Path, relative: &str, above: &mut Vec<PathBuf>, listing: &mut Listing) {
+    let is_circle = |real: &Path| above.iter().any(|above| above.starts_with(real));
+    let listed = match fs::canonicalize(folder) {
+        Err(why) => Err(why.to_string()),
+        Ok(real) if !real.starts_with(&above[0]) => {
+            Err("it is a link that leads outside of the scripts folder".to_owned())
+        }
+        Ok(real) if is_circle(&real) => Err("it is a link to a folder that it lies in".to_owned()),
+        Ok(_) if above.len() > DEPTH => Err(format!("folders lie more than {DEPTH} deep in each other")),
+        Ok(real) => {
+            above.push(real);
+            let listed = list_below(folder, &format!("{relative}/"), above, listing).map_err(|why| why.to_string());
+            above.pop();
+            listed
         }
     };
     if let Err(why) = listed {
@@ -248,8 +267,11 @@ mod tests {
         let folder = folder(&[("bad.rhai", b"let a = 1;\n\xff"), ("big.rhai", b"123456789012345"), ("d.rhai/e", b"")]);
         let sources = FolderSources::new(folder.path(), 14);
         let why = |file: &str| sources.read(file).unwrap_err();
-        assert_eq!(why("bad.rhai"), "`bad.rhai` is no UTF-8 text: line 2 has a byte that does not belong there");
-        assert_eq!(why("big.rhai"), "`big.rhai` is larger than 14 bytes (`limits.script_size`)");
+        assert_eq!(
+            why("bad.rhai"),
+            "`bad.rhai` is no UTF-8 text: line 2 has a byte that does not belong there; save it as UTF-8"
+        );
+        assert_eq!(why("big.rhai"), "`big.rhai` is larger than 14B (`limits.script_size` in rhaid.yaml)");
         assert_eq!(why("d.rhai"), "`d.rhai` is a folder, not a script");
         assert_eq!(why("gone.rhai"), "there is no file `gone.rhai`");
         assert_eq!(why("../x.rhai"), "`../x.rhai` leads outside of the scripts folder");
@@ -270,6 +292,31 @@ mod tests {
         );
         assert_eq!(&*sources.read("a.rhai").unwrap(), "2");
         assert_eq!(list_scripts(inside.path()).unwrap().files, ["a.rhai", "out.rhai"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_that_lead_nowhere_or_in_circles_are_told_and_end() {
+        let folder = folder(&[("a/x.rhai", b""), ("b/y.rhai", b"")]);
+        let link = |target: &str, name: &str| std::os::unix::fs::symlink(target, folder.path().join(name)).unwrap();
+        for (target, name) in [(".", "self"), ("../b", "a/b"), ("../a", "b/a"), ("gone", "lost.rhai")] {
+            link(target, name);
+        }
+        link("loop.rhai", "loop.rhai");
+        let listing = list_scripts(folder.path()).unwrap();
+        assert_eq!(listing.files, ["a/b/y.rhai", "a/x.rhai", "b/a/x.rhai", "b/y.rhai", "loop.rhai", "lost.rhai"]);
+        let mut problems = listing.problems;
+        problems.sort();
+        let circle = |name: &str| format!("`{name}` is left out: it is a link to a folder that it lies in");
+        assert_eq!(problems, [circle("a/b/a"), circle("b/a/b"), circle("self")]);
+        let sources = FolderSources::new(folder.path(), 100);
+        let why = |file: &str| sources.read(file).unwrap_err();
+        assert_eq!(why("lost.rhai"), "`lost.rhai` is a link to gone, where there is no file");
+        assert!(
+            why("loop.rhai").starts_with("`loop.rhai` is a link that can not be followed: "),
+            "{}",
+            why("loop.rhai")
+        );
     }
 
     #[test]
