@@ -58,6 +58,8 @@ pub(crate) struct House {
     last_trigger: u64,
     /// Lives that are coming to their end, by script.
     retiring: BTreeMap<String, JoinHandle<()>>,
+    /// Whether the scripts folder could not be read when it was last looked at.
+    is_folder_gone: bool,
 }
 
 impl House {
@@ -71,6 +73,7 @@ impl House {
             last_lane: 0,
             last_trigger: 0,
             retiring: BTreeMap::new(),
+            is_folder_gone: false,
         }
     }
 
@@ -188,7 +191,7 @@ impl House {
             }
             return Ok(());
         }
-        self.services.store.note(&disabled_key(script), None);
+        self.keep_disabled(script, false).await;
         self.registry.get_mut(script).into_iter().for_each(|entry| entry.is_disabled = false);
         self.sync(Why::Enabled(script.to_owned())).await;
         Ok(())
@@ -196,7 +199,7 @@ impl House {
 
     async fn disable(&mut self, script: &str) -> Result<(), String> {
         self.entry(script)?;
-        self.services.store.note(&disabled_key(script), Some(Value::Bool(true)));
+        self.keep_disabled(script, true).await;
         let Some(entry) = self.registry.get_mut(script) else { return Ok(()) };
         entry.is_disabled = true;
         entry.rejected = None;
@@ -207,6 +210,14 @@ impl House {
         }
         self.lines.say(Level::Info, script, format!("disabled {script}"));
         Ok(())
+    }
+
+    /// Keeps on disk whether a script is disabled, before anyone is told that it is.
+    async fn keep_disabled(&self, script: &str, is_disabled: bool) {
+        let store = self.services.store.clone();
+        store.note(&disabled_key(script), is_disabled.then_some(Value::Bool(true)));
+        // The writer says what goes wrong, and tries again.
+        let _ = tokio::task::spawn_blocking(move || store.flush()).await;
     }
 
     async fn let_all_go(&mut self) {

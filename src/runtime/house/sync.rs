@@ -10,7 +10,7 @@ use crate::config::Level;
 use crate::run::Skip;
 use crate::runtime::load::{Loaded, Request, load_all};
 use crate::runtime::registry::Entry;
-use crate::runtime::sources::{FolderSources, Seen, Snapshot, list_scripts, script_name};
+use crate::runtime::sources::{FolderSources, Listing, Seen, Snapshot, list_scripts, script_name};
 use crate::value::Value;
 
 /// Why what lives may be out of step.
@@ -67,7 +67,21 @@ enum Fresh {
 impl House {
     /// Brings what lives in step with what lies in the folder.
     pub(crate) async fn sync(&mut self, why: Why) {
-        let desired = self.desired(&why).await;
+        let (desired, why) = match self.look().await {
+            Ok(listing) => {
+                let why = if self.is_folder_gone { self.folder_is_back(why) } else { why };
+                self.say_problems(&listing, &why);
+                (self.desired(listing.files), why)
+            }
+            Err(error) => {
+                self.folder_is_gone(&error);
+                if matches!(why, Why::Touched(_) | Why::Everything) {
+                    // Nothing can be compared with: it is when the folder is back.
+                    return;
+                }
+                (self.desired(self.registry.values().map(|entry| entry.file.clone()).collect()), why)
+            }
+        };
         self.remove_missing(&desired, &why).await;
         for request in desired.values().filter(|request| why.touches(&request.file)) {
             if !self.registry.contains_key(&request.name) {
@@ -97,31 +111,52 @@ impl House {
         self.exchange_groups(next, &why).await;
     }
 
-    /// Returns what should live: the scripts in the folder and the jobs that are bound.
-    async fn desired(&self, why: &Why) -> BTreeMap<String, Request> {
-        let settings = self.settings.borrow().clone();
-        let folder = settings.folder.clone();
+    /// Lists what lies in the scripts folder.
+    async fn look(&self) -> std::io::Result<Listing> {
+        let folder = self.settings.borrow().folder.clone();
         let listed = tokio::task::spawn_blocking(move || list_scripts(&folder)).await;
-        let jobs: BTreeSet<_> = settings.config.triggers.iter().map(|binding| binding.job.clone()).collect();
-        let mut desired: BTreeMap<String, Request> = match listed.map_err(std::io::Error::other).flatten() {
-            Ok(listing) => {
-                if matches!(why, Why::Boot | Why::Everything) {
-                    listing.problems.iter().for_each(|problem| self.lines.say(Level::Warn, "", problem));
-                } else if let Why::Touched(touched) = why {
-                    let problems = listing.problems.iter().filter(|problem| is_about(problem, touched));
-                    problems.for_each(|problem| self.lines.say(Level::Warn, "", problem));
-                }
-                listing.files.into_iter().map(|file| request(file, false)).collect()
-            }
-            Err(error) => {
-                let (folder, count) = (settings.folder.display(), self.registry.len());
-                let rest = if count > 0 { format!("; {count} scripts go on as they are") } else { String::new() };
-                self.lines.say(Level::Warn, "", format!("the scripts folder {folder} can not be read: {error}{rest}"));
-                self.registry.values().map(|entry| request(entry.file.clone(), false)).collect()
-            }
+        listed.map_err(std::io::Error::other).flatten()
+    }
+
+    /// Returns what should live: these scripts and the jobs that are bound.
+    fn desired(&self, files: Vec<String>) -> BTreeMap<String, Request> {
+        let settings = self.settings.borrow();
+        let jobs = settings.config.triggers.iter().map(|binding| request(binding.job.clone(), true));
+        files.into_iter().map(|file| request(file, false)).chain(jobs).collect()
+    }
+
+    fn say_problems(&self, listing: &Listing, why: &Why) {
+        let is_new = |problem: &&String| match why {
+            Why::Boot | Why::Everything => true,
+            Why::Touched(touched) => is_about(problem, touched),
+            Why::Config(_) | Why::Enabled(_) => false,
         };
-        desired.extend(jobs.into_iter().map(|file| request(file, true)));
-        desired
+        listing.problems.iter().filter(is_new).for_each(|problem| self.lines.say(Level::Warn, "", problem));
+    }
+
+    /// Says once that the scripts folder can not be read.
+    fn folder_is_gone(&mut self, error: &std::io::Error) {
+        if std::mem::replace(&mut self.is_folder_gone, true) {
+            return;
+        }
+        let folder = self.settings.borrow().folder.display().to_string();
+        let rest = match self.registry.values().filter(|entry| entry.life.is_some()).count() {
+            0 => String::new(),
+            1 => "; 1 script goes on as it is until the folder is back".to_owned(),
+            count => format!("; {count} scripts go on as they are until the folder is back"),
+        };
+        self.lines.say(Level::Warn, "", format!("the scripts folder {folder} can not be read: {error}{rest}"));
+    }
+
+    /// Anything may have changed while the folder was away.
+    fn folder_is_back(&mut self, why: Why) -> Why {
+        self.is_folder_gone = false;
+        let folder = self.settings.borrow().folder.display().to_string();
+        self.lines.say(Level::Info, "", format!("the scripts folder {folder} is back"));
+        match why {
+            Why::Touched(_) => Why::Everything,
+            other => other,
+        }
     }
 
     async fn remove_missing(&mut self, desired: &BTreeMap<String, Request>, why: &Why) {
