@@ -62,7 +62,7 @@ pub(super) fn read(globals: &Globals, file: Option<&Path>) -> Result<Loaded, Vec
     };
     let text = match file {
         None => String::new(),
-        Some(file) => std::fs::read_to_string(file).map_err(|error| whole(file, error.to_string()))?,
+        Some(file) => read_file(file).map_err(|why| whole(file, why))?,
     };
     let folder = match file {
         Some(file) => parent(file),
@@ -84,6 +84,25 @@ pub(super) fn read(globals: &Globals, file: Option<&Path>) -> Result<Loaded, Vec
         read_file: &|path| std::fs::read_to_string(path).map_err(|error| error.to_string()),
         overrides: &overrides(globals),
         kinds: &kinds(),
+    })
+}
+
+/// Reads the configuration's text.
+///
+/// # Errors
+/// What stands in the way, in words.
+fn read_file(file: &Path) -> Result<String, String> {
+    let about = std::fs::metadata(file).map_err(|error| format!("it can not be read: {error}"))?;
+    // Reading a pipe that nobody writes to would not end.
+    if !about.is_file() {
+        let what = if about.is_dir() { "a folder" } else { "a pipe, socket or device" };
+        return Err(format!("it is {what}, not a file: move it away, or name another file with `--config FILE`"));
+    }
+    let bytes = std::fs::read(file).map_err(|error| format!("it can not be read: {error}"))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
+        format!("it is no UTF-8 text: line {line} has a byte that does not belong there; save it as UTF-8")
     })
 }
 
@@ -126,7 +145,7 @@ pub(super) fn find(globals: &Globals) -> anyhow::Result<Option<PathBuf>> {
         };
     }
     let folders = beside_scripts(globals).into_iter().chain([PathBuf::from(".")]);
-    Ok(folders.map(|folder| folder.join(FILE)).find(|file| file.exists()))
+    Ok(folders.map(|folder| folder.join(FILE)).find(|file| file.symlink_metadata().is_ok()))
 }
 
 fn beside_scripts(globals: &Globals) -> Option<PathBuf> {

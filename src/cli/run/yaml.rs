@@ -48,7 +48,10 @@ struct Edits {
 
 impl Edits {
     async fn apply(&self) {
-        let loaded = match settings::read(&self.globals, Some(self.file.as_path()).filter(|file| file.exists())) {
+        let loaded = match settings::read(
+            &self.globals,
+            Some(self.file.as_path()).filter(|file| file.symlink_metadata().is_ok()),
+        ) {
             Ok(loaded) => loaded,
             Err(faults) => return kept(&settings::reports(&faults)),
         };
