@@ -64,7 +64,7 @@ impl Database {
                 tracing::warn!(
                     why,
                     kept_as = %aside.display(),
-                    "the database can not be read: it is set aside, and rhaid starts with a fresh one"
+                    "the database can not be read: it is set aside, and rhaid starts with a fresh one, without state and timers"
                 );
                 open_file(path)
             }
@@ -118,15 +118,23 @@ impl Database {
 
 /// Puts a database error in words, after what was being done: `writing to`, `reading a value from`.
 pub(super) fn failed(doing: &str, error: &rusqlite::Error) -> Error {
-    let why = match error.sqlite_error_code() {
+    Error::Failed(format!("{doing} {FILE}: {}", reason(error)))
+}
+
+fn reason(error: &rusqlite::Error) -> String {
+    let is_out_of_room = error.sqlite_error().is_some_and(|error| error.extended_code == NO_ROOM_TO_SHARE);
+    match error.sqlite_error_code() {
+        _ if is_out_of_room => "the disk is full".to_owned(),
         Some(ErrorCode::DiskFull) => "the disk is full".to_owned(),
         Some(ErrorCode::ReadOnly) => "the disk or the file is read-only".to_owned(),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => "another program keeps it locked".to_owned(),
         Some(ErrorCode::SystemIoFailure) => format!("the disk has a fault: {error}"),
         _ => error.to_string(),
-    };
-    Error::Failed(format!("{doing} {FILE}: {why}"))
+    }
 }
+
+/// Source: <https://www.sqlite.org/rescode.html>, SQLITE_IOERR_SHMSIZE.
+const NO_ROOM_TO_SHARE: i32 = 4874;
 
 fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -151,7 +159,7 @@ fn open_file(path: &Path) -> Result<Connection, Trouble> {
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt | ErrorCode::Unknown) => {
             Trouble::Unreadable(error.to_string())
         }
-        _ => Trouble::Other(failed("opening", &error)),
+        _ => Trouble::Other(Error::Failed(format!("{} can not be opened: {}", path.display(), reason(&error)))),
     })?
 }
 

@@ -22,7 +22,13 @@ impl Lock {
         let failed = |doing: &str, error: io::Error| {
             Error::Failed(format!("the data folder {} can not be {doing}: {error}", folder.display()))
         };
-        make_private(folder).map_err(|error| failed("made", error))?;
+        make_private(folder).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => Error::Failed(format!(
+                "the data folder {} is a file: move it away, or set `data` in rhaid.yaml",
+                folder.display()
+            )),
+            _ => failed("made", error),
+        })?;
         let mut file = private(OpenOptions::new().read(true).write(true).create(true).truncate(false))
             .open(folder.join(FILE))
             .map_err(|error| failed("written", error))?;

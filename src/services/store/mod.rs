@@ -31,7 +31,9 @@ use crate::value::Value;
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// Another process has the data folder.
-    #[error("{folder} is in use by another rhaid (process {holder})")]
+    #[error(
+        "{folder} is in use by another rhaid (process {holder}): stop that one, or give this one another folder with `data` in rhaid.yaml"
+    )]
     InUse {
         /// The data folder.
         folder: String,
