@@ -3,15 +3,18 @@
 #![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
 
 mod architecture;
+mod bad_input;
 mod bench;
 mod cli;
 mod config;
+mod crash;
 mod dispatch;
 mod examples;
 mod functions;
 mod house;
 mod lessons;
 mod lessons_mqtt;
+mod process;
 mod readme;
 mod reload;
 mod script;

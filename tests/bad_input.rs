@@ -1,0 +1,150 @@
+//! What may be wrong with files, disks and ports: a clear line each, and the others go on.
+
+use std::fs;
+use std::net::TcpListener;
+
+use crate::process::Home;
+
+const GOOD: (&str, &str) = ("good.rhai", "webhook(\"ok\", #{ methods: [\"GET\"], public: true }, |request| \"fine\");");
+
+#[cfg(unix)]
+#[test]
+fn files_that_are_no_scripts_get_one_line_each_and_the_others_go_on() {
+    use std::os::unix::fs::symlink;
+
+    let home = Home::new(&[GOOD, ("empty.rhai", "")]);
+    fs::write(home.script("bytes.rhai"), b"let a = 1;\nlet b = \"\xe9\";").unwrap();
+    fs::File::create(home.script("huge.rhai")).unwrap().set_len(100_000_000).unwrap();
+    fs::create_dir(home.script("folder.rhai")).unwrap();
+    for pipe in ["pipe.rhai", "pipe"] {
+        assert!(std::process::Command::new("mkfifo").arg(home.script(pipe)).status().unwrap().success());
+    }
+    fs::write(home.path().join("outside.rhai"), "").unwrap();
+    for (target, link) in [("gone", "lost.rhai"), ("loop.rhai", "loop.rhai"), ("../outside.rhai", "out.rhai")] {
+        symlink(target, home.script(link)).unwrap();
+    }
+    symlink(".", home.script("circle")).unwrap();
+    let mut process = home.start();
+    process.expect("2 scripts are live: empty, good");
+    let lines = [
+        "error bytes: not started: bytes.rhai: `bytes.rhai` is no UTF-8 text: line 2 has a byte that does not belong there; save it as UTF-8",
+        "warn empty: empty declares no trigger, so nothing wakes it",
+        "error huge: not started: huge.rhai: `huge.rhai` is larger than 256KiB (`limits.script_size` in rhaid.yaml)",
+        "warn `folder.rhai` is a folder, not a script",
+        "error pipe: not started: pipe.rhai: `pipe.rhai` is no regular file, but a pipe, socket or device",
+        "error lost: not started: lost.rhai: `lost.rhai` is a link to gone, where there is no file",
+        "error loop: not started: loop.rhai: `loop.rhai` is a link that can not be followed: ",
+        "error out: not started: out.rhai: `out.rhai` is a link that leads outside of the scripts folder",
+        "warn `circle` is left out: it is a link to a folder that it lies in",
+    ];
+    lines.iter().for_each(|line| drop(process.expect(line)));
+    fs::write(home.script("late.rhai"), "on_start(|| print(\"late is here\"));").unwrap();
+    process.expect("late is here");
+    assert_eq!(process.ask("ok").as_deref(), Some("fine"));
+    let said = process.said();
+    for line in lines {
+        assert_eq!(said.matches(line).count(), 1, "{line} in\n{said}");
+    }
+    // The level stands after the time.
+    let level = |line: &str| line.split(' ').nth(1).map(str::to_owned);
+    let complaints = said.lines().filter_map(level).filter(|level| level == "error" || level == "warn");
+    assert_eq!(complaints.count(), lines.len(), "{said}");
+}
+
+#[test]
+fn scripts_go_on_while_their_folder_is_away_and_what_changed_counts_when_it_is_back() {
+    let home = Home::new(&[GOOD, ("gone.rhai", "on_stop(|| print(\"gone goes\"));")]);
+    let mut process = home.start();
+    let aside = home.path().join("aside");
+    fs::rename(home.scripts(), &aside).unwrap();
+    process.expect("2 scripts go on as they are until the folder is back");
+    assert_eq!(process.ask("ok").as_deref(), Some("fine"));
+    fs::remove_file(aside.join("gone.rhai")).unwrap();
+    fs::rename(&aside, home.scripts()).unwrap();
+    process.expect("scripts is back");
+    process.expect("removed gone v1");
+    process.expect("gone goes");
+    // Who asks for the list is answered when all that is done.
+    assert!(home.run(&["list"]).status.success());
+    fs::remove_dir_all(home.scripts()).unwrap();
+    process.expect("1 script goes on as it is until the folder is back");
+    assert_eq!(process.ask("ok").as_deref(), Some("fine"));
+    fs::create_dir(home.scripts()).unwrap();
+    fs::write(home.script("new.rhai"), "on_start(|| print(\"new is here\"));").unwrap();
+    process.expect("new is here");
+    process.expect("removed good v1");
+    assert!(!process.said().contains("rejected"), "{}", process.said());
+}
+
+#[test]
+fn a_port_in_use_is_named_with_what_to_write() {
+    let home = Home::new(&[GOOD]);
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let said = home.refusal(&[("RHAID_WEB_LISTEN", &address)]);
+    assert!(
+        said.contains(&format!("{address} is in use by another program: set `web.listen` in rhaid.yaml")),
+        "{said}"
+    );
+    let said = home.refusal(&[("RHAID_MQTT_EMBEDDED_LISTEN", &address)]);
+    assert!(said.contains(&format!("something that does not speak MQTT has {address}")), "{said}");
+    assert!(said.contains("`mqtt.embedded.listen`"), "{said}");
+}
+
+#[test]
+fn a_database_that_is_none_is_set_aside_and_said_so() {
+    let home = Home::new(&[GOOD]);
+    let data = home.path().join(".rhaid");
+    fs::create_dir(&data).unwrap();
+    fs::write(data.join("rhaid.db"), vec![0xa5; 5_000]).unwrap();
+    let mut process = home.start();
+    let line = process.expect("warn the database can not be read: it is set aside");
+    assert_eq!(process.ask("ok").as_deref(), Some("fine"));
+    let aside =
+        fs::read_dir(&data).unwrap().flatten().find(|entry| entry.file_name().to_string_lossy().contains("unreadable"));
+    let aside = aside.expect("nothing is thrown away").path();
+    assert_eq!(fs::read(&aside).unwrap(), vec![0xa5; 5_000]);
+    assert!(line.contains(aside.file_name().unwrap().to_str().unwrap()), "{line}");
+}
+
+#[test]
+fn a_data_folder_that_can_not_be_one_or_is_in_use_ends_the_start() {
+    let home = Home::new(&[GOOD]);
+    fs::write(home.path().join("file"), "").unwrap();
+    let said = home.refusal(&[("RHAID_DATA", "file")]);
+    assert!(said.contains("file is a file: move it away, or set `data` in rhaid.yaml"), "{said}");
+    let mut first = home.start();
+    let said = home.refusal(&[]);
+    assert!(said.contains("is in use by another rhaid (process "), "{said}");
+    assert!(said.contains("): stop that one, or give this one another folder with `data` in rhaid.yaml"), "{said}");
+    assert_eq!(first.ask("ok").as_deref(), Some("fine"));
+}
+
+#[test]
+fn a_config_that_is_no_text_file_ends_the_start() {
+    let home = Home::new(&[GOOD]);
+    let config = home.path().join("rhaid.yaml");
+    fs::create_dir(&config).unwrap();
+    let said = home.refusal(&[]);
+    assert!(said.contains("rhaid.yaml: it is a folder, not a file: move it away, or name another file with"), "{said}");
+    fs::remove_dir(&config).unwrap();
+    fs::write(&config, b"log:\n  level: \xff").unwrap();
+    let said = home.refusal(&[]);
+    assert!(said.contains("rhaid.yaml: it is no UTF-8 text: line 2 has a byte that does not belong there"), "{said}");
+    #[cfg(unix)]
+    {
+        fs::remove_file(&config).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&config).status().unwrap().success());
+        let said = home.refusal(&[]);
+        assert!(said.contains("rhaid.yaml: it is a pipe, socket or device, not a file"), "{said}");
+    }
+}
+
+#[test]
+fn a_scripts_folder_that_is_not_there_ends_the_start_with_what_to_do() {
+    let home = Home::new(&[]);
+    fs::remove_dir(home.scripts()).unwrap();
+    let said = home.refusal(&[]);
+    assert!(said.contains("there is no folder") && said.contains("rhaid init && rhaid"), "{said}");
+    assert!(!home.path().join(".rhaid").exists(), "nothing is made");
+}

@@ -1,0 +1,108 @@
+//! Killed at any moment: nothing that was confirmed is lost, and nothing is half.
+
+use std::fs;
+use std::hash::{BuildHasher as _, RandomState};
+use std::time::Duration;
+
+use crate::process::{Home, ask};
+
+/// Counts on every message with QoS 1, every 10 ms and on request; each run changes two keys that must never differ.
+const COUNT: &str = r#"
+fn count() {
+    state.first = (state.first ?? 0) + 1;
+    state.second = (state.second ?? 0) + 1;
+    state.second
+}
+
+every("10ms", || count());
+every("10ms", || mqtt_publish("count", "one", #{ qos: 1 }));
+mqtt_subscribe("count", #{ qos: 1 }, |msg| count());
+webhook("count", #{ methods: ["GET"], public: true }, |request| count());
+webhook("look", #{ methods: ["GET"], public: true }, |request| `${state.first ?? 0} ${state.second ?? 0}`);
+"#;
+
+#[test]
+fn a_kill_at_any_moment_loses_nothing_that_was_confirmed_and_leaves_nothing_half() {
+    let home = Home::new(&[("count.rhai", COUNT)]);
+    let mut confirmed = 0;
+    for round in 0..10_u64 {
+        let mut process = home.start();
+        let looked = process.ask("look").expect("an answer");
+        let (first, second) = looked.split_once(' ').unwrap();
+        assert_eq!(first, second, "round {round}: half a run was kept");
+        let kept: u64 = first.parse().unwrap();
+        assert!(kept >= confirmed, "round {round}: {confirmed} was confirmed, {kept} was kept");
+        let address = process.address();
+        let asker = std::thread::spawn(move || std::iter::from_fn(|| ask(&address, "count")).last());
+        std::thread::sleep(Duration::from_millis(RandomState::new().hash_one(round) % 300));
+        process.kill();
+        if let Some(last) = asker.join().unwrap() {
+            confirmed = last.parse().unwrap();
+        }
+        confirmed = confirmed.max(kept);
+        assert!(!process.said().contains("error"), "{}", process.said());
+    }
+    assert!(confirmed > 10, "it has counted to {confirmed}");
+}
+
+#[test]
+fn a_timer_that_was_set_before_a_kill_runs_out_after_it_and_says_how_late() {
+    let home = Home::new(&[(
+        "egg.rhai",
+        r#"
+        webhook("cook", #{ methods: ["GET"], public: true }, |request| { timer_start("egg", "300ms", #{ size: "M" }); "on" });
+        on_timer("egg", |timer| print(`egg ${timer.data.size} is done, late: ${timer.late}`));
+        "#,
+    )]);
+    let mut process = home.start();
+    assert_eq!(process.ask("cook").as_deref(), Some("on"));
+    process.kill();
+    assert!(!process.said().contains("is done"), "it was killed too late for this test: {}", process.said());
+    // It runs out while nobody is there.
+    std::thread::sleep(Duration::from_millis(500));
+    let line = home.start().expect("egg M is done, late: ");
+    assert!(!line.ends_with("late: 0"), "{line}");
+    let mut process = home.start();
+    assert_eq!(process.ask("cook").as_deref(), Some("on"), "and it can be set again");
+    process.expect("egg M is done");
+}
+
+#[test]
+fn a_script_that_is_broken_at_a_restart_runs_as_it_was_last_accepted_also_after_a_kill() {
+    let home = Home::new(&[("hello.rhai", "on_start(|| print(\"good one\"));")]);
+    let mut process = home.start();
+    process.expect("good one");
+    process.kill();
+    fs::write(home.script("hello.rhai"), "on_start(|| print(\"bad one\");").unwrap();
+    for _ in 0..2 {
+        let mut process = home.start();
+        process.expect("hello starts from v1, the last version that was accepted");
+        process.expect("good one");
+        assert!(process.said().contains("hello.rhai:1:29"), "{}", process.said());
+        process.kill();
+    }
+    fs::write(home.script("hello.rhai"), "on_start(|| print(\"better one\"));").unwrap();
+    home.start().expect("better one");
+}
+
+#[test]
+fn a_disabled_script_stays_disabled_after_a_kill_and_when_others_are_saved() {
+    let home = Home::new(&[
+        ("quiet.rhai", "on_start(|| print(\"quiet speaks\"));"),
+        ("other.rhai", "on_start(|| print(\"other 1\"));"),
+    ]);
+    let mut process = home.start();
+    process.expect("quiet speaks");
+    let output = home.run(&["disable", "quiet"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    process.kill();
+    fs::write(home.script("quiet.rhai"), "on_start(|| print(\"quiet speaks again\"));").unwrap();
+    let mut process = home.start();
+    process.expect("other 1");
+    fs::write(home.script("other.rhai"), "on_start(|| print(\"other 2\"));").unwrap();
+    process.expect("other 2");
+    assert!(!process.said().contains("quiet speaks"), "{}", process.said());
+    let output = home.run(&["enable", "quiet"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    process.expect("quiet speaks again");
+}
