@@ -53,6 +53,23 @@ fn a_script_that_nothing_wakes_is_told_how_jobs_are_run() {
 }
 
 #[test]
+fn a_job_whose_file_is_deleted_runs_no_more() {
+    let mut bench = Bench::new().config("triggers: [{ every: 1s, job: a.rhai }]").script("a", "print(1);").start();
+    bench.pass(seconds(1));
+    bench.expect_printed("a", ["1"]);
+    bench.remove("a");
+    bench.expect_said("a", "not started: a.rhai: there is no file `a.rhai`");
+    bench.pass(seconds(3));
+    bench.expect_printed("a", ["1"]);
+    bench.restart();
+    bench.pass(seconds(3));
+    assert_eq!(bench.listed("a").status, Status::Rejected);
+    bench.edit("a", "print(2);").expect_said("a", "loaded a v");
+    bench.pass(seconds(1));
+    bench.expect_printed("a", ["2"]);
+}
+
+#[test]
 fn a_rejected_version_shows_the_source_line_and_the_caret() {
     let bench = Bench::new().script("a", "every(\"1h\", || 1);").start();
     bench.edit("a", "every(\"1h\", || 1);\nlet x = nonsense;\n");

@@ -160,8 +160,12 @@ impl House {
     }
 
     async fn remove_missing(&mut self, desired: &BTreeMap<String, Request>, why: &Why) {
+        let folder = self.settings.borrow().folder.clone();
+        let is_deleted = |file: &str| folder.is_dir() && !folder.join(file).exists();
+        let is_deleted_job =
+            |entry: &Entry| entry.is_job && entry.life.is_some() && why.touches(&entry.file) && is_deleted(&entry.file);
         let is_wrong = |name: &String, entry: &Entry| match desired.get(name) {
-            Some(request) => request.is_job != entry.is_job,
+            Some(request) => request.is_job != entry.is_job || is_deleted_job(entry),
             None => why.touches(&entry.file) || entry.is_job,
         };
         let gone: Vec<String> =
@@ -172,7 +176,7 @@ impl House {
             if let Some(life) = entry.life {
                 self.retire(&name, life, Skip::TriggerGone, StopReason::Removed).await;
             }
-            if desired.contains_key(&name) {
+            if desired.contains_key(&name) && !is_deleted(&entry.file) {
                 continue;
             }
             let (store, script) = (self.services.store.clone(), name.clone());
