@@ -10,6 +10,7 @@ use rhaid::services::store::Store;
 use rhaid::value::Value;
 
 use crate::bench::{Bench, hours, minutes, seconds};
+use crate::house::text;
 
 #[test]
 fn a_broken_save_keeps_the_running_version_also_over_a_restart() {
@@ -107,6 +108,9 @@ fn a_config_map_that_is_exchanged_by_a_link_gives_one_reload() {
 
 #[test]
 fn a_thousand_reloads_leave_nothing_behind() {
+    if !is_alone("lessons::a_thousand_reloads_leave_nothing_behind") {
+        return;
+    }
     let bench =
         Bench::new().script("tick", r#"cron("* * * * *", || print("tick")); on_event("x", |event| {});"#).start();
     let reload = |count: u32| {
@@ -311,6 +315,19 @@ fn a_kill_in_the_middle_leaves_state_old_or_new_but_never_half() {
     assert_eq!(value("a"), value("b"));
     // The thirtieth run may have been killed before its commit.
     assert!(matches!(value("a"), Some(Value::Int(29..))), "{:?}", value("a"));
+}
+
+/// Returns whether this process runs one test only; else runs that test in one that does. Memory is counted by process.
+fn is_alone(test: &str) -> bool {
+    const ALONE: &str = "TEST_ALONE_IN_ITS_PROCESS";
+    if std::env::var_os(ALONE).is_some() {
+        return true;
+    }
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    let output = command.args(["--exact", test, "--nocapture"]).env(ALONE, "1").output().unwrap();
+    let (said, complained) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success() && said.contains("1 passed"), "{said}{complained}");
+    false
 }
 
 fn resident_kib() -> u64 {
