@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::broadcast;
 
+use super::repeats::Repeats;
 use super::settings::Settings;
 use crate::config::Level;
 use crate::functions::Journal;
@@ -47,12 +48,13 @@ pub struct LogBook {
     clock: Clock,
     recent: Arc<Mutex<VecDeque<Arc<LogLine>>>>,
     follow: broadcast::Sender<Arc<LogLine>>,
+    repeats: Arc<Repeats>,
 }
 
 impl LogBook {
     /// Makes an empty one.
     pub fn new(clock: Clock) -> Self {
-        Self { clock, recent: Arc::default(), follow: broadcast::channel(FOLLOW).0 }
+        Self { clock, recent: Arc::default(), follow: broadcast::channel(FOLLOW).0, repeats: Arc::default() }
     }
 
     /// Keeps a line that was said through `tracing`, for who listens there; what has [`LOG_TARGET`] is kept already.
@@ -154,9 +156,12 @@ impl RunJournal {
         Self { script, run, level, settings, lines, effects: Mutex::default() }
     }
 
-    /// Logs why the run failed.
+    /// Logs why the run failed, unless the same was told over and over.
     pub(crate) fn report(&self, report: String) {
-        if Level::Error <= self.level {
+        if Level::Error > self.level {
+            return;
+        }
+        if let Some(report) = self.lines.repeats.tell(&self.script, report, self.lines.clock.now()) {
             self.lines.put(Level::Error, &self.script, &self.run, report, serde_json::Map::new());
         }
     }

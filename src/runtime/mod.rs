@@ -8,6 +8,7 @@ mod journal;
 mod load;
 mod registry;
 mod reload;
+mod repeats;
 mod report;
 mod settings;
 mod sources;
