@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 
+use crate::bench::{Bench, minutes};
 use crate::process::Home;
 
 const GOOD: (&str, &str) = ("good.rhai", "webhook(\"ok\", #{ methods: [\"GET\"], public: true }, |request| \"fine\");");
@@ -147,4 +148,42 @@ fn a_scripts_folder_that_is_not_there_ends_the_start_with_what_to_do() {
     let said = home.refusal(&[]);
     assert!(said.contains("there is no folder") && said.contains("rhaid init && rhaid"), "{said}");
     assert!(!home.path().join(".rhaid").exists(), "nothing is made");
+}
+
+#[test]
+fn a_fault_that_keeps_coming_does_not_flood_the_log_and_every_run_is_listed() {
+    let home = Home::new(&[GOOD, ("pump.rhai", "every(\"10ms\", || throw \"no water\");")]);
+    let mut process = home.start();
+    process
+        .expect("(this keeps coming: it is told once a minute from now on, and `rhaid runs pump --failed` lists each)");
+    let failed = || {
+        let listed = home.run(&["runs", "pump", "--failed", "-n", "50", "--json"]);
+        String::from_utf8_lossy(&listed.stdout).matches("no water").count()
+    };
+    assert!((0..500).any(|_| failed() >= 50), "every run is listed");
+    assert_eq!(process.ask("ok").as_deref(), Some("fine"));
+    let said = process.said();
+    assert_eq!(said.matches("error pump[").count(), 10, "{said}");
+}
+
+#[test]
+fn a_clock_that_is_set_back_stops_no_beat_and_no_timer() {
+    let script = r#"
+        every("1m", || print("beat"));
+        on_start(|| timer_start("soon", "90s"));
+        on_timer("soon", || print("soon"));
+    "#;
+    let bench = Bench::new().script("house", script).start();
+    bench.until("the timer to be set", || !bench.runs("house").is_empty());
+    bench.pass(minutes(1));
+    bench.expect_printed("house", ["beat"]);
+    let before = bench.services().clock.now();
+    bench.services().clock.set(before - std::time::Duration::from_secs(30));
+    assert!(bench.services().clock.now() < before);
+    bench.pass(minutes(3));
+    bench.until("beats and the timer", || {
+        let printed = bench.printed("house");
+        printed.iter().filter(|line| *line == "beat").count() >= 3
+            && printed.iter().filter(|line| *line == "soon").count() == 1
+    });
 }
