@@ -12,10 +12,12 @@ use crate::script::engine;
 use crate::triggers::KINDS;
 
 /// One way to call a function.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Signature {
     /// How many arguments; for a method, with what stands before the dot.
     pub count: usize,
+    /// How many of them have to be of a certain type: what takes anything comes first.
+    specific: usize,
     /// How it is written.
     pub text: String,
 }
@@ -24,7 +26,7 @@ impl Signature {
     /// Returns how a script's own function is called.
     pub(super) fn of(function: &Shared<ScriptFuncDef>) -> Self {
         let parameters: Vec<_> = function.params.iter().map(rhai::ImmutableString::as_str).collect();
-        Self { count: parameters.len(), text: format!("{}({})", function.name, parameters.join(", ")) }
+        Self { count: parameters.len(), specific: 0, text: format!("{}({})", function.name, parameters.join(", ")) }
     }
 }
 
@@ -37,6 +39,8 @@ static KNOWN: LazyLock<BTreeMap<String, Vec<Signature>>> = LazyLock::new(|| {
             signatures.push(signature);
         }
     }
+    // The interpreter lists them in an order of its own, another one each time.
+    known.values_mut().for_each(|signatures| signatures.sort());
     known
 });
 
@@ -47,7 +51,8 @@ fn read(info: FuncInfo<'_>) -> Option<(String, Signature)> {
         let names: Vec<_> = (0..metadata.num_params).map(|index| parameter(metadata.params_info.get(index))).collect();
         let kind = KINDS.iter().find(|kind| kind.name == metadata.name);
         let text = kind.map_or_else(|| format!("{}({})", metadata.name, names.join(", ")), |kind| usage(kind));
-        (metadata.name.to_string(), Signature { count: metadata.num_params, text })
+        let specific = metadata.params_info.iter().filter(|info| !info.contains("Dynamic")).count();
+        (metadata.name.to_string(), Signature { count: metadata.num_params, specific, text })
     })
 }
 

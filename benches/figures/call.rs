@@ -1,0 +1,94 @@
+//! One call of a handler.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rhaid::config::{Config, Level};
+use rhaid::event::Event;
+use rhaid::functions::{Context, Journal, Spent};
+use rhaid::runtime::FolderSources;
+use rhaid::script::{Purpose, Script};
+use rhaid::services::Services;
+use rhaid::services::clock::Clock;
+use rhaid::services::mqtt;
+use rhaid::services::store::{Batch, Store};
+use rhaid::triggers::Surroundings;
+use rhaid::value::Map;
+use serde_json::Value as Json;
+
+use crate::live;
+
+const SCRIPT: &str = r#"
+const LIMIT = 21.5;
+on_event("empty", || ());
+on_event("small", |event| {
+    let celsius = event.data.celsius;
+    let text = `it has ${celsius} degrees`;
+    if celsius > LIMIT { text += ", which is warm"; }
+    text.len()
+});
+on_event("loop", || {
+    let sum = 0;
+    for i in 0..1000 { sum += i % 7; }
+    sum
+});
+"#;
+
+struct Quiet;
+
+impl Journal for Quiet {
+    fn line(&self, _: Level, _: &str, _: &serde_json::Map<String, Json>) {}
+    fn did(&self, _: &str) {}
+}
+
+/// How many calls make one round; the median round counts.
+const CALLS: usize = 2_000;
+const ROUNDS: usize = 21;
+
+pub(crate) fn measure() {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    std::fs::write(folder.path().join("a.rhai"), SCRIPT).expect("the folder is ours");
+    let config = Arc::new(Config::default_in(folder.path()));
+    let zone = jiff::tz::TimeZone::UTC;
+    let surroundings = Surroundings { zone: zone.clone(), location: None, base: folder.path().into() };
+    let sources = Arc::new(FolderSources::new(folder.path(), 1 << 20));
+    let script = Script::load("a.rhai", &Purpose::Handlers, sources, &config, &surroundings).unwrap_or_else(|faults| {
+        panic!("{}", faults[0].report());
+    });
+    let tokio = tokio::runtime::Runtime::new().expect("there are threads");
+    let _inside = tokio.enter();
+    let broker = mqtt::Settings::new(&config.mqtt, SocketAddr::from(([127, 0, 0, 1], 1)), "bench".into());
+    let store = Store::in_memory().expect("there is room for a store");
+    let services = Services::new(Clock::system(zone), store, broker.expect("the defaults are right"));
+    let data = Map::from([("celsius".to_owned(), 22.0.into())]);
+    let facts = Map::from([("data".to_owned(), data.into())]);
+    let event = Event::new(services.clock.now_zoned(), "bench", facts);
+    let context = || {
+        Arc::new(Context {
+            script: "a".into(),
+            services: services.clone(),
+            config: config.clone(),
+            runtime: tokio.handle().clone(),
+            cancel: tokio_util::sync::CancellationToken::new(),
+            deadline: Instant::now() + Duration::from_secs(30),
+            batch: Mutex::new(Batch::default()),
+            hops: 0,
+            journal: Arc::new(Quiet),
+            spent: Spent::default(),
+        })
+    };
+    for (handler, name) in ["empty", "small", "loop of 1,000"].iter().enumerate() {
+        let mut rounds: Vec<_> = (0..ROUNDS)
+            .map(|_| {
+                let contexts: Vec<_> = (0..CALLS).map(|_| context()).collect();
+                let start = Instant::now();
+                for context in &contexts {
+                    script.call(handler, &event, context).expect("it is right");
+                }
+                start.elapsed().as_secs_f64() * 1e6 / CALLS as f64
+            })
+            .collect();
+        println!("call: {name}: {:.2} µs", live::percentile(&mut rounds, 50));
+    }
+}

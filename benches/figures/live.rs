@@ -1,0 +1,27 @@
+//! A rhaid in this process, and what is said of many figures.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rhaid::config::Config;
+use rhaid::runtime::Runtime;
+use rhaid::services::Services;
+use rhaid::services::clock::Clock;
+use rhaid::services::mqtt;
+use rhaid::services::store::Store;
+
+/// Runs the scripts of a folder in this process, with a store in memory. Must be called inside the tokio runtime.
+pub(crate) async fn live(folder: &Path) -> Runtime {
+    let config = Config::default_in(folder);
+    let nowhere = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
+    let broker = mqtt::Settings::new(&config.mqtt, nowhere, "bench".to_owned()).expect("the defaults are right");
+    let store = Store::in_memory().expect("there is room for a store");
+    let services = Services::new(Clock::system(jiff::tz::TimeZone::UTC), store, broker);
+    Runtime::start(Arc::new(config), services).await.expect("the scripts are right")
+}
+
+/// Returns the value that so many percent of all are not above.
+pub(crate) fn percentile(values: &mut [f64], percent: usize) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[(values.len() - 1) * percent / 100]
+}

@@ -1,0 +1,38 @@
+//! The figures of the README: `cargo bench`, or `cargo bench -- NAME` for one of them.
+
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
+mod beat;
+mod call;
+mod folder;
+mod idle;
+mod live;
+mod many;
+mod program;
+mod reload;
+
+use rhaid::memory::Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn main() {
+    let named: Vec<_> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let is_wanted = |name: &str| named.is_empty() || named.iter().any(|wanted| wanted == name);
+    let runtime = tokio::runtime::Runtime::new().expect("there are threads");
+    if is_wanted("call") {
+        call::measure();
+    }
+    if is_wanted("reload") {
+        runtime.block_on(reload::measure());
+    }
+    if is_wanted("beat") {
+        runtime.block_on(beat::measure());
+    }
+    if is_wanted("many") {
+        many::measure();
+    }
+    if is_wanted("idle") {
+        idle::measure();
+    }
+}
