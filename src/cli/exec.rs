@@ -10,7 +10,6 @@ use serde_json::{Map, Value as Json};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::exit::{FAULTS, INTERRUPTED, Wrong};
-use crate::cli::log::word;
 use crate::cli::screen::{self, Tone, harmless, paint};
 use crate::cli::settings::{self, Globals};
 use crate::cli::world;
@@ -226,7 +225,7 @@ impl Journal for Shell {
             Level::Info => screen::say(&format!("{line}\n")),
             Level::Error => screen::complain(&format!("{}: {}\n", paint(Tone::Error, "error"), harmless(&line))),
             Level::Warn => screen::complain(&format!("{}: {}\n", paint(Tone::Warn, "warn"), harmless(&line))),
-            _ => screen::complain(&format!("{}: {}\n", paint(Tone::Quiet, word(level)), harmless(&line))),
+            _ => screen::complain(&format!("{}: {}\n", paint(Tone::Quiet, level.word()), harmless(&line))),
         }
     }
 

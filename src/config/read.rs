@@ -20,12 +20,12 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 
 /// The words for how much is logged.
 const LEVELS: &[(&str, Level)] = &[
-    ("off", Level::Off),
-    ("error", Level::Error),
-    ("warn", Level::Warn),
-    ("info", Level::Info),
-    ("debug", Level::Debug),
-    ("trace", Level::Trace),
+    (Level::Off.word(), Level::Off),
+    (Level::Error.word(), Level::Error),
+    (Level::Warn.word(), Level::Warn),
+    (Level::Info.word(), Level::Info),
+    (Level::Debug.word(), Level::Debug),
+    (Level::Trace.word(), Level::Trace),
 ];
 
 /// Reads a document, or gives the defaults of none, and returns its description beside it.

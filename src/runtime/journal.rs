@@ -68,7 +68,7 @@ impl LogBook {
         text: String,
         fields: serde_json::Map<String, serde_json::Value>,
     ) {
-        let (level, script, run) = (word(level), script.into(), run.into());
+        let (level, script, run) = (level.word(), script.into(), run.into());
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         // Under the lock, so that times never go back from one line to the next.
         let line = Arc::new(LogLine { at: self.clock.now(), level, script, run, text, fields });
@@ -126,17 +126,6 @@ fn trace(level: Level, script: &str, run: &str, text: &str, fields: &serde_json:
         Level::Info => event!(tracing::Level::INFO),
         Level::Debug => event!(tracing::Level::DEBUG),
         Level::Trace => event!(tracing::Level::TRACE),
-    }
-}
-
-fn word(level: Level) -> &'static str {
-    match level {
-        Level::Off => "off",
-        Level::Error => "error",
-        Level::Warn => "warn",
-        Level::Info => "info",
-        Level::Debug => "debug",
-        Level::Trace => "trace",
     }
 }
 
@@ -200,7 +189,7 @@ impl Journal for RunJournal {
     fn line(&self, level: Level, text: &str, fields: &serde_json::Map<String, serde_json::Value>) {
         let text = self.settings.mask.apply(text).into_owned();
         let fields = self.mask_fields(fields);
-        self.note(format!("{}: {text}", word(level)));
+        self.note(format!("{}: {text}", level.word()));
         if level <= self.level {
             self.lines.put(level, &self.script, &self.run, text, fields);
         }

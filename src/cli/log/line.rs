@@ -61,7 +61,7 @@ impl Line {
     pub(in crate::cli) fn json(mut self, level: Level, now: &Zoned) -> String {
         let mut object = Map::new();
         object.insert("time".into(), now.timestamp().display_with_offset(now.offset()).to_string().into());
-        object.insert("level".into(), word(level).into());
+        object.insert("level".into(), level.word().into());
         if let Some(script) = self.script {
             object.insert("script".into(), script.into());
         }
@@ -84,7 +84,7 @@ impl Line {
         let indent = format!("\n{}", " ".repeat(stamp.len().max(2)));
         let mut text = paint(Tone::Quiet, &stamp);
         if let Some(tone) = tone(level) {
-            text.push_str(&paint(tone, word(level)));
+            text.push_str(&paint(tone, level.word()));
             text.push(' ');
         }
         if let Some(script) = &self.script {
@@ -149,18 +149,6 @@ impl Visit for Line {
 pub(in crate::cli) fn short(id: &str) -> &str {
     let start = id.char_indices().rev().nth(SHORT_ID - 1).map_or(0, |(start, _)| start);
     &id[start..]
-}
-
-/// Returns the word for a level.
-pub(in crate::cli) fn word(level: Level) -> &'static str {
-    match level {
-        Level::Off => "off",
-        Level::Error => "error",
-        Level::Warn => "warn",
-        Level::Info => "info",
-        Level::Debug => "debug",
-        Level::Trace => "trace",
-    }
 }
 
 fn tone(level: Level) -> Option<Tone> {

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
-pub(super) use self::line::{Line, short, word};
+pub(super) use self::line::{Line, short};
 use crate::config::{Config, Level, Log, LogFormat};
 use crate::runtime::{LOG_TARGET, LogBook};
 use crate::secrets::Mask;
