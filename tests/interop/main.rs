@@ -1,7 +1,10 @@
-//! MQTT against mosquitto and its clients, which must be installed: `cargo test --test interop`.
+//! MQTT against mosquitto and its clients, HTTP against httpbin, nginx and Python's `requests`: `.ci/run` installs what they need.
+
+#![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
 
 mod broker;
 mod client;
+mod http;
 mod mosquitto;
 
 use std::net::SocketAddr;

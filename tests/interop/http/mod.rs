@@ -1,0 +1,9 @@
+//! HTTP from scripts, each call made by Python's `requests` too, against servers that were not written for this project.
+
+mod case;
+mod faults;
+mod requests;
+mod responses;
+mod secure;
+mod servers;
+mod sessions;

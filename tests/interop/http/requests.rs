@@ -1,0 +1,237 @@
+//! What is asked: methods, and every option of a request.
+
+use super::case::{Case, case, compare};
+
+#[test]
+fn a_request_looks_the_same_to_the_server() {
+    compare(&CASES);
+}
+
+const CASES: [Case; 49] = [
+    case("get", r#"seen = show(http_get("BIN/get"));"#, r#"seen = show(requests.get("BIN/get"))"#),
+    case("post", r#"seen = show(http_post("BIN/post"));"#, r#"seen = show(requests.post("BIN/post"))"#),
+    case("put", r#"seen = show(http_put("BIN/put"));"#, r#"seen = show(requests.put("BIN/put"))"#),
+    case("patch", r#"seen = show(http_patch("BIN/patch"));"#, r#"seen = show(requests.patch("BIN/patch"))"#),
+    case("delete", r#"seen = show(http_delete("BIN/delete"));"#, r#"seen = show(requests.delete("BIN/delete"))"#),
+    case("head", r#"seen = show(http_head("BIN/get"));"#, r#"seen = show(requests.head("BIN/get"))"#),
+    case(
+        "options",
+        r#"seen = show(http_options("BIN/get")); let allow = seen.headers.allow.split(", "); allow.sort(); seen.headers.allow = allow;"#,
+        r#"seen = show(requests.options("BIN/get")); seen["headers"]["allow"] = sorted(seen["headers"]["allow"].split(", "))"#,
+    ),
+    case(
+        "any method",
+        r#"seen = show(http_request("TRACE", "BIN/anything"));"#,
+        r#"seen = show(requests.request("TRACE", "BIN/anything"))"#,
+    ),
+    case(
+        "a method in lower case",
+        r#"seen = show(http_request("post", "BIN/anything"));"#,
+        r#"seen = show(requests.request("post", "BIN/anything"))"#,
+    ),
+    case(
+        "params: a list repeats the name, nothing leaves it out",
+        r#"seen = show(http_get("BIN/get", #{ params: #{ a: [1, 2], b: (), c: "中 文", d: 1.5 } }));"#,
+        r#"seen = show(requests.get("BIN/get", params={"a": [1, 2], "b": None, "c": "中 文", "d": 1.5}))"#,
+    ),
+    case(
+        "params go behind those that are there",
+        r#"seen = show(http_get("BIN/get?z=1#part", #{ params: #{ a: 1 } }));"#,
+        r#"seen = show(requests.get("BIN/get?z=1#part", params={"a": 1}))"#,
+    ),
+    case(
+        "params as pairs keep their order",
+        r#"seen = show(http_get("BIN/get", #{ params: [["z", 1], ["a", "x"], ["z", 2]] }));"#,
+        r#"seen = show(requests.get("BIN/get", params=[("z", 1), ("a", "x"), ("z", 2)]))"#,
+    ),
+    case(
+        "params with characters that mean something",
+        r#"seen = show(http_get("BIN/get", #{ params: #{ "a b": "c&d=e/é?#+%20'" } }));"#,
+        r#"seen = show(requests.get("BIN/get", params={"a b": "c&d=e/é?#+%20'"}))"#,
+    ),
+    case(
+        "params: a flag is written as in JSON",
+        r#"seen = show(http_get("BIN/get", #{ params: #{ on: true } }));"#,
+        r#"seen = show(requests.get("BIN/get", params={"on": True}))"#,
+    )
+    .unlike(&[
+        ("json/args", "Python writes True"),
+        ("json/url", "Python writes True"),
+        ("url", "Python writes True"),
+    ]),
+    case(
+        "no params",
+        r#"seen = show(http_get("BIN/get", #{ params: #{} }));"#,
+        r#"seen = show(requests.get("BIN/get", params={}))"#,
+    ),
+    case(
+        "a path with spaces and letters of the world",
+        r#"seen = show(http_get("BIN/anything/a b/温度/%20%2F"));"#,
+        r#"seen = show(requests.get("BIN/anything/a b/温度/%20%2F"))"#,
+    ),
+    case(
+        "a URL with space around it",
+        r#"seen = show(http_get(" BIN/get"));"#,
+        r#"seen = show(requests.get(" BIN/get"))"#,
+    ),
+    case(
+        "data: a form",
+        r#"seen = show(http_post("BIN/post", #{ data: #{ room: "bath & 厨房", n: 1, list: ["a", "b"], gone: () } }));"#,
+        r#"seen = show(requests.post("BIN/post", data={"room": "bath & 厨房", "n": 1, "list": ["a", "b"], "gone": None}))"#,
+    ),
+    case(
+        "data: a form in order",
+        r#"seen = show(http_post("BIN/post", #{ data: [["b", "1"], ["a", "2"], ["b", "3"]] }));"#,
+        r#"seen = show(requests.post("BIN/post", data=[("b", "1"), ("a", "2"), ("b", "3")]))"#,
+    ),
+    case(
+        "data: text",
+        r#"seen = show(http_post("BIN/post", #{ data: "plain text" }));"#,
+        r#"seen = show(requests.post("BIN/post", data="plain text"))"#,
+    ),
+    case(
+        "data: text of the world",
+        r#"seen = show(http_post("BIN/post", #{ data: "温度" }));"#,
+        r#"seen = show(requests.post("BIN/post", data="温度".encode()))"#,
+    ),
+    case(
+        "data: bytes",
+        r#"let bytes = blob(); for n in 0..256 { bytes.push(n); } seen = show(http_post("BIN/post", #{ data: bytes }));"#,
+        r#"seen = show(requests.post("BIN/post", data=bytes(range(256))))"#,
+    ),
+    case(
+        "data: nothing in it",
+        r#"seen = show(http_post("BIN/post", #{ data: "" }));"#,
+        r#"seen = show(requests.post("BIN/post", data=""))"#,
+    ),
+    case(
+        "data with a content type of its own",
+        r#"seen = show(http_post("BIN/post", #{ data: #{ a: 1 }, headers: #{ "content-type": "text/x" } }));"#,
+        r#"seen = show(requests.post("BIN/post", data={"a": 1}, headers={"content-type": "text/x"}))"#,
+    ),
+    case(
+        "data with get",
+        r#"seen = show(http_request("GET", "BIN/anything", #{ data: "x" }));"#,
+        r#"seen = show(requests.get("BIN/anything", data="x"))"#,
+    ),
+    case(
+        "json: a map",
+        r#"seen = show(http_post("BIN/post", #{ json: #{ a: [1, 2.5, true, (), "温度"], b: #{ c: "\"\\\n" } } }));"#,
+        r#"seen = show(requests.post("BIN/post", json={"a": [1, 2.5, True, None, "温度"], "b": {"c": "\"\\\n"}}))"#,
+    ),
+    case(
+        "json: a list",
+        r#"seen = show(http_post("BIN/post", #{ json: [] }));"#,
+        r#"seen = show(requests.post("BIN/post", json=[]))"#,
+    ),
+    case(
+        "json: a text",
+        r#"seen = show(http_post("BIN/post", #{ json: "on" }));"#,
+        r#"seen = show(requests.post("BIN/post", json="on"))"#,
+    ),
+    case(
+        "json of another type",
+        r#"seen = show(http_post("BIN/post", #{ json: #{ a: 1 }, headers: #{ "Content-Type": "application/vnd.api+json" } }));"#,
+        r#"seen = show(requests.post("BIN/post", json={"a": 1}, headers={"Content-Type": "application/vnd.api+json"}))"#,
+    ),
+    case(
+        "headers",
+        r#"seen = show(http_get("BIN/headers", #{ headers: #{ "X-One": "1", "x-two": "a, b", "X-Empty": "" } }));"#,
+        r#"seen = show(requests.get("BIN/headers", headers={"X-One": "1", "x-two": "a, b", "X-Empty": ""}))"#,
+    ),
+    case(
+        "headers: who asks",
+        r#"seen = http_get("BIN/user-agent", #{ headers: #{ "User-Agent": "me/1" } }).json();"#,
+        r#"seen = requests.get("BIN/user-agent", headers={"User-Agent": "me/1"}).json()"#,
+    ),
+    case(
+        "headers: what is taken",
+        r#"seen = http_get("BIN/headers", #{ headers: #{ "Accept": "text/plain", "Accept-Encoding": "identity" } }).json().headers; seen = [seen.Accept, seen["Accept-Encoding"]];"#,
+        r#"seen = requests.get("BIN/headers", headers={"Accept": "text/plain", "Accept-Encoding": "identity"}).json()["headers"]; seen = [seen["Accept"], seen["Accept-Encoding"]]"#,
+    ),
+    case(
+        "headers: nothing leaves one out",
+        r#"seen = show(http_get("BIN/headers", #{ headers: #{ "X-One": () } }));"#,
+        r#"seen = show(requests.get("BIN/headers", headers={"X-One": None}))"#,
+    ),
+    case(
+        "headers: another host",
+        r#"seen = http_get("BIN/headers", #{ headers: #{ "Host": "example.com" } }).json().headers.Host;"#,
+        r#"seen = requests.get("BIN/headers", headers={"Host": "example.com"}).json()["headers"]["Host"]"#,
+    ),
+    case(
+        "cookies",
+        r#"seen = show(http_get("BIN/cookies", #{ cookies: #{ a: "1", b: "x y" } }));"#,
+        r#"seen = show(requests.get("BIN/cookies", cookies={"a": "1", "b": "x y"}))"#,
+    ),
+    case(
+        "cookies are sent on",
+        r#"seen = show(http_get("BIN/redirect-to?url=/cookies", #{ cookies: #{ a: "1" } }));"#,
+        r#"seen = show(requests.get("BIN/redirect-to?url=/cookies", cookies={"a": "1"}))"#,
+    ),
+    case(
+        "auth: user and password",
+        r#"seen = show(http_get("BIN/basic-auth/ann/p%40ss:word", #{ auth: ["ann", "p@ss:word"] }));"#,
+        r#"seen = show(requests.get("BIN/basic-auth/ann/p%40ss:word", auth=("ann", "p@ss:word")))"#,
+    ),
+    case(
+        "auth: a wrong password",
+        r#"seen = show(http_get("BIN/basic-auth/ann/pass", #{ auth: ["ann", "word"] }));"#,
+        r#"seen = show(requests.get("BIN/basic-auth/ann/pass", auth=("ann", "word")))"#,
+    ),
+    case(
+        "auth: a token",
+        r#"seen = show(http_get("BIN/bearer", #{ auth: #{ bearer: "t0ken" } }));"#,
+        r#"seen = show(requests.get("BIN/bearer", headers={"Authorization": "Bearer t0ken"}))"#,
+    ),
+    case(
+        "auth: user and password in the URL",
+        r#"let url = "BIN/basic-auth/ann/p@ss"; url.replace("//", "//ann:p%40ss@"); seen = show(http_get(url)); seen.url = ();"#,
+        r#"seen = show(requests.get("BIN/basic-auth/ann/p@ss".replace("//", "//ann:p%40ss@"))); seen["url"] = None"#,
+    ),
+    case(
+        "a word that is no option",
+        r#"http_get("BIN/get", #{ tiemout: 5 });"#,
+        r#"requests.get("BIN/get", tiemout=5)"#,
+    ),
+    case(
+        "a header that can not be sent",
+        r#"http_get("BIN/get", #{ headers: #{ "X-A": "a\r\nX-B: b" } });"#,
+        r#"requests.get("BIN/get", headers={"X-A": "a\r\nX-B: b"})"#,
+    ),
+    case(
+        "time-out in seconds",
+        r#"seen = http_get("BIN/delay/0", #{ timeout: 20 }).status_code;"#,
+        r#"seen = requests.get("BIN/delay/0", timeout=20).status_code"#,
+    ),
+    case(
+        "redirects are not followed if the script says so",
+        r#"seen = show(http_get("BIN/redirect/2", #{ allow_redirects: false }));"#,
+        r#"seen = show(requests.get("BIN/redirect/2", allow_redirects=False))"#,
+    ),
+    case(
+        "redirects of head are not followed",
+        r#"seen = show(http_head("BIN/redirect/1")); seen.encoding = ();"#,
+        r#"seen = show(requests.head("BIN/redirect/1")); seen["encoding"] = None"#,
+    ),
+    case(
+        "redirects of head are followed if the script says so",
+        r#"seen = show(http_head("BIN/redirect/2", #{ allow_redirects: true })); seen.encoding = ();"#,
+        r#"seen = show(requests.head("BIN/redirect/2", allow_redirects=True)); seen["encoding"] = None"#,
+    ),
+    case(
+        "a body in pieces is sent whole",
+        r#"let text = ""; for n in 0..5000 { text += "line " + n + "\n"; } seen = show(http_post("BIN/post", #{ data: text }));"#,
+        r#"seen = show(requests.post("BIN/post", data="".join(f"line {n}\n" for n in range(5000))))"#,
+    ),
+    case(
+        "a body that is sent on after 307",
+        r#"seen = show(http_post("BIN/redirect-to?url=/anything&status_code=307", #{ json: #{ a: 1 } }));"#,
+        r#"seen = show(requests.post("BIN/redirect-to?url=/anything&status_code=307", json={"a": 1}))"#,
+    ),
+    case(
+        "a put whose answer is 303",
+        r#"seen = show(http_put("BIN/redirect-to", #{ data: #{ url: "/anything", status_code: 303 } }));"#,
+        r#"seen = show(requests.put("BIN/redirect-to", data={"url": "/anything", "status_code": 303}))"#,
+    ),
+];

@@ -1,0 +1,176 @@
+//! The servers: httpbin, nginx in front of it with TLS, and a proxy.
+
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::PATIENCE;
+
+/// What nginx is told, with words in capitals to be filled in.
+const NGINX: &str = include_str!("nginx.conf");
+
+/// Returns a program of the Python environment that `.ci/run` makes.
+pub(super) fn python(program: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/python/bin").join(program);
+    assert!(path.exists(), "{} is missing: `.ci/run` shows how it is made", path.display());
+    path
+}
+
+/// The servers, with a folder of their own; killed when dropped.
+pub(super) struct Servers {
+    folder: TempDir,
+    /// Words that stand for addresses and files in cases.
+    words: Vec<(&'static str, String)>,
+    children: Vec<Child>,
+    /// A listener that takes nobody any more, and those that wait for it.
+    _full: (TcpListener, Vec<TcpStream>),
+}
+
+impl Servers {
+    /// Starts all, and waits until they answer.
+    pub(super) fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let [bin, plain, secure, expired, stranger, proxy, free] = ports();
+        let (full, waiting) = full();
+        let at = |port| format!("127.0.0.1:{port}");
+        let words = vec![
+            ("PLAIN_AT", at(plain)),
+            ("SECURE_AT", at(secure)),
+            ("EXPIRED_AT", at(expired)),
+            ("STRANGER_AT", at(stranger)),
+            ("FOLDER", folder.path().display().to_string()),
+            ("BIN", format!("http://127.0.0.1:{bin}")),
+            ("PLAIN", format!("http://127.0.0.1:{plain}")),
+            ("SECURE", format!("https://localhost:{secure}")),
+            ("WRONG_NAME", format!("https://localhost.localdomain:{secure}")),
+            ("EXPIRED", format!("https://localhost:{expired}")),
+            ("STRANGER", format!("https://localhost:{stranger}")),
+            ("PROXY", at(proxy)),
+            ("FULL", full.local_addr().unwrap().to_string()),
+            ("NOBODY", format!("http://127.0.0.1:{free}")),
+        ];
+        let mut servers = Self { folder, words, children: Vec::new(), _full: (full, waiting) };
+        servers.write();
+        let nginx = servers.folder().join("nginx.conf");
+        let commands = [
+            Command::new(python("gunicorn"))
+                .args(["--bind", &format!("127.0.0.1:{bin}"), "--worker-class", "gthread", "--threads", "16"])
+                .args(["--no-control-socket", "httpbin:app"]),
+            Command::new(if Path::new("/usr/sbin/nginx").exists() { "/usr/sbin/nginx" } else { "nginx" })
+                .arg("-p")
+                .arg(servers.folder())
+                .args(["-e", "stderr", "-c"])
+                .arg(&nginx),
+            Command::new(python("proxy"))
+                .args(["--hostname", "127.0.0.1", "--port", &proxy.to_string(), "--basic-auth", "ann:sesame"])
+                .args(["--num-workers", "1", "--num-acceptors", "1", "--log-level", "ERROR"]),
+        ]
+        .map(|command| command.stdout(Stdio::null()).stderr(Stdio::null()).spawn());
+        servers.children.extend(commands.map(|child| child.expect("it is installed by `.ci/run`")));
+        [bin, plain, secure, expired, stranger, proxy].into_iter().for_each(wait);
+        servers
+    }
+
+    /// Returns the folder of certificates and scripts.
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Returns a text with the words for addresses and files filled in.
+    pub(super) fn fill(&self, text: &str) -> String {
+        self.words.iter().fold(text.to_owned(), |text, (word, value)| text.replace(word, value))
+    }
+
+    /// Returns the variables for those who ask: nothing of the proxies of this machine.
+    pub(super) fn environment(&self) -> Vec<(&'static str, String)> {
+        let names = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"];
+        names.into_iter().map(|name| (name, String::new())).collect()
+    }
+
+    fn write(&self) {
+        let folder = self.folder();
+        fs::create_dir(folder.join("pages")).unwrap();
+        fs::create_dir(folder.join("temporary")).unwrap();
+        for (name, bytes) in [
+            ("pages/hello.txt", &b"hello\n"[..]),
+            ("pages/latin.html", b"<p>22 \xb0C</p>"),
+            ("pages/gbk.html", b"<html><head><meta charset=gbk></head>\xce\xc2\xb6\xc8</html>"),
+            ("pages/marked.txt", b"\xef\xbb\xbf22 \xc2\xb0C"),
+            ("pages/marked.json", b"\xef\xbb\xbf{\"a\": 1}"),
+            ("pages/wide.json", b"{\0\"\0a\0\"\0:\0\x31\0}\0"),
+            ("pages/wrong.json", b"{\"a\": oops"),
+            ("pages/empty.json", b""),
+            ("rhaid.yaml", b"permissions: { \"*\": { read: [\"./**\"], write: [\"./**\"] } }\n"),
+            ("upload.txt", "22 °C\n".as_bytes()),
+        ] {
+            fs::write(folder.join(name), bytes).unwrap();
+        }
+        fs::write(folder.join("pages/big.bin"), vec![b'x'; 1 << 20]).unwrap();
+        fs::write(folder.join("nginx.conf"), self.fill(NGINX)).unwrap();
+        certificates(folder);
+    }
+}
+
+impl Drop for Servers {
+    fn drop(&mut self) {
+        for child in &mut self.children {
+            // Asked in words first: those with workers of their own end them then.
+            let _ = Command::new("kill").arg(child.id().to_string()).status();
+        }
+        for child in &mut self.children {
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Returns ports that nobody listens at.
+fn ports<const N: usize>() -> [u16; N] {
+    let free = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    free.map(|listener| listener.local_addr().unwrap().port())
+}
+
+/// Returns a listener with as many waiting for it as the kernel lets wait: others do not get as far as a connection.
+fn full() -> (TcpListener, Vec<TcpStream>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let patience = Duration::from_millis(300);
+    let waiting = std::iter::from_fn(|| TcpStream::connect_timeout(&address, patience).ok()).take(10_000).collect();
+    (listener, waiting)
+}
+
+fn wait(port: u16) {
+    let began = Instant::now();
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(began.elapsed() < PATIENCE, "a server does not start");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Makes an authority, a server's certificate, one that has expired, one that nobody signed, and a client's.
+fn certificates(folder: &Path) {
+    let script = r#"
+        set -e
+        key() { openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout $1.key -subj "/CN=$1" "${@:2}"; }
+        key ca -x509 -days 2 -out ca.pem
+        key stranger -x509 -days 2 -out stranger.pem -addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:FALSE
+        for name in server expired client; do
+            key $name -out $name.csr
+            echo "subjectAltName=DNS:localhost,IP:127.0.0.1" > $name.ext
+        done
+        sign() { openssl x509 -req -in $1.csr -CA ca.pem -CAkey ca.key -CAcreateserial -extfile $1.ext -out $1.pem "${@:2}"; }
+        sign server -days 2
+        sign client -days 2
+        mkdir -p old && : > index.txt && echo 01 > serial
+        printf '[ca]\ndefault_ca=c\n[c]\ndatabase=index.txt\nserial=serial\nnew_certs_dir=old\ndefault_md=sha256\npolicy=p\n[p]\ncommonName=supplied\n' > ca.conf
+        openssl ca -batch -config ca.conf -in expired.csr -cert ca.pem -keyfile ca.key -extfile expired.ext -out expired.pem -notext \
+            -startdate 20200101000000Z -enddate 20200201000000Z
+        cat client.pem client.key > both.pem
+    "#;
+    let made = Command::new("bash").args(["-c", script]).current_dir(folder).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+}

@@ -1,0 +1,71 @@
+//! Requests that belong together.
+
+use super::case::{Case, case, compare};
+
+#[test]
+fn a_session_keeps_what_it_should() {
+    compare(&CASES);
+}
+
+const CASES: [Case; 12] = [
+    case(
+        "cookies",
+        r#"let s = http_session(); s.get("BIN/cookies/set?a=1&b=2"); seen = show(s.get("BIN/cookies"));"#,
+        r#"s = requests.Session(); s.get("BIN/cookies/set?a=1&b=2"); seen = show(s.get("BIN/cookies"))"#,
+    ),
+    case(
+        "cookies that go again",
+        r#"let s = http_session(); s.get("BIN/cookies/set?a=1&b=2"); s.get("BIN/cookies/delete?a"); seen = show(s.get("BIN/cookies"));"#,
+        r#"s = requests.Session(); s.get("BIN/cookies/set?a=1&b=2"); s.get("BIN/cookies/delete?a"); seen = show(s.get("BIN/cookies"))"#,
+    ),
+    case(
+        "cookies of one call beside those that are kept",
+        r#"let s = http_session(); s.get("BIN/cookies/set?a=1"); seen = show(s.get("BIN/cookies", #{ cookies: #{ b: "2" } }));"#,
+        r#"s = requests.Session(); s.get("BIN/cookies/set?a=1"); seen = show(s.get("BIN/cookies", cookies={"b": "2"}))"#,
+    ),
+    case(
+        "cookies that the session begins with",
+        r#"let s = http_session(#{ cookies: #{ a: "1" } }); seen = show(s.get("BIN/cookies"));"#,
+        r#"s = requests.Session(); s.cookies.update({"a": "1"}); seen = show(s.get("BIN/cookies"))"#,
+    ),
+    case(
+        "cookies of one host are not told another",
+        r#"let s = http_session(); s.get("BIN/cookies/set?a=1"); let other = "BIN"; other.replace("127.0.0.1", "localhost"); seen = s.get(other + "/cookies").json();"#,
+        r#"s = requests.Session(); s.get("BIN/cookies/set?a=1"); seen = s.get("BIN".replace("127.0.0.1", "localhost") + "/cookies").json()"#,
+    ),
+    case(
+        "calls without a session keep nothing",
+        r#"http_get("BIN/cookies/set?a=1"); seen = show(http_get("BIN/cookies"));"#,
+        r#"requests.get("BIN/cookies/set?a=1"); seen = show(requests.get("BIN/cookies"))"#,
+    ),
+    case(
+        "headers, and one that is left out",
+        r#"let s = http_session(#{ headers: #{ "X-A": "1", "X-B": "2" } }); seen = show(s.get("BIN/headers", #{ headers: #{ "x-a": "3", "X-B": (), "X-C": "4" } }));"#,
+        r#"s = requests.Session(); s.headers.update({"X-A": "1", "X-B": "2"}); seen = show(s.get("BIN/headers", headers={"x-a": "3", "X-B": None, "X-C": "4"}))"#,
+    ),
+    case(
+        "params",
+        r#"let s = http_session(#{ params: #{ key: "k", page: 1 } }); seen = show(s.get("BIN/get", #{ params: #{ page: 2 } }));"#,
+        r#"s = requests.Session(); s.params = {"key": "k", "page": 1}; seen = show(s.get("BIN/get", params={"page": 2}))"#,
+    ),
+    case(
+        "auth",
+        r#"let s = http_session(#{ auth: ["ann", "pass"] }); seen = [s.get("BIN/basic-auth/ann/pass").status_code, s.get("BIN/basic-auth/ann/pass", #{ auth: ["ann", "x"] }).status_code];"#,
+        r#"s = requests.Session(); s.auth = ("ann", "pass"); seen = [s.get("BIN/basic-auth/ann/pass").status_code, s.get("BIN/basic-auth/ann/pass", auth=("ann", "x")).status_code]"#,
+    ),
+    case(
+        "all methods",
+        r#"let s = http_session(#{ headers: #{ "X-A": "1" } }); seen = [s.get("BIN/anything"), s.post("BIN/anything", #{ json: 1 }), s.put("BIN/anything", #{ data: "x" }), s.patch("BIN/anything", #{ data: #{ a: 1 } }), s.delete("BIN/anything"), s.request("TRACE", "BIN/anything")].map(|r| show(r)); seen.push(s.head("BIN/anything").status_code);"#,
+        r#"s = requests.Session(); s.headers["X-A"] = "1"; seen = [show(r) for r in [s.get("BIN/anything"), s.post("BIN/anything", json=1), s.put("BIN/anything", data="x"), s.patch("BIN/anything", data={"a": 1}), s.delete("BIN/anything"), s.request("TRACE", "BIN/anything")]]; seen.append(s.head("BIN/anything").status_code)"#,
+    ),
+    case(
+        "redirects of a session that limits them",
+        r#"http_session(#{ allow_redirects: 2 }).get("BIN/redirect/3");"#,
+        r#"s = requests.Session(); s.max_redirects = 2; s.get("BIN/redirect/3")"#,
+    ),
+    case(
+        "a base",
+        r#"seen = show(http_session(#{ base_url: "BIN/anything" }).get("a/b"));"#,
+        r#"seen = show(requests.Session().get("BIN/anything" + "/a/b"))"#,
+    ),
+];
