@@ -2,6 +2,7 @@
 
 // Floor 1: vocabulary. Plain data; no I/O, no async.
 pub mod config;
+pub mod effect;
 pub mod event;
 pub mod fault;
 pub mod memory;

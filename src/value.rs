@@ -61,6 +61,47 @@ impl Value {
         }
     }
 
+    /// Returns at most so many characters of this as JSON, however large it is; `…` stands for the rest.
+    pub fn shown(&self, characters: usize) -> String {
+        let mut text = String::new();
+        self.show(&mut text, characters);
+        match text.char_indices().nth(characters) {
+            Some((end, _)) => format!("{}…", &text[..end]),
+            None => text,
+        }
+    }
+
+    /// Writes this as JSON until there is more text than is wanted.
+    fn show(&self, text: &mut String, characters: usize) {
+        match self {
+            _ if text.len() > 4 * characters => {}
+            Self::Text(long) if long.len() > 4 * characters => {
+                let start: String = long.chars().take(characters + 1).collect();
+                text.push_str(&serde_json::Value::from(start).to_string());
+            }
+            Self::Bytes(bytes) => text.push_str(&format!("a blob of {} bytes", bytes.len())),
+            Self::List(items) => {
+                text.push('[');
+                for (at, item) in items.iter().enumerate().take(characters + 1) {
+                    text.push_str(if at > 0 { "," } else { "" });
+                    item.show(text, characters);
+                }
+                text.push(']');
+            }
+            Self::Map(map) => {
+                text.push('{');
+                for (at, (key, value)) in map.iter().enumerate().take(characters + 1) {
+                    text.push_str(if at > 0 { "," } else { "" });
+                    text.push_str(&serde_json::Value::from(key.as_str()).to_string());
+                    text.push(':');
+                    value.show(text, characters);
+                }
+                text.push('}');
+            }
+            scalar => text.push_str(&scalar.to_json().to_string()),
+        }
+    }
+
     /// Returns this as JSON for other programs: bytes as base64 text, times as [`rfc3339`] writes them, what JSON cannot say (NaN) as `null`.
     pub fn to_json(&self) -> serde_json::Value {
         self.json(&|bytes| BASE64_STANDARD.encode(bytes).into(), &|time| rfc3339(time).into())
@@ -204,6 +245,16 @@ mod tests {
     fn times_in_json_are_read_by_other_programs() {
         let time = Value::Time("2026-03-29T03:00:00+02:00[Europe/Berlin]".parse().unwrap());
         assert_eq!(Value::List(vec![time]).to_json().to_string(), r#"["2026-03-29T03:00:00+02:00"]"#);
+    }
+
+    #[test]
+    fn a_large_value_is_shown_in_part() {
+        let value = Value::List(vec![Value::from("a\"b"), Value::Bytes(vec![0; 7]), Value::Int(1)]);
+        assert_eq!(value.shown(100), r#"["a\"b",a blob of 7 bytes,1]"#);
+        assert_eq!(value.shown(8), r#"["a\"b",…"#);
+        assert_eq!(Value::from("é".repeat(1_000_000)).shown(3), "\"éé…");
+        let wide = Value::List(vec![Value::List(vec![Value::Int(1); 1_000]); 100]);
+        assert_eq!(wide.shown(5), "[[1,1…");
     }
 
     #[test]

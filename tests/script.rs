@@ -27,7 +27,7 @@ struct Silence;
 impl Journal for Silence {
     fn line(&self, _: Level, _: &str, _: &serde_json::Map<String, serde_json::Value>) {}
 
-    fn did(&self, _: &str) {}
+    fn did(&self, _: rhaid::effect::Effect) {}
 }
 
 struct Folder(BTreeMap<String, String>);
@@ -83,6 +83,7 @@ impl Bench {
             batch: Mutex::new(Batch::default()),
             hops: 0,
             journal: Arc::new(Silence),
+            dry: false,
             spent: Spent::default(),
         })
     }

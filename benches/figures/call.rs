@@ -39,7 +39,7 @@ struct Quiet;
 
 impl Journal for Quiet {
     fn line(&self, _: Level, _: &str, _: &serde_json::Map<String, Json>) {}
-    fn did(&self, _: &str) {}
+    fn did(&self, _: rhaid::effect::Effect) {}
 }
 
 /// How many calls make one round; the median round counts.
@@ -75,6 +75,7 @@ pub(crate) fn measure() {
             batch: Mutex::new(Batch::default()),
             hops: 0,
             journal: Arc::new(Quiet),
+            dry: false,
             spent: Spent::default(),
         })
     };

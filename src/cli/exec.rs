@@ -14,6 +14,7 @@ use crate::cli::screen::{self, Tone, harmless, paint};
 use crate::cli::settings::{self, Globals};
 use crate::cli::world;
 use crate::config::{Config, Level};
+use crate::effect::Effect;
 use crate::functions::{Context, Journal, Spent, Stop};
 use crate::runtime::{FolderSources, script_name};
 use crate::script::{Ended, Finished, Purpose, STACK, Script, Sources};
@@ -178,6 +179,7 @@ fn context(
         batch: Mutex::new(Batch::default()),
         hops: 0,
         journal: Arc::new(Shell { level: config.log.level_of(name), config: config.clone() }),
+        dry: false,
         spent: Spent::default(),
     })
 }
@@ -229,5 +231,5 @@ impl Journal for Shell {
         }
     }
 
-    fn did(&self, _what: &str) {}
+    fn did(&self, _: Effect) {}
 }

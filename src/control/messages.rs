@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Level;
+use crate::effect::Effect;
 use crate::services::store::Row;
 
 /// What a command asks of a running rhaid.
@@ -78,7 +79,7 @@ pub struct RunRow {
     /// Why, if it did not succeed.
     pub why: Option<String>,
     /// What the run did and logged, in order.
-    pub effects: Vec<String>,
+    pub effects: Vec<Effect>,
 }
 
 impl From<Row> for RunRow {

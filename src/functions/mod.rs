@@ -9,9 +9,11 @@ use rhai::{Dynamic, EvalAltResult, Position, Shared};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Denied, Level};
+use crate::effect::Effect;
 use crate::services::Services;
 use crate::services::store::Batch;
 
+mod act;
 mod arguments;
 pub mod convert;
 pub mod data;
@@ -99,8 +101,8 @@ pub trait Journal: Send + Sync {
     /// Takes a line: the level, the text and fields as JSON. Printing with `print` is [`Level::Info`].
     fn line(&self, level: Level, text: &str, fields: &serde_json::Map<String, serde_json::Value>);
 
-    /// Takes notice of something the run did, for the ledger, such as `mqtt_publish house/alarm (12 bytes)`.
-    fn did(&self, what: &str);
+    /// Takes notice of something the run did, for the ledger; when it began is the journal's to know.
+    fn did(&self, effect: Effect);
 }
 
 /// What functions can reach during a run; one per run.
@@ -121,8 +123,10 @@ pub struct Context {
     pub batch: Mutex<Batch>,
     /// How many `emit`s led to this run; 0 for a run that was woken by something else.
     pub hops: u32,
-    /// The event that woke the run, for functions that answer about it.
+    /// Where it says what it does and logs.
     pub journal: Arc<dyn Journal>,
+    /// Whether it is only shown what the run would do.
+    pub dry: bool,
     /// What the run has spent so far of what functions limit.
     pub spent: Spent,
 }

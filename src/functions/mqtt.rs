@@ -5,6 +5,7 @@ use std::time::Duration;
 use rhai::plugin::*;
 
 use crate::config::Need;
+use crate::functions::act::Dry;
 use crate::functions::arguments::{bytes, options, refused, value};
 use crate::functions::convert::to_dynamic;
 use crate::functions::{Context, Package, Thrown, context, denied, thrown};
@@ -24,6 +25,9 @@ pub const MQTT: Package = Package {
 
 /// How long `mqtt_receive`, `mqtt_request` and a confirmed publish wait unless they are told.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How many characters of a payload the ledger keeps.
+const SHOWN: usize = 200;
 
 /// How many messages one `mqtt_receive` waits for at most.
 const MAX_COUNT: i64 = 10_000;
@@ -75,11 +79,29 @@ impl Sending {
         })
     }
 
+    /// Refuses what the script may not publish.
+    fn check(&self, context: &Context) -> Result<(), Thrown> {
+        let need = Need::Publish(&self.publish.topic);
+        context.config.permissions.check(&context.script, need).map_err(|no| denied(&no))
+    }
+
+    /// Returns what the ledger keeps of it.
+    fn shown(&self) -> String {
+        let Publish { topic, payload, qos, retain, .. } = &self.publish;
+        let qos = if *qos > 0 { format!(", qos {qos}") } else { String::new() };
+        let retain = if *retain { ", retained" } else { "" };
+        let text = Value::from(String::from_utf8_lossy(payload).into_owned()).shown(SHOWN);
+        format!("{topic} {text} ({} bytes{qos}{retain})", payload.len())
+    }
+
+    /// Publishes it for the script.
+    fn publish(self, function: &'static str, context: &Context) -> Result<(), Thrown> {
+        self.check(context)?;
+        context.act(function, self.shown(), Dry::Gives(()), |_| self.send(context))
+    }
+
     fn send(self, context: &Context) -> Result<(), Thrown> {
         let Self { publish, wait, timeout } = self;
-        let need = Need::Publish(&publish.topic);
-        context.config.permissions.check(&context.script, need).map_err(|no| denied(&no))?;
-        context.journal.did(&format!("mqtt_publish {} ({} bytes)", publish.topic, publish.payload.len()));
         let topic = publish.topic.clone();
         let mqtt = &context.services.mqtt;
         let wait = wait.unwrap_or_else(|| publish.qos > 0 && mqtt.is_connected(publish.broker.as_deref()));
@@ -113,6 +135,20 @@ fn seen(message: &Message) -> Map {
     ])
 }
 
+/// Waits for so many messages, but no longer than this.
+async fn collect(subscription: &mut Subscription, wanted: usize, timeout: Duration) -> Vec<Dynamic> {
+    let mut received = Vec::new();
+    let all = async {
+        while received.len() < wanted
+            && let Some(message) = subscription.messages.recv().await
+        {
+            received.push(to_dynamic(seen(&message).into()));
+        }
+    };
+    let _ = tokio::time::timeout(timeout, all).await;
+    received
+}
+
 fn receive(topic: &str, mut options: Options) -> Result<Dynamic, Thrown> {
     let context = context("mqtt_receive")?;
     let timeout = options.duration("timeout").map_err(refused)?.unwrap_or(PATIENCE);
@@ -125,26 +161,17 @@ fn receive(topic: &str, mut options: Options) -> Result<Dynamic, Thrown> {
     let broker = options.text("broker").map_err(refused)?;
     options.finish().map_err(refused)?;
     let mut subscription = subscribe(&context, topic, qos, retained, broker.as_deref())?;
-    context.journal.did(&format!("mqtt_receive {topic}"));
     let wanted = count.unwrap_or(1) as usize;
-    let received = context.wait(async {
-        let mut received = Vec::new();
-        let all = async {
-            while received.len() < wanted
-                && let Some(message) = subscription.messages.recv().await
-            {
-                received.push(to_dynamic(seen(&message).into()));
-            }
-        };
-        let _ = tokio::time::timeout(timeout, all).await;
-        received
+    let received = context.act("mqtt_receive", topic, Dry::Done, |_| {
+        let received = context.wait(collect(&mut subscription, wanted, timeout))?;
+        if received.len() < wanted {
+            let waited = crate::units::show_duration(timeout);
+            let got =
+                if wanted > 1 { format!("only {} of {wanted} messages", received.len()) } else { "no message".into() };
+            return Err(thrown("timeout", format!("{got} came on {topic} within {waited}")));
+        }
+        Ok(received)
     })?;
-    if received.len() < wanted {
-        let waited = crate::units::show_duration(timeout);
-        let got =
-            if wanted > 1 { format!("only {} of {wanted} messages", received.len()) } else { "no message".into() };
-        return Err(thrown("timeout", format!("{got} came on {topic} within {waited}")));
-    }
     let single = count.is_none();
     let mut received = received.into_iter();
     Ok(if single { received.next().unwrap_or_default() } else { Dynamic::from_array(received.collect()) })
@@ -157,19 +184,24 @@ fn request(topic: &str, payload: &Dynamic, mut options: Options) -> Result<Dynam
     options.finish().map_err(refused)?;
     let (timeout, qos) = (sending.timeout, sending.publish.qos);
     let broker = sending.publish.broker.clone();
-    let mut subscription = subscribe(&context, &answer, qos, Retained::Live, broker.as_deref())?;
-    // Not before the answer is sure to be heard; a broker that is away lets the time run out below.
-    let ready = context.wait_for(timeout, subscription.ready())?;
-    ready.unwrap_or(Ok(())).map_err(|error| failed(&error))?;
-    sending.send(&context)?;
-    let answered = context.wait_for(timeout, subscription.messages.recv())?;
-    match answered {
-        Some(Some(message)) => Ok(to_dynamic(seen(&message).into())),
-        _ => {
-            let waited = crate::units::show_duration(timeout);
-            Err(thrown("timeout", format!("no answer to {topic} came on {answer} within {waited}")))
+    sending.check(&context)?;
+    context.act("mqtt_request", sending.shown(), Dry::Refused, |told| {
+        let mut subscription = subscribe(&context, &answer, qos, Retained::Live, broker.as_deref())?;
+        // Not before the answer is sure to be heard; a broker that is away lets the time run out below.
+        let ready = context.wait_for(timeout, subscription.ready())?;
+        ready.unwrap_or(Ok(())).map_err(|error| failed(&error))?;
+        sending.send(&context)?;
+        match context.wait_for(timeout, subscription.messages.recv())? {
+            Some(Some(message)) => {
+                *told = format!("{} bytes on {}", message.payload.len(), message.topic);
+                Ok(to_dynamic(seen(&message).into()))
+            }
+            _ => {
+                let waited = crate::units::show_duration(timeout);
+                Err(thrown("timeout", format!("no answer to {topic} came on {answer} within {waited}")))
+            }
         }
-    }
+    })
 }
 
 #[export_module]
@@ -197,7 +229,7 @@ mod functions {
         let mut options = super::options(&options)?;
         let sending = Sending::read(topic, &payload, &mut options)?;
         options.finish().map_err(refused)?;
-        sending.send(&context)
+        sending.publish("mqtt_publish", &context)
     }
 
     /// Waits for one message on a topic (wildcards allowed) and returns it, with the fields of a handler's `msg`. A fault (`timeout`) if none comes.
@@ -260,6 +292,7 @@ mod functions {
         let context = context("mqtt_last")?;
         check_topic(topic).map_err(refused)?;
         context.config.permissions.check(&context.script, Need::Subscribe(topic)).map_err(|no| denied(&no))?;
+        context.did("mqtt_last", topic);
         let Some(message) = context.services.mqtt.last(topic) else { return Ok(Dynamic::UNIT) };
         let clock = &context.services.clock;
         let mut map = seen(&message);
@@ -280,7 +313,7 @@ mod functions {
         let context = context("mqtt_clear")?;
         let mut options =
             Options::new(Map::from([("retain".into(), Value::Bool(true)), ("qos".into(), Value::Int(1))]));
-        Sending::read(topic, &Dynamic::UNIT, &mut options)?.send(&context)
+        Sending::read(topic, &Dynamic::UNIT, &mut options)?.publish("mqtt_clear", &context)
     }
 
     /// Returns whether the broker is connected now.

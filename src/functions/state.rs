@@ -24,6 +24,9 @@ pub const STATE: Package = Package {
 /// The longest key, in bytes.
 const MAX_KEY: usize = 1_024;
 
+/// How many characters of a value the ledger keeps.
+const SHOWN: usize = 200;
+
 /// A space of remembered values, by name; holds none itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State(Space);
@@ -85,6 +88,7 @@ impl State {
         if key.len() > MAX_KEY {
             return Err(thrown("invalid_argument", format!("a key has at most {MAX_KEY} bytes, not {}", key.len())));
         }
+        context.holds(if matches!(self.0, Space::Own) { "state" } else { "shared" }, self.shown(key, &change));
         let mut batch = context.batch.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let earlier = batch.values.iter_mut().rev().find(|(s, k, _)| *s == space && k == key);
         match earlier {
@@ -92,6 +96,19 @@ impl State {
             None => batch.values.push((space, key.to_owned(), change)),
         }
         Ok(())
+    }
+
+    /// Returns what the ledger keeps of a change.
+    fn shown(&self, key: &str, change: &Change) -> String {
+        let space = match &self.0 {
+            Space::Own => String::new(),
+            Space::Shared(name) => format!("{name}: "),
+        };
+        match change {
+            Change::Set(value) => format!("{space}{key} = {}", value.shown(SHOWN)),
+            Change::Add(number) => format!("{space}{key} + {}", number.shown(SHOWN)),
+            Change::Remove => format!("{space}{key} removed"),
+        }
     }
 
     /// Returns what the run itself has asked to be added to a value, if that is all it did to it.

@@ -72,7 +72,7 @@ fn start(name: &str, when: &Dynamic, data: &Dynamic) -> Result<(), Thrown> {
         }
         batch.timers_set.push(timer);
     }
-    context.journal.did(&format!("timer_start {name} (due {due:.0})"));
+    context.holds("timer_start", format!("{name} (due {due:.0})"));
     Ok(())
 }
 
@@ -92,7 +92,7 @@ fn emit(name: &str, data: &Dynamic) -> Result<(), Thrown> {
         }
         batch.emitted.push(emitted);
     }
-    context.journal.did(&format!("emit {name}"));
+    context.holds("emit", name);
     Ok(())
 }
 
@@ -137,7 +137,7 @@ mod functions {
             batch.timers_set.retain(|set| set.name != name);
             batch.timers_cancelled.push((context.script.to_string(), name.to_owned()));
             drop(batch);
-            context.journal.did(&format!("timer_cancel {name}"));
+            context.holds("timer_cancel", name);
         }
         Ok(running)
     }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -10,6 +11,7 @@ use tokio::sync::broadcast;
 use super::repeats::Repeats;
 use super::settings::Settings;
 use crate::config::Level;
+use crate::effect::Effect;
 use crate::functions::Journal;
 use crate::services::clock::Clock;
 
@@ -129,6 +131,13 @@ fn trace(level: Level, script: &str, run: &str, text: &str, fields: &serde_json:
     }
 }
 
+/// What a run did, as far as the ledger keeps it.
+#[derive(Default)]
+struct Effects {
+    kept: Vec<Effect>,
+    left_out: usize,
+}
+
 /// Where one run's log lines and effects go.
 pub(crate) struct RunJournal {
     script: Arc<str>,
@@ -136,13 +145,14 @@ pub(crate) struct RunJournal {
     level: Level,
     settings: Arc<Settings>,
     lines: LogBook,
-    effects: Mutex<(Vec<String>, usize)>,
+    started: Instant,
+    effects: Mutex<Effects>,
 }
 
 impl RunJournal {
     pub(crate) fn new(script: Arc<str>, run: String, settings: Arc<Settings>, lines: LogBook) -> Self {
         let level = settings.level(&script);
-        Self { script, run, level, settings, lines, effects: Mutex::default() }
+        Self { script, run, level, settings, lines, started: Instant::now(), effects: Mutex::default() }
     }
 
     /// Logs why the run failed, unless the same was told over and over.
@@ -156,21 +166,26 @@ impl RunJournal {
     }
 
     /// Takes what the run did and logged, in order.
-    pub(crate) fn take_effects(&self) -> Vec<String> {
-        let (mut effects, left_out) = std::mem::take(&mut *self.effects.lock().unwrap_or_else(PoisonError::into_inner));
+    pub(crate) fn take_effects(&self) -> Vec<Effect> {
+        let Effects { mut kept, left_out } =
+            std::mem::take(&mut *self.effects.lock().unwrap_or_else(PoisonError::into_inner));
         if left_out > 0 {
-            effects.push(format!("… and {left_out} more"));
+            kept.push(Effect { after: self.started.elapsed(), ..Effect::new("…", format!("and {left_out} more")) });
         }
-        effects
+        kept
     }
 
-    fn note(&self, effect: String) {
+    fn note(&self, mut effect: Effect) {
         let mut effects = self.effects.lock().unwrap_or_else(PoisonError::into_inner);
-        if effects.0.len() == EFFECTS {
-            effects.1 += 1;
-        } else {
-            effects.0.push(shorten(effect, EFFECT_LENGTH));
+        if effects.kept.len() == EFFECTS {
+            effects.left_out += 1;
+            return;
         }
+        effect.after = self.started.elapsed().saturating_sub(effect.took);
+        for text in [&mut effect.with, &mut effect.answer, &mut effect.fault] {
+            *text = shorten(self.settings.mask.apply(text).into_owned(), EFFECT_LENGTH);
+        }
+        effects.kept.push(effect);
     }
 
     fn mask_fields(
@@ -189,15 +204,20 @@ impl Journal for RunJournal {
     fn line(&self, level: Level, text: &str, fields: &serde_json::Map<String, serde_json::Value>) {
         let text = self.settings.mask.apply(text).into_owned();
         let fields = self.mask_fields(fields);
-        self.note(format!("{}: {text}", level.word()));
+        self.note(Effect::new(level.word(), with_fields(&text, &fields)));
         if level <= self.level {
             self.lines.put(level, &self.script, &self.run, text, fields);
         }
     }
 
-    fn did(&self, what: &str) {
-        self.note(self.settings.mask.apply(what).into_owned());
+    fn did(&self, effect: Effect) {
+        self.note(effect);
     }
+}
+
+/// Returns a log line's text with its fields behind it.
+fn with_fields(text: &str, fields: &serde_json::Map<String, serde_json::Value>) -> String {
+    fields.iter().fold(text.to_owned(), |text, (name, value)| format!("{text} {name}={value}"))
 }
 
 /// Cuts text that is longer than so many characters, and shows that it did.

@@ -37,7 +37,11 @@ fn what_requests_shows_of_an_answer_is_there() {
         )
         .unwrap();
     let done = world.journal.done.lock().unwrap();
-    assert!(done[0].starts_with(&format!("http_get GET http://{}/get -> 200", world.server)), "{}", done[0]);
+    let first = &done[0];
+    assert_eq!(first.what, "http_get");
+    assert_eq!(first.with, format!("GET http://{}/get", world.server));
+    assert_eq!(first.answer, "200");
+    assert!(!first.took.is_zero());
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What scripts can call does what its documentation says, and harms nobody.
 
+mod dry;
 mod examples;
 mod extremes;
 mod http;

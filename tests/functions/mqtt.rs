@@ -32,7 +32,8 @@ fn payloads_go_out_as_scripts_expect() {
         )
         .unwrap();
     let done = world.journal.done.lock().unwrap();
-    assert!(done.contains(&"mqtt_publish 温度/1 (2 bytes)".to_owned()), "{done:?}");
+    let published: Vec<_> = done.iter().filter(|effect| effect.what == "mqtt_publish").map(|e| &e.with).collect();
+    assert!(published.contains(&&"温度/1 \"on\" (2 bytes, qos 1, retained)".to_owned()), "{published:?}");
 }
 
 #[test]

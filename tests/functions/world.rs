@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
 use rhaid::config::{Config, Level, Source, parse};
+use rhaid::effect::Effect;
 use rhaid::functions::{Context, Journal, Spent};
 use rhaid::script::{Ended, Purpose, STACK, Script, Sources};
 use rhaid::services::Services;
@@ -39,7 +40,7 @@ pub(super) struct World {
 #[derive(Default)]
 pub(super) struct Notes {
     pub(super) lines: Mutex<Vec<String>>,
-    pub(super) done: Mutex<Vec<String>>,
+    pub(super) done: Mutex<Vec<Effect>>,
 }
 
 impl Journal for Notes {
@@ -49,8 +50,8 @@ impl Journal for Notes {
         self.lines.lock().unwrap().push(format!("{level:?} {text}{fields}"));
     }
 
-    fn did(&self, what: &str) {
-        self.done.lock().unwrap().push(what.to_owned());
+    fn did(&self, effect: Effect) {
+        self.done.lock().unwrap().push(effect);
     }
 }
 
@@ -121,6 +122,7 @@ impl World {
             batch: Mutex::new(Batch::default()),
             hops: 0,
             journal: self.journal.clone(),
+            dry: false,
             spent: Spent::default(),
         })
     }

@@ -15,8 +15,9 @@ pub use self::fields::Headers;
 pub use self::response::Response;
 pub use self::session::Session;
 use crate::config::{Denied, Need};
+use crate::functions::act::Dry;
 use crate::functions::{Context, Package, Thrown, context, denied};
-use crate::services::http::{Answer, Error, Guard};
+use crate::services::http::{Error, Guard};
 
 /// HTTP out.
 pub const HTTP: Package = Package {
@@ -44,26 +45,17 @@ impl Guard for Gate {
 }
 
 /// Sends a request and waits for the answer.
-fn send(function: &str, call: Call) -> Result<Response, Thrown> {
+fn send(function: &'static str, call: Call) -> Result<Response, Thrown> {
     let context = context(function)?;
     let request = call.request(&context)?;
     let url = request.url.clone();
-    let what = format!("{function} {} {}", request.method, shown_url(&url));
-    let answer = context.wait(context.services.http.send(request, &Gate(context.clone())))?;
-    match answer {
-        Ok(answer) => {
-            context.journal.did(&format!("{what} -> {} ({})", answer.status, took(&answer)));
-            Ok(Response::new(answer))
-        }
-        Err(error) => {
-            context.journal.did(&format!("{what} -> {}", error.kind()));
-            Err(failed(&error, &url))
-        }
-    }
-}
-
-fn took(answer: &Answer) -> String {
-    crate::units::show_duration(answer.elapsed)
+    let with = format!("{} {}", request.method, shown_url(&url));
+    context.act(function, with, Dry::Refused, |told| {
+        let answer = context.wait(context.services.http.send(request, &Gate(context.clone())))?;
+        let answer = answer.map_err(|error| failed(&error, &url))?;
+        *told = answer.status.to_string();
+        Ok(Response::new(answer))
+    })
 }
 
 /// Returns a URL without what may be secret in it: credentials, query, fragment.

@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 
 use crate::config::Need;
+use crate::functions::act::Dry;
 use crate::functions::arguments::{bytes, options, refused, value};
 use crate::functions::outside::{base, check, resolved};
 use crate::functions::{Context, Thrown, context, thrown};
@@ -158,23 +159,22 @@ fn run(program: &str, arguments: &rhai::Array, options: &rhai::Map) -> Result<rh
         let kind = if error.kind() == std::io::ErrorKind::NotFound { "not_found" } else { "io" };
         thrown(kind, format!("{program}: {error}"))
     };
-    context.journal.did(&format!("exec {program}"));
-    let child = {
-        let _runtime = context.runtime.enter();
-        call.command.spawn().map_err(unusable)?
-    };
-    let mut group = Group(child.id().and_then(|id| Pid::from_raw(id as i32)));
-    let timeout = call.timeout.unwrap_or(Duration::MAX);
-    match context.wait_for(timeout, finish(child, call.stdin))? {
-        Some(done) => {
-            group.0 = None;
-            done.map_err(unusable)
-        }
-        None => {
+    context.act("exec", program.clone(), Dry::Refused, |told| {
+        let child = {
+            let _runtime = context.runtime.enter();
+            call.command.spawn().map_err(unusable)?
+        };
+        let mut group = Group(child.id().and_then(|id| Pid::from_raw(id as i32)));
+        let timeout = call.timeout.unwrap_or(Duration::MAX);
+        let Some(done) = context.wait_for(timeout, finish(child, call.stdin))? else {
             let waited = crate::units::show_duration(timeout);
-            Err(thrown("timeout", format!("{program} has not ended within {waited}, and was killed")))
-        }
-    }
+            return Err(thrown("timeout", format!("{program} has not ended within {waited}, and was killed")));
+        };
+        group.0 = None;
+        let done = done.map_err(unusable)?;
+        *told = done.get("code").map(|code| format!("exit code {code}")).unwrap_or_default();
+        Ok(done)
+    })
 }
 
 #[export_module]

@@ -7,6 +7,7 @@ use globset::{Glob, GlobMatcher};
 use rhai::plugin::*;
 
 use crate::config::Need;
+use crate::functions::act::Dry;
 use crate::functions::arguments::{MAX_BYTES, bytes, options, refused, too_large, value};
 use crate::functions::outside::{check, resolved};
 use crate::functions::{Patience, Thrown, context, thrown};
@@ -51,19 +52,26 @@ fn check_ordinary(path: &Path, found: &std::fs::Metadata) -> Result<(), Thrown> 
 }
 
 /// Returns what is in a file that the script may read.
-pub(in crate::functions) fn read_allowed(function: &str, path: &Path) -> Result<Vec<u8>, Thrown> {
-    let path = allowed(function, &path.to_string_lossy(), false)?;
-    beside(function, move || {
-        let wrong = |error| unusable(&path, &error);
-        check_ordinary(&path, &std::fs::metadata(&path).map_err(wrong)?)?;
-        let mut content = Vec::new();
-        let file = std::fs::File::open(&path).map_err(wrong)?;
-        file.take(MAX_BYTES as u64 + 1).read_to_end(&mut content).map_err(wrong)?;
-        if content.len() > MAX_BYTES {
-            return Err(too_large(&path.display().to_string(), MAX_BYTES, "bytes"));
-        }
+pub(in crate::functions) fn read_allowed(function: &'static str, path: &Path) -> Result<Vec<u8>, Thrown> {
+    let shown = path.to_string_lossy();
+    let path = allowed(function, &shown, false)?;
+    context(function)?.act(function, shown, Dry::Done, |told| {
+        let content = beside(function, move || read(&path))?;
+        *told = format!("{} bytes", content.len());
         Ok(content)
     })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Thrown> {
+    let wrong = |error| unusable(path, &error);
+    check_ordinary(path, &std::fs::metadata(path).map_err(wrong)?)?;
+    let mut content = Vec::new();
+    let file = std::fs::File::open(path).map_err(wrong)?;
+    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut content).map_err(wrong)?;
+    if content.len() > MAX_BYTES {
+        return Err(too_large(&path.display().to_string(), MAX_BYTES, "bytes"));
+    }
+    Ok(content)
 }
 
 /// Puts content into a file beside the old one and then in its place, so that a reader sees the old or the new whole.
@@ -188,8 +196,10 @@ mod functions {
     pub fn write_file(path: &str, content: Dynamic) -> Result<(), Thrown> {
         let (shown, content) = (path, bytes(value(&content)?));
         let path = allowed("write_file", path, true)?;
-        context("write_file")?.journal.did(&format!("write_file {shown} ({} bytes)", content.len()));
-        beside("write_file", move || replace(&path, &content).map_err(|error| unusable(&path, &error)))
+        let with = format!("{shown} ({} bytes)", content.len());
+        context("write_file")?.act("write_file", with, Dry::Gives(()), |_| {
+            beside("write_file", move || replace(&path, &content).map_err(|error| unusable(&path, &error)))
+        })
     }
 
     /// Writes at the end of a file, which is made if it is not there.
@@ -204,8 +214,9 @@ mod functions {
     pub fn append_file(path: &str, content: Dynamic) -> Result<(), Thrown> {
         let (shown, content) = (path, bytes(value(&content)?));
         let path = allowed("append_file", path, true)?;
-        context("append_file")?.journal.did(&format!("append_file {shown} ({} bytes)", content.len()));
-        beside("append_file", move || append(&path, &content))
+        let with = format!("{shown} ({} bytes)", content.len());
+        context("append_file")?
+            .act("append_file", with, Dry::Gives(()), |_| beside("append_file", move || append(&path, &content)))
     }
 
     /// Returns the paths of the files in a folder, sorted.

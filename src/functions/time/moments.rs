@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp, Zoned};
 use rhai::plugin::*;
 
+use crate::functions::act::Dry;
 use crate::functions::arguments::{duration, refused, value};
 use crate::functions::time::{Here, parse_moment, zone};
 use crate::functions::{Thrown, context, thrown};
@@ -48,7 +49,8 @@ fn wait(duration: std::time::Duration) -> Result<(), Thrown> {
     let after = SignedDuration::try_from(duration).map_err(refused)?;
     let clock = &context.services.clock;
     let end = clock.now().checked_add(after).map_err(|_| refused("that is after the end of time"))?;
-    context.wait(clock.sleep_until(end))
+    let with = crate::units::show_duration(duration);
+    context.act("sleep", with, Dry::Gives(()), |_| context.wait(clock.sleep_until(end)))
 }
 
 #[export_module]

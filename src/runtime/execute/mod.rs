@@ -101,6 +101,7 @@ impl Executor {
             batch: Mutex::new(Batch { timers_done: start.event.settles.iter().cloned().collect(), ..Batch::default() }),
             hops: start.event.hops,
             journal: journal.clone(),
+            dry: false,
             spent: Spent::default(),
         });
         let outcome = self.call(&start, &context, limit);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{House, Why};
 use crate::config::Level;
+use crate::effect::Effect;
 use crate::event::Id;
 use crate::fault::{Fault, Place};
 use crate::runtime::load::Loaded;
@@ -123,7 +124,11 @@ impl House {
             ended: now,
             outcome: outcome.to_owned(),
             why,
-            effects: effects.into_iter().filter(|effect| !effect.is_empty()).collect(),
+            effects: effects
+                .into_iter()
+                .filter(|change| !change.is_empty())
+                .map(|change| Effect::new("reload", change))
+                .collect(),
         });
     }
 }

@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
+use crate::effect::Effect;
 use crate::services::store::batch::{decoded, encoded, unreadable};
 use crate::services::store::{Query, Row};
 use crate::value::Value;
@@ -208,7 +209,7 @@ fn insert(db: &Connection, row: &Row) -> rusqlite::Result<()> {
         class(row) as i64,
         row.outcome,
         row.why,
-        serde_json::Value::from(row.effects.as_slice()).to_string(),
+        serde_json::to_string(&row.effects).unwrap_or_default(),
     ])?;
     Ok(())
 }
@@ -247,7 +248,7 @@ fn read_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
 
 /// About how many bytes a row holds.
 fn weight(row: &Row) -> usize {
-    let effects: usize = row.effects.iter().map(String::len).sum();
+    let effects: usize = row.effects.iter().map(Effect::weight).sum();
     256 + row.event.len() + row.why.as_ref().map_or(0, String::len) + effects + value_weight(&row.facts)
 }
 

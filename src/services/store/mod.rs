@@ -16,6 +16,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use rusqlite::Connection;
 
+use crate::effect::Effect;
 use crate::event::TimerKey;
 use crate::services::bus::Emitted;
 use crate::services::store::batch::Prepared;
@@ -108,7 +109,7 @@ pub struct Row {
     /// Why, if not `succeeded`: the fault's report or the reason of the skip.
     pub why: Option<String>,
     /// What the run did and logged, in order.
-    pub effects: Vec<String>,
+    pub effects: Vec<Effect>,
 }
 
 /// Which rows of the ledger to list.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use crate::effect::Effect;
 use crate::event::TimerKey;
 use crate::services::store::{Batch, Change, Error, Query, Row, Store};
 use crate::services::timers::Timer;
@@ -48,7 +49,7 @@ fn row(number: usize, outcome: &str) -> Row {
         ended: at,
         outcome: outcome.into(),
         why: None,
-        effects: vec!["print hello".into()],
+        effects: vec![Effect::new("info", "hello")],
     }
 }
 
