@@ -10,6 +10,7 @@ mod config;
 mod crash;
 mod dispatch;
 mod examples;
+mod fire;
 mod functions;
 mod house;
 mod lessons;

@@ -25,7 +25,7 @@ pub(super) struct Args {
     /// The trigger's name, as `rhaid list` shows it; not needed if the script has only one
     #[arg(value_name = "TRIGGER")]
     trigger: Option<String>,
-    /// The fields of the handler's argument, as an object; anything else becomes its field `data`
+    /// Fields of the handler's argument, as an object; those left out are as in an event that happens now. Anything else becomes its field `data`
     #[arg(long, value_name = "JSON")]
     data: Option<String>,
     /// Print the outcome as JSON

@@ -22,12 +22,11 @@ use self::desk::Desk;
 use self::execute::Executor;
 use self::house::{House, Order, Why};
 pub use self::journal::{LOG_TARGET, LogBook, LogLine};
-pub use self::load::bind;
+pub use self::load::{bind, unreadable_job};
 pub use self::report::{Fired, Listed, ListedTrigger, Status};
 use self::settings::Settings;
 pub use self::sources::{FolderSources, Listing, list_scripts, script_name};
 use crate::config::{Config, Difference};
-use crate::event::Event;
 use crate::fault::Fault;
 use crate::services::Services;
 use crate::services::files::FolderWatch;
@@ -100,7 +99,8 @@ impl Runtime {
         self.order(Order::List).await.unwrap_or_default()
     }
 
-    /// Wakes a handler by hand, with these facts (a value that is no map becomes the fact `data`), and waits for the outcome.
+    /// Wakes a handler by hand, with these facts (a value that is no map becomes the fact `data`) and else those of an event that
+    /// happens now, and waits for the outcome.
     ///
     /// The trigger is meant by its name, or by its kind if there is one of it, and may be left out if there is only one.
     ///
@@ -108,15 +108,13 @@ impl Runtime {
     /// A sentence, if there is no such script or trigger.
     pub async fn fire(&self, script: &str, trigger: Option<&str>, data: Value) -> Result<Fired, String> {
         let (script, trigger) = (script.to_owned(), trigger.map(str::to_owned));
-        let found = self.order(|answer| Order::Find(script, trigger, answer)).await;
-        let fire = found.ok_or_else(stopping)??;
-        let facts = match data {
+        let given = match data {
             Value::Map(facts) => facts,
             Value::Null => Map::new(),
             other => Map::from([("data".to_owned(), other)]),
         };
-        let now = self.settings.borrow().services.clock.now_zoned();
-        let event = Event::new(now, "fired by hand", facts);
+        let found = self.order(|answer| Order::Find(script, trigger, given, answer)).await;
+        let (fire, event) = found.ok_or_else(stopping)??;
         Ok(fire.ask(event).await.outcome().await.into())
     }
 

@@ -39,6 +39,10 @@ impl Trigger for Wake {
     fn watch(&self, _: Fire, _: &Services) -> Watch {
         Watch::idle()
     }
+
+    fn example(&self, _: &Map, _: &Services) -> Map {
+        Map::new()
+    }
 }
 
 /// A scripts folder in memory.

@@ -20,6 +20,9 @@ fn read(arguments: Vec<Value>, _: &mut Options, _: &Surroundings) -> Result<Box<
     Ok(Box::new(Named { name }))
 }
 
+/// Who emitted an event that was fired by hand; no script is called so.
+const BY_HAND: &str = "rhaid fire";
+
 /// Reads a name that is not empty.
 pub(super) fn name(arguments: Vec<Value>, what: &str) -> Result<String, OptionFault> {
     match one_argument(arguments, what)? {
@@ -43,14 +46,18 @@ impl Trigger for Named {
         let (clock, summary) = (services.clock.clone(), self.summary());
         Watch::spawn(async move {
             while let Some(emitted) = heard.recv().await {
-                let facts = Map::from([
-                    ("name".into(), emitted.name.into()),
-                    ("data".into(), emitted.data),
-                    ("from".into(), emitted.from.into()),
-                ]);
+                let facts = facts(&emitted.name, emitted.data, &emitted.from);
                 let event = Event { hops: emitted.hops, ..Event::new(clock.now_zoned(), summary.clone(), facts) };
                 fire.tell(event).await;
             }
         })
     }
+
+    fn example(&self, _: &Map, _: &Services) -> Map {
+        facts(&self.name, Value::Null, BY_HAND)
+    }
+}
+
+fn facts(name: &str, data: Value, from: &str) -> Map {
+    Map::from([("name".into(), name.into()), ("data".into(), data), ("from".into(), from.into())])
 }

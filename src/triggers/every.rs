@@ -10,7 +10,7 @@ use crate::services::Services;
 use crate::triggers::tick::{self, Schedule, Timing};
 use crate::triggers::{Fire, Kind, Surroundings, Trigger, Watch, one_argument};
 use crate::units::show_duration;
-use crate::value::Value;
+use crate::value::{Map, Value};
 
 /// `every(interval, …)`.
 pub const KIND: Kind = Kind {
@@ -63,6 +63,10 @@ impl Trigger for Every {
     fn watch(&self, fire: Fire, services: &Services) -> Watch {
         let interval = SignedDuration::try_from(self.interval).expect("an interval is at most 100 years");
         tick::watch(self.summary(), self.timing.clone(), fire, services, |start| Box::new(Beat { start, interval }))
+    }
+
+    fn example(&self, _: &Map, services: &Services) -> Map {
+        tick::example(&self.timing, services)
     }
 
     fn upcoming(&self, from: &Zoned, count: usize) -> Vec<Zoned> {

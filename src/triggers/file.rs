@@ -33,7 +33,7 @@ fn read(arguments: Vec<Value>, _: &mut Options, surroundings: &Surroundings) -> 
         .build()
         .map_err(|why| OptionFault::new(format!("glob: \"{written}\": {}", why.kind())))?
         .compile_matcher();
-    Ok(Box::new(Files { written, folder, files }))
+    Ok(Box::new(Files { written, base: surroundings.base.clone(), folder, files }))
 }
 
 /// Splits a glob into the folder it is sure to lie in and the glob below that.
@@ -58,6 +58,8 @@ fn split(written: &str, base: &Path) -> (PathBuf, String) {
 
 struct Files {
     written: String,
+    /// Where relative paths start.
+    base: PathBuf,
     folder: PathBuf,
     /// Matches paths below the folder.
     files: GlobMatcher,
@@ -80,10 +82,7 @@ impl Trigger for Files {
                         continue;
                     }
                     let word = word(change.kind);
-                    let facts = Map::from([
-                        ("path".into(), change.path.to_string_lossy().as_ref().into()),
-                        ("kind".into(), word.into()),
-                    ]);
+                    let facts = facts(&change.path, word);
                     let summary = format!("{kind}: {} {word}", below.display());
                     fire.tell(Event::new(clock.now_zoned(), summary, facts)).await;
                 }
@@ -91,9 +90,18 @@ impl Trigger for Files {
         })
     }
 
+    fn example(&self, given: &Map, _: &Services) -> Map {
+        let path = given.get("path").and_then(Value::as_text);
+        facts(&self.base.join(path.unwrap_or(&self.written)), word(ChangeKind::Modified))
+    }
+
     fn needs(&self) -> Vec<Want> {
         vec![Want::Read(self.folder.clone())]
     }
+}
+
+fn facts(path: &Path, kind: &str) -> Map {
+    Map::from([("path".into(), path.to_string_lossy().as_ref().into()), ("kind".into(), kind.into())])
 }
 
 fn word(kind: ChangeKind) -> &'static str {

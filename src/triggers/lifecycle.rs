@@ -3,7 +3,7 @@
 use crate::options::OptionFault;
 use crate::services::Services;
 use crate::triggers::{Fire, Kind, Moment, Trigger, Watch};
-use crate::value::Value;
+use crate::value::{Map, Value};
 
 /// `on_start(…)`.
 pub const START: Kind = Kind {
@@ -43,6 +43,14 @@ impl Trigger for Moment {
 
     fn watch(&self, _: Fire, _: &Services) -> Watch {
         Watch::idle()
+    }
+
+    fn example(&self, _: &Map, _: &Services) -> Map {
+        let reason = match self {
+            Self::Start => "boot",
+            Self::Stop => "stopping",
+        };
+        Map::from([("reason".into(), reason.into())])
     }
 
     fn moment(&self) -> Option<Moment> {

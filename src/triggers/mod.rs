@@ -3,6 +3,7 @@
 pub mod at;
 #[cfg(test)]
 mod bench;
+mod by_hand;
 pub mod cron;
 pub mod event;
 pub mod every;
@@ -24,6 +25,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use self::by_hand::by_hand;
 use crate::event::Event;
 use crate::options::{OptionFault, Options};
 use crate::run::{Outcome, Policy, Skip};
@@ -81,6 +83,9 @@ pub trait Trigger: Send + Sync {
     fn needs(&self) -> Vec<Want> {
         Vec::new()
     }
+
+    /// Returns the facts of an event of its own as if it happened now, for one that is fired by hand; what is `given` fills gaps in its own way.
+    fn example(&self, given: &Map, services: &Services) -> Map;
 
     /// Returns the moment in a script's life that it stands for, if it is one of those; the runtime fires it then.
     fn moment(&self) -> Option<Moment> {

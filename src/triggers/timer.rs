@@ -2,6 +2,7 @@
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use jiff::Zoned;
 
 use crate::event::{Event, TimerKey};
 use crate::options::{OptionFault, Options};
@@ -57,6 +58,19 @@ impl Trigger for Named {
             }
         })
     }
+
+    fn example(&self, _: &Map, services: &Services) -> Map {
+        facts(&self.name, Value::Null, services.clock.now_zoned(), 0.0)
+    }
+}
+
+fn facts(name: &str, data: Value, due: Zoned, late: f64) -> Map {
+    Map::from([
+        ("name".into(), name.into()),
+        ("data".into(), data),
+        ("due".into(), Value::Time(due)),
+        ("late".into(), Value::Float(late)),
+    ])
 }
 
 /// Returns whether the timer is settled: by the run that committed, or since rhaid stops and it is to be heard again.
@@ -67,12 +81,7 @@ fn was_committed(outcome: &Outcome) -> bool {
 fn happened(timer: Timer, key: &TimerKey, summary: String, clock: &Clock) -> Event {
     let now = clock.now_zoned();
     let late = now.timestamp().duration_since(timer.due).as_secs_f64().max(0.0);
-    let facts = Map::from([
-        ("name".into(), timer.name.into()),
-        ("data".into(), timer.data),
-        ("due".into(), Value::Time(timer.due.to_zoned(clock.zone()))),
-        ("late".into(), Value::Float(late)),
-    ]);
+    let facts = facts(&timer.name, timer.data, timer.due.to_zoned(clock.zone()), late);
     Event { settles: Some(key.clone()), ..Event::new(now, summary, facts) }
 }
 

@@ -21,12 +21,13 @@ use super::registry::{Registry, name_of};
 use super::report::{Listed, ListedTrigger, Status};
 use super::settings::Settings;
 use crate::config::{Config, Difference, Level};
+use crate::event::Event;
 use crate::fault::Fault;
 use crate::run::Skip;
 use crate::services::Services;
 use crate::services::files::Change;
-use crate::triggers::Fire;
-use crate::value::Value;
+use crate::triggers::{Fire, by_hand};
+use crate::value::{Map, Value};
 
 /// How many orders may wait; who gives one waits while it is full.
 pub(crate) const ORDERS: usize = 64;
@@ -35,8 +36,8 @@ pub(crate) const ORDERS: usize = 64;
 pub(crate) enum Order {
     /// Tells what scripts there are.
     List(oneshot::Sender<Vec<Listed>>),
-    /// Finds the voice of a trigger: by name, or the only one.
-    Find(String, Option<String>, oneshot::Sender<Result<Fire, String>>),
+    /// Finds the voice of a trigger, by name or the only one, and puts its event together from facts that are given.
+    Find(String, Option<String>, Map, oneshot::Sender<Result<(Fire, Event), String>>),
     /// Lets a script run again, also after restarts; ends a pause.
     Enable(String, oneshot::Sender<Result<(), String>>),
     /// Lets a script run no more, also after restarts.
@@ -106,7 +107,9 @@ impl House {
     async fn follow(&mut self, order: Order) {
         match order {
             Order::List(answer) => drop(answer.send(self.list().await)),
-            Order::Find(script, trigger, answer) => drop(answer.send(self.find(&script, trigger.as_deref()))),
+            Order::Find(script, trigger, given, answer) => {
+                drop(answer.send(self.find(&script, trigger.as_deref(), given)));
+            }
             Order::Enable(script, answer) => drop(answer.send(self.enable(&script).await)),
             Order::Disable(script, answer) => drop(answer.send(self.disable(&script).await)),
             Order::Apply(config, answer) => drop(answer.send(self.apply(config).await)),
@@ -149,7 +152,7 @@ impl House {
         list
     }
 
-    fn find(&self, script: &str, trigger: Option<&str>) -> Result<Fire, String> {
+    fn find(&self, script: &str, trigger: Option<&str>, given: Map) -> Result<(Fire, Event), String> {
         let entry = self.entry(script)?;
         let Some(life) = &entry.life else {
             let why = if entry.is_disabled { "is disabled" } else { "was rejected and has no version that runs" };
@@ -169,7 +172,10 @@ impl House {
             (Some(wanted), _) => format!("`{script}` has no trigger `{wanted}`: it has {}", known()),
             (None, _) => format!("`{script}` has several triggers, say which: {}", known()),
         })?;
-        Ok(Fire::new(life.triggers[at].id, script.into(), self.desk.inbox(), self.services.clone()))
+        let services = &life.settings.services;
+        let facts = by_hand(&*life.version.script.declared[at].trigger, given, services);
+        let event = Event::new(services.clock.now_zoned(), "fired by hand", facts);
+        Ok((Fire::new(life.triggers[at].id, script.into(), self.desk.inbox(), self.services.clone()), event))
     }
 
     fn entry(&self, script: &str) -> Result<&super::registry::Entry, String> {

@@ -50,6 +50,11 @@ impl Pattern {
         Ok(Self { parts })
     }
 
+    /// Returns the values of the named parts if a path, decoded, matches.
+    pub fn params(&self, path: &str) -> Option<BTreeMap<String, String>> {
+        self.matches(&path.split('/').map(str::to_owned).collect::<Vec<_>>())
+    }
+
     /// Returns the values of the named parts if a path, split at its `/` and decoded, matches.
     pub(super) fn matches(&self, path: &[String]) -> Option<BTreeMap<String, String>> {
         let mut params = BTreeMap::new();

@@ -11,7 +11,7 @@ use crate::services::sun::{self, Crossing};
 use crate::triggers::tick::{self, Schedule, Timing};
 use crate::triggers::{Fire, Kind, Surroundings, Trigger, Watch, local, one_argument};
 use crate::units::{parse_duration, show_duration};
-use crate::value::Value;
+use crate::value::{Map, Value};
 
 /// `at(moment, …)`.
 pub const KIND: Kind = Kind {
@@ -126,6 +126,10 @@ impl Trigger for At {
     fn watch(&self, fire: Fire, services: &Services) -> Watch {
         let days = self.days.clone();
         tick::watch(self.summary(), self.timing.clone(), fire, services, |_| Box::new(days))
+    }
+
+    fn example(&self, _: &Map, services: &Services) -> Map {
+        tick::example(&self.timing, services)
     }
 
     fn upcoming(&self, from: &Zoned, count: usize) -> Vec<Zoned> {

@@ -14,7 +14,7 @@ use crate::run::Policy;
 use crate::services::Services;
 use crate::triggers::tick::{self, Schedule, Timing};
 use crate::triggers::{Fire, Kind, Surroundings, Trigger, Watch, one_argument};
-use crate::value::Value;
+use crate::value::{Map, Value};
 
 /// `cron(expression, …)`.
 pub const KIND: Kind = Kind {
@@ -73,6 +73,10 @@ impl Trigger for Times {
     fn watch(&self, fire: Fire, services: &Services) -> Watch {
         let schedule = Calendar { expression: self.expression.clone(), zone: self.timing.zone().clone() };
         tick::watch(self.summary(), self.timing.clone(), fire, services, |_| Box::new(schedule))
+    }
+
+    fn example(&self, _: &Map, services: &Services) -> Map {
+        tick::example(&self.timing, services)
     }
 
     fn upcoming(&self, from: &Zoned, count: usize) -> Vec<Zoned> {

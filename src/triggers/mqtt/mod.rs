@@ -13,7 +13,7 @@ use crate::run::{Outcome, Skip};
 use crate::services::Services;
 use crate::services::mqtt::{Message, Retained, Subscription};
 use crate::topic::Filter;
-use crate::triggers::{Fire, Kind, Surroundings, Trigger, Want, Watch};
+use crate::triggers::{Fire, Kind, Surroundings, Trigger, Want, Watch, by_hand};
 use crate::value::{Map, Value};
 
 /// `mqtt_subscribe(topic or [topics], …)`.
@@ -104,8 +104,42 @@ impl Trigger for Subscribe {
         Watch::spawn(listener.listen(subscription))
     }
 
+    fn example(&self, given: &Map, services: &Services) -> Map {
+        let topic = example_topic(&self.filters[0], given);
+        let default = || services.mqtt.states().into_iter().next().map(|(name, ..)| name).unwrap_or_default();
+        let broker = self.broker.clone().unwrap_or_else(default);
+        let mut facts = Map::from([
+            ("qos".into(), i64::from(self.qos).into()),
+            ("retain".into(), false.into()),
+            ("dup".into(), false.into()),
+            ("params".into(), params(&self.filters, &topic).into()),
+            ("broker".into(), broker.into()),
+            ("properties".into(), Map::new().into()),
+            ("topic".into(), topic.into()),
+        ]);
+        facts.extend(by_hand::carried("payload", given));
+        facts
+    }
+
     fn needs(&self) -> Vec<Want> {
         self.filters.iter().map(|filter| Want::Subscribe(filter.written().to_owned())).collect()
+    }
+}
+
+/// Returns the values of the named levels of a topic, by the first filter that matches it.
+pub(super) fn params(filters: &[Filter], topic: &str) -> Map {
+    let params = filters.iter().find_map(|filter| filter.matches(topic)).unwrap_or_default();
+    params.into_iter().map(|(name, level)| (name, level.into())).collect()
+}
+
+/// Returns the topic that is given, or one that the filter matches.
+pub(super) fn example_topic(filter: &Filter, given: &Map) -> String {
+    match given.get("topic") {
+        Some(Value::Text(topic)) => topic.clone(),
+        _ => {
+            let without_group = filter.written().splitn(3, '/').nth(2).filter(|_| filter.is_shared());
+            by_hand::instance(without_group.unwrap_or(filter.written()), given)
+        }
     }
 }
 
@@ -141,8 +175,6 @@ impl Listener {
     }
 
     fn event(&self, message: &Message) -> Event {
-        let params = self.filters.iter().find_map(|filter| filter.matches(&message.topic)).unwrap_or_default();
-        let params: Map = params.into_iter().map(|(name, level)| (name, level.into())).collect();
         let facts = Map::from([
             ("topic".into(), message.topic.as_str().into()),
             ("payload".into(), String::from_utf8_lossy(&message.payload).into_owned().into()),
@@ -150,7 +182,7 @@ impl Listener {
             ("qos".into(), i64::from(message.qos).into()),
             ("retain".into(), message.retain.into()),
             ("dup".into(), message.dup.into()),
-            ("params".into(), params.into()),
+            ("params".into(), params(&self.filters, &message.topic).into()),
             ("broker".into(), message.broker.as_str().into()),
             ("properties".into(), message.properties.clone().into()),
         ]);

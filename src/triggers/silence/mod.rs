@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, Zoned};
 use tracing::error;
 
 use crate::event::Event;
@@ -12,6 +12,7 @@ use crate::services::Services;
 use crate::services::clock::Busy;
 use crate::services::mqtt::{Retained, Subscription};
 use crate::topic::Filter;
+use crate::triggers::mqtt::{example_topic, params};
 use crate::triggers::{Fire, Kind, Surroundings, Trigger, Want, Watch};
 use crate::units::show_duration;
 use crate::value::{Map, Value};
@@ -76,6 +77,14 @@ impl Trigger for Silence {
         Watch::spawn(listener.listen(subscription, services.clock.busy()))
     }
 
+    fn example(&self, given: &Map, services: &Services) -> Map {
+        let topic = example_topic(&self.filter, given);
+        let now = services.clock.now_zoned();
+        let last = now.checked_sub(self.quiet).unwrap_or_else(|_| now.clone());
+        let is_connected = services.mqtt.is_connected(self.broker.as_deref());
+        facts(&self.filter, &topic, Some(last), self.quiet.as_secs() as i64, is_connected)
+    }
+
     fn needs(&self) -> Vec<Want> {
         vec![Want::Subscribe(self.filter.written().to_owned())]
     }
@@ -122,17 +131,22 @@ impl Listener {
 
     fn event(&self, topic: &str, last: Option<Timestamp>, now: Timestamp) -> Event {
         let zone = self.services.clock.zone();
-        let params = self.filter.matches(topic).unwrap_or_default();
-        let params: Map = params.into_iter().map(|(name, level)| (name, level.into())).collect();
-        let facts = Map::from([
-            ("topic".into(), topic.into()),
-            ("last".into(), last.map(|last| last.to_zoned(zone.clone())).into()),
-            ("since".into(), now.duration_since(last.unwrap_or(self.began)).as_secs().into()),
-            ("params".into(), params.into()),
-            ("connected".into(), self.services.mqtt.is_connected(self.broker.as_deref()).into()),
-        ]);
+        let since = now.duration_since(last.unwrap_or(self.began)).as_secs();
+        let last = last.map(|last| last.to_zoned(zone.clone()));
+        let is_connected = self.services.mqtt.is_connected(self.broker.as_deref());
+        let facts = facts(&self.filter, topic, last, since, is_connected);
         Event::new(now.to_zoned(zone), format!("mqtt_silence {topic}"), facts)
     }
+}
+
+fn facts(filter: &Filter, topic: &str, last: Option<Zoned>, since: i64, is_connected: bool) -> Map {
+    Map::from([
+        ("topic".into(), topic.into()),
+        ("last".into(), last.into()),
+        ("since".into(), since.into()),
+        ("params".into(), params(std::slice::from_ref(filter), topic).into()),
+        ("connected".into(), is_connected.into()),
+    ])
 }
 
 /// The topics that were heard of and have not been quiet long enough.

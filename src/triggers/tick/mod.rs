@@ -5,7 +5,7 @@ mod timing;
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, Zoned};
 use tracing::warn;
 
 use self::timing::Missed;
@@ -86,6 +86,20 @@ pub(super) fn watch(
     };
     ticker.note();
     Watch::spawn(async move { ticker.run().await })
+}
+
+/// Returns the facts of a tick that is due now.
+pub(super) fn example(timing: &Timing, services: &Services) -> Map {
+    let now = services.clock.now().to_zoned(timing.zone().clone());
+    facts(now.clone(), now, 0)
+}
+
+fn facts(scheduled: Zoned, now: Zoned, missed: u64) -> Map {
+    Map::from([
+        ("scheduled".into(), Value::Time(scheduled)),
+        ("now".into(), Value::Time(now)),
+        ("missed".into(), Value::Int(i64::try_from(missed).unwrap_or(i64::MAX))),
+    ])
 }
 
 struct Ticker {
@@ -236,11 +250,7 @@ impl Ticker {
     fn event(&self, scheduled: Timestamp, missed: u64) -> Event {
         let zoned = |moment: Timestamp| moment.to_zoned(self.timing.zone().clone());
         let now = zoned(self.services.clock.now());
-        let facts = Map::from([
-            ("scheduled".into(), Value::Time(zoned(scheduled))),
-            ("now".into(), Value::Time(now.clone())),
-            ("missed".into(), Value::Int(i64::try_from(missed).unwrap_or(i64::MAX))),
-        ]);
+        let facts = facts(zoned(scheduled), now.clone(), missed);
         Event::new(now, self.summary.clone(), facts)
     }
 

@@ -12,7 +12,7 @@ use crate::secrets::Secret;
 use crate::services::Services;
 use crate::services::clock::Clock;
 use crate::services::routes::{Access, Answer, Pattern, Request, Route};
-use crate::triggers::{Asked, Fire, Kind, Surroundings, Trigger, Watch, one_argument};
+use crate::triggers::{Asked, Fire, Kind, Surroundings, Trigger, Watch, by_hand, one_argument};
 use crate::value::{Map, Value};
 
 /// `webhook(path, …)`.
@@ -137,6 +137,30 @@ impl Trigger for Webhook {
             }
         })
     }
+
+    fn example(&self, given: &Map, _: &Services) -> Map {
+        example(&self.route, given)
+    }
+}
+
+/// Puts a request by hand together: as the first method that is taken, on a path that fits.
+fn example(route: &Route, given: &Map) -> Map {
+    let method = route.methods.first().map_or("POST", String::as_str);
+    let path = match given.get("path") {
+        Some(Value::Text(path)) => path.clone(),
+        _ => by_hand::instance(&route.path.to_string(), given),
+    };
+    let params = route.path.params(&path).into_iter().flatten().map(|(name, value)| (name, value.into()));
+    let mut facts = Map::from([
+        ("method".into(), method.into()),
+        ("params".into(), Value::Map(params.collect())),
+        ("query".into(), Map::new().into()),
+        ("headers".into(), Map::new().into()),
+        ("remote".into(), "127.0.0.1".into()),
+        ("path".into(), path.into()),
+    ]);
+    facts.extend(by_hand::carried("text", given));
+    facts
 }
 
 async fn reply(asked: Asked, back: oneshot::Sender<Answer>, script: String) {
