@@ -21,6 +21,7 @@ mod reload;
 mod script;
 mod time;
 mod triggers;
+mod webhook;
 
 /// Counts what each run allocates, as the program does.
 #[global_allocator]

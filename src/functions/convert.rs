@@ -2,6 +2,7 @@
 
 use rhai::{Dynamic, ImmutableString};
 
+use crate::functions::http::Response;
 use crate::value::{MAX_DEPTH, Map, Value};
 
 /// Returns a script's value as plain data.
@@ -56,6 +57,15 @@ fn at_depth(dynamic: &Dynamic, depth: usize) -> Result<Value, String> {
         "Fn" => "a function is no data".to_owned(),
         short => format!("a {short} is no data"),
     })
+}
+
+/// Returns what a handler returned as plain data: an HTTP response as `#{ status, headers, body }`; what is no data, such as a function,
+/// counts as nothing.
+pub fn returned(dynamic: &Dynamic) -> Value {
+    match dynamic.read_lock::<Response>() {
+        Some(response) => response.to_data().into(),
+        None => to_value(dynamic).unwrap_or_default(),
+    }
 }
 
 /// Returns plain data as a script's value.

@@ -31,10 +31,10 @@ impl Script {
         };
         match returned {
             Err(error) => match *error {
-                EvalAltResult::Return(value, _) | EvalAltResult::Exit(value, _) => Ok(plain(&value)),
+                EvalAltResult::Return(value, _) | EvalAltResult::Exit(value, _) => Ok(convert::returned(&value)),
                 _ => Err(error),
             },
-            Ok(value) => Ok(plain(&value)),
+            Ok(value) => Ok(convert::returned(&value)),
         }
     }
 
@@ -65,9 +65,9 @@ impl Script {
             scope.push_dynamic(name, value);
         }
         match self.evaluate(&mut global, &mut scope, body, false) {
-            Ok(value) => Ok(Finished { value: plain(&value), code: 0 }),
+            Ok(value) => Ok(Finished { value: convert::returned(&value), code: 0 }),
             Err(error) => match *error {
-                EvalAltResult::Return(value, _) => Ok(Finished { value: plain(&value), code: 0 }),
+                EvalAltResult::Return(value, _) => Ok(Finished { value: convert::returned(&value), code: 0 }),
                 EvalAltResult::Exit(value, _) => Ok(exited(&value)),
                 _ => Err(error),
             },
@@ -177,12 +177,7 @@ fn told_to_stop(error: &EvalAltResult) -> Option<functions::Stop> {
     }
 }
 
-/// Returns a value as plain data; what is none, such as a function, counts as nothing.
-fn plain(value: &Dynamic) -> Value {
-    convert::to_value(value).unwrap_or_default()
-}
-
 fn exited(value: &Dynamic) -> Finished {
     let code = value.as_int().map_or(0, |code| u8::try_from(code).unwrap_or(u8::MAX));
-    Finished { value: plain(value), code }
+    Finished { value: convert::returned(value), code }
 }

@@ -12,7 +12,7 @@ use futures_util::StreamExt as _;
 use tokio::sync::Semaphore;
 use tracing::warn;
 
-use crate::services::routes::{self, Answer, Door, Found, Routes};
+use crate::services::routes::{self, Access, Answer, Door, Found, Routes};
 use crate::web::{Limits, Remote, access, plain};
 
 /// Headers that are the server's own business.
@@ -36,13 +36,13 @@ impl Hooks {
         let query = head.uri.query().unwrap_or_default().as_bytes();
         let mut query: Vec<_> = form_urlencoded::parse(query).into_owned().collect();
         if !access::allows_head(rules, &head.headers, &query) {
-            return Err(refused());
+            return Err(refused(rules));
         }
         let body = read(&head, body, door.route.max_body);
         let late = |_| plain(StatusCode::REQUEST_TIMEOUT, "the body took too long");
         let body = tokio::time::timeout(self.body_time, body).await.map_err(late)??;
         if !access::allows_body(rules, &head.headers, &body) {
-            return Err(refused());
+            return Err(refused(rules));
         }
         let mut headers = text_headers(&head);
         access::hide(rules, &mut headers, &mut query);
@@ -144,9 +144,16 @@ fn other_methods(head: &Parts, methods: &[String]) -> Response {
     response
 }
 
-fn refused() -> Response {
+/// Refuses who may not come in, and says what is asked for.
+///
+/// Source: RFC 9110, 11.6.1: a 401 carries a challenge; for signed bodies there is no registered scheme.
+fn refused(rules: &Access) -> Response {
     let mut response = plain(StatusCode::UNAUTHORIZED, "not allowed");
-    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    let challenge = match rules {
+        Access::Hmac { header, .. } => HeaderValue::from_str(&format!("HMAC-SHA256 header=\"{header}\"")).ok(),
+        Access::Token(_) | Access::Public => Some(HeaderValue::from_static("Bearer")),
+    };
+    response.headers_mut().extend(challenge.map(|challenge| (header::WWW_AUTHENTICATE, challenge)));
     response
 }
 

@@ -9,6 +9,7 @@ use crate::functions::data::json;
 use crate::functions::http::{Headers, call, shown_url};
 use crate::functions::{Thrown, thrown};
 use crate::services::http::{Answer, charset, links};
+use crate::value::{Map, Value};
 
 pub(super) fn register(module: &mut Module) {
     module.set_custom_type::<Response>("Response");
@@ -27,6 +28,23 @@ pub struct Response {
 impl Response {
     pub(super) fn new(answer: Answer) -> Self {
         Self { answer: Arc::new(answer), encoding: None, text: Arc::default() }
+    }
+
+    /// Returns what a webhook passes on of it: the status, what the body is, and the body.
+    pub fn to_data(&self) -> Map {
+        let body = &self.answer.body;
+        // As text where that is the same, so that `rhaid fire` shows it.
+        let body = match std::str::from_utf8(body) {
+            Ok("") => Value::Null,
+            Ok(text) => text.into(),
+            Err(_) => Value::Bytes(body.to_vec()),
+        };
+        let mut data =
+            Map::from([("status".to_owned(), i64::from(self.answer.status).into()), ("body".to_owned(), body)]);
+        if let Some(kind) = self.answer.header("content-type").next() {
+            data.insert("headers".into(), Map::from([("content-type".to_owned(), kind.into())]).into());
+        }
+        data
     }
 
     fn encoding(&self) -> String {
