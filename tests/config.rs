@@ -45,6 +45,16 @@ fn check_prints_all_faults_of_the_config_for_editors() {
 }
 
 #[test]
+fn a_job_without_a_file_is_a_fault_where_it_is_bound() {
+    let house = house("triggers:\n  - cron: \"0 2 * * *\"\n    job: backup.rhai\n");
+    let output = rhaid(house.path(), &["check", "--format", "compact"], &[]);
+    assert_eq!(text(&output.stdout), "rhaid.yaml:3:10: there is no file `backup.rhai`\n");
+    let running = Running::start(house.path());
+    running.expect("backup: not started: rhaid.yaml:3:10: there is no file `backup.rhai`");
+    running.expect("3 |     job: backup.rhai");
+}
+
+#[test]
 fn a_broken_config_ends_the_start_with_every_fault() {
     let house = house("web:\n  listen: nowhere\nlogs: {}\n");
     let output = rhaid(house.path(), &["run"], &[]);

@@ -58,7 +58,7 @@ fn a_job_whose_file_is_deleted_runs_no_more() {
     bench.pass(seconds(1));
     bench.expect_printed("a", ["1"]);
     bench.remove("a");
-    bench.expect_said("a", "not started: a.rhai: there is no file `a.rhai`");
+    bench.expect_said("a", "not started: rhaid.yaml:1:30: there is no file `a.rhai`");
     bench.pass(seconds(3));
     bench.expect_printed("a", ["1"]);
     bench.restart();

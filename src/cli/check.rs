@@ -15,8 +15,8 @@ use crate::cli::screen::{self, Tone, harmless, paint};
 use crate::cli::settings::{self, Globals};
 use crate::config::{Binding, Config};
 use crate::fault::Fault;
-use crate::runtime::{FolderSources, bind, list_scripts};
-use crate::script::{Declared, Purpose, Script};
+use crate::runtime::{FolderSources, bind, list_scripts, unreadable_job};
+use crate::script::{Declared, Purpose, Script, Sources as _};
 use crate::services::clock::Clock;
 use crate::triggers::Surroundings;
 
@@ -141,6 +141,11 @@ fn look(args: &Args, config: &Arc<Config>, folder: &Path, findings: &mut Finding
     for subject in subjects(args, config)? {
         let surroundings = around(&subject.root);
         let sources = Arc::new(FolderSources::new(&subject.root, config.limits.script_size));
+        if let (false, Err(why)) = (subject.bindings.is_empty(), sources.read(&subject.file)) {
+            let faults = unreadable_job(&subject.bindings, &subject.file, &why);
+            findings.faults.extend(faults.iter().map(|fault| FoundFault::new(fault, folder)));
+            continue;
+        }
         match Script::load(&subject.file, &subject.purpose, sources, config, &surroundings) {
             Ok(script) => {
                 // Faults of bindings have been found already, all together.

@@ -83,7 +83,8 @@ pub fn parse(source: &Source<'_>) -> Result<Loaded, Vec<Fault>> {
     }
     config.file = source.file.map(PathBuf::from);
     for binding in &mut config.triggers {
-        let places = binding.option_places.values().chain([&binding.place, &binding.argument_place]);
+        let places =
+            binding.option_places.values().chain([&binding.place, &binding.job_place, &binding.argument_place]);
         binding.lines = report.shown_lines(places);
     }
     config.hidden = report.secrets();

@@ -232,6 +232,8 @@ pub struct Binding {
     pub place: Place,
     /// The job's file, relative to the scripts folder.
     pub job: String,
+    /// Where its name stands.
+    pub job_place: Place,
     /// The kind of trigger, such as `cron`.
     pub kind: String,
     /// What comes before the options, such as the cron expression.
@@ -257,9 +259,18 @@ impl PartialEq for Binding {
 }
 
 impl Binding {
+    /// Returns a fault of the job's file, with its line.
+    pub fn job_fault(&self, text: impl Into<String>) -> Fault {
+        self.fault_at(&self.job_place, text)
+    }
+
     /// Returns a fault of an option, or of the arguments if none is named, with its line.
     pub fn fault(&self, option: Option<&str>, text: impl Into<String>) -> Fault {
         let place = option.and_then(|name| self.option_places.get(name)).unwrap_or(&self.argument_place);
+        self.fault_at(place, text)
+    }
+
+    fn fault_at(&self, place: &Place, text: impl Into<String>) -> Fault {
         Fault { source_line: self.lines.get(&place.line).cloned(), ..report::fault(place, text) }
     }
 }

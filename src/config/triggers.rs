@@ -32,6 +32,7 @@ fn binding(item: &Node, kinds: &[KindInfo], report: &mut Report) -> Option<Bindi
         return None;
     };
     let job = job(item, report);
+    let job_place = item.entry("job").map(|entry| entry.node.place.clone()).unwrap_or_default();
     let (kind, entry) = kind(item, kinds, report)?;
     let arguments = arguments(kind, entry, report)?;
     hide_secrets(item, report);
@@ -39,6 +40,7 @@ fn binding(item: &Node, kinds: &[KindInfo], report: &mut Report) -> Option<Bindi
     Some(Binding {
         place: item.place.clone(),
         job: job?,
+        job_place,
         kind: kind.name.to_owned(),
         arguments,
         options: options.iter().map(|entry| (entry.key.clone(), entry.node.value())).collect::<Map>(),

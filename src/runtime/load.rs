@@ -68,6 +68,7 @@ fn load(request: &Request, snapshot: &Arc<Snapshot>, settings: &Arc<Settings>) -
     let started = Instant::now();
     let watched = Arc::new(Watched::new(snapshot.clone()));
     let result = match watched.read(&request.file) {
+        Err(why) if request.is_job => Err(unreadable_job(&settings.config.triggers, &request.file, &why)),
         // A file that can not be read is told in the words of who reads files.
         Err(why) => {
             let place = Place { file: request.file.clone(), ..Place::default() };
@@ -76,6 +77,11 @@ fn load(request: &Request, snapshot: &Arc<Snapshot>, settings: &Arc<Settings>) -
         Ok(_) => load_text(request, &watched, settings),
     };
     Loaded { request: request.clone(), result, seen: watched.take_seen(), took: started.elapsed() }
+}
+
+/// Returns the faults of a job whose file can not be read: wherever it is bound.
+pub fn unreadable_job(bindings: &[Binding], file: &str, why: &str) -> Vec<Fault> {
+    bindings.iter().filter(|binding| binding.job == file).map(|binding| binding.job_fault(why)).collect()
 }
 
 fn load_text(request: &Request, watched: &Arc<Watched>, settings: &Settings) -> Result<Script, Vec<Fault>> {
