@@ -167,3 +167,47 @@ fn a_changed_config_binds_jobs_and_a_broken_one_changes_nothing() {
     bench.apply("").unwrap();
     bench.until("the job to go", || bench.list().is_empty());
 }
+
+#[test]
+fn a_permission_that_is_withdrawn_stops_what_was_declared_under_it_at_once() {
+    let bench = Bench::new()
+        .with_broker()
+        .script(
+            "a",
+            r#"mqtt_subscribe("door", |msg| print(msg.payload)); every("1s", || print("tick")); on_stop(|stop| print(stop.reason));"#,
+        )
+        .script("b", r#"mqtt_subscribe("door", |msg| print(msg.payload));"#)
+        .start();
+    bench.subscribed();
+    bench.publish("door", "1");
+    bench.expect_printed("a", ["1"]).expect_printed("b", ["1"]);
+    bench.apply("permissions:\n  \"a\":\n    subscribe: [\"window\"]").unwrap();
+    bench.expect_said("a", "stopped v1, rhaid.yaml does not allow it any more: a.rhai:1:16: ");
+    bench.expect_said("a", "`a` may not subscribe to \"door\" (rhaid.yaml:2:3)");
+    bench.expect_said("a", "help: in rhaid.yaml, line 2: add `\"door\"` to `subscribe` of \"a\"");
+    bench.expect_printed("a", ["1", "denied"]);
+    assert_eq!(bench.said("a").iter().filter(|line| line.contains("kept")).count(), 0);
+    bench.publish("door", "2");
+    bench.expect_printed("b", ["1", "2"]);
+    bench.pass(seconds(3));
+    assert_eq!(bench.printed("a"), ["1", "denied"]);
+    let listed = bench.listed("a");
+    assert_eq!((listed.status, listed.version), (Status::Rejected, 0));
+    bench.apply("permissions:\n  \"a\":\n    subscribe: [\"window\", \"door\"]").unwrap();
+    bench.until("the script to live again", || bench.listed("a").status == Status::Live);
+    bench.subscribed();
+    bench.publish("door", "3");
+    bench.expect_printed("a", ["1", "denied", "3"]);
+}
+
+#[test]
+fn a_permission_that_is_withdrawn_stops_an_older_version_that_goes_on_too() {
+    let good = r#"mqtt_subscribe("door", |msg| print(msg.payload));"#;
+    let bench = Bench::new().script("a", good).script("b", good).start();
+    bench.edit("a", "cron(").expect_said("a", "kept v1");
+    bench.apply("permissions: { \"*\": { subscribe: [\"window\"] } }").unwrap();
+    for script in ["a", "b"] {
+        bench.expect_said(script, "stopped v1, rhaid.yaml does not allow it any more");
+        assert_eq!(bench.listed(script).status, Status::Rejected);
+    }
+}

@@ -87,7 +87,7 @@ impl Permissions {
                 self.allows(script, |rule| rule.secrets.as_ref(), false, |pattern| pattern.is_match(name))
             }
         };
-        if allowed { Ok(()) } else { Err(self.denied(script, need)) }
+        if allowed { Ok(()) } else { Err(self.denied(script, need, None)) }
     }
 
     /// Checks an address that a host's name has turned out to have.
@@ -110,11 +110,8 @@ impl Permissions {
         if allowed {
             return Ok(());
         }
-        let mut denied = self.denied(script, Need::Host(&host, port));
-        if host.parse() != Ok(address) {
-            denied.message = format!("{}, which is {address}", denied.message);
-        }
-        Err(denied)
+        let address = Some(address).filter(|address| host.parse() != Ok(*address));
+        Err(self.denied(script, Need::Host(&host, port), address))
     }
 
     fn check_host(&self, script: &str, host: &str, port: u16) -> Result<(), Denied> {
@@ -127,7 +124,7 @@ impl Permissions {
         } else {
             self.allows(script, |rule| rule.http.as_ref(), true, |allowed| allowed.covers(&host, port))
         };
-        if allowed { Ok(()) } else { Err(self.denied(script, Need::Host(&host, port))) }
+        if allowed { Ok(()) } else { Err(self.denied(script, Need::Host(&host, port), None)) }
     }
 
     /// Returns whether a rule names this very host, without wildcards.
@@ -155,7 +152,7 @@ impl Permissions {
         }
     }
 
-    fn denied(&self, script: &str, need: Need<'_>) -> Denied {
+    fn denied(&self, script: &str, need: Need<'_>, address: Option<IpAddr>) -> Denied {
         let (group, verb, value) = match need {
             Need::Host(host, port) => ("http", "call", host_value(host, port)),
             Need::Publish(topic) => ("publish", "publish to", topic.to_owned()),
@@ -168,10 +165,18 @@ impl Permissions {
         };
         let is_glob = !matches!(need, Need::Host(..) | Need::Publish(_) | Need::Subscribe(_));
         let pattern = if is_glob { globset::escape(&value) } else { value.clone() };
+        let address = address.map(|address| format!(", which is {address}")).unwrap_or_default();
         Denied {
-            message: format!("`{script}` may not {verb} {}", quoted(&value)),
+            message: format!("`{script}` may not {verb} {}{address}{}", quoted(&value), self.places(script, group)),
             hint: self.hint(script, group, &quoted(&pattern)),
         }
+    }
+
+    /// Says where the rules stand that say something about a group.
+    fn places(&self, script: &str, group: &str) -> String {
+        let ruling = self.rules.iter().filter(|rule| rule.script.is_match(script) && rule.has(group));
+        let places: Vec<_> = ruling.map(|rule| rule.place.to_string()).collect();
+        if places.is_empty() { String::new() } else { format!(" ({})", places.join(", ")) }
     }
 
     /// Says which line lifts a refusal; what was open until now stays open.

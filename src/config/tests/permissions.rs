@@ -67,7 +67,7 @@ fn public_refuses_what_only_the_house_can_reach() {
     assert!(!may(&permissions, "door", Need::Host("127.0.0.1", 80)));
     assert!(!may(&permissions, "door", Need::Host("[::1]", 80)));
     let denied = permissions.check_address("door", "example.com", 80, "10.0.0.1".parse().unwrap()).unwrap_err();
-    assert_eq!(denied.message, "`door` may not call \"example.com\", which is 10.0.0.1");
+    assert_eq!(denied.message, "`door` may not call \"example.com\", which is 10.0.0.1 (rhaid.yaml:1:15)");
 }
 
 #[test]

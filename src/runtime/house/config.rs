@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{House, Why};
-use crate::config::{Binding, Config, Difference};
+use super::newborn::load_accepted;
+use super::{House, StopReason, Why};
+use crate::config::{Binding, Config, Difference, Level};
 use crate::fault::Fault;
-use crate::runtime::load::bind;
+use crate::run::Skip;
+use crate::runtime::load::{Request, bind};
 use crate::runtime::settings::Settings;
 use crate::runtime::sources::script_name;
 
@@ -51,5 +53,26 @@ impl House {
         let changed = jobs.filter(|job| of(old, job) != of(new, job));
         again.extend(changed.map(|job| script_name(job).to_owned()));
         again
+    }
+
+    /// Returns why what lives of a script may not declare any more what it declares, if that is so.
+    pub(super) async fn denied(&self, name: &str) -> Option<Vec<Fault>> {
+        let settings = self.settings.borrow().clone();
+        let entry = self.registry.get(name)?;
+        let files = entry.life.as_ref()?.version.script.files.clone();
+        let request = Request { name: name.to_owned(), file: entry.file.clone(), is_job: entry.is_job };
+        let loaded = tokio::task::spawn_blocking(move || load_accepted(&request, files, &settings)).await;
+        let faults = loaded.ok()?.err()?;
+        faults.iter().any(|fault| fault.kind == "denied").then_some(faults)
+    }
+
+    /// Ends the life of a script that may not declare any more what it declares.
+    pub(super) async fn let_denied_go(&mut self, name: &str, denied: &[Fault]) {
+        let Some(life) = self.registry.get_mut(name).and_then(|entry| entry.life.take()) else { return };
+        let reports: Vec<_> = denied.iter().map(Fault::report).collect();
+        let number = life.version.number;
+        let text = format!("stopped v{number}, rhaid.yaml does not allow it any more: {}", reports.join("\n"));
+        self.lines.say(Level::Error, name, text);
+        self.retire(name, life, Skip::TriggerGone, StopReason::Denied).await;
     }
 }

@@ -27,11 +27,12 @@ impl House {
             let blocker = blocker.map(|loaded| loaded.request.file.clone());
             for loaded in members {
                 match (loaded.result, &blocker) {
-                    (Err(faults), _) => self.reject(&loaded.request.name, loaded.seen, faults),
+                    (Err(faults), _) => self.reject(&loaded.request.name, loaded.seen, faults, why).await,
                     (Ok(_), Some(blocker)) => {
                         let text = format!("`{blocker}`, which changes together with it, was rejected");
                         let place = Place { file: loaded.request.file, ..Place::default() };
-                        self.reject(&loaded.request.name, loaded.seen, vec![Fault::new(place, text)]);
+                        let faults = vec![Fault::new(place, text)];
+                        self.reject(&loaded.request.name, loaded.seen, faults, why).await;
                     }
                     (Ok(script), None) => {
                         let name = loaded.request.name;
@@ -58,8 +59,15 @@ impl House {
         })
     }
 
-    fn reject(&mut self, name: &str, seen: Seen, faults: Vec<Fault>) {
+    /// Keeps what lives, unless the config that has changed does not allow that either.
+    async fn reject(&mut self, name: &str, seen: Seen, faults: Vec<Fault>, why: &Why) {
+        let denied = if matches!(why, Why::Config(_)) { self.denied(name).await } else { None };
         let Some(entry) = self.registry.get_mut(name) else { return };
+        if let Some(denied) = denied {
+            entry.seen = seen;
+            entry.rejected = Some(faults);
+            return self.let_denied_go(name, &denied).await;
+        }
         let kept = entry.life.as_ref().map(|life| life.version.number);
         let number = kept.unwrap_or_default() + 1;
         let report = rejected_report(kept, number, &faults);

@@ -31,6 +31,8 @@ pub(crate) enum StopReason {
     Removed,
     /// It was disabled by hand.
     Disabled,
+    /// `permissions:` no longer allow what it declares.
+    Denied,
     /// The process is stopping.
     Stopping,
 }
@@ -40,6 +42,7 @@ impl StopReason {
         match self {
             Self::Removed => "removed",
             Self::Disabled => "disabled",
+            Self::Denied => "denied",
             Self::Stopping => "stopping",
         }
     }

@@ -85,12 +85,25 @@ pub(super) fn prepare(mut loaded: Loaded, store: &Store, settings: &Settings) ->
 }
 
 fn revive(request: &Request, accepted: Accepted, settings: &Settings) -> Option<(Script, u64)> {
+    let script = load_accepted(request, accepted.files, settings).ok()?;
+    Some((script, accepted.version))
+}
+
+/// Loads a version that was accepted before, under the settings of now.
+///
+/// # Errors
+/// Its faults under these settings.
+pub(super) fn load_accepted(
+    request: &Request,
+    files: Vec<(String, String)>,
+    settings: &Settings,
+) -> Result<Script, Vec<Fault>> {
     let purpose = if request.is_job { Purpose::Job } else { Purpose::Handlers };
-    let sources = Arc::new(AcceptedSources(accepted.files));
-    let mut script = Script::load(&request.file, &purpose, sources, &settings.config, &settings.surroundings).ok()?;
+    let sources = Arc::new(AcceptedSources(files));
+    let mut script = Script::load(&request.file, &purpose, sources, &settings.config, &settings.surroundings)?;
     if request.is_job {
         let bindings = settings.config.triggers.iter().filter(|binding| binding.job == request.file);
-        script.declared = bind(bindings, &settings.config, &settings.surroundings).ok()?;
+        script.declared = bind(bindings, &settings.config, &settings.surroundings)?;
     }
-    Some((script, accepted.version))
+    Ok(script)
 }
