@@ -4,6 +4,8 @@ mod dry;
 mod examples;
 mod extremes;
 mod http;
+mod liar;
+mod lies;
 mod limits;
 mod mqtt;
 mod server;

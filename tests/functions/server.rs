@@ -77,7 +77,7 @@ async fn answer(request: Request) -> Response<Body> {
             plain.body(Body::empty())
         }
         ["bytes", count] => plain.body(vec![b'x'; count.parse().unwrap()].into()),
-        ["bomb"] => plain.header(CONTENT_ENCODING, "gzip").body(include_bytes!("bomb.gz").as_slice().into()),
+        ["bomb"] => plain.header(CONTENT_ENCODING, "gzip").body(include_bytes!("bombs/bomb.gz").as_slice().into()),
         ["gbk"] => plain.header(CONTENT_TYPE, "text/html").body(b"\xce\xc2\xb6\xc8".as_slice().into()),
         ["wrong.json"] => plain.header(CONTENT_TYPE, "application/json").body("{\"a\": oops".into()),
         _ => {

@@ -1,0 +1,220 @@
+//! A server that lies: what it says about its answers is not true, or never ends.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+/// The beginning of an honest answer.
+const OK: &str = "HTTP/1.1 200 OK\r\n";
+
+/// What it does when it has sent its bytes.
+enum Then {
+    /// Waits for the next request on the connection.
+    Next,
+    /// Closes the connection.
+    Close,
+    /// Breaks the connection off.
+    Reset,
+    /// Waits, and says nothing more.
+    Hold,
+    /// Sends this as fast as it can, for ever.
+    Repeat(Vec<u8>),
+    /// Sends this slowly, for ever.
+    Drip(Vec<u8>),
+}
+
+/// What is sent, and what is done then.
+type Answer = (Vec<u8>, Then);
+
+/// A server that lies about everything; it goes with the runtime.
+#[derive(Clone)]
+pub(super) struct Liar {
+    pub(super) address: SocketAddr,
+    /// What is done when `/told` is asked for.
+    told: Arc<Mutex<Vec<String>>>,
+}
+
+impl Liar {
+    pub(super) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let liar = Self { address: listener.local_addr().unwrap(), told: Arc::default() };
+        let server = liar.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(server.clone().serve(stream));
+            }
+        });
+        liar
+    }
+
+    /// Returns the heads of all requests so far.
+    pub(super) fn told(&self) -> Vec<String> {
+        self.told.lock().unwrap().clone()
+    }
+
+    async fn serve(self, mut stream: TcpStream) -> Option<()> {
+        stream.set_nodelay(true).ok()?;
+        loop {
+            let head = head(&mut stream).await?;
+            let path = head.split(' ').nth(1).unwrap_or_default().trim_start_matches('/').to_owned();
+            self.told.lock().unwrap().push(head);
+            let (bytes, then) = lie(&path);
+            stream.write_all(&bytes).await.ok()?;
+            match then {
+                Then::Next => continue,
+                Then::Close => return None,
+                Then::Reset => {
+                    #[expect(deprecated, reason = "it waits for nothing when it is zero")]
+                    stream.set_linger(Some(Duration::ZERO)).ok()?;
+                    return None;
+                }
+                Then::Hold => tokio::time::sleep(Duration::from_secs(600)).await,
+                Then::Repeat(bytes) => loop {
+                    stream.write_all(&bytes).await.ok()?;
+                },
+                Then::Drip(bytes) => loop {
+                    stream.write_all(&bytes).await.ok()?;
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                },
+            }
+        }
+    }
+}
+
+/// Reads a request up to its body; `None` when there is none.
+async fn head(stream: &mut TcpStream) -> Option<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.ok()?);
+        // Whoever speaks TLS gets an answer too.
+        if head[0] == 0x16 {
+            break;
+        }
+    }
+    Some(String::from_utf8_lossy(&head).into_owned())
+}
+
+/// Returns what is sent for a path, and what is done then.
+fn lie(path: &str) -> Answer {
+    let found = length(path).or_else(|| head_of(path)).or_else(|| body(path));
+    found.unwrap_or_else(|| match path.strip_prefix("to/") {
+        Some(target) => raw(
+            &format!("HTTP/1.1 302 Found\r\nLocation: {}\r\nContent-Length: 0\r\n\r\n", unescaped(target)),
+            Then::Next,
+        ),
+        None => raw("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", Then::Next),
+    })
+}
+
+/// Lies about how much there is.
+fn length(path: &str) -> Option<Answer> {
+    Some(match path {
+        "honest" => with("Content-Length: 6\r\n", b"honest", Then::Next),
+        "too-short" => with("Content-Length: 1000\r\n", b"x", Then::Close),
+        "too-long" => {
+            with("Content-Length: 5\r\n", b"12345HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfake", Then::Next)
+        }
+        "two-lengths" => with("Content-Length: 5\r\nContent-Length: 50\r\n", b"12345", Then::Close),
+        "length-of-words" => with("Content-Length: five\r\n", b"12345", Then::Close),
+        "length-below-zero" => with("Content-Length: -5\r\n", b"12345", Then::Close),
+        "length-beyond-all" => with("Content-Length: 18446744073709551615\r\n", b"12345", Then::Hold),
+        "broken-chunk" => chunks(b"zzz\r\n", Then::Hold),
+        "huge-chunk" => chunks(b"FFFFFFFFFFFFFFFFF\r\nx", Then::Hold),
+        "endless-chunk-name" => chunks(b"1;", Then::Repeat(vec![b'a'; 1 << 16])),
+        "half-a-chunk" => chunks(b"10\r\nabc", Then::Close),
+        "no-last-chunk" => chunks(b"3\r\nabc\r\n", Then::Close),
+        "endless-trailers" => chunks(b"0\r\n", Then::Repeat(b"X-More: of this\r\n".repeat(4_096))),
+        _ => return None,
+    })
+}
+
+/// Lies before the body.
+fn head_of(path: &str) -> Option<Answer> {
+    Some(match path {
+        "endless-headers" => raw(OK, Then::Repeat(b"X-More: of this\r\n".repeat(4_096))),
+        "endless-header" => raw(&format!("{OK}X-Long: "), Then::Repeat(vec![b'a'; 1 << 16])),
+        "long-header" => with(&format!("X-Long: {}\r\nContent-Length: 0\r\n", "a".repeat(8 << 20)), b"", Then::Next),
+        "endless-status" => raw("HTTP/1.1 200 ", Then::Repeat(vec![b'a'; 1 << 16])),
+        "half-the-headers" => raw(&format!("{OK}X-Half"), Then::Close),
+        "headers-without-names" => with(": nothing\r\nno colon\r\n", b"", Then::Close),
+        "wild-header" => with("X-Wild: \u{1}\u{7}\r\nContent-Length: 0\r\n", b"", Then::Next),
+        "dripping-headers" => raw(OK, Then::Drip(b"X: y\r\n".to_vec())),
+        "garbage" => raw("SSH-2.0-OpenSSH_9.6\r\n\r\n", Then::Hold),
+        "http-0.9" => raw("<html>hello</html>", Then::Close),
+        "wild-status" => raw("HTTP/1.1 99999 What\r\n\r\n", Then::Hold),
+        "status-below" => raw("HTTP/1.1 99 What\r\n\r\n", Then::Hold),
+        "other-version" => raw("HTTP/7.1 200 OK\r\nContent-Length: 0\r\n\r\n", Then::Hold),
+        "continue-flood" => raw("", Then::Drip(b"HTTP/1.1 100 Continue\r\n\r\n".repeat(100))),
+        "hints-flood" => raw("", Then::Drip(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n".repeat(100))),
+        "switching" => raw("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", Then::Hold),
+        _ => return None,
+    })
+}
+
+/// Lies in the body, and about it.
+fn body(path: &str) -> Option<Answer> {
+    Some(match path {
+        "gzip-bomb" => packed("gzip", include_bytes!("bombs/bomb.gz")),
+        "brotli-bomb" => packed("br", include_bytes!("bombs/bomb.br")),
+        "zstd-bomb" => packed("zstd", include_bytes!("bombs/bomb.zst")),
+        "bomb-in-a-bomb" => packed("gzip, gzip", include_bytes!("bombs/bomb.gz.gz")),
+        "no-gzip" => packed("gzip", b"this is plain text"),
+        "half-a-gzip" => packed("gzip", &include_bytes!("bombs/bomb.gz")[..100]),
+        "no-zstd" => packed("zstd", b"this is plain text"),
+        "endless" => chunks(b"", Then::Repeat([&b"10000\r\n"[..], &[b'x'; 0x10000], b"\r\n"].concat())),
+        "endless-without-chunks" => with("", b"", Then::Repeat(vec![b'x'; 1 << 16])),
+        "drip" => chunks(b"", Then::Drip(b"1\r\nx\r\n".to_vec())),
+        "body-that-stops" => with("Content-Length: 1000\r\n", b"x", Then::Hold),
+        "silence" => (Vec::new(), Then::Hold),
+        "nothing" => (Vec::new(), Then::Close),
+        "reset" => (Vec::new(), Then::Reset),
+        "reset-in-the-body" => with("Content-Length: 1000\r\n", b"x", Then::Reset),
+        "redirect-without-target" => raw("HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n", Then::Next),
+        "redirect-with-endless-body" => raw(
+            "HTTP/1.1 302 Found\r\nLocation: /honest\r\nTransfer-Encoding: chunked\r\n\r\n",
+            Then::Repeat([&b"10000\r\n"[..], &[b'x'; 0x10000], b"\r\n"].concat()),
+        ),
+        "deep-json" => {
+            let deep = "[".repeat(100_000);
+            with(&format!("Content-Length: {}\r\n", deep.len()), deep.as_bytes(), Then::Next)
+        }
+        "no-text" => {
+            with("Content-Length: 4\r\nContent-Type: text/plain; charset=utf-8\r\n", b"\xff\xfe\xc0\xaf", Then::Next)
+        }
+        "foreign-cookie" => with(
+            "Content-Length: 0\r\nSet-Cookie: a=1; Domain=example.com\r\nSet-Cookie: b=2; Domain=com\r\nSet-Cookie: c=3; Path=/elsewhere\r\n",
+            b"",
+            Then::Next,
+        ),
+        _ => return None,
+    })
+}
+
+/// An answer that begins well.
+fn with(headers: &str, body: &[u8], then: Then) -> Answer {
+    let mut bytes = format!("{OK}{headers}\r\n").into_bytes();
+    bytes.extend_from_slice(body);
+    (bytes, then)
+}
+
+/// A body said to be compressed.
+fn packed(encoding: &str, body: &[u8]) -> Answer {
+    with(&format!("Content-Length: {}\r\nContent-Encoding: {encoding}\r\n", body.len()), body, Then::Next)
+}
+
+/// A body in chunks.
+fn chunks(body: &[u8], then: Then) -> Answer {
+    with("Transfer-Encoding: chunked\r\n", body, then)
+}
+
+/// These bytes.
+fn raw(text: &str, then: Then) -> Answer {
+    (text.as_bytes().to_vec(), then)
+}
+
+fn unescaped(text: &str) -> String {
+    percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()
+}
