@@ -17,6 +17,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("rusqlite", &["services/store/"]),
     ("rumqttc", &["services/mqtt/"]),
     ("mqtt5", &["services/mqtt/"]),
+    ("tokio_websockets", &["services/mqtt/"]),
     ("reqwest", &["services/http"]),
     ("notify", &["services/files"]),
     ("croner", &["triggers/"]),

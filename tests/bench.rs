@@ -411,14 +411,14 @@ impl Drop for Bench {
 }
 
 fn open(config: &Config, clock: &Clock, broker: SocketAddr) -> Services {
-    let broker = mqtt::Settings::new(&config.mqtt, broker, "bench".into()).unwrap();
+    let brokers = mqtt::Settings::all(&config.mqtt, broker, "bench").unwrap();
     let store = Store::open(&config.data).unwrap();
     Services {
         clock: clock.clone(),
         bus: Bus::new(clock.clone()),
         files: Files::default(),
         http: Http::default(),
-        mqtt: Mqtt::new(vec![broker], clock),
+        mqtt: Mqtt::new(brokers, clock),
         routes: Routes::default(),
         timers: Timers::start(store.clone(), clock.clone()),
         store,

@@ -60,7 +60,7 @@ pub(crate) fn measure() {
     let _inside = tokio.enter();
     let broker = mqtt::Settings::new(&config.mqtt, SocketAddr::from(([127, 0, 0, 1], 1)), "bench".into());
     let store = Store::in_memory().expect("there is room for a store");
-    let services = Services::new(Clock::system(zone), store, broker.expect("the defaults are right"));
+    let services = Services::new(Clock::system(zone), store, vec![broker.expect("the defaults are right")]);
     let data = Map::from([("celsius".to_owned(), 22.0.into())]);
     let facts = Map::from([("data".to_owned(), data.into())]);
     let event = Event::new(services.clock.now_zoned(), "bench", facts);

@@ -149,7 +149,8 @@ fn perform(task: &Task, config: &Arc<Config>) -> anyhow::Result<Result<Finished,
     let ended = ended?.map_err(|_| anyhow::anyhow!("the interpreter panicked: this is a mistake in rhaid"))?;
     let unsent = tokio.block_on(context.services.mqtt.close());
     if unsent > 0 {
-        let (_, address, _) = context.services.mqtt.states().swap_remove(0);
+        let brokers = context.services.mqtt.states().into_iter().map(|(_, address, _)| address);
+        let address = brokers.collect::<Vec<_>>().join(" or ");
         let some = if unsent == 1 { "1 message was".to_owned() } else { format!("{unsent} messages were") };
         screen::complain(&format!("{some} not sent, or not confirmed: no broker answers at {address}\n"));
         if ended.is_ok() {
@@ -167,7 +168,7 @@ fn context(
     tokio: &tokio::runtime::Handle,
 ) -> anyhow::Result<Context> {
     let _inside = tokio.enter();
-    let services = Services::new(clock, Store::in_memory()?, world::broker_for_a_visit(config)?);
+    let services = Services::new(clock, Store::in_memory()?, world::brokers_for_a_visit(config)?);
     let timeout = task.timeout.unwrap_or(config.limits.timeout);
     Ok(Context {
         script: script_name(name).into(),

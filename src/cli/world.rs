@@ -7,20 +7,24 @@ use anyhow::Context as _;
 use crate::config::Config;
 use crate::services::mqtt;
 
-/// Returns how a rhaid that stays speaks to its broker; `embedded` is where the embedded one listens.
-pub(super) fn broker(config: &Config, embedded: SocketAddr) -> anyhow::Result<mqtt::Settings> {
-    let client_id = match &config.mqtt.client_id {
-        Some(id) => id.clone(),
-        None => mqtt::client_id(&config.data).context("keeping the MQTT client id in the data folder")?,
+/// Returns how a rhaid that stays speaks to its brokers; `embedded` is where the embedded one listens.
+pub(super) fn brokers(config: &Config, embedded: SocketAddr) -> anyhow::Result<Vec<mqtt::Settings>> {
+    let is_complete = config.mqtt.brokers.iter().all(|broker| broker.client_id.is_some());
+    let client_id = match is_complete {
+        true => String::new(),
+        false => mqtt::client_id(&config.data).context("keeping the MQTT client id in the data folder")?,
     };
-    mqtt::Settings::new(&config.mqtt, embedded, client_id).map_err(|why| anyhow::anyhow!("mqtt.url: {why}"))
+    settings(config, embedded, &client_id)
 }
 
-/// Returns how a command that comes and goes speaks to the broker.
-pub(super) fn broker_for_a_visit(config: &Config) -> anyhow::Result<mqtt::Settings> {
-    let client_id = config.mqtt.client_id.clone().unwrap_or_else(|| "rhaid".to_owned());
-    let settings = mqtt::Settings::new(&config.mqtt, config.mqtt.embedded.listen, client_id);
-    Ok(settings.map_err(|why| anyhow::anyhow!("mqtt.url: {why}"))?.as_visitor())
+/// Returns how a command that comes and goes speaks to the brokers.
+pub(super) fn brokers_for_a_visit(config: &Config) -> anyhow::Result<Vec<mqtt::Settings>> {
+    let all = settings(config, config.mqtt.embedded.listen, "rhaid")?;
+    Ok(all.into_iter().map(mqtt::Settings::as_visitor).collect())
+}
+
+fn settings(config: &Config, embedded: SocketAddr, client_id: &str) -> anyhow::Result<Vec<mqtt::Settings>> {
+    mqtt::Settings::all(&config.mqtt, embedded, client_id).map_err(|why| anyhow::anyhow!("mqtt.url: {why}"))
 }
 
 /// Returns the tokio runtime that everything runs on.

@@ -6,28 +6,85 @@ use std::time::Duration;
 use super::keys::Keys;
 use super::read::{MIB, count};
 use super::shape::{self, Shape};
-use super::{Embedded, Mqtt, Tls};
+use super::{Broker, DEFAULT_BROKER, Embedded, Mqtt, Protocol, Session, Tls, Will};
 use crate::secrets::Secret;
 
-/// Reads the broker elsewhere and the one that comes along; relative paths count from the folder.
+/// Reads the brokers and the one that comes along; relative paths count from the folder.
 pub(super) fn read(keys: &mut Keys<'_>, folder: &Path) -> Mqtt {
-    hide_url_password(keys);
-    let mqtt = Mqtt {
-        url: keys.maybe(
-            "url",
-            "A broker elsewhere: mqtt://HOST[:PORT], or mqtts:// with TLS. Left out: the embedded broker.",
-            &shape::word().and_then(url),
-        ),
+    let short = broker(keys, folder, DEFAULT_BROKER);
+    let about =
+        "Several brokers, by names that scripts use as `broker: \"NAME\"`; one without `url` is the embedded one.";
+    let mut brokers = keys.sections("brokers", about, |entry, keys| broker(keys, folder, &entry.key));
+    if brokers.is_empty() || short.url.is_some() {
+        brokers.insert(0, short);
+    } else {
+        for name in SHORT {
+            keys.refuse(name, "this is for the broker at `mqtt.url`: write it below a name in `mqtt.brokers`");
+        }
+    }
+    check_names(keys, &brokers);
+    let about = "The broker of scripts that name none; left out: the one at `mqtt.url`, or else the first.";
+    if let Some(default) = keys.maybe("default", about, &shape::word()) {
+        match brokers.iter().position(|broker| broker.name == default) {
+            Some(at) => brokers[..=at].rotate_right(1),
+            None => {
+                let names: Vec<_> = brokers.iter().map(|broker| broker.name.as_str()).collect();
+                keys.refuse("default", &format!("there is no broker {default:?}: write one of {}", names.join(", ")));
+            }
+        }
+    }
+    let embedded = keys.section("embedded", "The broker that comes along, used where `url` is left out.", embedded);
+    Mqtt { brokers, embedded }
+}
+
+/// The keys of the broker at `mqtt.url` that mean nothing without it when there are others.
+const SHORT: &[&str] = &[
+    "client_id",
+    "protocol",
+    "clean_start",
+    "session_expiry",
+    "username",
+    "password",
+    "keep_alive",
+    "receive_maximum",
+    "max_packet",
+    "outbox",
+    "proxy",
+    "tls",
+    "will",
+];
+
+/// Refuses two brokers of one name, and two that are the embedded one.
+fn check_names(keys: &mut Keys<'_>, brokers: &[Broker]) {
+    if brokers.iter().skip(1).any(|broker| broker.name == brokers[0].name) {
+        keys.refuse(
+            "brokers",
+            &format!("{:?} is the broker at `mqtt.url`: give this one another name", DEFAULT_BROKER),
+        );
+    }
+    if brokers.iter().filter(|broker| broker.url.is_none()).count() > 1 {
+        keys.refuse("brokers", "only one of them can be the embedded broker: give the others a `url`");
+    }
+}
+
+/// Reads the keys of one broker.
+fn broker(keys: &mut Keys<'_>, folder: &Path, name: &str) -> Broker {
+    hide_password(keys, "url");
+    hide_password(keys, "proxy");
+    let about = "Where the broker is: mqtt://HOST[:PORT], mqtts:// with TLS, ws:// or wss:// with a path, or unix:///PATH. Left out: the embedded broker.";
+    let url = keys.maybe("url", about, &shape::word().and_then(url));
+    let broker = Broker {
+        name: name.to_owned(),
         client_id: keys.maybe(
             "client_id",
             "The name the broker knows us by; left out, one is made once and kept in the data folder.",
             &mqtt_text(),
         ),
-        clean_start: keys.or(
-            "clean_start",
-            "false",
-            "Whether the broker forgets us when we leave, and keeps no messages for us meanwhile.",
-            &shape::flag(),
+        protocol: keys.or(
+            "protocol",
+            "auto",
+            "The version of MQTT; auto: 5 if the broker understands it, else 3.1.1.",
+            &shape::one_of(&[("auto", Protocol::Newest), ("3.1.1", Protocol::V4), ("5", Protocol::V5)]),
         ),
         username: keys.maybe("username", "The user name for the broker elsewhere.", &mqtt_text()),
         password: keys.maybe(
@@ -35,12 +92,7 @@ pub(super) fn read(keys: &mut Keys<'_>, folder: &Path) -> Mqtt {
             "The password for the broker elsewhere; better ${NAME} or ${file:PATH} than the word itself.",
             &shape::secret(),
         ),
-        keep_alive: keys.or(
-            "keep_alive",
-            "30s",
-            "How often the connection is proved alive.",
-            &shape::duration(Duration::from_secs(5), Duration::from_secs(65_535)),
-        ),
+        session: session(keys),
         max_packet: keys.or(
             "max_packet",
             "16MiB",
@@ -48,21 +100,86 @@ pub(super) fn read(keys: &mut Keys<'_>, folder: &Path) -> Mqtt {
             &shape::size(1 << 10, 256 * MIB - 1),
         ),
         outbox: keys.or("outbox", "10000", "How many publishes wait while the broker is away.", &count(1..=1_000_000)),
+        proxy: keys.maybe(
+            "proxy",
+            "The way out, for the broker elsewhere: http://HOST:PORT or socks5://HOST:PORT, with USER:PASSWORD@ if need be.",
+            &shape::word().and_then(proxy),
+        ),
         tls: keys.section("tls", "TLS to the broker elsewhere.", |keys| tls(keys, folder)),
-        embedded: keys.section("embedded", "The broker that comes along, used when `mqtt.url` is left out.", embedded),
+        will: keys.section("will", "What the broker tells others when it has lost us.", will),
+        url,
     };
-    check_together(keys, mqtt.url.as_deref());
-    mqtt
+    check_together(keys, broker.url.as_deref());
+    broker
+}
+
+/// Reads how long each side remembers the other, and how it is known to be there.
+fn session(keys: &mut Keys<'_>) -> Session {
+    Session {
+        clean_start: keys.or(
+            "clean_start",
+            "false",
+            "Whether the broker forgets us when we leave, and keeps no messages for us meanwhile.",
+            &shape::flag(),
+        ),
+        expiry: keys.or(
+            "session_expiry",
+            "30d",
+            "How long the broker remembers us while we are away, with MQTT 5.",
+            &shape::duration(Duration::ZERO, Duration::from_secs(u32::MAX as u64)),
+        ),
+        keep_alive: keys.or(
+            "keep_alive",
+            "30s",
+            "How often the connection is proved alive.",
+            &shape::duration(Duration::from_secs(5), Duration::from_secs(65_535)),
+        ),
+        receive_maximum: keys.or(
+            "receive_maximum",
+            "10000",
+            "How many messages with QoS 1 and 2 the broker sends before the first is confirmed, with MQTT 5.",
+            &count(1..=65_535),
+        ) as u16,
+    }
 }
 
 /// Refuses keys that make no sense without another.
 fn check_together(keys: &mut Keys<'_>, url: Option<&str>) {
     if keys.is_written("password") && !keys.is_written("username") {
-        keys.refuse("password", "a password needs a user name: write `mqtt.username` too");
+        keys.refuse("password", "a password needs a user name: write `username` beside it");
     }
-    if keys.is_written("tls") && url.is_some_and(|url| !url.starts_with("mqtts:")) {
-        keys.refuse("tls", "this is for brokers with TLS only: write `mqtt.url` with mqtts://");
+    if keys.is_written("tls") && url.is_some_and(|url| !url.starts_with("mqtts:") && !url.starts_with("wss:")) {
+        keys.refuse("tls", "this is for brokers with TLS only: write the `url` with mqtts:// or wss://");
     }
+    if keys.is_written("proxy") && url.is_none_or(|url| url.starts_with("unix:")) {
+        keys.refuse("proxy", "there is no proxy on the way to this broker: leave it out");
+    }
+}
+
+fn will(keys: &mut Keys<'_>) -> Option<Will> {
+    let topic = keys.maybe("topic", "The topic of that message.", &mqtt_text().and_then(topic));
+    let will = Will {
+        topic: String::new(),
+        payload: keys.maybe("payload", "Its payload; left out: empty.", &shape::text()).unwrap_or_default(),
+        qos: keys.or("qos", "0", "Its QoS: 0, 1 or 2.", &shape::whole(0..=2)) as u8,
+        retain: keys.or("retain", "false", "Whether the broker keeps it.", &shape::flag()),
+        delay: keys.or(
+            "delay",
+            "0s",
+            "How long the broker waits for us to come back before it tells, with MQTT 5.",
+            &shape::duration(Duration::ZERO, Duration::from_secs(u32::MAX as u64)),
+        ),
+    };
+    if topic.is_none() {
+        for name in ["payload", "qos", "retain", "delay"] {
+            keys.refuse(name, "a will needs a topic: write `topic` beside it");
+        }
+    }
+    topic.map(|topic| Will { topic, ..will })
+}
+
+fn topic(text: String) -> Result<String, String> {
+    crate::topic::check_topic(&text).map(|()| text)
 }
 
 fn tls(keys: &mut Keys<'_>, folder: &Path) -> Tls {
@@ -71,13 +188,21 @@ fn tls(keys: &mut Keys<'_>, folder: &Path) -> Tls {
         ca: file("ca", "A PEM file with the authorities to trust, relative to this file; left out: the system's."),
         certificate: file("certificate", "A PEM file with our own certificate, relative to this file."),
         key: file("key", "A PEM file with our certificate's key, relative to this file."),
+        alpn: keys
+            .list("alpn", "The protocols offered in the TLS greeting (ALPN), such as mqtt.", &alpn())
+            .unwrap_or_default(),
         insecure: keys.or("insecure", "false", "Whether any certificate is taken: for tests only.", &shape::flag()),
     };
     if keys.is_written("certificate") != keys.is_written("key") {
-        keys.refuse("certificate", "write `mqtt.tls.key` too");
-        keys.refuse("key", "write `mqtt.tls.certificate` too");
+        keys.refuse("certificate", "write `key` beside it");
+        keys.refuse("key", "write `certificate` beside it");
     }
     tls
+}
+
+/// Source: RFC 7301, section 3.1: a protocol's name has from 1 to 255 bytes.
+fn alpn() -> Shape<String> {
+    shape::word().and_then(|text| if text.len() > 255 { Err("write at most 255 bytes".into()) } else { Ok(text) })
 }
 
 fn embedded(keys: &mut Keys<'_>) -> Embedded {
@@ -107,16 +232,21 @@ fn mqtt_text() -> Shape<String> {
 
 /// Checks the address of a broker.
 fn url(text: String) -> Result<String, String> {
-    let wrong =
-        |why: &str| Err(format!("{why}: write mqtt://HOST or mqtts://HOST, with :PORT if it is not 1883 or 8883"));
+    let wrong = |why: &str| {
+        Err(format!(
+            "{why}: write mqtt://HOST or mqtts://HOST, with :PORT if it is not 1883 or 8883, or ws://, wss:// or unix://"
+        ))
+    };
     let Ok(url) = url::Url::parse(&text) else { return wrong(&format!("{text:?} is no URL")) };
-    if !matches!(url.scheme(), "mqtt" | "mqtts") {
+    if !matches!(url.scheme(), "mqtt" | "mqtts" | "ws" | "wss" | "unix") {
         return wrong(&format!("{:?} is no scheme for MQTT", url.scheme()));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(
-            "write the user and the password as `mqtt.username` and `mqtt.password`, not into the URL".to_owned()
-        );
+        return Err("write the user and the password as `username` and `password`, not into the URL".to_owned());
+    }
+    if url.scheme() == "unix" {
+        let is_path = url.host_str().is_none_or(str::is_empty) && url.path().len() > 1;
+        return if is_path { Ok(text) } else { Err("write a socket as unix:///run/mosquitto.sock".to_owned()) };
     }
     if url.host_str().is_none_or(str::is_empty) {
         return wrong("the URL names no host");
@@ -124,15 +254,25 @@ fn url(text: String) -> Result<String, String> {
     if url.port() == Some(0) {
         return wrong("port 0 is none");
     }
-    if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
+    let may_have_path = matches!(url.scheme(), "ws" | "wss");
+    if url.fragment().is_some() || (!may_have_path && (!matches!(url.path(), "" | "/") || url.query().is_some())) {
         return wrong("nothing may stand behind the host and port");
     }
     Ok(text)
 }
 
-/// Keeps a password that stands in the URL, where it must not, out of the fault that says so.
-fn hide_url_password(keys: &mut Keys<'_>) {
-    let Some(text) = keys.text("url") else { return };
+/// Checks the address of a proxy.
+fn proxy(text: String) -> Result<String, String> {
+    let url = url::Url::parse(&text).ok();
+    let fits = url.is_some_and(|url| {
+        matches!(url.scheme(), "http" | "socks5") && url.host_str().is_some_and(|host| !host.is_empty())
+    });
+    if fits { Ok(text) } else { Err("write a proxy as http://HOST:PORT or socks5://HOST:PORT".to_owned()) }
+}
+
+/// Keeps a password that stands in a URL out of what is shown.
+fn hide_password(keys: &mut Keys<'_>, name: &str) {
+    let Some(text) = keys.text(name) else { return };
     if let Some((_, rest)) = text.split_once("://")
         && let Some((user, _)) = rest.rsplit_once('@')
         && let Some((_, password)) = user.split_once(':')

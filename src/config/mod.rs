@@ -67,38 +67,107 @@ impl Config {
 
     /// Returns the mask that hides every secret this config knows: values of `secrets:`, passwords, and what came from files.
     pub fn mask(&self) -> Mask {
-        let passwords = [&self.mqtt.password, &self.mqtt.embedded.password].into_iter().flatten();
+        let passwords = self.mqtt.brokers.iter().map(|broker| &broker.password);
+        let passwords = passwords.chain([&self.mqtt.embedded.password]).flatten();
         let secrets = self.secrets.iter().map(|(_, secret)| secret);
         Mask::new(secrets.chain(passwords).chain(&self.hidden).cloned())
     }
 }
 
-/// A broker elsewhere, or the one that comes along.
+/// The name of the broker at `mqtt.url`, or of the embedded one.
+pub const DEFAULT_BROKER: &str = "default";
+
+/// The brokers, and the one that comes along.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mqtt {
-    /// `mqtt://host:port` or `mqtts://host:port`; `None`: the embedded broker.
-    pub url: Option<String>,
-    /// The name the broker knows us by; `None`: made once and kept in the data folder.
-    pub client_id: Option<String>,
-    /// Whether the broker forgets us when we leave.
-    pub clean_start: bool,
-    /// For the broker elsewhere.
-    pub username: Option<String>,
-    /// For the broker elsewhere.
-    pub password: Option<Secret>,
-    /// How often the connection is proved alive.
-    pub keep_alive: Duration,
-    /// The largest packet taken or sent, in bytes.
-    pub max_packet: u64,
-    /// How many publishes wait while the broker is away.
-    pub outbox: usize,
-    /// TLS to the broker elsewhere.
-    pub tls: Tls,
+    /// At least one; the first is the default one.
+    pub brokers: Vec<Broker>,
     /// The broker that comes along.
     pub embedded: Embedded,
 }
 
-/// TLS to the broker elsewhere; the files are PEM, their paths absolute if the config.s folder is.
+impl Mqtt {
+    /// Returns whether one of the brokers is the embedded one.
+    pub fn wants_embedded(&self) -> bool {
+        self.brokers.iter().any(|broker| broker.url.is_none())
+    }
+
+    /// Returns the largest packet that any of them takes or sends, in bytes.
+    pub fn max_packet(&self) -> u64 {
+        self.brokers.iter().map(|broker| broker.max_packet).max().unwrap_or_default()
+    }
+}
+
+/// A broker elsewhere, or how the one that comes along is spoken to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broker {
+    /// What scripts call it.
+    pub name: String,
+    /// `mqtt://host:port`, or with another scheme; `None`: the embedded broker.
+    pub url: Option<String>,
+    /// The name it knows us by; `None`: made once and kept in the data folder.
+    pub client_id: Option<String>,
+    /// Which MQTT is spoken.
+    pub protocol: Protocol,
+    /// For the broker elsewhere.
+    pub username: Option<String>,
+    /// For the broker elsewhere.
+    pub password: Option<Secret>,
+    /// How long each side remembers the other, and how it is known to be there.
+    pub session: Session,
+    /// The largest packet taken or sent, in bytes.
+    pub max_packet: u64,
+    /// How many publishes wait while the broker is away.
+    pub outbox: usize,
+    /// The URL of a proxy on the way to it.
+    pub proxy: Option<String>,
+    /// TLS to the broker elsewhere.
+    pub tls: Tls,
+    /// What it tells others when it has lost us.
+    pub will: Option<Will>,
+}
+
+/// Which MQTT is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Protocol {
+    /// 5 if the broker understands it, else 3.1.1.
+    #[default]
+    Newest,
+    /// 3.1.1.
+    V4,
+    /// 5.
+    V5,
+}
+
+/// How long each side remembers the other, and how it is known to be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Session {
+    /// Whether the broker forgets us when we leave.
+    pub clean_start: bool,
+    /// How long it remembers us while we are away, in MQTT 5.
+    pub expiry: Duration,
+    /// How often the connection is proved alive.
+    pub keep_alive: Duration,
+    /// How many messages it may send before the first of them is confirmed, in MQTT 5.
+    pub receive_maximum: u16,
+}
+
+/// What a broker tells others when it has lost us.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Will {
+    /// Where to.
+    pub topic: String,
+    /// What.
+    pub payload: String,
+    /// 0, 1 or 2.
+    pub qos: u8,
+    /// Whether the broker keeps it.
+    pub retain: bool,
+    /// How long it waits for us to come back, in MQTT 5.
+    pub delay: Duration,
+}
+
+/// TLS to a broker elsewhere; the files are PEM, their paths absolute if the config's folder is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tls {
     /// The authorities to trust; `None`: the system's.
@@ -107,6 +176,8 @@ pub struct Tls {
     pub certificate: Option<PathBuf>,
     /// Its key.
     pub key: Option<PathBuf>,
+    /// The protocols offered (ALPN).
+    pub alpn: Vec<String>,
     /// Whether any certificate is taken.
     pub insecure: bool,
 }

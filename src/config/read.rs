@@ -51,7 +51,7 @@ pub(super) fn document(node: Option<&Node>, folder: &Path, kinds: &[KindInfo], r
             &shape::zone(),
         ),
         location: location(&mut keys),
-        mqtt: keys.section("mqtt", "The broker: one elsewhere, or the one that comes along.", |keys| {
+        mqtt: keys.section("mqtt", "The broker: one elsewhere, several, or the one that comes along.", |keys| {
             broker::read(keys, folder)
         }),
         web: keys.section("web", "The web server: webhooks.", web),

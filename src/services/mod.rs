@@ -32,13 +32,13 @@ pub struct Services {
 }
 
 impl Services {
-    /// Puts the handles together, with one broker, in a process that stays or one that comes and goes. Must be called inside the tokio runtime.
-    pub fn new(clock: clock::Clock, store: store::Store, broker: mqtt::Settings) -> Self {
+    /// Puts the handles together, with brokers of which the first is the default one, in a process that stays or one that comes and goes. Must be called inside the tokio runtime.
+    pub fn new(clock: clock::Clock, store: store::Store, brokers: Vec<mqtt::Settings>) -> Self {
         Self {
             bus: bus::Bus::new(clock.clone()),
             files: files::Files::default(),
             http: http::Http::default(),
-            mqtt: mqtt::Mqtt::new(vec![broker], &clock),
+            mqtt: mqtt::Mqtt::new(brokers, &clock),
             routes: routes::Routes::default(),
             timers: timers::Timers::start(store.clone(), clock.clone()),
             store,

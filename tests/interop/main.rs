@@ -6,6 +6,7 @@ mod broker;
 mod client;
 mod http;
 mod mosquitto;
+mod ways;
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -43,8 +43,8 @@ impl House {
         info!("rhaid {} starts with the scripts in {}", env!("CARGO_PKG_VERSION"), config.scripts.display());
         let Ground { store, broker, web } = Ground::prepare(config).await?;
         let embedded = broker.as_ref().map_or(config.mqtt.embedded.listen, Embedded::address);
-        let settings = world::broker(config, embedded)?;
-        let services = Services { files, ..Services::new(clock, store, settings) };
+        let brokers = world::brokers(config, embedded)?;
+        let services = Services { files, ..Services::new(clock, store, brokers) };
         if broker.as_ref().is_some_and(Embedded::is_ours) {
             info!("the embedded broker listens on {embedded}");
         }
@@ -84,8 +84,8 @@ impl Ground {
         let store = take(Store::open(&config.data), &mut wrong);
         let web = take(web::Listener::bind(config.web.listen).await, &mut wrong);
         // The broker keeps its files in the data folder, so that has to be ours first.
-        let broker = match (&config.mqtt.url, &store) {
-            (None, Some(_)) => take(Embedded::start(&config.mqtt, &config.data).await, &mut wrong),
+        let broker = match (config.mqtt.wants_embedded(), &store) {
+            (true, Some(_)) => take(Embedded::start(&config.mqtt, &config.data).await, &mut wrong),
             _ => None,
         };
         match (store, web) {

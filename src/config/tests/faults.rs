@@ -15,7 +15,7 @@ fn without_a_file_everything_has_a_default() {
     assert_eq!(config.web.listen.to_string(), "127.0.0.1:7373");
     assert_eq!(config.limits.timeout, Duration::from_secs(30));
     assert_eq!(config.limits.memory, 64 << 20);
-    assert_eq!(config.mqtt.max_packet, 16 << 20);
+    assert_eq!(config.mqtt.max_packet(), 16 << 20);
     assert!(config.difference(&Config::default_in(Path::new("/house"))).is_empty());
 }
 
@@ -41,7 +41,7 @@ log:
         [
             "rhaid.yaml:1:1: unknown key `scirpts`: did you mean `scripts`?",
             "rhaid.yaml:2:11: `timezone`: \"Europe/Osol\" is no time zone: write an IANA name, did you mean `Europe/Oslo`?",
-            "rhaid.yaml:4:8: `mqtt.url`: \"http\" is no scheme for MQTT: write mqtt://HOST or mqtts://HOST, with :PORT if it is not 1883 or 8883",
+            "rhaid.yaml:4:8: `mqtt.url`: \"http\" is no scheme for MQTT: write mqtt://HOST or mqtts://HOST, with :PORT if it is not 1883 or 8883, or ws://, wss:// or unix://",
             "rhaid.yaml:5:15: `mqtt.keep_alive`: \"1s\" does not fit: write a duration from 5s to 18h12m",
             "rhaid.yaml:7:13: `mqtt.embedded.listen`: \"everywhere\" is no address: write an IP address and a port, such as \"127.0.0.1:7373\" or \"0.0.0.0:7373\"",
             "rhaid.yaml:9:12: `limits.timeout`: \"30x\" is no duration: write a number and a unit, such as \"250ms\", \"30s\", \"1h30m\" or \"2d\"",
@@ -96,15 +96,15 @@ fn values_that_would_end_the_process_later_are_refused() {
         ("mqtt: {client_id: \"\"}", "1:19: `mqtt.client_id`: write some text, not \"\""),
         (
             "mqtt: {url: broker}",
-            "1:13: `mqtt.url`: \"broker\" is no URL: write mqtt://HOST or mqtts://HOST, with :PORT if it is not 1883 or 8883",
+            "1:13: `mqtt.url`: \"broker\" is no URL: write mqtt://HOST or mqtts://HOST, with :PORT if it is not 1883 or 8883, or ws://, wss:// or unix://",
         ),
         (
             "mqtt: {url: \"mqtt://\"}",
-            "1:13: `mqtt.url`: the URL names no host: write mqtt://HOST or mqtts://HOST, with :PORT if it is not 1883 or 8883",
+            "1:13: `mqtt.url`: the URL names no host: write mqtt://HOST or mqtts://HOST, with :PORT if it is not 1883 or 8883, or ws://, wss:// or unix://",
         ),
         (
             "mqtt: {url: \"mqtt://b/x\"}",
-            "1:13: `mqtt.url`: nothing may stand behind the host and port: write mqtt://HOST or mqtts://HOST, with :PORT if it is not 1883 or 8883",
+            "1:13: `mqtt.url`: nothing may stand behind the host and port: write mqtt://HOST or mqtts://HOST, with :PORT if it is not 1883 or 8883, or ws://, wss:// or unix://",
         ),
         (
             "mqtt: {max_packet: 1GiB}",
@@ -140,12 +140,46 @@ fn values_that_would_end_the_process_later_are_refused() {
 fn what_belongs_together_is_asked_for_together() {
     for (text, fault) in [
         ("location: {latitude: 1}", "1:22: `location.latitude`: write `longitude` too"),
-        ("mqtt: {password: secret}", "1:18: `mqtt.password`: a password needs a user name: write `mqtt.username` too"),
+        ("mqtt: {password: secret}", "1:18: `mqtt.password`: a password needs a user name: write `username` beside it"),
+        (
+            "mqtt: {client_id: x, brokers: {a: {}}}",
+            "1:19: `mqtt.client_id`: this is for the broker at `mqtt.url`: write it below a name in `mqtt.brokers`",
+        ),
+        (
+            "mqtt: {brokers: {a: {}, b: {}}}",
+            "1:17: `mqtt.brokers`: only one of them can be the embedded broker: give the others a `url`",
+        ),
+        (
+            "mqtt: {url: \"mqtt://b\", brokers: {default: {url: \"mqtt://c\"}}}",
+            "1:34: `mqtt.brokers`: \"default\" is the broker at `mqtt.url`: give this one another name",
+        ),
+        (
+            "mqtt: {default: c, brokers: {a: {}, b: {url: \"ws://b/mqtt\"}}}",
+            "1:17: `mqtt.default`: there is no broker \"c\": write one of a, b",
+        ),
+        (
+            "mqtt: {brokers: {a: {user: x}}}",
+            "1:22: unknown key `mqtt.brokers.\"a\".user`: did you mean `mqtt.brokers.\"a\".username`?",
+        ),
+        ("mqtt: {will: {payload: x}}", "1:24: `mqtt.will.payload`: a will needs a topic: write `topic` beside it"),
+        (
+            "mqtt: {will: {topic: a/+}}",
+            "1:22: `mqtt.will.topic`: \"a/+\": a topic to publish to has no `+`: write one topic",
+        ),
+        ("mqtt: {url: \"unix://x\"}", "1:13: `mqtt.url`: write a socket as unix:///run/mosquitto.sock"),
+        (
+            "mqtt: {url: \"mqtt://b\", proxy: squid}",
+            "1:32: `mqtt.proxy`: write a proxy as http://HOST:PORT or socks5://HOST:PORT",
+        ),
+        (
+            "mqtt: {proxy: \"http://p\"}",
+            "1:15: `mqtt.proxy`: there is no proxy on the way to this broker: leave it out",
+        ),
         ("mqtt: {embedded: {username: u}}", "1:29: `mqtt.embedded.username`: write `mqtt.embedded.password` too"),
-        ("mqtt: {url: \"mqtts://b\", tls: {key: k.pem}}", "1:37: `mqtt.tls.key`: write `mqtt.tls.certificate` too"),
+        ("mqtt: {url: \"mqtts://b\", tls: {key: k.pem}}", "1:37: `mqtt.tls.key`: write `certificate` beside it"),
         (
             "mqtt: {url: \"mqtt://b\", tls: {insecure: true}}",
-            "1:30: `mqtt.tls`: this is for brokers with TLS only: write `mqtt.url` with mqtts://",
+            "1:30: `mqtt.tls`: this is for brokers with TLS only: write the `url` with mqtts:// or wss://",
         ),
     ] {
         assert_eq!(faults(text), [format!("rhaid.yaml:{fault}")], "{text}");

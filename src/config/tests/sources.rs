@@ -16,10 +16,10 @@ fn placeholders_take_variables_defaults_and_files() {
     .variable("OUTBOX", "5")
     .config();
     assert_eq!(config.scripts.to_str(), Some("/srv/s-default-${BASE}"));
-    assert_eq!(config.mqtt.username.as_deref(), Some("0123"));
-    assert_eq!(config.mqtt.password.as_ref().map(|secret| secret.expose()), Some("hunter22"));
-    assert_eq!(config.mqtt.outbox, 5);
-    assert_eq!(config.mqtt.keep_alive, Duration::from_secs(7));
+    assert_eq!(config.mqtt.brokers[0].username.as_deref(), Some("0123"));
+    assert_eq!(config.mqtt.brokers[0].password.as_ref().map(|secret| secret.expose()), Some("hunter22"));
+    assert_eq!(config.mqtt.brokers[0].outbox, 5);
+    assert_eq!(config.mqtt.brokers[0].session.keep_alive, Duration::from_secs(7));
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn a_wrong_variable_or_flag_is_named_as_the_place() {
         given.faults(),
         [
             "--limits-nothing: there is no key `limits.nothing` with a single value",
-            "RHAID_MQTT_URL: `mqtt.url`: \"tcp\" is no scheme for MQTT: write mqtt://HOST or mqtts://HOST, with :PORT if it is not 1883 or 8883",
+            "RHAID_MQTT_URL: `mqtt.url`: \"tcp\" is no scheme for MQTT: write mqtt://HOST or mqtts://HOST, with :PORT if it is not 1883 or 8883, or ws://, wss:// or unix://",
             "--limits-timeout: `limits.timeout`: \"soon\" is no duration: write a number and a unit, such as \"250ms\", \"30s\", \"1h30m\" or \"2d\"",
         ]
     );
@@ -122,4 +122,26 @@ fn secrets_do_not_show_in_faults() {
         assert!(!all.contains(secret), "{secret} shows in\n{all}");
     }
     assert_eq!(faults.len(), 6, "{all}");
+}
+
+#[test]
+fn brokers_have_names_and_one_is_the_default() {
+    let names = |yaml: &str| {
+        let brokers = Given::text(yaml).config().mqtt.brokers;
+        brokers.into_iter().map(|broker| (broker.name, broker.url)).collect::<Vec<_>>()
+    };
+    let named = |name: &str, url: Option<&str>| (name.to_owned(), url.map(str::to_owned));
+    assert_eq!(names(""), [named("default", None)]);
+    assert_eq!(
+        names("mqtt: {url: \"mqtt://a\", brokers: {b: {url: \"ws://b/mqtt?x=1\"}, c: {}}}"),
+        [named("default", Some("mqtt://a")), named("b", Some("ws://b/mqtt?x=1")), named("c", None)]
+    );
+    assert_eq!(
+        names("mqtt: {default: c, brokers: {b: {url: \"unix:///run/b\"}, c: {}}}"),
+        [named("c", None), named("b", Some("unix:///run/b"))]
+    );
+    let broker = &Given::text("mqtt: {brokers: {b: {session_expiry: 1h, will: {topic: t, qos: 1}}}}").config().mqtt;
+    assert_eq!(broker.brokers[0].session.expiry, Duration::from_secs(3_600));
+    assert_eq!(broker.brokers[0].will.as_ref().map(|will| (will.topic.as_str(), will.qos)), Some(("t", 1)));
+    assert!(broker.wants_embedded());
 }

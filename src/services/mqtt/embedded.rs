@@ -170,7 +170,7 @@ fn settings(config: &config::Mqtt, folder: Option<PathBuf>) -> BrokerConfig {
         .with_bind_address(config.embedded.listen)
         .with_max_clients(MAX_CLIENTS)
         .with_session_expiry(SESSION_EXPIRY)
-        .with_max_packet_size(usize::try_from(config.max_packet).unwrap_or(usize::MAX).max(1_024))
+        .with_max_packet_size(usize::try_from(config.max_packet()).unwrap_or(usize::MAX).max(1_024))
         .with_storage(storage);
     // As many as our own client takes: with the library's 64, one slow script would soon hold back all others.
     settings.max_outbound_inflight = 10_000;

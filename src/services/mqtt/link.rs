@@ -53,7 +53,7 @@ impl Link {
             match frames.next()? {
                 Some(Frame::Packet(Incoming::Greeted(Ok(greeting)))) => {
                     let said = greeting.keep_alive.map(|seconds| Duration::from_secs(seconds.into()));
-                    let keep_alive = said.unwrap_or(settings.keep_alive);
+                    let keep_alive = said.unwrap_or(settings.session.keep_alive);
                     return Ok((Self::new(reader, writer, frames, version, keep_alive), greeting));
                 }
                 Some(Frame::Packet(Incoming::Greeted(Err(why)))) => return Err(Broken::Refused(why)),

@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::embedded::{Embedded, EmbeddedError};
 pub use self::inbox::Messages;
 pub use self::message::{Message, Publish, Receipt, Retained};
-pub use self::settings::{DEFAULT_BROKER, Protocol, Settings, client_id};
+pub use self::settings::{DEFAULT_BROKER, Place, Protocol, Proxy, Settings, client_id};
 
 use self::core::Core;
 use self::debts::Payments;
@@ -230,10 +230,8 @@ impl Mqtt {
     /// Returns the brokers' names and addresses and how it stands with them.
     pub fn states(&self) -> Vec<(String, String, State)> {
         let all = self.0.iter();
-        all.map(|shared| {
-            (shared.settings.name.clone(), shared.settings.address().to_string(), shared.state.borrow().clone())
-        })
-        .collect()
+        all.map(|shared| (shared.settings.name.clone(), shared.settings.address(), shared.state.borrow().clone()))
+            .collect()
     }
 
     /// Waits until the default broker is connected. For tests and for those who must not begin before.

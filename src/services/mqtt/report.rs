@@ -37,7 +37,7 @@ impl Report {
     pub(super) fn new(settings: &Settings) -> Self {
         Self {
             broker: settings.name.clone(),
-            address: settings.address().to_string(),
+            address: settings.address(),
             client_id: settings.client_id.clone(),
             said: Vec::new(),
             failures: 0,

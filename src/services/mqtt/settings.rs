@@ -1,129 +1,213 @@
 //! Where a broker is and how it is spoken to.
 
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::Path;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use url::{Host, Url};
 
-use crate::config::{self, Tls};
+use crate::config::{self, Broker, Session, Tls, Will};
 use crate::secrets::Secret;
 
-/// The name of the one broker, until there can be several.
-pub const DEFAULT_BROKER: &str = "default";
-
-/// Which MQTT is spoken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Protocol {
-    /// 5 if the broker understands it, else 3.1.1.
-    #[default]
-    Newest,
-    /// 3.1.1.
-    V4,
-    /// 5.
-    V5,
-}
+pub use crate::config::{DEFAULT_BROKER, Protocol};
 
 /// Where a broker is and how it is spoken to.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Its name in the config.
     pub name: String,
-    /// A name or an address, without brackets.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
+    /// Where it is.
+    pub place: Place,
     /// Which MQTT is spoken.
     pub protocol: Protocol,
     /// How the connection is encrypted, if it is.
     pub tls: Option<Tls>,
     /// The name it knows us by; no other client may have it.
     pub client_id: String,
-    /// Whether it forgets us when we leave.
-    pub clean_start: bool,
     /// What it wants to hear.
     pub username: Option<String>,
     /// What it wants to hear.
     pub password: Option<Secret>,
-    /// How often the connection is proved alive.
-    pub keep_alive: Duration,
+    /// How long each side remembers the other, and how it is known to be there.
+    pub session: Session,
     /// The largest packet taken or sent, in bytes.
     pub max_packet: usize,
     /// How many publishes wait while the broker is away.
     pub outbox: usize,
+    /// What it tells others when it has lost us.
+    pub will: Option<Will>,
+}
+
+/// Where a broker is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// At a host, which is a name or an address without brackets.
+    Host {
+        /// The host.
+        host: String,
+        /// Its port.
+        port: u16,
+        /// Under which path it speaks MQTT in a WebSocket, if it does so.
+        websocket: Option<String>,
+        /// The proxy on the way.
+        proxy: Option<Proxy>,
+    },
+    /// At a socket in the file system.
+    Socket(PathBuf),
+}
+
+/// A proxy on the way to a broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proxy {
+    /// Whether it speaks SOCKS 5; else HTTP.
+    pub is_socks: bool,
+    /// A name or an address, without brackets.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// User and password, if it asks for them.
+    pub login: Option<(String, Secret)>,
 }
 
 impl Settings {
-    /// Reads the config: the broker at `mqtt.url`, or else the embedded one at `embedded` (where [`super::Embedded`] says it listens).
+    /// Reads how the default broker is spoken to, as [`Settings::all`] does.
     ///
     /// # Errors
-    /// If the URL is none of a broker; the message says what to write.
+    /// As there.
     pub fn new(config: &config::Mqtt, embedded: SocketAddr, client_id: String) -> Result<Self, String> {
-        let mut settings = Self {
-            name: DEFAULT_BROKER.into(),
-            host: reachable(embedded.ip()).to_string(),
-            port: embedded.port(),
-            protocol: Protocol::default(),
-            tls: None,
-            client_id,
-            clean_start: config.clean_start,
-            username: config.embedded.username.clone(),
-            password: config.embedded.password.clone(),
-            keep_alive: config.keep_alive,
-            max_packet: usize::try_from(config.max_packet).unwrap_or(usize::MAX),
-            outbox: config.outbox,
+        let broker = config.brokers.first().ok_or("there is no broker")?;
+        Self::of(broker, &config.embedded, embedded, client_id)
+    }
+
+    /// Reads how the brokers are spoken to; the first is the default one. The embedded one is at `embedded` (where [`super::Embedded`] says it
+    /// listens); `client_id` is for those that have none of their own.
+    ///
+    /// # Errors
+    /// If a URL is none of a broker; the message says what to write.
+    pub fn all(config: &config::Mqtt, embedded: SocketAddr, client_id: &str) -> Result<Vec<Self>, String> {
+        let read = |broker: &Broker| {
+            // Two names may lead to one broker, which must not take one for the other.
+            let client_id = match broker.name.as_str() {
+                DEFAULT_BROKER => client_id.to_owned(),
+                name => format!("{client_id}-{name}"),
+            };
+            Self::of(broker, &config.embedded, embedded, client_id)
         };
-        if let Some(url) = &config.url {
-            settings.username.clone_from(&config.username);
-            settings.password.clone_from(&config.password);
-            settings.take_url(url, &config.tls)?;
+        config.brokers.iter().map(read).collect()
+    }
+
+    fn of(
+        broker: &Broker,
+        embedded: &config::Embedded,
+        listens: SocketAddr,
+        client_id: String,
+    ) -> Result<Self, String> {
+        let mut settings = Self {
+            name: broker.name.clone(),
+            place: at(reachable(listens.ip()).to_string(), listens.port()),
+            protocol: broker.protocol,
+            tls: None,
+            client_id: broker.client_id.clone().unwrap_or(client_id),
+            username: embedded.username.clone(),
+            password: embedded.password.clone(),
+            session: broker.session,
+            max_packet: usize::try_from(broker.max_packet).unwrap_or(usize::MAX),
+            outbox: broker.outbox,
+            will: broker.will.clone(),
+        };
+        if let Some(url) = &broker.url {
+            settings.username.clone_from(&broker.username);
+            settings.password.clone_from(&broker.password);
+            settings.take_url(url, &broker.tls)?;
+            settings.take_proxy(broker.proxy.as_deref())?;
         }
         Ok(settings)
     }
 
-    /// Returns the settings for a short visit beside a rhaid that runs: another client id, and nothing is remembered.
+    /// Returns the settings for a short visit beside a rhaid that runs: another client id, and nothing is remembered or left behind.
     #[must_use]
     pub fn as_visitor(mut self) -> Self {
         self.client_id = format!("{}-{}", self.client_id, random_text());
-        self.clean_start = true;
+        self.session.clean_start = true;
+        self.will = None;
         self
     }
 
     /// Returns where the broker is, for people.
-    pub fn address(&self) -> impl fmt::Display {
-        let scheme = if self.tls.is_some() { "mqtts" } else { "mqtt" };
-        match self.host.contains(':') {
-            true => format!("{scheme}://[{}]:{}", self.host, self.port),
-            false => format!("{scheme}://{}:{}", self.host, self.port),
+    pub fn address(&self) -> String {
+        let (host, port, websocket) = match &self.place {
+            Place::Socket(path) => return format!("unix://{}", path.display()),
+            Place::Host { host, port, websocket, .. } => (host, port, websocket),
+        };
+        let scheme = match (websocket, &self.tls) {
+            (None, None) => "mqtt",
+            (None, Some(_)) => "mqtts",
+            (Some(_), None) => "ws",
+            (Some(_), Some(_)) => "wss",
+        };
+        let path = websocket.as_deref().unwrap_or_default();
+        match host.contains(':') {
+            true => format!("{scheme}://[{host}]:{port}{path}"),
+            false => format!("{scheme}://{host}:{port}{path}"),
         }
     }
 
     fn take_url(&mut self, written: &str, tls: &Tls) -> Result<(), String> {
-        let wrong = |why: &str| format!("{why}: write it as \"mqtt://HOST:1883\" or \"mqtts://HOST:8883\"");
         let url = Url::parse(written).map_err(|error| wrong(&error.to_string()))?;
-        self.tls = match url.scheme() {
-            "mqtt" | "tcp" => None,
-            "mqtts" | "ssl" | "tls" => Some(tls.clone()),
+        self.tls = matches!(url.scheme(), "mqtts" | "wss").then(|| tls.clone());
+        let usual = match url.scheme() {
+            "unix" => {
+                self.place = Place::Socket(decoded(url.path()).into());
+                return Ok(());
+            }
+            "mqtt" => 1_883,
+            "mqtts" => 8_883,
+            "ws" => 80,
+            "wss" => 443,
             other => return Err(wrong(&format!("`{other}` is no way to reach a broker"))),
         };
-        self.host = match url.host() {
-            Some(Host::Domain(name)) => name.to_owned(),
-            Some(Host::Ipv4(address)) => address.to_string(),
-            Some(Host::Ipv6(address)) => address.to_string(),
-            None => return Err(wrong("there is no host")),
-        };
-        self.port = url.port().unwrap_or(if self.tls.is_some() { 8_883 } else { 1_883 });
-        let decoded = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
-        if !url.username().is_empty() {
-            self.username = Some(decoded(url.username()));
-        }
-        if let Some(password) = url.password() {
-            self.password = Some(Secret::new(decoded(password)));
+        self.place = at(host(&url)?, url.port().unwrap_or(usual));
+        if let (true, Place::Host { websocket, .. }) = (url.scheme().starts_with("ws"), &mut self.place) {
+            let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+            *websocket = Some(format!("{}{query}", url.path()));
         }
         Ok(())
     }
+
+    fn take_proxy(&mut self, written: Option<&str>) -> Result<(), String> {
+        let (Some(written), Place::Host { proxy, .. }) = (written, &mut self.place) else { return Ok(()) };
+        let url = Url::parse(written).map_err(|error| format!("proxy: {error}"))?;
+        let is_socks = url.scheme() == "socks5";
+        let login = (!url.username().is_empty()).then(|| {
+            let password = Secret::new(decoded(url.password().unwrap_or_default()));
+            (decoded(url.username()), password)
+        });
+        let port = url.port_or_known_default().unwrap_or(1_080);
+        *proxy = Some(Proxy { is_socks, host: host(&url)?, port, login });
+        Ok(())
+    }
+}
+
+fn at(host: String, port: u16) -> Place {
+    Place::Host { host, port, websocket: None, proxy: None }
+}
+
+fn host(url: &Url) -> Result<String, String> {
+    match url.host() {
+        // What is no scheme of the web keeps its host as it was written.
+        Some(Host::Domain(name)) => Ok(decoded(name)),
+        Some(Host::Ipv4(address)) => Ok(address.to_string()),
+        Some(Host::Ipv6(address)) => Ok(address.to_string()),
+        None => Err(wrong("there is no host")),
+    }
+}
+
+fn decoded(text: &str) -> String {
+    percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()
+}
+
+fn wrong(why: &str) -> String {
+    format!("{why}: write it as \"mqtt://HOST:1883\" or \"mqtts://HOST:8883\"")
 }
 
 /// Returns the client id that is kept in the data folder, made at the first call.

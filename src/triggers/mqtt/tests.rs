@@ -33,7 +33,7 @@ impl World {
         config.embedded.listen.set_port(0);
         let broker = Embedded::start(&config, data.path()).await.unwrap();
         let settings = Settings::new(&config, broker.address(), "test".into()).unwrap();
-        let services = Services::new(Clock::system(TimeZone::UTC), Store::in_memory().unwrap(), settings);
+        let services = Services::new(Clock::system(TimeZone::UTC), Store::in_memory().unwrap(), vec![settings]);
         let (tx, inbox) = mpsc::channel(16);
         let fire = Fire::new(TriggerId(1), "script".into(), tx, services.clone());
         Self { _data: data, broker, services, inbox, fire }
@@ -98,7 +98,7 @@ async fn a_message_of_qos_1_is_confirmed_when_its_run_has_ended() {
     let mut config = Config::default_in(data.path()).mqtt;
     config.embedded.listen = world.broker.address();
     let settings = Settings::new(&config, world.broker.address(), "test".into()).unwrap();
-    world.services = Services::new(Clock::system(TimeZone::UTC), Store::in_memory().unwrap(), settings);
+    world.services = Services::new(Clock::system(TimeZone::UTC), Store::in_memory().unwrap(), vec![settings]);
     let _watch = world.watch("t", &[("qos", Value::Int(1))]).await;
     assert_eq!(world.next().await.event.fact("payload"), Some(&"stopped".into()));
     assert!(world.inbox.try_recv().is_err());

@@ -32,7 +32,7 @@ impl World {
         let broker = Embedded::start(&config, data.path()).await.unwrap();
         let settings = Settings::new(&config, broker.address(), "test".into()).unwrap();
         let clock = Clock::by_hand("2026-01-01T00:00:00Z[UTC]".parse().unwrap());
-        let services = Services::new(clock, Store::in_memory().unwrap(), settings);
+        let services = Services::new(clock, Store::in_memory().unwrap(), vec![settings]);
         let (tx, inbox) = mpsc::channel(16);
         let fire = Fire::new(TriggerId(1), "script".into(), tx, services.clone());
         let surroundings = Surroundings { zone: TimeZone::UTC, location: None, base: Path::new("/").into() };

@@ -187,8 +187,8 @@ async fn messages_over_the_limit_harm_nothing() {
 #[tokio::test]
 async fn a_broker_that_stands_still_is_noticed() {
     let broker = Wicked::listen().await;
-    let settings =
-        Settings { keep_alive: Duration::from_secs(1), protocol: Protocol::V4, ..settings(broker.address(), "x") };
+    let mut settings = Settings { protocol: Protocol::V4, ..settings(broker.address(), "x") };
+    settings.session.keep_alive = Duration::from_secs(1);
     let mqtt = connect(settings);
     publish_later(&mqtt);
     let mut peer = broker.accept(false).await;

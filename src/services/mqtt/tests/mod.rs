@@ -19,18 +19,11 @@ use crate::topic::Filter;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn config() -> config::Mqtt {
-    config::Mqtt {
-        url: None,
-        client_id: None,
-        clean_start: false,
-        username: None,
-        password: None,
-        tls: config::Tls::default(),
-        keep_alive: Duration::from_secs(30),
-        max_packet: 1 << 20,
-        outbox: 1_000,
-        embedded: config::Embedded { listen: ([127, 0, 0, 1], 0).into(), username: None, password: None },
-    }
+    let mut config = config::Config::default_in(std::path::Path::new("/")).mqtt;
+    config.embedded.listen.set_port(0);
+    let broker = &mut config.brokers[0];
+    (broker.max_packet, broker.outbox) = (1 << 20, 1_000);
+    config
 }
 
 async fn embedded(data: &tempfile::TempDir) -> Embedded {

@@ -4,10 +4,12 @@
 //! (issues 250, 263, 664, 930, 1014, 1056 there), while all that it would do for us is what the supervisor must do itself.
 
 mod frames;
+mod proxy;
 mod stream;
 mod tls;
 mod v4;
 mod v5;
+mod websocket;
 
 pub(super) use self::frames::{Frame, Frames};
 pub(super) use self::stream::{Stream, open, speaks_mqtt};

@@ -1,7 +1,8 @@
-//! Connections: TCP, and TLS over it.
+//! Connections: TCP or a socket in the file system, and what is wrapped around them.
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +14,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
-use crate::services::mqtt::settings::Settings;
-use crate::services::mqtt::wire::tls;
+use crate::services::mqtt::settings::{Place, Settings};
+use crate::services::mqtt::wire::{proxy, tls, websocket};
 
 /// How long one address may take to answer.
 const PER_ADDRESS: Duration = Duration::from_secs(5);
@@ -26,12 +27,41 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// Opens a connection to a broker.
 pub(in crate::services::mqtt) async fn open(settings: &Settings) -> io::Result<Box<dyn Stream>> {
-    let tcp = dial(&settings.host, settings.port).await?;
+    let (host, port, websocket, proxy) = match &settings.place {
+        Place::Socket(path) => return socket(path).await,
+        Place::Host { host, port, websocket, proxy } => (host, *port, websocket, proxy),
+    };
+    let tcp = match proxy {
+        None => dial(host, port).await?,
+        Some(proxy) => {
+            let mut tcp = dial(&proxy.host, proxy.port).await?;
+            proxy::pass(&mut tcp, proxy, host, port).await?;
+            tcp
+        }
+    };
     // Without this, QoS 1 waits 40 ms for each acknowledgement.
     tcp.set_nodelay(true)?;
-    let Some(tls) = &settings.tls else { return Ok(Box::new(tcp)) };
-    let name = ServerName::try_from(settings.host.clone()).map_err(io::Error::other)?;
-    Ok(Box::new(TlsConnector::from(Arc::new(tls::client(tls)?)).connect(name, tcp).await?))
+    let stream: Box<dyn Stream> = match &settings.tls {
+        None => Box::new(tcp),
+        Some(tls) => {
+            let name = ServerName::try_from(host.clone()).map_err(io::Error::other)?;
+            Box::new(TlsConnector::from(Arc::new(tls::client(tls)?)).connect(name, tcp).await?)
+        }
+    };
+    match websocket {
+        None => Ok(stream),
+        Some(_) => websocket::wrap(stream, &settings.address(), settings.max_packet).await,
+    }
+}
+
+#[cfg(unix)]
+async fn socket(path: &Path) -> io::Result<Box<dyn Stream>> {
+    Ok(Box::new(tokio::net::UnixStream::connect(path).await?))
+}
+
+#[cfg(not(unix))]
+async fn socket(path: &Path) -> io::Result<Box<dyn Stream>> {
+    Err(io::Error::other(format!("{}: this system has no such sockets", path.display())))
 }
 
 /// Returns whether whoever listens there answers an MQTT greeting as a broker does.

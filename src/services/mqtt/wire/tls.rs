@@ -14,7 +14,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 
 use crate::config::Tls;
 
-/// Reads the files that `mqtt.tls` names; done for each connection, so that a renewed certificate is taken.
+/// Reads the files that `tls` names; done for each connection, so that a renewed certificate is taken.
 pub(super) fn client(tls: &Tls) -> io::Result<ClientConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
@@ -27,13 +27,15 @@ pub(super) fn client(tls: &Tls) -> io::Result<ClientConfig> {
             builder.with_webpki_verifier(verifier.map_err(io::Error::other)?)
         }
     };
-    match (&tls.certificate, &tls.key) {
+    let mut client = match (&tls.certificate, &tls.key) {
         (Some(certificate), Some(key)) => {
             let key = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|error| in_file(key, &error))?;
-            builder.with_client_auth_cert(certificates(certificate)?, key).map_err(io::Error::other)
+            builder.with_client_auth_cert(certificates(certificate)?, key).map_err(io::Error::other)?
         }
-        _ => Ok(builder.with_no_client_auth()),
-    }
+        _ => builder.with_no_client_auth(),
+    };
+    client.alpn_protocols = tls.alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+    Ok(client)
 }
 
 /// Trusts the authorities of `mqtt.tls.ca`, or else the system's.

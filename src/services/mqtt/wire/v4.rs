@@ -10,8 +10,12 @@ use crate::value::Map;
 
 pub(super) fn greet(settings: &Settings, into: &mut BytesMut) -> Result<(), Broken> {
     let mut connect = v4::Connect::new(&settings.client_id);
-    connect.keep_alive = u16::try_from(settings.keep_alive.as_secs()).unwrap_or(u16::MAX);
-    connect.clean_session = settings.clean_start;
+    connect.keep_alive = u16::try_from(settings.session.keep_alive.as_secs()).unwrap_or(u16::MAX);
+    connect.clean_session = settings.session.clean_start;
+    connect.last_will = settings
+        .will
+        .as_ref()
+        .map(|will| v4::LastWill::new(&will.topic, will.payload.as_str(), qos(will.qos), will.retain));
     let password = settings.password.as_ref().map(|password| password.expose().to_owned());
     if settings.username.is_some() || password.is_some() {
         connect.set_login(settings.username.clone().unwrap_or_default(), password.unwrap_or_default());

@@ -1,18 +1,16 @@
 //! MQTT 5.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5;
 
+use crate::config::Will;
 use crate::services::mqtt::settings::Settings;
 use crate::services::mqtt::wire::{Arrived, Broken, Greeting, Incoming, Outgoing, Wanted};
 use crate::value::{Map, Value};
 
-/// How long a broker is asked to remember us after the connection is gone.
-const SESSION_EXPIRY_SECONDS: u32 = 30 * 86_400;
-/// How many messages the broker may send before the first of them is confirmed. More than wait for a script by default, so that one
-/// that is slow meets the limit of its own queue before it holds back what is for others.
-const RECEIVE_MAXIMUM: u16 = 10_000;
 /// How a DISCONNECT begins that ends after its reason, which rumqttc does not read.
 ///
 /// Source: MQTT 5, section 3.14.2.2.1.
@@ -20,18 +18,36 @@ const SHORT_GOODBYE: [u8; 2] = [0xe0, 1];
 
 pub(super) fn greet(settings: &Settings, into: &mut BytesMut) -> Result<(), Broken> {
     let mut properties = v5::ConnectProperties::new();
-    properties.receive_maximum = Some(RECEIVE_MAXIMUM);
-    properties.session_expiry_interval = Some(if settings.clean_start { 0 } else { SESSION_EXPIRY_SECONDS });
+    let session = &settings.session;
+    properties.receive_maximum = Some(session.receive_maximum);
+    properties.session_expiry_interval = Some(if session.clean_start { 0 } else { seconds(session.expiry) });
     let connect = v5::Connect {
-        keep_alive: u16::try_from(settings.keep_alive.as_secs()).unwrap_or(u16::MAX),
+        keep_alive: u16::try_from(session.keep_alive.as_secs()).unwrap_or(u16::MAX),
         client_id: settings.client_id.clone(),
-        clean_start: settings.clean_start,
+        clean_start: session.clean_start,
         properties: Some(properties),
     };
     let password = settings.password.as_ref().map(|password| password.expose().to_owned());
     let login = (settings.username.is_some() || password.is_some())
         .then(|| v5::Login::new(settings.username.clone().unwrap_or_default(), password.unwrap_or_default()));
-    write(&v5::Packet::Connect(connect, None, login), into)
+    write(&v5::Packet::Connect(connect, settings.will.as_ref().map(will), login), into)
+}
+
+fn will(will: &Will) -> v5::LastWill {
+    let properties = v5::LastWillProperties {
+        delay_interval: Some(seconds(will.delay)),
+        payload_format_indicator: Some(1),
+        message_expiry_interval: None,
+        content_type: None,
+        response_topic: None,
+        correlation_data: None,
+        user_properties: Vec::new(),
+    };
+    v5::LastWill::new(&will.topic, will.payload.as_str(), qos(will.qos), will.retain, Some(properties))
+}
+
+fn seconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
 }
 
 pub(super) fn encode(packet: Outgoing, into: &mut BytesMut) -> Result<(), Broken> {

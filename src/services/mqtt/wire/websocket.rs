@@ -1,0 +1,77 @@
+//! MQTT inside a WebSocket: bytes that are wrapped into its messages and taken out of them.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf as _, Bytes};
+use futures_util::{Sink, Stream as _};
+use http::header::{HeaderValue, SEC_WEBSOCKET_PROTOCOL};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_websockets::{ClientBuilder, Error, Limits, Message, WebSocketStream};
+
+use crate::services::mqtt::wire::Stream;
+
+/// How much is put into one message.
+const PIECE: usize = 64 << 10;
+/// How large a message may be that comes in, beyond the largest packet: some brokers put several packets into one.
+const SLACK: usize = 1 << 20;
+
+/// A connection inside a WebSocket.
+struct Wrapped {
+    socket: WebSocketStream<Box<dyn Stream>>,
+    // What came and was not read yet.
+    left: Bytes,
+}
+
+/// Asks for a WebSocket at a URL over a connection that stands.
+///
+/// Source: MQTT 5.0, section 6: binary messages, packets cut anywhere, the subprotocol `mqtt`.
+pub(super) async fn wrap(stream: Box<dyn Stream>, url: &str, max_packet: usize) -> io::Result<Box<dyn Stream>> {
+    let builder = ClientBuilder::new().uri(url).map_err(io::Error::other)?;
+    let builder = builder.add_header(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("mqtt")).map_err(failed)?;
+    let limits = Limits::default().max_payload_len(Some(max_packet.saturating_add(SLACK)));
+    let (socket, _) = builder.limits(limits).connect_on(stream).await.map_err(failed)?;
+    Ok(Box::new(Wrapped { socket, left: Bytes::new() }))
+}
+
+impl AsyncRead for Wrapped {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        while self.left.is_empty() {
+            let Some(message) = ready!(Pin::new(&mut self.socket).poll_next(cx)) else { return Poll::Ready(Ok(())) };
+            let message = message.map_err(failed)?;
+            if message.is_binary() {
+                self.left = message.into_payload().into();
+            }
+        }
+        let bytes = self.left.len().min(into.remaining());
+        into.put_slice(&self.left[..bytes]);
+        self.left.advance(bytes);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Wrapped {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let mut socket = Pin::new(&mut self.socket);
+        ready!(socket.as_mut().poll_ready(cx)).map_err(failed)?;
+        let piece = &bytes[..bytes.len().min(PIECE)];
+        socket.start_send(Message::binary(Bytes::copy_from_slice(piece))).map_err(failed)?;
+        Poll::Ready(Ok(piece.len()))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx).map_err(failed)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_close(cx).map_err(failed)
+    }
+}
+
+fn failed(error: Error) -> io::Error {
+    match error {
+        Error::Io(error) => error,
+        other => io::Error::other(format!("the WebSocket: {other}")),
+    }
+}
