@@ -5,6 +5,7 @@
 mod beat;
 mod call;
 mod folder;
+mod http;
 mod idle;
 mod live;
 mod many;
@@ -28,6 +29,9 @@ fn main() {
     }
     if is_wanted("beat") {
         runtime.block_on(beat::measure());
+    }
+    if is_wanted("http") {
+        runtime.block_on(http::measure());
     }
     if is_wanted("many") {
         many::measure();

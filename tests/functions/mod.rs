@@ -7,6 +7,7 @@ mod http;
 mod liar;
 mod lies;
 mod limits;
+mod many;
 mod mqtt;
 mod server;
 mod world;
