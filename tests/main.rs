@@ -19,6 +19,7 @@ mod process;
 mod readme;
 mod reload;
 mod script;
+mod state;
 mod time;
 mod triggers;
 mod webhook;

@@ -1,5 +1,6 @@
 //! Seen from a terminal: one file per command.
 
+mod backup;
 mod check;
 mod completions;
 mod definitions;
@@ -17,6 +18,7 @@ mod runs;
 mod schema;
 mod screen;
 mod settings;
+mod state;
 mod switch;
 mod table;
 mod world;
@@ -70,6 +72,8 @@ enum Command {
     Enable(switch::Args),
     #[command(about = "Stop waking a script, also after a restart", long_about = switch::DISABLE)]
     Disable(switch::Args),
+    State(state::Args),
+    Backup(backup::Args),
     Next(next::Args),
     Init(init::Args),
     Reference(reference::Args),
@@ -95,6 +99,8 @@ pub fn main() -> ExitCode {
         Command::Logs(args) => logs::run(&args, globals),
         Command::Enable(args) => switch::run(&args, globals, true),
         Command::Disable(args) => switch::run(&args, globals, false),
+        Command::State(args) => state::run(&args, globals),
+        Command::Backup(args) => backup::run(&args, globals),
         Command::Next(args) => next::run(&args, globals),
         Command::Init(args) => init::run(&args),
         Command::Reference(args) => reference::run(&args),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Level;
 use crate::effect::Effect;
-use crate::services::store::Row;
+use crate::services::store::{Row, Space};
 
 /// What a command asks of a running rhaid.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,6 +38,22 @@ pub enum Request {
         /// At most so many.
         limit: usize,
     },
+    /// The spaces of state. Answer: a list of [`StateSpace`].
+    StateSpaces,
+    /// The values of a space. Answer: an object of them, as [`crate::value::Value::to_stored`] writes them.
+    StateValues {
+        /// `script:NAME` or `shared:NAMESPACE`.
+        space: String,
+    },
+    /// To edit state. Answer: `null`.
+    StateEdit {
+        /// Spaces that lose what is not set here.
+        cleared: Vec<String>,
+        /// Space, key and value, as [`crate::value::Value::to_stored`] writes it; `null` takes it away.
+        values: Vec<(String, String, serde_json::Value)>,
+    },
+    /// To write all that waits to disk. Answer: `null`, when it is there.
+    Flush,
     /// The last log lines. Answers: a [`LogLine`] each, then `null` unless `follow`.
     Logs {
         /// Only this script's.
@@ -80,6 +96,23 @@ pub struct RunRow {
     pub why: Option<String>,
     /// What the run did and logged, in order.
     pub effects: Vec<Effect>,
+}
+
+/// A space of state that holds something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateSpace {
+    /// `script:NAME` or `shared:NAMESPACE`.
+    pub space: String,
+    /// How many values it holds.
+    pub values: u64,
+    /// How many bytes they take.
+    pub bytes: u64,
+}
+
+impl From<Space> for StateSpace {
+    fn from(space: Space) -> Self {
+        Self { space: space.name, values: space.values, bytes: space.bytes }
+    }
 }
 
 impl From<Row> for RunRow {

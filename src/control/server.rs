@@ -15,17 +15,17 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::control::messages::{LogLevel, LogLine, Reply, Request, RunRow};
+use crate::control::messages::{LogLevel, LogLine, Reply, Request, RunRow, StateSpace};
 use crate::control::socket;
 use crate::runtime::{self, Runtime};
-use crate::services::store::Query;
+use crate::services::store::{self, Edit, Query};
 use crate::value::Value;
 
 /// How many commands are served at once; more wait for their turn.
 const CONNECTIONS: usize = 64;
 
-/// The longest request, in bytes.
-const LONGEST: u64 = 1 << 20;
+/// The longest request, in bytes: state that is imported comes in one.
+const LONGEST: u64 = 256 << 20;
 
 /// How long a command may be silent before it has asked, and how long it may take to read an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -123,8 +123,32 @@ async fn answer(request: Request, runtime: &Runtime) -> Result<serde_json::Value
             let rows = runtime.runs(Query { script, failed, limit }).await.map_err(|error| error.to_string())?;
             json(rows.into_iter().map(RunRow::from).collect::<Vec<_>>())
         }
+        Request::StateSpaces => blocking(runtime, |runtime| runtime.store().spaces())
+            .await
+            .and_then(|spaces| json(spaces.into_iter().map(StateSpace::from).collect::<Vec<_>>())),
+        Request::StateValues { space } => {
+            let values = blocking(runtime, move |runtime| runtime.store().values(&space)).await?;
+            Ok(Value::Map(values).to_stored())
+        }
+        Request::StateEdit { cleared, values } => {
+            let values =
+                values.into_iter().map(|(space, key, value)| (space, key, Value::from_stored(value))).collect();
+            let edit = Edit { cleared, values };
+            blocking(runtime, move |runtime| runtime.edit_state(&edit)).await.and_then(json)
+        }
+        Request::Flush => blocking(runtime, |runtime| Ok(runtime.store().flush())).await.and_then(json),
         Request::Logs { .. } => Err("this is answered line by line".into()),
     }
+}
+
+/// Does what waits for the disk on a thread where that disturbs nobody.
+async fn blocking<T: Send + 'static>(
+    runtime: &Runtime,
+    work: impl FnOnce(&Runtime) -> Result<T, store::Error> + Send + 'static,
+) -> Result<T, String> {
+    let runtime = runtime.clone();
+    let done = tokio::task::spawn_blocking(move || work(&runtime)).await;
+    done.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
 }
 
 fn json(value: impl Serialize) -> Result<serde_json::Value, String> {

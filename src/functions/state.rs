@@ -8,7 +8,7 @@ use rhai::plugin::*;
 use crate::functions::arguments::value;
 use crate::functions::convert::{to_dynamic, to_value};
 use crate::functions::{Context, Package, Phase, Thrown, phase, thrown};
-use crate::services::store::{self, Change};
+use crate::services::store::{self, Change, MAX_KEY};
 use crate::value::Value;
 
 /// What a script remembers.
@@ -20,9 +20,6 @@ pub const STATE: Package = Package {
         combine_with_exported_module!(module, "state", functions);
     },
 };
-
-/// The longest key, in bytes.
-const MAX_KEY: usize = 1_024;
 
 /// How many characters of a value the ledger keeps.
 const SHOWN: usize = 200;

@@ -13,6 +13,7 @@ mod report;
 mod settings;
 mod sources;
 
+use std::collections::BTreeSet;
 use std::path::{Component, Path};
 use std::sync::Arc;
 
@@ -26,11 +27,11 @@ pub use self::load::{bind, unreadable_job};
 pub use self::report::{Fired, Listed, ListedTrigger, Status};
 use self::settings::Settings;
 pub use self::sources::{FolderSources, Listing, list_scripts, script_name};
-use crate::config::{Config, Difference};
+use crate::config::{Config, Difference, Level};
 use crate::fault::Fault;
 use crate::services::Services;
 use crate::services::files::FolderWatch;
-use crate::services::store::{Error, Query, Row};
+use crate::services::store::{Edit, Error, Query, Row, Store};
 use crate::value::{Map, Value};
 
 /// Why nothing was started.
@@ -168,6 +169,28 @@ impl Runtime {
         let store = self.services.store.clone();
         let rows = tokio::task::spawn_blocking(move || store.rows(&query)).await;
         rows.unwrap_or_else(|error| Err(Error::Failed(error.to_string())))
+    }
+
+    /// Returns what outlives the process.
+    pub fn store(&self) -> Store {
+        self.services.store.clone()
+    }
+
+    /// Edits state by hand, and says so in the log. Blocks the calling thread until it is on disk.
+    ///
+    /// # Errors
+    /// As [`Store::edit`].
+    pub fn edit_state(&self, edit: &Edit) -> Result<(), Error> {
+        self.services.store.edit(edit)?;
+        let spaces: BTreeSet<&String> =
+            edit.cleared.iter().chain(edit.values.iter().map(|(space, ..)| space)).collect();
+        for space in spaces {
+            match space.strip_prefix("script:") {
+                Some(script) => self.lines.say(Level::Info, script, "its state was edited by hand"),
+                None => self.lines.say(Level::Info, "", format!("the state `{space}` was edited by hand")),
+            }
+        }
+        Ok(())
     }
 
     async fn order<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Option<T> {

@@ -17,7 +17,7 @@ use crate::services::store::lock::private;
 pub(super) const FILE: &str = "rhaid.db";
 
 /// What leads from each version of the tables to the next; the version stands in the file's `user_version`. Only ever added to.
-const MIGRATIONS: &[&str] = &["
+pub(super) const MIGRATIONS: &[&str] = &["
     CREATE TABLE state (space TEXT, key TEXT, value TEXT NOT NULL, PRIMARY KEY (space, key)) STRICT, WITHOUT ROWID;
     CREATE TABLE timer (owner TEXT, name TEXT, due TEXT NOT NULL, data TEXT NOT NULL,
         PRIMARY KEY (owner, name)) STRICT, WITHOUT ROWID;
@@ -166,7 +166,7 @@ fn open_file(path: &Path) -> Result<Connection, Trouble> {
 /// Returns whether a file has content that does not start like a database; SQLite would overwrite a short one.
 ///
 /// Source: <https://www.sqlite.org/fileformat2.html>, "The Database Header".
-fn is_foreign(path: &Path) -> bool {
+pub(super) fn is_foreign(path: &Path) -> bool {
     let mut start = [0; 16];
     let Ok(mut file) = File::open(path) else { return false };
     match file.read_exact(&mut start) {

@@ -1,11 +1,15 @@
 //! What outlives the process: state, timers, accepted sources, the ledger; one SQLite file in the data folder.
 
+mod backup;
 mod batch;
 mod database;
 mod ledger;
 mod lock;
 mod notes;
+#[cfg(test)]
+mod older;
 mod sources;
+mod state;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -16,6 +20,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use rusqlite::Connection;
 
+pub use self::backup::back_up;
+pub use self::state::{Edit, MAX_KEY, Space};
 use crate::effect::Effect;
 use crate::event::TimerKey;
 use crate::services::bus::Emitted;

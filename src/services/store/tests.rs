@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use crate::effect::Effect;
 use crate::event::TimerKey;
-use crate::services::store::{Batch, Change, Error, Query, Row, Store};
+use crate::services::store::{Batch, Change, Edit, Error, Query, Row, Space, Store, back_up};
 use crate::services::timers::Timer;
 use crate::value::{Map, Value};
 
@@ -435,4 +435,82 @@ fn a_kill_leaves_old_or_new_and_all_that_was_acknowledged() {
         assert_eq!(store.timers().unwrap(), [timer("t", n)]);
     }
     assert!(acknowledged >= 40, "{acknowledged}");
+}
+
+#[test]
+fn state_is_seen_and_edited_by_hand_all_or_nothing() {
+    let store = Store::in_memory().unwrap();
+    store.commit(&batch([set("n", 1_i64), set("text", "ä")])).unwrap();
+    let space = Space { name: "script:a".into(), values: 2, bytes: 1 + 1 + 4 + 4 };
+    assert_eq!(store.spaces().unwrap(), [space]);
+    let edit = |values: Vec<(&str, &str, Value)>, cleared: &[&str]| {
+        let values = values.into_iter().map(|(space, key, value)| (space.into(), key.into(), value)).collect();
+        store.edit(&Edit { cleared: cleared.iter().map(|&space| space.into()).collect(), values })
+    };
+    edit(
+        vec![("script:a", "n", Value::Float(1.5)), ("script:a", "text", Value::Null), ("shared:h", "x", true.into())],
+        &[],
+    )
+    .unwrap();
+    assert_eq!(store.values("script:a").unwrap(), Map::from([("n".into(), Value::Float(1.5))]));
+    edit(vec![("script:a", "new", Value::Int(1))], &["script:a"]).unwrap();
+    assert_eq!(store.keys("script:a").unwrap(), ["new"]);
+    let wrong = edit(vec![("script:a", "good", Value::Int(1)), ("a", "bad", Value::Int(2))], &["shared:h"]);
+    assert!(wrong.unwrap_err().to_string().contains("write `script:NAME` or `shared:NAMESPACE`"));
+    assert_eq!(
+        (store.keys("script:a").unwrap(), store.keys("shared:h").unwrap()),
+        (vec!["new".into()], vec!["x".into()])
+    );
+}
+
+#[test]
+fn a_copy_made_while_it_is_written_to_is_whole_and_private() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, copy) = (folder.path().join("data"), folder.path().join("copy.db"));
+    let store = Store::open(&data).unwrap();
+    let writer = store.clone();
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let stopped = stop.clone();
+    // Both values are always written together, so they are equal in every copy.
+    let busy = std::thread::spawn(move || {
+        while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
+            writer.commit(&batch([add("one", 1_i64), add("two", 1_i64)])).unwrap();
+        }
+    });
+    let mut last = 0;
+    for round in 0..5 {
+        while !matches!(value(&store, "one"), Some(Value::Int(n)) if n > last) {
+            std::thread::yield_now();
+        }
+        back_up(&data, &copy).unwrap();
+        let restored = folder.path().join(format!("restored{round}"));
+        fs::create_dir(&restored).unwrap();
+        fs::copy(&copy, restored.join("rhaid.db")).unwrap();
+        let copied = Store::open(&restored).unwrap();
+        let (one, two) = (value(&copied, "one").unwrap(), value(&copied, "two").unwrap());
+        assert_eq!(one, two);
+        let Value::Int(now) = one else { panic!("{one:?}") };
+        assert!(now > last, "{now} is older than {last}");
+        last = now;
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    busy.join().unwrap();
+    drop(store);
+    assert!(back_up(&data, &copy).unwrap() > 0, "where none runs");
+    #[cfg(unix)]
+    assert_eq!(std::os::unix::fs::MetadataExt::mode(&fs::metadata(&copy).unwrap()) & 0o777, 0o600);
+    assert!(!folder.path().join("copy.db.part").exists());
+}
+
+#[test]
+fn a_copy_overwrites_nothing_but_an_older_copy() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = folder.path().join("rhaid.yaml");
+    fs::write(&other, "log: { level: info }").unwrap();
+    let data = folder.path().join("data");
+    assert!(back_up(&data, &other).unwrap_err().to_string().contains("there is no database in "));
+    drop(Store::open(&data).unwrap());
+    assert!(back_up(&data, &other).unwrap_err().to_string().contains("it is left alone"));
+    assert_eq!(fs::read_to_string(&other).unwrap(), "log: { level: info }");
+    assert!(back_up(&data, folder.path()).unwrap_err().to_string().contains("name a file in it"));
 }

@@ -1,0 +1,71 @@
+//! Databases of every older version of the tables, made as that version made them: each is brought up to date without a loss.
+
+use rusqlite::Connection;
+
+use crate::services::store::database::{FILE, MIGRATIONS};
+use crate::services::store::{Query, Store};
+use crate::value::Value;
+
+/// The tables of version 1, as the first rhaid made them.
+const FIRST: &str = "
+    CREATE TABLE state (space TEXT, key TEXT, value TEXT NOT NULL, PRIMARY KEY (space, key)) STRICT, WITHOUT ROWID;
+    CREATE TABLE timer (owner TEXT, name TEXT, due TEXT NOT NULL, data TEXT NOT NULL,
+        PRIMARY KEY (owner, name)) STRICT, WITHOUT ROWID;
+    CREATE TABLE source (script TEXT PRIMARY KEY, version INTEGER NOT NULL, files TEXT) STRICT, WITHOUT ROWID;
+    CREATE TABLE note (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE run (seq INTEGER PRIMARY KEY, id TEXT NOT NULL, script TEXT NOT NULL, version INTEGER NOT NULL,
+        trigger TEXT NOT NULL, event TEXT NOT NULL, facts TEXT NOT NULL, queued INTEGER NOT NULL, started INTEGER,
+        ended INTEGER NOT NULL, class INTEGER NOT NULL, outcome TEXT NOT NULL, why TEXT, effects TEXT NOT NULL) STRICT;
+    CREATE INDEX run_script ON run (script);
+    CREATE INDEX run_class ON run (class);
+    CREATE INDEX run_failed ON run (script) WHERE class = 2;
+";
+
+/// Something in every table, by the columns of version 1.
+const CONTENT: &str = r#"
+    INSERT INTO state (space, key, value) VALUES ('script:a', 'count', '3');
+    INSERT INTO timer (owner, name, due, data) VALUES ('a', 'nag', '2030-01-01T00:00:00Z', '{"id":7}');
+    INSERT INTO source (script, version, files) VALUES ('a', 4, '[["a.rhai","1"]]');
+    INSERT INTO note (key, value) VALUES ('disabled:b', 'true');
+    INSERT INTO run (seq, id, script, version, trigger, event, facts, queued, started, ended, class, outcome, why, effects)
+        VALUES (1, '1hq3xyz000001', 'a', 4, 'cron', 'cron 0 7 * * *', '{"missed":0}', 1800000000000000, 1800000000000000,
+        1800000001000000, 2, 'failed', 'a.rhai:1:1: why', '[]');
+"#;
+
+/// Makes the tables of a version, fills them, and looks at what a rhaid of today finds.
+fn bring_up_to_date(version: usize, tables: &[&str]) {
+    let folder = tempfile::tempdir().unwrap();
+    let db = Connection::open(folder.path().join(FILE)).unwrap();
+    tables.iter().for_each(|tables| db.execute_batch(tables).unwrap());
+    db.execute_batch(CONTENT).unwrap();
+    db.pragma_update(None, "user_version", version as i64).unwrap();
+    drop(db);
+    for again in ["at the first start", "at the next"] {
+        let store = Store::open(folder.path()).unwrap();
+        let what = format!("tables of version {version}, {again}");
+        assert_eq!(store.value("script:a", "count").unwrap(), Some(Value::Int(3)), "{what}");
+        let timer = store.timer("a", "nag").unwrap().unwrap();
+        assert_eq!((timer.due.as_second(), timer.data.to_json().to_string().as_str()), (1_893_456_000, r#"{"id":7}"#));
+        assert_eq!(store.accepted("a").unwrap().map(|accepted| accepted.version), Some(4), "{what}");
+        assert_eq!(store.noted("disabled:b"), Some(Value::Bool(true)), "{what}");
+        let rows = store.rows(&Query { failed: true, ..Query::default() }).unwrap();
+        assert_eq!(rows.len(), 1, "{what}");
+        assert_eq!((rows[0].id.as_str(), rows[0].why.as_deref()), ("1hq3xyz000001", Some("a.rhai:1:1: why")));
+        assert_eq!(rows[0].queued.as_second(), 1_800_000_000, "{what}");
+    }
+    let names = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    let aside: Vec<_> = names.filter(|name| name.to_string_lossy().contains("unreadable")).collect();
+    assert!(aside.is_empty(), "{aside:?}");
+}
+
+#[test]
+fn a_database_of_the_first_rhaid_is_brought_up_to_date_without_a_loss() {
+    bring_up_to_date(1, &[FIRST]);
+}
+
+#[test]
+fn a_database_of_every_older_rhaid_is_brought_up_to_date_without_a_loss() {
+    for version in 1..=MIGRATIONS.len() {
+        bring_up_to_date(version, &MIGRATIONS[..version]);
+    }
+}
