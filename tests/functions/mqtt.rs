@@ -48,6 +48,24 @@ fn every_way_to_fail_has_a_kind() {
         ("mqtt_publish(\"own/a\", 1, #{ retian: true })", "invalid_argument", "did you mean `retain`?"),
         ("mqtt_publish(\"own/a\", 1, #{ broker: \"elsewhere\" })", "invalid_argument", "elsewhere"),
         ("mqtt_publish(\"own/a\", blob(5000, 65))", "too_large", "mqtt.max_packet"),
+        ("mqtt_publish(\"own/a\", 1, #{ user_properties: [1] })", "invalid_argument", "user_properties: write a map"),
+        ("mqtt_publish(\"own/a\", 1, #{ response_topic: \"a/#\" })", "invalid_argument", "response_topic"),
+        ("mqtt_publish(\"own/a\", 1, #{ message_expiry: \"-1s\" })", "invalid_argument", "message_expiry"),
+        ("mqtt_publish([[\"own/a\", 1], [\"other/a\", 1]])", "denied", "other/a"),
+        ("mqtt_publish([[\"own/a\", 1], #{ topik: \"own/a\" }])", "invalid_argument", "message 2: write a message as"),
+        (
+            "mqtt_publish([#{ topic: \"own/a\", qoz: 1 }])",
+            "invalid_argument",
+            "message 1: unknown option `qoz`: did you mean `qos`?",
+        ),
+        (
+            "mqtt_publish(\"own/a\", blob(4050, 65), #{ content_type: \"text/plain; charset=utf-8\", user_properties: #{ a: \"bbbbbbbbbbbb\" } })",
+            "too_large",
+            "mqtt.max_packet",
+        ),
+        ("mqtt_last(\"own/a\", #{ broker: \"elsewhere\" })", "invalid_argument", "elsewhere"),
+        ("mqtt_connected(\"elsewhere\")", "invalid_argument", "elsewhere"),
+        ("mqtt_receive([])", "invalid_argument", "[\"door/front\", \"door/back\"]"),
         ("mqtt_publish(\"own/a\", || 1)", "invalid_argument", "a function is no data"),
         ("mqtt_publish(\"other/a\", 1)", "denied", "other/a"),
         ("mqtt_clear(\"other/a\")", "denied", "other/a"),
@@ -82,4 +100,66 @@ fn a_broker_that_is_away_does_not_hold_a_script() {
         .unwrap();
     assert_eq!(found, Value::List(vec!["queued".into(), "not_connected".into(), false.into()]));
     assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+}
+
+#[test]
+fn several_messages_go_out_in_one_call_and_in_order() {
+    let world = World::new();
+    let found = world
+        .run(
+            r#"
+            mqtt_publish([#{ topic: "many/1", payload: #{ a: 1 }, retain: true }, ["many/2", 2.5, 1, true], ["many/3"]], #{ qos: 2 });
+            let kept = mqtt_receive(["many/1", "many/2"], #{ retained: true, count: 2, timeout: "20s" });
+            let found = kept.map(|msg| `${msg.topic} ${msg.payload}`);
+            found.sort();
+            mqtt_clear("many/1", #{ wait: false });
+            mqtt_clear("many/2", #{ broker: "default" });
+            found
+            "#,
+        )
+        .unwrap();
+    assert_eq!(found, Value::List(vec!["many/1 {\"a\":1}".into(), "many/2 2.5".into()]));
+    let done = world.journal.done.lock().unwrap();
+    assert_eq!(done[0].with, "3 messages: many/1, many/2, many/3");
+}
+
+#[test]
+fn what_mqtt_5_lets_a_message_carry_arrives() {
+    let world = World::new();
+    let found = world
+        .run(
+            r#"
+            mqtt_publish("kept/p", "x", #{
+                retain: true, content_type: "text/plain", response_topic: "kept/answer", correlation_data: blob(2, 7),
+                message_expiry: "1h", user_properties: #{ unit: "celsius", tags: ["a", "b"] },
+            });
+            let of = mqtt_receive("kept/p", #{ retained: true, timeout: "20s" }).properties;
+            mqtt_clear("kept/p");
+            assert(of.message_expiry > 3500 && of.message_expiry <= 3600);
+            [of.content_type, of.response_topic, of.correlation_data == blob(2, 7), of.user_properties.unit, of.user_properties.tags]
+            "#,
+        )
+        .unwrap();
+    let tags = Value::List(vec!["a".into(), "b".into()]);
+    assert_eq!(
+        found,
+        Value::List(vec!["text/plain".into(), "kept/answer".into(), true.into(), "celsius".into(), tags])
+    );
+}
+
+#[test]
+fn the_answer_to_another_request_is_left_alone() {
+    let world = World::new();
+    let found = world
+        .run(
+            r#"
+            // An answer to somebody else, which the broker repeats to whoever asks there, and one without a mark.
+            mqtt_publish("q/response", "not for us", #{ correlation_data: "other", retain: true });
+            let own = mqtt_request("q/response", "?", #{ response_topic: "q/+", timeout: "20s" });
+            mqtt_clear("q/response");
+            [own.payload, own.properties.correlation_data.len(), mqtt_last("q/response", #{ broker: "default" }) != ()]
+            "#,
+        )
+        .unwrap();
+    assert_eq!(found, Value::List(vec!["?".into(), Value::Int(12), true.into()]));
 }

@@ -100,12 +100,42 @@ pub struct Publish {
     pub retain: bool,
     /// The broker's name; `None`: the default one.
     pub broker: Option<String>,
+    /// What MQTT 5 knows beside these; left out for a broker that speaks 3.1.1.
+    pub properties: Option<Box<Properties>>,
+}
+
+/// What MQTT 5 lets a message carry beside its payload.
+///
+/// Source: MQTT 5.0, section 3.3.2.3.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Properties {
+    /// What the payload is, such as `text/plain`.
+    pub content_type: Option<String>,
+    /// Where an answer goes.
+    pub response_topic: Option<String>,
+    /// What the answer repeats.
+    pub correlation_data: Option<Bytes>,
+    /// For how many seconds the broker keeps it for who is away.
+    pub message_expiry: Option<u32>,
+    /// Names and texts; a name may come several times.
+    pub user: Vec<(String, String)>,
+}
+
+impl Properties {
+    /// Returns their bytes in a packet, at most.
+    fn size(&self) -> usize {
+        let texts = [&self.content_type, &self.response_topic].into_iter().flatten().map(|text| text.len() + 3);
+        let data = self.correlation_data.iter().map(|data| data.len() + 3);
+        let user = self.user.iter().map(|(name, text)| name.len() + text.len() + 5);
+        // Of these, the length of all, of up to 4 bytes, and the expiry.
+        texts.chain(data).chain(user).sum::<usize>() + 9
+    }
 }
 
 impl Publish {
     /// Returns the bytes of its packet, at most.
     pub(super) fn size(&self) -> usize {
         // A header of 5 bytes, the topic's length of 2, a packet id of 2, and empty properties.
-        self.topic.len() + self.payload.len() + 10
+        self.topic.len() + self.payload.len() + 10 + self.properties.as_deref().map_or(0, Properties::size)
     }
 }

@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::embedded::{Embedded, EmbeddedError};
 pub use self::inbox::Messages;
-pub use self::message::{Message, Publish, Receipt, Retained};
+pub use self::message::{Message, Properties, Publish, Receipt, Retained};
 pub use self::settings::{DEFAULT_BROKER, Place, Protocol, Proxy, Settings, client_id};
 
 use self::core::Core;
@@ -222,9 +222,12 @@ impl Mqtt {
         self.broker(broker).is_ok_and(|shared| *shared.state.borrow() == State::Connected)
     }
 
-    /// Returns the last message seen on a topic, at the default broker.
-    pub fn last(&self, topic: &str) -> Option<Message> {
-        self.0.first()?.core().last.get(topic)
+    /// Returns the last message seen on a topic.
+    ///
+    /// # Errors
+    /// [`Error::UnknownBroker`].
+    pub fn last(&self, topic: &str, broker: Option<&str>) -> Result<Option<Message>, Error> {
+        Ok(self.broker(broker)?.core().last.get(topic))
     }
 
     /// Returns the brokers' names and addresses and how it stands with them.

@@ -14,7 +14,7 @@ async fn messages_of_every_qos_come_through_once_and_in_order() {
             let message = next(&mut all).await;
             assert_eq!((&message.payload[..], message.qos, message.retain), (payload.as_bytes(), qos, false));
         }
-        assert_eq!(&mqtt.last("温度/1").unwrap().payload[..], b"d");
+        assert_eq!(&mqtt.last("温度/1", None).unwrap().unwrap().payload[..], b"d");
         soon(mqtt.close()).await;
     }
     soon(broker.stop()).await;

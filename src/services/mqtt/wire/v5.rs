@@ -7,6 +7,7 @@ use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5;
 
 use crate::config::Will;
+use crate::services::mqtt::message::Properties;
 use crate::services::mqtt::settings::Settings;
 use crate::services::mqtt::wire::{Arrived, Broken, Greeting, Incoming, Outgoing, Wanted};
 use crate::value::{Map, Value};
@@ -59,7 +60,7 @@ pub(super) fn encode(packet: Outgoing, into: &mut BytesMut) -> Result<(), Broken
             topic: Bytes::from(publish.topic),
             pkid: id,
             payload: publish.payload,
-            properties: None,
+            properties: publish.properties.map(|properties| carried(*properties)),
         }),
         Outgoing::PubAck(id) => v5::Packet::PubAck(v5::PubAck::new(id, None)),
         Outgoing::PubRec(id) => v5::Packet::PubRec(v5::PubRec::new(id, None)),
@@ -115,6 +116,17 @@ pub(super) fn decode(from: &mut BytesMut) -> Result<Incoming, Broken> {
         }),
         other => return Err(Broken::Malformed(format!("{other:?} is not for us"))),
     })
+}
+
+fn carried(properties: Properties) -> v5::PublishProperties {
+    v5::PublishProperties {
+        content_type: properties.content_type,
+        response_topic: properties.response_topic,
+        correlation_data: properties.correlation_data,
+        message_expiry_interval: properties.message_expiry,
+        user_properties: properties.user,
+        ..v5::PublishProperties::default()
+    }
 }
 
 fn subscribe(id: u16, wanted: Vec<Wanted>) -> v5::Subscribe {
