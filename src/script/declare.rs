@@ -175,7 +175,7 @@ impl Given {
 
 impl Collector {
     fn take(&mut self, site: &Site<'_>, given: Vec<Dynamic>) -> Result<(), Box<Fault>> {
-        let Given { arguments, options, handler } = Given::read(site.kind, given)
+        let Given { arguments, options, mut handler } = Given::read(site.kind, given)
             .map_err(|why| self.fault(site, &format!("{why}: write {}", usage(site.kind))))?;
         let written = triggers::read(site.kind, arguments, options, &self.surroundings)
             .map_err(|fault| self.blame(site, fault))?;
@@ -192,6 +192,9 @@ impl Collector {
             place: self.files.place(site.file, site.position),
             handler: self.handlers.len(),
         });
+        // What it captured is shared with the top level, which may go on to change it.
+        let captured: Vec<_> = handler.curry().iter().map(Dynamic::flatten_clone).collect();
+        handler.set_curry(captured);
         self.handlers.push(handler);
         Ok(())
     }

@@ -122,6 +122,50 @@ fn a_script_declares_and_its_handlers_are_called() {
 }
 
 #[test]
+fn a_closure_that_is_a_handler_can_be_called_by_others_too() {
+    let script = load(
+        r#"let twice = |x| x * 2;
+        wake("a", twice);
+        wake("b", |note| twice.call(note));
+        wake("c", || 7);
+        let seven = || 7;
+        wake("d", || seven.call() + [1].map(|x| x + 1)[0]);
+        let more = 5;
+        wake("e", |note| note.n + more);
+        "#,
+    );
+    let facts = [("n", Value::Int(21))];
+    let called = |handler| call(&script, handler, &facts);
+    assert!(called(0).unwrap_err().text.contains("`*` does not work on map and int"));
+    assert!(called(1).unwrap_err().text.contains("`*` does not work on map and int"));
+    let values: Vec<_> = (2..5).map(|handler| called(handler).unwrap()).collect();
+    assert_eq!(values, [7, 9, 26].map(Value::Int));
+}
+
+#[test]
+fn a_handler_captures_what_it_could_see_where_it_was_written() {
+    let script = load(
+        r#"for room in ["bath", "hall"] { wake(room, || room); }
+        let list = [1];
+        wake("a", || list);
+        list.push(2);
+        "#,
+    );
+    let values: Vec<_> = (0..3).map(|handler| call(&script, handler, &[]).unwrap()).collect();
+    assert_eq!(values, [Value::from("bath"), Value::from("hall"), Value::List(vec![Value::Int(1)])]);
+}
+
+#[test]
+fn scripts_that_share_a_thread_import_their_own_modules_only() {
+    let read = r#"fn read() { import "_lib/a" as it; it::NAME } wake("a", || read());"#;
+    let files = |module| [("t.rhai", read), ("_lib/a.rhai", module)];
+    let one = load_all(&files("export const NAME = 1;"), &Purpose::Handlers).ok().unwrap();
+    let two = load_all(&files("export const NAME = 2;"), &Purpose::Handlers).ok().unwrap();
+    let both = bare(|| Ok([&one, &two, &one].map(|script| script.invoke(0, &Map::new()).unwrap())));
+    assert_eq!(both.unwrap(), [1, 2, 1].map(Value::Int));
+}
+
+#[test]
 fn a_job_runs_whole_with_its_arguments() {
     let done = run("#!/usr/bin/env -S rhaid exec\nconst N = 2; fn f(x) { x * N } f(args.len())", &["a", "b"]).unwrap();
     assert_eq!(done, Finished { value: Value::Int(4), code: 0 });
