@@ -20,10 +20,13 @@ pub struct ExpressionFault {
 }
 
 /// A cron expression that fires again and again.
+///
+/// Kept as text, since the library's form holds a table of all years, 5 KiB: that is made anew, in microseconds, when it is asked.
 #[derive(Debug, Clone)]
 pub struct Expression {
-    written: String,
-    cron: Cron,
+    written: Box<str>,
+    /// As the library takes it.
+    normal: Box<str>,
     /// Whether it has a `*` in seconds, minutes or hours: it follows the passing of time, not the clock on the wall.
     wildcard: bool,
 }
@@ -55,20 +58,21 @@ impl Expression {
         }
         let clock = if normal.len() == 6 { &normal[..3] } else { &normal[..2] };
         let wildcard = clock.iter().any(|text| text.contains('*'));
-        // What the fields let through, the library takes; its own words are for the case that it does not.
-        let library = |why: croner::errors::CronError| ExpressionFault { at: 1, message: why.to_string() };
-        let cron = CronParser::new().parse(&normal.join(" ")).map_err(library)?;
+        let whole = normal.join(" ").into();
         if normal.len() == 5 {
             normal.insert(0, "0".into());
         }
         // A span in which every date falls on every weekday: 28 years, and 40 for those that leave out a leap year.
         normal.push("2020-2060".into());
-        let sample = CronParser::new().parse(&normal.join(" ")).map_err(library)?;
+        // What the fields let through, the library takes; its own words are for the case that it does not.
+        let sample = CronParser::new()
+            .parse(&normal.join(" "))
+            .map_err(|why| ExpressionFault { at: 1, message: why.to_string() })?;
         sample.find_next_occurrence(&jiff::civil::date(2020, 1, 1).at(0, 0, 0, 0), true).map_err(|_| {
             let at = fields[fields.len() - 3].0;
             ExpressionFault { at, message: "never fires: no such day of the month comes in these months".into() }
         })?;
-        Ok(Self { written: written.trim().to_owned(), cron, wildcard })
+        Ok(Self { written: written.trim().into(), normal: whole, wildcard })
     }
 
     /// Returns the expression as it was written.
@@ -78,7 +82,12 @@ impl Expression {
 
     /// Returns what it means in English.
     pub fn describe(&self) -> String {
-        self.cron.describe()
+        self.cron().map(|cron| cron.describe()).unwrap_or_default()
+    }
+
+    /// Returns the library's form of it; it has been read once already.
+    fn cron(&self) -> Option<Cron> {
+        CronParser::new().parse(&self.normal).ok()
     }
 
     /// Returns the first moment after `after`, in `after`'s zone; none if the calendar ends before it comes.
@@ -89,32 +98,33 @@ impl Expression {
     ///
     /// Source: cron(8) of Debian's cron 3.0pl1, "Notes on time changes" (fixed-time and wildcard jobs).
     pub fn next(&self, after: &Zoned) -> Option<Zoned> {
-        if self.wildcard { self.next_beat(after) } else { self.next_time_of_day(after) }
+        let cron = self.cron()?;
+        if self.wildcard { next_beat(&cron, after) } else { next_time_of_day(&cron, after) }
     }
+}
 
-    fn next_beat(&self, after: &Zoned) -> Option<Zoned> {
-        let mut from = local::whole_second(after);
-        for _ in 0..PATIENCE {
-            let next = self.cron.find_next_occurrence(&from, false).ok()?;
-            if next > *after {
-                return Some(next);
-            }
-            from = from.checked_add(SignedDuration::from_secs(1)).ok()?;
+fn next_beat(cron: &Cron, after: &Zoned) -> Option<Zoned> {
+    let mut from = local::whole_second(after);
+    for _ in 0..PATIENCE {
+        let next = cron.find_next_occurrence(&from, false).ok()?;
+        if next > *after {
+            return Some(next);
         }
-        None
+        from = from.checked_add(SignedDuration::from_secs(1)).ok()?;
     }
+    None
+}
 
-    fn next_time_of_day(&self, after: &Zoned) -> Option<Zoned> {
-        let mut from: DateTime = local::whole_second(after).datetime();
-        for _ in 0..PATIENCE {
-            from = self.cron.find_next_occurrence(&from, false).ok()?;
-            let next = local::settle(from, after.time_zone())?;
-            if next > *after {
-                return Some(next);
-            }
+fn next_time_of_day(cron: &Cron, after: &Zoned) -> Option<Zoned> {
+    let mut from: DateTime = local::whole_second(after).datetime();
+    for _ in 0..PATIENCE {
+        from = cron.find_next_occurrence(&from, false).ok()?;
+        let next = local::settle(from, after.time_zone())?;
+        if next > *after {
+            return Some(next);
         }
-        None
     }
+    None
 }
 
 fn named(written: &str) -> Result<&'static str, ExpressionFault> {

@@ -56,7 +56,7 @@ fn read(
 
 /// The times of an expression.
 struct Times {
-    /// Shared with the task that waits, since the parser's form takes some 5 KiB.
+    /// Shared with the task that waits.
     expression: Arc<Expression>,
     timing: Timing,
 }
