@@ -10,7 +10,7 @@ use rhai::{
 
 use super::files::Files;
 use super::handler::{Code, Handler, fresh};
-use super::{Body, Ended, Finished, Script, engine, errors, guard};
+use super::{Body, Ended, Finished, Script, engine, errors, guard, modules};
 use crate::event::Event;
 use crate::functions::{self, Context, Phase, Thrown, convert};
 use crate::value::{Map, Value};
@@ -24,6 +24,7 @@ impl Script {
     pub(super) fn invoke(&self, handler: usize, facts: &Map) -> Result<Value, Thrown> {
         let Body::Handlers { handlers, .. } = &self.body else { return Ok(Value::Null) };
         let Some(handler) = handlers.get(handler) else { return Ok(Value::Null) };
+        let _reach = modules::reach(&self.modules);
         let event = convert::to_dynamic(Value::Map(facts.clone()));
         let returned = match &handler.code {
             Code::Own(body) => self.own(body, handler, event),
@@ -50,6 +51,7 @@ impl Script {
     /// Runs the script whole, within whatever limits there are.
     pub(super) fn whole(&self, event: Option<&Map>, args: &[String]) -> Result<Finished, Thrown> {
         let Body::Job(body, lib) = &self.body else { return Ok(Finished { value: Value::Null, code: 0 }) };
+        let _reach = modules::reach(&self.modules);
         let event = event.map_or(Dynamic::UNIT, |facts| convert::to_dynamic(Value::Map(facts.clone())));
         let mut scope = Scope::new();
         scope.push_dynamic("state", engine::state());

@@ -2,12 +2,13 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use rhai::packages::{Package, StandardPackage};
 use rhai::{Dynamic, Engine, EvalContext, FnPtr, ImmutableString, Locked, Module, OptimizationLevel, Shared};
 
 use super::handler::is_shallow;
+use super::modules::Resolver;
 use super::{declare, guard, harden};
 use crate::config::Limits;
 use crate::functions;
@@ -16,7 +17,17 @@ use crate::value::MAX_DEPTH;
 /// How deeply expressions may nest at the top level, and inside functions.
 const EXPRESSION_DEPTH: (usize, usize) = (64, 48);
 
-/// Returns an interpreter with every function and limit, but without modules of its own.
+/// Returns the interpreter for these limits: all scripts share one, which knows none of them.
+pub(super) fn shared(limits: &Limits) -> Arc<Engine> {
+    static LAST: Mutex<Option<(usize, Arc<Engine>)>> = Mutex::new(None);
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    match &*last {
+        Some((call_depth, engine)) if *call_depth == limits.call_depth => engine.clone(),
+        _ => last.insert((limits.call_depth, new(limits).into())).1.clone(),
+    }
+}
+
+/// Returns an interpreter with every function and limit.
 pub(super) fn new(limits: &Limits) -> Engine {
     static STANDARD: LazyLock<Shared<Module>> = LazyLock::new(|| StandardPackage::new().as_shared_module());
     let mut engine = Engine::new_raw();
@@ -26,6 +37,7 @@ pub(super) fn new(limits: &Limits) -> Engine {
     engine.register_global_module(functions::module());
     engine.register_global_module(declare::module());
     engine.disable_symbol("eval");
+    engine.set_module_resolver(Resolver);
     engine.set_optimization_level(OptimizationLevel::None);
     engine.set_max_strings_interned(0);
     engine.set_max_expr_depths(EXPRESSION_DEPTH.0, EXPRESSION_DEPTH.1);

@@ -11,8 +11,8 @@ use super::analyse::captures::Changes;
 use super::declare::{self, Collector};
 use super::files::Files;
 use super::handler::Handler;
-use super::modules::{Modules, Resolver, unreadable};
-use super::shape::Calls;
+use super::modules::{Modules, unreadable};
+use super::shape::{self, Calls};
 use super::{Body, Declared, Purpose, Script, Sources, engine, errors, guard, source};
 use crate::config::Config;
 use crate::fault::Fault;
@@ -31,7 +31,7 @@ pub(super) struct Loader<'l> {
 /// A script that is being loaded.
 struct Loaded {
     files: Files,
-    engine: Engine,
+    engine: Arc<Engine>,
     ast: AST,
     modules: Arc<Modules>,
 }
@@ -43,8 +43,7 @@ impl Loader<'_> {
         let modules = Arc::new(Modules::new(self.file, self.sources.clone(), limits.script_size));
         let text = modules.read(self.file).map_err(|why| vec![unreadable(self.file, why)])?;
         let files = Files(vec![(self.file.to_owned(), text.to_string())]);
-        let mut engine = engine::new(limits);
-        engine.set_module_resolver(Resolver(modules.clone()));
+        let engine = engine::shared(limits);
         let ast = source::compile(&engine, self.file, &text)
             .map_err(|error| vec![errors::syntax(&files, self.file, &error)])?;
         let name: Arc<str> = self.file.strip_suffix(".rhai").unwrap_or(self.file).into();
@@ -120,7 +119,7 @@ impl Loader<'_> {
         if !faults.is_empty() && imported.iter().any(|imported| imported.module.is_none()) {
             return (faults, None, changes);
         }
-        match Module::eval_ast_as_new(Scope::new(), &with_constants(ast, published(ast.shared_lib())), engine) {
+        match Module::eval_ast_as_new(Scope::new(), &with_constants(ast, published(ast)), engine) {
             Ok(module) => (faults, Some(Some(module.into())), changes),
             Err(error) => {
                 let mut all = files.clone();
@@ -177,14 +176,20 @@ pub(super) fn with_constants(ast: &AST, functions: Shared<Module>) -> AST {
     AST::new_with_source(statements, functions, ast.source().unwrap_or_default())
 }
 
-/// Returns a script's functions with none of them private, since nobody imports a script, and its handlers may call each.
-fn published(functions: &Shared<Module>) -> Shared<Module> {
-    if functions.iter_script_fn_info().all(|(_, access, ..)| access == FnAccess::Public) {
-        return functions.clone();
-    }
+/// Returns the functions of a script that its handlers may call: none of them private, since nobody imports a script, and
+/// without the handlers that nobody else can call.
+fn published(ast: &AST) -> Shared<Module> {
+    let handlers = shape::handlers_in_place(ast, |name| declare::kinds().any(|kind| kind.name == name));
     let mut public = Module::new();
-    for (.., function) in functions.iter_script_fn_info() {
-        public.set_script_fn(ScriptFuncDef { access: FnAccess::Public, ..(**function).clone() });
+    for (_, access, name, _, function) in ast.shared_lib().iter_script_fn_info() {
+        if handlers.contains(name) {
+            continue;
+        }
+        if access == FnAccess::Public {
+            public.set_script_fn(function.clone());
+        } else {
+            public.set_script_fn(ScriptFuncDef { access: FnAccess::Public, ..(**function).clone() });
+        }
     }
     public.into()
 }

@@ -75,7 +75,7 @@ pub struct Script {
     pub files: Vec<(String, String)>,
     /// The first `//!` lines.
     pub docs: String,
-    engine: Engine,
+    engine: Arc<Engine>,
     body: Body,
     modules: Vec<Shared<Module>>,
 }

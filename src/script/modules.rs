@@ -1,5 +1,6 @@
 //! Finds and loads what scripts import, inside the scripts folder only.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -132,6 +133,9 @@ impl Modules {
         let module = self.evaluate(engine, file);
         let mut loaded = self.loaded();
         loaded.stack.pop();
+        if let Ok(module) = &module {
+            REACH.with_borrow_mut(|reach| reach.push(module.clone()));
+        }
         if !matches!(module, Err(Missing::Why(_))) {
             loaded.modules.insert(file.to_owned(), module.as_ref().ok().cloned());
         }
@@ -166,8 +170,29 @@ impl Modules {
     }
 }
 
-/// What an engine asks when a script imports: only what was loaded with the script.
-pub(super) struct Resolver(pub Arc<Modules>);
+thread_local! {
+    /// What the script may import that is loaded or runs on this thread: only what was loaded with it.
+    static REACH: RefCell<Vec<Shared<Module>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Lets the code of a script on this thread import these modules, until what is returned is dropped.
+pub(super) fn reach(modules: &[Shared<Module>]) -> Reach {
+    REACH.set(modules.to_vec());
+    Reach
+}
+
+/// Ends the reach of a script's imports when dropped.
+#[must_use]
+pub(super) struct Reach;
+
+impl Drop for Reach {
+    fn drop(&mut self) {
+        REACH.take();
+    }
+}
+
+/// What the engine asks when a script imports.
+pub(super) struct Resolver;
 
 impl ModuleResolver for Resolver {
     fn resolve(
@@ -179,7 +204,8 @@ impl ModuleResolver for Resolver {
     ) -> Result<Shared<Module>, Thrown> {
         let file = file_of(source.unwrap_or_default(), path);
         let module = file.and_then(|file| {
-            let module = self.0.loaded().modules.get(&file).cloned().flatten();
+            let is_it = |module: &&Shared<Module>| module.id() == Some(file.as_str());
+            let module = REACH.with_borrow(|reach| reach.iter().find(is_it).cloned());
             module.ok_or_else(|| format!("{file} was not loaded with the script"))
         });
         module.map_err(|why| {

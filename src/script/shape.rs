@@ -1,8 +1,8 @@
 //! The calls of a file as they were written: where each argument and each option stands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use rhai::{AST, ASTNode, Expr, FnCallExpr, Position, Stmt};
+use rhai::{AST, ASTNode, Expr, FnCallExpr, FnPtr, Position, Stmt};
 
 /// The calls of a file, by their position.
 #[derive(Debug, Default)]
@@ -37,6 +37,37 @@ impl Calls {
     /// Returns the arguments of the call at a position.
     pub(super) fn at(&self, position: Position) -> Option<&Arguments> {
         self.0.get(&key(position))
+    }
+}
+
+/// Returns the names of the closures that are written where a trigger takes its handler and nowhere else, so that nothing
+/// but their triggers can call them.
+pub(super) fn handlers_in_place(ast: &AST, is_trigger: impl Fn(&str) -> bool) -> BTreeSet<String> {
+    if ast.iter_functions().any(|function| is_trigger(function.name)) {
+        return BTreeSet::new();
+    }
+    let (mut handlers, mut others) = (BTreeSet::new(), BTreeSet::new());
+    ast.walk(&mut |path| {
+        let Some((ASTNode::Expr(Expr::DynamicConstant(value, _)), above)) = path.split_last() else { return true };
+        let Some(closure) = value.read_lock::<FnPtr>() else { return true };
+        let is_handler = above.iter().rev().find(|node| !hands_on(node)).is_some_and(|user| match user {
+            ASTNode::Expr(Expr::FnCall(call, _)) | ASTNode::Stmt(Stmt::FnCall(call, _)) => {
+                !call.is_qualified() && is_trigger(&call.name)
+            }
+            _ => false,
+        });
+        (if is_handler { &mut handlers } else { &mut others }).insert(closure.fn_name().to_owned());
+        true
+    });
+    &handlers - &others
+}
+
+/// Returns whether this is what the parser puts around a closure that captures.
+fn hands_on(node: &ASTNode<'_>) -> bool {
+    match node {
+        ASTNode::Expr(Expr::FnCall(call, _)) => call.name == "curry",
+        ASTNode::Expr(Expr::Stmt(_)) | ASTNode::Stmt(Stmt::Expr(_)) => true,
+        _ => false,
     }
 }
 
