@@ -65,7 +65,7 @@ pub(crate) struct Entry {
 
 impl Entry {
     pub(crate) fn new(file: String, is_job: bool) -> Self {
-        Self { file, is_job, life: None, rejected: None, seen: Seen::new(), is_disabled: false }
+        Self { file, is_job, life: None, rejected: None, seen: Seen::default(), is_disabled: false }
     }
 }
 

@@ -120,7 +120,27 @@ impl Sources for Snapshot {
 }
 
 /// Which files a load asked for, with what tells their contents from others'; `None` for one that could not be read.
-pub(crate) type Seen = BTreeMap<String, Option<u64>>;
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Seen(Vec<(Box<str>, Option<u64>)>);
+
+impl Seen {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn get(&self, file: &str) -> Option<Option<u64>> {
+        self.iter().find(|(known, _)| *known == file).map(|(_, print)| print)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, Option<u64>)> {
+        self.0.iter().map(|(file, print)| (&**file, *print))
+    }
+
+    fn insert(&mut self, file: &str, print: Option<u64>) {
+        self.0.retain(|(known, _)| **known != *file);
+        self.0.push((file.into(), print));
+    }
+}
 
 /// A snapshot as one script's load sees it: remembers what was asked for.
 pub(crate) struct Watched {
@@ -143,7 +163,7 @@ impl Sources for Watched {
     fn read(&self, file: &str) -> Result<Arc<str>, String> {
         let text = self.snapshot.read(file);
         let print = text.as_ref().ok().map(|text| fingerprint(text));
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(file.to_owned(), print);
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(file, print);
         text
     }
 }
@@ -327,6 +347,6 @@ mod tests {
         assert_eq!(&*watched.read("a.rhai").unwrap(), "1");
         fs::write(folder.path().join("a.rhai"), "2").unwrap();
         assert_eq!(&*watched.read("a.rhai").unwrap(), "1");
-        assert_eq!(watched.take_seen(), Seen::from([("a.rhai".to_owned(), Some(fingerprint("1")))]));
+        assert_eq!(watched.take_seen(), Seen(vec![("a.rhai".into(), Some(fingerprint("1")))]));
     }
 }

@@ -73,7 +73,7 @@ impl Bench {
     pub(super) fn watch(&self, kind: &str, argument: impl Into<Value>, options: &[(&str, Value)]) -> Watch {
         let written = self.read(kind, argument.into(), options).unwrap_or_else(|fault| panic!("{fault}"));
         let _inside = self.runtime.enter();
-        let fire = Fire::new(TriggerId(1), "door".into(), self.inbox.clone(), self.services.clone());
+        let fire = Fire::new(TriggerId(1), "door".into(), self.inbox.clone(), self.services.clock.clone());
         written.trigger.watch(fire, &self.services)
     }
 

@@ -30,7 +30,7 @@ use crate::event::Event;
 use crate::options::{OptionFault, Options};
 use crate::run::{Outcome, Policy, Skip};
 use crate::services::Services;
-use crate::services::clock::Busy;
+use crate::services::clock::{Busy, Clock};
 use crate::value::{Map, Value};
 
 /// A sort of trigger.
@@ -195,13 +195,13 @@ pub struct Fire {
     trigger: TriggerId,
     owner: Arc<str>,
     inbox: mpsc::Sender<Firing>,
-    services: Services,
+    clock: Clock,
 }
 
 impl Fire {
     /// Makes the voice of one trigger.
-    pub fn new(trigger: TriggerId, owner: Arc<str>, inbox: mpsc::Sender<Firing>, services: Services) -> Self {
-        Self { trigger, owner, inbox, services }
+    pub fn new(trigger: TriggerId, owner: Arc<str>, inbox: mpsc::Sender<Firing>, clock: Clock) -> Self {
+        Self { trigger, owner, inbox, clock }
     }
 
     /// Returns the name of the script that declared the trigger: what tells its timers from others'.
@@ -211,14 +211,14 @@ impl Fire {
 
     /// Says what happened; nobody waits for the outcome. Waits while the inbox is full.
     pub async fn tell(&self, event: Event) {
-        let firing = Firing { trigger: self.trigger, event, reply: None, busy: self.services.clock.busy() };
+        let firing = Firing { trigger: self.trigger, event, reply: None, busy: self.clock.busy() };
         self.put(firing).await;
     }
 
     /// Says what happened and returns a way to wait for the outcome. Waits while the inbox is full.
     pub async fn ask(&self, event: Event) -> Asked {
         let (reply, outcome) = oneshot::channel();
-        let busy = self.services.clock.busy();
+        let busy = self.clock.busy();
         let firing = Firing { trigger: self.trigger, event, reply: Some(reply), busy: busy.share() };
         self.put(firing).await;
         Asked { outcome, busy }

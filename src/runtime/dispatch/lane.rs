@@ -7,8 +7,9 @@ use jiff::Timestamp;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use super::terms::Targets;
 use super::window::Window;
-use super::{RunId, Shares, Target};
+use super::{RunId, Shares};
 use crate::event::Event;
 use crate::run::{Mode, Outcome, Overflow, Skip};
 use crate::services::clock::{Busy, Resting};
@@ -51,7 +52,7 @@ pub(super) struct Running {
 pub(super) struct Lane<V> {
     pub(super) script: Arc<str>,
     pub(super) version: V,
-    pub(super) targets: BTreeMap<TriggerId, Target>,
+    pub(super) targets: Targets,
     pub(super) running: BTreeMap<RunId, Running>,
     /// The run of the script's line; those beside it are of parallel triggers.
     pub(super) serial: Option<RunId>,
@@ -72,7 +73,7 @@ impl<V> Lane<V> {
         Self {
             script,
             version,
-            targets: BTreeMap::new(),
+            targets: Targets::new(Vec::new()),
             running: BTreeMap::new(),
             serial: None,
             line: VecDeque::new(),

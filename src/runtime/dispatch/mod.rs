@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::lane::Waiting;
 use self::lane::{Lane, Running};
+use self::terms::Targets;
 pub(crate) use self::terms::{Action, LaneId, RunId, Shares, Start, Target};
 use crate::event::Event;
 use crate::run::{Outcome, Skip};
@@ -79,13 +80,13 @@ impl<V: Clone> Dispatch<V> {
             self.over(id, waiting, Outcome::Skipped(skip.clone()));
         }
         let Some(lane) = self.lanes.get_mut(&id) else { return };
-        for gone in lane.targets.keys().filter(|trigger| !new.contains(trigger)) {
+        for gone in lane.targets.triggers().filter(|trigger| !new.contains(trigger)) {
             self.owners.remove(gone);
         }
         lane.rates.retain(|trigger, _| new.contains(trigger));
         self.owners.extend(new.iter().map(|trigger| (*trigger, id)));
         lane.version = version;
-        lane.targets = targets.into_iter().collect();
+        lane.targets = Targets::new(targets);
         self.resume(id);
     }
 

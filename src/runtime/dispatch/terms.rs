@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Limits;
 use crate::event::Event;
 use crate::run::{Policy, Skip};
+use crate::triggers::TriggerId;
 
 /// Names one life of a script: from going live until it is removed, disabled or stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -25,6 +26,25 @@ pub(crate) struct Target {
     pub(crate) handler: usize,
     /// How its events become runs.
     pub(crate) policy: Policy,
+}
+
+/// Where the events of a script's triggers go.
+pub(super) struct Targets(Box<[(TriggerId, Target)]>);
+
+impl Targets {
+    pub(super) fn new(mut targets: Vec<(TriggerId, Target)>) -> Self {
+        targets.sort_unstable_by_key(|(trigger, _)| *trigger);
+        Self(targets.into())
+    }
+
+    pub(super) fn get(&self, trigger: &TriggerId) -> Option<&Target> {
+        let at = self.0.binary_search_by_key(trigger, |(trigger, _)| *trigger).ok()?;
+        Some(&self.0[at].1)
+    }
+
+    pub(super) fn triggers(&self) -> impl Iterator<Item = &TriggerId> {
+        self.0.iter().map(|(trigger, _)| trigger)
+    }
 }
 
 /// How much may wait and run.

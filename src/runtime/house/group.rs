@@ -45,8 +45,8 @@ impl House {
 
     fn changed_files(&self, name: &str, seen: &Seen) -> BTreeSet<String> {
         let old = self.registry.get(name).map(|entry| &entry.seen);
-        let is_new = |file: &String, print: &Option<u64>| old.and_then(|old| old.get(file)) != Some(print);
-        seen.iter().filter(|(file, print)| is_new(file, print)).map(|(file, _)| file.clone()).collect()
+        let is_new = |(file, print): &(&str, Option<u64>)| old.and_then(|old| old.get(file)) != Some(*print);
+        seen.iter().filter(is_new).map(|(file, _)| file.to_owned()).collect()
     }
 
     /// Returns whether a script that fails now was rejected before for what its own file says: it does not hold up the others.
@@ -54,7 +54,7 @@ impl House {
         self.registry.get(&loaded.request.name).is_some_and(|entry| {
             let own = &entry.file;
             let text = entry.life.as_ref().and_then(|life| life.version.script.files.first()).map(|(_, text)| text);
-            let is_edited = text.is_some_and(|text| loaded.seen.get(own) != Some(&Some(fingerprint(text))));
+            let is_edited = text.is_some_and(|text| loaded.seen.get(own) != Some(Some(fingerprint(text))));
             entry.rejected.is_some() && is_edited && entry.seen.get(own) == loaded.seen.get(own)
         })
     }

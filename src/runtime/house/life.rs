@@ -96,7 +96,7 @@ impl House {
         let services = &life.settings.services;
         for (live, declared) in life.triggers.iter_mut().zip(&life.version.script.declared) {
             if live.watch.is_none() && !declared.policy.disabled {
-                let fire = Fire::new(live.id, script.clone(), self.desk.inbox(), services.clone());
+                let fire = Fire::new(live.id, script.clone(), self.desk.inbox(), services.clock.clone());
                 live.watch = Some(declared.trigger.watch(fire, services));
             }
         }
@@ -107,7 +107,7 @@ impl House {
         let Some(life) = self.registry.get(name).and_then(|entry| entry.life.as_ref()) else { return };
         let services = self.settings.borrow().services.clone();
         for id in at_moment(life, Moment::Start) {
-            let fire = Fire::new(id, name.into(), self.desk.inbox(), services.clone());
+            let fire = Fire::new(id, name.into(), self.desk.inbox(), services.clock.clone());
             fire.tell(moment_event(&services, "on_start", reason)).await;
         }
     }
@@ -171,7 +171,7 @@ impl End {
         }
         self.finish().await;
         let asked = last.iter().map(|id| {
-            let voice = Fire::new(*id, self.script.clone(), self.desk.inbox(), self.services.clone());
+            let voice = Fire::new(*id, self.script.clone(), self.desk.inbox(), self.services.clock.clone());
             let event = moment_event(&self.services, "on_stop", self.reason.word());
             async move { voice.ask(event).await.outcome().await }
         });

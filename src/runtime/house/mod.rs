@@ -20,6 +20,7 @@ use super::journal::LogBook;
 use super::registry::{Registry, name_of};
 use super::report::{Listed, ListedTrigger, Status};
 use super::settings::Settings;
+use super::sources::Seen;
 use crate::config::{Config, Difference, Level};
 use crate::event::Event;
 use crate::fault::Fault;
@@ -175,7 +176,7 @@ impl House {
         let services = &life.settings.services;
         let facts = by_hand(&*life.version.script.declared[at].trigger, given, services);
         let event = Event::new(services.clock.now_zoned(), "fired by hand", facts);
-        Ok((Fire::new(life.triggers[at].id, script.into(), self.desk.inbox(), self.services.clone()), event))
+        Ok((Fire::new(life.triggers[at].id, script.into(), self.desk.inbox(), services.clock.clone()), event))
     }
 
     fn entry(&self, script: &str) -> Result<&super::registry::Entry, String> {
@@ -210,7 +211,7 @@ impl House {
         entry.is_disabled = true;
         entry.rejected = None;
         // When it is enabled again, it is loaded in any case.
-        entry.seen.clear();
+        entry.seen = Seen::default();
         if let Some(life) = entry.life.take() {
             self.retire(script, life, Skip::Disabled, StopReason::Disabled).await;
         }

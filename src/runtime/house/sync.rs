@@ -197,7 +197,7 @@ impl House {
         let mut requests = Vec::new();
         let mut living = BTreeSet::new();
         for (name, entry) in self.registry.iter().filter(|(_, entry)| !entry.is_disabled) {
-            let is_touched = why.touches(&entry.file) || entry.seen.keys().any(|file| why.touches(file));
+            let is_touched = why.touches(&entry.file) || entry.seen.iter().any(|(file, _)| why.touches(file));
             if !is_touched {
                 continue;
             }
@@ -247,5 +247,5 @@ fn request(file: String, is_job: bool) -> (String, Request) {
 }
 
 fn differs(seen: &Seen, snapshot: &Snapshot) -> bool {
-    seen.iter().any(|(file, print)| snapshot.print(file) != *print)
+    seen.iter().any(|(file, print)| snapshot.print(file) != print)
 }

@@ -154,24 +154,27 @@ impl Listener {
     async fn listen(mut self, mut subscription: Subscription) {
         while let Some(message) = subscription.messages.recv().await {
             let is_news = self.changed.as_mut().is_none_or(|changed| changed.is_news(&message));
-            if !is_news {
-                continue;
+            if is_news {
+                // Boxed, so that a trigger that waits, as most do, is small.
+                Box::pin(self.pass(message)).await;
             }
-            let event = self.event(&message);
-            if message.qos == 0 {
-                self.fire.tell(event).await;
-                continue;
-            }
-            let asked = self.fire.ask(event).await;
-            // Outlives this watch, since the run does: it ends with the run. There are no more of these than the broker lets
-            // messages be open at a time.
-            tokio::spawn(async move {
-                match asked.outcome().await {
-                    Outcome::Skipped(Skip::Stopping) => message.receipt.withhold(),
-                    _ => message.receipt.settle(),
-                }
-            });
         }
+    }
+
+    async fn pass(&self, message: Message) {
+        let event = self.event(&message);
+        if message.qos == 0 {
+            return self.fire.tell(event).await;
+        }
+        let asked = self.fire.ask(event).await;
+        // Outlives this watch, since the run does: it ends with the run. There are no more of these than the broker lets
+        // messages be open at a time.
+        tokio::spawn(async move {
+            match asked.outcome().await {
+                Outcome::Skipped(Skip::Stopping) => message.receipt.withhold(),
+                _ => message.receipt.settle(),
+            }
+        });
     }
 
     fn event(&self, message: &Message) -> Event {

@@ -34,7 +34,7 @@ impl World {
         let clock = Clock::by_hand("2026-01-01T00:00:00Z[UTC]".parse().unwrap());
         let services = Services::new(clock, Store::in_memory().unwrap(), vec![settings]);
         let (tx, inbox) = mpsc::channel(16);
-        let fire = Fire::new(TriggerId(1), "script".into(), tx, services.clone());
+        let fire = Fire::new(TriggerId(1), "script".into(), tx, services.clock.clone());
         let surroundings = Surroundings { zone: TimeZone::UTC, location: None, base: Path::new("/").into() };
         let written = triggers::read(&KIND, vec![topic.into(), "10m".into()], Map::new(), &surroundings).unwrap();
         let watch = written.trigger.watch(fire, &services);

@@ -13,7 +13,8 @@ pub(super) use self::timing::Timing;
 use crate::event::Event;
 use crate::run::{Outcome, Skip};
 use crate::services::Services;
-use crate::services::clock::{Busy, Woken};
+use crate::services::clock::{Busy, Clock, Woken};
+use crate::services::store::Store;
 use crate::triggers::{Asked, Fire, Watch};
 use crate::value::{Map, Value};
 
@@ -75,7 +76,8 @@ pub(super) fn watch(
         summary,
         timing,
         fire,
-        services: services.clone(),
+        clock: services.clock.clone(),
+        store: services.store.clone(),
         busy,
         key,
         noted,
@@ -107,7 +109,8 @@ struct Ticker {
     summary: String,
     timing: Timing,
     fire: Fire,
-    services: Services,
+    clock: Clock,
+    store: Store,
     busy: Busy,
     /// Where the last moment is kept over restarts, if it is.
     key: Option<String>,
@@ -174,7 +177,7 @@ impl Ticker {
                 }
                 woken = self.busy.sleep(due) => woken,
             };
-            let now = self.services.clock.now();
+            let now = self.clock.now();
             match woken {
                 Woken::Due => return true,
                 Woken::Jumped => {
@@ -188,7 +191,7 @@ impl Ticker {
 
     /// Takes up the moments that have come: the newest in time, or as many as the policy says.
     async fn take(&mut self, due: Timestamp) {
-        let now = self.services.clock.now();
+        let now = self.clock.now();
         let made_up = |missed: Missed, late| missed != Missed::Skip && self.timing.is_within(late);
         if self.timing.missed == Missed::All {
             let late = now.duration_since(due);
@@ -218,11 +221,11 @@ impl Ticker {
     async fn tick(&mut self, mut moment: Timestamp) {
         self.done = moment;
         if let Some(delay) = self.timing.random_delay() {
-            self.busy.sleep_until(self.services.clock.now() + delay).await;
+            self.busy.sleep_until(self.clock.now() + delay).await;
         }
         if !self.timing.overlaps && self.wait_for_runs().await && self.timing.missed != Missed::All {
             // What came due while the last run was going is one tick.
-            if let Some((count, newest)) = self.schedule.passed(moment, self.services.clock.now()) {
+            if let Some((count, newest)) = self.schedule.passed(moment, self.clock.now()) {
                 self.lose(count);
                 moment = newest;
                 self.done = newest;
@@ -249,13 +252,13 @@ impl Ticker {
 
     fn event(&self, scheduled: Timestamp, missed: u64) -> Event {
         let zoned = |moment: Timestamp| moment.to_zoned(self.timing.zone().clone());
-        let now = zoned(self.services.clock.now());
+        let now = zoned(self.clock.now());
         let facts = facts(zoned(scheduled), now.clone(), missed);
         Event::new(now, self.summary.clone(), facts)
     }
 
     fn lose(&mut self, count: u64) {
-        let now = self.services.clock.now();
+        let now = self.clock.now();
         self.tally.lost += count;
         self.tally.untold += count;
         if self.tally.complains(now) {
@@ -271,7 +274,7 @@ impl Ticker {
         let Some(key) = &self.key else { return };
         if self.noted.is_none_or(|noted| self.done.duration_since(noted).abs() >= NOTED) {
             self.noted = Some(self.done);
-            self.services.store.note(key, Some(self.done.to_string().into()));
+            self.store.note(key, Some(self.done.to_string().into()));
         }
     }
 }

@@ -277,7 +277,7 @@ fn a_thousand_handlers_due_at_once_fire_together() {
             .map(|number| {
                 let arguments = vec![Value::from("* * * * * *")];
                 let written = crate::triggers::read(kind, arguments, Map::new(), &surroundings).ok().unwrap();
-                let fire = Fire::new(TriggerId(number), "door".into(), inbox.clone(), services.clone());
+                let fire = Fire::new(TriggerId(number), "door".into(), inbox.clone(), services.clock.clone());
                 written.trigger.watch(fire, &services)
             })
             .collect();
