@@ -231,6 +231,8 @@ pub struct Limits {
     pub http_connect_timeout: Duration,
     /// The largest response body, in bytes, after decompression.
     pub http_body: u64,
+    /// The largest response body that is saved to a file, in bytes, after decompression.
+    pub http_file: u64,
     /// How many runs one script may start in ten seconds before its breaker opens.
     pub breaker: u32,
     /// How many ledger rows are kept.

@@ -132,6 +132,12 @@ fn limits(keys: &mut Keys<'_>) -> Limits {
             "The largest response body, after decompression.",
             &shape::size(1 << 10, GIB),
         ),
+        http_file: keys.or(
+            "http_file",
+            "1GiB",
+            "The largest response body that a script saves to a file.",
+            &shape::size(1 << 10, 1 << 50),
+        ),
         breaker: keys.or(
             "breaker",
             "1000",

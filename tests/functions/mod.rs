@@ -4,6 +4,8 @@ mod dry;
 mod examples;
 mod extremes;
 mod http;
+mod http_calls;
+mod http_streams;
 mod liar;
 mod lies;
 mod limits;

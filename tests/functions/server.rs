@@ -1,12 +1,16 @@
 //! A server that tells what it was asked, in the manner of httpbin, and one that lies.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
-use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, LINK, LOCATION, SET_COOKIE};
+use axum::http::header::{
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, LINK, LOCATION, RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE,
+};
 use axum::http::{HeaderMap, Response};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -78,6 +82,32 @@ async fn answer(request: Request) -> Response<Body> {
         }
         ["bytes", count] => plain.body(vec![b'x'; count.parse().unwrap()].into()),
         ["bomb"] => plain.header(CONTENT_ENCODING, "gzip").body(include_bytes!("bombs/bomb.gz").as_slice().into()),
+        ["lines", count] => {
+            let lines = (1..=count.parse::<u32>().unwrap())
+                .map(|n| Ok::<_, std::convert::Infallible>(format!("{{\"n\":{n}}}\r\n")));
+            plain.body(Body::from_stream(futures_util::stream::iter(lines)))
+        }
+        ["events"] => plain
+            .header(CONTENT_TYPE, "text/event-stream")
+            .body(": hello\n\nevent: door\ndata: open\nid: 1\n\ndata: closed\nid: 2\n\n".into()),
+        ["flaky", id, failures] => {
+            static SEEN: Mutex<BTreeMap<String, u32>> = Mutex::new(BTreeMap::new());
+            let mut seen = SEEN.lock().unwrap();
+            let count = seen.entry((*id).to_owned()).or_default();
+            *count += 1;
+            let is_down = *count <= failures.parse::<u32>().unwrap();
+            let plain = if is_down { plain.status(503).header(RETRY_AFTER, "0") } else { plain };
+            plain.body(count.to_string().into())
+        }
+        ["digest"] if !parts.headers.contains_key(AUTHORIZATION) => plain
+            .status(401)
+            .header(WWW_AUTHENTICATE, "Digest realm=\"house\", nonce=\"abc\", qop=\"auth\", algorithm=SHA-256")
+            .body("who?".into()),
+        ["late", after] => {
+            tokio::time::sleep(Duration::from_millis(after.parse().unwrap())).await;
+            plain.body("late".into())
+        }
+        ["zipped"] => plain.header(CONTENT_ENCODING, "gzip").body(b"\x1f\x8b".as_slice().into()),
         ["gbk"] => plain.header(CONTENT_TYPE, "text/html").body(b"\xce\xc2\xb6\xc8".as_slice().into()),
         ["wrong.json"] => plain.header(CONTENT_TYPE, "application/json").body("{\"a\": oops".into()),
         _ => {

@@ -156,6 +156,11 @@ impl World {
         self.runtime.block_on(outside)
     }
 
+    /// Returns the folder from which relative paths of scripts start.
+    pub(super) fn folder(&self) -> &Path {
+        self.config.scripts.parent().unwrap()
+    }
+
     /// Commits what a run did.
     pub(super) fn commit(&self, context: &Context) {
         self.services.store.commit(&context.batch.lock().unwrap()).unwrap();

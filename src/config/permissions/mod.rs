@@ -114,6 +114,26 @@ impl Permissions {
         Err(self.denied(script, Need::Host(&host, port), address))
     }
 
+    /// Checks a host whose addresses are not known here: where only public ones are allowed, it is not.
+    ///
+    /// # Errors
+    /// If the host is allowed as `public` only.
+    pub fn check_unknown(&self, script: &str, host: &str, port: u16) -> Result<(), Denied> {
+        let host = plain_host(host);
+        let allowed = self.allows(
+            script,
+            |rule| rule.http.as_ref(),
+            true,
+            |allowed| allowed.covers(&host, port) && !allowed.is_public(),
+        );
+        if allowed {
+            return Ok(());
+        }
+        let mut denied = self.denied(script, Need::Host(&host, port), None);
+        denied.message = format!("{}, since only the proxy knows its address", denied.message);
+        Err(denied)
+    }
+
     fn check_host(&self, script: &str, host: &str, port: u16) -> Result<(), Denied> {
         let host = plain_host(host);
         if let Ok(address) = host.parse::<IpAddr>() {

@@ -48,6 +48,8 @@ impl Headers {
 mod functions {
     /// Returns a header by its name in any case, or `()`. One that came more than once has commas between.
     ///
+    /// Of a body that came compressed, `content-encoding` and `content-length` are not there: they speak of what is no more.
+    ///
     /// # Example
     /// ```rhai
     /// let r = http_get("http://example.test/get");

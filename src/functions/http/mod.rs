@@ -1,23 +1,32 @@
 //! HTTP out.
 
+mod body;
 mod call;
+mod fault;
 mod fields;
 mod response;
 mod session;
+mod stream;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use rhai::FnPtr;
 use rhai::plugin::*;
 
 use self::call::Call;
+use self::fault::{failed, shown_url};
 pub use self::fields::Headers;
 pub use self::response::Response;
 pub use self::session::Session;
+pub use self::stream::Pieces;
+use self::stream::{Cutter, Format};
 use crate::config::{Denied, Need};
 use crate::functions::act::Dry;
-use crate::functions::{Context, Package, Thrown, context, denied};
-use crate::services::http::{Error, Guard};
+use crate::functions::arguments::{options, refused};
+use crate::functions::{Context, Package, Thrown, context};
+use crate::options::Options;
+use crate::services::http::Guard;
 
 /// HTTP out.
 pub const HTTP: Package = Package {
@@ -28,6 +37,7 @@ pub const HTTP: Package = Package {
         response::register(module);
         fields::register(module);
         session::register(module);
+        stream::register(module);
     },
 };
 
@@ -42,49 +52,85 @@ impl Guard for Gate {
     fn check_address(&self, host: &str, port: u16, address: IpAddr) -> Result<(), Denied> {
         self.0.config.permissions.check_address(&self.0.script, host, port, address)
     }
+
+    fn check_unknown(&self, host: &str, port: u16) -> Result<(), Denied> {
+        self.0.config.permissions.check_unknown(&self.0.script, host, port)
+    }
 }
 
 /// Sends a request and waits for the answer.
 fn send(function: &'static str, call: Call) -> Result<Response, Thrown> {
     let context = context(function)?;
-    let request = call.request(&context)?;
-    let url = request.url.clone();
-    let with = format!("{} {}", request.method, shown_url(&url));
+    let url = call.url()?;
+    let with = call.told(&url);
+    let request = call.request(function, url, &context)?;
     context.act(function, with, Dry::Refused, |told| {
-        let answer = context.wait(context.services.http.send(request, &Gate(context.clone())))?;
-        let answer = answer.map_err(|error| failed(&error, &url))?;
-        *told = answer.status.to_string();
-        Ok(Response::new(answer))
+        let arrived = context.wait(context.services.http.send(&request, &Gate(context.clone())))?;
+        let arrived = arrived.map_err(|failure| failed(&failure))?;
+        *told = arrived.answer.status.to_string();
+        Ok(match arrived.incoming {
+            Some(incoming) => Response::coming(arrived.answer, incoming, request.max_body),
+            None => Response::whole(arrived.answer),
+        })
     })
 }
 
-/// Returns a URL without what may be secret in it: credentials, query, fragment.
-fn shown_url(url: &url::Url) -> String {
-    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-    format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
+/// Sends a request and hands each piece of the answer to a handler, unless its status says that something is wrong.
+fn stream(
+    context: &NativeCallContext<'_>,
+    written: &rhai::Map,
+    handler: &FnPtr,
+    send: impl FnOnce(Options) -> Result<Response, Thrown>,
+) -> Result<Response, Thrown> {
+    let mut options = options(written)?;
+    let format = options.word("format", &FORMATS).map_err(refused)?.unwrap_or(Format::Lines);
+    let mut written = options.left();
+    written.insert("stream".into(), true.into());
+    let response = send(Options::new(written))?;
+    if response.answer.status < 400 {
+        for piece in Cutter::new(Pieces { response: response.clone(), format }) {
+            let _: Dynamic = handler.call_within_context(context, (piece?,))?;
+        }
+    }
+    Ok(response)
 }
 
-fn failed(error: &Error, url: &url::Url) -> Thrown {
-    let shown = shown_url(url);
-    if let Error::Denied(no) = error {
-        return call::with(denied(no), [("url", shown.into())]);
-    }
-    let thrown = crate::functions::thrown(error.kind(), format!("{shown}: {error}"));
-    call::with(thrown, [("url", shown.into())])
-}
+/// What `http_stream` can make of a body.
+const FORMATS: [(&str, Format); 4] =
+    [("lines", Format::Lines), ("json", Format::Json), ("events", Format::Events), ("bytes", Format::Bytes)];
 
 #[export_module]
 #[expect(unreachable_pub, reason = "the macro wants public functions")]
 mod functions {
     /// Gets what is at a URL and returns the answer, whatever its status. A fault if there is none.
     ///
-    /// Options: `params` (a map or pairs, put behind the URL; arrays repeat the name), `headers`, `auth` (`["user", "password"]`
-    /// or `#{ bearer: token }`), `cookies`, `timeout` (of everything together; default `"30s"`), `allow_redirects` (`false`, or how
-    /// many at most; default 30), `max_body` (default `"10MiB"`); and what is sent: `json` (any value) or `data` (a map as a form,
-    /// text or a blob as it is).
+    /// | option | what it does |
+    /// |---|---|
+    /// | `params` | a map, or pairs such as `[["z", 1], ["a", 2]]` where order matters; put behind the URL; an array repeats the name, `()` leaves it out; text goes there as it is |
+    /// | `headers` | a map or pairs |
+    /// | `json` | any value, sent as JSON |
+    /// | `data` | a map or pairs (sent as a form), text or a blob (sent as it is) |
+    /// | `files` | a form with files, and `data` as its further fields: `#{ photo: "path" }`, a blob, or a map with `path` or `content`, and `filename`, `content_type`, `headers` |
+    /// | `auth` | `["user", "password"]`, `#{ digest: ["user", "password"] }` or `#{ bearer: "token" }` |
+    /// | `cookies` | a map or pairs, for the host of the URL |
+    /// | `timeout` | `"5s"` for everything together, redirects and repeats too (default `"30s"`), or `#{ connect, read, total }`; never more than the run has left |
+    /// | `allow_redirects` | `false`, or how many at most (default 30) |
+    /// | `proxy` | a URL, `#{ http, https }`, or `false` for none; default: `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` of the environment |
+    /// | `verify` | `false` takes any certificate, a path trusts only the authorities in that PEM file |
+    /// | `cert` | our own certificate: the path of a PEM file that holds it and its key, or `["cert.pem", "key.pem"]` |
+    /// | `retry` | how often at most, or `#{ max, backoff, on, methods }`; see below |
+    /// | `save_to` | a path: the body goes there, if the status is 2xx; whoever reads the file sees the old or the new one whole |
+    /// | `stream` | `true`: the body is read as `lines()`, `events()`, `iter()` or `text` ask for it |
+    /// | `max_body` | the largest body (default `"10MiB"`, for `save_to` `"1GiB"`) |
+    /// | `decompress` | `false` leaves the body as it came |
     ///
-    /// Faults have `kind` (`timeout`, `timeout.connect`, `connect`, `tls`, `too_many_redirects`, `invalid_url`, `decode`,
-    /// `body_too_large`, `denied`), `message` and `url`.
+    /// `retry` repeats after `backoff` (`"500ms"`, doubled each time) or after what `Retry-After` says, when the status or the fault
+    /// is in `on` (default `[429, 502, 503, 504, "connect", "timeout"]`) and the method in `methods` (default: those that may be
+    /// repeated without harm, so not `POST` and `PATCH`; what never reached the server is repeated with any). The last answer counts.
+    ///
+    /// Faults have `kind` (`timeout`, `timeout.connect`, `timeout.read`, `connect`, `tls`, `proxy`, `too_many_redirects`,
+    /// `invalid_url`, `decode`, `body_too_large`, `denied`; with `raise_for_status()` also `status`), `message`, `url`, and `status` and
+    /// `response` if there was an answer.
     ///
     /// # Example
     /// ```rhai
@@ -224,5 +270,37 @@ mod functions {
     #[rhai_fn(name = "http_request", return_raw)]
     pub fn http_request_with(method: &str, url: &str, options: rhai::Map) -> Result<Response, Thrown> {
         send("http_request", Call::read(method, url, &options)?)
+    }
+
+    /// Calls a handler with each line of an answer, as it comes; returns the response when there are no more. The next lines are
+    /// read when the handler is done: the server has to wait. An answer with a status of 400 or more is not handed on: see
+    /// `raise_for_status()`.
+    ///
+    /// Options: those of `http_get`, and `format`: `"lines"` (default), `"json"` (the value of each line), `"events"` (server-sent
+    /// events: maps with `event`, `data`, `id`) or `"bytes"` (blobs). It may take as long as the run (the trigger's `timeout`), unless
+    /// `timeout` says otherwise; `timeout: #{ read: "1m" }` is for servers that fall silent. `max_body` is the longest line.
+    /// To stop before the end, loop over `http_get(url, #{ stream: true }).lines()` and leave with `break`.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let names = [];
+    /// http_stream("http://example.test/lines/2", #{ format: "json" }, |row| names.push(row.n));
+    /// assert_eq(names, [1, 2]);
+    /// let r = http_stream("http://example.test/status/503", |line| print(line));
+    /// assert_eq(r.status_code, 503);
+    /// ```
+    #[rhai_fn(name = "http_stream", return_raw)]
+    pub fn http_stream(context: NativeCallContext<'_>, url: &str, handler: FnPtr) -> Result<Response, Thrown> {
+        http_stream_with(context, url, rhai::Map::new(), handler)
+    }
+
+    #[rhai_fn(name = "http_stream", return_raw)]
+    pub fn http_stream_with(
+        context: NativeCallContext<'_>,
+        url: &str,
+        options: rhai::Map,
+        handler: FnPtr,
+    ) -> Result<Response, Thrown> {
+        stream(&context, &options, &handler, |options| send("http_stream", Call::take("GET", url, options)?))
     }
 }

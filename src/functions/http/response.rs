@@ -6,9 +6,12 @@ use rhai::plugin::*;
 
 use crate::functions::arguments::refused;
 use crate::functions::data::json;
-use crate::functions::http::{Headers, call, shown_url};
+use crate::functions::http::Headers;
+use crate::functions::http::body::Body;
+use crate::functions::http::fault::{shown_url, with};
+use crate::functions::http::stream::{Format, Pieces};
 use crate::functions::{Thrown, thrown};
-use crate::services::http::{Answer, charset, links};
+use crate::services::http::{Answer, Incoming, charset, links};
 use crate::value::{Map, Value};
 
 pub(super) fn register(module: &mut Module) {
@@ -19,22 +22,33 @@ pub(super) fn register(module: &mut Module) {
 /// The answer of a server.
 #[derive(Debug, Clone)]
 pub struct Response {
-    answer: Arc<Answer>,
+    pub(super) answer: Arc<Answer>,
+    pub(super) body: Arc<Body>,
     /// What the script says instead of what was found.
     encoding: Option<String>,
     text: Arc<OnceLock<ImmutableString>>,
 }
 
 impl Response {
-    pub(super) fn new(answer: Answer) -> Self {
-        Self { answer: Arc::new(answer), encoding: None, text: Arc::default() }
+    /// A response whose body is there.
+    pub(super) fn whole(answer: Answer) -> Self {
+        let body = Body::whole(answer.body.clone());
+        Self { answer: Arc::new(answer), body: Arc::new(body), encoding: None, text: Arc::default() }
     }
 
-    /// Returns what a webhook passes on of it: the status, what the body is, and the body.
+    /// A response whose body is on its way; no more than `limit` bytes of it are held at once.
+    pub(super) fn coming(answer: Answer, incoming: Incoming, limit: u64) -> Self {
+        Self { body: Arc::new(Body::coming(incoming, limit)), ..Self::whole(answer) }
+    }
+
+    /// Returns what a webhook passes on of it: the status, what the body is, and the body. One that has not been read is not passed on.
     pub fn to_data(&self) -> Map {
-        let body = &self.answer.body;
+        let Some(body) = self.body.here() else {
+            let why = "the body of the response was not read: leave out `stream`, or return its `text`";
+            return Map::from([("status".to_owned(), 500.into()), ("body".to_owned(), why.into())]);
+        };
         // As text where that is the same, so that `rhaid fire` shows it.
-        let body = match std::str::from_utf8(body) {
+        let body = match std::str::from_utf8(&body) {
             Ok("") => Value::Null,
             Ok(text) => text.into(),
             Err(_) => Value::Bytes(body.to_vec()),
@@ -47,14 +61,30 @@ impl Response {
         data
     }
 
-    fn encoding(&self) -> String {
-        let found = || charset::detect(self.answer.header("content-type").next(), &self.answer.body);
+    fn encoding(&self) -> Result<String, Thrown> {
+        if let Some(encoding) = &self.encoding {
+            return Ok(encoding.clone());
+        }
+        Ok(charset::detect(self.answer.header("content-type").next(), &self.body.all(&self.answer)?))
+    }
+
+    /// Returns the encoding of a body that has yet to come.
+    pub(super) fn stream_encoding(&self) -> String {
+        let found = || charset::detect(self.answer.header("content-type").next(), b"");
         self.encoding.clone().unwrap_or_else(found)
     }
 
-    fn text(&self) -> ImmutableString {
-        let decoded = || charset::decode(&self.answer.body, &self.encoding()).unwrap_or_default().into();
-        self.text.get_or_init(decoded).clone()
+    fn text(&self) -> Result<ImmutableString, Thrown> {
+        if let Some(text) = self.text.get() {
+            return Ok(text.clone());
+        }
+        let body = self.body.all(&self.answer)?;
+        let text = charset::decode(&body, &self.encoding()?).unwrap_or_default().into();
+        Ok(self.text.get_or_init(|| text).clone())
+    }
+
+    fn pieces(&self, format: Format) -> Pieces {
+        Pieces { response: self.clone(), format }
     }
 
     fn cookies(&self) -> rhai::Map {
@@ -101,7 +131,7 @@ mod functions {
     /// What the status stands for, such as `OK` or `Not Found`.
     #[rhai_fn(get = "reason", pure)]
     pub fn reason(response: &mut Response) -> ImmutableString {
-        response.answer.reason.into()
+        response.answer.reason.as_str().into()
     }
 
     /// The headers, found by name in any case.
@@ -118,8 +148,8 @@ mod functions {
     /// assert_eq(r.encoding, "utf-8");
     /// r.encoding = "latin1";
     /// ```
-    #[rhai_fn(get = "encoding", pure)]
-    pub fn encoding(response: &mut Response) -> String {
+    #[rhai_fn(get = "encoding", pure, return_raw)]
+    pub fn encoding(response: &mut Response) -> Result<String, Thrown> {
         response.encoding()
     }
 
@@ -136,15 +166,15 @@ mod functions {
     }
 
     /// The body as text.
-    #[rhai_fn(get = "text", pure)]
-    pub fn text(response: &mut Response) -> ImmutableString {
+    #[rhai_fn(get = "text", pure, return_raw)]
+    pub fn text(response: &mut Response) -> Result<ImmutableString, Thrown> {
         response.text()
     }
 
     /// The body as a blob, decompressed.
-    #[rhai_fn(get = "content", pure)]
-    pub fn content(response: &mut Response) -> rhai::Blob {
-        response.answer.body.to_vec()
+    #[rhai_fn(get = "content", pure, return_raw)]
+    pub fn content(response: &mut Response) -> Result<rhai::Blob, Thrown> {
+        response.body.all(&response.answer).map(|body| body.to_vec())
     }
 
     /// Reads the body as JSON. A fault (`decode`) says where it goes wrong.
@@ -155,9 +185,13 @@ mod functions {
     /// ```
     #[rhai_fn(name = "json", pure, return_raw)]
     pub fn json_of(response: &mut Response) -> Result<Dynamic, Thrown> {
-        let body = &response.answer.body;
-        let read = if std::str::from_utf8(body).is_ok() { json(body) } else { json(response.text().as_bytes()) };
-        read.map_err(|thrown| call::with(thrown, [("url", shown_url(&response.answer.url).into())]))
+        let body = response.body.all(&response.answer)?;
+        let read = if std::str::from_utf8(&body).is_ok() { json(&body) } else { json(response.text()?.as_bytes()) };
+        read.map_err(|thrown| {
+            let (url, status) = (shown_url(&response.answer.url), i64::from(response.answer.status));
+            let response = Dynamic::from(response.clone());
+            with(thrown, [("url", url.into()), ("status", status.into()), ("response", response)])
+        })
     }
 
     /// Where the answer came from, after redirects, without credentials.
@@ -189,7 +223,7 @@ mod functions {
     /// ```
     #[rhai_fn(get = "history", pure)]
     pub fn history(response: &mut Response) -> rhai::Array {
-        response.answer.history.iter().map(|answer| Dynamic::from(Response::new(answer.clone()))).collect()
+        response.answer.history.iter().map(|answer| Dynamic::from(Response::whole(answer.clone()))).collect()
     }
 
     /// The links of the `Link` header by their `rel`, each a map with `url`.
@@ -211,6 +245,109 @@ mod functions {
             && response.answer.header("location").next().is_some()
     }
 
+    /// Whether the answer sends on to another URL for good: 301 and 308.
+    #[rhai_fn(get = "is_permanent_redirect", pure)]
+    pub fn is_permanent_redirect(response: &mut Response) -> bool {
+        is_redirect(response) && matches!(response.answer.status, 301 | 308)
+    }
+
+    /// What the bytes of the body look like, whatever the headers say: the name of an encoding.
+    #[rhai_fn(get = "apparent_encoding", pure, return_raw)]
+    pub fn apparent_encoding(response: &mut Response) -> Result<String, Thrown> {
+        Ok(charset::detect(None, &response.body.all(&response.answer)?))
+    }
+
+    /// The version of HTTP that was spoken, such as `HTTP/1.1` or `HTTP/2.0`.
+    #[rhai_fn(get = "http_version", pure)]
+    pub fn http_version(response: &mut Response) -> ImmutableString {
+        response.answer.version.as_str().into()
+    }
+
+    /// What was asked: a map with `method`, `url` and `headers`. Credentials are shown as `***`.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let r = http_get("http://example.test/get", #{ auth: ["ann", "secret"] });
+    /// assert_eq(r.request.method, "GET");
+    /// assert_eq(r.request.headers.authorization, "***");
+    /// ```
+    #[rhai_fn(get = "request", pure)]
+    pub fn request(response: &mut Response) -> rhai::Map {
+        let asked = &response.answer.asked;
+        let headers: rhai::Map =
+            asked.headers.iter().map(|(name, value)| (name.as_str().into(), value.clone().into())).collect();
+        let mut map = rhai::Map::new();
+        map.insert("method".into(), asked.method.clone().into());
+        map.insert("url".into(), response.answer.url.as_str().into());
+        map.insert("headers".into(), headers.into());
+        map
+    }
+
+    /// The file that holds the body, for a call with `save_to`; else `()`.
+    #[rhai_fn(get = "saved_to", pure)]
+    pub fn saved_to(response: &mut Response) -> Dynamic {
+        response.answer.saved.as_ref().map_or(Dynamic::UNIT, |path| path.to_string_lossy().into_owned().into())
+    }
+
+    /// The lines of the body, for a `for` loop. With `stream: true` each is read when its turn comes: the server has to wait
+    /// while the script works. `for line in r` is the same.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let sum = 0;
+    /// for line in http_get("http://example.test/lines/3", #{ stream: true }).lines() {
+    ///     sum += parse_json(line).n;
+    /// }
+    /// assert_eq(sum, 6);
+    /// ```
+    #[rhai_fn(name = "lines", pure)]
+    pub fn lines(response: &mut Response) -> Pieces {
+        response.pieces(Format::Lines)
+    }
+
+    /// The server-sent events of the body, for a `for` loop: maps with `event`, `data`, `id`, and `retry` if the server says so.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let found = [];
+    /// for event in http_get("http://example.test/events", #{ stream: true }).events() {
+    ///     found.push(`${event.event} ${event.data}`);
+    ///     if event.id == "2" { break; }
+    /// }
+    /// assert_eq(found, ["door open", "message closed"]);
+    /// ```
+    #[rhai_fn(name = "events", pure)]
+    pub fn events(response: &mut Response) -> Pieces {
+        response.pieces(Format::Events)
+    }
+
+    /// The body in blobs, for a `for` loop: with `stream: true` as they come, so that a large one never is in memory as a whole.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let size = 0;
+    /// for chunk in http_get("http://example.test/bytes/100000", #{ stream: true }).iter() {
+    ///     size += chunk.len();
+    /// }
+    /// assert_eq(size, 100000);
+    /// ```
+    #[rhai_fn(name = "iter", pure)]
+    pub fn iter(response: &mut Response) -> Pieces {
+        response.pieces(Format::Bytes)
+    }
+
+    /// Closes the connection of a call with `stream: true` whose body is not wanted any more; the end of the run does so, too.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let r = http_get("http://example.test/lines/3", #{ stream: true });
+    /// if r.headers["content-length"] == () { r.close(); }
+    /// ```
+    #[rhai_fn(name = "close", pure)]
+    pub fn close(response: &mut Response) {
+        response.body.close();
+    }
+
     /// Throws a fault (`status`, with `status`, `url` and `response`) if the status is 400 or more; else returns the response itself.
     ///
     /// # Example
@@ -222,14 +359,14 @@ mod functions {
     /// ```
     #[rhai_fn(name = "raise_for_status", pure, return_raw)]
     pub fn raise_for_status(response: &mut Response) -> Result<Response, Thrown> {
-        let (status, reason) = (response.answer.status, response.answer.reason);
+        let (status, reason) = (response.answer.status, &response.answer.reason);
         if status < 400 {
             return Ok(response.clone());
         }
         let url = shown_url(&response.answer.url);
         let error = thrown("status", format!("{status} {reason} from {url}"));
         let response = Dynamic::from(response.clone());
-        Err(call::with(error, [("status", i64::from(status).into()), ("url", url.into()), ("response", response)]))
+        Err(with(error, [("status", i64::from(status).into()), ("url", url.into()), ("response", response)]))
     }
 
     #[rhai_fn(name = "to_string", name = "to_debug", pure)]

@@ -1,5 +1,6 @@
 //! Requests that belong together: cookies and defaults kept.
 
+use rhai::FnPtr;
 use rhai::plugin::*;
 
 use crate::functions::arguments::{options, refused};
@@ -45,27 +46,41 @@ impl Session {
     }
 
     fn send(&self, method: &str, url: &str, written: &rhai::Map) -> Result<Response, Thrown> {
+        self.send_with(method, url, options(written)?)
+    }
+
+    fn send_with(&self, method: &str, url: &str, own: Options) -> Result<Response, Thrown> {
         let mut merged = self.defaults.clone();
-        for (name, value) in options(written)?.left() {
-            if matches!(name.as_str(), "json" | "data") {
-                merged.remove("json");
-                merged.remove("data");
-            }
+        let own = own.left();
+        if SENT.iter().any(|name| own.contains_key(*name)) {
+            merged.retain(|name, _| !SENT.contains(&name.as_str()));
+        }
+        for (name, value) in own {
             match (merged.get_mut(&name), value) {
-                (Some(Value::Map(default)), Value::Map(own)) if name != "json" => overlay(default, own),
+                (Some(Value::Map(default)), Value::Map(own)) if LAID_OVER.contains(&name.as_str()) => {
+                    overlay(default, own, name == "headers");
+                }
                 (_, value) => drop(merged.insert(name, value)),
             }
         }
         let mut call = Call::take(method, &self.url(url), Options::new(merged))?;
-        call.kept = self.cookies.clone();
+        call.kept = Some(self.cookies.clone());
         send("http_session", call)
     }
 }
 
-/// Puts named values over defaults; names are the same in any case, since headers are.
-fn overlay(defaults: &mut Map, own: Map) {
+/// The options that say what is sent: those of a call replace those of its session.
+const SENT: [&str; 3] = ["json", "data", "files"];
+
+/// The options whose maps are laid over each other.
+const LAID_OVER: [&str; 3] = ["headers", "params", "cookies"];
+
+/// Puts named values over defaults.
+fn overlay(defaults: &mut Map, own: Map, in_any_case: bool) {
     for (name, value) in own {
-        defaults.retain(|known, _| !known.eq_ignore_ascii_case(&name));
+        if in_any_case {
+            defaults.retain(|known, _| !known.eq_ignore_ascii_case(&name));
+        }
         defaults.insert(name, value);
     }
 }
@@ -240,5 +255,49 @@ mod functions {
         options: rhai::Map,
     ) -> Result<Response, Thrown> {
         session.send(method, url, &options)
+    }
+
+    /// Calls a handler with each line of an answer, as `http_stream` does.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let session = http_session(#{ base_url: "http://example.test" });
+    /// let count = 0;
+    /// session.stream("/lines/3", |line| count += 1);
+    /// assert_eq(count, 3);
+    /// ```
+    #[rhai_fn(name = "stream", return_raw)]
+    pub fn stream(
+        context: NativeCallContext<'_>,
+        session: &mut Session,
+        url: &str,
+        handler: FnPtr,
+    ) -> Result<Response, Thrown> {
+        stream_with(context, session, url, rhai::Map::new(), handler)
+    }
+
+    #[rhai_fn(name = "stream", return_raw)]
+    pub fn stream_with(
+        context: NativeCallContext<'_>,
+        session: &mut Session,
+        url: &str,
+        options: rhai::Map,
+        handler: FnPtr,
+    ) -> Result<Response, Thrown> {
+        let session = session.clone();
+        super::super::stream(&context, &options, &handler, |options| session.send_with("GET", url, options))
+    }
+
+    /// The cookies that the session holds, by name.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let session = http_session(#{ base_url: "http://example.test" });
+    /// session.get("/cookies/set?basket=12");
+    /// assert_eq(session.cookies.basket, "12");
+    /// ```
+    #[rhai_fn(get = "cookies", pure)]
+    pub fn cookies(session: &mut Session) -> rhai::Map {
+        session.cookies.all().into_iter().map(|(name, value)| (name.into(), value.into())).collect()
     }
 }

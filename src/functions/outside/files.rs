@@ -20,7 +20,7 @@ pub(super) fn register(module: &mut Module) {
 const MAX_FILES: usize = 100_000;
 
 /// Returns a path that the script may read or write.
-fn allowed(function: &str, path: &str, write: bool) -> Result<PathBuf, Thrown> {
+pub(in crate::functions) fn allowed(function: &str, path: &str, write: bool) -> Result<PathBuf, Thrown> {
     let context = context(function)?;
     let path = resolved(path, &context.config)?;
     check(function, if write { Need::Write(&path) } else { Need::Read(&path) })?;
@@ -51,6 +51,15 @@ fn check_ordinary(path: &Path, found: &std::fs::Metadata) -> Result<(), Thrown> 
     if found.is_file() { Ok(()) } else { Err(thrown("io", format!("{} is no ordinary file", path.display()))) }
 }
 
+/// Returns the path of an ordinary file that the script may read.
+pub(in crate::functions) fn readable(function: &str, path: &str) -> Result<PathBuf, Thrown> {
+    let path = allowed(function, path, false)?;
+    beside(function, move || {
+        let found = std::fs::metadata(&path).map_err(|error| unusable(&path, &error))?;
+        check_ordinary(&path, &found).map(|()| path)
+    })
+}
+
 /// Returns what is in a file that the script may read.
 pub(in crate::functions) fn read_allowed(function: &'static str, path: &Path) -> Result<Vec<u8>, Thrown> {
     let shown = path.to_string_lossy();
@@ -60,6 +69,12 @@ pub(in crate::functions) fn read_allowed(function: &'static str, path: &Path) ->
         *told = format!("{} bytes", content.len());
         Ok(content)
     })
+}
+
+/// Returns what is in a file that the script may read, as a part of something else that is told.
+pub(in crate::functions) fn content(function: &str, path: &str) -> Result<Vec<u8>, Thrown> {
+    let path = allowed(function, path, false)?;
+    beside(function, move || read(&path))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Thrown> {

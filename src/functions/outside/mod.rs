@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rhai::plugin::*;
 
-pub(super) use self::files::read_allowed;
+pub(super) use self::files::{allowed, content, read_allowed, readable};
 use crate::config::{Config, Need};
 use crate::functions::arguments::refused;
 use crate::functions::{Package, Phase, Thrown, denied, phase, thrown};

@@ -2,17 +2,16 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use reqwest::Client;
+use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::redirect::Policy;
+use reqwest::{Certificate, Client, Identity};
 use url::{Host, Url};
 
-use crate::services::http::error::Error;
+use crate::services::http::connect::Observed;
 use crate::services::http::resolve::Resolver;
-
-/// What every server is told of us.
-const USER_AGENT: &str = concat!("rhaid/", env!("CARGO_PKG_VERSION"));
+use crate::services::http::{Error, Proxy, Verify, Way};
 
 /// How long a connection waits for its next request.
 const IDLE: Duration = Duration::from_secs(60);
@@ -23,61 +22,106 @@ const IDLE_PER_HOST: usize = 16;
 /// How many clients are kept.
 const KEPT: usize = 16;
 
-/// What tells one client from another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Way {
-    /// Past the proxies of the environment.
-    direct: bool,
-    connect_timeout: Duration,
-}
-
 /// Clients by the way they connect.
 pub(super) struct Clients {
     resolver: Arc<Resolver>,
-    made: Mutex<HashMap<Way, Client>>,
-    proxy: bool,
+    /// With the moment of their last use.
+    made: Mutex<HashMap<Way, (Client, Instant)>>,
+    environment: Matcher,
 }
 
 impl Clients {
     pub(super) fn new(resolver: Arc<Resolver>) -> Self {
-        let names = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"];
-        let proxy = names.iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
-        Self { resolver, made: Mutex::default(), proxy }
+        Self { resolver, made: Mutex::default(), environment: Matcher::from_system() }
     }
 
-    /// Returns whether the environment names a proxy.
-    pub(super) fn has_proxy(&self) -> bool {
-        self.proxy
+    /// Returns the way to a URL: this machine itself is never reached through a proxy of the environment.
+    pub(super) fn way(&self, url: &Url, wanted: &Way) -> Way {
+        let is_direct = wanted.proxy == Proxy::Environment && (is_this_machine(url) || !self.is_proxied(url, wanted));
+        Way { proxy: if is_direct { Proxy::Direct } else { wanted.proxy.clone() }, ..wanted.clone() }
     }
 
-    /// Returns the client for a URL; this machine itself is never reached through a proxy.
-    pub(super) fn client(&self, url: &Url, connect_timeout: Duration) -> Result<Client, Error> {
-        let way = Way { direct: is_this_machine(url), connect_timeout };
+    /// Returns whether a URL is reached through a proxy.
+    pub(super) fn is_proxied(&self, url: &Url, way: &Way) -> bool {
+        match &way.proxy {
+            Proxy::Direct => false,
+            Proxy::Through { .. } => through(url, way).is_some(),
+            Proxy::Environment => {
+                url.as_str().parse().is_ok_and(|uri: hyper::Uri| self.environment.intercept(&uri).is_some())
+            }
+        }
+    }
+
+    /// Returns the client for a way.
+    pub(super) fn client(&self, way: &Way) -> Result<Client, Error> {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = made.get(&way) {
+        if let Some((client, used)) = made.get_mut(way) {
+            *used = Instant::now();
             return Ok(client.clone());
         }
-        if made.len() >= KEPT {
-            made.clear();
+        if made.len() >= KEPT
+            && let Some(oldest) = made.iter().min_by_key(|(_, (_, used))| *used).map(|(way, _)| way.clone())
+        {
+            made.remove(&oldest);
         }
         let client = self.make(way)?;
-        made.insert(way, client.clone());
+        made.insert(way.clone(), (client.clone(), Instant::now()));
         Ok(client)
     }
 
-    fn make(&self, way: Way) -> Result<Client, Error> {
+    fn make(&self, way: &Way) -> Result<Client, Error> {
         let mut builder = Client::builder()
-            .user_agent(USER_AGENT)
             .redirect(Policy::none())
             .referer(false)
-            .connect_timeout(way.connect_timeout)
+            .connector_layer(Observed)
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(IDLE_PER_HOST)
             .dns_resolver(self.resolver.clone());
-        if way.direct {
+        if way.proxy != Proxy::Environment {
             builder = builder.no_proxy();
         }
+        if let Proxy::Through { http, https } = &way.proxy {
+            let wrong = |error: reqwest::Error| Error::InvalidOption(format!("proxy: {}", Error::chain(&error)));
+            if let Some(proxy) = http {
+                builder = builder.proxy(reqwest::Proxy::http(proxy.clone()).map_err(wrong)?);
+            }
+            if let Some(proxy) = https {
+                builder = builder.proxy(reqwest::Proxy::https(proxy.clone()).map_err(wrong)?);
+            }
+        }
+        match &way.verify {
+            Verify::System => {}
+            Verify::Anyone => builder = builder.tls_danger_accept_invalid_certs(true),
+            Verify::Authorities(pem) => builder = builder.tls_certs_only(authorities(pem)?),
+        }
+        if let Some(pem) = &way.identity {
+            let wrong = |_| {
+                let both = "write a PEM file that holds the certificate and its key, or one for each";
+                Error::InvalidOption(format!("cert: there is no certificate with a key: {both}"))
+            };
+            builder = builder.identity(Identity::from_pem(pem).map_err(wrong)?);
+        }
+        if !way.decompress {
+            builder = builder.no_gzip().no_brotli().no_zstd().no_deflate();
+        }
         builder.build().map_err(|error| Error::Tls(Error::chain(&error)))
+    }
+}
+
+fn authorities(pem: &[u8]) -> Result<Vec<Certificate>, Error> {
+    let found = Certificate::from_pem_bundle(pem).unwrap_or_default();
+    if found.is_empty() {
+        return Err(Error::InvalidOption("verify: there is no certificate in the file: write a PEM file".into()));
+    }
+    Ok(found)
+}
+
+/// Returns the proxy that a way names for a URL.
+pub(super) fn through<'a>(url: &Url, way: &'a Way) -> Option<&'a Url> {
+    match (&way.proxy, url.scheme()) {
+        (Proxy::Through { https, .. }, "https") => https.as_ref(),
+        (Proxy::Through { http, .. }, _) => http.as_ref(),
+        _ => None,
     }
 }
 

@@ -1,12 +1,17 @@
 //! Why there is no answer.
 
 use std::error::Error as _;
+use std::io;
 use std::time::Duration;
 
+use url::Url;
+
 use crate::config::Denied;
+use crate::services::http::Answer;
+use crate::services::http::answer::without_credentials;
 use crate::units::{show_duration, show_size};
 
-/// Why there is no answer.
+/// Why there is no answer, or no whole one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The URL is none.
@@ -15,6 +20,9 @@ pub enum Error {
     /// A header can not be sent.
     #[error("the header {0:?} can not be sent: its name or value has characters that headers must not have")]
     InvalidHeader(String),
+    /// A certificate, a key or the address of a proxy can not be used.
+    #[error("{0}")]
+    InvalidOption(String),
     /// The script may not go there.
     #[error("{0}")]
     Denied(Denied),
@@ -24,21 +32,50 @@ pub enum Error {
     /// Connecting took too long.
     #[error("no connection within {}", show_duration(*.0))]
     ConnectTimeout(Duration),
-    /// There is no connection, or it broke.
+    /// The server said nothing for too long.
+    #[error("nothing more came for {}", show_duration(*.0))]
+    ReadTimeout(Duration),
+    /// There is no connection: nothing has been sent.
     #[error("{0}")]
     Connect(String),
+    /// The connection broke.
+    #[error("{0}")]
+    Broken(String),
     /// The two sides do not trust or understand each other.
     #[error("{0}")]
     Tls(String),
+    /// The proxy does not let us through.
+    #[error("{0}")]
+    Proxy(String),
     /// The servers send us round and round.
     #[error("more than {0} redirects")]
     TooManyRedirects(usize),
     /// The body is larger than allowed.
     #[error("the body of the answer is larger than {}", show_size(*.0))]
     BodyTooLarge(u64),
-    /// The body is not what its headers say.
+    /// The body broke off, or is not what its headers say.
     #[error("the body of the answer can not be read: {0}")]
     Decode(String),
+    /// A file that is sent or written can not be.
+    #[error("{0}")]
+    File(String),
+}
+
+/// An error, with what is known of the answer.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// What went wrong.
+    pub error: Error,
+    /// Where, after redirects, without credentials.
+    pub url: Url,
+    /// The answer as far as it came: the headers of one whose body could not be had, or the last of too many redirects.
+    pub answer: Option<Box<Answer>>,
+}
+
+impl Failure {
+    pub(super) fn new(error: Error, url: &Url, answer: Option<Answer>) -> Box<Self> {
+        Box::new(Self { error, url: without_credentials(url), answer: answer.map(Box::new) })
+    }
 }
 
 impl Error {
@@ -46,15 +83,18 @@ impl Error {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::InvalidUrl(_) => "invalid_url",
-            Self::InvalidHeader(_) => "invalid_argument",
+            Self::InvalidHeader(_) | Self::InvalidOption(_) => "invalid_argument",
             Self::Denied(_) => "denied",
             Self::Timeout(_) => "timeout",
             Self::ConnectTimeout(_) => "timeout.connect",
-            Self::Connect(_) => "connect",
+            Self::ReadTimeout(_) => "timeout.read",
+            Self::Connect(_) | Self::Broken(_) => "connect",
             Self::Tls(_) => "tls",
+            Self::Proxy(_) => "proxy",
             Self::TooManyRedirects(_) => "too_many_redirects",
             Self::BodyTooLarge(_) => "body_too_large",
             Self::Decode(_) => "decode",
+            Self::File(_) => "io",
         }
     }
 
@@ -73,7 +113,8 @@ impl Error {
         text
     }
 
-    pub(super) fn from_reqwest(error: &reqwest::Error, connect_timeout: Duration) -> Self {
+    /// Returns why a request found no answer.
+    pub(super) fn from_sending(error: &reqwest::Error, connect_timeout: Duration, is_proxied: bool) -> Self {
         if error.is_timeout() && error.is_connect() {
             return Self::ConnectTimeout(connect_timeout);
         }
@@ -82,20 +123,22 @@ impl Error {
         if is_tls(error) {
             return Self::Tls(text);
         }
-        if error.is_builder() {
-            return Self::InvalidUrl(text);
+        match error.is_connect() {
+            _ if error.is_builder() => Self::InvalidUrl(text),
+            true if is_proxied => Self::Proxy(text),
+            true => Self::Connect(text),
+            false => Self::Broken(text),
         }
-        Self::Connect(text)
     }
 
+    /// Returns why a body could not be had: the connection broke, or it is not what its headers say.
     pub(super) fn from_body(error: &reqwest::Error) -> Self {
-        let text = error.source().map_or_else(|| error.to_string(), Self::chain);
-        if error.is_decode() { Self::Decode(text) } else { Self::Connect(text) }
+        Self::Decode(error.source().map_or_else(|| error.to_string(), Self::chain))
     }
 }
 
 /// Returns whether TLS is in the chain of causes, also inside I/O errors, which hide what they hold.
 fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
-    let held = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    let held = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
     error.is::<rustls::Error>() || held.is_some_and(|held| is_tls(held)) || error.source().is_some_and(is_tls)
 }

@@ -1,0 +1,122 @@
+//! How long a call may take, and when it is made again.
+
+use std::time::Duration;
+
+use crate::options::{self, OptionFault, Options};
+use crate::services::http::{Cause, Retry};
+use crate::value::Value;
+
+/// What a script says about time; what it leaves out is as `rhaid.yaml` says.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Times {
+    pub(super) connect: Option<Duration>,
+    pub(super) read: Option<Duration>,
+    pub(super) total: Option<Duration>,
+}
+
+/// Takes `timeout`.
+pub(super) fn times(options: &mut Options) -> Result<Times, OptionFault> {
+    Ok(options.read("timeout", read_times)?.unwrap_or_default())
+}
+
+fn read_times(value: Value) -> Result<Times, String> {
+    match value {
+        Value::Map(map) => {
+            let mut options = Options::new(map);
+            let mut take = |name| options.read(name, |value| above_zero(&value));
+            let (connect, read, total) = (take("connect"), take("read"), take("total"));
+            let say = |fault: OptionFault| fault.message;
+            let times = Times { connect: connect.map_err(say)?, read: read.map_err(say)?, total: total.map_err(say)? };
+            options.finish().map_err(say)?;
+            Ok(times)
+        }
+        Value::List(pair) => match pair.as_slice() {
+            [connect, read] => {
+                Ok(Times { connect: Some(above_zero(connect)?), read: Some(above_zero(read)?), total: None })
+            }
+            _ => Err("write one duration, #{ connect, read, total }, or [connect, read]".to_owned()),
+        },
+        single => Ok(Times { total: Some(above_zero(&single)?), ..Times::default() }),
+    }
+}
+
+fn above_zero(value: &Value) -> Result<Duration, String> {
+    let duration = options::duration(value)?;
+    if duration.is_zero() { Err("write a duration above zero, such as \"5s\"".to_owned()) } else { Ok(duration) }
+}
+
+/// Takes `retry`.
+pub(super) fn retry(options: &mut Options) -> Result<Retry, OptionFault> {
+    let retry = options.read("retry", |value| match value {
+        Value::Map(map) => read_retry(Options::new(map)).map_err(|fault| fault.message),
+        Value::Int(max @ 0..=20) => Ok(Retry { max: max as u32, ..Retry::never() }),
+        _ => Err("write how often at most, up to 20, or #{ max, backoff, on, methods }".to_owned()),
+    })?;
+    Ok(retry.unwrap_or_else(Retry::never))
+}
+
+fn read_retry(mut options: Options) -> Result<Retry, OptionFault> {
+    let never = Retry::never();
+    let retry = Retry {
+        max: options.int("max", 0..=20)?.unwrap_or(3) as u32,
+        backoff: options.duration("backoff")?.unwrap_or(never.backoff),
+        on: options.read("on", |value| list(value, cause))?.unwrap_or(never.on),
+        methods: options.read("methods", |value| list(value, method))?.unwrap_or(never.methods),
+    };
+    options.finish()?;
+    Ok(retry)
+}
+
+fn list<T>(value: Value, read: impl Fn(Value) -> Result<T, String>) -> Result<Vec<T>, String> {
+    match value {
+        Value::List(items) => items.into_iter().map(read).collect(),
+        single => read(single).map(|single| vec![single]),
+    }
+}
+
+fn cause(value: Value) -> Result<Cause, String> {
+    match value {
+        Value::Int(status @ 100..=599) => Ok(Cause::Status(status as u16)),
+        Value::Text(word) if word == "connect" => Ok(Cause::Connect),
+        Value::Text(word) if word == "timeout" => Ok(Cause::Timeout),
+        _ => Err("write statuses, \"connect\" and \"timeout\", such as [429, 503, \"connect\"]".to_owned()),
+    }
+}
+
+fn method(value: Value) -> Result<String, String> {
+    options::text(value).map(|method| method.to_ascii_uppercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value::Map;
+
+    fn read(name: &str, value: Value) -> Options {
+        Options::new(Map::from([(name.into(), value)]))
+    }
+
+    #[test]
+    fn time_is_one_duration_or_up_to_three() {
+        let of = |value| times(&mut read("timeout", value)).map(|times| (times.connect, times.read, times.total));
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        assert_eq!(of("5s".into()), Ok((None, None, seconds(5))));
+        assert_eq!(of(Value::List(vec![3.into(), 27.into()])), Ok((seconds(3), seconds(27), None)));
+        let map = Map::from([("read".into(), 2.into()), ("total".into(), "1m".into())]);
+        assert_eq!(of(Value::Map(map)), Ok((None, seconds(2), seconds(60))));
+        let map = Map::from([("raed".into(), 2.into())]);
+        assert_eq!(of(Value::Map(map)).unwrap_err().message, "timeout: unknown option `raed`: did you mean `read`?");
+        assert!(of(0.into()).unwrap_err().message.contains("above zero"));
+    }
+
+    #[test]
+    fn a_number_alone_says_how_often() {
+        let plain = retry(&mut read("retry", 3.into())).unwrap();
+        assert_eq!((plain.max, plain.on.len(), plain.methods.len()), (3, 6, 6));
+        let on = Value::List(vec![500.into(), "timeout".into()]);
+        let map = Map::from([("on".into(), on), ("methods".into(), "post".into()), ("backoff".into(), 2.into())]);
+        let told = retry(&mut read("retry", Value::Map(map))).unwrap();
+        assert_eq!((told.max, told.backoff), (3, Duration::from_secs(2)));
+        assert_eq!((told.on, told.methods), (vec![Cause::Status(500), Cause::Timeout], vec!["POST".to_owned()]));
+    }
+}

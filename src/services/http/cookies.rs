@@ -1,0 +1,63 @@
+//! Cookies, by the hosts and paths that set them.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use cookie_store::CookieStore;
+use reqwest::header::{HeaderMap, HeaderValue, SET_COOKIE};
+use url::Url;
+
+/// How many cookies are kept.
+const KEPT: usize = 1_000;
+
+/// Cookies that outlive one request; cheap to clone.
+#[derive(Clone, Default)]
+pub struct Cookies(Arc<Mutex<CookieStore>>);
+
+impl std::fmt::Debug for Cookies {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Cookies")
+    }
+}
+
+impl Cookies {
+    /// Returns a copy: what is put into it stays out of these.
+    pub fn copy(&self) -> Self {
+        Self(Arc::new(Mutex::new(self.store().clone())))
+    }
+
+    /// Puts a cookie in as if the host of `url` had set it.
+    pub fn put(&self, name: &str, value: &str, url: &Url) {
+        // What is no cookie is left out, as it is when a server sends it.
+        let _ = self.store().parse(&format!("{name}={value}; Path=/"), url);
+    }
+
+    /// Returns names and values of all cookies, of all hosts.
+    pub fn all(&self) -> Vec<(String, String)> {
+        let pair = |cookie: &cookie_store::Cookie<'_>| (cookie.name().to_owned(), cookie.value().to_owned());
+        self.store().iter_unexpired().map(pair).collect()
+    }
+
+    /// Takes the cookies that an answer sets.
+    pub(super) fn take(&self, headers: &HeaderMap, url: &Url) {
+        let mut store = self.store();
+        for value in headers.get_all(SET_COOKIE) {
+            let text = String::from_utf8_lossy(value.as_bytes());
+            if store.iter_any().count() < KEPT {
+                let _ = store.parse(&text, url);
+            }
+        }
+    }
+
+    /// Returns what a request to `url` says.
+    pub(super) fn header(&self, url: &Url) -> Option<HeaderValue> {
+        let store = self.store();
+        let pairs: Vec<_> = store.get_request_values(url).map(|(name, value)| format!("{name}={value}")).collect();
+        let mut header = HeaderValue::from_str(&pairs.join("; ")).ok().filter(|header| !header.is_empty())?;
+        header.set_sensitive(true);
+        Some(header)
+    }
+
+    fn store(&self) -> MutexGuard<'_, CookieStore> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

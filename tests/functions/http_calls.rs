@@ -1,0 +1,347 @@
+//! What a script can ask of a call, option by option.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use super::server::start_raw;
+use super::world::{World, fault};
+
+#[test]
+fn files_go_as_a_form_with_their_names_and_types() {
+    let world = World::new();
+    std::fs::write(world.folder().join("notes/cat.png"), "meow").unwrap();
+    world
+        .run(
+            r#"
+            let r = http_post("http://example.test/post", #{
+                data: #{ title: "a cat", tag: ["x", "y"] },
+                files: #{
+                    photo: "notes/cat.png",
+                    raw: blob(2, 66),
+                    list: [#{ content: "1;2", filename: "l.csv", content_type: "text/x-csv", headers: #{ "X-Row": 1 } }],
+                },
+                headers: #{ "Content-Type": "nonsense" },
+            }).json();
+            assert(r.headers["content-type"].starts_with("multipart/form-data; boundary="));
+            assert_eq(parse_json(r.headers["content-length"]), r.body.bytes);
+            for part in [
+                "name=\"title\"\r\n\r\na cat\r\n",
+                "name=\"tag\"\r\n\r\ny\r\n",
+                "name=\"photo\"; filename=\"cat.png\"\r\nContent-Type: image/png\r\n\r\nmeow\r\n",
+                "name=\"raw\"; filename=\"raw\"\r\n\r\nBB\r\n",
+                "name=\"list\"; filename=\"l.csv\"\r\nContent-Type: text/x-csv\r\nx-row: 1\r\n\r\n1;2\r\n",
+            ] {
+                assert(part in r.body);
+            }
+            "#,
+        )
+        .unwrap();
+    let closed = World::with("");
+    for (call, kind) in [
+        ("http_post(\"http://example.test/\", #{ files: #{ a: \"notes/x\" } })", "denied"),
+        ("http_get(\"http://example.test/\", #{ save_to: \"notes/x\" })", "denied"),
+        ("http_get(\"http://example.test/\", #{ verify: \"/etc/ssl/x.pem\" })", "denied"),
+        ("http_get(\"http://example.test/\", #{ cert: \"/etc/ssl/x.pem\" })", "denied"),
+    ] {
+        assert_eq!(fault(&closed, &format!("{call};")).0, kind, "{call}");
+    }
+    assert_eq!(
+        fault(&world, "http_post(\"http://example.test/\", #{ files: #{ a: \"notes/none\" } });").0,
+        "not_found"
+    );
+}
+
+#[test]
+fn a_password_can_be_proved_without_telling_it() {
+    let world = World::new();
+    world
+        .run(
+            r#"
+            let r = http_post("http://example.test/digest?x=1", #{ auth: #{ digest: ["ann", "pass word"] }, data: "body" });
+            assert_eq([r.status_code, r.history.len(), r.history[0].status_code], [200, 1, 401]);
+            let proof = r.json().headers.authorization;
+            assert(proof.starts_with("Digest username=\"ann\", realm=\"house\", nonce=\"abc\", uri=\"/digest?x=1\", response=\""));
+            assert(!proof.contains("pass"));
+            assert_eq(r.json().body, "body");
+            assert_eq(http_get("http://ann:pass@example.test/to?url=http://example.test/x").json().headers.authorization,
+                "Basic " + base64_encode("ann:pass"));
+            "#,
+        )
+        .unwrap();
+}
+
+#[test]
+fn only_what_may_be_repeated_is_repeated_and_the_last_answer_counts() {
+    let world = World::new();
+    world
+        .run(
+            r#"
+            let url = "http://example.test/flaky/";
+            assert_eq(http_get(url + "get/2", #{ retry: 3 }).text, "3");
+            assert_eq(http_get(url + "never/2").status_code, 503);
+            assert_eq(http_get(url + "few/2", #{ retry: 1 }).text, "2");
+            assert_eq(http_post(url + "post/2", #{ retry: 3 }).text, "1");
+            assert_eq(http_post(url + "told/2", #{ retry: #{ max: 3, methods: ["POST"], backoff: 0 } }).text, "3");
+            assert_eq(http_get(url + "other/2", #{ retry: #{ on: [500] } }).text, "1");
+            let times = 0;
+            try {
+                http_get("http://example.test/late/3000", #{ timeout: #{ read: "50ms" }, retry: #{ max: 2, backoff: "1ms" } });
+            } catch (err) {
+                assert_eq(err.kind, "timeout.read");
+            }
+            "#,
+        )
+        .unwrap();
+}
+
+#[test]
+fn a_download_is_there_whole_or_not_at_all() {
+    let world = World::new();
+    world
+        .run(
+            r#"
+            let r = http_get("http://example.test/bytes/3000000", #{ save_to: "notes/big" });
+            assert(r.saved_to.ends_with("/notes/big"));
+            assert_eq([r.content.len(), read_file("notes/big").len()], [0, 3000000]);
+            let sorry = http_get("http://example.test/status/404", #{ save_to: "notes/big" });
+            assert_eq([sorry.text, sorry.saved_to, read_file("notes/big").len()], ["sorry", (), 3000000]);
+            try {
+                http_get("http://example.test/bytes/3000", #{ save_to: "notes/big", max_body: "1KiB" });
+            } catch (err) {
+                assert_eq([err.kind, err.status, err.response.saved_to], ["body_too_large", 200, ()]);
+            }
+            assert_eq(read_file("notes/big").len(), 3000000);
+            assert_eq(list_files("notes").len(), 1);
+            "#,
+        )
+        .unwrap();
+    let cut = world.block_on(start_raw(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nx", false));
+    let call = format!("http_get(\"http://{cut}/\", #{{ save_to: \"notes/cut\", timeout: \"300ms\" }});");
+    assert_eq!(fault(&world, &call).0, "timeout");
+    let left: Vec<_> = std::fs::read_dir(world.folder().join("notes")).unwrap().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+}
+
+#[test]
+fn each_part_of_the_time_has_its_own_limit() {
+    let world = World::new();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mute = TcpListener::bind(silent).unwrap();
+    let drip = world.block_on(start_raw(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nx", false));
+    for (call, kind, words) in [
+        // TLS is part of connecting, and this server never answers the first word.
+        (
+            format!("http_get(\"https://{silent}/\", #{{ timeout: #{{ connect: \"200ms\" }} }})"),
+            "timeout.connect",
+            "200ms",
+        ),
+        (format!("http_get(\"https://{silent}/\", #{{ timeout: \"200ms\" }})"), "timeout.connect", "200ms"),
+        (format!("http_get(\"http://{silent}/\", #{{ timeout: #{{ read: \"200ms\" }} }})"), "timeout.read", "200ms"),
+        (format!("http_get(\"http://{silent}/\", #{{ timeout: [5, 0.2] }})"), "timeout.read", "200ms"),
+        (format!("http_get(\"http://{drip}/\", #{{ timeout: #{{ read: \"200ms\" }} }})"), "timeout.read", "200ms"),
+        (format!("http_get(\"http://{drip}/\", #{{ timeout: \"200ms\" }})"), "timeout", "200ms"),
+        (
+            "http_get(\"http://example.test/\", #{ timeout: #{ conect: 1 } })".into(),
+            "invalid_argument",
+            "did you mean `connect`?",
+        ),
+    ] {
+        let started = Instant::now();
+        let (found, message) = fault(&world, &format!("{call};"));
+        assert_eq!(found, kind, "{call}: {message}");
+        assert!(message.contains(words), "{call}: {message}");
+        assert!(started.elapsed() < Duration::from_secs(9), "{call}");
+    }
+    drop(mute);
+    world
+        .run(&format!(
+            "try {{ http_get(\"http://{drip}/\", #{{ timeout: #{{ read: \"100ms\" }} }}); }} catch (err) {{
+                assert_eq([err.response.status_code, err.response.headers[\"content-length\"]], [200, \"1000\"]);
+                assert(err.url.starts_with(\"http://{drip}/\"));
+            }}"
+        ))
+        .unwrap();
+}
+
+#[test]
+fn what_tells_who_asks_stays_with_its_host() {
+    let world = World::new();
+    let other = format!("http://localhost:{}/x", world.server.port());
+    world
+        .run(&format!(
+            r#"
+            let headers = #{{ "X-Api-Key": "k", "Private-Token": "t", "Accept-Language": "no", "Host": "house.example" }};
+            let r = http_get("http://example.test/to?url={other}", #{{ headers: headers, cookies: #{{ a: "b" }} }});
+            let seen = r.json().headers;
+            assert_eq([seen["x-api-key"], seen["private-token"], seen.cookie], [(), (), ()]);
+            assert_eq(seen["accept-language"], "no");
+            assert(seen.host.starts_with("localhost:"));
+            let asked = r.history[0].request.headers;
+            assert_eq([asked["x-api-key"], asked.cookie, asked["accept-language"]], ["***", "***", "no"]);
+            let same = http_get("http://example.test/to?url=/x", #{{ headers: headers }}).json().headers;
+            assert_eq([same["x-api-key"], same.host], ["k", "house.example"]);
+            "#
+        ))
+        .unwrap();
+    let done = world.journal.done.lock().unwrap();
+    assert!(!format!("{done:?}").contains("X-Api"), "{done:?}");
+}
+
+#[test]
+fn sessions_keep_what_servers_set_and_not_what_one_call_adds() {
+    let world = World::new();
+    world
+        .run(
+            r#"
+            let s = http_session(#{
+                base_url: "http://example.test/", headers: #{ "X-A": "1", "X-B": "2" }, params: #{ key: "k", K: 1 },
+                json: #{ a: 1 }, auth: ["ann", "pass"],
+            });
+            s.get("cookies/set?kept=1", #{ params: () });
+            let once = s.get("get", #{ cookies: #{ once: "2" }, headers: #{ "x-a": (), "X-B": "3" } }).json();
+            assert_eq(once.headers.cookie.split("; ").len(), 2);
+            assert_eq([once.headers["x-a"], once.headers["x-b"]], [(), "3"]);
+            assert_eq(once.query, "K=1&key=k");
+            let then = s.post("/post", #{ data: "text", auth: #{ bearer: "t" } }).json();
+            assert_eq([then.headers.cookie, then.body, then.headers.authorization], ["kept=1", "text", "Bearer t"]);
+            assert_eq(s.cookies, #{ kept: "1" });
+            assert_eq(s.post("/post").json().body, `{"a":1}`);
+            "#,
+        )
+        .unwrap();
+}
+
+#[test]
+fn a_proxy_is_asked_and_must_be_allowed_too() {
+    let world = World::new();
+    world
+        .run(
+            r#"
+            let r = http_get("http://no-such-host.invalid/x", #{ proxy: "http://ann:pass@example.test" }).json();
+            assert_eq(r.headers.host, "no-such-host.invalid");
+            assert_eq(r.headers["proxy-authorization"], "Basic " + base64_encode("ann:pass"));
+            "#,
+        )
+        .unwrap();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for (call, kind, words) in [
+        (format!("http_get(\"http://example.test/\", #{{ proxy: \"{free}\" }})"), "proxy", "refused"),
+        ("http_get(\"https://example.test/\", #{ proxy: \"http://example.test\" })".into(), "proxy", ""),
+        ("http_get(\"http://a/\", #{ proxy: \"socks5://b:1\" })".into(), "invalid_argument", "socks5: is not spoken"),
+        ("http_get(\"http://a/\", #{ proxy: \"http://169.254.169.254\" })".into(), "denied", "169.254.169.254"),
+    ] {
+        let (found, message) = fault(&world, &format!("{call};"));
+        assert_eq!(found, kind, "{call}: {message}");
+        assert!(message.contains(words), "{call}: {message}");
+    }
+    let public = World::with("permissions: { \"*\": { http: [\"public\", \"127.0.0.1\"] } }");
+    let (kind, message) = fault(&public, "http_get(\"http://inside.invalid/\", #{ proxy: \"http://example.test\" });");
+    assert_eq!(kind, "denied", "{message}");
+    assert!(message.contains("only the proxy knows its address"), "{message}");
+}
+
+#[test]
+fn no_way_to_write_a_private_address_gets_past_public() {
+    let world = World::with("permissions: { \"*\": { http: [\"public\"] } }");
+    for host in [
+        "127.0.0.1",
+        "127.1",
+        "0x7f.1",
+        "0x7f000001",
+        "2130706433",
+        "017700000001",
+        "０x7f.1",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[::127.0.0.1]",
+        "[64:ff9b::7f00:1]",
+        "0.0.0.0",
+        "[::]",
+        "10.0.0.1",
+        "192.168.1.1",
+        "169.254.169.254",
+        "[fe80::1]",
+        "[fd00::1]",
+        "localhost",
+        "localhost.",
+        "a.localhost",
+    ] {
+        let (kind, message) = fault(&world, &format!("http_get(\"http://{host}:1/\", #{{ timeout: \"3s\" }});"));
+        // Some resolvers do not know these names.
+        let may_be_unknown = host.contains("localhost.") || host.contains(".localhost");
+        assert!(kind == "denied" || may_be_unknown && kind == "connect", "{host}: {kind}: {message}");
+    }
+    let world = World::with("permissions: { \"*\": { http: [\"127.0.0.1\", \"localhost:1\"] } }");
+    let other = world.server.port();
+    assert_eq!(fault(&world, &format!("http_get(\"http://example.test/to?url=http://0x7f.2:{other}/\");")).0, "denied");
+    assert_eq!(fault(&world, &format!("http_get(\"http://localhost:{other}/\");")).0, "denied");
+}
+
+#[test]
+fn odd_answers_are_shown_as_they_are() {
+    let world = World::new();
+    let odd = world
+        .block_on(start_raw(b"HTTP/1.1 299 Fine Thanks\r\nX-A: 1\r\nX-A: 2\r\nContent-Length: 2\r\n\r\nok", false));
+    world
+        .run(&format!(
+            r#"
+            let r = http_get("http://{odd}/");
+            assert_eq([r.status_code, r.reason, r.http_version], [299, "Fine Thanks", "HTTP/1.1"]);
+            assert_eq([r.headers["x-a"], r.headers.get_all("X-A")], ["1, 2", ["1", "2"]]);
+            assert_eq(http_get("http://example.test/zipped", #{{ decompress: false }}).content.len(), 2);
+            assert(!("accept-encoding" in http_get("http://example.test/get", #{{ decompress: false }}).json().headers));
+            assert_eq(http_get("http://example.test/status/308").is_permanent_redirect, false);
+            "#
+        ))
+        .unwrap();
+    assert_eq!(fault(&world, "http_get(\"http://example.test/zipped\");").0, "decode");
+    for (option, words) in [
+        ("verify: \"notes/a\"", "no certificate in the file"),
+        ("cert: \"notes/a\"", "no certificate with a key"),
+        ("timeout: 0", "above zero"),
+        ("retry: -1", "up to 20"),
+        ("retry: #{ on: [\"conect\"] }", "retry: on: write statuses"),
+        ("files: #{ a: #{ path: \"x\", content: \"y\" } }", "files: a: write either"),
+        ("files: #{ a: #{ pth: \"x\" } }", "write either `path` or `content`"),
+        ("json: 1, files: #{}", "does not go with `files`"),
+        ("data: \"x\", files: #{}", "data: write a map"),
+        ("auth: #{ digets: [\"a\", \"b\"] }", "digest"),
+        ("cookies: #{ a: \"b; c\" }", "must not have"),
+        ("stream: true, save_to: \"notes/x\"", "write one"),
+    ] {
+        std::fs::write(world.folder().join("notes/a"), "x").unwrap();
+        let (kind, message) = fault(&world, &format!("http_get(\"http://example.test/\", #{{ {option} }});"));
+        assert_eq!(kind, "invalid_argument", "{option}: {message}");
+        assert!(message.contains(words), "{option}: {message}");
+    }
+}
+
+#[test]
+fn a_cancelled_call_closes_its_connection_at_once() {
+    let world = World::new();
+    for stream in ["false", "true"] {
+        let context = world.context(Duration::from_secs(60));
+        let cancel = context.cancel.clone();
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let script = format!(
+            "for line in http_get(\"http://{}/\", #{{ stream: {stream} }}).lines() {{ print(line); }}",
+            server.local_addr().unwrap()
+        );
+        let closed = std::thread::spawn(move || {
+            let (mut asked, _) = server.accept().unwrap();
+            asked.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            let _ = asked.read(&mut [0; 4096]).unwrap();
+            asked.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\none\n").unwrap();
+            cancel.cancel();
+            let cancelled = Instant::now();
+            assert_eq!(asked.read(&mut [0; 1]).unwrap(), 0, "the connection ends");
+            cancelled.elapsed()
+        });
+        let why = world.run_in(&script, &context).unwrap_err();
+        assert!(why.starts_with("Cancelled"), "{why}");
+        let took = closed.join().unwrap();
+        assert!(took < Duration::from_secs(2), "{took:?}");
+    }
+}
