@@ -20,6 +20,8 @@ enum Then {
     Reset,
     /// Waits, and says nothing more.
     Hold,
+    /// Sends this after a moment, and waits for the next request.
+    Later(&'static [u8]),
     /// Sends this as fast as it can, for ever.
     Repeat(Vec<u8>),
     /// Sends this slowly, for ever.
@@ -65,6 +67,10 @@ impl Liar {
             stream.write_all(&bytes).await.ok()?;
             match then {
                 Then::Next => continue,
+                Then::Later(bytes) => {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    stream.write_all(bytes).await.ok()?;
+                }
                 Then::Close => return None,
                 Then::Reset => {
                     #[expect(deprecated, reason = "it waits for nothing when it is zero")]
@@ -117,6 +123,7 @@ fn length(path: &str) -> Option<Answer> {
         "too-long" => {
             with("Content-Length: 5\r\n", b"12345HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfake", Then::Next)
         }
+        "two-halves" => with("Content-Length: 8\r\n", b"half", Then::Later(b"HALF")),
         "two-lengths" => with("Content-Length: 5\r\nContent-Length: 50\r\n", b"12345", Then::Close),
         "length-of-words" => with("Content-Length: five\r\n", b"12345", Then::Close),
         "length-below-zero" => with("Content-Length: -5\r\n", b"12345", Then::Close),

@@ -87,6 +87,8 @@ fn lies_that_can_be_borne_are() {
             assert_eq(ask("too-long").text, "12345");
             assert_eq(ask("honest").text, "honest");
         }
+        // The first half is not the whole.
+        assert_eq(ask("two-halves").text, "halfHALF");
         // Packed twice is more than we asked for: it is not unpacked at all, and so no bomb.
         let r = ask("bomb-in-a-bomb");
         assert(r.ok && r.content.len() < 1000);

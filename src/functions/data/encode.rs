@@ -15,6 +15,10 @@ use crate::functions::{Thrown, thrown};
 
 pub(super) fn register(module: &mut Module) {
     combine_with_exported_module!(module, "encode", functions);
+    // The interpreter's own loop gives bytes that can not be counted with.
+    module.set_iter(std::any::TypeId::of::<rhai::Blob>(), |bytes| {
+        Box::new(bytes.cast::<rhai::Blob>().into_iter().map(|byte| Dynamic::from_int(byte.into())))
+    });
 }
 
 /// What may stay as it is in a part of a URL.
@@ -143,5 +147,16 @@ mod functions {
         bytes[8] = bytes[8] & 0x3f | 0x80;
         let digits = hex::encode(bytes);
         Ok([&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]].join("-"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn bytes_in_a_loop_are_numbers() {
+        let mut engine = rhai::Engine::new();
+        engine.register_global_module(crate::functions::module());
+        let sum = engine.eval::<i64>("let sum = 0; for byte in blob(3, 200) { sum += byte; } sum");
+        assert_eq!(sum.unwrap(), 600);
     }
 }

@@ -44,13 +44,15 @@ impl Incoming {
     /// As [`Incoming::chunk`], and if it is more than `limit` bytes.
     pub async fn whole(&mut self, limit: u64) -> Result<Bytes, Error> {
         self.check(limit)?;
+        // Asked later, it says how much is left.
+        let length = self.response.content_length();
         let mut body = BytesMut::new();
         while let Some(chunk) = self.chunk().await? {
             if (body.len() + chunk.len()) as u64 > limit {
                 return Err(Error::BodyTooLarge(limit));
             }
             // Most bodies come in one piece.
-            if body.is_empty() && self.response.content_length() == Some(chunk.len() as u64) {
+            if body.is_empty() && length == Some(chunk.len() as u64) {
                 return Ok(chunk);
             }
             body.extend_from_slice(&chunk);
