@@ -16,7 +16,6 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("anstream", &["cli/"]),
     ("rusqlite", &["services/store/"]),
     ("rumqttc", &["services/mqtt/"]),
-    ("mqtt5", &["services/mqtt/"]),
     ("tokio_websockets", &["services/mqtt/"]),
     ("reqwest", &["services/http"]),
     ("notify", &["services/files"]),

@@ -2,8 +2,11 @@
 
 use std::fs;
 use std::hash::{BuildHasher as _, RandomState};
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::time::Duration;
 
+use crate::house::House;
 use crate::process::{Home, ask};
 
 /// Counts on every message with QoS 1, every 10 ms and on request; each run changes two keys that must never differ.
@@ -105,4 +108,107 @@ fn a_disabled_script_stays_disabled_after_a_kill_and_when_others_are_saved() {
     let output = home.run(&["enable", "quiet"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     process.expect("quiet speaks again");
+}
+
+#[test]
+fn what_the_embedded_broker_has_confirmed_survives_a_kill() {
+    let mut house = House::empty();
+    house.write("scripts/nothing.rhai", "");
+    let mut kept = 0;
+    for round in 0..5 {
+        house.start();
+        let mut away = Client::connect(house.broker(), "away", false);
+        let mut left = away.read_until_quiet();
+        left.retain(|message| message.starts_with("sure"));
+        assert_eq!(left, (0..kept).map(|number| format!("sure {number}")).collect::<Vec<_>>(), "round {round}");
+        away.subscribe("sure/#", 1);
+        away.leave();
+        let mut sender = Client::connect(house.broker(), "sender", true);
+        kept = 50 * (round + 1);
+        for number in 0..kept {
+            sender.publish("sure/1", &format!("sure {number}"), false);
+        }
+        sender.publish("state/now", &format!("round {round}"), true);
+        // No goodbye, no time: the last confirmation has just come.
+        kill(&mut house);
+        house.start();
+        let mut looking = Client::connect(house.broker(), "looking", true);
+        looking.subscribe("state/+", 0);
+        assert_eq!(looking.read_until_quiet(), [format!("round {round}")]);
+        kill(&mut house);
+    }
+}
+
+fn kill(house: &mut House) {
+    house.signal("KILL");
+    assert_eq!(house.exit_code(), None);
+}
+
+/// As much MQTT 3.1.1 as the test above needs.
+struct Client(TcpStream);
+
+impl Client {
+    fn connect(address: &str, id: &str, clean: bool) -> Self {
+        let tcp = TcpStream::connect(address).unwrap();
+        tcp.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let mut client = Self(tcp);
+        client.send(0x10, &[&[0, 4][..], b"MQTT", &[4, u8::from(clean) << 1, 0, 0], &text(id)].concat());
+        let (kind, answer) = client.packet().unwrap();
+        assert_eq!((kind, answer[1]), (0x20, 0));
+        client
+    }
+
+    fn send(&mut self, first: u8, body: &[u8]) {
+        assert!(body.len() < 128);
+        self.0.write_all(&[&[first, body.len() as u8][..], body].concat()).unwrap();
+    }
+
+    fn packet(&mut self) -> Option<(u8, Vec<u8>)> {
+        let mut head = [0; 2];
+        self.0.read_exact(&mut head).ok()?;
+        let mut body = vec![0; usize::from(head[1])];
+        self.0.read_exact(&mut body).ok()?;
+        Some((head[0], body))
+    }
+
+    fn subscribe(&mut self, filter: &str, qos: u8) {
+        self.send(0x82, &[&[0, 1][..], &text(filter), &[qos]].concat());
+        assert_eq!(self.packet().unwrap().0, 0x90);
+    }
+
+    /// Publishes with QoS 1, and returns when the broker has confirmed it.
+    fn publish(&mut self, topic: &str, payload: &str, retain: bool) {
+        self.send(0x32 | u8::from(retain), &[&text(topic)[..], &[0, 7], payload.as_bytes()].concat());
+        assert_eq!(self.packet().unwrap(), (0x40, vec![0, 7]));
+    }
+
+    /// Returns the payloads that come before the answer to a ping, and confirms them.
+    fn read_until_quiet(&mut self) -> Vec<String> {
+        let mut payloads = Vec::new();
+        loop {
+            self.send(0xc0, &[]);
+            let before = payloads.len();
+            while let (first @ 0x30..=0x3f, body) = self.packet().unwrap() {
+                let topic = 2 + usize::from(body[1]);
+                let id = if first & 6 == 0 { 0 } else { 2 };
+                payloads.push(String::from_utf8_lossy(&body[topic + id..]).into_owned());
+                if id > 0 {
+                    let id = [body[topic], body[topic + 1]];
+                    self.send(0x40, &id);
+                }
+            }
+            if payloads.len() == before {
+                return payloads;
+            }
+        }
+    }
+
+    fn leave(mut self) {
+        self.send(0xe0, &[]);
+        assert_eq!(self.packet(), None);
+    }
+}
+
+fn text(text: &str) -> Vec<u8> {
+    [&[0, text.len() as u8][..], text.as_bytes()].concat()
 }

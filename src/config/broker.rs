@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::keys::Keys;
 use super::read::{MIB, count};
 use super::shape::{self, Shape};
-use super::{Broker, DEFAULT_BROKER, Embedded, Mqtt, Protocol, Session, Tls, Will};
+use super::{Broker, Certificate, DEFAULT_BROKER, Embedded, Mqtt, Protocol, Session, Tls, Will};
 use crate::secrets::Secret;
 
 /// Reads the brokers and the one that comes along; relative paths count from the folder.
@@ -33,7 +33,9 @@ pub(super) fn read(keys: &mut Keys<'_>, folder: &Path) -> Mqtt {
             }
         }
     }
-    let embedded = keys.section("embedded", "The broker that comes along, used where `url` is left out.", embedded);
+    let embedded = keys.section("embedded", "The broker that comes along, used where `url` is left out.", |keys| {
+        embedded(keys, folder)
+    });
     Mqtt { brokers, embedded }
 }
 
@@ -205,17 +207,52 @@ fn alpn() -> Shape<String> {
     shape::word().and_then(|text| if text.len() > 255 { Err("write at most 255 bytes".into()) } else { Ok(text) })
 }
 
-fn embedded(keys: &mut Keys<'_>) -> Embedded {
+fn embedded(keys: &mut Keys<'_>, folder: &Path) -> Embedded {
     let embedded = Embedded {
         listen: keys.or("listen", "127.0.0.1:1883", "Where the embedded broker listens.", &shape::address()),
         username: keys.maybe("username", "What clients must say as their user name.", &mqtt_text()),
         password: keys.maybe("password", "What clients must say as their password.", &shape::secret()),
+        tls: keys.section("tls", "TLS instead of plain MQTT; both files are needed.", |keys| certificate(keys, folder)),
+        max_connections: keys.or("max_connections", "1000", "How many clients may be connected.", &count(1..=100_000)),
+        max_packet: keys.maybe(
+            "max_packet",
+            "The largest packet that the embedded broker takes; left out: as `mqtt.max_packet`. Who sends a larger one is cut off.",
+            &shape::size(1 << 10, 256 * MIB - 1),
+        ),
+        max_queued: keys.or(
+            "max_queued",
+            "10000",
+            "How many messages wait for one client that is away or slow; more are dropped.",
+            &count(1..=10_000_000),
+        ),
+        max_queued_bytes: keys.or(
+            "max_queued_bytes",
+            "16MiB",
+            "How much waits for one client that is away or slow.",
+            &shape::size(1 << 10, 64 * 1024 * MIB),
+        ),
+        max_keep_alive: keys.or(
+            "max_keep_alive",
+            "1h",
+            "The longest keep-alive: MQTT 5 clients that ask for a longer one, or none, get this one.",
+            &shape::duration(Duration::from_secs(5), Duration::from_secs(65_535)),
+        ),
     };
     if keys.is_written("username") != keys.is_written("password") {
         keys.refuse("username", "write `mqtt.embedded.password` too");
         keys.refuse("password", "write `mqtt.embedded.username` too");
     }
     embedded
+}
+
+fn certificate(keys: &mut Keys<'_>, folder: &Path) -> Option<Certificate> {
+    let cert = keys.maybe("cert", "A PEM file with the broker's certificate, relative to this file.", &shape::word());
+    let key = keys.maybe("key", "A PEM file with the certificate's key, relative to this file.", &shape::word());
+    if keys.is_written("cert") != keys.is_written("key") {
+        keys.refuse("cert", "write `mqtt.embedded.tls.key` too");
+        keys.refuse("key", "write `mqtt.embedded.tls.cert` too");
+    }
+    Some(Certificate { cert: folder.join(cert?), key: folder.join(key?) })
 }
 
 /// Text that fits into an MQTT string field.

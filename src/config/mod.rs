@@ -191,6 +191,27 @@ pub struct Embedded {
     pub username: Option<String>,
     /// What clients must say, if anything.
     pub password: Option<Secret>,
+    /// TLS instead of plain MQTT.
+    pub tls: Option<Certificate>,
+    /// How many clients may be connected.
+    pub max_connections: usize,
+    /// The largest packet taken, in bytes; `None`: as large as our own.
+    pub max_packet: Option<u64>,
+    /// How many messages wait for one client.
+    pub max_queued: usize,
+    /// How many bytes wait for one client.
+    pub max_queued_bytes: u64,
+    /// The longest keep-alive granted.
+    pub max_keep_alive: Duration,
+}
+
+/// What a server shows to prove who it is; PEM files, their paths absolute if the config's folder is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    /// The certificate, and those that vouch for it.
+    pub cert: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
 }
 
 /// The web server: webhooks.

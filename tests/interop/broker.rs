@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use rhaid::services::mqtt::Embedded;
 use tempfile::TempDir;
 
-use super::mosquitto::{Listener, publish, try_publish};
+use super::mosquitto::{Listener, publish};
 use super::*;
 
 async fn broker() -> (TempDir, Embedded, SocketAddr) {
@@ -106,8 +106,7 @@ async fn properties_of_mqtt_5_arrive_and_do_not_trouble_older_clients() {
     let message = next(&mut new).await;
     assert_eq!(message.properties["content_type"], "text/plain".into());
     let rhaid::value::Value::Map(user) = &message.properties["user_properties"] else { panic!("{message:?}") };
-    // The broker adds one of its own.
-    assert_eq!(user["a"], "b".into());
+    assert_eq!(user, &rhaid::value::Map::from([("a".to_owned(), "b".into())]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -123,11 +122,9 @@ async fn a_client_that_talks_nonsense_harms_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn client_ids_of_any_script_are_taken_but_none_that_is_a_path() {
+async fn client_ids_of_any_script_are_taken() {
     let (_data, _broker, address) = broker().await;
-    for id in ["网关1", "esp:AA:BB", "a b", "a.b@c", "#+"] {
+    for id in ["网关1", "esp:AA:BB", "a b", "a.b@c", "#+", "a/b"] {
         publish(address, &["-i", id, "-t", "t", "-m", "x"]);
     }
-    // The library's limit.
-    assert!(!try_publish(address, &["-i", "a/b", "-t", "t", "-m", "x"]).status.success());
 }

@@ -131,7 +131,7 @@ fn loudest(log: &Log, target: &str) -> Level {
     let of_others = match target.split("::").next() {
         _ if log.level == Level::Trace => Level::Debug,
         // What these have to say about a connection, we say in our own words.
-        Some("mqtt5" | "rumqttc") => Level::Off,
+        Some("rumqttc") => Level::Off,
         Some("hyper" | "hyper_util" | "reqwest" | "h2" | "rustls" | "axum") => Level::Error,
         _ => Level::Warn,
     };
@@ -147,7 +147,7 @@ mod tests {
         let mut log = Config::default_in(std::path::Path::new("/")).log;
         assert_eq!(loudest(&log, "rhaid::runtime"), Level::Info);
         assert_eq!(loudest(&log, "rhaider"), Level::Warn);
-        assert_eq!(loudest(&log, "mqtt5::broker"), Level::Off);
+        assert_eq!(loudest(&log, "rumqttc::state"), Level::Off);
         assert_eq!(loudest(&log, "hyper::proto"), Level::Error);
         log.level = Level::Off;
         assert_eq!(loudest(&log, "notify"), Level::Off);

@@ -106,7 +106,8 @@ impl Settings {
             name: broker.name.clone(),
             place: at(reachable(listens.ip()).to_string(), listens.port()),
             protocol: broker.protocol,
-            tls: None,
+            // It is on this machine, so its certificate, which has the name that others know it by, proves nothing.
+            tls: embedded.tls.as_ref().map(|_| Tls { insecure: true, ..Tls::default() }),
             client_id: broker.client_id.clone().unwrap_or(client_id),
             username: embedded.username.clone(),
             password: embedded.password.clone(),
@@ -226,7 +227,7 @@ pub fn client_id(data: &Path) -> io::Result<String> {
     Ok(id)
 }
 
-fn random_text() -> String {
+pub(super) fn random_text() -> String {
     let mut bytes = [0; 5];
     // Without randomness the process id will do: two ids must differ, nobody must be unable to guess them.
     if getrandom::fill(&mut bytes).is_err() {

@@ -70,6 +70,14 @@ async fn a_reconnect_repeats_no_retained_message() {
         subscriptions.push(subscribe(mqtt, "r", 1, Retained::Live).await);
     }
     soon(broker.stop()).await;
+    for mqtt in [&mqtt, &old] {
+        soon(async {
+            while mqtt.is_connected(None) {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
     // Without its memory: the sessions are new, and somebody else sets the retained message again.
     let config = config::Mqtt { embedded: config::Embedded { listen: address, ..config().embedded }, ..config() };
     let elsewhere = tempfile::tempdir().unwrap();

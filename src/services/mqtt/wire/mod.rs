@@ -13,6 +13,7 @@ mod websocket;
 
 pub(super) use self::frames::{Frame, Frames};
 pub(super) use self::stream::{Stream, open, speaks_mqtt};
+pub(super) use self::tls::certificates;
 
 use bytes::BytesMut;
 

@@ -54,7 +54,8 @@ fn roots(tls: &Tls) -> io::Result<RootCertStore> {
     Ok(roots)
 }
 
-fn certificates(file: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
+/// Reads the certificates in a PEM file, of which there must be one.
+pub(in crate::services::mqtt) fn certificates(file: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read(file)?).collect();
     match all {
         Ok(all) if !all.is_empty() => Ok(all),
