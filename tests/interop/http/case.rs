@@ -17,14 +17,13 @@ const RHAI: &str = include_str!("show.rhai");
 const PYTHON: &str = include_str!("show.py");
 
 /// What each client says of itself, and what differs from one request to the next.
-const OWN: [&str; 10] = [
+const OWN: [&str; 9] = [
     "accept",
     "accept-encoding",
     "connection",
     "content-length",
     "date",
     "keep-alive",
-    "reason",
     "user-agent",
     "x-request-id",
     "transfer-encoding",

@@ -7,7 +7,7 @@ fn what_requests_throws_has_a_kind() {
     compare(&CASES);
 }
 
-const CASES: [Case; 13] = [
+const CASES: [Case; 18] = [
     case("nobody listens", r#"http_get("NOBODY/");"#, r#"requests.get("NOBODY/")"#),
     case(
         "no such host",
@@ -40,5 +40,31 @@ const CASES: [Case; 13] = [
         "plain words where TLS is spoken",
         r#"let url = "BIN"; url.replace("http:", "https:"); http_get(url);"#,
         r#"requests.get("BIN".replace("http:", "https:"))"#,
+    ),
+    case(
+        "headers too late",
+        r#"http_get("BIN/delay/5", #{ timeout: #{ read: "300ms" } });"#,
+        r#"requests.get("BIN/delay/5", timeout=(5, 0.3))"#,
+    ),
+    case(
+        "a body that stops",
+        r#"http_get("BIN/drip?numbytes=2&duration=6", #{ timeout: #{ read: "500ms" } });"#,
+        r#"requests.get("BIN/drip?numbytes=2&duration=6", timeout=(5, 0.5))"#,
+    )
+    .unlike(&[("fault", "requests tells a read time-out in a body as a broken connection")]),
+    case(
+        "no host there",
+        r#"http_get("http://FULL/", #{ timeout: #{ connect: "200ms" } });"#,
+        r#"requests.get("http://FULL/", timeout=(0.2, 5))"#,
+    ),
+    case(
+        "a proxy that is not there",
+        r#"http_get("BIN/get", #{ proxy: "NOBODY" });"#,
+        r#"requests.get("BIN/get", proxies={"http": "NOBODY"})"#,
+    ),
+    case(
+        "a body that is not compressed as it says",
+        r#"http_get("PLAIN/unzipped");"#,
+        r#"requests.get("PLAIN/unzipped")"#,
     ),
 ];

@@ -7,7 +7,7 @@ fn a_request_looks_the_same_to_the_server() {
     compare(&CASES);
 }
 
-const CASES: [Case; 49] = [
+const CASES: [Case; 71] = [
     case("get", r#"seen = show(http_get("BIN/get"));"#, r#"seen = show(requests.get("BIN/get"))"#),
     case("post", r#"seen = show(http_post("BIN/post"));"#, r#"seen = show(requests.post("BIN/post"))"#),
     case("put", r#"seen = show(http_put("BIN/put"));"#, r#"seen = show(requests.put("BIN/put"))"#),
@@ -233,5 +233,139 @@ const CASES: [Case; 49] = [
         "a put whose answer is 303",
         r#"seen = show(http_put("BIN/redirect-to", #{ data: #{ url: "/anything", status_code: 303 } }));"#,
         r#"seen = show(requests.put("BIN/redirect-to", data={"url": "/anything", "status_code": 303}))"#,
+    ),
+    case(
+        "params as text",
+        r#"seen = show(http_get("BIN/get", #{ params: "a=1&b=c%20d" }));"#,
+        r#"seen = show(requests.get("BIN/get", params="a=1&b=c%20d"))"#,
+    ),
+    case(
+        "params are encoded as Python does it",
+        r#"seen = show(http_get("BIN/get", #{ params: #{ a: "-_.~!*'()" } }));"#,
+        r#"seen = show(requests.get("BIN/get", params={"a": "-_.~!*'()"}))"#,
+    ),
+    case(
+        "params as text behind those that are there",
+        r#"seen = show(http_get("BIN/get?z=1", #{ params: "a=1" }));"#,
+        r#"seen = show(requests.get("BIN/get?z=1", params="a=1"))"#,
+    ),
+    case(
+        "files: a path",
+        r#"seen = show(http_post("BIN/post", #{ files: #{ report: "upload.txt" } }));"#,
+        r#"seen = show(requests.post("BIN/post", files={"report": open("upload.txt", "rb")}))"#,
+    ),
+    case(
+        "files: bytes with a name and a type",
+        r#"let bytes = blob(); for n in 0..256 { bytes.push(n); } seen = show(http_post("BIN/post", #{ files: #{ photo: #{ content: bytes, filename: "a b.png", content_type: "image/png" } } }));"#,
+        r#"seen = show(requests.post("BIN/post", files={"photo": ("a b.png", bytes(range(256)), "image/png")}))"#,
+    ),
+    case(
+        "files with fields beside them",
+        r#"seen = show(http_post("BIN/post", #{ files: #{ f: #{ content: "a", filename: "a.txt" } }, data: #{ room: "bath & 厨房", n: 1 } }));"#,
+        r#"seen = show(requests.post("BIN/post", files={"f": ("a.txt", "a")}, data={"room": "bath & 厨房", "n": 1}))"#,
+    ),
+    case(
+        "files: several of one name",
+        r#"seen = show(http_post("BIN/post", #{ files: [["f", #{ content: "a", filename: "a.txt" }], ["f", #{ content: "b", filename: "b.txt" }], ["g", #{ content: "c", filename: "c.txt" }]] }));"#,
+        r#"seen = show(requests.post("BIN/post", files=[("f", ("a.txt", "a")), ("f", ("b.txt", "b")), ("g", ("c.txt", "c"))]))"#,
+    ),
+    case(
+        "files: one that is not there",
+        r#"let kind = "sent"; try { http_post("BIN/post", #{ files: #{ f: "missing.txt" } }); } catch (err) { kind = err.kind; } seen = kind == "sent";"#,
+        r#"
+seen = False
+try:
+    requests.post("BIN/post", files={"f": open("missing.txt", "rb")}); seen = True
+except OSError:
+    pass
+"#,
+    ),
+    case(
+        "auth: digest",
+        r#"seen = show(http_get("BIN/digest-auth/auth/ann/pass", #{ auth: #{ digest: ["ann", "pass"] } })).json;"#,
+        r#"seen = show(requests.get("BIN/digest-auth/auth/ann/pass", auth=requests.auth.HTTPDigestAuth("ann", "pass")))["json"]"#,
+    ),
+    case(
+        "auth: digest with newer sums",
+        r#"seen = ["SHA-256", "MD5"].map(|sum| http_get("BIN/digest-auth/auth/ann/pass/" + sum, #{ auth: #{ digest: ["ann", "pass"] } }).status_code);"#,
+        r#"seen = [requests.get("BIN/digest-auth/auth/ann/pass/" + sum, auth=requests.auth.HTTPDigestAuth("ann", "pass")).status_code for sum in ["SHA-256", "MD5"]]"#,
+    ),
+    case(
+        "auth: digest with a wrong password",
+        r#"seen = http_get("BIN/digest-auth/auth/ann/pass", #{ auth: #{ digest: ["ann", "word"] } }).status_code;"#,
+        r#"seen = requests.get("BIN/digest-auth/auth/ann/pass", auth=requests.auth.HTTPDigestAuth("ann", "word")).status_code"#,
+    ),
+    case(
+        "auth: digest of a post, with a body",
+        r#"seen = http_post("PLAIN/bin/digest-auth/auth/ann/pass", #{ auth: #{ digest: ["ann", "pass"] }, data: "x" }).status_code;"#,
+        r#"seen = requests.post("PLAIN/bin/digest-auth/auth/ann/pass", auth=requests.auth.HTTPDigestAuth("ann", "pass"), data="x").status_code"#,
+    ),
+    case(
+        "time-outs for connecting and reading",
+        r#"seen = http_get("BIN/get", #{ timeout: #{ connect: 5, read: "20s", total: "30s" } }).status_code;"#,
+        r#"seen = requests.get("BIN/get", timeout=(5, 20)).status_code"#,
+    ),
+    case(
+        "repeated while the server is out of order",
+        r#"seen = http_get("BIN/status/503", #{ retry: #{ max: 2, backoff: "10ms", on: [503] } }).status_code;"#,
+        r#"
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
+s = requests.Session()
+s.mount("http://", HTTPAdapter(max_retries=Retry(total=2, backoff_factor=0.01, status_forcelist=[503], raise_on_status=False)))
+seen = s.get("BIN/status/503").status_code
+"#,
+    ),
+    case(
+        "lines of JSON as they come",
+        r#"let ids = []; for line in http_get("BIN/stream/5", #{ stream: true }).lines() { ids.push(parse_json(line).id); } seen = ids;"#,
+        r#"seen = [json.loads(line)["id"] for line in requests.get("BIN/stream/5", stream=True).iter_lines()]"#,
+    ),
+    case(
+        "lines to a handler",
+        r#"let ids = []; let r = http_stream("BIN/stream/5", #{ format: "json" }, |row| ids.push(row.id)); seen = [r.status_code, ids];"#,
+        r#"r = requests.get("BIN/stream/5", stream=True); seen = [r.status_code, [json.loads(line)["id"] for line in r.iter_lines()]]"#,
+    ),
+    case(
+        "bytes as they come",
+        r#"let length = 0; for piece in http_get("PLAIN/big.bin", #{ stream: true }).iter() { length += piece.len(); } seen = length;"#,
+        r#"seen = sum(len(piece) for piece in requests.get("PLAIN/big.bin", stream=True).iter_content(8192))"#,
+    ),
+    case(
+        "a stream that is left early",
+        r#"for line in http_get("BIN/stream/100", #{ stream: true }).lines() { seen = parse_json(line).id; break; }"#,
+        r#"
+with requests.get("BIN/stream/100", stream=True) as r:
+    for line in r.iter_lines():
+        seen = json.loads(line)["id"]
+        break
+"#,
+    ),
+    case(
+        "a download to a file",
+        r#"let r = http_get("PLAIN/big.bin", #{ save_to: "big.bin" }); seen = [r.status_code, read_file("big.bin").len()];"#,
+        r#"
+r = requests.get("PLAIN/big.bin", stream=True)
+with open("theirs.bin", "wb") as file:
+    for piece in r.iter_content(8192):
+        file.write(piece)
+import os
+seen = [r.status_code, os.path.getsize("theirs.bin")]
+"#,
+    ),
+    case(
+        "a body as it came",
+        r#"let r = http_get("BIN/gzip", #{ decompress: false }); seen = [r.content[0], r.content[1], r.headers["content-encoding"]];"#,
+        r#"r = requests.get("BIN/gzip", stream=True); raw = r.raw.read(decode_content=False); seen = [raw[0], raw[1], r.headers["content-encoding"]]"#,
+    ),
+    case(
+        "what was asked",
+        r#"let asked = http_post("BIN/post", #{ params: #{ a: 1 }, data: "x", headers: #{ "X-A": "b" } }).request; seen = [asked.method, asked.url, asked.headers["x-a"]];"#,
+        r#"asked = requests.post("BIN/post", params={"a": 1}, data="x", headers={"X-A": "b"}).request; seen = [asked.method, asked.url, asked.headers["x-a"]]"#,
+    ),
+    case(
+        "a move for good",
+        r#"seen = [301, 302, 308].map(|status| http_get("BIN/redirect-to?url=/get", #{ params: #{ status_code: status }, allow_redirects: false }).is_permanent_redirect);"#,
+        r#"seen = [requests.get("BIN/redirect-to?url=/get", params={"status_code": status}, allow_redirects=False).is_permanent_redirect for status in [301, 302, 308]]"#,
     ),
 ];

@@ -35,7 +35,7 @@ impl Servers {
     /// Starts all, and waits until they answer.
     pub(super) fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let [bin, plain, secure, expired, stranger, proxy, free] = ports();
+        let [bin, plain, secure, expired, stranger, other, proxy, free] = ports();
         let (full, waiting) = full();
         let at = |port| format!("127.0.0.1:{port}");
         let words = vec![
@@ -43,11 +43,12 @@ impl Servers {
             ("SECURE_AT", at(secure)),
             ("EXPIRED_AT", at(expired)),
             ("STRANGER_AT", at(stranger)),
+            ("OTHER_AT", at(other)),
             ("FOLDER", folder.path().display().to_string()),
             ("BIN", format!("http://127.0.0.1:{bin}")),
             ("PLAIN", format!("http://127.0.0.1:{plain}")),
             ("SECURE", format!("https://localhost:{secure}")),
-            ("WRONG_NAME", format!("https://localhost.localdomain:{secure}")),
+            ("OTHER", format!("https://localhost:{other}")),
             ("EXPIRED", format!("https://localhost:{expired}")),
             ("STRANGER", format!("https://localhost:{stranger}")),
             ("PROXY", at(proxy)),
@@ -60,7 +61,7 @@ impl Servers {
         let commands = [
             Command::new(python("gunicorn"))
                 .args(["--bind", &format!("127.0.0.1:{bin}"), "--worker-class", "gthread", "--threads", "16"])
-                .args(["--no-control-socket", "httpbin:app"]),
+                .args(["--graceful-timeout", "1", "--no-control-socket", "httpbin:app"]),
             Command::new(if Path::new("/usr/sbin/nginx").exists() { "/usr/sbin/nginx" } else { "nginx" })
                 .arg("-p")
                 .arg(servers.folder())
@@ -72,7 +73,7 @@ impl Servers {
         ]
         .map(|command| command.stdout(Stdio::null()).stderr(Stdio::null()).spawn());
         servers.children.extend(commands.map(|child| child.expect("it is installed by `.ci/run`")));
-        [bin, plain, secure, expired, stranger, proxy].into_iter().for_each(wait);
+        [bin, plain, secure, expired, stranger, other, proxy].into_iter().for_each(wait);
         servers
     }
 
@@ -86,10 +87,11 @@ impl Servers {
         self.words.iter().fold(text.to_owned(), |text, (word, value)| text.replace(word, value))
     }
 
-    /// Returns the variables for those who ask: nothing of the proxies of this machine.
+    /// Returns the variables for those who ask: nothing of the proxies and authorities of this machine.
     pub(super) fn environment(&self) -> Vec<(&'static str, String)> {
-        let names = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"];
-        names.into_iter().map(|name| (name, String::new())).collect()
+        let proxies = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"];
+        let authorities = ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"];
+        proxies.into_iter().chain(authorities).map(|name| (name, String::new())).collect()
     }
 
     fn write(&self) {
@@ -158,13 +160,15 @@ fn certificates(folder: &Path) {
         key() { openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout $1.key -subj "/CN=$1" "${@:2}"; }
         key ca -x509 -days 2 -out ca.pem
         key stranger -x509 -days 2 -out stranger.pem -addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:FALSE
-        for name in server expired client; do
+        for name in server expired client other; do
             key $name -out $name.csr
             echo "subjectAltName=DNS:localhost,IP:127.0.0.1" > $name.ext
         done
+        echo "subjectAltName=DNS:other.example" > other.ext
         sign() { openssl x509 -req -in $1.csr -CA ca.pem -CAkey ca.key -CAcreateserial -extfile $1.ext -out $1.pem "${@:2}"; }
         sign server -days 2
         sign client -days 2
+        sign other -days 2
         mkdir -p old && : > index.txt && echo 01 > serial
         printf '[ca]\ndefault_ca=c\n[c]\ndatabase=index.txt\nserial=serial\nnew_certs_dir=old\ndefault_md=sha256\npolicy=p\n[p]\ncommonName=supplied\n' > ca.conf
         openssl ca -batch -config ca.conf -in expired.csr -cert ca.pem -keyfile ca.key -extfile expired.ext -out expired.pem -notext \

@@ -7,7 +7,7 @@ fn a_session_keeps_what_it_should() {
     compare(&CASES);
 }
 
-const CASES: [Case; 12] = [
+const CASES: [Case; 20] = [
     case(
         "cookies",
         r#"let s = http_session(); s.get("BIN/cookies/set?a=1&b=2"); seen = show(s.get("BIN/cookies"));"#,
@@ -67,5 +67,46 @@ const CASES: [Case; 12] = [
         "a base",
         r#"seen = show(http_session(#{ base_url: "BIN/anything" }).get("a/b"));"#,
         r#"seen = show(requests.Session().get("BIN/anything" + "/a/b"))"#,
+    ),
+    case(
+        "cookies of one call are not kept",
+        r#"let s = http_session(); s.get("BIN/cookies", #{ cookies: #{ once: "1" } }); seen = show(s.get("BIN/cookies"));"#,
+        r#"s = requests.Session(); s.get("BIN/cookies", cookies={"once": "1"}); seen = show(s.get("BIN/cookies"))"#,
+    ),
+    case(
+        "cookies that are there, by name",
+        r#"let s = http_session(); s.get("BIN/cookies/set?a=1&b=2"); seen = s.cookies;"#,
+        r#"s = requests.Session(); s.get("BIN/cookies/set?a=1&b=2"); seen = s.cookies.get_dict()"#,
+    ),
+    case(
+        "cookies for a path",
+        r#"let s = http_session(); s.get("BIN/response-headers?Set-Cookie=a%3D1%3B%20Path%3D%2Fcookies"); seen = [s.get("BIN/cookies").json().cookies, s.get("BIN/headers").json().headers.Cookie ?? "none"];"#,
+        r#"s = requests.Session(); s.get("BIN/response-headers?Set-Cookie=a%3D1%3B%20Path%3D%2Fcookies"); seen = [s.get("BIN/cookies").json()["cookies"], s.get("BIN/headers").json()["headers"].get("Cookie", "none")]"#,
+    ),
+    case(
+        "cookies for TLS alone",
+        r#"let s = http_session(#{ verify: "ca.pem" }); s.get("SECURE/bin/response-headers?Set-Cookie=a%3D1%3B%20Secure%3B%20Path%3D%2F"); let plain = "BIN"; plain.replace("127.0.0.1", "localhost"); seen = #{ secure: s.get("SECURE/bin/cookies").json().cookies, plain: s.get(plain + "/cookies").json().cookies };"#,
+        r#"s = requests.Session(); s.verify = "ca.pem"; s.get("SECURE/bin/response-headers?Set-Cookie=a%3D1%3B%20Secure%3B%20Path%3D%2F"); seen = {"secure": s.get("SECURE/bin/cookies").json()["cookies"], "plain": s.get("BIN".replace("127.0.0.1", "localhost") + "/cookies").json()["cookies"]}"#,
+    )
+    .unlike(&[("plain/a", "as in browsers, this machine is as good as one that speaks TLS")]),
+    case(
+        "cookies that are no longer good",
+        r#"let s = http_session(); s.get("BIN/response-headers?Set-Cookie=a%3D1%3B%20Max-Age%3D0%3B%20Path%3D%2F"); seen = s.cookies;"#,
+        r#"s = requests.Session(); s.get("BIN/response-headers?Set-Cookie=a%3D1%3B%20Max-Age%3D0%3B%20Path%3D%2F"); seen = s.cookies.get_dict()"#,
+    ),
+    case(
+        "a login with a form and the cookie that it sets",
+        r#"let s = http_session(#{ base_url: "BIN" }); s.get("cookies/set", #{ params: #{ csrf: "t0ken" } }); let r = s.post("anything", #{ data: #{ user: "ann", csrf: s.cookies.csrf } }); seen = [r.json().form, r.json().headers.Cookie];"#,
+        r#"s = requests.Session(); s.get("BIN/cookies/set", params={"csrf": "t0ken"}); r = s.post("BIN/anything", data={"user": "ann", "csrf": s.cookies["csrf"]}); seen = [r.json()["form"], r.json()["headers"]["Cookie"]]"#,
+    ),
+    case(
+        "digest, twice on one session",
+        r#"let s = http_session(#{ auth: #{ digest: ["ann", "pass"] } }); seen = [s.get("BIN/digest-auth/auth/ann/pass").status_code, s.get("BIN/digest-auth/auth/ann/pass").status_code];"#,
+        r#"s = requests.Session(); s.auth = requests.auth.HTTPDigestAuth("ann", "pass"); seen = [s.get("BIN/digest-auth/auth/ann/pass").status_code, s.get("BIN/digest-auth/auth/ann/pass").status_code]"#,
+    ),
+    case(
+        "what trusts and who asks are for all calls",
+        r#"let s = http_session(#{ verify: "ca.pem", cert: "both.pem", timeout: 20 }); seen = [s.get("SECURE/members").text, s.get("SECURE/certificate").text];"#,
+        r#"s = requests.Session(); s.verify = "ca.pem"; s.cert = "both.pem"; seen = [s.get("SECURE/members").text, s.get("SECURE/certificate").text]"#,
     ),
 ];
