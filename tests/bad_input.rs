@@ -4,6 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 
 use crate::bench::{Bench, minutes};
+use crate::house::House;
 use crate::process::Home;
 
 const GOOD: (&str, &str) = ("good.rhai", "webhook(\"ok\", #{ methods: [\"GET\"], public: true }, |request| \"fine\");");
@@ -186,4 +187,19 @@ fn a_clock_that_is_set_back_stops_no_beat_and_no_timer() {
         printed.iter().filter(|line| *line == "beat").count() >= 3
             && printed.iter().filter(|line| *line == "soon").count() == 1
     });
+}
+
+#[test]
+fn a_script_that_is_slow_to_load_holds_up_nobody() {
+    let mut house = House::empty();
+    house.write("rhaid.yaml", "limits:\n  load_timeout: 8s\n  operations: 1000000000000\n");
+    // More than there are threads to load them.
+    let slow = std::thread::available_parallelism().unwrap().get() * 2 + 1;
+    (0..slow).for_each(|number| house.write(&format!("scripts/a{number}.rhai"), "loop {}\n"));
+    house.write("scripts/quick.rhai", "on_start(|start| print(`quick runs: ${start.reason}`));\n");
+    house.start();
+    let lines = house.lines();
+    let at = |text: &str| lines.iter().position(|line| line.contains(text)).unwrap_or_else(|| panic!("{lines:?}"));
+    assert!(at("quick runs: boot") < at("the top level runs longer than 8s"), "{lines:?}");
+    assert_eq!(lines.iter().filter(|line| line.contains("the top level runs longer than 8s")).count(), slow);
 }

@@ -90,6 +90,11 @@ impl House {
         self.running().find(text)
     }
 
+    /// Returns the log so far.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.running().log.lines.lock().unwrap().clone()
+    }
+
     /// Returns how often this stands in the log so far.
     pub(crate) fn count(&self, text: &str) -> usize {
         self.running().log.lines.lock().unwrap().iter().filter(|line| line.contains(text)).count()

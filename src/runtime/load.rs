@@ -1,9 +1,9 @@
-//! Loads scripts, several side by side, beside those that are live.
+//! Loads scripts, several side by side, beside those that are live; slow ones hold nobody up.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::num::NonZero;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::settings::Settings;
@@ -37,34 +37,109 @@ pub(crate) struct Loaded {
     pub(crate) took: Duration,
 }
 
-/// Loads scripts on a few threads, and has something done with each on its thread. Blocks until all are done; in the order of the requests.
+/// How long a script may take to load before the others go live without it.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Loads scripts on a few threads, and has something done with each on its thread. Blocks until all are done.
+///
+/// Hands them over in batches: first all that load in good time, in the order of the requests, then the slow ones as they come.
 pub(crate) fn load_all<T: Send>(
     requests: &[Request],
-    snapshot: &Arc<Snapshot>,
-    settings: &Arc<Settings>,
-    then: impl Fn(Loaded) -> T + Sync,
-) -> Vec<T> {
-    let next = AtomicUsize::new(0);
-    let done = Mutex::new(Vec::with_capacity(requests.len()));
+    load: impl Fn(&Request) -> T + Sync,
+    mut hand_over: impl FnMut(Vec<T>),
+) {
+    let round = Round { requests, state: Mutex::default(), news: Condvar::new() };
     let threads = std::thread::available_parallelism().map_or(2, NonZero::get).saturating_mul(2).min(requests.len());
     std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(request) = requests.get(at) else { return };
-                    let result = then(load(request, snapshot, settings));
-                    done.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
-                }
-            });
+        let add_thread = || drop(scope.spawn(|| round.work(&load)));
+        (0..threads).for_each(|_| add_thread());
+        while let Some(batch) = round.batch(&add_thread) {
+            hand_over(batch);
         }
     });
-    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    done.sort_by_key(|(at, _)| *at);
-    done.into_iter().map(|(_, result)| result).collect()
 }
 
-fn load(request: &Request, snapshot: &Arc<Snapshot>, settings: &Arc<Settings>) -> Loaded {
+/// Scripts that are loaded together.
+struct Round<'r, T> {
+    requests: &'r [Request],
+    state: Mutex<RoundState<T>>,
+    news: Condvar,
+}
+
+/// How far they are, by their place among the requests.
+struct RoundState<T> {
+    next: usize,
+    going: BTreeMap<usize, Going>,
+    done: BTreeMap<usize, std::thread::Result<T>>,
+}
+
+impl<T> Default for RoundState<T> {
+    fn default() -> Self {
+        Self { next: 0, going: BTreeMap::new(), done: BTreeMap::new() }
+    }
+}
+
+/// A script that is being loaded.
+struct Going {
+    since: Instant,
+    /// Whether nobody waits for it any more, and another thread has taken over from the one that loads it.
+    is_slow: bool,
+}
+
+impl<T> Round<'_, T> {
+    /// Loads one script after another, until there are no more or another thread has taken over.
+    fn work(&self, load: impl Fn(&Request) -> T) {
+        loop {
+            let mut state = self.lock();
+            let at = state.next;
+            let Some(request) = self.requests.get(at) else { return };
+            state.next += 1;
+            state.going.insert(at, Going { since: Instant::now(), is_slow: false });
+            drop(state);
+            // A panic is passed on to who waits, who else would wait for ever.
+            let loaded = catch_unwind(AssertUnwindSafe(|| load(request)));
+            let mut state = self.lock();
+            let was_slow = state.going.remove(&at).is_some_and(|going| going.is_slow);
+            state.done.insert(at, loaded);
+            self.news.notify_one();
+            if was_slow {
+                return;
+            }
+        }
+    }
+
+    /// Waits for the next batch; none if all are done. Has a thread added in the place of each that a slow script holds.
+    fn batch(&self, add_thread: impl Fn()) -> Option<Vec<T>> {
+        let mut state = self.lock();
+        loop {
+            let RoundState { next, going, done } = &mut *state;
+            for slow in going.values_mut().filter(|going| !going.is_slow && going.since.elapsed() >= PATIENCE) {
+                slow.is_slow = true;
+                add_thread();
+            }
+            let waits = *next < self.requests.len() || going.values().any(|going| !going.is_slow);
+            if !waits && !done.is_empty() {
+                let done = std::mem::take(done).into_values();
+                return Some(done.map(|loaded| loaded.unwrap_or_else(|panic| resume_unwind(panic))).collect());
+            }
+            if !waits && going.is_empty() {
+                return None;
+            }
+            let in_time = going.values().filter(|going| !going.is_slow).map(|going| going.since).min();
+            let patience =
+                in_time.map_or(PATIENCE, |since| (since + PATIENCE).saturating_duration_since(Instant::now()));
+            let waited = self.news.wait_timeout(state, patience);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, RoundState<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Loads one script on threads of its own; blocks.
+pub(crate) fn load(request: &Request, snapshot: &Arc<Snapshot>, settings: &Arc<Settings>) -> Loaded {
     let started = Instant::now();
     let watched = Arc::new(Watched::new(snapshot.clone()));
     let result = match watched.read(&request.file) {

@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
 use super::life::StopReason;
 use super::newborn::{Newborn, prepare};
 use super::{House, disabled_key};
 use crate::config::Level;
 use crate::run::Skip;
-use crate::runtime::load::{Loaded, Request, load_all};
+use crate::runtime::load::{Loaded, Request, load, load_all};
 use crate::runtime::registry::Entry;
 use crate::runtime::sources::{FolderSources, Listing, Seen, Snapshot, list_scripts, script_name};
 use crate::value::Value;
@@ -56,6 +59,9 @@ impl Why {
     }
 }
 
+/// How many batches of loaded scripts may wait; loading goes on meanwhile.
+const BATCHES: usize = 4;
+
 /// What came of loading one script.
 enum Fresh {
     /// It lives: whether it is exchanged depends on its group.
@@ -90,16 +96,28 @@ impl House {
                 self.registry.insert(request.name.clone(), entry);
             }
         }
-        let fresh = self.load(&why).await;
+        let (batches, mut loaded) = mpsc::channel(BATCHES);
+        let loading = self.load(&why, batches).await;
         let mut next = BTreeMap::new();
+        while let Some(batch) = loaded.recv().await {
+            self.take_in(batch, &mut next, &why).await;
+        }
+        if let Err(error) = loading.await {
+            self.lines.say(Level::Error, "", format!("loading scripts broke off: {error}"));
+        }
+        self.exchange_groups(next, &why).await;
+    }
+
+    /// Brings those to life that do not live yet; those that do may change together with others that are still being loaded.
+    async fn take_in(&mut self, batch: Vec<Fresh>, next: &mut BTreeMap<String, Loaded>, why: &Why) {
         let mut born = Vec::new();
-        for fresh in fresh {
+        for fresh in batch {
             match fresh {
                 Fresh::Next(loaded) => drop(next.insert(loaded.request.name.clone(), *loaded)),
                 Fresh::Newborn(newborn, loaded, problem) => {
                     let name = loaded.request.name.clone();
                     problem.into_iter().for_each(|text| self.lines.say(Level::Error, &name, text));
-                    if self.bear(*newborn, *loaded, &why).await {
+                    if self.bear(*newborn, *loaded, why).await {
                         born.push(name);
                     }
                 }
@@ -108,7 +126,6 @@ impl House {
         for name in born {
             self.tell_start(&name, why.start_reason()).await;
         }
-        self.exchange_groups(next, &why).await;
     }
 
     /// Lists what lies in the scripts folder.
@@ -189,8 +206,8 @@ impl House {
         }
     }
 
-    /// Loads what may have changed, beside what lives.
-    async fn load(&mut self, why: &Why) -> Vec<Fresh> {
+    /// Loads what may have changed, beside what lives, in a task that hands it over in batches.
+    async fn load(&mut self, why: &Why, batches: mpsc::Sender<Vec<Fresh>>) -> JoinHandle<()> {
         let settings = self.settings.borrow().clone();
         let sources = FolderSources::new(&settings.folder, settings.config.limits.script_size);
         let snapshot = Arc::new(Snapshot::new(sources));
@@ -215,22 +232,20 @@ impl House {
             self.until_retired(&name).await;
         }
         let store = self.services.store.clone();
-        let loaded = tokio::task::spawn_blocking(move || {
+        tokio::task::spawn_blocking(move || {
             let is_changed =
                 |(_, seen, forced): &(Request, Seen, bool)| *forced || seen.is_empty() || differs(seen, &snapshot);
             let requests: Vec<Request> = requests.into_iter().filter(is_changed).map(|(request, ..)| request).collect();
-            load_all(&requests, &snapshot, &settings, |loaded| {
-                if living.contains(&loaded.request.name) {
-                    Fresh::Next(loaded.into())
-                } else {
-                    let (newborn, loaded, problem) = prepare(loaded, &store, &settings);
-                    Fresh::Newborn(newborn.into(), loaded.into(), problem)
+            let load_one = |request: &Request| {
+                let loaded = load(request, &snapshot, &settings);
+                if living.contains(&request.name) {
+                    return Fresh::Next(loaded.into());
                 }
-            })
-        });
-        loaded.await.unwrap_or_else(|error| {
-            self.lines.say(Level::Error, "", format!("loading scripts broke off: {error}"));
-            Vec::new()
+                let (newborn, loaded, problem) = prepare(loaded, &store, &settings);
+                Fresh::Newborn(newborn.into(), loaded.into(), problem)
+            };
+            // Who waits for them waits to the end.
+            load_all(&requests, load_one, |batch| drop(batches.blocking_send(batch)));
         })
     }
 }
