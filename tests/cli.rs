@@ -281,7 +281,8 @@ fn init_writes_a_config_that_passes_and_keeps_what_is_there() {
 fn the_reference_knows_triggers_and_functions() {
     let house = House::empty();
     let page = house.run(&["reference", "MQTT_Publish"]);
-    assert!(page.starts_with("mqtt_publish(topic: string, payload: any)\n"), "{page}");
+    assert!(page.starts_with("mqtt_publish(messages: array)\n"), "{page}");
+    assert!(page.contains("\nmqtt_publish(topic: string, payload: any)\n"), "{page}");
     let json: Json = serde_json::from_str(&house.run(&["reference", "--json"])).unwrap();
     let names: Vec<_> =
         json["triggers"].as_array().unwrap().iter().map(|kind| kind["name"].as_str().unwrap()).collect();

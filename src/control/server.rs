@@ -136,7 +136,13 @@ async fn answer(request: Request, runtime: &Runtime) -> Result<serde_json::Value
             let edit = Edit { cleared, values };
             blocking(runtime, move |runtime| runtime.edit_state(&edit)).await.and_then(json)
         }
-        Request::Flush => blocking(runtime, |runtime| Ok(runtime.store().flush())).await.and_then(json),
+        Request::Flush => {
+            let flush = |runtime: &Runtime| {
+                runtime.store().flush();
+                Ok(())
+            };
+            blocking(runtime, flush).await.and_then(json)
+        }
         Request::Logs { .. } => Err("this is answered line by line".into()),
     }
 }

@@ -125,7 +125,7 @@ impl Subscriptions {
 }
 
 /// Chooses the member of a group whose turn it is.
-fn dealt<'a>(members: &'a [Subscriber], turn: usize, is_there: impl Fn(&ClientId) -> bool) -> &'a Subscriber {
+fn dealt(members: &[Subscriber], turn: usize, is_there: impl Fn(&ClientId) -> bool) -> &Subscriber {
     let there: Vec<_> = members.iter().filter(|member| is_there(&member.client)).collect();
     match there.is_empty() {
         true => &members[turn % members.len()],
