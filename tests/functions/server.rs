@@ -52,28 +52,7 @@ async fn answer(request: Request) -> Response<Body> {
     let steps: Vec<_> = path.trim_matches('/').split('/').collect();
     let plain = Response::builder();
     match steps.as_slice() {
-        ["redirect", left] => {
-            let next = match left.parse::<u32>().unwrap() {
-                1 => "/get".to_owned(),
-                left => format!("/redirect/{}", left - 1),
-            };
-            plain
-                .status(302)
-                .header(LOCATION, next)
-                .header(SET_COOKIE, format!("hop{left}=1; Path=/"))
-                .body(Body::empty())
-        }
-        ["circle"] => plain.status(301).header(LOCATION, "/circle").body(Body::empty()),
-        ["to"] => {
-            let target = query.strip_prefix("url=").unwrap_or_default();
-            plain.status(307).header(LOCATION, target).body(Body::empty())
-        }
-        ["cookies", "set"] => query
-            .split('&')
-            .fold(plain.status(302).header(LOCATION, "/get"), |answer, pair| {
-                answer.header(SET_COOKIE, format!("{pair}; Path=/"))
-            })
-            .body(Body::empty()),
+        ["redirect" | "circle" | "to", ..] | ["cookies", "set"] => moved(&steps, &query),
         ["status", status] => plain.status(status.parse::<u16>().unwrap()).body("sorry".into()),
         ["pages"] => plain.header(LINK, "</pages?page=2>; rel=\"next\", </pages?page=9>; rel=last").body("[]".into()),
         ["slow"] => {
@@ -90,15 +69,7 @@ async fn answer(request: Request) -> Response<Body> {
         ["events"] => plain
             .header(CONTENT_TYPE, "text/event-stream")
             .body(": hello\n\nevent: door\ndata: open\nid: 1\n\ndata: closed\nid: 2\n\n".into()),
-        ["flaky", id, failures] => {
-            static SEEN: Mutex<BTreeMap<String, u32>> = Mutex::new(BTreeMap::new());
-            let mut seen = SEEN.lock().unwrap();
-            let count = seen.entry((*id).to_owned()).or_default();
-            *count += 1;
-            let is_down = *count <= failures.parse::<u32>().unwrap();
-            let plain = if is_down { plain.status(503).header(RETRY_AFTER, "0") } else { plain };
-            plain.body(count.to_string().into())
-        }
+        ["flaky", id, failures] => flaky(id, failures.parse().unwrap()),
         ["digest"] if !parts.headers.contains_key(AUTHORIZATION) => plain
             .status(401)
             .header(WWW_AUTHENTICATE, "Digest realm=\"house\", nonce=\"abc\", qop=\"auth\", algorithm=SHA-256")
@@ -122,6 +93,46 @@ async fn answer(request: Request) -> Response<Body> {
         }
     }
     .unwrap()
+}
+
+/// Answers with another place to ask.
+fn moved(steps: &[&str], query: &str) -> Result<Response<Body>, axum::http::Error> {
+    let plain = Response::builder();
+    match steps {
+        ["redirect", left] => {
+            let next = match left.parse::<u32>().unwrap() {
+                1 => "/get".to_owned(),
+                left => format!("/redirect/{}", left - 1),
+            };
+            plain
+                .status(302)
+                .header(LOCATION, next)
+                .header(SET_COOKIE, format!("hop{left}=1; Path=/"))
+                .body(Body::empty())
+        }
+        ["circle"] => plain.status(301).header(LOCATION, "/circle").body(Body::empty()),
+        ["cookies", ..] => query
+            .split('&')
+            .fold(plain.status(302).header(LOCATION, "/get"), |answer, pair| {
+                answer.header(SET_COOKIE, format!("{pair}; Path=/"))
+            })
+            .body(Body::empty()),
+        _ => {
+            let target = query.strip_prefix("url=").unwrap_or_default();
+            plain.status(307).header(LOCATION, target).body(Body::empty())
+        }
+    }
+}
+
+/// Fails so many times for an id before it does not.
+fn flaky(id: &str, failures: u32) -> Result<Response<Body>, axum::http::Error> {
+    static SEEN: Mutex<BTreeMap<String, u32>> = Mutex::new(BTreeMap::new());
+    let mut seen = SEEN.lock().unwrap();
+    let count = seen.entry(id.to_owned()).or_default();
+    *count += 1;
+    let plain = Response::builder();
+    let plain = if *count <= failures { plain.status(503).header(RETRY_AFTER, "0") } else { plain };
+    plain.body(count.to_string().into())
 }
 
 fn headers(headers: &HeaderMap) -> serde_json::Map<String, serde_json::Value> {
