@@ -53,7 +53,7 @@ pub(crate) fn load_all<T: Send>(
     std::thread::scope(|scope| {
         let add_thread = || drop(scope.spawn(|| round.work(&load)));
         (0..threads).for_each(|_| add_thread());
-        while let Some(batch) = round.batch(&add_thread) {
+        while let Some(batch) = round.batch(add_thread) {
             hand_over(batch);
         }
     });
