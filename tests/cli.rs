@@ -293,6 +293,8 @@ fn the_reference_knows_triggers_and_functions() {
     house.run(&["definitions"]);
     let definitions = std::fs::read_to_string(house.path("definitions/rhaid.d.rhai")).unwrap();
     assert!(definitions.contains("fn mqtt_publish(topic: String, payload: ?) -> ();"), "{definitions}");
+    // The language server marks every variable that it does not know.
+    assert!(definitions.contains("\nlet state: State;\n"), "{definitions}");
     assert!(house.run(&["completions", "bash"]).contains("_rhaid"));
 }
 

@@ -211,3 +211,25 @@ fn a_permission_that_is_withdrawn_stops_an_older_version_that_goes_on_too() {
         assert_eq!(bench.listed(script).status, Status::Rejected);
     }
 }
+
+#[test]
+fn every_limit_holds_from_the_edit_of_the_config_on() {
+    let bench = Bench::new()
+        .config("limits: { call_depth: 10, load_timeout: 1ms }")
+        .script("deep", "fn down(n) { if n == 0 { 0 } else { down(n - 1) } }\non_event(\"go\", || down(20));")
+        .script("slow", "let sum = 0; for n in 0..300000 { sum += n; }\non_event(\"go\", || 1);")
+        .start();
+    bench.expect_said("slow", ": the top level runs longer than 1ms");
+    let outcome = || bench.fire("deep", "", Value::Null).outcome;
+    // A busy machine may need longer than a millisecond for the other one too.
+    bench.apply("limits: { call_depth: 10, load_timeout: 60s }").unwrap();
+    bench.until("both to live", || bench.list().iter().all(|listed| listed.status == Status::Live));
+    assert_eq!(outcome(), "failed");
+    bench.apply("limits: { call_depth: 30, load_timeout: 60s }").unwrap();
+    assert_eq!(outcome(), "succeeded");
+    bench.apply("limits: { call_depth: 30, load_timeout: 60s, operations: 1000 }").unwrap();
+    bench.edit("deep", "on_event(\"go\", || { let n = 0; while n < 2000 { n += 1; } });");
+    assert_eq!(outcome(), "failed");
+    bench.apply("limits: { operations: 1000000 }").unwrap();
+    assert_eq!(outcome(), "succeeded");
+}

@@ -17,7 +17,8 @@ const FILE: &str = "rhaid.d.rhai";
 #[command(after_help = "Example:
   rhaid definitions              # writes definitions/rhaid.d.rhai
 
-The language server (rhai-lsp) reads every *.d.rhai file of the workspace. Keep it out of the scripts folder.")]
+The language server (https://github.com/rhaiscript/lsp) reads every *.d.rhai file of the workspace. Keep it out of the scripts folder.
+It takes `public` for a word of the language: write it in quotes, #{ \"public\": true }, which means the same.")]
 pub(super) struct Args {
     /// The folder to write to; it is made if it is not there
     #[arg(value_name = "FOLDER", default_value = "definitions")]
@@ -33,9 +34,20 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Source: the format is the one that rhai 1.27 writes itself (`Engine::definitions`).
+/// What scripts find in variables: name, type and what it holds.
+const VARIABLES: &[(&str, &str, &str)] = &[
+    ("state", "State", "What this script remembers over runs, reloads and restarts: `state.name`, `state[\"name\"]`."),
+    ("event", "?", "In a job: what woke it."),
+    ("args", "Array", "In a job: what `rhaid exec FILE ARGS…` was given."),
+];
+
+/// Source: the format is the one that rhai 1.27 writes itself (`Engine::definitions`), and that the language server parses
+/// (<https://github.com/rhaiscript/lsp>, `crates/rhai-rowan/src/parser/parsers/def.rs`).
 fn definitions() -> String {
     let mut text = "module static;\n".to_owned();
+    for (name, of, docs) in VARIABLES {
+        text.push_str(&format!("\n{}let {name}: {of};\n", comment(docs)));
+    }
     for kind in KINDS {
         for options in [false, true] {
             text.push_str(&format!("\n{}{}\n", comment(kind.docs), trigger(kind, options)));

@@ -9,6 +9,7 @@ use crate::config::{Binding, Config, Difference, Level};
 use crate::fault::Fault;
 use crate::run::Skip;
 use crate::runtime::load::{Request, bind};
+use crate::runtime::registry::Entry;
 use crate::runtime::settings::Settings;
 use crate::runtime::sources::script_name;
 
@@ -43,9 +44,12 @@ impl House {
             || old.secrets != new.secrets
             || old.location != new.location
             || old.timezone != new.timezone
-            || old.limits.script_size != new.limits.script_size;
-        let mut again: BTreeSet<String> =
-            if reaches_all { self.registry.keys().cloned().collect() } else { BTreeSet::new() };
+            || old.limits.script_size != new.limits.script_size
+            || old.limits.call_depth != new.limits.call_depth;
+        // The other limits hold for each run anew; what they kept from loading may be loaded now.
+        let is_meant = |entry: &Entry| reaches_all || (old.limits != new.limits && entry.rejected.is_some());
+        let meant = self.registry.iter().filter(|(_, entry)| is_meant(entry));
+        let mut again: BTreeSet<String> = meant.map(|(name, _)| name.clone()).collect();
         let jobs = old.triggers.iter().chain(&new.triggers).map(|binding| &binding.job);
         let of = |config: &Config, job: &String| -> Vec<Binding> {
             config.triggers.iter().filter(|binding| binding.job == *job).cloned().collect()
