@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use rhaid::runtime::Status;
 use rhaid::value::{Map, Value};
 
 use crate::bench::{Bench, minutes, seconds};
@@ -139,4 +140,34 @@ fn firing_what_is_not_there_says_what_is() {
     assert_eq!(error("gardne", None), "there is no script `gardne`: did you mean `garden`?");
     assert_eq!(error("garden", None), "`garden` has several triggers, say which: `every 1h`, `every 2h`");
     assert_eq!(error("garden", Some("x")), "`garden` has no trigger `x`: it has `every 1h`, `every 2h`");
+}
+
+#[test]
+fn a_script_that_only_fails_is_paused_and_a_save_an_order_or_time_ends_that() {
+    let bench = Bench::new()
+        .config("limits: { failures: 3, pause: 30s }")
+        .script("a", r#"on_event("go", |event| throw "no"); on_event("fine", |event| 1);"#)
+        .script("b", r#"on_event("go", |event| 1);"#)
+        .start();
+    let fire = |event: &str| bench.fire("a", &format!("on_event {event}"), Value::Null).outcome;
+    let fail = |times| (0..times).for_each(|_| assert_eq!(fire("go"), "failed"));
+    let said = || bench.said("a").iter().filter(|line| line.contains("paused for 30s: its last 3 runs failed")).count();
+    fail(2);
+    assert_eq!(fire("fine"), "succeeded");
+    fail(3);
+    assert_eq!((fire("fine"), fire("go")), ("skipped".to_owned(), "skipped".to_owned()));
+    assert_eq!((bench.listed("a").status, said()), (Status::Paused, 1));
+    assert_eq!(bench.fire("b", "", Value::Null).outcome, "succeeded");
+    bench.wait(bench.runtime().enable("a")).unwrap();
+    assert_eq!(bench.listed("a").status, Status::Live);
+    fail(3);
+    assert_eq!(bench.listed("a").status, Status::Paused);
+    bench.edit("a", r#"on_event("go", |event| throw "still"); on_event("fine", |event| 1);"#);
+    bench.until("the save to end the pause", || bench.listed("a").status == Status::Live);
+    fail(3);
+    bench.pass(seconds(30));
+    assert_eq!(bench.listed("a").status, Status::Live);
+    // After a pause one more failure is enough.
+    fail(1);
+    assert_eq!((bench.listed("a").status, said()), (Status::Paused, 4));
 }

@@ -273,7 +273,7 @@ fn a_script_that_emits_to_itself_is_paused_and_goes_on_when_it_is_saved() {
         .script("echo", r#"on_event("ping", |event| emit("ping")); on_event("count", |event| "here");"#)
         .start();
     bench.fire("echo", "on_event ping", Value::Null);
-    bench.expect_said("echo", "paused for a minute: an `emit` went through 64 hands");
+    bench.expect_said("echo", "paused for 1m: an `emit` went through 64 hands");
     assert_eq!(bench.fire("echo", "on_event count", Value::Null).outcome, "skipped");
     assert_eq!(bench.listed("echo").status, Status::Paused);
     bench.edit("echo", r#"on_event("count", |event| "here");"#);

@@ -64,7 +64,7 @@ fn a_script_that_answers_itself_is_paused_and_the_broker_stays_usable() {
         .start();
     bench.subscribed();
     bench.publish("loop", "go");
-    bench.expect_said("echo", "paused for a minute: more than 50 runs in 10 seconds");
+    bench.expect_said("echo", "paused for 1m: more than 50 runs in 10 seconds");
     bench.publish("ping", "still here");
     bench.expect_printed("other", ["still here"]);
 }

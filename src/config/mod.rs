@@ -256,6 +256,10 @@ pub struct Limits {
     pub http_file: u64,
     /// How many runs one script may start in ten seconds before its breaker opens.
     pub breaker: u32,
+    /// How many runs of one script may fail in a row before its breaker opens.
+    pub failures: usize,
+    /// How long an open breaker pauses a script.
+    pub pause: Duration,
     /// How many ledger rows are kept.
     pub ledger: u64,
 }

@@ -144,6 +144,13 @@ fn limits(keys: &mut Keys<'_>) -> Limits {
             "How many runs one script may start in ten seconds before it is paused.",
             &count(1..=1_000_000),
         ) as u32,
+        failures: keys.or(
+            "failures",
+            "100",
+            "How many runs of one script may fail in a row before it is paused.",
+            &count(1..=1_000_000),
+        ),
+        pause: keys.or("pause", "1m", "How long a script is paused then, before it is tried again.", &time()),
         ledger: keys.or("ledger", "100000", "How many rows of the ledger are kept.", &shape::whole(100..=100_000_000)),
     }
 }

@@ -13,6 +13,7 @@ use crate::config::Level;
 use crate::run::{Outcome, Skip};
 use crate::services::Services;
 use crate::triggers::{Firing, TriggerId};
+use crate::units::show_duration;
 
 /// How many events may stand at the door; a trigger waits while it is full.
 const INBOX: usize = 1_024;
@@ -228,9 +229,10 @@ impl Task {
                 Action::Settle(event) => {
                     event.settles.iter().for_each(|key| self.services.timers.settle(key));
                 }
-                Action::Paused { script, why } => {
+                Action::Paused { script, pause, why } => {
                     let text = format!(
-                        "paused for a minute: {why}; saving the file or `rhaid enable {script}` ends the pause at once"
+                        "paused for {}: {why}; saving the file or `rhaid enable {script}` ends the pause at once",
+                        show_duration(pause)
                     );
                     self.lines.say(Level::Error, &script, text);
                 }

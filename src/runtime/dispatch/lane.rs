@@ -64,6 +64,8 @@ pub(super) struct Lane<V> {
     resting: Vec<(Timestamp, Waiting)>,
     pub(super) rates: BTreeMap<TriggerId, Window>,
     pub(super) starts: Window,
+    /// How many runs have failed since the last that went well.
+    pub(super) failures: usize,
     pub(super) paused_until: Option<Timestamp>,
     pub(super) is_ready: bool,
 }
@@ -81,6 +83,7 @@ impl<V> Lane<V> {
             resting: Vec::new(),
             rates: BTreeMap::new(),
             starts: Window::default(),
+            failures: 0,
             paused_until: None,
             is_ready: false,
         }

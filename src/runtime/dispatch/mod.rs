@@ -26,8 +26,6 @@ use crate::triggers::{Firing, TriggerId};
 const MAX_HOPS: u32 = 64;
 /// The stretch of time in which the breaker counts runs.
 const BREAKER_WINDOW: Duration = Duration::from_secs(10);
-/// How long an open breaker pauses a script.
-pub(crate) const BREAKER_PAUSE: Duration = Duration::from_secs(60);
 /// The longest wait before a retry.
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(86_400);
 
@@ -172,12 +170,19 @@ impl<V: Clone> Dispatch<V> {
         if lane.serial == Some(run) {
             lane.serial = None;
         }
+        lane.failures = match &outcome {
+            Outcome::Failed(_) | Outcome::TimedOut(_) => lane.failures + 1,
+            Outcome::Succeeded(_) => 0,
+            Outcome::Cancelled | Outcome::Skipped(_) => lane.failures,
+        };
+        let is_broken = lane.failures >= self.shares.failures && lane.paused_until.is_none();
         let retry = lane.targets.get(&waiting.trigger).and_then(|target| target.policy.retry);
         let retry = retry.filter(|retry| {
             outcome.is_failure()
                 && waiting.attempt < retry.max
                 && !self.is_stopping
                 && lane.paused_until.is_none()
+                && !is_broken
                 && lane.resting() < self.shares.queue
         });
         match retry {
@@ -196,6 +201,10 @@ impl<V: Clone> Dispatch<V> {
                 drop(busy);
             }
         }
+        if is_broken {
+            let why = format!("its last {} failed (`limits.failures`)", runs(self.shares.failures));
+            self.pause(id, now, why);
+        }
         self.mark_ready(id);
         self.pump(now);
     }
@@ -213,7 +222,10 @@ impl<V: Clone> Dispatch<V> {
             lane.wake(now);
             if lane.paused_until.is_some_and(|until| until <= now) {
                 self.actions.push(Action::Resumed(lane.script.clone()));
+                // One more failure is enough to pause it again.
+                let failures = lane.failures.min(self.shares.failures - 1);
                 self.resume(id);
+                self.lanes.get_mut(&id).into_iter().for_each(|lane| lane.failures = failures);
             }
             self.mark_ready(id);
         }
@@ -276,11 +288,11 @@ impl<V: Clone> Dispatch<V> {
     }
 
     fn pause(&mut self, id: LaneId, now: Timestamp, why: String) {
-        let until = now.checked_add(BREAKER_PAUSE).unwrap_or(Timestamp::MAX);
+        let until = now.checked_add(self.shares.pause).unwrap_or(Timestamp::MAX);
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         lane.paused_until = Some(until);
         self.alarms.insert((until, id));
-        self.actions.push(Action::Paused { script: lane.script.clone(), why });
+        self.actions.push(Action::Paused { script: lane.script.clone(), pause: self.shares.pause, why });
         for waiting in lane.take_waiting(|_| true) {
             self.over(id, waiting, Outcome::Skipped(Skip::BreakerOpen));
         }
@@ -291,6 +303,7 @@ impl<V: Clone> Dispatch<V> {
         if let Some(lane) = self.lanes.get_mut(&id) {
             lane.paused_until = None;
             lane.starts = window::Window::default();
+            lane.failures = 0;
         }
         self.mark_ready(id);
     }
@@ -320,6 +333,10 @@ fn answer(waiting: Waiting, outcome: Outcome) {
         // Who asked may have stopped waiting.
         let _ = reply.send(outcome);
     }
+}
+
+fn runs(count: usize) -> String {
+    if count == 1 { "run".to_owned() } else { format!("{count} runs") }
 }
 
 fn key_of(event: &Event, path: &str) -> String {

@@ -1,6 +1,7 @@
 //! What dispatch is told, and what it says is to be done.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -54,6 +55,8 @@ pub(crate) struct Shares {
     pub(super) parallel: usize,
     pub(super) runs: usize,
     pub(super) breaker: usize,
+    pub(super) failures: usize,
+    pub(super) pause: Duration,
 }
 
 impl From<&Limits> for Shares {
@@ -63,6 +66,8 @@ impl From<&Limits> for Shares {
             parallel: limits.parallel.max(1),
             runs: limits.runs.max(1),
             breaker: limits.breaker as usize,
+            failures: limits.failures.max(1),
+            pause: limits.pause,
         }
     }
 }
@@ -110,6 +115,8 @@ pub(crate) enum Action<V> {
     Paused {
         /// The script's name.
         script: Arc<str>,
+        /// For how long.
+        pause: Duration,
         /// Why.
         why: String,
     },

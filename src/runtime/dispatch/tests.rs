@@ -20,7 +20,7 @@ struct Table {
 
 impl Table {
     fn new(policies: Vec<Policy>) -> Self {
-        let shares = Shares { queue: 3, parallel: 2, runs: 10, breaker: 100 };
+        let shares = SHARES;
         let mut table = Self {
             dispatch: Dispatch::new(shares),
             now: Timestamp::from_second(1_000_000).unwrap(),
@@ -100,6 +100,9 @@ fn failed() -> Outcome {
 fn done() -> Outcome {
     Outcome::Succeeded(Value::Null)
 }
+
+const SHARES: Shares =
+    Shares { queue: 3, parallel: 2, runs: 10, breaker: 100, failures: 50, pause: Duration::from_secs(60) };
 
 #[test]
 fn events_of_one_script_run_one_after_another_in_order() {
@@ -220,7 +223,7 @@ fn waiting_events_go_to_the_new_version_and_those_of_gone_triggers_are_skipped()
 #[test]
 fn a_script_that_runs_away_is_paused_for_a_minute() {
     let mut table = Table::new(vec![Policy::default()]);
-    table.dispatch.share(Shares { queue: 3, parallel: 2, runs: 10, breaker: 2 });
+    table.dispatch.share(Shares { queue: 3, parallel: 2, runs: 10, breaker: 2, ..SHARES });
     for name in ["a", "b", "c"] {
         drop(table.arrive(0, name));
         if !table.running().is_empty() {
@@ -250,7 +253,7 @@ fn saving_the_script_ends_its_pause() {
 #[test]
 fn no_more_than_the_cap_run_and_scripts_take_turns() {
     let mut table = Table::new(vec![mode(Mode::Parallel)]);
-    table.dispatch.share(Shares { queue: 3, parallel: 2, runs: 1, breaker: 100 });
+    table.dispatch.share(Shares { queue: 3, parallel: 2, runs: 1, breaker: 100, ..SHARES });
     let target = Target { name: "t9".into(), handler: 0, policy: Policy::default() };
     table.dispatch.swap(LaneId(2), "other".into(), 1, vec![(TriggerId(9), target)], Skip::TriggerGone);
     let _ = [(0, "a"), (0, "b"), (0, "c"), (9, "other")].map(|(id, name)| table.arrive(id, name));
@@ -280,4 +283,31 @@ fn a_timer_whose_event_was_not_run_is_settled_but_not_when_it_will_come_again() 
     table.dispatch.stop();
     table.end("a", Outcome::Cancelled);
     assert!(table.notes.is_empty(), "{:?}", table.notes);
+}
+
+#[test]
+fn a_script_that_fails_again_and_again_is_paused_and_then_tried_once() {
+    let mut table = Table::new(vec![Policy::default()]);
+    table.dispatch.share(Shares { failures: 3, pause: Duration::from_secs(20), ..SHARES });
+    let run = |table: &mut Table, name: &str, outcome: Outcome| {
+        table.arrive(0, name);
+        table.end(name, outcome);
+        std::mem::take(&mut table.notes)
+    };
+    assert_eq!(run(&mut table, "a", failed()), [] as [&str; 0]);
+    assert_eq!(run(&mut table, "b", failed()), [] as [&str; 0]);
+    assert_eq!(run(&mut table, "c", done()), [] as [&str; 0]);
+    assert_eq!(run(&mut table, "d", failed()), [] as [&str; 0]);
+    assert_eq!(run(&mut table, "e", Outcome::Cancelled), [] as [&str; 0]);
+    assert_eq!(run(&mut table, "f", failed()), [] as [&str; 0]);
+    let paused = "paused: its last 3 runs failed (`limits.failures`)";
+    assert_eq!(run(&mut table, "g", failed()), [paused]);
+    table.arrive(0, "h");
+    assert_eq!(std::mem::take(&mut table.notes), ["h: breaker open"]);
+    table.pass(20);
+    assert_eq!(std::mem::take(&mut table.notes), ["resumed"]);
+    assert_eq!(run(&mut table, "i", failed()), [paused]);
+    table.pass(20);
+    assert_eq!(run(&mut table, "j", done()), ["resumed"]);
+    assert_eq!(run(&mut table, "k", failed()), [] as [&str; 0]);
 }
