@@ -15,6 +15,7 @@ mod functions;
 mod house;
 mod lessons;
 mod lessons_mqtt;
+mod mqtt;
 mod process;
 mod readme;
 mod reload;

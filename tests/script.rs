@@ -65,7 +65,12 @@ impl Bench {
     }
 
     fn load(&self, text: &str, purpose: &Purpose) -> Script {
-        let surroundings = Surroundings { zone: TimeZone::UTC, location: None, base: "/nowhere".into() };
+        let surroundings = Surroundings {
+            zone: TimeZone::UTC,
+            location: None,
+            brokers: std::sync::Arc::default(),
+            base: "/nowhere".into(),
+        };
         let folder = Folder(BTreeMap::from([("t.rhai".into(), text.into())]));
         Script::load("t.rhai", purpose, Arc::new(folder), &self.config, &surroundings).unwrap_or_else(|faults| {
             panic!("{}", faults.iter().map(|fault| fault.report()).collect::<Vec<_>>().join("\n"))

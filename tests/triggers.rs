@@ -37,7 +37,8 @@ fn every_kinds_example_declares_a_trigger_of_that_kind() {
     let folder = tempfile::tempdir().unwrap();
     let base = folder.path().canonicalize().unwrap();
     let config = config(&base);
-    let surroundings = Surroundings { zone: TimeZone::UTC, location: Some((59.9, 10.7)), base };
+    let surroundings =
+        Surroundings { zone: TimeZone::UTC, location: Some((59.9, 10.7)), brokers: std::sync::Arc::default(), base };
     for kind in KINDS {
         let mut examples = kind.docs.split("```rhai\n").skip(1).filter_map(|rest| rest.split("```").next()).peekable();
         assert!(examples.peek().is_some(), "{} has no example", kind.name);

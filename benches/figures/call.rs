@@ -51,7 +51,12 @@ pub(crate) fn measure() {
     std::fs::write(folder.path().join("a.rhai"), SCRIPT).expect("the folder is ours");
     let config = Arc::new(Config::default_in(folder.path()));
     let zone = jiff::tz::TimeZone::UTC;
-    let surroundings = Surroundings { zone: zone.clone(), location: None, base: folder.path().into() };
+    let surroundings = Surroundings {
+        zone: zone.clone(),
+        location: None,
+        brokers: std::sync::Arc::default(),
+        base: folder.path().into(),
+    };
     let sources = Arc::new(FolderSources::new(folder.path(), 1 << 20));
     let script = Script::load("a.rhai", &Purpose::Handlers, sources, &config, &surroundings).unwrap_or_else(|faults| {
         panic!("{}", faults[0].report());

@@ -133,6 +133,7 @@ fn look(args: &Args, config: &Arc<Config>, folder: &Path, findings: &mut Finding
     let around = |root: &Path| Surroundings {
         zone: zone.clone(),
         location: config.location,
+        brokers: config.mqtt.names(),
         base: root.parent().unwrap_or(root).to_owned(),
     };
     if let Err(faults) = bind(&config.triggers, config, &around(&config.scripts)) {

@@ -126,7 +126,8 @@ impl Sources for Typed {
 fn perform(task: &Task, config: &Arc<Config>) -> anyhow::Result<Result<Finished, ExitCode>> {
     let zone = settings::zone(config.timezone.as_deref())?;
     let base = task.root.parent().unwrap_or(&task.root).to_owned();
-    let surroundings = Surroundings { zone: zone.clone(), location: config.location, base };
+    let surroundings =
+        Surroundings { zone: zone.clone(), location: config.location, brokers: config.mqtt.names(), base };
     let script = match Script::load(&task.file, &Purpose::Job, task.sources.clone(), config, &surroundings) {
         Ok(script) => script,
         Err(faults) => {

@@ -74,7 +74,8 @@ pub(super) fn distance(now: &Zoned, time: &Zoned) -> String {
 
 fn upcoming(args: &Args, zone: &TimeZone, from: &Zoned) -> anyhow::Result<Vec<Zoned>> {
     let kind = KINDS.iter().find(|kind| kind.name == "cron").context("this rhaid was built without cron")?;
-    let surroundings = Surroundings { zone: zone.clone(), location: None, base: ".".into() };
+    let surroundings =
+        Surroundings { zone: zone.clone(), location: None, brokers: std::sync::Arc::default(), base: ".".into() };
     let arguments = vec![Value::from(args.expression.as_str())];
     let written =
         triggers::read(kind, arguments, Map::new(), &surroundings).map_err(|fault| Wrong(fault.to_string()))?;

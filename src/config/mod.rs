@@ -19,6 +19,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::difference::Difference;
@@ -87,6 +88,11 @@ pub struct Mqtt {
 }
 
 impl Mqtt {
+    /// Returns the brokers' names.
+    pub fn names(&self) -> Arc<[String]> {
+        self.brokers.iter().map(|broker| broker.name.clone()).collect()
+    }
+
     /// Returns whether one of the brokers is the embedded one.
     pub fn wants_embedded(&self) -> bool {
         self.brokers.iter().any(|broker| broker.url.is_none())

@@ -33,7 +33,7 @@ impl Settings {
         let services = Services { clock: services.clock.in_zone(zone.clone()), ..services.clone() };
         Arc::new(Self {
             mask: config.mask(),
-            surroundings: Surroundings { zone, location: config.location, base },
+            surroundings: Surroundings { zone, location: config.location, brokers: config.mqtt.names(), base },
             folder,
             services,
             config,

@@ -56,7 +56,12 @@ impl Sources for Folder {
 
 pub(super) fn load_all(files: &[(&'static str, &'static str)], purpose: &Purpose) -> Result<Script, Vec<Fault>> {
     let config = Arc::new(Config::default_in(Path::new("/nowhere")));
-    let surroundings = Surroundings { zone: TimeZone::UTC, location: None, base: Path::new("/nowhere").to_owned() };
+    let surroundings = Surroundings {
+        zone: TimeZone::UTC,
+        location: None,
+        brokers: std::sync::Arc::default(),
+        base: Path::new("/nowhere").to_owned(),
+    };
     let folder = Folder(files.iter().copied().collect());
     Script::load(files[0].0, purpose, Arc::new(folder), &config, &surroundings)
 }

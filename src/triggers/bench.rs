@@ -58,7 +58,12 @@ impl Bench {
                 }
             }
         });
-        let surroundings = Surroundings { zone: start.time_zone().clone(), location: None, base: "/nowhere".into() };
+        let surroundings = Surroundings {
+            zone: start.time_zone().clone(),
+            location: None,
+            brokers: std::sync::Arc::default(),
+            base: "/nowhere".into(),
+        };
         Self { runtime, services, surroundings, came, inbox }
     }
 

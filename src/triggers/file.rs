@@ -139,8 +139,12 @@ mod tests {
 
     #[test]
     fn a_star_stays_in_its_folder() {
-        let surroundings =
-            Surroundings { zone: jiff::tz::TimeZone::UTC, location: None, base: PathBuf::from("/home/rhaid") };
+        let surroundings = Surroundings {
+            zone: jiff::tz::TimeZone::UTC,
+            location: None,
+            brokers: std::sync::Arc::default(),
+            base: PathBuf::from("/home/rhaid"),
+        };
         let read = |glob: &str| read(vec![glob.into()], &mut Options::default(), &surroundings);
         let trigger = read("inbox/*.csv").ok().unwrap();
         assert_eq!(trigger.needs(), [Want::Read("/home/rhaid/inbox".into())]);

@@ -57,6 +57,8 @@ pub struct Surroundings {
     pub zone: jiff::tz::TimeZone,
     /// Latitude and longitude in degrees, if the config says.
     pub location: Option<(f64, f64)>,
+    /// The names of the brokers; empty if they are not known.
+    pub brokers: Arc<[String]>,
     /// Where relative globs of `watch_file` start, absolute: the folder that the scripts folder lies in.
     pub base: std::path::PathBuf,
 }

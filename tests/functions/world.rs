@@ -135,6 +135,7 @@ impl World {
     pub(super) fn run_in(&self, text: &str, context: &Arc<Context>) -> Result<Value, String> {
         let text = text.replace("example.test", &self.server.to_string());
         let surroundings = Surroundings {
+            brokers: std::sync::Arc::default(),
             zone: TimeZone::UTC,
             location: None,
             base: self.config.scripts.parent().unwrap().to_owned(),

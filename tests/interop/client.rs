@@ -216,3 +216,38 @@ async fn two_clients_of_one_id_do_not_fight_without_pause() {
     }
     assert!(changes <= 10, "{changes} changes in 5 s");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_we_publish_ourselves_is_left_out_if_that_is_wanted() {
+    let broker = Mosquitto::start("");
+    let mqtt = client(broker.address, "one", Protocol::V5);
+    let wish = Wish { qos: 1, no_local: true, ..Wish::default() };
+    let mut others = mqtt.subscribe_all(&[Filter::parse("a/#").unwrap()], wish, None).unwrap();
+    soon(others.ready()).await.unwrap();
+    let mut all = subscribe(&mqtt, "a/+", 1, Retained::Live).await;
+    publish(&mqtt, "a/b", "ours", 1, false).await;
+    assert_eq!(text(&mut all).await, "ours");
+    mosquitto::publish(broker.address, &["-t", "a/b", "-m", "theirs", "-q", "1"]);
+    assert_eq!((text(&mut all).await, text(&mut others).await), ("theirs".into(), "theirs".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_mqtt_5_lets_a_message_carry_is_read_by_others() {
+    let broker = Mosquitto::start("");
+    let listener = Listener::start(broker.address, &["-V", "5", "-t", "p", "-F", "%C|%R|%D|%E|%P|%p"]);
+    let properties = Properties {
+        content_type: Some("text/plain".into()),
+        response_topic: Some("answer/温".into()),
+        correlation_data: Some("x1".into()),
+        message_expiry: Some(60),
+        user: vec![("a".into(), "b".into()), ("a".into(), "c".into())],
+    };
+    let carrying = Publish { properties: Some(Box::new(properties)), ..message("p", "x", 1, false) };
+    for (protocol, id) in BOTH {
+        let mqtt = client(broker.address, id, protocol);
+        soon(mqtt.publish(carrying.clone())).await.unwrap();
+        mqtt.close().await;
+    }
+    assert!(listener.line().ends_with("|x"), "MQTT 3.1.1 knows none of them");
+    assert_eq!(listener.line(), "text/plain|answer/温|x1|60|a:b a:c|x");
+}

@@ -14,7 +14,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use rhaid::config::Config;
 use rhaid::services::clock::Clock;
-use rhaid::services::mqtt::{Message, Mqtt, Protocol, Publish, Retained, Settings, Subscription};
+use rhaid::services::mqtt::{Message, Mqtt, Properties, Protocol, Publish, Retained, Settings, Subscription, Wish};
 use rhaid::topic::Filter;
 use tokio::time::timeout;
 

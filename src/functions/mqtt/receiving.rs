@@ -12,7 +12,7 @@ use crate::functions::arguments::{refused, value};
 use crate::functions::convert::to_dynamic;
 use crate::functions::{Context, Thrown, context, denied, thrown};
 use crate::options::Options;
-use crate::services::mqtt::{Message, Properties, Retained, Subscription};
+use crate::services::mqtt::{Message, Properties, Retained, Subscription, Wish};
 use crate::topic::Filter;
 use crate::units::show_duration;
 use crate::value::Value;
@@ -20,18 +20,12 @@ use crate::value::Value;
 /// How many messages one `mqtt_receive` waits for at most.
 const MAX_COUNT: i64 = 10_000;
 
-fn subscribe(
-    context: &Context,
-    filters: &[Filter],
-    qos: u8,
-    retained: Retained,
-    broker: Option<&str>,
-) -> Result<Subscription, Thrown> {
+fn subscribe(context: &Context, filters: &[Filter], wish: Wish, broker: Option<&str>) -> Result<Subscription, Thrown> {
     for filter in filters {
         let need = Need::Subscribe(filter.written());
         context.config.permissions.check(&context.script, need).map_err(|no| denied(&no))?;
     }
-    context.services.mqtt.subscribe_all(filters, qos, retained, broker).map_err(|error| failed(&error))
+    context.services.mqtt.subscribe_all(filters, wish, broker).map_err(|error| failed(&error))
 }
 
 /// Reads a topic filter, or several.
@@ -61,7 +55,7 @@ pub(super) fn receive(topics: &Dynamic, mut options: Options) -> Result<Dynamic,
     let count = options.int("count", 1..=MAX_COUNT).map_err(refused)?;
     let broker = options.text("broker").map_err(refused)?;
     options.finish().map_err(refused)?;
-    let mut subscription = subscribe(&context, &filters, qos, retained, broker.as_deref())?;
+    let mut subscription = subscribe(&context, &filters, Wish { qos, retained, no_local: false }, broker.as_deref())?;
     let wanted = count.unwrap_or(1) as usize;
     let topic = filters.iter().map(Filter::written).collect::<Vec<_>>().join(", ");
     let shown = format!("{topic}{}", for_broker(broker.as_deref()));
@@ -115,7 +109,7 @@ pub(super) fn request(topic: &str, payload: &Dynamic, mut options: Options) -> R
     let until = Instant::now() + timeout;
     context.act("mqtt_request", sending.shown(), Dry::Refused, |told| {
         let filters = std::slice::from_ref(&answer);
-        let mut subscription = subscribe(&context, filters, qos, Retained::Live, broker.as_deref())?;
+        let mut subscription = subscribe(&context, filters, Wish { qos, ..Wish::default() }, broker.as_deref())?;
         // Not before the answer is sure to be heard; a broker that is away lets the time run out below.
         let ready = context.wait_for(timeout, subscription.ready())?;
         ready.unwrap_or(Ok(())).map_err(|error| failed(&error))?;

@@ -15,6 +15,8 @@ pub(super) struct Entry {
     pub(super) parts: Vec<Part>,
     /// The QoS that the broker was asked for and has confirmed in this session.
     pub(super) confirmed: Option<u8>,
+    /// Whether the broker was asked to leave out what we publish ourselves.
+    pub(super) no_local: bool,
     /// Whether a question is on its way.
     pub(super) is_asked: bool,
     /// Whether the broker does not want us to hear it.

@@ -22,6 +22,17 @@ pub enum Retained {
     Only,
 }
 
+/// How a subscriber wants its messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Wish {
+    /// No message is handed over with more.
+    pub qos: u8,
+    /// Which retained messages are wanted.
+    pub retained: Retained,
+    /// Whether messages that we ourselves publish are left out; needs MQTT 5.
+    pub no_local: bool,
+}
+
 /// A message from a broker.
 #[derive(Debug, Clone)]
 pub struct Message {

@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::embedded::{Embedded, EmbeddedError};
 pub use self::inbox::Messages;
-pub use self::message::{Message, Properties, Publish, Receipt, Retained};
+pub use self::message::{Message, Properties, Publish, Receipt, Retained, Wish};
 pub use self::settings::{DEFAULT_BROKER, Place, Protocol, Proxy, Settings, client_id};
 
 use self::core::Core;
@@ -150,22 +150,16 @@ impl Mqtt {
         retained: Retained,
         broker: Option<&str>,
     ) -> Result<Subscription, Error> {
-        self.subscribe_all(std::slice::from_ref(filter), qos, retained, broker)
+        self.subscribe_all(std::slice::from_ref(filter), Wish { qos, retained, no_local: false }, broker)
     }
 
     /// Wants several filters like [`Mqtt::subscribe`]; a message that more than one matches comes once.
     ///
     /// # Errors
     /// [`Error::UnknownBroker`].
-    pub fn subscribe_all(
-        &self,
-        filters: &[Filter],
-        qos: u8,
-        retained: Retained,
-        broker: Option<&str>,
-    ) -> Result<Subscription, Error> {
+    pub fn subscribe_all(&self, filters: &[Filter], wish: Wish, broker: Option<&str>) -> Result<Subscription, Error> {
         let shared = Arc::clone(self.broker(broker)?);
-        let (id, messages, ready) = shared.core().registry.add(filters, qos, retained);
+        let (id, messages, ready) = shared.core().registry.add(filters, wish);
         shared.payments.wake();
         Ok(Subscription { messages, ready, id, shared })
     }

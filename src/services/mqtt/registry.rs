@@ -9,7 +9,7 @@ use tracing::{info, warn};
 use crate::services::mqtt::Error;
 use crate::services::mqtt::entries::{Entries, Part};
 use crate::services::mqtt::inbox::Messages;
-use crate::services::mqtt::message::{Message, Retained};
+use crate::services::mqtt::message::{Message, Wish};
 use crate::services::mqtt::subscriber::Subscriber;
 use crate::services::mqtt::trie::Trie;
 use crate::services::mqtt::wire::{Outgoing, Wanted};
@@ -72,15 +72,15 @@ impl Registry {
     }
 
     /// Adds a subscriber; returns its number, its messages and its news.
-    pub(super) fn add(&mut self, filters: &[Filter], qos: u8, retained: Retained) -> (u64, Messages, Ready) {
+    pub(super) fn add(&mut self, filters: &[Filter], wish: Wish) -> (u64, Messages, Ready) {
         let id = self.next;
         self.next += 1;
-        let (mut subscriber, messages, ready) = Subscriber::new(filters, qos, retained);
+        let (mut subscriber, messages, ready) = Subscriber::new(filters, wish);
         for (place, filter) in filters.iter().enumerate() {
             let entry = self.entries.entry(filter.wire());
             entry.parts.push((id, place));
             entry.unwanted_since = None;
-            if entry.confirmed.is_some_and(|confirmed| confirmed >= qos) {
+            if entry.confirmed.is_some_and(|confirmed| confirmed >= wish.qos) && entry.no_local <= wish.no_local {
                 subscriber.is_there_already(place);
             }
             self.open.insert(filter.wire().to_owned());
@@ -230,7 +230,7 @@ impl Registry {
     fn subscribe(&mut self, id: u16, wanted: Vec<Wanted>) -> Outgoing {
         for want in &wanted {
             let Some(entry) = self.entries.get_mut(&want.filter) else { continue };
-            entry.is_asked = true;
+            (entry.is_asked, entry.no_local) = (true, want.no_local);
             for (id, place) in entry.parts.clone() {
                 if let Some(subscriber) = self.subscribers.get_mut(&id) {
                     subscriber.asked(place);
@@ -260,7 +260,7 @@ impl Registry {
         }
         let subscribers = &self.subscribers;
         let members = entry.parts.iter().filter_map(|(id, place)| Some((subscribers.get(id)?, *place)));
-        let Some(qos) = members.clone().map(|(member, _)| member.qos).max() else {
+        let Some(qos) = members.clone().map(|(member, _)| member.wish.qos).max() else {
             return match (entry.confirmed, entry.unwanted_since) {
                 (Some(_), Some(since)) if now < since + LINGER => Need::Later(since),
                 (Some(_), _) => Need::Unsubscribe,
@@ -271,12 +271,18 @@ impl Registry {
             };
         };
         let has_new = members.clone().any(|(member, place)| member.waits_for_retained(place));
-        if entry.refused || (entry.confirmed >= Some(qos) && !has_new) {
+        // What one of them wants to hear, the broker has to send.
+        let no_local = members.clone().all(|(member, _)| member.wish.no_local);
+        if entry.refused || (entry.confirmed >= Some(qos) && entry.no_local == no_local && !has_new) {
             return Need::Nothing;
+        }
+        if !no_local && members.clone().any(|(member, _)| member.wish.no_local) {
+            let broker = &self.broker;
+            warn!(broker, filter = wire, "`no_local` is of no use: another trigger wants this filter without it");
         }
         let qos = qos.max(entry.confirmed.unwrap_or(0));
         let number = self.numbered.then_some(entry.number);
-        Need::Subscribe(Wanted { filter: wire.to_owned(), qos, number, with_retained: has_new })
+        Need::Subscribe(Wanted { filter: wire.to_owned(), qos, no_local, number, with_retained: has_new })
     }
 
     /// Returns the subscribers' filters for which a message came.
@@ -291,6 +297,9 @@ impl Registry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::services::mqtt::message::Retained;
+
+    const LIVE: Wish = Wish { qos: 0, retained: Retained::Live, no_local: false };
 
     /// Answers every question; returns how many packets it took.
     fn settle(registry: &mut Registry) -> usize {
@@ -313,7 +322,7 @@ mod tests {
         for (numbered, expected) in [(false, 50), (true, 10_000)] {
             let mut registry = Registry::new("test");
             let wanted: Vec<_> = (0..10_000)
-                .map(|number| registry.add(&[Filter::parse(&format!("a/{number}/+")).unwrap()], 0, Retained::Live))
+                .map(|number| registry.add(&[Filter::parse(&format!("a/{number}/+")).unwrap()], LIVE))
                 .collect();
             registry.connected(false, numbered);
             assert_eq!(settle(&mut registry), expected);
@@ -330,16 +339,36 @@ mod tests {
     fn a_filter_that_is_wanted_again_soon_is_not_given_back() {
         let mut registry = Registry::new("test");
         let filter = [Filter::parse("a").unwrap()];
-        let (first, ..) = registry.add(&filter, 0, Retained::Live);
+        let (first, ..) = registry.add(&filter, LIVE);
         registry.connected(false, false);
         assert_eq!(settle(&mut registry), 1);
         registry.remove(first, Instant::now());
         assert_eq!(settle(&mut registry), 0);
         assert!(registry.due().is_some());
-        let (_, _, ready) = registry.add(&filter, 0, Retained::Live);
+        let (_, _, ready) = registry.add(&filter, LIVE);
         assert_eq!(*ready.borrow(), Some(Ok(())), "it is there");
         assert_eq!(settle(&mut registry), 0);
-        registry.add(&filter, 1, Retained::Live);
+        registry.add(&filter, Wish { qos: 1, ..LIVE });
         assert_eq!(settle(&mut registry), 1, "a higher QoS is asked for");
+    }
+
+    #[test]
+    fn our_own_messages_are_left_out_only_if_all_want_that() {
+        let mut registry = Registry::new("test");
+        let filter = [Filter::parse("a").unwrap()];
+        let ask = |registry: &mut Registry| match registry.ask(Instant::now(), |_| 1) {
+            Some(Outgoing::Subscribe { id, wanted }) => {
+                registry.granted(id, vec![Ok(wanted[0].qos)], Instant::now());
+                Some(wanted[0].no_local)
+            }
+            _ => None,
+        };
+        registry.connected(false, true);
+        registry.add(&filter, Wish { no_local: true, ..LIVE });
+        assert_eq!(ask(&mut registry), Some(true));
+        let (other, ..) = registry.add(&filter, LIVE);
+        assert_eq!(ask(&mut registry), Some(false));
+        registry.remove(other, Instant::now());
+        assert_eq!((ask(&mut registry), ask(&mut registry)), (Some(true), None));
     }
 }

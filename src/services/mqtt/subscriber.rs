@@ -9,15 +9,13 @@ use tracing::{info, warn};
 use crate::services::mqtt::Error;
 use crate::services::mqtt::first::First;
 use crate::services::mqtt::inbox::{self, Messages, Sender};
-use crate::services::mqtt::message::{Message, Receipt, Retained};
+use crate::services::mqtt::message::{Message, Receipt, Retained, Wish};
 use crate::services::mqtt::registry::Ready;
 use crate::topic::Filter;
 
 /// One who wants the messages of some filters, each message once.
 pub(super) struct Subscriber {
-    /// No message is handed over with more.
-    pub(super) qos: u8,
-    retained: Retained,
+    pub(super) wish: Wish,
     parts: Vec<Part>,
     sender: Sender,
     ready: watch::Sender<Option<Result<(), Error>>>,
@@ -31,12 +29,12 @@ struct Part {
 }
 
 impl Subscriber {
-    pub(super) fn new(filters: &[Filter], qos: u8, retained: Retained) -> (Self, Messages, Ready) {
+    pub(super) fn new(filters: &[Filter], wish: Wish) -> (Self, Messages, Ready) {
         let (sender, messages) = inbox::queue();
         let (ready, news) = watch::channel(None);
-        let part = |filter: &Filter| Part { filter: filter.clone(), first: First::new(retained), answer: None };
+        let part = |filter: &Filter| Part { filter: filter.clone(), first: First::new(wish.retained), answer: None };
         let parts = filters.iter().map(part).collect();
-        (Self { qos, retained, parts, sender, ready, dropped: 0 }, messages, news)
+        (Self { wish, parts, sender, ready, dropped: 0 }, messages, news)
     }
 
     pub(super) fn filters(&self) -> impl Iterator<Item = &Filter> {
@@ -59,7 +57,7 @@ impl Subscriber {
 
     /// Notes that a filter is subscribed for others already.
     pub(super) fn is_there_already(&mut self, place: usize) {
-        if self.retained == Retained::Live {
+        if self.wish.retained == Retained::Live {
             self.settle(place, Ok(()));
         }
     }
@@ -90,7 +88,7 @@ impl Subscriber {
         // Filters of one subscriber that overlap have the same retained messages.
         let has_it = message.retain && self.parts.iter().any(|part| part.first.has_seen(&message.topic));
         let Some(part) = self.parts.get_mut(place) else { return false };
-        match (self.retained, message.retain) {
+        match (self.wish.retained, message.retain) {
             (Retained::Live, retain) => !retain && is_first,
             (_, true) => part.first.takes(&message.topic, now) && !has_it,
             (Retained::Initial, false) => {
@@ -104,7 +102,7 @@ impl Subscriber {
     /// Puts a message into the queue, with no more QoS than was asked for.
     pub(super) fn take(&mut self, message: &Message) {
         let mut message = message.clone();
-        message.qos = message.qos.min(self.qos);
+        message.qos = message.qos.min(self.wish.qos);
         if message.qos == 0 {
             message.receipt = Arc::new(Receipt::default());
         }

@@ -4,14 +4,15 @@ use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
 
+use futures_util::future::join_all;
 use jiff::tz::TimeZone;
 use tracing::error;
 
 use crate::event::Event;
-use crate::options::{OptionFault, Options};
+use crate::options::{self, OptionFault, Options};
 use crate::run::{Outcome, Skip};
 use crate::services::Services;
-use crate::services::mqtt::{Message, Retained, Subscription};
+use crate::services::mqtt::{Message, Retained, Subscription, Wish};
 use crate::topic::Filter;
 use crate::triggers::{Fire, Kind, Surroundings, Trigger, Want, Watch, by_hand};
 use crate::value::{Map, Value};
@@ -31,7 +32,7 @@ const REMEMBERED: usize = 10_000;
 fn read(
     arguments: Vec<Value>,
     options: &mut Options,
-    _surroundings: &Surroundings,
+    surroundings: &Surroundings,
 ) -> Result<Box<dyn Trigger>, OptionFault> {
     let filters = read_filters(arguments).map_err(OptionFault::new)?;
     let retained = options
@@ -42,13 +43,39 @@ fn read(
             message: "retained: brokers send no retained messages for \"$share/…\": leave it out".into(),
         });
     }
+    let no_local = options.bool("no_local")?.unwrap_or(false);
+    if no_local && filters.iter().any(Filter::is_shared) {
+        return Err(OptionFault {
+            option: Some("no_local".into()),
+            message: "no_local: MQTT has no such thing for \"$share/…\": leave it out".into(),
+        });
+    }
+    let qos = options.int("qos", 0..=2)?.unwrap_or(0) as u8;
     Ok(Box::new(Subscribe {
         filters,
-        qos: options.int("qos", 0..=2)?.unwrap_or(0) as u8,
-        retained: retained.unwrap_or_default(),
+        wish: Wish { qos, retained: retained.unwrap_or_default(), no_local },
         changed: options.bool("changed")?.unwrap_or(false),
-        broker: options.text("broker")?,
+        brokers: options.read("broker", |names| some_brokers(names, surroundings))?.unwrap_or_default(),
     }))
+}
+
+/// Reads the names of one broker or of several.
+fn some_brokers(written: Value, surroundings: &Surroundings) -> Result<Vec<String>, String> {
+    let Value::List(several) = written else { return one_broker(written, surroundings).map(|name| vec![name]) };
+    let mut names: Vec<_> = several.into_iter().map(|name| one_broker(name, surroundings)).collect::<Result<_, _>>()?;
+    names.sort();
+    names.dedup();
+    if names.is_empty() { Err("write the name of a broker, or several".to_owned()) } else { Ok(names) }
+}
+
+/// Reads the name of a broker.
+pub(super) fn one_broker(written: Value, surroundings: &Surroundings) -> Result<String, String> {
+    let name = options::text(written)?;
+    let known = &surroundings.brokers;
+    if known.is_empty() || known.contains(&name) {
+        return Ok(name);
+    }
+    Err(format!("there is no broker \"{name}\" in rhaid.yaml: write one of {}", known.join(", ")))
 }
 
 fn read_filters(arguments: Vec<Value>) -> Result<Vec<Filter>, String> {
@@ -74,10 +101,35 @@ fn read_filters(arguments: Vec<Value>) -> Result<Vec<Filter>, String> {
 
 struct Subscribe {
     filters: Vec<Filter>,
-    qos: u8,
-    retained: Retained,
+    wish: Wish,
     changed: bool,
-    broker: Option<String>,
+    // None: the default one.
+    brokers: Vec<String>,
+}
+
+impl Subscribe {
+    /// Begins to listen at one broker.
+    fn listen(
+        &self,
+        broker: Option<&str>,
+        fire: &Fire,
+        services: &Services,
+    ) -> Option<impl Future<Output = ()> + use<>> {
+        let subscription = match services.mqtt.subscribe_all(&self.filters, self.wish, broker) {
+            Ok(subscription) => subscription,
+            Err(error) => {
+                error!(script = fire.owner(), "{}: {error}", self.summary());
+                return None;
+            }
+        };
+        let listener = Listener {
+            filters: self.filters.clone(),
+            changed: self.changed.then(Changed::default),
+            zone: services.clock.zone(),
+            fire: fire.clone(),
+        };
+        Some(listener.listen(subscription))
+    }
 }
 
 impl Trigger for Subscribe {
@@ -87,29 +139,25 @@ impl Trigger for Subscribe {
     }
 
     fn watch(&self, fire: Fire, services: &Services) -> Watch {
-        let broker = self.broker.as_deref();
-        let subscription = match services.mqtt.subscribe_all(&self.filters, self.qos, self.retained, broker) {
-            Ok(subscription) => subscription,
-            Err(error) => {
-                error!(script = fire.owner(), "{}: {error}", self.summary());
-                return Watch::idle();
+        match self.brokers.as_slice() {
+            [] => self.listen(None, &fire, services).map_or_else(Watch::idle, Watch::spawn),
+            [one] => self.listen(Some(one), &fire, services).map_or_else(Watch::idle, Watch::spawn),
+            several => {
+                let all: Vec<_> =
+                    several.iter().filter_map(|broker| self.listen(Some(broker), &fire, services)).collect();
+                Watch::spawn(async move {
+                    join_all(all).await;
+                })
             }
-        };
-        let listener = Listener {
-            filters: self.filters.clone(),
-            changed: self.changed.then(Changed::default),
-            zone: services.clock.zone(),
-            fire,
-        };
-        Watch::spawn(listener.listen(subscription))
+        }
     }
 
     fn example(&self, given: &Map, services: &Services) -> Map {
         let topic = example_topic(&self.filters[0], given);
         let default = || services.mqtt.states().into_iter().next().map(|(name, ..)| name).unwrap_or_default();
-        let broker = self.broker.clone().unwrap_or_else(default);
+        let broker = self.brokers.first().cloned().unwrap_or_else(default);
         let mut facts = Map::from([
-            ("qos".into(), i64::from(self.qos).into()),
+            ("qos".into(), i64::from(self.wish.qos).into()),
             ("retain".into(), false.into()),
             ("dup".into(), false.into()),
             ("params".into(), params(&self.filters, &topic).into()),
@@ -152,6 +200,12 @@ struct Listener {
 
 impl Listener {
     async fn listen(mut self, mut subscription: Subscription) {
+        // What the broker refuses is the script's mistake, or its author's to allow there.
+        let refused = Box::pin(subscription.ready()).await;
+        if let Err(error) = refused {
+            let topics: Vec<_> = self.filters.iter().map(Filter::written).collect();
+            error!(script = self.fire.owner(), "mqtt_subscribe {}: {error}", topics.join(", "));
+        }
         while let Some(message) = subscription.messages.recv().await {
             let is_news = self.changed.as_mut().is_none_or(|changed| changed.is_news(&message));
             if is_news {

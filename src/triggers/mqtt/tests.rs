@@ -60,7 +60,12 @@ impl World {
 }
 
 fn trigger(topic: Value, options: &[(&str, Value)]) -> Result<triggers::Written, OptionFault> {
-    let surroundings = Surroundings { zone: TimeZone::UTC, location: None, base: Path::new("/").into() };
+    let surroundings = Surroundings {
+        zone: TimeZone::UTC,
+        location: None,
+        brokers: std::sync::Arc::default(),
+        base: Path::new("/").into(),
+    };
     let options = options.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
     triggers::read(&KIND, vec![topic], options, &surroundings)
 }

@@ -10,8 +10,9 @@ use crate::event::Event;
 use crate::options::{self, OptionFault, Options};
 use crate::services::Services;
 use crate::services::clock::Busy;
-use crate::services::mqtt::{Retained, Subscription};
+use crate::services::mqtt::{Subscription, Wish};
 use crate::topic::Filter;
+use crate::triggers::mqtt::one_broker;
 use crate::triggers::mqtt::{example_topic, params};
 use crate::triggers::{Fire, Kind, Surroundings, Trigger, Want, Watch};
 use crate::units::show_duration;
@@ -32,7 +33,7 @@ const MAX_TOPICS: usize = 10_000;
 fn read(
     arguments: Vec<Value>,
     options: &mut Options,
-    _surroundings: &Surroundings,
+    surroundings: &Surroundings,
 ) -> Result<Box<dyn Trigger>, OptionFault> {
     let wrong = || OptionFault::new("write a topic and a duration, such as \"attic/celsius\", \"1h\"");
     let [topic, quiet] = <[Value; 2]>::try_from(arguments).map_err(|_| wrong())?;
@@ -41,7 +42,7 @@ fn read(
     if quiet < Duration::from_millis(10) {
         return Err(OptionFault::new("duration: write \"10ms\" or more"));
     }
-    Ok(Box::new(Silence { filter, quiet, broker: options.text("broker")? }))
+    Ok(Box::new(Silence { filter, quiet, broker: options.read("broker", |name| one_broker(name, surroundings))? }))
 }
 
 struct Silence {
@@ -57,7 +58,7 @@ impl Trigger for Silence {
 
     fn watch(&self, fire: Fire, services: &Services) -> Watch {
         let filters = std::slice::from_ref(&self.filter);
-        let subscription = match services.mqtt.subscribe_all(filters, 0, Retained::Live, self.broker.as_deref()) {
+        let subscription = match services.mqtt.subscribe_all(filters, Wish::default(), self.broker.as_deref()) {
             Ok(subscription) => subscription,
             Err(error) => {
                 error!(script = fire.owner(), "{}: {error}", self.summary());

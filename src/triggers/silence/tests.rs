@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::*;
 use crate::config::Config;
 use crate::services::clock::Clock;
-use crate::services::mqtt::{Embedded, Publish, Settings};
+use crate::services::mqtt::{Embedded, Publish, Retained, Settings};
 use crate::services::store::Store;
 use crate::triggers::{self, Firing, TriggerId};
 
@@ -35,7 +35,12 @@ impl World {
         let services = Services::new(clock, Store::in_memory().unwrap(), vec![settings]);
         let (tx, inbox) = mpsc::channel(16);
         let fire = Fire::new(TriggerId(1), "script".into(), tx, services.clock.clone());
-        let surroundings = Surroundings { zone: TimeZone::UTC, location: None, base: Path::new("/").into() };
+        let surroundings = Surroundings {
+            zone: TimeZone::UTC,
+            location: None,
+            brokers: std::sync::Arc::default(),
+            base: Path::new("/").into(),
+        };
         let written = triggers::read(&KIND, vec![topic.into(), "10m".into()], Map::new(), &surroundings).unwrap();
         let watch = written.trigger.watch(fire, &services);
         Self { _data: data, _broker: broker, services, inbox, _watch: watch }

@@ -271,7 +271,12 @@ fn a_thousand_handlers_due_at_once_fire_together() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let (services, inbox, mut firings) = bench::real();
-        let surroundings = Surroundings { zone: jiff::tz::TimeZone::UTC, location: None, base: "/".into() };
+        let surroundings = Surroundings {
+            zone: jiff::tz::TimeZone::UTC,
+            location: None,
+            brokers: std::sync::Arc::default(),
+            base: "/".into(),
+        };
         let kind = KINDS.iter().find(|kind| kind.name == "cron").unwrap();
         let watches: Vec<_> = (0..1_000)
             .map(|number| {

@@ -5,7 +5,12 @@ use crate::options::Options;
 
 fn fault(options: &[(&str, Value)]) -> String {
     let options = options.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-    let surroundings = Surroundings { zone: jiff::tz::TimeZone::UTC, location: None, base: "/".into() };
+    let surroundings = Surroundings {
+        zone: jiff::tz::TimeZone::UTC,
+        location: None,
+        brokers: std::sync::Arc::default(),
+        base: "/".into(),
+    };
     let mut options = Options::new(options);
     let read = read(vec!["door".into()], &mut options, &surroundings);
     read.map(|trigger| trigger.summary())

@@ -108,6 +108,8 @@ pub(super) enum Outgoing {
 pub(super) struct Wanted {
     pub(super) filter: String,
     pub(super) qos: u8,
+    /// Whether what we publish ourselves is left out; MQTT 3.1.1 can not.
+    pub(super) no_local: bool,
     /// What messages for it are to be marked with, in MQTT 5.
     pub(super) number: Option<u32>,
     /// Whether retained messages are to be sent; MQTT 3.1.1 always does.

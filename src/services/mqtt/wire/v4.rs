@@ -3,6 +3,7 @@
 use bytes::BytesMut;
 use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v4;
+use tracing::warn;
 
 use crate::services::mqtt::settings::Settings;
 use crate::services::mqtt::wire::{Arrived, Broken, Greeting, Incoming, Outgoing};
@@ -38,6 +39,12 @@ pub(super) fn encode(packet: Outgoing, into: &mut BytesMut) -> Result<(), Broken
         Outgoing::PubRel(id) => v4::Packet::PubRel(v4::PubRel::new(id)),
         Outgoing::PubComp(id) => v4::Packet::PubComp(v4::PubComp::new(id)),
         Outgoing::Subscribe { id, wanted } => {
+            if let Some(want) = wanted.iter().find(|want| want.no_local) {
+                warn!(
+                    filter = want.filter,
+                    "`no_local` is of no use: the broker speaks MQTT 3.1.1, which has no such thing"
+                );
+            }
             let filters = wanted.into_iter().map(|want| v4::SubscribeFilter { path: want.filter, qos: qos(want.qos) });
             v4::Packet::Subscribe(v4::Subscribe { pkid: id, filters: filters.collect() })
         }

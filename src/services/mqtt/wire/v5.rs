@@ -133,6 +133,7 @@ fn subscribe(id: u16, wanted: Vec<Wanted>) -> v5::Subscribe {
     let number = wanted.first().and_then(|want| want.number);
     let filters = wanted.into_iter().map(|want| {
         let mut filter = v5::Filter::new(want.filter, qos(want.qos));
+        filter.nolocal = want.no_local;
         if !want.with_retained {
             filter.retain_forward_rule = v5::RetainForwardRule::Never;
         }

@@ -1,0 +1,131 @@
+//! Several brokers, and brokers that refuse, through the front door.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+
+use jiff::tz::TimeZone;
+use rhaid::config::Config;
+use rhaid::services::clock::Clock;
+use rhaid::services::mqtt::{Embedded, Mqtt, Publish, Retained, Settings, Subscription};
+use rhaid::topic::Filter;
+
+use crate::bench::Bench;
+use crate::house::House;
+
+/// Another broker, and a client of it.
+struct Other {
+    tokio: tokio::runtime::Runtime,
+    _data: tempfile::TempDir,
+    _embedded: Embedded,
+    address: SocketAddr,
+    client: Mqtt,
+}
+
+impl Other {
+    fn start() -> Self {
+        let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let data = tempfile::tempdir().unwrap();
+        let mut config = Config::default_in(data.path()).mqtt;
+        config.embedded.listen.set_port(0);
+        let embedded = tokio.block_on(Embedded::start(&config, data.path())).unwrap();
+        let address = embedded.address();
+        let settings = Settings::new(&config, address, "other".into()).unwrap();
+        let client = {
+            let _inside = tokio.enter();
+            Mqtt::new(vec![settings], &Clock::system(TimeZone::UTC))
+        };
+        Self { tokio, _data: data, _embedded: embedded, address, client }
+    }
+
+    fn publish(&self, topic: &str, payload: &str) {
+        let payload = payload.to_owned().into();
+        let publish = Publish { topic: topic.into(), payload, qos: 1, ..Publish::default() };
+        self.tokio.block_on(self.client.publish(publish)).unwrap();
+    }
+
+    fn listen(&self, topic: &str) -> Subscription {
+        let _inside = self.tokio.enter();
+        let mut heard = self.client.subscribe(&Filter::parse(topic).unwrap(), 1, Retained::Live, None).unwrap();
+        self.tokio.block_on(heard.ready()).unwrap();
+        heard
+    }
+}
+
+#[test]
+fn a_script_hears_several_brokers_and_speaks_to_the_one_it_names() {
+    let other = Other::start();
+    let mut out = other.listen("out");
+    let bench = Bench::new()
+        .with_broker()
+        .config(&format!("mqtt: {{ brokers: {{ house: {{}}, cloud: {{ url: \"mqtt://{}\" }} }} }}", other.address))
+        .script(
+            "both",
+            r#"mqtt_subscribe("in/+", #{ broker: ["house", "cloud"], qos: 1 }, |msg| {
+                print(`${msg.payload} from ${msg.broker}`);
+                mqtt_publish("out", msg.payload, #{ broker: "cloud", qos: 1 });
+            });"#,
+        )
+        .script("one", r#"mqtt_subscribe("in/+", |msg| print(`${msg.payload} from ${msg.broker}`));"#)
+        .start();
+    bench.subscribed();
+    bench.until("the other broker knows the filter", || {
+        let mqtt = &bench.services().mqtt;
+        mqtt.is_connected(Some("cloud")) && mqtt.is_connected(Some("house")) && mqtt.is_connected(None)
+    });
+    bench.publish("in/a", "1");
+    bench.expect_printed("one", ["1 from house"]);
+    bench.until("a message that comes over the other broker", || {
+        other.publish("in/b", "2");
+        bench.printed("both").contains(&"2 from cloud".to_owned())
+    });
+    assert_eq!(bench.printed("both")[0], "1 from house");
+    assert_eq!(bench.printed("one"), ["1 from house"], "the default broker and no other");
+    let first = other.tokio.block_on(out.messages.recv()).unwrap();
+    assert_eq!(&first.payload[..], b"1");
+}
+
+#[test]
+fn a_broker_that_is_not_there_is_a_fault_where_it_is_named() {
+    let bench = Bench::new()
+        .config("mqtt: { brokers: { house: {}, cloud: { url: \"mqtt://127.0.0.1:9\" } } }")
+        .script("a", "mqtt_subscribe(\"t\", #{ broker: [\"house\", \"clout\"] }, |msg| ());")
+        .script("b", "mqtt_silence(\"t\", \"1h\", #{ broker: \"clout\" }, |silence| ());")
+        .start();
+    bench.expect_fault("a.rhai:1:").expect_fault("b.rhai:1:");
+    let said = format!("{:?}{:?}", bench.said("a"), bench.said("b"));
+    assert_eq!(
+        said.matches("there is no broker \\\"clout\\\" in rhaid.yaml: write one of house, cloud").count(),
+        2,
+        "{said}"
+    );
+}
+
+#[test]
+fn a_subscription_that_the_broker_refuses_is_told_with_the_script() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut tcp = listener.accept().unwrap().0;
+        packet(&mut tcp);
+        tcp.write_all(&[0x20, 2, 0, 0]).unwrap();
+        let subscribe = packet(&mut tcp);
+        tcp.write_all(&[0x90, 3, subscribe[0], subscribe[1], 0x80]).unwrap();
+        // Until the other side goes.
+        let _ = tcp.read(&mut [0]);
+    });
+    let mut house = House::empty();
+    house.write("rhaid.yaml", "mqtt: { protocol: 3.1.1 }\n");
+    house.write("scripts/ears.rhai", "mqtt_subscribe(\"secret/{name}\", |msg| ());\n");
+    house.start_with(&[("RHAID_MQTT_URL", &format!("mqtt://{address}"))]);
+    let line = house.wait_for("mqtt_subscribe secret/{name}: the broker refused");
+    assert!(line.contains("ears"), "{line}");
+}
+
+/// Reads a short packet; returns what stands behind its length.
+fn packet(tcp: &mut TcpStream) -> Vec<u8> {
+    let mut head = [0; 2];
+    tcp.read_exact(&mut head).unwrap();
+    let mut body = vec![0; head[1].into()];
+    tcp.read_exact(&mut body).unwrap();
+    body
+}
