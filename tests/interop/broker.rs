@@ -8,7 +8,8 @@ use tempfile::TempDir;
 use super::mosquitto::{Listener, publish};
 use super::*;
 
-async fn broker() -> (TempDir, Embedded, SocketAddr) {
+/// Starts one at a free port, with a folder of its own.
+pub(super) async fn broker() -> (TempDir, Embedded, SocketAddr) {
     let data = tempfile::tempdir().unwrap();
     let mut config = Config::default_in(data.path()).mqtt;
     config.embedded.listen.set_port(0);

@@ -1,4 +1,4 @@
-//! MQTT against mosquitto and its clients, HTTP against httpbin, nginx and Python's `requests`: `.ci/run` installs what they need.
+//! MQTT against mosquitto, its clients and paho-mqtt, HTTP against httpbin, nginx and Python's `requests`: `.ci/run` installs what they need.
 
 #![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
 
@@ -6,6 +6,7 @@ mod broker;
 mod client;
 mod http;
 mod mosquitto;
+mod paho;
 mod ways;
 
 use std::net::SocketAddr;

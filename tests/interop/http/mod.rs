@@ -7,3 +7,5 @@ mod responses;
 mod secure;
 mod servers;
 mod sessions;
+
+pub(crate) use self::servers::python;

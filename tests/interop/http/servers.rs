@@ -15,7 +15,7 @@ use crate::PATIENCE;
 const NGINX: &str = include_str!("nginx.conf");
 
 /// Returns a program of the Python environment that `.ci/run` makes.
-pub(super) fn python(program: &str) -> PathBuf {
+pub(crate) fn python(program: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/python/bin").join(program);
     assert!(path.exists(), "{} is missing: `.ci/run` shows how it is made", path.display());
     path

@@ -18,7 +18,7 @@ use super::hub::Hub;
 use crate::services::mqtt::wire::Stream;
 
 /// How many may stand in the door without having said who they are.
-const LOBBY: usize = 200;
+const LOBBY: usize = 500;
 /// How long agreeing on TLS may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long the door stays shut when the system has no room for another connection.

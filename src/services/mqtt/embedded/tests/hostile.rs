@@ -63,7 +63,7 @@ async fn topics_that_are_none_cut_off_their_sender_only() {
 async fn those_who_never_say_who_they_are_keep_nobody_out() {
     let broker = Broker::start().await;
     let mut idlers = Vec::new();
-    for number in 0..300 {
+    for number in 0..600 {
         let mut idler = Raw::open(broker.address(), 4).await;
         let half = hello("idler").bytes(4);
         idler.send(&half[..number % half.len()]).await;

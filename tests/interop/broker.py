@@ -1,0 +1,282 @@
+"""Talks to a broker through paho-mqtt: `broker.py PORT`. Ends with 0 if everything is as both standards say."""
+
+import queue
+import sys
+import time
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+PORT = int(sys.argv[1])
+PATIENCE = 30
+VERSIONS = (mqtt.MQTTv311, mqtt.MQTTv5)
+
+
+def properties(kind, **values):
+    made = Properties(getattr(PacketTypes, kind))
+    for name, value in values.items():
+        for one in value if name == "UserProperty" else [value]:
+            setattr(made, name, one)
+    return made
+
+
+class Client:
+    """A client that keeps everything that arrives."""
+
+    def __init__(self, name, version, clean=True, expiry=0, will=None, connect=None, keep_alive=60):
+        arguments = {} if version == mqtt.MQTTv5 else {"clean_session": clean}
+        self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, name, protocol=version, **arguments)
+        self.version = version
+        self.messages, self.events = queue.Queue(), queue.Queue()
+        self.client.on_connect = lambda c, d, flags, code, p: self.events.put((flags.session_present, code, p))
+        self.client.on_message = lambda c, d, message: self.messages.put(message)
+        self.client.on_subscribe = lambda c, d, mid, codes, p: self.events.put([code.value for code in codes])
+        self.client.on_unsubscribe = lambda c, d, mid, codes, p: self.events.put([code.value for code in codes])
+        self.client.on_disconnect = lambda c, d, flags, code, p: self.events.put(code.value)
+        if will:
+            self.client.will_set(*will)
+        if version == mqtt.MQTTv5:
+            given = connect or properties("CONNECT")
+            if expiry:
+                given.SessionExpiryInterval = expiry
+            self.client.connect("127.0.0.1", PORT, keep_alive, clean_start=clean, properties=given)
+        else:
+            self.client.connect("127.0.0.1", PORT, keep_alive)
+        self.client.loop_start()
+        self.present, self.code, self.told = self.event()
+
+    def event(self):
+        return self.events.get(timeout=PATIENCE)
+
+    def subscribe(self, filter, qos=0, options=None, number=None):
+        if self.version == mqtt.MQTTv5:
+            given = properties("SUBSCRIBE", SubscriptionIdentifier=number) if number else None
+            self.client.subscribe(filter, options=options or SubscribeOptions(qos), properties=given)
+        else:
+            self.client.subscribe(filter, qos)
+        return self.event()
+
+    def publish(self, topic, payload="", qos=1, retain=False, **given):
+        made = properties("PUBLISH", **given) if given else None
+        self.client.publish(topic, payload, qos, retain, made).wait_for_publish(PATIENCE)
+
+    def next(self):
+        return self.messages.get(timeout=PATIENCE)
+
+    def all(self, marker):
+        """Returns what came before the answer to something sent now."""
+        self.client.subscribe(marker)
+        self.event()
+        self.publish(marker, marker)
+        found = []
+        while (message := self.next()).topic != marker:
+            found.append(message)
+        return found
+
+    def leave(self, **given):
+        made = properties("DISCONNECT", **given) if given else None
+        if self.version == mqtt.MQTTv5:
+            self.client.disconnect(properties=made)
+        else:
+            self.client.disconnect()
+        self.event()
+        self.client.loop_stop()
+
+    def die(self):
+        """Goes without a word."""
+        self.client.on_disconnect = None
+        self.client.socket().close()
+        self.client.loop_stop()
+
+
+def payloads(messages):
+    return [message.payload.decode() for message in messages]
+
+
+def qualities_of_service(version):
+    one, two = Client("one", version), Client("two", version)
+    for asked in (0, 1, 2):
+        assert two.subscribe("qos/温度", asked) == [asked]
+        for sent in (0, 1, 2):
+            one.publish("qos/温度", f"{sent}", sent)
+            message = two.next()
+            assert (message.topic, message.payload, message.qos) == ("qos/温度", b"%d" % sent, min(asked, sent))
+    one.leave(), two.leave()
+
+
+def sessions_and_what_waits(version):
+    kept = {"clean": False, "expiry": 1000}
+    first = Client("kept", version, **kept)
+    assert not first.present
+    first.subscribe("wait/#", 2)
+    first.leave()
+    sender = Client("sender", version)
+    for number in range(100):
+        sender.publish(f"wait/{number % 3}", str(number), 1 + number % 2)
+    back = Client("kept", version, **kept)
+    assert back.present
+    messages = [back.next() for _ in range(100)]
+    # One of QoS 2 is there for good a step later, so the order holds within each of both.
+    for qos in (1, 2):
+        found = payloads(message for message in messages if message.qos == qos)
+        assert found == [str(number) for number in range(qos - 1, 100, 2)], found
+    back.leave()
+    assert not Client("kept", version, clean=True).present
+    sender.leave()
+
+
+def retained(version):
+    client = Client("keeper", version)
+    for topic in ("kept/a", "kept/b", "kept/c"):
+        client.publish(topic, topic, 1, True)
+    client.publish("kept/b", "", 1, True)
+    client.subscribe("kept/+", 1)
+    assert sorted(payloads(client.all("marker/1"))) == ["kept/a", "kept/c"]
+    for topic in ("kept/a", "kept/c"):
+        client.publish(topic, "", 1, True)
+    client.leave()
+
+
+def wills(version):
+    listener = Client("heir", version)
+    listener.subscribe("will")
+    Client("dying", version, will=("will", "gone", 1, False)).die()
+    assert listener.next().payload == b"gone"
+    Client("leaving", version, will=("will", "not told", 1, False)).leave()
+    assert listener.all("marker/2") == []
+    listener.leave()
+
+
+def wildcards_and_dollars(version):
+    client = Client("wild", version)
+    client.subscribe("#"), client.subscribe("+/x")
+    client.publish("$own/x", "hidden")
+    client.publish("/", "empty levels")
+    client.client.unsubscribe("#"), client.event()
+    client.publish("gone/y", "unsubscribed")
+    assert payloads(client.all("marker/3")) == ["empty levels"]
+    client.leave()
+
+
+def takeover(version):
+    first = Client("same", version)
+    second = Client("same", version)
+    assert first.event() != 0
+    first.client.loop_stop()
+    second.leave()
+
+
+def large_payloads(version):
+    client = Client("large", version)
+    client.subscribe("large", 1)
+    payload = bytes(range(256)) * 40_000
+    client.publish("large", payload)
+    assert client.next().payload == payload
+    client.leave()
+
+
+def options_and_numbers():
+    one, two = Client("one", mqtt.MQTTv5), Client("two", mqtt.MQTTv5)
+    one.subscribe("o", options=SubscribeOptions(1, noLocal=True), number=7)
+    two.subscribe("o", options=SubscribeOptions(1, retainAsPublished=True), number=8)
+    two.subscribe("o/#", options=SubscribeOptions(0), number=9)
+    one.publish("o", "x", 1, True)
+    message = two.next()
+    assert (message.retain, message.qos) == (True, 1)
+    assert sorted(message.properties.SubscriptionIdentifier) == [8, 9]
+    assert one.all("marker/4") == []
+    two.subscribe("o", options=SubscribeOptions(0, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB))
+    assert two.all("marker/5") == []
+    assert one.subscribe("$share//a") == [0x8F]
+    one.publish("o", "", 1, True)
+    one.leave(), two.leave()
+
+
+def what_comes_with_a_message():
+    client = Client("rich", mqtt.MQTTv5)
+    client.subscribe("rich", 1)
+    given = {
+        "ContentType": "text/plain",
+        "PayloadFormatIndicator": 1,
+        "ResponseTopic": "answers/here",
+        "CorrelationData": b"\0\xff",
+        "UserProperty": [("a", "1"), ("a", "2"), ("温", "度")],
+    }
+    client.publish("rich", "x", 1, False, **given, MessageExpiryInterval=100)
+    got = client.next().properties
+    for name, value in given.items():
+        assert getattr(got, name) == value, name
+    assert 98 <= got.MessageExpiryInterval <= 100
+    client.leave()
+
+
+def aliases_and_limits():
+    aliased = Client("aliased", mqtt.MQTTv5, connect=properties("CONNECT", TopicAliasMaximum=1, ReceiveMaximum=2))
+    aliased.subscribe("alias/#", 1)
+    sender = Client("sender", mqtt.MQTTv5)
+    assert sender.told.TopicAliasMaximum > 0
+    sender.publish("alias/a", "1", TopicAlias=1)
+    sender.publish("", "2", TopicAlias=1)
+    for number in range(3, 20):
+        sender.publish(f"alias/{number % 2}", str(number))
+    messages = [aliased.next() for _ in range(19)]
+    assert payloads(messages) == [str(number) for number in range(1, 20)]
+    # paho-mqtt leaves it to others to look up what an alias stands for.
+    assert [message.topic for message in messages[:2]] == ["alias/a", ""]
+    small = Client("small", mqtt.MQTTv5, connect=properties("CONNECT", MaximumPacketSize=100))
+    small.subscribe("small", 1)
+    sender.publish("small", "x" * 200), sender.publish("small", "fits")
+    assert small.next().payload == b"fits"
+    for client in (aliased, sender, small):
+        client.leave()
+
+
+def what_runs_out():
+    options = {"clean": False, "expiry": 1}
+    Client("short", mqtt.MQTTv5, **options).leave()
+    kept = Client("long", mqtt.MQTTv5, clean=False, expiry=100)
+    kept.subscribe("expiry", 1)
+    kept.leave()
+    sender = Client("sender", mqtt.MQTTv5)
+    sender.publish("expiry", "short", MessageExpiryInterval=1)
+    sender.publish("expiry", "long", MessageExpiryInterval=100)
+    time.sleep(2.5)
+    assert not Client("short", mqtt.MQTTv5, **options).present
+    kept = Client("long", mqtt.MQTTv5, clean=False, expiry=100)
+    assert kept.present and payloads(kept.all("marker/6")) == ["long"]
+    kept.leave(SessionExpiryInterval=0)
+    # paho-mqtt does not wait until the broker has read its goodbye.
+    time.sleep(0.5)
+    assert not Client("long", mqtt.MQTTv5, clean=False, expiry=100).present
+    sender.leave()
+
+
+def names_and_groups():
+    nameless = Client("", mqtt.MQTTv5)
+    assert nameless.told.AssignedClientIdentifier
+    group = [Client(f"member {number}", mqtt.MQTTv5) for number in range(2)]
+    for member in group:
+        member.subscribe("$share/team/work/+", 1)
+    for number in range(20):
+        nameless.publish(f"work/{number}", str(number))
+    shares = [payloads(member.all(f"marker/{at}")) for at, member in enumerate(group)]
+    assert sorted(map(int, shares[0] + shares[1])) == list(range(20)) and all(shares)
+    for client in (nameless, *group):
+        client.leave()
+
+
+for check in (qualities_of_service, sessions_and_what_waits, retained, wills, wildcards_and_dollars, takeover, large_payloads):
+    for version in VERSIONS:
+        check(version)
+        print("ok", check.__name__, version, flush=True)
+for check in (
+    options_and_numbers,
+    what_comes_with_a_message,
+    aliases_and_limits,
+    what_runs_out,
+    names_and_groups,
+):
+    check()
+    print("ok", check.__name__, flush=True)
