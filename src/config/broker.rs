@@ -221,13 +221,13 @@ fn embedded(keys: &mut Keys<'_>, folder: &Path) -> Embedded {
         ),
         max_queued: keys.or(
             "max_queued",
-            "10000",
+            "100000",
             "How many messages wait for one client that is away or slow; more are dropped.",
             &count(1..=10_000_000),
         ),
         max_queued_bytes: keys.or(
             "max_queued_bytes",
-            "16MiB",
+            "64MiB",
             "How much waits for one client that is away or slow.",
             &shape::size(1 << 10, 64 * 1024 * MIB),
         ),

@@ -2,10 +2,12 @@
 
 use std::process::{Command, Stdio};
 
+use rhaid::config::Certificate;
 use rhaid::services::mqtt::Embedded;
 use tempfile::TempDir;
 
-use super::mosquitto::{Listener, publish};
+use super::mosquitto::{Listener, publish, try_publish};
+use super::ways::make_certificates;
 use super::*;
 
 /// Starts one at a free port, with a folder of its own.
@@ -128,4 +130,32 @@ async fn client_ids_of_any_script_are_taken() {
     for id in ["网关1", "esp:AA:BB", "a b", "a.b@c", "#+", "a/b"] {
         publish(address, &["-i", id, "-t", "t", "-m", "x"]);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_serves_others_and_rhaid_itself() {
+    let data = tempfile::tempdir().unwrap();
+    make_certificates(data.path());
+    let mut config = Config::default_in(data.path()).mqtt;
+    config.embedded.listen.set_port(0);
+    config.embedded.tls =
+        Some(Certificate { cert: data.path().join("server.pem"), key: data.path().join("server.key") });
+    let broker = Embedded::start(&config, data.path()).await.unwrap();
+    let ca = data.path().join("ca.pem");
+    let listener = Listener::start(broker.address(), &["--cafile", ca.to_str().unwrap(), "-t", "t"]);
+    let mqtt = connect(Settings::new(&config, broker.address(), "one".into()).unwrap());
+    for size in [1, 100_000] {
+        publish_own(&mqtt, &"x".repeat(size)).await;
+        assert_eq!(listener.line().len(), size);
+    }
+    // Who speaks without TLS is nobody.
+    assert!(!try_publish(broker.address(), &["-t", "t", "-m", "plain"]).status.success());
+    broker.stop().await;
+    config.embedded.tls.as_mut().unwrap().key = data.path().join("ca.pem");
+    let why = Embedded::start(&config, data.path()).await.err().unwrap().to_string();
+    assert!(why.contains("mqtt.embedded.tls") && why.contains("ca.pem"), "{why}");
+}
+
+async fn publish_own(mqtt: &Mqtt, payload: &str) {
+    soon(mqtt.publish(message("t", payload, 1, false))).await.unwrap();
 }

@@ -30,7 +30,7 @@ fn at(settings: Settings, port: u16, websocket: Option<&str>, proxy: Option<Prox
 }
 
 /// Makes an authority, and certificates of it for a server at 127.0.0.1 and for a client.
-fn make_certificates(folder: &Path) {
+pub(super) fn make_certificates(folder: &Path) {
     let openssl = |arguments: &[&str]| {
         let made = Command::new("openssl").args(arguments).current_dir(folder).output().unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));

@@ -66,9 +66,9 @@ impl State {
         let expiry = connect.expiry.unwrap_or(u32::MAX).min(MAX_EXPIRY);
         self.last_link += 1;
         self.connected += 1;
-        let session = self.sessions.entry(client.clone()).or_default();
+        let session = self.sessions.entry(client.clone()).or_insert_with(|| Session::new(&self.all_waiting));
         session.expiry = expiry;
-        session.welcome(connect, self.last_link, wake);
+        session.welcome(connect, Link::new(connect, self.last_link, wake, self.limits.queued_bytes));
         if expiry > 0 {
             self.note(&Record::Session { client: client.clone(), expiry, away: None });
         }
@@ -192,20 +192,27 @@ impl State {
 
 impl Session {
     /// Gives it a connection, over which what is not confirmed is sent again.
-    fn welcome(&mut self, connect: &Connect, number: u64, wake: Arc<Notify>) {
+    fn welcome(&mut self, connect: &Connect, link: Link) {
         self.away = None;
         self.will.clone_from(&connect.will);
         self.will_due = None;
         self.again = self.flights.keys().copied().collect::<VecDeque<_>>();
-        self.link = Some(Link {
+        self.link = Some(link);
+    }
+}
+
+impl Link {
+    fn new(connect: &Connect, number: u64, wake: Arc<Notify>, max_bytes: usize) -> Self {
+        Self {
             number,
             version: connect.version,
             wake,
             window: connect.window.min(MAX_OUT).into(),
             out: 0,
+            max_bytes,
             max_packet: connect.max_packet,
             max_aliases: connect.aliases.min(MAX_ALIASES),
             aliases: HashMap::new(),
-        });
+        }
     }
 }

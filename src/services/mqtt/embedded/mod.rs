@@ -118,7 +118,9 @@ impl Embedded {
         let (hub, stop) = (Arc::clone(&own.hub), own.stop.clone());
         own.tasks.spawn(async move { hub.keep_tidy(stop).await });
         debug!("the embedded broker listens on {address}");
-        warn_of_strangers(address, &config.embedded);
+        if let Some(what) = of_strangers(address, &config.embedded) {
+            warn!("{what}");
+        }
         Ok(Self { address, own: Some(own) })
     }
 
@@ -169,15 +171,18 @@ fn remembering(mut state: State, folder: &Path) -> State {
     state
 }
 
-fn warn_of_strangers(address: SocketAddr, embedded: &config::Embedded) {
+/// Returns what is to be said of a broker that others than this machine reach.
+fn of_strangers(address: SocketAddr, embedded: &config::Embedded) -> Option<String> {
     if address.ip().is_loopback() {
-        return;
+        return None;
     }
     if embedded.username.is_none() {
-        warn!("anybody who reaches {address} may publish and subscribe: set `mqtt.embedded.username` and `password`");
-    } else if embedded.tls.is_none() {
-        warn!("the password for {address} can be read on the network: set `mqtt.embedded.tls`");
+        return Some(format!(
+            "anybody who reaches {address} may publish and subscribe: set `mqtt.embedded.username` and `password`"
+        ));
     }
+    let is_open = embedded.tls.is_none();
+    is_open.then(|| format!("the password for {address} can be read on the network: set `mqtt.embedded.tls`"))
 }
 
 fn limits(config: &config::Mqtt) -> Limits {

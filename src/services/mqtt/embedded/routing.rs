@@ -1,6 +1,7 @@
 //! The way of a message: from a client to those who want it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::BytesMut;
 use tracing::{debug, warn};
@@ -12,6 +13,8 @@ use super::packet::{self, Delivered, Reason};
 use super::session::{Flight, Link, Session};
 use super::state::State;
 
+/// How many bytes may wait for all clients together.
+const ALL_WAITING: usize = 1 << 30;
 /// How many bytes are made ready for a connection at a time.
 pub(super) const READY: usize = 64 << 10;
 
@@ -64,6 +67,7 @@ impl State {
         let Some(session) = self.sessions.get_mut(client) else { return };
         let is_full = session.waiting.len() >= self.limits.queued
             || session.waiting.bytes() + delivery.message.size() > self.limits.queued_bytes;
+        let is_full = is_full || self.all_waiting.load(Ordering::Relaxed) > ALL_WAITING;
         // The first one always fits: else a limit below the size of a packet would be one on packets.
         if is_full && session.waiting.len() > 0 {
             if session.dropped == 0 && (session.link.is_some() || delivery.qos > 0) {
@@ -121,7 +125,8 @@ impl Session {
             }
             return true;
         }
-        let Some(delivery) = self.waiting.pop(is_open && self.ids.len() < usize::from(u16::MAX)) else { return false };
+        let is_open = is_open && self.flying_bytes < link.max_bytes && self.ids.len() < usize::from(u16::MAX);
+        let Some(delivery) = self.waiting.pop(is_open) else { return false };
         let is_fit = !delivery.message.is_expired(now) && link.takes(&delivery, now);
         let noted = journal.as_mut().filter(|_| self.expiry > 0 && delivery.qos > 0);
         if !is_fit {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
@@ -25,6 +26,8 @@ pub(super) struct Session {
     pub(super) waiting: Waiting,
     /// What was sent and is not confirmed, by its place in the order.
     pub(super) flights: BTreeMap<u64, Flight>,
+    /// How many bytes those take.
+    pub(super) flying_bytes: usize,
     /// The packet ids of `flights`.
     pub(super) ids: HashMap<u16, u64>,
     last_id: u16,
@@ -47,6 +50,8 @@ pub(super) struct Link {
     pub(super) window: usize,
     /// How many are.
     pub(super) out: usize,
+    /// How many bytes may be on the way.
+    pub(super) max_bytes: usize,
     pub(super) max_packet: u32,
     /// The most aliases that the client takes.
     pub(super) max_aliases: u16,
@@ -71,11 +76,24 @@ pub(super) struct Waiting {
     /// QoS 0, which do not.
     pub(super) loose: VecDeque<Delivery>,
     bytes: usize,
+    /// What waits for all clients together, in bytes.
+    all: Arc<AtomicUsize>,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.subtract(self.bytes);
+    }
 }
 
 impl Waiting {
+    fn new(all: &Arc<AtomicUsize>) -> Self {
+        Self { sure: VecDeque::new(), loose: VecDeque::new(), bytes: 0, all: Arc::clone(all) }
+    }
+
     pub(super) fn push(&mut self, delivery: Delivery) {
         self.bytes += delivery.message.size();
+        self.all.fetch_add(delivery.message.size(), Ordering::Relaxed);
         match delivery.qos {
             0 => self.loose.push_back(delivery),
             _ => self.sure.push_back(delivery),
@@ -89,7 +107,7 @@ impl Waiting {
             (sure, _) => is_open && sure.is_some(),
         };
         let delivery = if is_sure { self.sure.pop_front() } else { self.loose.pop_front() }?;
-        self.bytes -= delivery.message.size();
+        self.subtract(delivery.message.size());
         Some(delivery)
     }
 
@@ -105,17 +123,28 @@ impl Waiting {
     pub(super) fn take(&mut self, seq: u64) -> Option<Delivery> {
         let at = self.sure.binary_search_by_key(&seq, |delivery| delivery.seq).ok()?;
         let delivery = self.sure.remove(at)?;
-        self.bytes -= delivery.message.size();
+        self.subtract(delivery.message.size());
         Some(delivery)
     }
 
     /// Throws away what goes only to who is there.
     pub(super) fn forget_loose(&mut self) {
-        self.bytes -= self.loose.drain(..).map(|delivery| delivery.message.size()).sum::<usize>();
+        let bytes = self.loose.drain(..).map(|delivery| delivery.message.size()).sum();
+        self.subtract(bytes);
+    }
+
+    fn subtract(&mut self, bytes: usize) {
+        self.bytes -= bytes;
+        self.all.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
 
 impl Session {
+    /// Makes one that is new; what waits for it is added to what waits for all.
+    pub(super) fn new(all_waiting: &Arc<AtomicUsize>) -> Self {
+        Self { waiting: Waiting::new(all_waiting), ..Self::default() }
+    }
+
     /// Returns whether it outlives its connection.
     pub(super) fn is_kept(&self) -> bool {
         self.expiry > 0
@@ -139,15 +168,17 @@ impl Session {
     /// Notes that a message is on its way.
     pub(super) fn fly(&mut self, id: u16, delivery: Delivery, counts: bool) {
         self.ids.insert(id, delivery.seq);
+        self.flying_bytes += delivery.message.size();
         self.flights.insert(delivery.seq, Flight { id, delivery, is_received: false, counts });
     }
 
     /// Ends a message's way; `None` if there is none with this id.
     pub(super) fn land(&mut self, id: u16) -> Option<u64> {
         let seq = self.ids.remove(&id)?;
-        let flight = self.flights.remove(&seq);
+        let flight = self.flights.remove(&seq)?;
+        self.flying_bytes -= flight.delivery.message.size();
         if let Some(link) = &mut self.link
-            && flight.is_some_and(|flight| flight.counts)
+            && flight.counts
         {
             link.out -= 1;
         }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::journal::{Journal, Record};
@@ -31,6 +32,8 @@ pub(super) struct State {
     pub(super) subscriptions: Subscriptions,
     pub(super) retained: Retained,
     pub(super) journal: Option<Journal>,
+    /// What waits for all clients together, in bytes.
+    pub(super) all_waiting: Arc<AtomicUsize>,
     /// How many clients are connected.
     pub(super) connected: usize,
     pub(super) last_seq: u64,
@@ -48,6 +51,7 @@ impl State {
             subscriptions: Subscriptions::new(),
             retained: Retained::default(),
             journal: None,
+            all_waiting: Arc::default(),
             connected: 0,
             last_seq: 0,
             last_link: 0,
@@ -140,7 +144,7 @@ impl State {
                 self.retained.remove(&topic);
             }
             Record::Session { client, expiry, away } => {
-                let session = self.sessions.entry(client).or_default();
+                let session = self.sessions.entry(client).or_insert_with(|| Session::new(&self.all_waiting));
                 (session.expiry, session.away) = (expiry, away);
             }
             Record::End(client) => self.end(&client),

@@ -52,3 +52,15 @@ impl Broker {
         Raw::connect(self.address(), version, hello).await
     }
 }
+
+#[test]
+fn a_broker_that_strangers_reach_is_told_of_until_it_asks_for_a_password_over_tls() {
+    let mut embedded = config::Config::default_in(std::path::Path::new("/")).mqtt.embedded;
+    let said = |embedded: &config::Embedded, address: &str| super::of_strangers(address.parse().unwrap(), embedded);
+    assert_eq!((said(&embedded, "127.0.0.1:1883"), said(&embedded, "[::1]:1883")), (None, None));
+    assert!(said(&embedded, "0.0.0.0:1883").unwrap().contains("`mqtt.embedded.username`"));
+    embedded.username = Some("house".into());
+    assert!(said(&embedded, "192.168.1.5:1883").unwrap().contains("`mqtt.embedded.tls`"));
+    embedded.tls = Some(config::Certificate { cert: "c".into(), key: "k".into() });
+    assert_eq!(said(&embedded, "192.168.1.5:1883"), None);
+}

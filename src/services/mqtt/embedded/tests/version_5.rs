@@ -225,3 +225,22 @@ async fn all_hear_that_the_broker_stops_and_no_will_is_told() {
     client.expect_end(0x8b).await;
     listener.expect_end(0x8b).await;
 }
+
+#[tokio::test]
+async fn who_confirms_nothing_has_no_more_bytes_on_the_way_than_may_wait() {
+    let broker = Broker::start_with(|embedded| embedded.max_queued_bytes = 50_000).await;
+    let mut client = broker.connect(5, hello("c")).await;
+    client.subscribe("t", 1).await;
+    let mut sender = broker.connect(5, hello("sender")).await;
+    for _ in 0..20 {
+        sender.publish_surely(0, &[], "t", &"x".repeat(10_000)).await;
+    }
+    let mut ids = Vec::new();
+    for _ in 0..5 {
+        ids.push(client.next().await.id);
+    }
+    client.expect_nothing().await;
+    client.ack(0x40, ids[0]).await;
+    client.next().await;
+    client.expect_nothing().await;
+}
