@@ -60,7 +60,7 @@ impl State {
             return Err(Reason::BUSY);
         }
         if connect.clean_start {
-            self.end(&client);
+            self.end_early(&client);
         }
         let same_session = self.sessions.contains_key(&client);
         let expiry = connect.expiry.unwrap_or(u32::MAX).min(MAX_EXPIRY);
@@ -178,7 +178,16 @@ impl State {
         }
         let away = self.sessions.iter().filter_map(|(client, session)| Some((session.away?, client)));
         if let Some(client) = away.min().map(|(_, client)| client.clone()) {
-            self.end(&client);
+            self.end_early(&client);
+        }
+    }
+
+    /// Ends a session before its time, and tells the will that waited for its client to come back.
+    fn end_early(&mut self, client: &ClientId) {
+        let will = self.sessions.get_mut(client).and_then(|session| session.will.take());
+        self.end(client);
+        if let Some(will) = will {
+            self.tell(client, will);
         }
     }
 

@@ -65,12 +65,15 @@ impl State {
     /// Has a message wait for a client, unless too many do.
     fn deliver(&mut self, client: &ClientId, delivery: Delivery) {
         let Some(session) = self.sessions.get_mut(client) else { return };
+        if session.link.is_none() && delivery.qos == 0 {
+            return;
+        }
         let is_full = session.waiting.len() >= self.limits.queued
             || session.waiting.bytes() + delivery.message.size() > self.limits.queued_bytes;
         let is_full = is_full || self.all_waiting.load(Ordering::Relaxed) > ALL_WAITING;
         // The first one always fits: else a limit below the size of a packet would be one on packets.
         if is_full && session.waiting.len() > 0 {
-            if session.dropped == 0 && (session.link.is_some() || delivery.qos > 0) {
+            if session.dropped == 0 {
                 warn!(
                     "{} messages wait for the MQTT client {client:?}; more are dropped until it takes some (`mqtt.embedded.max_queued`)",
                     session.waiting.len()
@@ -85,9 +88,6 @@ impl State {
     /// Has a message wait for a client.
     pub(super) fn enqueue(&mut self, client: &ClientId, mut delivery: Delivery) {
         let Some(session) = self.sessions.get_mut(client) else { return };
-        if session.link.is_none() && delivery.qos == 0 {
-            return;
-        }
         self.last_seq += 1;
         delivery.seq = self.last_seq;
         if let Some(journal) = &mut self.journal

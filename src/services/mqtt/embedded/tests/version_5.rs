@@ -57,7 +57,11 @@ async fn a_will_may_wait_for_its_client_to_come_back() {
     assert_eq!(listener.next().await.payload, "gone");
     assert!(began.elapsed().as_millis() > 800);
     listener.expect_nothing().await;
-    // It does not wait longer than the session.
+    // It does not wait longer than the session, which ends when the client begins anew.
+    let slow = Hello { will: Some((0, vec![0x18, 0, 0, 0xff, 0], "w", "anew")), ..kept("anew") };
+    broker.connect(5, slow).await.vanish().await;
+    broker.connect(5, hello("anew")).await.leave().await;
+    assert_eq!(listener.next().await.payload, "anew");
     let at_once = Hello { will: Some((0, vec![0x18, 0, 0, 0xff, 0], "w", "at once")), ..hello("unkept") };
     broker.connect(5, at_once).await.vanish().await;
     assert_eq!(listener.next().await.payload, "at once");
