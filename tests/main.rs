@@ -13,6 +13,7 @@ mod examples;
 mod fire;
 mod functions;
 mod house;
+mod ledger;
 mod lessons;
 mod lessons_mqtt;
 mod mqtt;

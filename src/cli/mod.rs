@@ -14,6 +14,7 @@ mod logs;
 mod next;
 mod reference;
 mod run;
+mod run_info;
 mod runs;
 mod schema;
 mod screen;
@@ -68,6 +69,7 @@ enum Command {
     Fire(fire::Args),
     List(list::Args),
     Runs(runs::Args),
+    RunInfo(run_info::Args),
     Logs(logs::Args),
     Enable(switch::Args),
     #[command(about = "Stop waking a script, also after a restart", long_about = switch::DISABLE)]
@@ -96,6 +98,7 @@ pub fn main() -> ExitCode {
         Command::Fire(args) => fire::run(&args, globals),
         Command::List(args) => list::run(&args, globals),
         Command::Runs(args) => runs::run(&args, globals),
+        Command::RunInfo(args) => run_info::run(&args, globals),
         Command::Logs(args) => logs::run(&args, globals),
         Command::Enable(args) => switch::run(&args, globals, true),
         Command::Disable(args) => switch::run(&args, globals, false),

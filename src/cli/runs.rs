@@ -1,29 +1,49 @@
 //! `rhaid runs`: what happened, and what became of it.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use jiff::civil::{DateTime, Time};
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
+use serde::de::DeserializeOwned;
+
+use crate::cli::exit::Wrong;
 use crate::cli::log::short;
 use crate::cli::screen::{self, Tone, harmless};
 use crate::cli::settings::{self, Globals};
 use crate::cli::table::{Cell, table};
 use crate::control::{Connection, NotRunning, Request, RunRow};
-use crate::services::store::{Query, Store};
-use crate::units::show_duration;
+use crate::services::clock::Clock;
+use crate::services::store::{self, Only, Query, Store};
+use crate::units::{parse_duration, show_duration};
 
 /// Show the last runs, and the events that became none, newest first
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   rhaid runs
   rhaid runs thermostat --failed
-  rhaid runs -n 1000 --json | jq 'map(.took_ms) | max'")]
+  rhaid runs --skipped --since 2h
+  rhaid runs -n 1000 --json | jq 'map(.took_ms) | max'
+
+`rhaid run-info RUN` shows what one of them did.")]
 pub(super) struct Args {
     /// Only this script's
     #[arg(value_name = "SCRIPT")]
     script: Option<String>,
+    /// Only those of triggers of this name, as `rhaid list` shows it
+    #[arg(long, value_name = "NAME")]
+    trigger: Option<String>,
     /// Only those that failed or timed out
     #[arg(long)]
     failed: bool,
+    /// Only events that became no run
+    #[arg(long, conflicts_with = "failed")]
+    skipped: bool,
+    /// Only those that ended since: so long ago ("2h"), or a moment ("2026-03-01 07:30", "07:30")
+    #[arg(long, value_name = "WHEN")]
+    since: Option<String>,
     /// How many at most
     #[arg(short = 'n', long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     count: u32,
@@ -32,25 +52,73 @@ pub(super) struct Args {
     json: bool,
 }
 
+impl Args {
+    fn query(&self, zone: &TimeZone) -> anyhow::Result<Query> {
+        let only = match (self.failed, self.skipped) {
+            (true, _) => Some(Only::Failed),
+            (_, true) => Some(Only::Skipped),
+            _ => None,
+        };
+        let now = Clock::system(zone.clone()).now_zoned();
+        let since = self.since.as_deref().map(|since| moment(since, &now)).transpose()?;
+        Ok(Query {
+            script: self.script.clone(),
+            trigger: self.trigger.clone(),
+            only,
+            since,
+            limit: self.count as usize,
+        })
+    }
+}
+
+/// Reads how long ago, or when.
+fn moment(text: &str, now: &Zoned) -> anyhow::Result<Timestamp> {
+    if let Ok(ago) = parse_duration(text) {
+        return Ok(now.timestamp().checked_sub(ago).unwrap_or(Timestamp::MIN));
+    }
+    if let Ok(moment) = text.parse::<Timestamp>() {
+        return Ok(moment);
+    }
+    let civil = text.parse::<DateTime>().or_else(|_| text.parse::<Time>().map(|time| now.date().to_datetime(time)));
+    let zoned = civil.and_then(|civil| civil.to_zoned(now.time_zone().clone()));
+    let zoned = zoned.map_err(|_| {
+        Wrong(format!("--since {text}: write how long ago, such as 2h, or when, such as \"2026-03-01 07:30\" or 07:30"))
+    })?;
+    Ok(zoned.timestamp())
+}
+
+/// Asks the rhaid that runs; where none runs, reads what it left behind.
+pub(super) fn ask_or_read<T: DeserializeOwned>(
+    data: &Path,
+    request: &Request,
+    read: impl FnOnce(&Store) -> Result<T, store::Error>,
+) -> anyhow::Result<T> {
+    match Connection::open(data) {
+        Ok(mut running) => running.ask(request),
+        Err(error) if error.is::<NotRunning>() && data.is_dir() => Ok(read(&Store::open(data)?)?),
+        Err(error) => Err(error),
+    }
+}
+
 /// Prints the runs.
 pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let config = settings::load(globals)?;
-    let limit = args.count as usize;
-    let runs: Vec<RunRow> = match Connection::open(&config.data) {
-        Ok(mut running) => running.ask(&Request::Runs { script: args.script.clone(), failed: args.failed, limit })?,
-        // Where none runs, what it left behind is read.
-        Err(error) if error.is::<NotRunning>() && config.data.is_dir() => {
-            let query = Query { script: args.script.clone(), failed: args.failed, limit };
-            Store::open(&config.data)?.rows(&query)?.into_iter().map(RunRow::from).collect()
-        }
-        Err(error) => return Err(error),
-    };
+    let zone = settings::zone(config.timezone.as_deref())?;
+    let query = args.query(&zone)?;
+    let request = Request::Runs { query: query.clone() };
+    let runs: Vec<RunRow> =
+        ask_or_read(&config.data, &request, |store| Ok(store.rows(&query)?.into_iter().map(RunRow::from).collect()))?;
     if args.json {
         screen::say_json(&runs)?;
     } else if runs.is_empty() {
-        screen::say(if args.failed { "no run failed\n" } else { "nothing has run yet\n" });
+        let is_narrow = query.script.is_some() || query.trigger.is_some() || query.since.is_some();
+        screen::say(match (query.only, is_narrow) {
+            (Some(Only::Failed), _) => "no run failed\n",
+            (Some(Only::Skipped), _) => "no event was skipped\n",
+            (None, true) => "there is no such run\n",
+            (None, false) => "nothing has run yet\n",
+        });
     } else {
-        let zone = settings::zone(config.timezone.as_deref())?;
         screen::say(&shown(&runs, &zone));
     }
     Ok(ExitCode::SUCCESS)
@@ -67,11 +135,6 @@ fn row(run: &RunRow, zone: &jiff::tz::TimeZone) -> Vec<Cell> {
         Some(0) => "<1ms".to_owned(),
         Some(took) => show_duration(Duration::from_millis(took)),
     };
-    let tone = match run.outcome.as_str() {
-        "succeeded" => Tone::Good,
-        "failed" | "timed out" => Tone::Error,
-        _ => Tone::Warn,
-    };
     let why = run.why.as_deref().and_then(|why| why.lines().next()).unwrap_or_default();
     vec![
         Cell::plain(run.queued.to_zoned(zone.clone()).strftime("%m-%d %H:%M:%S").to_string()),
@@ -79,7 +142,33 @@ fn row(run: &RunRow, zone: &jiff::tz::TimeZone) -> Vec<Cell> {
         Cell::toned(Tone::Name, harmless(&run.script)),
         Cell::plain(harmless(&run.event)),
         Cell::plain(took),
-        Cell::toned(tone, run.outcome.clone()),
+        Cell::toned(tone(&run.outcome), run.outcome.clone()),
         Cell::plain(harmless(why)),
     ]
+}
+
+/// Returns how an outcome looks.
+pub(super) fn tone(outcome: &str) -> Tone {
+    match outcome {
+        "succeeded" => Tone::Good,
+        "failed" | "timed out" => Tone::Error,
+        _ => Tone::Warn,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn since_is_a_duration_or_a_moment_in_the_zone_of_the_house() {
+        let now: Zoned = "2026-03-01T12:00:00+01:00[Europe/Berlin]".parse().unwrap();
+        let read = |text: &str| moment(text, &now).map(|moment| moment.to_string());
+        assert_eq!(read("2h").unwrap(), "2026-03-01T09:00:00Z");
+        assert_eq!(read("2026-02-28 07:30").unwrap(), "2026-02-28T06:30:00Z");
+        assert_eq!(read("07:30").unwrap(), "2026-03-01T06:30:00Z");
+        assert_eq!(read("2026-02-28").unwrap(), "2026-02-27T23:00:00Z");
+        assert_eq!(read("2026-02-28T07:30:00Z").unwrap(), "2026-02-28T07:30:00Z");
+        assert!(read("yesterday").unwrap_err().to_string().contains("such as 2h"));
+    }
 }

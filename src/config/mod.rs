@@ -48,6 +48,8 @@ pub struct Config {
     pub web: Web,
     /// What one run may use.
     pub limits: Limits,
+    /// How much is kept of what happened.
+    pub ledger: Ledger,
     /// What scripts may reach.
     pub permissions: Permissions,
     /// What is logged, and how.
@@ -266,8 +268,19 @@ pub struct Limits {
     pub failures: usize,
     /// How long an open breaker pauses a script.
     pub pause: Duration,
-    /// How many ledger rows are kept.
-    pub ledger: u64,
+}
+
+/// How much is kept of what happened; what goes first is the ledger's to decide.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ledger {
+    /// How many rows.
+    pub rows: u64,
+    /// About how many bytes on disk.
+    pub disk: u64,
+    /// How long.
+    pub age: Duration,
+    /// How many bytes of one event's payload.
+    pub payload: u64,
 }
 
 /// How loud.

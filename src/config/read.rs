@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use super::keys::Keys;
 use super::node::Node;
 use super::report::Report;
-use super::{Config, KindInfo, Level, Limits, Log, LogFormat, Web};
+use super::{Config, KindInfo, Ledger, Level, Limits, Log, LogFormat, Web};
 use super::{broker, permissions, shape, triggers};
 use crate::secrets::Secret;
 
@@ -56,6 +56,7 @@ pub(super) fn document(node: Option<&Node>, folder: &Path, kinds: &[KindInfo], r
         }),
         web: keys.section("web", "The web server: webhooks.", web),
         limits: keys.section("limits", "What one run may use, and how much may wait.", limits),
+        ledger: keys.section("ledger", "How much is kept of what happened: `rhaid runs`.", ledger),
         permissions: permissions::read(&mut keys, folder),
         log: keys.section("log", "What is logged, and how.", log),
         secrets: secrets(&mut keys),
@@ -151,7 +152,25 @@ fn limits(keys: &mut Keys<'_>) -> Limits {
             &count(1..=1_000_000),
         ),
         pause: keys.or("pause", "1m", "How long a script is paused then, before it is tried again.", &time()),
-        ledger: keys.or("ledger", "100000", "How many rows of the ledger are kept.", &shape::whole(100..=100_000_000)),
+    }
+}
+
+fn ledger(keys: &mut Keys<'_>) -> Ledger {
+    Ledger {
+        rows: keys.or(
+            "rows",
+            "100000",
+            "How many events are kept; what is dull and what there is most of goes first, so that failures stay longest.",
+            &shape::whole(100..=100_000_000),
+        ),
+        disk: keys.or("disk", "256MiB", "About how much room they take on disk.", &shape::size(MIB, 1024 * GIB)),
+        age: keys.or("age", "30d", "How long they are kept.", &shape::duration(HOUR, 3650 * DAY)),
+        payload: keys.or(
+            "payload",
+            "16KiB",
+            "How much is kept of what woke a run; a longer one is cut and can not be replayed.",
+            &shape::size(0, MIB),
+        ),
     }
 }
 

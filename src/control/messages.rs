@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Level;
 use crate::effect::Effect;
-use crate::services::store::{Row, Space};
+use crate::services::store::{Kept, Query, Row, Space};
 
 /// What a command asks of a running rhaid.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,12 +31,13 @@ pub enum Request {
     },
     /// Rows of the ledger, newest first. Answer: a list of [`RunRow`].
     Runs {
-        /// Only this script's.
-        script: Option<String>,
-        /// Only those that failed or timed out.
-        failed: bool,
-        /// At most so many.
-        limit: usize,
+        /// Which.
+        query: Query,
+    },
+    /// One row of the ledger. Answer: a [`RunInfo`], or `null`.
+    Run {
+        /// Its id, or the end of it.
+        id: String,
     },
     /// The spaces of state. Answer: a list of [`StateSpace`].
     StateSpaces,
@@ -86,8 +87,15 @@ pub struct RunRow {
     pub trigger: String,
     /// What woke it, in a line.
     pub event: String,
+    /// How often the event was tried before.
+    #[serde(default)]
+    pub attempt: u32,
     /// When it happened.
     pub queued: Timestamp,
+    /// When the run started, if there was one.
+    pub started: Option<Timestamp>,
+    /// When it ended.
+    pub ended: Timestamp,
     /// How long the run took, in milliseconds, if there was one.
     pub took_ms: Option<u64>,
     /// `succeeded`, `failed`, `timed out`, `cancelled` or `skipped`.
@@ -115,11 +123,33 @@ impl From<Space> for StateSpace {
     }
 }
 
+/// A row of the ledger with all there is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunInfo {
+    /// What `runs` shows.
+    #[serde(flatten)]
+    pub run: RunRow,
+    /// What the handler saw of the event; times and blobs in the form in which [`crate::value::Value::from_stored`] reads them.
+    pub payload: serde_json::Value,
+    /// How much of it is kept.
+    pub kept: Kept,
+}
+
+impl From<Row> for RunInfo {
+    fn from(mut row: Row) -> Self {
+        let (payload, kept) = (std::mem::take(&mut row.facts).to_stored(), row.kept);
+        Self { run: row.into(), payload, kept }
+    }
+}
+
 impl From<Row> for RunRow {
     fn from(row: Row) -> Self {
         let took = |started: Timestamp| (row.ended.as_millisecond() - started.as_millisecond()).unsigned_abs();
         Self {
             took_ms: row.started.map(took),
+            attempt: row.attempt,
+            started: row.started,
+            ended: row.ended,
             id: row.id,
             script: row.script,
             version: row.version,

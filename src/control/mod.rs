@@ -6,5 +6,5 @@ mod server;
 mod socket;
 
 pub use self::client::{Connection, NotRunning, Refused};
-pub use self::messages::{LogLevel, LogLine, Request, RunRow, StateSpace};
+pub use self::messages::{LogLevel, LogLine, Request, RunInfo, RunRow, StateSpace};
 pub use self::server::Server;

@@ -15,10 +15,10 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::control::messages::{LogLevel, LogLine, Reply, Request, RunRow, StateSpace};
+use crate::control::messages::{LogLevel, LogLine, Reply, Request, RunInfo, RunRow, StateSpace};
 use crate::control::socket;
 use crate::runtime::{self, Runtime};
-use crate::services::store::{self, Edit, Query};
+use crate::services::store::{self, Edit};
 use crate::value::Value;
 
 /// How many commands are served at once; more wait for their turn.
@@ -119,9 +119,13 @@ async fn answer(request: Request, runtime: &Runtime) -> Result<serde_json::Value
         }
         Request::Switch { script, enabled: true } => json(runtime.enable(&script).await?),
         Request::Switch { script, enabled: false } => json(runtime.disable(&script).await?),
-        Request::Runs { script, failed, limit } => {
-            let rows = runtime.runs(Query { script, failed, limit }).await.map_err(|error| error.to_string())?;
+        Request::Runs { query } => {
+            let rows = runtime.runs(query).await.map_err(|error| error.to_string())?;
             json(rows.into_iter().map(RunRow::from).collect::<Vec<_>>())
+        }
+        Request::Run { id } => {
+            let row = runtime.row(id).await.map_err(|error| error.to_string())?;
+            json(row.map(RunInfo::from))
         }
         Request::StateSpaces => blocking(runtime, |runtime| runtime.store().spaces())
             .await

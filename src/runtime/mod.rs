@@ -21,6 +21,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use self::desk::Desk;
 use self::execute::Executor;
+pub(crate) use self::execute::facts::restored;
 use self::house::{House, Order, Why};
 pub use self::journal::{LOG_TARGET, LogBook, LogLine};
 pub use self::load::{bind, unreadable_job};
@@ -72,7 +73,7 @@ impl Runtime {
         load::bind(&config.triggers, &config, &settings.surroundings).map_err(StartError::Bindings)?;
         let folder = settings.folder.clone();
         let (change_settings, settings) = watch::channel(settings);
-        services.store.keep_rows(config.limits.ledger);
+        services.store.keep(settings.borrow().keep());
         let desk = Desk::open((&config.limits).into(), &services, &lines, |ended| {
             Executor::new(services.clone(), settings.clone(), lines.clone(), ended)
         });
@@ -191,6 +192,16 @@ impl Runtime {
             }
         }
         Ok(())
+    }
+
+    /// Returns what became of one event: the newest whose id is this or ends with it.
+    ///
+    /// # Errors
+    /// If the store can not be read.
+    pub async fn row(&self, id: String) -> Result<Option<Row>, Error> {
+        let store = self.services.store.clone();
+        let row = tokio::task::spawn_blocking(move || store.row(&id)).await;
+        row.unwrap_or_else(|error| Err(Error::Failed(error.to_string())))
     }
 
     async fn order<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Option<T> {

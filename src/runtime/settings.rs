@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 use crate::config::{Config, Level};
 use crate::secrets::Mask;
 use crate::services::Services;
+use crate::services::store::Keep;
 use crate::triggers::Surroundings;
 
 /// What the config says, made ready for use.
@@ -44,6 +45,12 @@ impl Settings {
     pub(crate) fn is_where(&self, other: &Self) -> bool {
         let (here, there) = (&self.surroundings, &other.surroundings);
         here.zone == there.zone && here.location == there.location
+    }
+
+    /// Returns how much of the ledger is kept.
+    pub(crate) fn keep(&self) -> Keep {
+        let ledger = &self.config.ledger;
+        Keep { rows: ledger.rows, bytes: ledger.disk, age: ledger.age }
     }
 
     /// Returns how loud a script may be.

@@ -1,38 +1,124 @@
-//! What the ledger keeps of an event's facts: secrets hidden, long values cut.
+//! What the ledger keeps of an event's facts, and how they are had back: secrets hidden, long ones cut.
 
 use crate::runtime::journal::shorten;
 use crate::secrets::Mask;
+use crate::services::store::Kept;
 use crate::value::{Map, Value};
 
-/// How much of one text or blob is kept.
+/// How much of one text or blob is kept of facts that are cut.
 const LONGEST: usize = 2_000;
-/// How many entries of one list or map are kept.
+/// How many entries of one list or map are kept of facts that are cut.
 const ENTRIES: usize = 100;
-/// How deep values are kept.
+/// How deep values of facts that are cut are kept.
 const DEPTH: usize = 8;
+/// How deep values of facts that are whole may be, so that they can be read again.
+const WHOLE_DEPTH: usize = 100;
+/// Stands for a blob that is the same as a text beside it, as in messages and requests: the text's name is behind it.
+const SAME: &str = "$same";
 
-/// Returns what is kept of an event's facts.
-pub(super) fn kept(facts: &Map, mask: &Mask) -> Value {
-    Value::Map(map(facts, mask, 0))
+/// Returns what is kept of an event's facts, and how much that is; `payload` bytes at most are kept whole.
+pub(super) fn kept(facts: &Map, mask: &Mask, payload: u64) -> (Value, Kept) {
+    let mut copy = Copy { mask, room: usize::try_from(payload).unwrap_or(usize::MAX), has_masked: false };
+    match copy.map(facts, 0) {
+        Some(whole) => (Value::Map(whole), if copy.has_masked { Kept::Masked } else { Kept::Whole }),
+        None => (Value::Map(cut_map(facts, mask, 0)), Kept::Cut),
+    }
 }
 
-fn value(whole: &Value, mask: &Mask, depth: usize) -> Value {
+/// Returns an event's facts as they were, of what was kept whole.
+pub(crate) fn restored(kept: Value) -> Map {
+    let Value::Map(kept) = kept else { return Map::new() };
+    kept.iter().map(|(name, value)| (name.clone(), restore(value, &kept))).collect()
+}
+
+fn restore(value: &Value, beside: &Map) -> Value {
+    match value {
+        Value::Map(map) => match map.get(SAME).and_then(Value::as_text).and_then(|name| beside.get(name)) {
+            Some(Value::Text(text)) if map.len() == 1 => Value::Bytes(text.clone().into_bytes()),
+            _ => Value::Map(map.iter().map(|(name, value)| (name.clone(), restore(value, map))).collect()),
+        },
+        Value::List(items) => Value::List(items.iter().map(|item| restore(item, beside)).collect()),
+        scalar => scalar.clone(),
+    }
+}
+
+/// Copies facts whole, as long as there is room.
+struct Copy<'a> {
+    mask: &'a Mask,
+    room: usize,
+    has_masked: bool,
+}
+
+impl Copy<'_> {
+    fn map(&mut self, facts: &Map, depth: usize) -> Option<Map> {
+        let mut whole = Map::new();
+        for (name, value) in facts {
+            let twin = |bytes: &[u8]| {
+                let is_twin = |other: &Value| other.as_text().is_some_and(|text| text.as_bytes() == bytes);
+                facts.iter().find(|(_, other)| is_twin(other)).map(|(name, _)| name.clone())
+            };
+            let copy = match value {
+                Value::Bytes(bytes) => match twin(bytes) {
+                    Some(twin) => Value::Map(Map::from([(SAME.to_owned(), Value::Text(twin))])),
+                    None => self.value(value, depth)?,
+                },
+                _ => self.value(value, depth)?,
+            };
+            whole.insert(self.text(name)?, copy);
+        }
+        Some(whole)
+    }
+
+    fn value(&mut self, value: &Value, depth: usize) -> Option<Value> {
+        if depth > WHOLE_DEPTH {
+            return None;
+        }
+        self.room = self.room.checked_sub(8)?;
+        Some(match value {
+            Value::Text(text) => Value::Text(self.text(text)?),
+            Value::Bytes(bytes) => {
+                // In base64 there is a third more.
+                self.room = self.room.checked_sub(bytes.len() / 3 * 4)?;
+                let text = String::from_utf8_lossy(bytes);
+                match self.mask.apply(&text) {
+                    masked if masked == text => Value::Bytes(bytes.clone()),
+                    masked => {
+                        self.has_masked = true;
+                        Value::Bytes(masked.into_owned().into_bytes())
+                    }
+                }
+            }
+            Value::List(items) => {
+                Value::List(items.iter().map(|item| self.value(item, depth + 1)).collect::<Option<_>>()?)
+            }
+            Value::Map(map) => Value::Map(self.map(map, depth + 1)?),
+            scalar => scalar.clone(),
+        })
+    }
+
+    fn text(&mut self, text: &str) -> Option<String> {
+        self.room = self.room.checked_sub(text.len())?;
+        let masked = self.mask.apply(text);
+        self.has_masked |= matches!(masked, std::borrow::Cow::Owned(_));
+        Some(masked.into_owned())
+    }
+}
+
+fn cut(whole: &Value, mask: &Mask, depth: usize) -> Value {
     match whole {
         _ if depth > DEPTH => Value::from("…"),
         Value::Text(text) => Value::Text(shorten(mask.apply(text).into_owned(), LONGEST)),
         // Bytes can hide a secret that the mask does not see; the text beside them has been masked.
         Value::Bytes(bytes) => Value::Text(format!("{} bytes", bytes.len())),
-        Value::List(items) => {
-            Value::List(items.iter().take(ENTRIES).map(|item| value(item, mask, depth + 1)).collect())
-        }
-        Value::Map(entries) => Value::Map(map(entries, mask, depth)),
+        Value::List(items) => Value::List(items.iter().take(ENTRIES).map(|item| cut(item, mask, depth + 1)).collect()),
+        Value::Map(entries) => Value::Map(cut_map(entries, mask, depth)),
         scalar => scalar.clone(),
     }
 }
 
-fn map(entries: &Map, mask: &Mask, depth: usize) -> Map {
+fn cut_map(entries: &Map, mask: &Mask, depth: usize) -> Map {
     let kept = entries.iter().take(ENTRIES);
-    kept.map(|(key, entry)| (mask.apply(key).into_owned(), value(entry, mask, depth + 1))).collect()
+    kept.map(|(key, entry)| (mask.apply(key).into_owned(), cut(entry, mask, depth + 1))).collect()
 }
 
 #[cfg(test)]
@@ -40,16 +126,45 @@ mod tests {
     use super::*;
     use crate::secrets::Secret;
 
+    fn message(payload: &[u8]) -> Map {
+        Map::from([
+            ("topic".into(), Value::from("a/b")),
+            ("payload".into(), Value::from(String::from_utf8_lossy(payload).into_owned())),
+            ("bytes".into(), Value::Bytes(payload.to_vec())),
+            ("params".into(), Value::Map(Map::from([("id".into(), Value::Int(7))]))),
+        ])
+    }
+
     #[test]
-    fn secrets_are_hidden_and_long_texts_cut() {
+    fn what_is_kept_whole_comes_back_equal_and_holds_a_payload_once() {
+        for payload in [&b"warm"[..], &[0xff, 0]] {
+            let (facts, how) = kept(&message(payload), &Mask::default(), 1_000);
+            assert_eq!(how, Kept::Whole);
+            let stored = facts.to_stored();
+            assert_eq!(stored.to_string().matches("warm").count(), usize::from(payload == b"warm"));
+            assert_eq!(restored(Value::from_stored(stored)), message(payload));
+        }
+    }
+
+    #[test]
+    fn secrets_are_hidden_in_text_and_bytes() {
+        let mask = Mask::new([Secret::new("s3cret")]);
         let facts = Map::from([
             ("token".into(), Value::from("Bearer s3cret")),
-            ("text".into(), Value::from("é".repeat(LONGEST + 1))),
-            ("bytes".into(), Value::Bytes(b"s3cret".to_vec())),
+            ("bytes".into(), Value::Bytes(b"is s3cret".to_vec())),
         ]);
-        let Value::Map(kept) = kept(&facts, &Mask::new([Secret::new("s3cret")])) else { panic!("a map") };
-        assert_eq!(kept["token"], Value::from("Bearer ***"));
-        assert_eq!(kept["text"].as_text().map(|text| text.chars().count()), Some(LONGEST + 1));
-        assert_eq!(kept["bytes"], Value::from("6 bytes"));
+        let (Value::Map(whole), Kept::Masked) = kept(&facts, &mask, 1_000) else { panic!("masked") };
+        assert_eq!(whole["token"], Value::from("Bearer ***"));
+        assert_eq!(whole["bytes"], Value::Bytes(b"is ***".to_vec()));
+        let (Value::Map(cut), Kept::Cut) = kept(&facts, &mask, 10) else { panic!("cut") };
+        assert_eq!(cut["token"], Value::from("Bearer ***"));
+        assert_eq!(cut["bytes"], Value::from("9 bytes"));
+    }
+
+    #[test]
+    fn long_texts_are_cut() {
+        let facts = Map::from([("text".into(), Value::from("é".repeat(LONGEST + 1)))]);
+        let (Value::Map(cut), Kept::Cut) = kept(&facts, &Mask::default(), 2_000) else { panic!("cut") };
+        assert_eq!(cut["text"].as_text().map(|text| text.chars().count()), Some(LONGEST + 1));
     }
 }

@@ -1,6 +1,6 @@
 //! Carries out a run: a thread, a context with a deadline, the call, the commit, the row in the ledger.
 
-mod facts;
+pub(super) mod facts;
 mod pool;
 
 use std::panic::AssertUnwindSafe;
@@ -66,14 +66,18 @@ impl Executor {
     /// Notes an event that became no run.
     pub(crate) fn note_skip(&self, script: &str, version: &Version, trigger: &str, event: &Event, skip: &Skip) {
         let now = self.services.clock.now();
-        let mask = &self.settings.borrow().mask;
+        let settings = self.settings.borrow().clone();
+        let mask = &settings.mask;
+        let (facts, kept) = facts::kept(&event.facts, mask, settings.config.ledger.payload);
         self.services.store.record(Row {
             id: event.id.to_string(),
             script: script.to_owned(),
             version: version.number,
             trigger: trigger.to_owned(),
             event: mask.apply(&event.summary).into_owned(),
-            facts: facts::kept(&event.facts, mask),
+            facts,
+            kept,
+            attempt: 0,
             queued: event.at.timestamp(),
             started: None,
             ended: now,
@@ -170,7 +174,9 @@ impl Executor {
         outcome: &Outcome,
         journal: &RunJournal,
     ) {
-        let mask = &self.settings.borrow().mask;
+        let settings = self.settings.borrow().clone();
+        let mask = &settings.mask;
+        let (facts, kept) = facts::kept(&start.event.facts, mask, settings.config.ledger.payload);
         let why = match outcome {
             Outcome::Failed(fault) | Outcome::TimedOut(fault) => Some(fault.report()),
             Outcome::Skipped(skip) => Some(skip.reason().to_owned()),
@@ -182,7 +188,9 @@ impl Executor {
             version: start.version.number,
             trigger: start.target.name.to_string(),
             event: mask.apply(&start.event.summary).into_owned(),
-            facts: facts::kept(&start.event.facts, mask),
+            facts,
+            kept,
+            attempt: start.attempt,
             queued: start.event.at.timestamp(),
             started: Some(started),
             ended: self.services.clock.now(),

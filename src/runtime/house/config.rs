@@ -30,7 +30,7 @@ impl House {
         bind(&config.triggers, &settings.config, &settings.surroundings)?;
         let again = self.affected(&old, &config);
         self.settings.send_replace(settings.clone());
-        self.services.store.keep_rows(settings.config.limits.ledger);
+        self.services.store.keep(settings.keep());
         self.desk.share((&settings.config.limits).into()).await;
         if !again.is_empty() {
             self.sync(Why::Config(again)).await;

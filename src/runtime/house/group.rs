@@ -14,7 +14,7 @@ use crate::runtime::registry::Version;
 use crate::runtime::reload::{accepted_line, groups, idle_line, rejected_report};
 use crate::runtime::sources::{Seen, fingerprint};
 use crate::script::Script;
-use crate::services::store::Row;
+use crate::services::store::{Kept, Row};
 use crate::value::Value;
 
 impl House {
@@ -127,6 +127,8 @@ impl House {
             trigger: "reload".to_owned(),
             event: "the file was saved".to_owned(),
             facts: Value::Null,
+            kept: Kept::Cut,
+            attempt: 0,
             queued: now,
             started: Some(now),
             ended: now,

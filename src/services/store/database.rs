@@ -29,6 +29,16 @@ pub(super) const MIGRATIONS: &[&str] = &["
     CREATE INDEX run_script ON run (script);
     CREATE INDEX run_class ON run (class);
     CREATE INDEX run_failed ON run (script) WHERE class = 2;
+", "
+    ALTER TABLE run ADD COLUMN kept TEXT NOT NULL DEFAULT 'cut';
+    ALTER TABLE run ADD COLUMN attempt INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE run ADD COLUMN size INTEGER NOT NULL DEFAULT 0;
+    UPDATE run SET size = 120 + 2 * length(script || trigger) + length(id || event || facts || effects || coalesce(why, ''));
+    DROP INDEX run_script;
+    DROP INDEX run_class;
+    DROP INDEX run_failed;
+    CREATE INDEX run_lane ON run (script, trigger, class, seq, size);
+    CREATE INDEX run_failed ON run (class) WHERE class = 2;
 "];
 
 /// What must be there in a database of the newest version, to be read in full at every start but for the ledger.
@@ -199,7 +209,7 @@ fn prepare(path: &Path) -> rusqlite::Result<Result<Connection, Trouble>> {
             return Ok(Err(Trouble::Unreadable(verdict)));
         }
     }
-    db.prepare("SELECT seq, class, effects FROM run")?;
+    db.prepare("SELECT seq, class, size FROM run")?;
     Ok(Ok(db))
 }
 

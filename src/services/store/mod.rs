@@ -17,17 +17,16 @@ mod writer;
 use std::path::Path;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use rusqlite::Connection;
 
 pub use self::backup::back_up;
 pub use self::state::{Edit, MAX_KEY, Space};
-use crate::effect::Effect;
 use crate::event::TimerKey;
 use crate::services::bus::Emitted;
 use crate::services::store::batch::Prepared;
 use crate::services::store::database::{Database, failed};
 use crate::services::store::ledger::Waiting;
+pub use crate::services::store::ledger::{Keep, Kept, Only, Query, Row};
 use crate::services::store::lock::Lock;
 use crate::services::store::notes::Notes;
 use crate::services::store::writer::Writer;
@@ -89,46 +88,6 @@ pub struct Accepted {
     pub files: Vec<(String, String)>,
 }
 
-/// A row of the ledger: an event and what became of it for one handler.
-#[derive(Debug, Clone)]
-pub struct Row {
-    /// The run's id.
-    pub id: String,
-    /// The script's name.
-    pub script: String,
-    /// Its version.
-    pub version: u64,
-    /// The trigger's name.
-    pub trigger: String,
-    /// What woke it, in a line.
-    pub event: String,
-    /// What woke it, as far as the size limit lets it be kept.
-    pub facts: Value,
-    /// When it happened.
-    pub queued: Timestamp,
-    /// When the run started, if it did.
-    pub started: Option<Timestamp>,
-    /// When it ended.
-    pub ended: Timestamp,
-    /// `succeeded`, `failed`, `timed out`, `cancelled` or `skipped`.
-    pub outcome: String,
-    /// Why, if not `succeeded`: the fault's report or the reason of the skip.
-    pub why: Option<String>,
-    /// What the run did and logged, in order.
-    pub effects: Vec<Effect>,
-}
-
-/// Which rows of the ledger to list.
-#[derive(Debug, Clone, Default)]
-pub struct Query {
-    /// Only this script's.
-    pub script: Option<String>,
-    /// Only those that failed or timed out.
-    pub failed: bool,
-    /// At most so many, newest first; 0: 50.
-    pub limit: usize,
-}
-
 /// What outlives the process; cheap to clone. Calls block the calling thread for as long as they say.
 #[derive(Clone)]
 pub struct Store(Arc<Inner>);
@@ -173,9 +132,10 @@ impl Store {
         Ok(Self(Arc::new(Inner { writer, shared, _lock: lock })))
     }
 
-    /// Says how many rows of the ledger are kept from now on; the oldest of the outcome that is over its share give way.
-    pub fn keep_rows(&self, count: u64) {
-        self.0.shared.ledger.keep(count);
+    /// Says how much of the ledger is kept from now on; of what is over, the outcome that is most over its share gives way, and within
+    /// it the oldest of the trigger that has most.
+    pub fn keep(&self, keep: Keep) {
+        self.0.shared.ledger.keep(keep);
     }
 
     /// Returns a value.
@@ -296,6 +256,18 @@ impl Store {
         let left = limit - rows.len();
         rows.extend(self.0.shared.database.read("the ledger", |db| ledger::list(db, query, left))?);
         Ok(rows)
+    }
+
+    /// Returns the newest row of the ledger whose id is this or ends with it, also one that is not on disk yet.
+    ///
+    /// # Errors
+    /// If the database can not be read.
+    pub fn row(&self, id: &str) -> Result<Option<Row>, Error> {
+        self.flush();
+        match self.0.shared.ledger.find(id) {
+            Some(row) => Ok(Some(row)),
+            None => self.0.shared.database.read("the ledger", |db| ledger::find(db, id)),
+        }
     }
 
     /// Writes everything that waits to disk; blocks until it is there.

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use crate::effect::Effect;
 use crate::event::TimerKey;
-use crate::services::store::{Batch, Change, Edit, Error, Query, Row, Space, Store, back_up};
+use crate::services::store::{Batch, Change, Edit, Error, Keep, Kept, Only, Query, Row, Space, Store, back_up};
 use crate::services::timers::Timer;
 use crate::value::{Map, Value};
 
@@ -44,6 +44,8 @@ fn row(number: usize, outcome: &str) -> Row {
         trigger: "cron".into(),
         event: "cron * * * * *".into(),
         facts: Value::Map(Map::from([("n".into(), Value::Int(1))])),
+        kept: Kept::Whole,
+        attempt: 0,
         queued: at,
         started: Some(at),
         ended: at,
@@ -316,14 +318,22 @@ fn rows_are_listed_newest_first_by_script_and_failure() {
     for (number, outcome) in ["succeeded", "failed", "timed out", "skipped", "failed"].into_iter().enumerate() {
         store.record(row(number, outcome));
     }
-    let ids = |script: Option<&str>, failed, limit| {
-        let query = Query { script: script.map(str::to_owned), failed, limit };
+    let ids = |script: Option<&str>, only, limit| {
+        let query = Query { script: script.map(str::to_owned), only, limit, ..Query::default() };
         store.rows(&query).unwrap().into_iter().map(|row| row.id).collect::<Vec<_>>()
     };
-    assert_eq!(ids(None, false, 3), ["000004", "000003", "000002"]);
-    assert_eq!(ids(None, true, 0), ["000004", "000002", "000001"]);
-    assert_eq!(ids(Some("even"), true, 0), ["000004", "000002"]);
-    assert_eq!(ids(Some("odd"), false, 0), ["000003", "000001"]);
+    let failed = Some(Only::Failed);
+    assert_eq!(ids(None, None, 3), ["000004", "000003", "000002"]);
+    assert_eq!(ids(None, failed, 0), ["000004", "000002", "000001"]);
+    assert_eq!(ids(None, Some(Only::Skipped), 0), ["000003"]);
+    assert_eq!(ids(Some("even"), failed, 0), ["000004", "000002"]);
+    assert_eq!(ids(Some("odd"), None, 0), ["000003", "000001"]);
+    let since = Some(Timestamp::from_second(1_800_000_001).unwrap());
+    assert!(store.rows(&Query { since, ..Query::default() }).unwrap().is_empty());
+    let trigger = Some("every".to_owned());
+    assert!(store.rows(&Query { trigger, ..Query::default() }).unwrap().is_empty());
+    assert_eq!(store.row("04").unwrap().unwrap().id, "000004");
+    assert!(store.row("9").unwrap().is_none());
 }
 
 #[test]
@@ -340,7 +350,7 @@ fn a_row_whose_payload_nests_too_deeply_is_listed_without_it() {
 #[test]
 fn dull_rows_never_push_out_failures() {
     let store = Store::in_memory().unwrap();
-    store.keep_rows(40);
+    store.keep(Keep { rows: 40, ..Keep::default() });
     (0..10).for_each(|number| store.record(row(number, "failed")));
     for number in 10..500 {
         store.record(row(number, if number % 3 == 0 { "skipped" } else { "succeeded" }));
@@ -361,13 +371,56 @@ fn dull_rows_never_push_out_failures() {
 }
 
 #[test]
+fn a_busy_trigger_never_pushes_out_the_rows_of_a_quiet_one() {
+    let store = Store::in_memory().unwrap();
+    store.keep(Keep { rows: 100, ..Keep::default() });
+    let of = |trigger: &str, row: Row| Row { trigger: trigger.into(), ..row };
+    (0..20).for_each(|number| store.record(of("quiet", row(number, "succeeded"))));
+    store.record(of("quiet", row(20, "failed")));
+    for number in 21..2_000 {
+        store.record(of("busy", row(number, if number % 2 == 0 { "failed" } else { "succeeded" })));
+        if number % 100 == 0 {
+            store.flush();
+        }
+    }
+    let rows = store.rows(&Query { limit: 1_000, ..Query::default() }).unwrap();
+    assert_eq!(rows.len(), 100);
+    assert_eq!(rows.iter().filter(|row| row.trigger == "quiet").count(), 21);
+    assert_eq!(rows[0].id, "001999");
+}
+
+#[test]
+fn the_ledger_keeps_to_its_size_and_its_age() {
+    let folder = tempfile::tempdir().unwrap();
+    let long = || Row { why: Some("x".repeat(10_000)), ..row(1, "failed") };
+    let size = || std::fs::metadata(folder.path().join("rhaid.db")).unwrap().len();
+    let keep = Keep { bytes: 1 << 20, ..Keep::default() };
+    let store = Store::open(folder.path()).unwrap();
+    store.keep(keep);
+    for _ in 0..20 {
+        (0..50).for_each(|_| store.record(long()));
+        store.flush();
+    }
+    let rows = store.rows(&Query { limit: 1_000, ..Query::default() }).unwrap();
+    assert!((90..=105).contains(&rows.len()), "{}", rows.len());
+    drop(store);
+    assert!(size() < 4 << 20, "{}", size());
+
+    let store = Store::open(folder.path()).unwrap();
+    store.keep(Keep { age: Duration::from_secs(3_600), ..keep });
+    let later = Timestamp::from_second(1_800_000_000 + 3_601).unwrap();
+    store.record(Row { ended: later, ..row(2, "succeeded") });
+    assert_eq!(outcomes(&store), [("000002".to_owned(), "succeeded".to_owned())]);
+}
+
+#[test]
 fn a_flood_of_rows_keeps_failures_and_never_waits() {
     let waiting = super::Waiting::default();
     waiting.push(row(0, "failed"));
     (1..30_000).for_each(|number| {
         waiting.push(row(number, "succeeded"));
     });
-    let rows = waiting.take();
+    let rows = waiting.take(usize::MAX);
     assert!(rows.len() <= 8192);
     assert_eq!(rows[0].outcome, "failed");
     assert_eq!(rows.back().unwrap().id, "029999");

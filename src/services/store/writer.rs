@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::services::store::database::failed;
-use crate::services::store::ledger::Counts;
+use crate::services::store::ledger::Tally;
 use crate::services::store::notes::Unwritten;
 use crate::services::store::{Error, Row, Shared};
 
@@ -17,6 +17,8 @@ use crate::services::store::{Error, Row, Shared};
 const MAX_WAITING: usize = 1024;
 /// At most so many batches share a commit.
 const MAX_GROUP: usize = 256;
+/// At most so many rows ride along with the batches of a commit.
+const MAX_RIDERS: usize = 512;
 /// Rows and notes wait for a commit to ride along with for so long.
 const RIDE_WAIT: Duration = Duration::from_millis(200);
 /// After a failure, rows and notes are tried again after so long.
@@ -49,7 +51,7 @@ impl Writer {
         let (jobs, inbox) = sync_channel(MAX_WAITING);
         let thread = thread::Builder::new()
             .name("store".into())
-            .spawn(move || Pen { shared, counts: Counts::default(), troubled: false }.run(&inbox))
+            .spawn(move || Pen { shared, tally: Tally::default(), troubled: false }.run(&inbox))
             .map_err(|error| Error::Failed(format!("no thread for the store: {error}")))?;
         Ok(Self { jobs: Some(jobs), thread: Some(thread) })
     }
@@ -101,7 +103,7 @@ impl Drop for Writer {
 /// What the thread holds.
 struct Pen {
     shared: Arc<Shared>,
-    counts: Counts,
+    tally: Tally,
     /// Whether rows or notes could not be written the last time.
     troubled: bool,
 }
@@ -147,7 +149,9 @@ impl Pen {
                 Job::Wake => {}
             }
         }
-        let riders = Riders { rows: self.shared.ledger.take(), notes: self.shared.notes.take() };
+        // Who waits for a commit does not wait for a flood of rows.
+        let most = if works.is_empty() || !flushes.is_empty() { usize::MAX } else { MAX_RIDERS };
+        let riders = Riders { rows: self.shared.ledger.take(most), notes: self.shared.notes.take() };
         let outcomes = match self.attempt(&works, Some(&riders), durable) {
             Ok(written) => {
                 self.settle(riders, written.notes, written.rows);
@@ -186,7 +190,9 @@ impl Pen {
             // Before the batches: a timer was settled before a later run set it again.
             written.notes = part(&mut transaction, |db| riders.notes.write(db).map_err(worded))?;
             let kept = shared.ledger.kept();
-            written.rows = part(&mut transaction, |db| self.counts.write(db, &riders.rows, kept).map_err(worded))?;
+            written.rows = part(&mut transaction, |db| {
+                self.tally.write(db, &riders.rows, kept, works.is_empty()).map_err(worded)
+            })?;
         }
         for work in works {
             written.outcomes.push(part(&mut transaction, |db| work(db))?);
@@ -201,7 +207,7 @@ impl Pen {
             self.shared.notes.put_back(riders.notes);
         }
         if rows.is_err() {
-            self.counts.forget();
+            self.tally.forget();
             self.shared.ledger.put_back(riders.rows);
         }
         match notes.and(rows) {

@@ -1,0 +1,223 @@
+//! `rhaid run-info`: what woke one run, what it did, and how it ended.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde_json::Value as Json;
+
+use crate::cli::exit::FAULTS;
+use crate::cli::runs::{ask_or_read, tone};
+use crate::cli::screen::{self, Tone, harmless, paint};
+use crate::cli::settings::{self, Globals};
+use crate::cli::table::{Cell, aligned};
+use crate::control::{Request, RunInfo};
+use crate::effect::Effect;
+use crate::runtime::restored;
+use crate::services::store::Kept;
+use crate::units::show_duration;
+use crate::value::Value;
+
+/// How many lines of a payload people are shown.
+const LINES: usize = 40;
+
+/// Show what woke one run, what it did and when, and how it ended
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  rhaid run-info 7hk2
+  rhaid run-info 7hk2 --json | jq .payload")]
+pub(super) struct Args {
+    /// The run, as `rhaid runs` and the log show it: its id, or the end of it
+    #[arg(value_name = "RUN")]
+    run: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints the run.
+pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
+    let config = settings::load(globals)?;
+    let Some(mut info) = find(&args.run, &config.data)? else {
+        screen::complain(&format!("there is no run {}: `rhaid runs` lists them\n", harmless(&args.run)));
+        return Ok(ExitCode::from(FAULTS));
+    };
+    info.payload = Value::Map(restored(Value::from_stored(info.payload))).to_json();
+    if args.json {
+        screen::say_json(&info)?;
+    } else {
+        screen::say(&shown(&info, &settings::zone(config.timezone.as_deref())?));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Finds a run by its id or the end of it.
+pub(super) fn find(id: &str, data: &std::path::Path) -> anyhow::Result<Option<RunInfo>> {
+    let request = Request::Run { id: id.to_owned() };
+    ask_or_read(data, &request, |store| Ok(store.row(id)?.map(RunInfo::from)))
+}
+
+fn shown(info: &RunInfo, zone: &TimeZone) -> String {
+    let run = &info.run;
+    let label = |name: &str| Cell::toned(Tone::Quiet, name);
+    let script = if run.version > 0 { format!("{} v{}", run.script, run.version) } else { run.script.clone() };
+    let mut head = vec![
+        vec![label("run"), Cell::plain(run.id.clone())],
+        vec![label("script"), Cell::toned(Tone::Name, harmless(&script))],
+        vec![label("trigger"), Cell::plain(harmless(&run.trigger))],
+        vec![label("event"), Cell::plain(harmless(&run.event))],
+        vec![label("queued"), Cell::plain(moment(run.queued, zone))],
+    ];
+    if let Some(started) = run.started {
+        head.push(vec![label("started"), Cell::plain(format!("{}{}", later(run.queued, started), tried(run.attempt)))]);
+        head.push(vec![label("ended"), Cell::plain(later(started, run.ended))]);
+    }
+    head.push(vec![label("outcome"), Cell::toned(tone(&run.outcome), run.outcome.clone())]);
+    let mut text = aligned(&head);
+    if let Some(why) = &run.why {
+        text.push_str(&format!("\n{}\n", harmless(why)));
+    }
+    if !run.effects.is_empty() {
+        let is_kept = run.outcome == "succeeded";
+        let rows: Vec<_> = run.effects.iter().map(|effect| row(effect, is_kept)).collect();
+        text.push_str(&format!("\n{}\n{}", paint(Tone::Strong, "what it did"), aligned(&rows)));
+    }
+    text.push_str(&payload(info));
+    text
+}
+
+fn tried(attempt: u32) -> String {
+    match attempt {
+        0 => String::new(),
+        1 => " (the second try)".to_owned(),
+        more => format!(" (tried {more} times before)"),
+    }
+}
+
+fn moment(at: Timestamp, zone: &TimeZone) -> String {
+    at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S%.3f %:z").to_string()
+}
+
+/// Returns how much later one moment is than another.
+fn later(from: Timestamp, to: Timestamp) -> String {
+    let between = to.duration_since(from);
+    let sign = if between.is_negative() { "-" } else { "+" };
+    format!("{sign}{}", brief(between.unsigned_abs()))
+}
+
+/// Returns a duration with what matters of it: microseconds only of what is short.
+fn brief(duration: Duration) -> String {
+    match duration.as_micros() {
+        short @ 0..10_000 => format!("{}.{}ms", short / 1_000, short / 100 % 10),
+        _ => show_duration(Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))),
+    }
+}
+
+/// Returns one line of the timeline.
+pub(super) fn row(effect: &Effect, is_kept: bool) -> Vec<Cell> {
+    let tone = match &*effect.what {
+        "error" => Tone::Error,
+        "warn" => Tone::Warn,
+        "info" | "debug" | "trace" => Tone::Quiet,
+        _ => Tone::Name,
+    };
+    let end = match (effect.fault.is_empty(), effect.held && !is_kept) {
+        (false, _) => Cell::toned(Tone::Error, harmless(&effect.fault)),
+        (true, true) => Cell::toned(Tone::Warn, "undone with the run"),
+        (true, false) => Cell::toned(Tone::Quiet, harmless(&effect.answer)),
+    };
+    let took = if effect.took.is_zero() { String::new() } else { brief(effect.took) };
+    vec![
+        Cell::toned(Tone::Quiet, format!("  +{}", brief(effect.after))),
+        Cell::toned(tone, effect.what.clone()),
+        Cell::plain(harmless(&effect.with).replace('\n', " ")),
+        Cell::toned(Tone::Quiet, took),
+        end,
+    ]
+}
+
+fn payload(info: &RunInfo) -> String {
+    let is_empty = match &info.payload {
+        Json::Object(map) => map.is_empty(),
+        other => other.is_null(),
+    };
+    if is_empty {
+        return String::new();
+    }
+    let note = match info.kept {
+        Kept::Whole => "",
+        Kept::Masked => " (secrets are hidden)",
+        Kept::Cut => " (cut: it is longer than ledger.payload)",
+    };
+    let json = format!("{:#}", info.payload);
+    let mut text = format!("\n{}{note}\n", paint(Tone::Strong, "what woke it"));
+    for line in json.lines().take(LINES) {
+        text.push_str(&format!("  {}\n", harmless(line)));
+    }
+    if json.lines().count() > LINES {
+        text.push_str("  … (all of it with --json)\n");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::RunRow;
+
+    #[test]
+    fn a_person_can_read_what_a_run_did() {
+        let at = |micros: i64| Timestamp::from_microsecond(1_800_000_000_000_000 + micros).unwrap();
+        let effect = |after, effect| Effect { after: Duration::from_micros(after), ..effect };
+        let run = RunRow {
+            id: "1hk2m3n4p5q6r7s".into(),
+            script: "freezer".into(),
+            version: 3,
+            trigger: "nag".into(),
+            event: "on_timer nag".into(),
+            attempt: 1,
+            queued: at(0),
+            started: Some(at(2_500)),
+            ended: at(152_500),
+            took_ms: Some(150),
+            outcome: "failed".into(),
+            why: Some("freezer.rhai:3:5: no answer".into()),
+            effects: vec![
+                effect(300, Effect { held: true, ..Effect::new("state", "count = 3") }),
+                effect(
+                    1_000,
+                    Effect {
+                        took: Duration::from_millis(148),
+                        fault: "timeout: no answer".into(),
+                        ..Effect::new("http_get", "GET http://x/")
+                    },
+                ),
+            ],
+        };
+        let info = RunInfo { run, payload: serde_json::json!({ "name": "nag" }), kept: Kept::Whole };
+        let text = anstream::adapter::strip_str(&shown(&info, &TimeZone::UTC)).to_string();
+        let expected = "\
+run      1hk2m3n4p5q6r7s
+script   freezer v3
+trigger  nag
+event    on_timer nag
+queued   2027-01-15 08:00:00.000 +00:00
+started  +2.5ms (the second try)
+ended    +150ms
+outcome  failed
+
+freezer.rhai:3:5: no answer
+
+what it did
+  +0.3ms  state     count = 3             undone with the run
+  +1.0ms  http_get  GET http://x/  148ms  timeout: no answer
+
+what woke it
+  {
+    \"name\": \"nag\"
+  }
+";
+        assert_eq!(text, expected);
+    }
+}

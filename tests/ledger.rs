@@ -1,0 +1,56 @@
+//! What became of events, as a person asks for it.
+
+use serde_json::Value as Json;
+
+use crate::house::House;
+
+const BUSY: &str = r#"
+on_event("work", |event| {
+    state.count = 3;
+    mqtt_publish("house/lamp", "on");
+    timer_start("nag", "1h");
+    emit("done");
+    info("worked", #{ token: secret("door") });
+    if event.data.fail { throw "on purpose"; }
+    "well"
+});
+"#;
+
+fn ledger(house: &House, arguments: &[&str]) -> Json {
+    let arguments: Vec<_> = arguments.iter().copied().chain(["--json"]).collect();
+    serde_json::from_str(&house.run(&arguments)).unwrap()
+}
+
+#[test]
+fn a_run_is_explained_by_what_woke_it_what_it_did_and_how_it_ended() {
+    let mut house = House::empty();
+    house.write("rhaid.yaml", "secrets: { door: open-sesame }\npermissions: { \"*\": { secrets: [\"*\"] } }\n");
+    house.write("scripts/busy.rhai", BUSY);
+    house.start();
+    assert_eq!(house.rhaid(&["fire", "busy", "--data", r#"{"data": {"fail": true}}"#]).status.code(), Some(1));
+    house.run(&["fire", "busy", "--data", r#"{"data": {"fail": false, "words": "open-sesame"}}"#]);
+
+    let failed = ledger(&house, &["runs", "busy", "--failed", "--trigger", "on_event work", "--since", "1h"]);
+    assert_eq!(failed.as_array().map(Vec::len), Some(1));
+    let id = failed[0]["id"].as_str().unwrap();
+    let text = house.run(&["run-info", &id[id.len() - 4..]]);
+    for words in
+        ["busy v1", "fired by hand", "state         count = 3", "undone with the run", "on purpose", "\"fail\": true"]
+    {
+        assert!(text.contains(words), "no {words:?} in:\n{text}");
+    }
+
+    house.stop();
+    let all = ledger(&house, &["runs", "busy", "--trigger", "on_event work"]);
+    let well = all.as_array().unwrap().iter().find(|run| run["outcome"] == "succeeded").unwrap();
+    let info = ledger(&house, &["run-info", well["id"].as_str().unwrap()]);
+    assert_eq!((&info["kept"], &info["payload"]["data"]["words"]), (&"masked".into(), &"***".into()));
+    let did = |key: &str| info["effects"].as_array().unwrap().iter().map(|e| e[key].clone()).collect::<Vec<_>>();
+    assert_eq!(did("what"), ["state", "mqtt_publish", "timer_start", "emit", "info"]);
+    assert_eq!(did("with")[0], "count = 3");
+    assert_eq!(did("with")[1], "house/lamp \"on\" (2 bytes)");
+    assert_eq!(did("with")[4], "worked token=\"***\"");
+    assert!(did("after_us").iter().map(|after| after.as_u64().unwrap()).is_sorted());
+    assert!(ledger(&house, &["runs", "--skipped"]).as_array().unwrap().is_empty());
+    assert_eq!(house.rhaid(&["run-info", "zzzz"]).status.code(), Some(1));
+}
