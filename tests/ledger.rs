@@ -54,3 +54,47 @@ fn a_run_is_explained_by_what_woke_it_what_it_did_and_how_it_ended() {
     assert!(ledger(&house, &["runs", "--skipped"]).as_array().unwrap().is_empty());
     assert_eq!(house.rhaid(&["run-info", "zzzz"]).status.code(), Some(1));
 }
+
+const DOOR: &str = r#"
+on_event("door", |event| {
+    state.add("times", 1);
+    mqtt_publish("house/bell", event.data.who);
+    if event.data.who == "thief" { throw "alarm"; }
+    [state.times, event.name]
+});
+"#;
+
+#[test]
+fn an_event_is_replayed_for_real_or_dry_or_with_an_edited_script() {
+    let mut house = House::empty();
+    house.write("scripts/door.rhai", DOOR);
+    house.start();
+    house.run(&["fire", "door", "--data", r#"{"data": {"who": "ann"}}"#]);
+    let first = ledger(&house, &["runs", "door", "--trigger", "on_event door"])[0]["id"].as_str().unwrap().to_owned();
+
+    let again = ledger(&house, &["replay", &first]);
+    assert_eq!((&again["outcome"], &again["value"]), (&"succeeded".into(), &serde_json::json!([2, "door"])));
+    let second = ledger(&house, &["run-info", again["run"].as_str().unwrap()]);
+    assert_eq!(second["event"], "fired by hand (replayed)");
+    assert_eq!(second["payload"], ledger(&house, &["run-info", &first])["payload"]);
+
+    let dry = ledger(&house, &["replay", &first, "--dry"]);
+    assert_eq!((&dry["outcome"], &dry["value"]), (&"succeeded".into(), &serde_json::json!([3, "door"])));
+    let did: Vec<_> = dry["effects"].as_array().unwrap().iter().map(|effect| effect["with"].clone()).collect();
+    assert_eq!(did, ["times + 1", "house/bell \"ann\" (3 bytes)"]);
+
+    house.write("edited.rhai", &DOOR.replace("\"thief\"", "\"ann\""));
+    let edited = house.rhaid(&["replay", &first, "--script", "edited.rhai"]);
+    let text = String::from_utf8(edited.stdout).unwrap();
+    assert_eq!(edited.status.code(), Some(1), "{text}");
+    assert!(text.contains("what it would do") && text.contains("failed: door.rhai:5:34: alarm"), "{text}");
+    house.write("edited.rhai", "on_event(\"door\", ");
+    assert_eq!(house.rhaid(&["replay", &first, "--script", "edited.rhai"]).status.code(), Some(1));
+    house.write("edited.rhai", "on_event(\"window\", || 1);");
+    assert_eq!(house.rhaid(&["replay", &first, "--script", "edited.rhai"]).status.code(), Some(2));
+
+    house.stop();
+    assert_eq!(ledger(&house, &["runs", "door", "--trigger", "on_event door"]).as_array().map(Vec::len), Some(2));
+    assert_eq!(ledger(&house, &["replay", &first, "--dry"])["value"], serde_json::json!([3, "door"]));
+    assert_eq!(house.rhaid(&["replay", &first]).status.code(), Some(3));
+}

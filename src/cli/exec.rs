@@ -2,12 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use serde_json::{Map, Value as Json};
-use tokio_util::sync::CancellationToken;
 
 use crate::cli::exit::{FAULTS, INTERRUPTED, Wrong};
 use crate::cli::screen::{self, Tone, harmless, paint};
@@ -15,12 +14,11 @@ use crate::cli::settings::{self, Globals};
 use crate::cli::world;
 use crate::config::{Config, Level};
 use crate::effect::Effect;
-use crate::functions::{Context, Journal, Spent, Stop};
+use crate::functions::{Context, Journal, Stop};
 use crate::runtime::{FolderSources, script_name};
-use crate::script::{Ended, Finished, Purpose, STACK, Script, Sources};
-use crate::services::Services;
+use crate::script::{Ended, Finished, Purpose, Script, Sources};
 use crate::services::clock::Clock;
-use crate::services::store::{Batch, Store};
+use crate::services::store::Store;
 use crate::triggers::Surroundings;
 use crate::units::parse_duration;
 
@@ -137,17 +135,8 @@ fn perform(task: &Task, config: &Arc<Config>) -> anyhow::Result<Result<Finished,
     };
     let tokio = world::runtime()?;
     let context = Arc::new(context(task, config, Clock::system(zone), &script.name, tokio.handle())?);
-    let cancel = context.cancel.clone();
-    tokio.spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            cancel.cancel();
-        }
-    });
-    let ended = std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name("script".into()).stack_size(STACK);
-        thread.spawn_scoped(scope, || script.run(None, &task.args, &context)).map(|thread| thread.join())
-    });
-    let ended = ended?.map_err(|_| anyhow::anyhow!("the interpreter panicked: this is a mistake in rhaid"))?;
+    world::cancel_on_interrupt(&tokio, &context);
+    let ended = world::on_a_script_thread(|| script.run(None, &task.args, &context))?;
     let unsent = tokio.block_on(context.services.mqtt.close());
     if unsent > 0 {
         let brokers = context.services.mqtt.states().into_iter().map(|(_, address, _)| address);
@@ -168,21 +157,12 @@ fn context(
     name: &Arc<str>,
     tokio: &tokio::runtime::Handle,
 ) -> anyhow::Result<Context> {
-    let _inside = tokio.enter();
-    let services = Services::new(clock, Store::in_memory()?, world::brokers_for_a_visit(config)?);
     let timeout = task.timeout.unwrap_or(config.limits.timeout);
+    let journal = Arc::new(Shell { level: config.log.level_of(name), config: config.clone() });
     Ok(Context {
         script: script_name(name).into(),
-        services,
-        config: config.clone(),
-        runtime: tokio.clone(),
-        cancel: CancellationToken::new(),
         deadline: Instant::now().checked_add(timeout).ok_or_else(|| Wrong("--timeout: this is too long".into()))?,
-        batch: Mutex::new(Batch::default()),
-        hops: 0,
-        journal: Arc::new(Shell { level: config.log.level_of(name), config: config.clone() }),
-        dry: false,
-        spent: Spent::default(),
+        ..world::context(config, clock, Store::in_memory()?, journal, tokio)?
     })
 }
 

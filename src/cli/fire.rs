@@ -42,17 +42,26 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     };
     let request = Request::Fire { script: args.script.clone(), trigger: args.trigger.clone(), data };
     let fired: Fired = Connection::open(&settings::load(globals)?.data)?.ask(&request)?;
-    let succeeded = fired.outcome == "succeeded";
     if args.json {
         screen::say_json(&fired)?;
     } else {
-        screen::say(&shown(&fired, succeeded));
+        screen::say(&shown(&fired));
     }
-    Ok(if succeeded { ExitCode::SUCCESS } else { ExitCode::from(FAULTS) })
+    Ok(code(&fired))
 }
 
-fn shown(fired: &Fired, succeeded: bool) -> String {
-    let mut text = paint(if succeeded { Tone::Good } else { Tone::Error }, &fired.outcome);
+/// Returns the exit code that stands for an outcome.
+pub(super) fn code(fired: &Fired) -> ExitCode {
+    if succeeded(fired) { ExitCode::SUCCESS } else { ExitCode::from(FAULTS) }
+}
+
+fn succeeded(fired: &Fired) -> bool {
+    fired.outcome == "succeeded"
+}
+
+/// Returns an outcome for people.
+pub(super) fn shown(fired: &Fired) -> String {
+    let mut text = paint(if succeeded(fired) { Tone::Good } else { Tone::Error }, &fired.outcome);
     if let Some(why) = &fired.why {
         text.push_str(&format!(": {}", screen::harmless(why)));
     }

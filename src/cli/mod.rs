@@ -13,6 +13,7 @@ mod log;
 mod logs;
 mod next;
 mod reference;
+mod replay;
 mod run;
 mod run_info;
 mod runs;
@@ -70,6 +71,7 @@ enum Command {
     List(list::Args),
     Runs(runs::Args),
     RunInfo(run_info::Args),
+    Replay(replay::Args),
     Logs(logs::Args),
     Enable(switch::Args),
     #[command(about = "Stop waking a script, also after a restart", long_about = switch::DISABLE)]
@@ -99,6 +101,7 @@ pub fn main() -> ExitCode {
         Command::List(args) => list::run(&args, globals),
         Command::Runs(args) => runs::run(&args, globals),
         Command::RunInfo(args) => run_info::run(&args, globals),
+        Command::Replay(args) => replay::run(&args, globals),
         Command::Logs(args) => logs::run(&args, globals),
         Command::Enable(args) => switch::run(&args, globals, true),
         Command::Disable(args) => switch::run(&args, globals, false),

@@ -1,11 +1,19 @@
 //! The outside world, as the configuration describes it.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use anyhow::Context as _;
+use tokio::runtime::{Handle, Runtime};
+use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::services::mqtt;
+use crate::functions::{Context, Journal, Spent};
+use crate::script::STACK;
+use crate::services::clock::Clock;
+use crate::services::store::Store;
+use crate::services::{Services, mqtt};
 
 /// Returns how a rhaid that stays speaks to its brokers; `embedded` is where the embedded one listens.
 pub(super) fn brokers(config: &Config, embedded: SocketAddr) -> anyhow::Result<Vec<mqtt::Settings>> {
@@ -27,8 +35,51 @@ fn settings(config: &Config, embedded: SocketAddr, client_id: &str) -> anyhow::R
     mqtt::Settings::all(&config.mqtt, embedded, client_id).map_err(|why| anyhow::anyhow!("mqtt.url: {why}"))
 }
 
+/// Returns what the functions of a script can reach that comes and goes: as `rhaid.yaml` says, within `limits.timeout`.
+pub(super) fn context(
+    config: &Arc<Config>,
+    clock: Clock,
+    store: Store,
+    journal: Arc<dyn Journal>,
+    tokio: &Handle,
+) -> anyhow::Result<Context> {
+    let _inside = tokio.enter();
+    Ok(Context {
+        script: "".into(),
+        services: Services::new(clock, store, brokers_for_a_visit(config)?),
+        config: config.clone(),
+        runtime: tokio.clone(),
+        cancel: CancellationToken::new(),
+        deadline: Instant::now() + config.limits.timeout,
+        batch: Mutex::default(),
+        hops: 0,
+        journal,
+        dry: false,
+        spent: Spent::default(),
+    })
+}
+
+/// Cancels a run at Ctrl-C.
+pub(super) fn cancel_on_interrupt(tokio: &Runtime, context: &Context) {
+    let cancel = context.cancel.clone();
+    tokio.spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            cancel.cancel();
+        }
+    });
+}
+
+/// Runs a script on a thread with room for it.
+pub(super) fn on_a_script_thread<T: Send>(script: impl FnOnce() -> T + Send) -> anyhow::Result<T> {
+    let ended = std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("script".into()).stack_size(STACK);
+        thread.spawn_scoped(scope, script).map(|thread| thread.join())
+    });
+    ended?.map_err(|_| anyhow::anyhow!("the interpreter panicked: this is a mistake in rhaid"))
+}
+
 /// Returns the tokio runtime that everything runs on.
-pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+pub(super) fn runtime() -> anyhow::Result<Runtime> {
     // Scripts have threads of their own: these only wait for the outside.
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(4);
     let mut builder = tokio::runtime::Builder::new_multi_thread();

@@ -39,6 +39,11 @@ pub enum Request {
         /// Its id, or the end of it.
         id: String,
     },
+    /// To wake a handler with an event of the ledger again. Answer: [`crate::runtime::Replayed`], when it has ended.
+    Replay {
+        /// The run's id, or the end of it.
+        id: String,
+    },
     /// The spaces of state. Answer: a list of [`StateSpace`].
     StateSpaces,
     /// The values of a space. Answer: an object of them, as [`crate::value::Value::to_stored`] writes them.

@@ -127,6 +127,7 @@ async fn answer(request: Request, runtime: &Runtime) -> Result<serde_json::Value
             let row = runtime.row(id).await.map_err(|error| error.to_string())?;
             json(row.map(RunInfo::from))
         }
+        Request::Replay { id } => json(runtime.replay(id).await?),
         Request::StateSpaces => blocking(runtime, |runtime| runtime.store().spaces())
             .await
             .and_then(|spaces| json(spaces.into_iter().map(StateSpace::from).collect::<Vec<_>>())),

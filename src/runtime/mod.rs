@@ -25,14 +25,15 @@ pub(crate) use self::execute::facts::restored;
 use self::house::{House, Order, Why};
 pub use self::journal::{LOG_TARGET, LogBook, LogLine};
 pub use self::load::{bind, unreadable_job};
-pub use self::report::{Fired, Listed, ListedTrigger, Status};
+pub(crate) use self::registry::name_of;
+pub use self::report::{Fired, Listed, ListedTrigger, Replayed, Status};
 use self::settings::Settings;
 pub use self::sources::{FolderSources, Listing, list_scripts, script_name};
 use crate::config::{Config, Difference, Level};
 use crate::fault::Fault;
 use crate::services::Services;
 use crate::services::files::FolderWatch;
-use crate::services::store::{Edit, Error, Query, Row, Store};
+use crate::services::store::{Edit, Error, Kept, Query, Row, Store};
 use crate::value::{Map, Value};
 
 /// Why nothing was started.
@@ -118,6 +119,29 @@ impl Runtime {
         let found = self.order(|answer| Order::Find(script, trigger, given, answer)).await;
         let (fire, event) = found.ok_or_else(stopping)??;
         Ok(fire.ask(event).await.outcome().await.into())
+    }
+
+    /// Wakes a handler again with an event of the ledger, and waits for the outcome; the id may be the end of one.
+    ///
+    /// # Errors
+    /// A sentence, if there is no such run, its event was not kept whole, or its trigger is there no more.
+    pub async fn replay(&self, id: String) -> Result<Replayed, String> {
+        let found = self.row(id.clone()).await.map_err(|error| error.to_string())?;
+        let row = found.ok_or_else(|| format!("there is no run {id}: `rhaid runs` lists them"))?;
+        let why = match row.kept {
+            Kept::Whole => None,
+            Kept::Masked => Some("there are secrets in it, which are hidden"),
+            Kept::Cut => Some("it is longer than `ledger.payload` in rhaid.yaml"),
+        };
+        if let Some(why) = why {
+            return Err(format!("what woke this run is not kept whole: {why}; `--dry` shows what can be shown"));
+        }
+        let given = restored(row.facts);
+        let found = self.order(|answer| Order::Find(row.script, Some(row.trigger), given, answer)).await;
+        let (fire, mut event) = found.ok_or_else(stopping)??;
+        event.summary = format!("{} (replayed)", row.event.trim_end_matches(" (replayed)"));
+        let run = event.id.to_string();
+        Ok(Replayed { run, fired: fire.ask(event).await.outcome().await.into() })
     }
 
     /// Lets a disabled script run again, also after restarts, and ends a pause of the breaker.

@@ -118,6 +118,16 @@ pub struct Fired {
     pub why: Option<String>,
 }
 
+/// What became of an event of the ledger that was replayed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Replayed {
+    /// The id of the new run.
+    pub run: String,
+    /// How it ended.
+    #[serde(flatten)]
+    pub fired: Fired,
+}
+
 impl From<Outcome> for Fired {
     fn from(outcome: Outcome) -> Self {
         let word = outcome.word().to_owned();

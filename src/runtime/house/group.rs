@@ -127,7 +127,7 @@ impl House {
             trigger: "reload".to_owned(),
             event: "the file was saved".to_owned(),
             facts: Value::Null,
-            kept: Kept::Cut,
+            kept: Kept::Whole,
             attempt: 0,
             queued: now,
             started: Some(now),

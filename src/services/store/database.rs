@@ -97,6 +97,36 @@ impl Database {
         Ok(Self { writer: Mutex::new(writer), readers: None })
     }
 
+    /// Takes over the state and the timers of a file, if it is there.
+    ///
+    /// # Errors
+    /// If it can not be read.
+    pub(super) fn copy(&self, path: &Path) -> Result<(), Error> {
+        if !path.exists() {
+            return Ok(());
+        }
+        // A file that was left by a kill is put in order by who opens it, which needs more than reading.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let copy = || {
+            let from = Connection::open_with_flags(path, flags)?;
+            from.busy_timeout(Duration::from_secs(5))?;
+            let to = self.writer();
+            for (table, columns) in [("state", "space, key, value"), ("timer", "owner, name, due, data")] {
+                let count = columns.split(',').count();
+                let places = vec!["?"; count].join(", ");
+                let mut put = to.prepare(&format!("INSERT INTO {table} ({columns}) VALUES ({places})"))?;
+                let mut found = from.prepare(&format!("SELECT {columns} FROM {table}"))?;
+                let mut rows = found.query([])?;
+                while let Some(row) = rows.next()? {
+                    let row: Vec<String> = (0..count).map(|column| row.get(column)).collect::<Result<_, _>>()?;
+                    put.execute(rusqlite::params_from_iter(row))?;
+                }
+            }
+            Ok(())
+        };
+        copy().map_err(|error| failed("reading", &error))
+    }
+
     /// Returns the connection that writes.
     pub(super) fn writer(&self) -> MutexGuard<'_, Connection> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)

@@ -125,6 +125,17 @@ impl Store {
         Self::start(Database::in_memory()?, None)
     }
 
+    /// Opens a store with a copy of the state and the timers in a data folder, which another process may have; it is forgotten with
+    /// this process.
+    ///
+    /// # Errors
+    /// If they can not be read.
+    pub fn copy_of(folder: &Path) -> Result<Self, Error> {
+        let database = Database::in_memory()?;
+        database.copy(&folder.join(database::FILE))?;
+        Self::start(database, None)
+    }
+
     fn start(database: Database, lock: Option<Lock>) -> Result<Self, Error> {
         let notes = Notes::new(database.read("notes", notes::all)?);
         let shared = Arc::new(Shared { database, ledger: Waiting::default(), notes });

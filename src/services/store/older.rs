@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 use crate::services::store::database::{FILE, MIGRATIONS};
-use crate::services::store::{Query, Store};
+use crate::services::store::{Only, Query, Store};
 use crate::value::Value;
 
 /// The tables of version 1, as the first rhaid made them.
@@ -48,7 +48,7 @@ fn bring_up_to_date(version: usize, tables: &[&str]) {
         assert_eq!((timer.due.as_second(), timer.data.to_json().to_string().as_str()), (1_893_456_000, r#"{"id":7}"#));
         assert_eq!(store.accepted("a").unwrap().map(|accepted| accepted.version), Some(4), "{what}");
         assert_eq!(store.noted("disabled:b"), Some(Value::Bool(true)), "{what}");
-        let rows = store.rows(&Query { failed: true, ..Query::default() }).unwrap();
+        let rows = store.rows(&Query { only: Some(Only::Failed), ..Query::default() }).unwrap();
         assert_eq!(rows.len(), 1, "{what}");
         assert_eq!((rows[0].id.as_str(), rows[0].why.as_deref()), ("1hq3xyz000001", Some("a.rhai:1:1: why")));
         assert_eq!(rows[0].queued.as_second(), 1_800_000_000, "{what}");
