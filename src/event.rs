@@ -62,6 +62,15 @@ pub struct TimerKey {
     pub due: Timestamp,
 }
 
+/// When an event should have come, of a trigger that knows its times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Due {
+    /// When.
+    pub at: Timestamp,
+    /// How many before it came to nothing, since the last that did not.
+    pub missed: u64,
+}
+
 /// What happened.
 #[derive(Debug, Clone)]
 pub struct Event {
@@ -75,6 +84,8 @@ pub struct Event {
     pub facts: Map,
     /// The timer that ran out, if it was one: the run that it wakes puts an end to it when it commits.
     pub settles: Option<TimerKey>,
+    /// When it should have come, if it comes by the clock and is not made up for later.
+    pub due: Option<Due>,
     /// How many `emit`s led here, for the breaker; 0 for what comes from outside.
     pub hops: u32,
 }
@@ -82,7 +93,7 @@ pub struct Event {
 impl Event {
     /// Puts an event together.
     pub fn new(at: Zoned, summary: impl Into<String>, facts: Map) -> Self {
-        Self { id: Id::new(at.timestamp()), at, summary: summary.into(), facts, settles: None, hops: 0 }
+        Self { id: Id::new(at.timestamp()), at, summary: summary.into(), facts, settles: None, due: None, hops: 0 }
     }
 
     /// Returns the fact at a dotted path such as `params.id`, as text, for `key` options.

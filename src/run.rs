@@ -169,6 +169,12 @@ pub enum Skip {
     TriggerGone,
     /// The process is stopping.
     Stopping,
+    /// Its time came while the process was down or the machine slept.
+    Missed,
+    /// Its time came while the last run was going.
+    Overrun,
+    /// The payload was the same as the last (`changed: true`).
+    Unchanged,
 }
 
 impl Skip {
@@ -183,6 +189,9 @@ impl Skip {
             Self::BreakerOpen => "breaker open",
             Self::TriggerGone => "trigger removed",
             Self::Stopping => "stopping",
+            Self::Missed => "missed: rhaid was down, or the machine slept",
+            Self::Overrun => "missed: the last run was still going",
+            Self::Unchanged => "unchanged",
         }
     }
 }

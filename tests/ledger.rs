@@ -2,6 +2,7 @@
 
 use serde_json::Value as Json;
 
+use crate::bench::{Bench, hours, minutes, seconds};
 use crate::house::House;
 
 const BUSY: &str = r#"
@@ -97,4 +98,43 @@ fn an_event_is_replayed_for_real_or_dry_or_with_an_edited_script() {
     assert_eq!(ledger(&house, &["runs", "door", "--trigger", "on_event door"]).as_array().map(Vec::len), Some(2));
     assert_eq!(ledger(&house, &["replay", &first, "--dry"])["value"], serde_json::json!([3, "door"]));
     assert_eq!(house.rhaid(&["replay", &first]).status.code(), Some(3));
+}
+
+#[test]
+fn what_came_to_nothing_is_in_the_ledger_with_the_reason() {
+    let script = r#"
+        cron("0 * * * *", #{ missed: "once", name: "hourly" }, || ());
+        mqtt_subscribe("door", #{ changed: true, name: "door" }, || ());
+    "#;
+    let mut bench = Bench::new().with_broker().script("a", script).start();
+    let reasons = |bench: &Bench, trigger: &str| {
+        let rows = bench.runs("a").into_iter().filter(|row| row.trigger == trigger);
+        rows.filter_map(|row| Some((row.event, row.why?))).collect::<Vec<_>>()
+    };
+    bench.subscribed().publish("door", "open").publish("door", "open").publish("door", "shut");
+    bench.until("the third message", || bench.runs("a").iter().filter(|row| row.trigger == "door").count() == 3);
+    assert_eq!(reasons(&bench, "door"), [("mqtt_subscribe door".to_owned(), "unchanged".to_owned())]);
+
+    bench.pass(hours(1));
+    bench.stop();
+    bench.pass(hours(5));
+    bench.restart();
+    bench.pass(seconds(1));
+    let missed = ("cron 0 * * * * (4 times)".to_owned(), "missed: rhaid was down, or the machine slept".to_owned());
+    bench.until_equal(|| reasons(&bench, "hourly"), vec![missed]);
+}
+
+#[test]
+fn a_trigger_that_can_not_keep_its_times_is_told_of_once_and_marked_in_the_list() {
+    let script = r#"every("1m", #{ name: "slow" }, || sleep("150s"));"#;
+    let bench = Bench::new().script("a", script).start();
+    let times = || bench.listed("a").triggers.into_iter().find(|trigger| trigger.name == "slow").unwrap().times;
+    bench.pass(minutes(5));
+    assert_eq!(times().unwrap().warning, None);
+    bench.pass(hours(1));
+    let bad = times().unwrap();
+    assert!(bad.warning.as_ref().unwrap().starts_with("ran 10 of the last "), "{bad:?}");
+    assert!(bad.expected >= 55 && bad.ran < bad.expected / 2, "{bad:?}");
+    let overrun = bench.runs("a").into_iter().find(|row| row.outcome == "skipped").unwrap();
+    assert_eq!(overrun.why.as_deref(), Some("missed: the last run was still going"));
 }

@@ -7,6 +7,7 @@ mod call;
 mod folder;
 mod http;
 mod idle;
+mod ledger;
 mod live;
 mod many;
 mod program;
@@ -35,6 +36,9 @@ fn main() {
     }
     if is_wanted("many") {
         many::measure();
+    }
+    if is_wanted("ledger") {
+        runtime.block_on(ledger::measure());
     }
     if is_wanted("idle") {
         idle::measure();

@@ -79,5 +79,11 @@ fn tail(trigger: &ListedTrigger, now: &Zoned) -> [Cell; 2] {
         true => trigger.name.clone(),
         false => format!("{} ({})", trigger.name, trigger.summary),
     };
-    [Cell::plain(harmless(&what)), Cell::toned(Tone::Quiet, next)]
+    let warning = trigger.times.as_ref().and_then(|times| times.warning.as_deref());
+    let next = match (warning, next.is_empty()) {
+        (None, _) => Cell::toned(Tone::Quiet, next),
+        (Some(warning), true) => Cell::toned(Tone::Warn, warning),
+        (Some(warning), false) => Cell::toned(Tone::Warn, format!("{next}, {warning}")),
+    };
+    [Cell::plain(harmless(&what)), next]
 }

@@ -186,7 +186,8 @@ impl<'a> Rehearsal<'a> {
 
     fn load(&self, zone: jiff::tz::TimeZone) -> Result<(Script, bool), Vec<crate::fault::Fault>> {
         let base = self.root.parent().unwrap_or(Path::new("/")).to_owned();
-        let surroundings = Surroundings { zone, location: self.config.location, base };
+        let surroundings =
+            Surroundings { zone, location: self.config.location, brokers: self.config.mqtt.names(), base };
         let bindings: Vec<_> = self.config.triggers.iter().filter(|binding| binding.job == self.file).collect();
         let is_job = !bindings.is_empty();
         let purpose = if is_job { Purpose::Job } else { Purpose::Handlers };

@@ -3,6 +3,7 @@
 mod desk;
 mod dispatch;
 mod execute;
+mod expected;
 mod house;
 mod journal;
 mod load;
@@ -22,6 +23,8 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use self::desk::Desk;
 use self::execute::Executor;
 pub(crate) use self::execute::facts::restored;
+use self::expected::Expected;
+pub use self::expected::Times;
 use self::house::{House, Order, Why};
 pub use self::journal::{LOG_TARGET, LogBook, LogLine};
 pub use self::load::{bind, unreadable_job};
@@ -75,12 +78,13 @@ impl Runtime {
         let folder = settings.folder.clone();
         let (change_settings, settings) = watch::channel(settings);
         services.store.keep(settings.borrow().keep());
+        let expected = Arc::<Expected>::default();
         let desk = Desk::open((&config.limits).into(), &services, &lines, |ended| {
-            Executor::new(services.clone(), settings.clone(), lines.clone(), ended)
+            Executor::new(services.clone(), settings.clone(), lines.clone(), expected.clone(), ended)
         });
         // Watching begins before the first look, so that no change falls between the two.
         let FolderWatch { changes, .. } = services.files.watch(&folder.clone(), move |path| is_hidden(&folder, path));
-        let mut house = House::new(services.clone(), lines.clone(), desk, change_settings);
+        let mut house = House::new(services.clone(), lines.clone(), desk, change_settings, expected);
         house.sync(Why::Boot).await;
         let (orders, ordered) = mpsc::channel(house::ORDERS);
         tokio::spawn(house.keep(ordered, changes));

@@ -3,6 +3,7 @@
 use jiff::{Timestamp, Zoned};
 use serde::{Deserialize, Serialize};
 
+use super::expected::Times;
 use super::registry::{Entry, name_of};
 use crate::fault::Fault;
 use crate::run::Outcome;
@@ -66,6 +67,9 @@ pub struct ListedTrigger {
     pub enabled: bool,
     /// When it fires next, if it knows.
     pub next: Option<Timestamp>,
+    /// How it keeps its times, if it has any and ran.
+    #[serde(default)]
+    pub times: Option<Times>,
 }
 
 impl Listed {
@@ -103,6 +107,7 @@ impl ListedTrigger {
             place: declared.place.to_string(),
             enabled,
             next: next.filter(|_| enabled),
+            times: None,
         }
     }
 }

@@ -48,6 +48,9 @@ impl Bench {
         let log = Arc::clone(&came);
         runtime.spawn(async move {
             while let Some(firing) = firings.recv().await {
+                if firing.ignored.is_some() {
+                    continue;
+                }
                 let (length, outcome) = run(&firing.event);
                 log.lock().unwrap().push(firing.event);
                 if !length.is_zero() {

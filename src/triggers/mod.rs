@@ -187,6 +187,8 @@ pub struct Firing {
     pub event: Event,
     /// Who waits for the outcome, if someone does.
     pub reply: Option<oneshot::Sender<Outcome>>,
+    /// Why the trigger itself lets it come to nothing: it is only to be noted.
+    pub ignored: Option<Skip>,
     /// Holds a hand-turned clock until the firing has ended.
     pub busy: Busy,
 }
@@ -213,7 +215,7 @@ impl Fire {
 
     /// Says what happened; nobody waits for the outcome. Waits while the inbox is full.
     pub async fn tell(&self, event: Event) {
-        let firing = Firing { trigger: self.trigger, event, reply: None, busy: self.clock.busy() };
+        let firing = Firing { trigger: self.trigger, event, reply: None, ignored: None, busy: self.clock.busy() };
         self.put(firing).await;
     }
 
@@ -221,9 +223,15 @@ impl Fire {
     pub async fn ask(&self, event: Event) -> Asked {
         let (reply, outcome) = oneshot::channel();
         let busy = self.clock.busy();
-        let firing = Firing { trigger: self.trigger, event, reply: Some(reply), busy: busy.share() };
+        let firing = Firing { trigger: self.trigger, event, reply: Some(reply), ignored: None, busy: busy.share() };
         self.put(firing).await;
         Asked { outcome, busy }
+    }
+
+    /// Says what happened and comes to nothing, for the ledger; while the inbox is full it is not noted.
+    pub fn ignore(&self, event: Event, why: Skip) {
+        let busy = self.clock.busy();
+        let _ = self.inbox.try_send(Firing { trigger: self.trigger, event, reply: None, ignored: Some(why), busy });
     }
 
     /// Puts a firing into the inbox; one that is closed belongs to a process that ends.

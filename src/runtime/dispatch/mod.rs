@@ -129,7 +129,7 @@ impl<V: Clone> Dispatch<V> {
 
     /// Takes an event in.
     pub(crate) fn arrive(&mut self, firing: Firing, now: Timestamp) {
-        let Firing { trigger, event, reply, busy } = firing;
+        let Firing { trigger, event, reply, ignored, busy } = firing;
         let owner = self.owners.get(&trigger).copied();
         let mut waiting =
             Waiting { trigger, event: Arc::new(event), key: None, reply, busy: Some(busy.rest()), attempt: 0 };
@@ -138,6 +138,9 @@ impl<V: Clone> Dispatch<V> {
             return answer(waiting, Outcome::Skipped(skip));
         };
         let Some(target) = lane.targets.get(&trigger) else { return };
+        if let Some(why) = ignored {
+            return self.over(id, waiting, Outcome::Skipped(why));
+        }
         waiting.key = target.policy.key.as_deref().map(|path| key_of(&waiting.event, path));
         let over_rate = target
             .policy

@@ -48,7 +48,7 @@ impl Table {
         let facts = Map::from([("key".into(), Value::from(key))]);
         let mut event = Event::new(self.now.to_zoned(TimeZone::UTC), name, facts);
         event.hops = hops;
-        let firing = Firing { trigger: TriggerId(trigger), event, reply: Some(reply), busy: busy() };
+        let firing = Firing { trigger: TriggerId(trigger), event, reply: Some(reply), ignored: None, busy: busy() };
         self.dispatch.arrive(firing, self.now);
         self.step();
         outcome
@@ -272,7 +272,7 @@ fn a_timer_whose_event_was_not_run_is_settled_but_not_when_it_will_come_again() 
         let mut event = Event::new(table.now.to_zoned(TimeZone::UTC), name, Map::new());
         let due = table.now;
         event.settles = Some(crate::event::TimerKey { owner: "s".into(), name: name.into(), due });
-        let firing = Firing { trigger: TriggerId(0), event, reply: None, busy: busy() };
+        let firing = Firing { trigger: TriggerId(0), event, reply: None, ignored: None, busy: busy() };
         table.dispatch.arrive(firing, table.now);
         table.step();
     };

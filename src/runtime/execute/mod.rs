@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 
 use self::pool::Pool;
 use super::dispatch::{RunId, Start};
+use super::expected::Expected;
 use super::journal::{LogBook, RunJournal};
 use super::registry::Version;
 use super::settings::Settings;
@@ -35,6 +36,7 @@ pub(crate) struct Executor {
     services: Services,
     settings: watch::Receiver<Arc<Settings>>,
     lines: LogBook,
+    expected: Arc<Expected>,
     runtime: tokio::runtime::Handle,
     /// Where the ends of runs are told; has room for all of them soon, since whoever listens never waits.
     ended: mpsc::Sender<(RunId, Outcome)>,
@@ -46,10 +48,11 @@ impl Executor {
         services: Services,
         settings: watch::Receiver<Arc<Settings>>,
         lines: LogBook,
+        expected: Arc<Expected>,
         ended: mpsc::Sender<(RunId, Outcome)>,
     ) -> Self {
         let runtime = tokio::runtime::Handle::current();
-        Self { pool: Pool::new(&runtime), services, settings, lines, runtime, ended }
+        Self { pool: Pool::new(&runtime), services, settings, lines, expected, runtime, ended }
     }
 
     /// Starts a run; never waits.
@@ -90,6 +93,9 @@ impl Executor {
     fn run(&self, start: Start<Arc<Version>>) -> Outcome {
         let settings = self.settings.borrow().clone();
         let started = self.services.clock.now();
+        if let Some(due) = start.event.due.filter(|_| start.attempt == 0) {
+            self.expected.count(&start.script, &start.target.name, due, started);
+        }
         // The first try carries the event's name, so that both can be found by it.
         let id = if start.attempt == 0 { start.event.id.clone() } else { Id::new(started) };
         let journal =

@@ -72,6 +72,8 @@ impl House {
                 Live { id: TriggerId(self.last_trigger), watch: None }
             }
         });
+        let names: Vec<String> = version.script.declared.iter().map(name_of).collect();
+        self.expected.keep_only(name, &names);
         let mut life = Life { lane: old.lane, triggers: triggers.collect(), version, settings };
         let script: Arc<str> = name.into();
         self.desk.swap(life.swap(&script, Skip::TriggerGone)).await;

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 pub(crate) use self::life::StopReason;
 pub(crate) use self::sync::Why;
 use super::desk::Desk;
+use super::expected::Expected;
 use super::journal::LogBook;
 use super::registry::{Registry, name_of};
 use super::report::{Listed, ListedTrigger, Status};
@@ -55,6 +56,7 @@ pub(crate) struct House {
     pub(super) lines: LogBook,
     pub(super) desk: Desk,
     pub(super) settings: watch::Sender<Arc<Settings>>,
+    expected: Arc<Expected>,
     registry: Registry,
     last_lane: u64,
     last_trigger: u64,
@@ -65,12 +67,19 @@ pub(crate) struct House {
 }
 
 impl House {
-    pub(crate) fn new(services: Services, lines: LogBook, desk: Desk, settings: watch::Sender<Arc<Settings>>) -> Self {
+    pub(crate) fn new(
+        services: Services,
+        lines: LogBook,
+        desk: Desk,
+        settings: watch::Sender<Arc<Settings>>,
+        expected: Arc<Expected>,
+    ) -> Self {
         Self {
             services,
             lines,
             desk,
             settings,
+            expected,
             registry: Registry::new(),
             last_lane: 0,
             last_trigger: 0,
@@ -146,7 +155,13 @@ impl House {
                     listed.status = Status::Paused;
                 }
                 let declared = &life.version.script.declared;
-                listed.triggers = declared.iter().map(|declared| ListedTrigger::new(declared, &now)).collect();
+                listed.triggers = declared
+                    .iter()
+                    .map(|declared| {
+                        let times = self.expected.times(name, &name_of(declared));
+                        ListedTrigger { times, ..ListedTrigger::new(declared, &now) }
+                    })
+                    .collect();
             }
             list.push(listed);
         }

@@ -211,6 +211,8 @@ impl Listener {
             if is_news {
                 // Boxed, so that a trigger that waits, as most do, is small.
                 Box::pin(self.pass(message)).await;
+            } else {
+                self.fire.ignore(self.event(&message), Skip::Unchanged);
             }
         }
     }

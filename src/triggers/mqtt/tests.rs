@@ -55,7 +55,12 @@ impl World {
     }
 
     async fn next(&mut self) -> Firing {
-        timeout(PATIENCE, self.inbox.recv()).await.unwrap().unwrap()
+        loop {
+            let firing = timeout(PATIENCE, self.inbox.recv()).await.unwrap().unwrap();
+            if firing.ignored.is_none() {
+                return firing;
+            }
+        }
     }
 }
 

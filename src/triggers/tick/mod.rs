@@ -10,7 +10,7 @@ use tracing::warn;
 
 use self::timing::Missed;
 pub(super) use self::timing::Timing;
-use crate::event::Event;
+use crate::event::{Due, Event};
 use crate::run::{Outcome, Skip};
 use crate::services::Services;
 use crate::services::clock::{Busy, Clock, Woken};
@@ -26,9 +26,6 @@ const CORRECTION: SignedDuration = SignedDuration::from_hours(24);
 
 /// How many missed moments are counted one by one.
 const COUNTED: usize = 1_000;
-
-/// How often a line about too few runs is written at most.
-const COMPLAINT: SignedDuration = SignedDuration::from_mins(10);
 
 /// How often the last moment is put on disk at most.
 const NOTED: SignedDuration = SignedDuration::from_secs(1);
@@ -83,7 +80,7 @@ pub(super) fn watch(
         noted,
         done,
         ahead: None,
-        tally: Tally::default(),
+        untold: 0,
         asked: FuturesUnordered::new(),
     };
     ticker.note();
@@ -119,23 +116,14 @@ struct Ticker {
     done: Timestamp,
     /// The moment that is waited for, and the one after it.
     ahead: Option<(Timestamp, Timestamp)>,
-    tally: Tally,
+    /// How many moments came to nothing that the handler was not told of.
+    untold: u64,
     /// Ticks whose runs have not ended.
     asked: FuturesUnordered<BoxFuture<'static, Ended>>,
 }
 
 /// How a tick ended, how many missed ones it told of, and a hold on the clock until that is counted.
 type Ended = (Outcome, u64, Busy);
-
-/// What became of a trigger's moments since it went live.
-#[derive(Default)]
-struct Tally {
-    fired: u64,
-    lost: u64,
-    /// Lost, and not yet told to the handler.
-    untold: u64,
-    complained: Option<Timestamp>,
-}
 
 impl Ticker {
     async fn run(&mut self) {
@@ -172,7 +160,7 @@ impl Ticker {
             let woken = tokio::select! {
                 biased;
                 Some(ended) = self.asked.next(), if !self.asked.is_empty() => {
-                    self.tally.count(&ended);
+                    self.count(&ended);
                     continue;
                 }
                 woken = self.busy.sleep(due) => woken,
@@ -201,7 +189,7 @@ impl Ticker {
         } else if let Some((count, newest)) = self.passed(due, now) {
             let late = now.duration_since(newest);
             if late <= GRACE || made_up(self.timing.missed, late) {
-                self.lose(count - 1);
+                self.lose(count - 1, newest, Skip::Missed);
                 return self.tick(newest).await;
             }
         }
@@ -213,27 +201,31 @@ impl Ticker {
         let until = if self.timing.missed == Missed::All { self.timing.earliest(now).min(now - GRACE) } else { now };
         if let Some((count, last)) = self.schedule.passed(self.done, until) {
             self.done = last;
-            self.lose(count);
+            self.lose(count, last, Skip::Missed);
             self.note();
         }
     }
 
     async fn tick(&mut self, mut moment: Timestamp) {
         self.done = moment;
+        let mut due = moment;
         if let Some(delay) = self.timing.random_delay() {
-            self.busy.sleep_until(self.clock.now() + delay).await;
+            due = self.clock.now() + delay;
+            self.busy.sleep_until(due).await;
         }
         if !self.timing.overlaps && self.wait_for_runs().await && self.timing.missed != Missed::All {
             // What came due while the last run was going is one tick.
             if let Some((count, newest)) = self.schedule.passed(moment, self.clock.now()) {
-                self.lose(count);
-                moment = newest;
+                self.lose(count, newest, Skip::Overrun);
+                (moment, due) = (newest, newest);
                 self.done = newest;
             }
         }
-        self.tally.fired += 1;
-        let told = std::mem::take(&mut self.tally.untold);
-        let event = self.event(moment, told);
+        let told = std::mem::take(&mut self.untold);
+        let mut event = self.event(moment, told);
+        // One that is made up for is late on purpose.
+        let is_in_time = event.at.timestamp().duration_since(due) <= GRACE;
+        event.due = is_in_time.then_some(Due { at: due, missed: told });
         let asked = self.fire.ask(event).await;
         self.asked.push(Box::pin(ended(asked, told)));
         self.note();
@@ -244,7 +236,7 @@ impl Ticker {
         let waited = !self.asked.is_empty();
         while !self.asked.is_empty() {
             if let Some(ended) = self.busy.idle(self.asked.next()).await {
-                self.tally.count(&ended);
+                self.count(&ended);
             }
         }
         waited
@@ -257,16 +249,22 @@ impl Ticker {
         Event::new(now, self.summary.clone(), facts)
     }
 
-    fn lose(&mut self, count: u64) {
-        let now = self.clock.now();
-        self.tally.lost += count;
-        self.tally.untold += count;
-        if self.tally.complains(now) {
-            let should = self.tally.fired + self.tally.lost;
-            warn!(
-                script = self.fire.owner(), trigger = %self.summary, ran = self.tally.fired, should_have_run = should,
-                "ran less often than it should have"
-            );
+    /// Notes moments that come to nothing, of which this is the last.
+    fn lose(&mut self, count: u64, last: Timestamp, why: Skip) {
+        if count > 0 {
+            self.untold += count;
+            let mut event = self.event(last, 0);
+            if count > 1 {
+                event.summary = format!("{} ({count} times)", event.summary);
+            }
+            self.fire.ignore(event, why);
+        }
+    }
+
+    /// Takes back a tick that was skipped, and what it would have told.
+    fn count(&mut self, (outcome, told, _): &Ended) {
+        if let Outcome::Skipped(Skip::Busy | Skip::QueueFull | Skip::Replaced | Skip::RateLimited) = outcome {
+            self.untold += 1 + told;
         }
     }
 
@@ -276,26 +274,6 @@ impl Ticker {
             self.noted = Some(self.done);
             self.store.note(key, Some(self.done.to_string().into()));
         }
-    }
-}
-
-impl Tally {
-    /// Takes back a tick that was skipped, and what it would have told.
-    fn count(&mut self, (outcome, told, _): &Ended) {
-        if let Outcome::Skipped(Skip::Busy | Skip::QueueFull | Skip::Replaced | Skip::RateLimited) = outcome {
-            self.fired -= 1;
-            self.lost += 1;
-            self.untold += 1 + told;
-        }
-    }
-
-    /// Returns whether it is time for a line about too few runs.
-    fn complains(&mut self, now: Timestamp) -> bool {
-        let due = self.lost > 0 && self.complained.is_none_or(|last| now.duration_since(last).abs() >= COMPLAINT);
-        if due {
-            self.complained = Some(now);
-        }
-        due
     }
 }
 

@@ -291,6 +291,9 @@ fn a_thousand_handlers_due_at_once_fire_together() {
         let (mut first, mut seen, mut best) = (None, 0, Duration::MAX);
         for _ in 0..5_000 {
             let firing = tokio::time::timeout(Duration::from_secs(30), firings.recv()).await.unwrap().unwrap();
+            if firing.ignored.is_some() {
+                continue;
+            }
             let Some(Value::Time(scheduled)) = firing.event.fact("scheduled") else { panic!() };
             if scheduled.timestamp().as_second() != second {
                 if scheduled.timestamp().as_second() > second {
@@ -313,15 +316,4 @@ fn a_thousand_handlers_due_at_once_fire_together() {
         println!("1,000 handlers fired within {best:?}");
         drop(watches);
     });
-}
-
-#[test]
-fn a_trigger_that_runs_too_seldom_says_so_now_and_then() {
-    let mut tally = Tally::default();
-    let at = |minutes: i64| Timestamp::UNIX_EPOCH + SignedDuration::from_mins(minutes);
-    assert!(!tally.complains(at(0)), "nothing is lost");
-    tally.lost = 1;
-    assert!(tally.complains(at(1)));
-    assert!(!tally.complains(at(10)));
-    assert!(tally.complains(at(11)));
 }

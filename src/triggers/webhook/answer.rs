@@ -21,9 +21,7 @@ pub(super) fn to(outcome: Outcome, script: &str) -> Answer {
         Outcome::Skipped(Skip::RateLimited) => again(plain(429, "too many requests")),
         Outcome::Skipped(Skip::Stopping | Skip::TriggerGone) => again(plain(503, "stopping")),
         Outcome::Skipped(Skip::Disabled) => plain(503, "disabled"),
-        Outcome::Skipped(Skip::Busy | Skip::QueueFull | Skip::Replaced | Skip::BreakerOpen) => {
-            again(plain(503, "busy"))
-        }
+        Outcome::Skipped(_) => again(plain(503, "busy")),
     }
 }
 

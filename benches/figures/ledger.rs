@@ -1,0 +1,185 @@
+//! What transactions and the ledger cost: a run with and without state, commits, rows, room on disk, a start with much of both.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use rhaid::config::Config;
+use rhaid::effect::Effect;
+use rhaid::runtime::Runtime;
+use rhaid::services::Services;
+use rhaid::services::clock::Clock;
+use rhaid::services::mqtt;
+use rhaid::services::store::{Batch, Change, Keep, Kept, Query, Row, Store};
+use rhaid::services::timers::Timer;
+use rhaid::value::{Map, Value};
+
+use crate::folder;
+use crate::live;
+
+const SCRIPT: &str = r#"
+on_event("plain", #{ mode: "parallel" }, |event| event.name);
+on_event("keeps", #{ mode: "parallel" }, |event| { state.add("count", 1); event.name });
+"#;
+
+/// How many runs one after another, and how many at once.
+const RUNS: usize = 1_000;
+const AT_ONCE: usize = 64;
+const COMMITS: usize = 500;
+const ROWS: usize = 1_000_000;
+const TIMERS: usize = 100_000;
+
+pub(crate) async fn measure() {
+    runs().await;
+    let store = |folder: &tempfile::TempDir| Store::open(folder.path()).expect("the folder is ours");
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    commits(&store(&folder));
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let empty = start(folder.path()).await;
+    rows(&store(&folder), folder.path());
+    let full = start(folder.path()).await;
+    println!(
+        "ledger: a start with {TIMERS} timers and {ROWS} rows takes {full:.0} ms, {:.1} times an empty one ({empty:.1} ms)",
+        full / empty
+    );
+}
+
+/// A run with state against one without, one after another and many at once.
+async fn runs() {
+    let place = folder::folder([("a.rhai".to_owned(), SCRIPT.to_owned())]);
+    let store = Store::open(&place.path().join("data")).expect("the folder is ours");
+    let runtime = start_runtime(place.path(), store).await;
+    let mut figures = Vec::new();
+    for trigger in ["on_event plain", "on_event keeps"] {
+        let mut times = Vec::with_capacity(RUNS);
+        for _ in 0..RUNS {
+            let started = Instant::now();
+            fire(&runtime, trigger).await;
+            times.push(started.elapsed().as_secs_f64() * 1e6);
+        }
+        let started = Instant::now();
+        let some = (0..AT_ONCE).map(|_| async {
+            for _ in 0..RUNS / AT_ONCE * 4 {
+                fire(&runtime, trigger).await;
+            }
+        });
+        futures_util::future::join_all(some).await;
+        let rate = (RUNS / AT_ONCE * 4 * AT_ONCE) as f64 / started.elapsed().as_secs_f64();
+        figures.push((live::percentile(&mut times, 50), rate));
+    }
+    runtime.stop().await;
+    let [(plain, plain_rate), (keeps, keeps_rate)] = figures[..] else { return };
+    println!(
+        "ledger: a run takes {plain:.0} µs, one that changes state {keeps:.0} µs ({:.1} times); {AT_ONCE} at once make {plain_rate:.0} and \
+         {keeps_rate:.0} runs/s",
+        keeps / plain
+    );
+}
+
+async fn fire(runtime: &Runtime, trigger: &str) {
+    let fired = runtime.fire("a", Some(trigger), Value::Null).await.expect("there is such a trigger");
+    assert_eq!(fired.outcome, "succeeded", "{fired:?}");
+}
+
+async fn start_runtime(folder: &Path, store: Store) -> Runtime {
+    let mut config = Config::default_in(folder);
+    config.limits.breaker = 1_000_000;
+    let nowhere = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
+    let broker = mqtt::Settings::new(&config.mqtt, nowhere, "bench".to_owned()).expect("the defaults are right");
+    let services = Services::new(Clock::system(TimeZone::UTC), store, vec![broker]);
+    Runtime::start(Arc::new(config), services).await.expect("the scripts are right")
+}
+
+/// Commits of one thread against those of many, which share.
+fn commits(store: &Store) {
+    let commit = |number: usize| {
+        let change = ("script:a".to_owned(), format!("key{}", number % 100), Change::Set(Value::Int(number as i64)));
+        store.commit(&Batch { values: vec![change], ..Batch::default() }).expect("there is room");
+    };
+    let rate = |threads: usize, each: usize| {
+        let started = Instant::now();
+        std::thread::scope(|scope| {
+            (0..threads).for_each(|_| drop(scope.spawn(|| (0..each).for_each(commit))));
+        });
+        (threads * each) as f64 / started.elapsed().as_secs_f64()
+    };
+    let (alone, shared) = (rate(1, COMMITS), rate(AT_ONCE, COMMITS));
+    println!(
+        "ledger: {alone:.0} commits/s one after another, {shared:.0} of {AT_ONCE} threads ({:.0} times)",
+        shared / alone
+    );
+}
+
+/// A row as a small handler leaves it behind.
+fn row(number: usize) -> Row {
+    let at = Timestamp::from_microsecond(1_800_000_000_000_000 + number as i64 * 1_000).expect("it is no far future");
+    let facts = Map::from([
+        ("topic".to_owned(), Value::from("freezer/1/temperature")),
+        ("payload".to_owned(), Value::from(r#"{"celsius": -17.5}"#)),
+        ("qos".to_owned(), Value::Int(0)),
+    ]);
+    Row {
+        id: format!("1m84kh0{number:08}"),
+        script: format!("room{}", number % 20),
+        version: 3,
+        trigger: "mqtt_subscribe freezer/{id}/temperature".into(),
+        event: "mqtt_subscribe freezer/1/temperature".into(),
+        facts: facts.into(),
+        kept: Kept::Whole,
+        attempt: 0,
+        queued: at,
+        started: Some(at),
+        ended: at,
+        outcome: if number.is_multiple_of(100) { "failed" } else { "succeeded" }.into(),
+        why: None,
+        effects: vec![Effect { held: true, ..Effect::new("state", "1 = -17.5") }],
+    }
+}
+
+/// Rows as fast as they can be written, what they take on disk, and how soon one is found.
+fn rows(store: &Store, folder: &Path) {
+    store.keep(Keep { rows: 2 * ROWS as u64, bytes: u64::MAX / 4, age: Duration::from_secs(86_400 * 365) });
+    let mut slowest = Duration::ZERO;
+    let started = Instant::now();
+    for chunk in (0..ROWS).collect::<Vec<_>>().chunks(4_096) {
+        for number in chunk {
+            let pushed = Instant::now();
+            store.record(row(*number));
+            slowest = slowest.max(pushed.elapsed());
+        }
+        store.flush();
+    }
+    let rate = ROWS as f64 / started.elapsed().as_secs_f64();
+    let due = Timestamp::from_second(4_000_000_000).expect("it is no far future");
+    let timer = |number: usize| Timer { owner: "a".into(), name: format!("t{number}"), due, data: Value::Null };
+    for chunk in (0..TIMERS).collect::<Vec<_>>().chunks(10_000) {
+        let timers_set = chunk.iter().copied().map(timer).collect();
+        store.commit(&Batch { timers_set, ..Batch::default() }).expect("there is room");
+    }
+    let size = || {
+        let files = std::fs::read_dir(folder).expect("the folder is ours").flatten();
+        files.filter_map(|file| file.metadata().ok()).map(|about| about.len()).sum::<u64>() as f64 / 1e6
+    };
+    let found = Instant::now();
+    let failed = store.rows(&Query { script: Some("room0".into()), limit: 20, ..Query::default() });
+    let found = found.elapsed().as_secs_f64() * 1e3;
+    println!(
+        "ledger: {rate:.0} rows/s, handed over in {slowest:.0?} at most; {:.0} MB on disk per million; the last 20 of one script in {found:.1} ms \
+         ({} found)",
+        size() * 1e6 / ROWS as f64,
+        failed.map_or(0, |rows| rows.len())
+    );
+}
+
+/// Returns how many milliseconds a rhaid without scripts needs to start on a data folder.
+async fn start(data: &Path) -> f64 {
+    let place = folder::folder([]);
+    let started = Instant::now();
+    let store = Store::open(data).expect("the folder is ours");
+    let runtime = start_runtime(place.path(), store).await;
+    let took = started.elapsed().as_secs_f64() * 1e3;
+    runtime.stop().await;
+    took
+}
