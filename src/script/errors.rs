@@ -235,6 +235,7 @@ fn type_name(of: &str) -> &str {
         "i64" => "int",
         "f64" => "float",
         "Fn" => "function",
+        own if own.starts_with("rhaid::") => own.rsplit("::").next().unwrap_or(own),
         other => other,
     }
 }

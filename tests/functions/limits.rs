@@ -73,6 +73,8 @@ fn what_is_no_data_is_refused_with_the_name_of_the_key() {
     let world = World::new();
     let why = world.run("state.handler = || 1;").unwrap_err();
     assert!(why.contains(r#"state["handler"]"#) && why.contains("is no data"), "{why}");
+    let why = world.run("if http_session() {}").unwrap_err();
+    assert!(why.contains("bool is wanted here, not Session"), "{why}");
     let why = world.run("let deep = 1; for i in 0..200 { deep = [deep]; } state.deep = deep;").unwrap_err();
     assert!(why.contains(r#"state["deep"]"#) && why.contains("128 levels"), "{why}");
 }
