@@ -12,7 +12,7 @@ fn every_setup_passes_the_check() {
         .map(|path| format!("examples/{}", path.file_name().unwrap().to_str().unwrap()))
         .collect();
     setups.sort();
-    assert_eq!(setups.len(), 7, "a new setup needs a test below");
+    assert_eq!(setups.len(), 8, "a new setup needs a test below");
     for setup in setups {
         assert!(root.join(&setup).join("README.md").is_file(), "{setup} has no README");
         assert!(root.join(&setup).join("rhaid.yaml").is_file(), "{setup} has no rhaid.yaml");
@@ -57,6 +57,31 @@ fn the_quick_start_calls_answer_as_their_models_do() {
     house.wait_for("paho/test/topic payload");
     house.write("scripts/requests.rhai", &requests.replace("127.0.0.1:7373", house.web()));
     for expected in ["200", "application/json", "utf-8", r#""login":"user""#, "401", "status"] {
+        house.wait_for(expected);
+    }
+}
+
+#[test]
+fn the_calls_of_the_http_setup_come_out_as_its_script_says() {
+    let mut house = House::copy_of("examples/http");
+    // The server's port is not known before it runs, so its caller is added when it does.
+    let calls = std::fs::read_to_string(house.path("scripts/calls.rhai")).unwrap();
+    std::fs::remove_file(house.path("scripts/calls.rhai")).unwrap();
+    std::fs::create_dir_all(house.path("downloads")).unwrap();
+    house.start();
+    house.wait_for("is live: server");
+    house.write("scripts/calls.rhai", &calls.replace("127.0.0.1:7373", house.web()));
+    for expected in [
+        "busy: now",
+        "door: come in",
+        "cookies: 7",
+        "form: true",
+        "saved: readings.jsonl",
+        "warm hours: 13",
+        "body_too_large: status 200",
+        "connect: status none",
+        "invalid_url: status none",
+    ] {
         house.wait_for(expected);
     }
 }

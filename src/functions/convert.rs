@@ -2,7 +2,7 @@
 
 use rhai::{Dynamic, ImmutableString};
 
-use crate::functions::http::Response;
+use crate::functions::http::{Headers, Response};
 use crate::value::{MAX_DEPTH, Map, Value};
 
 /// Returns a script's value as plain data.
@@ -50,6 +50,9 @@ fn at_depth(dynamic: &Dynamic, depth: usize) -> Result<Value, String> {
             .map(|(key, value)| Ok((key.to_string(), at_depth(value, depth + 1)?)))
             .collect::<Result<Map, String>>()
             .map(Value::Map);
+    }
+    if let Some(headers) = dynamic.read_lock::<Headers>() {
+        return at_depth(&Dynamic::from_map(headers.map()), depth);
     }
     // Types of Rust are told without the path that leads to them.
     let name = dynamic.type_name();

@@ -116,6 +116,9 @@ fn a_download_is_there_whole_or_not_at_all() {
             "#,
         )
         .unwrap();
+    let nowhere = "http_get(\"http://example.test/get\", #{ save_to: \"notes/new/x\" });";
+    let (kind, message) = fault(&world, nowhere);
+    assert!(kind == "io" && message.contains("notes/new/x: its folder is not there"), "{kind}: {message}");
     let cut = world.block_on(start_raw(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nx", false));
     let call = format!("http_get(\"http://{cut}/\", #{{ save_to: \"notes/cut\", timeout: \"300ms\" }});");
     assert_eq!(fault(&world, &call).0, "timeout");
@@ -206,6 +209,14 @@ fn sessions_keep_what_servers_set_and_not_what_one_call_adds() {
             let then = s.post("/post", #{ data: "text", auth: #{ bearer: "t" } }).json();
             assert_eq([then.headers.cookie, then.body, then.headers.authorization], ["kept=1", "text", "Bearer t"]);
             assert_eq(s.cookies, #{ kept: "1" });
+            s.cookies.own = "5";
+            assert_eq(s.get("/get").json().headers.cookie.split("; ").len(), 2);
+            s.cookies = #{ own: "5" };
+            assert_eq(s.get("/get").json().headers.cookie, "own=5");
+            let kind = "";
+            let whose = http_session();
+            try { whose.cookies.own = 1; } catch (err) { kind = err.kind; }
+            assert_eq(kind, "invalid_argument");
             assert_eq(s.post("/post").json().body, `{"a":1}`);
             "#,
         )
@@ -289,6 +300,8 @@ fn odd_answers_are_shown_as_they_are() {
             r#"
             let r = http_get("http://{odd}/");
             assert_eq([r.status_code, r.reason, r.http_version], [299, "Fine Thanks", "HTTP/1.1"]);
+            state.headers = r.headers;
+            assert_eq(state.headers["x-a"], "1, 2");
             assert_eq([r.headers["x-a"], r.headers.get_all("X-A")], ["1, 2", ["1", "2"]]);
             assert_eq(http_get("http://example.test/zipped", #{{ decompress: false }}).content.len(), 2);
             assert(!("accept-encoding" in http_get("http://example.test/get", #{{ decompress: false }}).json().headers));
@@ -304,6 +317,7 @@ fn odd_answers_are_shown_as_they_are() {
         ("retry: -1", "up to 20"),
         ("retry: #{ on: [\"conect\"] }", "retry: on: write statuses"),
         ("files: #{ a: #{ path: \"x\", content: \"y\" } }", "files: a: write either"),
+        ("files: #{ a: [\"n.csv\", \"1\", \"text/csv\"] }", "files: a: write each file of a list as"),
         ("files: #{ a: #{ pth: \"x\" } }", "write either `path` or `content`"),
         ("json: 1, files: #{}", "does not go with `files`"),
         ("data: \"x\", files: #{}", "data: write a map"),

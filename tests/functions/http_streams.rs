@@ -58,11 +58,15 @@ fn every_form_comes_piece_by_piece() {
             let size = 0;
             http_stream("http://example.test/bytes/70000", #{ format: "bytes" }, |chunk| size += chunk.len());
             assert_eq(size, 70000);
+            let sizes = [];
+            for chunk in http_get("http://example.test/bytes/10").iter_content(4) { sizes.push(chunk.len()); }
+            assert_eq(sizes, [4, 4, 2]);
             let late = http_get("http://example.test/lines/2", #{ stream: true });
             assert_eq([late.text.len(), late.text.len()], [18, 18]);
             let here = 0;
-            for line in http_get("http://example.test/lines/2") { here += parse_json(line).n; }
-            assert_eq(here, 3);
+            let whole = http_get("http://example.test/lines/2");
+            for line in whole { here += parse_json(line).n; }
+            assert_eq([here, whole.text.len()], [3, 18]);
             let gone = http_get("http://example.test/lines/2", #{ stream: true });
             for line in gone.lines() { break; }
             let kind = "";

@@ -68,7 +68,13 @@ impl Body {
 
     /// Takes the next bytes of what is on its way; `None` at the end.
     pub(super) fn chunk(&self, answer: &Answer) -> Result<Option<Bytes>, Thrown> {
-        let State::Coming(mut incoming, _) = self.taken() else { return Ok(None) };
+        let mut incoming = match self.taken() {
+            State::Coming(incoming, _) => incoming,
+            other => {
+                *self.state() = other;
+                return Ok(None);
+            }
+        };
         let context = context("lines")?;
         let read = context.wait(incoming.chunk())?;
         let chunk = read.map_err(|error| broken(error, answer))?;

@@ -1,5 +1,6 @@
 //! The headers of an answer, found by name in any case.
 
+use std::any::TypeId;
 use std::sync::Arc;
 
 use rhai::plugin::*;
@@ -8,6 +9,11 @@ use crate::services::http::Answer;
 
 pub(super) fn register(module: &mut Module) {
     module.set_custom_type::<Headers>("Headers");
+    module.set_iter(TypeId::of::<Headers>(), |headers: Dynamic| {
+        let headers = headers.cast::<Headers>();
+        let names: Vec<_> = headers.names().into_iter().map(|name| Dynamic::from(name.to_owned())).collect();
+        Box::new(names.into_iter())
+    });
     combine_with_exported_module!(module, "headers", functions);
 }
 
@@ -33,7 +39,8 @@ impl Headers {
         names
     }
 
-    fn map(&self) -> rhai::Map {
+    /// Returns all of them as a map.
+    pub fn map(&self) -> rhai::Map {
         let value = |name: &str| self.joined(name).map_or(Dynamic::UNIT, Into::into);
         self.names().into_iter().map(|name| (name.into(), value(name))).collect()
     }
@@ -101,10 +108,11 @@ mod functions {
         headers.0.header(name).next().is_some()
     }
 
-    /// Returns the names of all headers, in lower case.
+    /// Returns the names of all headers, in lower case. `for name in r.headers` goes through them, too.
     ///
     /// # Example
     /// ```rhai
+    /// for name in http_get("http://example.test/get").headers { assert(name != ""); }
     /// assert(http_get("http://example.test/get").headers.keys().contains("content-type"));
     /// ```
     #[rhai_fn(name = "keys", pure)]

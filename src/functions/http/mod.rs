@@ -88,7 +88,7 @@ fn stream(
     written.insert("stream".into(), true.into());
     let response = send(Options::new(written))?;
     if response.answer.status < 400 {
-        for piece in Cutter::new(Pieces { response: response.clone(), format }) {
+        for piece in Cutter::new(response.pieces(format)) {
             let _: Dynamic = handler.call_within_context(context, (piece?,))?;
         }
     }
@@ -130,7 +130,7 @@ mod functions {
     ///
     /// Faults have `kind` (`timeout`, `timeout.connect`, `timeout.read`, `connect`, `tls`, `proxy`, `too_many_redirects`,
     /// `invalid_url`, `decode`, `body_too_large`, `denied`; with `raise_for_status()` also `status`), `message`, `url`, and `status` and
-    /// `response` if there was an answer.
+    /// `response` if there was an answer. What differs from Python's `requests`, and why, stands in `examples/http/README.md`.
     ///
     /// # Example
     /// ```rhai
@@ -138,6 +138,25 @@ mod functions {
     /// r.raise_for_status();
     /// assert_eq(r.status_code, 200);
     /// assert_eq(r.json().query, "city=Oslo&day=1&day=2");
+    ///
+    /// // A server that is busy is asked again; each part of the time has its limit.
+    /// let r = http_get("http://example.test/flaky/doc/1", #{ retry: 3, timeout: #{ connect: "2s", read: "5s", total: "20s" } });
+    /// assert(r.ok);
+    ///
+    /// // A large file goes to disk; the script never holds it.
+    /// http_get("http://example.test/bytes/5000", #{ save_to: "notes/report.bin", max_body: "1MiB" });
+    /// assert_eq(read_file("notes/report.bin", #{ binary: true }).len(), 5000);
+    ///
+    /// // Cookies, at most three redirects, no proxy, any certificate, and the body as it came.
+    /// let r = http_get("http://example.test/redirect/2", #{
+    ///     cookies: #{ lang: "no" }, allow_redirects: 3, proxy: false, verify: false, decompress: false,
+    /// });
+    /// assert("lang=no" in r.json().headers.cookie);
+    ///
+    /// // What goes wrong can be caught.
+    /// let kind = "";
+    /// try { http_get("http://example.test/slow", #{ timeout: "50ms" }); } catch (err) { kind = err.kind; }
+    /// assert_eq(kind, "timeout");
     /// ```
     #[rhai_fn(name = "http_get", return_raw)]
     pub fn http_get(url: &str) -> Result<Response, Thrown> {
@@ -157,6 +176,14 @@ mod functions {
     /// assert_eq(parse_json(r.json().body).title, "Freezer warm");
     /// let form = http_post("http://example.test/post", #{ data: #{ room: "bath" } });
     /// assert_eq(form.json().body, "room=bath");
+    ///
+    /// // A form with files: one from disk, one from memory.
+    /// write_file("notes/door.txt", "open");
+    /// let r = http_post("http://example.test/post", #{
+    ///     data: #{ room: "hall" },
+    ///     files: #{ log: "notes/door.txt", photo: #{ content: blob(3, 65), filename: "a.png", content_type: "image/png" } },
+    /// });
+    /// assert("filename=\"door.txt\"" in r.json().body && "Content-Type: image/png" in r.json().body);
     /// ```
     #[rhai_fn(name = "http_post", return_raw)]
     pub fn http_post(url: &str) -> Result<Response, Thrown> {
@@ -261,6 +288,10 @@ mod functions {
     /// let r = http_request("REPORT", "http://example.test/anything", #{ auth: ["ann", "secret"] });
     /// assert_eq(r.json().method, "REPORT");
     /// assert_eq(r.json().headers.authorization, "Basic " + base64_encode("ann:secret"));
+    ///
+    /// // A password that never goes over the wire.
+    /// let r = http_request("GET", "http://example.test/digest", #{ auth: #{ digest: ["ann", "secret"] } });
+    /// assert(r.json().headers.authorization.starts_with("Digest username=\"ann\""));
     /// ```
     #[rhai_fn(name = "http_request", return_raw)]
     pub fn http_request(method: &str, url: &str) -> Result<Response, Thrown> {

@@ -83,8 +83,9 @@ impl Response {
         Ok(self.text.get_or_init(|| text).clone())
     }
 
-    fn pieces(&self, format: Format) -> Pieces {
-        Pieces { response: self.clone(), format }
+    /// Returns the body, to be gone through.
+    pub(super) fn pieces(&self, format: Format) -> Pieces {
+        Pieces { response: self.clone(), format, most: usize::MAX }
     }
 
     fn cookies(&self) -> rhai::Map {
@@ -300,7 +301,7 @@ mod functions {
     /// }
     /// assert_eq(sum, 6);
     /// ```
-    #[rhai_fn(name = "lines", pure)]
+    #[rhai_fn(name = "lines", name = "iter_lines", pure)]
     pub fn lines(response: &mut Response) -> Pieces {
         response.pieces(Format::Lines)
     }
@@ -331,9 +332,17 @@ mod functions {
     /// }
     /// assert_eq(size, 100000);
     /// ```
-    #[rhai_fn(name = "iter", pure)]
+    #[rhai_fn(name = "iter", name = "iter_content", pure)]
     pub fn iter(response: &mut Response) -> Pieces {
         response.pieces(Format::Bytes)
+    }
+
+    /// The same, in blobs of no more than so many bytes.
+    #[rhai_fn(name = "iter", name = "iter_content", pure, return_raw)]
+    pub fn iter_sized(response: &mut Response, size: i64) -> Result<Pieces, Thrown> {
+        let size = usize::try_from(size).ok().filter(|size| *size > 0);
+        let most = size.ok_or_else(|| refused("a blob has at least 1 byte"))?;
+        Ok(Pieces { most, ..response.pieces(Format::Bytes) })
     }
 
     /// Closes the connection of a call with `stream: true` whose body is not wanted any more; the end of the run does so, too.

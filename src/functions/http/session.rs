@@ -45,6 +45,20 @@ impl Session {
         }
     }
 
+    fn set_cookies(&self, wanted: &[(String, String)]) -> Result<(), Thrown> {
+        let base = self.base_url.as_deref().and_then(|base| url::Url::parse(base).ok());
+        let base = base.ok_or_else(|| {
+            refused("cookies: whose? write `base_url` in `http_session`, or `cookies` in the options of a call")
+        })?;
+        let had = self.cookies.all();
+        had.iter().filter(|cookie| !wanted.contains(cookie)).for_each(|(name, _)| self.cookies.remove(name));
+        wanted
+            .iter()
+            .filter(|cookie| !had.contains(cookie))
+            .for_each(|(name, value)| self.cookies.put(name, value, &base));
+        Ok(())
+    }
+
     fn send(&self, method: &str, url: &str, written: &rhai::Map) -> Result<Response, Thrown> {
         self.send_with(method, url, options(written)?)
     }
@@ -288,16 +302,24 @@ mod functions {
         super::super::stream(&context, &options, &handler, |options| session.send_with("GET", url, options))
     }
 
-    /// The cookies that the session holds, by name.
+    /// The cookies that the session holds, by name. They can be set if the session has a `base_url`: they are for its host.
     ///
     /// # Example
     /// ```rhai
     /// let session = http_session(#{ base_url: "http://example.test" });
     /// session.get("/cookies/set?basket=12");
     /// assert_eq(session.cookies.basket, "12");
+    /// session.cookies.lang = "no";
+    /// assert("lang=no" in session.get("/get").json().headers.cookie);
     /// ```
     #[rhai_fn(get = "cookies", pure)]
     pub fn cookies(session: &mut Session) -> rhai::Map {
         session.cookies.all().into_iter().map(|(name, value)| (name.into(), value.into())).collect()
+    }
+
+    #[rhai_fn(set = "cookies", return_raw)]
+    pub fn set_cookies(session: &mut Session, cookies: rhai::Map) -> Result<(), Thrown> {
+        let wanted = super::super::call::cookies(crate::functions::arguments::value(&cookies.into())?);
+        session.set_cookies(&wanted.map_err(|why| refused(format!("cookies: {why}")))?)
     }
 }

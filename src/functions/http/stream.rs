@@ -30,13 +30,15 @@ pub(super) enum Format {
 pub struct Pieces {
     pub(super) response: Response,
     pub(super) format: Format,
+    /// The largest blob, in bytes.
+    pub(super) most: usize,
 }
 
 pub(super) fn register(module: &mut Module) {
     module.set_custom_type::<Pieces>("Pieces");
     module.set_iter_result(TypeId::of::<Pieces>(), |pieces: Dynamic| Box::new(Cutter::new(pieces.cast())));
     module.set_iter_result(TypeId::of::<Response>(), |response: Dynamic| {
-        Box::new(Cutter::new(Pieces { response: response.cast(), format: Format::Lines }))
+        Box::new(Cutter::new(response.cast::<Response>().pieces(Format::Lines)))
     });
 }
 
@@ -75,9 +77,11 @@ impl Cutter {
                 return self.lines.rest().map_or(Ok(None), |rest| self.piece(&rest));
             }
             match self.chunk()? {
-                Some(chunk) if self.pieces.format == Format::Bytes => {
-                    if !chunk.is_empty() {
-                        return Ok(Some(Dynamic::from_blob(chunk.to_vec())));
+                Some(mut chunk) if self.pieces.format == Format::Bytes => {
+                    let piece = chunk.split_to(chunk.len().min(self.pieces.most));
+                    self.here = Some(chunk).filter(|rest| !rest.is_empty());
+                    if !piece.is_empty() {
+                        return Ok(Some(Dynamic::from_blob(piece.to_vec())));
                     }
                 }
                 Some(chunk) => self.put(&chunk)?,
@@ -88,10 +92,7 @@ impl Cutter {
 
     fn chunk(&mut self) -> Result<Option<Bytes>, Thrown> {
         match self.here.take() {
-            Some(bytes) => {
-                self.is_over = true;
-                Ok(Some(bytes))
-            }
+            Some(bytes) => Ok(Some(bytes)),
             None => self.pieces.response.body.chunk(&self.pieces.response.answer),
         }
     }

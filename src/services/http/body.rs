@@ -92,6 +92,9 @@ impl Incoming {
 fn temporary(path: &Path) -> std::io::Result<tempfile::NamedTempFile> {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = path.parent().ok_or(std::io::ErrorKind::InvalidInput)?;
+    if !folder.is_dir() {
+        return Err(std::io::Error::other("its folder is not there: make it first"));
+    }
     let before = std::fs::metadata(path).ok();
     if before.as_ref().is_some_and(|before| !before.is_file()) {
         return Err(std::io::Error::other("is no ordinary file"));

@@ -37,6 +37,19 @@ impl Cookies {
         self.store().iter_unexpired().map(pair).collect()
     }
 
+    /// Removes the cookies of a name, of all hosts.
+    pub fn remove(&self, name: &str) {
+        let mut store = self.store();
+        let place = |cookie: &cookie_store::Cookie<'_>| {
+            let domain = cookie.domain.as_cow().map(std::borrow::Cow::into_owned)?;
+            (cookie.name() == name).then(|| (domain, String::from(&cookie.path)))
+        };
+        let places: Vec<_> = store.iter_any().filter_map(place).collect();
+        for (domain, path) in places {
+            store.remove(&domain, &path, name);
+        }
+    }
+
     /// Takes the cookies that an answer sets.
     pub(super) fn take(&self, headers: &HeaderMap, url: &Url) {
         let mut store = self.store();

@@ -120,12 +120,22 @@ impl Error {
         }
         // The address is told with every error already, and may hold secrets.
         let text = error.source().map_or_else(|| error.to_string(), Self::chain);
-        if is_tls(error) {
-            return Self::Tls(text);
+        let text = text.strip_prefix("client error (Connect): ").map(str::to_owned).unwrap_or(text);
+        match tls(error) {
+            Some(rustls::Error::InvalidMessage(_)) => {
+                return Self::Tls(format!("the server does not speak TLS: did you mean http://? ({text})"));
+            }
+            Some(rustls::Error::InvalidCertificate(_)) => {
+                return Self::Tls(format!(
+                    "{text}: for a certificate of your own, write its authority as `verify: \"ca.pem\"`"
+                ));
+            }
+            Some(_) => return Self::Tls(text),
+            None => {}
         }
         match error.is_connect() {
             _ if error.is_builder() => Self::InvalidUrl(text),
-            true if is_proxied => Self::Proxy(text),
+            true if is_proxied => Self::Proxy(format!("the way through the proxy failed: {text}")),
             true => Self::Connect(text),
             false => Self::Broken(text),
         }
@@ -137,8 +147,9 @@ impl Error {
     }
 }
 
-/// Returns whether TLS is in the chain of causes, also inside I/O errors, which hide what they hold.
-fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
+/// Returns what TLS has to say in the chain of causes, also inside I/O errors, which hide what they hold.
+fn tls<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e rustls::Error> {
     let held = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    error.is::<rustls::Error>() || held.is_some_and(|held| is_tls(held)) || error.source().is_some_and(is_tls)
+    let own = error.downcast_ref::<rustls::Error>();
+    own.or_else(|| held.and_then(|held| tls(held))).or_else(|| error.source().and_then(tls))
 }

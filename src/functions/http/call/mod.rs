@@ -192,7 +192,8 @@ fn params(value: Value) -> Result<String, String> {
     }
 }
 
-fn cookies(value: Value) -> Result<Pairs, String> {
+/// Reads cookies: a map or pairs.
+pub(super) fn cookies(value: Value) -> Result<Pairs, String> {
     let cookies = pairs(value, false)?;
     match cookies.iter().find(|(name, value)| format!("{name}{value}").contains(|c: char| c.is_control() || c == ';')) {
         Some((name, _)) => Err(format!("{name:?} has characters that cookies must not have")),

@@ -102,6 +102,12 @@ fn files(value: Value) -> Result<Vec<File>, String> {
     let mut files = Vec::new();
     for (field, value) in named(value)? {
         let items = match value {
+            // Of three texts nobody knows whether they are three paths or a name, a content and a type.
+            Value::List(items) if items.iter().any(|item| matches!(item, Value::Text(_))) => {
+                return Err(format!(
+                    "{field}: write each file of a list as #{{ path }} or #{{ filename, content, content_type }}"
+                ));
+            }
             Value::List(items) => items,
             single => vec![single],
         };
