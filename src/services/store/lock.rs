@@ -10,7 +10,16 @@ const FILE: &str = "rhaid.lock";
 
 /// A data folder held by this process; given back when dropped, by the operating system if need be.
 pub(super) struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing the file is not enough: a program that is being started has a copy of it until it runs.
+        if let Err(error) = self.file.unlock() {
+            tracing::debug!(%error, "the data folder is given back when the process ends");
+        }
+    }
 }
 
 impl Lock {
@@ -52,7 +61,7 @@ impl Lock {
         if let Err(error) = written {
             tracing::debug!(%error, "the lock file does not say who holds it");
         }
-        Ok(Self { _file: file })
+        Ok(Self { file })
     }
 }
 
