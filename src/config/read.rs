@@ -86,6 +86,7 @@ fn web(keys: &mut Keys<'_>) -> Web {
     Web { listen: keys.or("listen", "127.0.0.1:7373", "Where webhooks are answered.", &shape::address()) }
 }
 
+#[expect(clippy::too_many_lines, reason = "a table, with an entry for each key")]
 fn limits(keys: &mut Keys<'_>) -> Limits {
     let time = || shape::duration(MILLISECOND, 365 * DAY);
     Limits {
