@@ -1,6 +1,6 @@
 //! Which retained messages are meant for a subscriber: those that the broker sends because this subscriber came, and no others.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use crate::services::mqtt::message::Retained;
@@ -17,13 +17,24 @@ const MAX_TOPICS: usize = 100_000;
 ///
 /// A broker sends them for every SUBSCRIBE: at a reconnect and for other subscribers of the same filter, too. In MQTT 3.1.1 nothing
 /// tells which SUBSCRIBE one belongs to, so each subscriber takes one per topic, from its own SUBSCRIBE on until no more come.
+/// If a second one differs from the first, the first was a late answer to another SUBSCRIBE, and out of date: then it is taken too.
+/// One that follows a live message of its topic is newer than the start, and has been heard of.
 pub(super) enum First {
     /// The broker has yet to be asked.
     Wanted,
     /// The broker is asked: the topics that have come, and until when more may, once it has answered.
-    Open { seen: HashSet<String>, until: Option<Instant> },
+    Open { seen: HashMap<String, Seen>, until: Option<Instant> },
     /// Nothing more is wanted.
     Over,
+}
+
+/// What has come of a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// A retained message, by the hash of its payload.
+    Retained(u64),
+    /// A live one.
+    Live,
 }
 
 impl First {
@@ -38,7 +49,7 @@ impl First {
     /// Notes that a SUBSCRIBE goes out.
     pub(super) fn asked(&mut self) {
         if self.is_wanted() {
-            *self = Self::Open { seen: HashSet::new(), until: None };
+            *self = Self::Open { seen: HashMap::new(), until: None };
         }
     }
 
@@ -50,22 +61,28 @@ impl First {
         !self.is_wanted()
     }
 
-    /// Returns whether a retained message is meant for this subscriber.
-    pub(super) fn takes(&mut self, topic: &str, now: Instant) -> bool {
+    /// Returns whether a retained message is meant for this subscriber; `print` is the hash of its payload.
+    pub(super) fn takes(&mut self, topic: &str, print: u64, now: Instant) -> bool {
         self.expire(now);
         let Self::Open { seen, until } = self else { return false };
         if let Some(until) = until {
             *until = now + MORE_WITHIN;
         }
-        if seen.len() >= MAX_TOPICS {
-            return !seen.contains(topic);
+        match seen.get(topic) {
+            Some(Seen::Live) => return false,
+            Some(Seen::Retained(other)) if *other == print => return false,
+            Some(Seen::Retained(_)) => {}
+            None if seen.len() >= MAX_TOPICS => return true,
+            None => {}
         }
-        seen.insert(topic.to_owned())
+        seen.insert(topic.to_owned(), Seen::Retained(print));
+        true
     }
 
-    /// Returns whether a topic's retained message has come, or a newer one.
-    pub(super) fn has_seen(&self, topic: &str) -> bool {
-        matches!(self, Self::Open { seen, .. } if seen.contains(topic))
+    /// Returns whether this retained message of a topic has come, or a newer one.
+    pub(super) fn has_seen(&self, topic: &str, print: u64) -> bool {
+        let Self::Open { seen, .. } = self else { return false };
+        seen.get(topic).is_some_and(|seen| matches!(seen, Seen::Live) || *seen == Seen::Retained(print))
     }
 
     /// Notes that a newer message of a topic has come: a retained one that follows is older.
@@ -74,7 +91,7 @@ impl First {
         if let Self::Open { seen, .. } = self
             && seen.len() < MAX_TOPICS
         {
-            seen.insert(topic.to_owned());
+            seen.insert(topic.to_owned(), Seen::Live);
         }
     }
 
@@ -91,5 +108,50 @@ impl First {
         if matches!(self, Self::Open { until: Some(until), .. } if now > *until) {
             *self = Self::Over;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One that was asked for and answered.
+    fn open(retained: Retained) -> (First, Instant) {
+        let (mut first, now) = (First::new(retained), Instant::now());
+        first.asked();
+        first.answered(now);
+        (first, now)
+    }
+
+    #[test]
+    fn each_topic_is_taken_once_however_often_it_is_repeated() {
+        let (mut first, now) = open(Retained::Only);
+        assert!(first.takes("a", 1, now) && first.takes("b", 1, now));
+        assert!(!first.takes("a", 1, now) && !first.takes("b", 1, now));
+    }
+
+    #[test]
+    fn what_was_published_since_the_start_is_not_taken_when_it_is_repeated_for_another() {
+        let (mut first, now) = open(Retained::Only);
+        assert!(first.takes("a", 1, now));
+        first.overtaken("a", now);
+        first.overtaken("new", now);
+        assert!(!first.takes("a", 2, now) && !first.takes("new", 1, now));
+    }
+
+    #[test]
+    fn a_late_answer_to_an_earlier_subscribe_does_not_stand_for_our_own() {
+        let (mut first, now) = open(Retained::Initial);
+        assert!(first.takes("a", 1, now), "it may be ours");
+        assert!(first.takes("a", 2, now), "this one is");
+        assert!(!first.takes("a", 2, now));
+    }
+
+    #[test]
+    fn nothing_is_taken_long_after_the_last_one() {
+        let (mut first, now) = open(Retained::Initial);
+        assert!(first.takes("a", 1, now + MORE_WITHIN));
+        assert!(first.takes("b", 1, now + 2 * MORE_WITHIN));
+        assert!(!first.takes("c", 1, now + 4 * MORE_WITHIN));
     }
 }

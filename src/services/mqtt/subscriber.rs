@@ -1,5 +1,6 @@
 //! One who wants the messages of some filters.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -86,16 +87,16 @@ impl Subscriber {
     /// Returns whether a message that came for one of the filters is wanted; a live one only for the first filter that matches it.
     pub(super) fn wants(&mut self, place: usize, message: &Message, is_first: bool, now: Instant) -> bool {
         // Filters of one subscriber that overlap have the same retained messages.
-        let has_it = message.retain && self.parts.iter().any(|part| part.first.has_seen(&message.topic));
+        let print = if message.retain { print(&message.payload) } else { 0 };
+        let has_it = message.retain && self.parts.iter().any(|part| part.first.has_seen(&message.topic, print));
         let Some(part) = self.parts.get_mut(place) else { return false };
         match (self.wish.retained, message.retain) {
             (Retained::Live, retain) => !retain && is_first,
-            (_, true) => part.first.takes(&message.topic, now) && !has_it,
-            (Retained::Initial, false) => {
+            (_, true) => !has_it && part.first.takes(&message.topic, print, now),
+            (wanted, false) => {
                 part.first.overtaken(&message.topic, now);
-                is_first
+                wanted == Retained::Initial && is_first
             }
-            (Retained::Only, false) => false,
         }
     }
 
@@ -128,4 +129,11 @@ impl Subscriber {
             self.ready.send_replace(Some(answer.map(|_| ())));
         }
     }
+}
+
+/// Tells a payload from others.
+fn print(payload: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    payload.hash(&mut hasher);
+    hasher.finish()
 }

@@ -101,7 +101,12 @@ impl Language {
     ///
     /// A broker of the older one answers the newer in many ways: it refuses, hangs up, or says what means nothing in the newer.
     fn try_another(&mut self, why: &Broken, stood: bool) -> bool {
-        self.is_sure |= stood;
+        if stood && !self.is_sure {
+            // It understands 5 for good; if it did not a moment ago, it may have been unwell, so that is tried again.
+            self.is_sure = self.version == Version::V5;
+            self.version = Version::V5;
+            return false;
+        }
         if self.is_sure || !matches!(why, Broken::Closed | Broken::Malformed(_) | Broken::Refused(_)) {
             return false;
         }
@@ -148,5 +153,25 @@ async fn closed_for_good(shared: &Shared) {
     shared.close.cancelled().await;
     if !shared.core().outbox.is_empty() {
         sleep(FLUSH).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broker_that_was_unwell_is_asked_for_the_newer_mqtt_again() {
+        let mut language = Language::new(Protocol::Newest);
+        assert!(language.try_another(&Broken::Closed, false), "the older one, at once");
+        assert_eq!(language.version, Version::V4);
+        assert!(!language.try_another(&Broken::Closed, true));
+        assert_eq!(language.version, Version::V5, "after a connection that stood");
+        assert!(!language.try_another(&Broken::Closed, true));
+        assert!(!language.try_another(&Broken::Closed, false), "it is known to understand the newer one");
+        assert_eq!(language.version, Version::V5);
+        let mut told = Language::new(Protocol::V4);
+        assert!(!told.try_another(&Broken::Closed, true) && !told.try_another(&Broken::Closed, false));
+        assert_eq!(told.version, Version::V4);
     }
 }

@@ -58,31 +58,40 @@ impl<T: Copy + PartialEq> Trie<T> {
     ///
     /// Source: MQTT 3.1.1, section 4.7; wildcards at the front leave topics with `$` out [MQTT-4.7.2-1].
     pub(super) fn find(&self, topic: &str) -> Vec<T> {
-        let wild_start = !topic.starts_with('$');
         let mut found = Vec::new();
+        self.walk(topic, |here| found.extend(here));
+        found
+    }
+
+    /// Tells the values of all patterns that match; returns how many nodes were looked at.
+    fn walk(&self, topic: &str, mut found: impl FnMut(&[T])) -> usize {
+        let wild_start = !topic.starts_with('$');
+        let mut visited = 0;
         let mut open = vec![ROOT];
         let mut next = Vec::new();
         for (depth, level) in topic.split('/').enumerate() {
             let wild = depth > 0 || wild_start;
+            visited += open.len();
             for at in open.drain(..) {
                 let node = &self.nodes[at];
                 if wild {
-                    found.extend(node.child("#").into_iter().flat_map(|rest| &self.nodes[rest].here));
+                    node.child("#").into_iter().for_each(|rest| found(&self.nodes[rest].here));
                     next.extend(node.child("+"));
                 }
                 next.extend(node.child(level));
             }
             std::mem::swap(&mut open, &mut next);
             if open.is_empty() {
-                return found;
+                return visited;
             }
         }
+        visited += open.len();
         for at in open {
             let node = &self.nodes[at];
-            found.extend(&node.here);
-            found.extend(node.child("#").into_iter().flat_map(|rest| &self.nodes[rest].here));
+            found(&node.here);
+            node.child("#").into_iter().for_each(|rest| found(&self.nodes[rest].here));
         }
-        found
+        visited
     }
 
     fn add(&mut self, parent: usize, level: &str) -> usize {
@@ -135,6 +144,27 @@ mod tests {
             found.sort_unstable();
             assert_eq!(found, expected, "{topic}");
         }
+    }
+
+    #[test]
+    fn ten_thousand_filters_cost_no_more_than_the_levels_of_the_topic() {
+        let mut trie = Trie::new();
+        let visits = |trie: &Trie<usize>| {
+            let mut found = 0;
+            (trie.walk("house/77/celsius/now", |here| found += here.len()), found)
+        };
+        for number in 0..100 {
+            trie.insert(&format!("house/{number}/+/now"), number);
+        }
+        let few = visits(&trie);
+        assert_eq!(few, (5, 1), "the root and one node for each level");
+        for number in 100..10_000 {
+            trie.insert(&format!("house/{number}/+/now"), number);
+            trie.insert(&format!("garden/{number}/#"), number);
+        }
+        assert_eq!(visits(&trie), few);
+        trie.insert("house/+/celsius/#", 1);
+        assert_eq!(visits(&trie), (7, 2), "a wildcard adds a branch, not a search");
     }
 
     #[test]
