@@ -4,7 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 
 use crate::bench::{Bench, minutes};
-use crate::house::House;
+use crate::house::{House, text};
 use crate::process::Home;
 
 const GOOD: (&str, &str) = ("good.rhai", "webhook(\"ok\", #{ methods: [\"GET\"], public: true }, |request| \"fine\");");
@@ -202,4 +202,14 @@ fn a_script_that_is_slow_to_load_holds_up_nobody() {
     let at = |text: &str| lines.iter().position(|line| line.contains(text)).unwrap_or_else(|| panic!("{lines:?}"));
     assert!(at("quick runs: boot") < at("the top level runs longer than 8s"), "{lines:?}");
     assert_eq!(lines.iter().filter(|line| line.contains("the top level runs longer than 8s")).count(), slow);
+}
+
+#[test]
+fn values_nested_as_deeply_as_a_larger_memory_limit_allows_end_in_a_fault() {
+    let house = House::empty();
+    house.write("rhaid.yaml", "limits:\n  memory: 256MiB\n  timeout: 10m\n  operations: 1000000000000\n");
+    house.write("deep.rhai", "let c = ();\nloop { let p = c; c = || p; }\n");
+    let output = house.rhaid(&["exec", "deep.rhai"]);
+    let fault = text(&output.stderr);
+    assert!(fault.contains("holds more than 268435456 bytes of memory"), "{:?}: {fault}", output.status);
 }

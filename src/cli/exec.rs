@@ -136,7 +136,7 @@ fn perform(task: &Task, config: &Arc<Config>) -> anyhow::Result<Result<Finished,
     let tokio = world::runtime()?;
     let context = Arc::new(context(task, config, Clock::system(zone), &script.name, tokio.handle())?);
     world::cancel_on_interrupt(&tokio, &context);
-    let ended = world::on_a_script_thread(|| script.run(None, &task.args, &context))?;
+    let ended = world::on_a_script_thread(&context, || script.run(None, &task.args, &context))?;
     let unsent = tokio.block_on(context.services.mqtt.close());
     if unsent > 0 {
         let brokers = context.services.mqtt.states().into_iter().map(|(_, address, _)| address);

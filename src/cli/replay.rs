@@ -175,7 +175,7 @@ impl<'a> Rehearsal<'a> {
             Arc::new(Context { script: info.run.script.as_str().into(), dry: true, ..context })
         };
         world::cancel_on_interrupt(&tokio, &context);
-        let ended = world::on_a_script_thread(|| match is_job {
+        let ended = world::on_a_script_thread(&context, || match is_job {
             true => script.run(Some(&event), &[], &context).map(|finished| finished.value),
             false => script.call(handler, &event, &context),
         })?;

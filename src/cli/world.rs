@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::functions::{Context, Journal, Spent};
-use crate::script::STACK;
+use crate::script;
 use crate::services::clock::Clock;
 use crate::services::store::Store;
 use crate::services::{Services, mqtt};
@@ -69,11 +69,12 @@ pub(super) fn cancel_on_interrupt(tokio: &Runtime, context: &Context) {
     });
 }
 
-/// Runs a script on a thread with room for it.
-pub(super) fn on_a_script_thread<T: Send>(script: impl FnOnce() -> T + Send) -> anyhow::Result<T> {
+/// Runs a script on a thread with room for what its context allows.
+pub(super) fn on_a_script_thread<T: Send>(context: &Context, run: impl FnOnce() -> T + Send) -> anyhow::Result<T> {
+    let stack = script::stack(&context.config.limits);
     let ended = std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name("script".into()).stack_size(STACK);
-        thread.spawn_scoped(scope, script).map(|thread| thread.join())
+        let thread = std::thread::Builder::new().name("script".into()).stack_size(stack);
+        thread.spawn_scoped(scope, run).map(|thread| thread.join())
     });
     ended?.map_err(|_| anyhow::anyhow!("the interpreter panicked: this is a mistake in rhaid"))
 }

@@ -103,7 +103,7 @@ fn limits(keys: &mut Keys<'_>) -> Limits {
             "How many operations of the interpreter a run may spend.",
             &shape::whole(1_000..=1_000_000_000_000),
         ),
-        memory: keys.or("memory", "64MiB", "How much memory a run may hold at once.", &shape::size(MIB, 64 * GIB)),
+        memory: keys.or("memory", "64MiB", "How much memory a run may hold at once.", &shape::size(MIB, GIB)),
         call_depth: keys.or("call_depth", "32", "How deeply functions may call each other.", &count(1..=128)),
         log: keys.or("log", "64KiB", "How much a run may log.", &shape::size(0, GIB)),
         script_size: keys.or("script_size", "256KiB", "The largest script.", &shape::size(1, 16 * MIB)),

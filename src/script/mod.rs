@@ -23,7 +23,7 @@ use rhai::{AST, Engine, Expr, Module, Position, Shared, StmtBlock};
 
 use self::handler::Handler;
 use self::load::Loader;
-use crate::config::Config;
+use crate::config::{Config, Limits};
 use crate::event::Event;
 use crate::fault::{Fault, Place};
 use crate::functions::{Context, Stop};
@@ -120,7 +120,7 @@ impl Script {
     ) -> Result<Self, Vec<Fault>> {
         let loader = Loader { file, purpose, sources, config, surroundings };
         let loaded = std::thread::scope(|scope| {
-            let thread = std::thread::Builder::new().name(format!("load {file}")).stack_size(STACK);
+            let thread = std::thread::Builder::new().name(format!("load {file}")).stack_size(stack(&config.limits));
             thread
                 .spawn_scoped(scope, || loader.load())
                 .map(|load| load.join().unwrap_or_else(|panic| resume_unwind(panic)))
@@ -159,8 +159,14 @@ pub struct Finished {
     pub code: u8,
 }
 
-/// The stack of every thread that runs scripts: deep enough for what the limits let through.
+/// The least stack of a thread that runs scripts: deep enough for what the default limits let through.
+pub const STACK: usize = 256 << 20;
+
+/// Returns the stack that a thread needs to run scripts within these limits.
 ///
 /// A chain of closures or lists inside each other is dropped, copied and compared level by level, and the memory budget
-/// lets hundreds of thousands of levels through. Only what is used of a stack takes memory.
-pub const STACK: usize = 256 << 20;
+/// lets hundreds of thousands of levels through; a level takes less than four times as much stack as memory, also in a debug
+/// build. Only what is used of a stack takes memory.
+pub fn stack(limits: &Limits) -> usize {
+    usize::try_from(limits.memory).unwrap_or(usize::MAX).saturating_mul(4).max(STACK)
+}

@@ -21,7 +21,7 @@ use crate::event::{Event, Id};
 use crate::fault::{Fault, Place};
 use crate::functions::{Context, Spent, Stop};
 use crate::run::{Outcome, Skip};
-use crate::script::Ended;
+use crate::script::{self, Ended};
 use crate::services::Services;
 use crate::services::store::{Batch, Row};
 use crate::value::Value;
@@ -58,12 +58,15 @@ impl Executor {
     /// Starts a run; never waits.
     pub(crate) fn start(&self, start: Start<Arc<Version>>) {
         let executor = self.clone();
-        self.pool.submit(Box::new(move || {
+        let settings = self.settings.borrow().clone();
+        let stack = script::stack(&settings.config.limits);
+        let job = Box::new(move || {
             let run = start.run;
-            let outcome = executor.run(start);
+            let outcome = executor.run(start, &settings);
             // The receiver lives as long as the process; at its very end nobody needs the outcome.
             let _ = executor.ended.blocking_send((run, outcome));
-        }));
+        });
+        self.pool.submit(stack, job);
     }
 
     /// Notes an event that became no run.
@@ -90,8 +93,8 @@ impl Executor {
         });
     }
 
-    fn run(&self, start: Start<Arc<Version>>) -> Outcome {
-        let settings = self.settings.borrow().clone();
+    /// Carries out a run under the settings for which its thread was chosen.
+    fn run(&self, start: Start<Arc<Version>>, settings: &Arc<Settings>) -> Outcome {
         let started = self.services.clock.now();
         if let Some(due) = start.event.due.filter(|_| start.attempt == 0) {
             self.expected.count(&start.script, &start.target.name, due, started);
@@ -115,7 +118,7 @@ impl Executor {
             spent: Spent::default(),
         });
         let outcome = self.call(&start, &context, limit);
-        let outcome = mask(outcome, &settings);
+        let outcome = mask(outcome, settings);
         if let Outcome::Failed(fault) | Outcome::TimedOut(fault) = &outcome {
             journal.report(fault.report());
         }

@@ -30,9 +30,10 @@ struct Inner {
     cores: usize,
 }
 
-#[derive(Default)]
 struct State {
     waiting: VecDeque<Job>,
+    /// What every thread needs at least; grows with `limits.memory`.
+    stack: usize,
     threads: usize,
     idle: usize,
     /// Counts the jobs that were taken up.
@@ -43,14 +44,16 @@ impl Pool {
     /// Makes a pool without threads; `grow` runs until the runtime ends.
     pub(super) fn new(runtime: &tokio::runtime::Handle) -> Self {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        let inner = Arc::new(Inner { state: Mutex::default(), work: Condvar::new(), pressure: Notify::new(), cores });
+        let state = State { waiting: VecDeque::new(), stack: STACK, threads: 0, idle: 0, taken: 0 };
+        let inner = Arc::new(Inner { state: Mutex::new(state), work: Condvar::new(), pressure: Notify::new(), cores });
         runtime.spawn(grow(Arc::downgrade(&inner)));
         Self(inner)
     }
 
-    /// Has a piece of work done; never waits.
-    pub(super) fn submit(&self, job: Job) {
+    /// Has a piece of work done on a thread with at least this stack; never waits.
+    pub(super) fn submit(&self, stack: usize, job: Job) {
         let mut state = self.0.lock();
+        state.stack = state.stack.max(stack);
         state.waiting.push_back(job);
         if state.idle >= state.waiting.len() {
             drop(state);
@@ -92,9 +95,9 @@ async fn grow(inner: std::sync::Weak<Inner>) {
 }
 
 fn add_thread(inner: &Arc<Inner>, state: &mut State) {
-    let shared = inner.clone();
-    let thread = std::thread::Builder::new().name("script".to_owned()).stack_size(STACK);
-    match thread.spawn(move || work(&shared)) {
+    let (shared, stack) = (inner.clone(), state.stack);
+    let thread = std::thread::Builder::new().name("script".to_owned()).stack_size(stack);
+    match thread.spawn(move || work(&shared, stack)) {
         Ok(_) => state.threads += 1,
         // The work waits for one of the threads there are; `grow` tries again.
         Err(error) => {
@@ -104,9 +107,17 @@ fn add_thread(inner: &Arc<Inner>, state: &mut State) {
     }
 }
 
-fn work(inner: &Inner) {
+fn work(inner: &Arc<Inner>, stack: usize) {
     let mut state = inner.lock();
     loop {
+        if stack < state.stack {
+            // One with a larger stack takes over.
+            state.threads -= 1;
+            if !state.waiting.is_empty() {
+                add_thread(inner, &mut state);
+            }
+            return;
+        }
         if let Some(job) = state.waiting.pop_front() {
             state.taken += 1;
             drop(state);
@@ -139,10 +150,10 @@ mod tests {
         let gate = Arc::new(Mutex::new(gate));
         for _ in 0..50 {
             let gate = gate.clone();
-            pool.submit(Box::new(move || gate.lock().unwrap().recv().unwrap_err().to_string().clear()));
+            pool.submit(STACK, Box::new(move || gate.lock().unwrap().recv().unwrap_err().to_string().clear()));
         }
         let (done, finished) = tokio::sync::oneshot::channel();
-        pool.submit(Box::new(move || done.send(()).unwrap()));
+        pool.submit(STACK, Box::new(move || done.send(()).unwrap()));
         tokio::time::timeout(Duration::from_secs(30), finished).await.unwrap().unwrap();
         drop(open);
     }
@@ -153,10 +164,29 @@ mod tests {
         let (tx, rx) = mpsc::channel();
         for number in 0..1_000 {
             let tx = tx.clone();
-            pool.submit(Box::new(move || tx.send(number).unwrap()));
+            pool.submit(STACK, Box::new(move || tx.send(number).unwrap()));
         }
         drop(tx);
         assert_eq!(rx.iter().count(), 1_000);
         assert!(pool.0.lock().threads < 100, "{} threads", pool.0.lock().threads);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn work_that_needs_a_larger_stack_gets_a_new_thread() {
+        let pool = Pool::new(&tokio::runtime::Handle::current());
+        let thread_of = |stack| {
+            let (tx, rx) = mpsc::channel();
+            pool.submit(stack, Box::new(move || tx.send(std::thread::current().id()).unwrap()));
+            let id = rx.recv().unwrap();
+            while pool.0.lock().idle == 0 {
+                std::thread::yield_now();
+            }
+            id
+        };
+        let (small, again, large) = (thread_of(STACK), thread_of(STACK), thread_of(2 * STACK));
+        assert_eq!(small, again);
+        assert_ne!(small, large);
+        assert_eq!(thread_of(STACK), large);
+        assert_eq!(pool.0.lock().threads, 1);
     }
 }
