@@ -171,3 +171,33 @@ fn a_script_that_only_fails_is_paused_and_a_save_an_order_or_time_ends_that() {
     fail(1);
     assert_eq!((bench.listed("a").status, said()), (Status::Paused, 4));
 }
+
+#[test]
+fn a_timer_that_ran_out_while_rhaid_was_off_is_late_or_left_out_as_its_handler_says() {
+    let mut bench = Bench::new()
+        .script(
+            "a",
+            r#"
+            on_event("go", || { for name in ["tea", "eggs", "near", "far"] { timer_start(name, "10m"); } timer_start("soon", "39m"); });
+            on_timer("tea", |timer| print(`tea ${timer.late}`));
+            on_timer("eggs", #{ missed: "skip" }, |timer| print("eggs"));
+            on_timer("near", #{ window: "1h" }, |timer| print("near"));
+            on_timer("far", #{ window: "10m" }, |timer| print("far"));
+            on_timer("soon", #{ missed: "skip" }, |timer| print(`soon ${timer.late}`));
+            "#,
+        )
+        .start();
+    bench.fire("a", "on_event go", Value::Null);
+    bench.stop();
+    bench.pass(minutes(39) + seconds(30));
+    bench.restart();
+    bench.until("three to be heard", || bench.printed("a").len() == 3);
+    let mut heard = bench.printed("a");
+    heard.sort();
+    assert_eq!(heard, ["near", "soon 30.0", "tea 1770.0"]);
+    // What was left out is done with.
+    bench.until("all to be settled", || bench.services().store.timers().unwrap().is_empty());
+    bench.restart();
+    bench.pass(minutes(60));
+    bench.expect_printed("a", []);
+}

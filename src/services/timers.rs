@@ -420,6 +420,43 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_is_set_neither_loses_nor_doubles_a_timer() {
+        let bench = Bench::new();
+        let _ears = (bench.listen("x"), bench.listen("y"));
+        let start = bench.clock.now();
+        let set = |hours: i64, minutes: i64| {
+            bench.clock.set(start + SignedDuration::from_mins(hours * 60 + minutes));
+            std::mem::take(&mut *bench.heard.lock().unwrap())
+        };
+        bench.set("x", 600);
+        bench.set("y", 2 * 3_600);
+        assert_eq!(set(1, 0), ["x 600 00:00"], "set forward: what came due meanwhile runs out at once");
+        assert_eq!(set(-5, 0), [] as [&str; 0], "set back: what ran out does not again");
+        assert_eq!(set(0, 30), [] as [&str; 0]);
+        assert_eq!(set(1, 59), [] as [&str; 0]);
+        assert_eq!(bench.pass(60), ["y 7200 00:00"], "set back and forth: what had not run out does, once");
+        assert_eq!(bench.pass(3 * 3_600), [] as [&str; 0]);
+        assert_eq!(set(-9, 0), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn a_hundred_thousand_timers_wait_in_one_task_that_sleeps() {
+        let bench = Bench::new();
+        let before = bench.runtime.metrics().num_alive_tasks();
+        let timers_set = (0..100_000).map(|n| bench.timer(&format!("t{n}"), 3_600 + n)).collect();
+        bench.commit(&Batch { timers_set, ..Batch::default() });
+        let _ear = bench.listen("t0");
+        assert_eq!(bench.runtime.metrics().num_alive_tasks(), before + 1, "the listener's");
+        // Half an hour in which nothing is due: whoever counted down would be woken.
+        let wakings = || bench.runtime.metrics().worker_park_count(0);
+        bench.pass(1);
+        let so_far = wakings();
+        assert_eq!(bench.pass(1_800), [] as [&str; 0]);
+        assert!(wakings() - so_far < 50, "{} wakings", wakings() - so_far);
+        assert_eq!(bench.pass(1_800), ["t0 3600 00:00"]);
+    }
+
+    #[test]
     fn a_hundred_thousand_timers_run_out() {
         let bench = Bench::new();
         let timers_set = (0..100_000).map(|n| bench.timer(&format!("t{n}"), 10 + n % 50)).collect();

@@ -1,8 +1,11 @@
 //! `on_timer`: when a timer that a script set runs out.
 
+use std::time::Duration;
+
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use jiff::Zoned;
+use tracing::info;
 
 use crate::event::{Event, TimerKey};
 use crate::options::{OptionFault, Options};
@@ -11,6 +14,7 @@ use crate::services::Services;
 use crate::services::clock::{Busy, Clock};
 use crate::services::timers::Timer;
 use crate::triggers::{Asked, Fire, Kind, Surroundings, Trigger, Watch, event};
+use crate::units::show_duration;
 use crate::value::{Map, Value};
 
 /// `on_timer(name, …)`.
@@ -22,13 +26,25 @@ pub const KIND: Kind = Kind {
     read,
 };
 
-fn read(arguments: Vec<Value>, _: &mut Options, _: &Surroundings) -> Result<Box<dyn Trigger>, OptionFault> {
+/// How late a timer may be and still count as in time: a busy machine, a short stop.
+const GRACE: Duration = Duration::from_secs(60);
+
+fn read(arguments: Vec<Value>, options: &mut Options, _: &Surroundings) -> Result<Box<dyn Trigger>, OptionFault> {
     let name = event::name(arguments, "the timer's name")?;
-    Ok(Box::new(Named { name }))
+    let is_skipped = options.word("missed", &[("once", false), ("skip", true)])?.unwrap_or(false);
+    let window = options.duration("window")?;
+    if is_skipped && window.is_some() {
+        let message = "window: says how late a missed timer is made up for; leave out `missed: \"skip\"`".into();
+        return Err(OptionFault { option: Some("window".into()), message });
+    }
+    let latest = if is_skipped { Some(GRACE) } else { window.map(|window| window.max(GRACE)) };
+    Ok(Box::new(Named { name, latest }))
 }
 
 struct Named {
     name: String,
+    /// How late it may be; none: as late as it likes.
+    latest: Option<Duration>,
 }
 
 impl Trigger for Named {
@@ -38,7 +54,8 @@ impl Trigger for Named {
 
     fn watch(&self, fire: Fire, services: &Services) -> Watch {
         let mut heard = services.timers.listen(fire.owner(), &self.name);
-        let (services, summary) = (services.clone(), self.summary());
+        let (services, summary, latest) = (services.clone(), self.summary(), self.latest);
+        let owner = fire.owner().to_owned();
         Watch::spawn(async move {
             let mut asked = FuturesUnordered::new();
             loop {
@@ -51,6 +68,12 @@ impl Trigger for Named {
                     timer = heard.recv() => {
                         let Some(timer) = timer else { return };
                         let key = TimerKey { owner: timer.owner.clone(), name: timer.name.clone(), due: timer.due };
+                        let late = late(&timer, &services.clock);
+                        if latest.is_some_and(|latest| late > latest) {
+                            info!(script = owner, "{summary}: left out, since it ran out {} ago (`missed`)", show_duration(late));
+                            services.timers.settle(&key);
+                            continue;
+                        }
                         let event = happened(timer, &key, summary.clone(), &services.clock);
                         asked.push(ended(fire.ask(event).await, key));
                     }
@@ -80,9 +103,14 @@ fn was_committed(outcome: &Outcome) -> bool {
 
 fn happened(timer: Timer, key: &TimerKey, summary: String, clock: &Clock) -> Event {
     let now = clock.now_zoned();
-    let late = now.timestamp().duration_since(timer.due).as_secs_f64().max(0.0);
+    let late = late(&timer, clock).as_secs_f64();
     let facts = facts(&timer.name, timer.data, timer.due.to_zoned(clock.zone()), late);
     Event { settles: Some(key.clone()), ..Event::new(now, summary, facts) }
+}
+
+/// Returns how long ago a timer ran out.
+fn late(timer: &Timer, clock: &Clock) -> Duration {
+    Duration::try_from(clock.now().duration_since(timer.due)).unwrap_or_default()
 }
 
 async fn ended(asked: Asked, key: TimerKey) -> (Outcome, TimerKey, Busy) {
