@@ -212,3 +212,53 @@ impl Client {
 fn text(text: &str) -> Vec<u8> {
     [&[0, text.len() as u8][..], text.as_bytes()].concat()
 }
+
+#[test]
+fn a_script_that_ran_at_each_crash_is_set_aside_and_the_others_start() {
+    let mut house = House::empty();
+    house.write("rhaid.yaml", "limits: { stop: 10ms }");
+    house.write("scripts/bad.rhai", r#"on_start(|| { print("bad begins"); sleep("25s"); });"#);
+    house.write("scripts/good.rhai", r#"on_start(|| print("good is done"));"#);
+    let start = |house: &mut House| {
+        house.start();
+        house.wait_for("bad begins");
+        while !house.run(&["runs", "good"]).contains("succeeded") {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    };
+    let kill = |house: &mut House| {
+        house.signal("KILL");
+        house.exit_code();
+    };
+    for _ in 0..2 {
+        start(&mut house);
+        kill(&mut house);
+    }
+    // An orderly end in between: two crashes and one more are no three in a row.
+    start(&mut house);
+    house.stop();
+    for _ in 0..3 {
+        start(&mut house);
+        kill(&mut house);
+    }
+    house.start();
+    house.wait_for("the last rhaid ended in the middle of its work, while these ran: bad");
+    house.wait_for("bad: quarantined: it ran each of the last 3 times that rhaid crashed");
+    house.wait_for("good is done");
+    assert_eq!(house.count("bad begins"), 0);
+    assert!(house.run(&["list"]).contains("quarantined"));
+    kill(&mut house);
+    house.start();
+    assert_eq!(house.count("bad begins"), 0);
+    let refused = house.rhaid(&["fire", "bad"]);
+    assert!(
+        crate::house::text(&refused.stderr).contains("is in quarantine: `rhaid enable`"),
+        "{}",
+        crate::house::text(&refused.stderr)
+    );
+    house.write("scripts/bad.rhai", r#"on_start(|| print("bad is mended"));"#);
+    house.wait_for("bad is mended");
+    house.stop();
+    house.start();
+    house.wait_for("bad is mended");
+}

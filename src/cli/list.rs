@@ -65,6 +65,7 @@ fn head(script: &Listed) -> [Cell; 3] {
         Status::Paused => (Tone::Warn, "paused"),
         Status::Rejected => (Tone::Error, "rejected"),
         Status::Disabled => (Tone::Quiet, "disabled"),
+        Status::Quarantined => (Tone::Error, "quarantined"),
     };
     [Cell::toned(Tone::Name, harmless(&script.name)), Cell::plain(version), Cell::toned(tone, state)]
 }

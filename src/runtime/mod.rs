@@ -85,6 +85,7 @@ impl Runtime {
         // Watching begins before the first look, so that no change falls between the two.
         let FolderWatch { changes, .. } = services.files.watch(&folder.clone(), move |path| is_hidden(&folder, path));
         let mut house = House::new(services.clone(), lines.clone(), desk, change_settings, expected);
+        house.look_back().await;
         house.sync(Why::Boot).await;
         let (orders, ordered) = mpsc::channel(house::ORDERS);
         tokio::spawn(house.keep(ordered, changes));
@@ -93,6 +94,7 @@ impl Runtime {
 
     /// Lets everything go: no new events, runs finish up to `limits.stop`, `on_stop` handlers run, what waits is written to disk.
     pub async fn stop(&self) {
+        self.services.store.end_orderly();
         self.services.mqtt.retire();
         self.order(Order::Stop).await;
         self.services.mqtt.close().await;

@@ -61,11 +61,21 @@ pub(crate) struct Entry {
     pub(crate) seen: Seen,
     /// Whether it was disabled by hand.
     pub(crate) is_disabled: bool,
+    /// Whether it was set aside after crashes of the process.
+    pub(crate) is_quarantined: bool,
 }
 
 impl Entry {
     pub(crate) fn new(file: String, is_job: bool) -> Self {
-        Self { file, is_job, life: None, rejected: None, seen: Seen::default(), is_disabled: false }
+        Self {
+            file,
+            is_job,
+            life: None,
+            rejected: None,
+            seen: Seen::default(),
+            is_disabled: false,
+            is_quarantined: false,
+        }
     }
 }
 

@@ -23,6 +23,8 @@ pub enum Status {
     Rejected,
     /// It was disabled by hand.
     Disabled,
+    /// It ran each of the last times that the process crashed, and was set aside.
+    Quarantined,
 }
 
 /// A script that is known.
@@ -80,6 +82,7 @@ impl Listed {
             file: entry.file.clone(),
             status: match (entry.is_disabled, life.is_some(), entry.rejected.is_some()) {
                 (true, ..) => Status::Disabled,
+                _ if entry.is_quarantined => Status::Quarantined,
                 (_, true, false) => Status::Live,
                 (_, true, true) => Status::Kept,
                 (_, false, _) => Status::Rejected,

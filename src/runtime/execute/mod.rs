@@ -130,6 +130,7 @@ impl Executor {
         if start.cancel.is_cancelled() {
             return Outcome::Cancelled;
         }
+        let _running = self.services.store.begin(&start.script);
         let call = || start.version.call(start.target.handler, &start.event, context);
         let returned = std::panic::catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
             let words = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());

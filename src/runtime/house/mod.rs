@@ -4,6 +4,7 @@ mod config;
 mod group;
 mod life;
 mod newborn;
+mod quarantine;
 mod sync;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -171,7 +172,11 @@ impl House {
     fn find(&self, script: &str, trigger: Option<&str>, given: Map) -> Result<(Fire, Event), String> {
         let entry = self.entry(script)?;
         let Some(life) = &entry.life else {
-            let why = if entry.is_disabled { "is disabled" } else { "was rejected and has no version that runs" };
+            let why = match (entry.is_disabled, entry.is_quarantined) {
+                (true, _) => "is disabled",
+                (_, true) => "is in quarantine: `rhaid enable` lets it run again",
+                _ => "was rejected and has no version that runs",
+            };
             return Err(format!("`{script}` {why}"));
         };
         let names: Vec<String> = life.version.script.declared.iter().map(name_of).collect();
@@ -205,7 +210,7 @@ impl House {
     async fn enable(&mut self, script: &str) -> Result<(), String> {
         let (was_disabled, lane) = {
             let entry = self.entry(script)?;
-            (entry.is_disabled, entry.life.as_ref().map(|life| life.lane))
+            (entry.is_disabled || entry.is_quarantined, entry.life.as_ref().map(|life| life.lane))
         };
         if !was_disabled {
             if let Some(lane) = lane {
@@ -213,6 +218,7 @@ impl House {
             }
             return Ok(());
         }
+        self.release(script);
         self.keep_disabled(script, false).await;
         self.registry.get_mut(script).into_iter().for_each(|entry| entry.is_disabled = false);
         self.sync(Why::Enabled(script.to_owned())).await;

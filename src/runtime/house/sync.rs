@@ -93,9 +93,11 @@ impl House {
             if !self.registry.contains_key(&request.name) {
                 let mut entry = Entry::new(request.file.clone(), request.is_job);
                 entry.is_disabled = self.services.store.noted(&disabled_key(&request.name)) == Some(Value::Bool(true));
+                entry.is_quarantined = self.is_quarantined(&request.name, &request.file);
                 self.registry.insert(request.name.clone(), entry);
             }
         }
+        self.release_edited();
         let (batches, mut loaded) = mpsc::channel(BATCHES);
         let loading = self.load(&why, batches).await;
         let mut next = BTreeMap::new();
@@ -213,7 +215,7 @@ impl House {
         let snapshot = Arc::new(Snapshot::new(sources));
         let mut requests = Vec::new();
         let mut living = BTreeSet::new();
-        for (name, entry) in self.registry.iter().filter(|(_, entry)| !entry.is_disabled) {
+        for (name, entry) in self.registry.iter().filter(|(_, entry)| !entry.is_disabled && !entry.is_quarantined) {
             let is_touched = why.touches(&entry.file) || entry.seen.iter().any(|(file, _)| why.touches(file));
             if !is_touched {
                 continue;

@@ -8,6 +8,7 @@ mod lock;
 mod notes;
 #[cfg(test)]
 mod older;
+mod running;
 mod sources;
 mod state;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 pub use self::backup::back_up;
+pub use self::running::{LastEnd, Run};
 pub use self::state::{Edit, MAX_KEY, Space};
 use crate::event::TimerKey;
 use crate::services::bus::Emitted;
@@ -29,6 +31,7 @@ use crate::services::store::ledger::Waiting;
 pub use crate::services::store::ledger::{Keep, Kept, Only, Query, Row};
 use crate::services::store::lock::Lock;
 use crate::services::store::notes::Notes;
+use crate::services::store::running::Running;
 use crate::services::store::writer::Writer;
 use crate::services::timers::Timer;
 use crate::value::Value;
@@ -95,6 +98,7 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     writer: Writer,
     shared: Arc<Shared>,
+    running: Running,
     // Given back last, when the writer has ended.
     _lock: Option<Lock>,
 }
@@ -114,7 +118,7 @@ impl Store {
     /// or a newer rhaid has written the database.
     pub fn open(folder: &Path) -> Result<Self, Error> {
         let lock = Lock::hold(folder)?;
-        Self::start(Database::open(&folder.join(database::FILE))?, Some(lock))
+        Self::start(Database::open(&folder.join(database::FILE))?, Running::new(folder), Some(lock))
     }
 
     /// Opens a store that is forgotten with the process, for tests and `exec`.
@@ -122,7 +126,7 @@ impl Store {
     /// # Errors
     /// If the database can not be made.
     pub fn in_memory() -> Result<Self, Error> {
-        Self::start(Database::in_memory()?, None)
+        Self::start(Database::in_memory()?, Running::default(), None)
     }
 
     /// Opens a store with a copy of the state and the timers in a data folder, which another process may have; it is forgotten with
@@ -133,14 +137,14 @@ impl Store {
     pub fn copy_of(folder: &Path) -> Result<Self, Error> {
         let database = Database::in_memory()?;
         database.copy(&folder.join(database::FILE))?;
-        Self::start(database, None)
+        Self::start(database, Running::default(), None)
     }
 
-    fn start(database: Database, lock: Option<Lock>) -> Result<Self, Error> {
+    fn start(database: Database, running: Running, lock: Option<Lock>) -> Result<Self, Error> {
         let notes = Notes::new(database.read("notes", notes::all)?);
         let shared = Arc::new(Shared { database, ledger: Waiting::default(), notes });
         let writer = Writer::start(Arc::clone(&shared))?;
-        Ok(Self(Arc::new(Inner { writer, shared, _lock: lock })))
+        Ok(Self(Arc::new(Inner { writer, shared, running, _lock: lock })))
     }
 
     /// Says how much of the ledger is kept from now on; of what is over, the outcome that is most over its share gives way, and within
