@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use rhai::FnPtr;
 use rhai::plugin::*;
+use tokio_util::task::AbortOnDropHandle;
 
 use self::call::Call;
 use self::fault::{failed, shown_url};
@@ -64,15 +65,27 @@ fn send(function: &'static str, call: Call) -> Result<Response, Thrown> {
     let url = call.url()?;
     let with = call.told(&url);
     let request = call.request(function, url, &context)?;
+    let max_body = request.max_body;
     context.act(function, with, Dry::Refused, |told| {
-        let arrived = context.wait(context.services.http.send(&request, &Gate(context.clone())))?;
+        // As a task of its own, it takes nothing of this thread's stack, of which there may be a thousand.
+        let (http, gate) = (context.services.http.clone(), Gate(context.clone()));
+        let sending = context.runtime.spawn(async move { http.send(&request, &gate).await });
+        let arrived = context.wait(AbortOnDropHandle::new(sending))?.map_err(broken_off)?;
         let arrived = arrived.map_err(|failure| failed(&failure))?;
         *told = arrived.answer.status.to_string();
         Ok(match arrived.incoming {
-            Some(incoming) => Response::coming(arrived.answer, incoming, request.max_body),
+            Some(incoming) => Response::coming(arrived.answer, incoming, max_body),
             None => Response::whole(arrived.answer),
         })
     })
+}
+
+/// Goes on with the panic of a task here, where it is this run's; else rhaid ends.
+fn broken_off(error: tokio::task::JoinError) -> Thrown {
+    match error.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(_) => crate::functions::thrown("cancelled", "rhaid stops"),
+    }
 }
 
 /// Sends a request and hands each piece of the answer to a handler, unless its status says that something is wrong.
