@@ -251,3 +251,19 @@ async fn what_mqtt_5_lets_a_message_carry_is_read_by_others() {
     assert!(listener.line().ends_with("|x"), "MQTT 3.1.1 knows none of them");
     assert_eq!(listener.line(), "text/plain|answer/温|x1|60|a:b a:c|x");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_that_stand_for_topics_reach_nobody_else() {
+    // This broker takes a number for ten topics.
+    let broker = Mosquitto::start("");
+    let listener = Listener::start(broker.address, &["-t", "alias/#", "-q", "1", "-F", "%t %p"]);
+    let mqtt = client(broker.address, "one", Protocol::V5);
+    let mut all = subscribe(&mqtt, "alias/#", 1, Retained::Live).await;
+    for round in 0..3 {
+        for number in 0..12 {
+            publish(&mqtt, &format!("alias/{number}"), &round.to_string(), 1, false).await;
+            assert_eq!(listener.line(), format!("alias/{number} {round}"));
+            assert_eq!(next(&mut all).await.topic, format!("alias/{number}"));
+        }
+    }
+}

@@ -10,7 +10,9 @@ use tokio::time::{sleep_until, timeout};
 use crate::services::mqtt::report::{Report, SOUND};
 use crate::services::mqtt::settings::Settings;
 use crate::services::mqtt::supervisor::Shared;
-use crate::services::mqtt::wire::{self, Broken, Frame, Frames, Greeting, Incoming, Outgoing, Stream, Version};
+use crate::services::mqtt::wire::{
+    self, Aliases, Broken, Frame, Frames, Greeting, Incoming, Outgoing, Stream, Version,
+};
 use crate::units::show_duration;
 
 /// How long a broker may take to answer a ping, at most.
@@ -23,6 +25,7 @@ pub(super) const FLUSH: Duration = Duration::from_secs(2);
 /// A connection and what is half read from it and half written to it.
 pub(super) struct Link {
     version: Version,
+    aliases: Aliases,
     keep_alive: Duration,
     reader: ReadHalf<Box<dyn Stream>>,
     writer: WriteHalf<Box<dyn Stream>>,
@@ -54,7 +57,9 @@ impl Link {
                 Some(Frame::Packet(Incoming::Greeted(Ok(greeting)))) => {
                     let said = greeting.keep_alive.map(|seconds| Duration::from_secs(seconds.into()));
                     let keep_alive = said.unwrap_or(settings.session.keep_alive);
-                    return Ok((Self::new(reader, writer, frames, version, keep_alive), greeting));
+                    let mut link = Self::new(reader, writer, frames, version, keep_alive);
+                    link.aliases = Aliases::new(greeting.aliases);
+                    return Ok((link, greeting));
                 }
                 Some(Frame::Packet(Incoming::Greeted(Err(why)))) => return Err(Broken::Refused(why)),
                 Some(_) => return Err(Broken::Malformed("something else than a greeting".into())),
@@ -74,6 +79,7 @@ impl Link {
         let now = Instant::now();
         Self {
             version,
+            aliases: Aliases::default(),
             keep_alive,
             reader,
             writer,
@@ -141,7 +147,7 @@ impl Link {
             let Some(packet) = shared.core().outgoing() else { break };
             let counts = matches!(packet, Outgoing::Publish { id: 0, .. });
             let before = self.out.len();
-            self.version.encode(packet, &mut self.out)?;
+            self.version.encode_with(packet, &mut self.aliases, &mut self.out)?;
             self.collected += (self.out.len() - before) as u64;
             if counts {
                 self.ends.push_back(self.collected);

@@ -2,6 +2,7 @@
 
 use bytes::{Buf, BytesMut};
 
+use crate::services::mqtt::wire::alias::Known;
 use crate::services::mqtt::wire::{Broken, Incoming, Version};
 
 const PUBLISH: u8 = 3;
@@ -27,11 +28,12 @@ pub(in crate::services::mqtt) struct Frames {
     limit: usize,
     // How many bytes of a packet over the limit are still to come.
     skip: usize,
+    known: Known,
 }
 
 impl Frames {
     pub(in crate::services::mqtt) fn new(version: Version, limit: usize) -> Self {
-        Self { buffer: BytesMut::with_capacity(8 << 10), version, limit, skip: 0 }
+        Self { buffer: BytesMut::with_capacity(8 << 10), version, limit, skip: 0, known: Known::default() }
     }
 
     /// Returns the next packet, if enough bytes are there.
@@ -51,7 +53,11 @@ impl Frames {
             self.buffer.reserve(header + body - self.buffer.len());
             return Ok(None);
         }
-        self.version.decode(&mut self.buffer).map(|packet| Some(Frame::Packet(packet)))
+        let mut packet = self.version.decode(&mut self.buffer)?;
+        if let Incoming::Publish(arrived) = &mut packet {
+            self.known.resolve(arrived)?;
+        }
+        Ok(Some(Frame::Packet(packet)))
     }
 
     /// Reads the head of a message that is over the limit, and steps over the rest.

@@ -3,6 +3,7 @@
 //! Only the codec of `rumqttc` is used. Its event loop loses messages, subscriptions and sometimes itself when connections break
 //! (issues 250, 263, 664, 930, 1014, 1056 there), while all that it would do for us is what the supervisor must do itself.
 
+mod alias;
 mod frames;
 mod proxy;
 mod stream;
@@ -11,6 +12,7 @@ mod v4;
 mod v5;
 mod websocket;
 
+pub(super) use self::alias::Aliases;
 pub(super) use self::frames::{Frame, Frames};
 pub(super) use self::stream::{Stream, open, speaks_mqtt};
 pub(super) use self::tls::certificates;
@@ -61,10 +63,12 @@ pub(super) struct Greeting {
     pub(super) keep_alive: Option<u16>,
     /// The largest packet it takes.
     pub(super) max_packet: Option<u32>,
+    /// For how many topics it takes a number.
+    pub(super) aliases: u16,
 }
 
 /// A message as it arrived.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Arrived {
     pub(super) topic: String,
     pub(super) payload: bytes::Bytes,
@@ -73,6 +77,8 @@ pub(super) struct Arrived {
     pub(super) dup: bool,
     /// 0 for QoS 0.
     pub(super) id: u16,
+    /// The number that stands for its topic, in MQTT 5.
+    pub(super) alias: Option<u16>,
     /// The numbers of the filters for which it came, in MQTT 5.
     pub(super) numbers: Vec<u32>,
     pub(super) properties: Map,
@@ -159,9 +165,19 @@ impl Version {
 
     /// Writes a packet.
     pub(super) fn encode(self, packet: Outgoing, into: &mut BytesMut) -> Result<(), Broken> {
+        self.encode_with(packet, &mut Aliases::default(), into)
+    }
+
+    /// Writes a packet, with numbers for topics.
+    pub(super) fn encode_with(
+        self,
+        packet: Outgoing,
+        aliases: &mut Aliases,
+        into: &mut BytesMut,
+    ) -> Result<(), Broken> {
         match self {
             Self::V4 => v4::encode(packet, into),
-            Self::V5 => v5::encode(packet, into),
+            Self::V5 => v5::encode(packet, aliases, into),
         }
     }
 

@@ -72,6 +72,7 @@ pub(super) fn decode(from: &mut BytesMut) -> Result<Incoming, Broken> {
             retain: publish.retain,
             dup: publish.dup,
             id: publish.pkid,
+            alias: None,
             numbers: Vec::new(),
             properties: Map::new(),
         }),

@@ -7,9 +7,9 @@ use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5;
 
 use crate::config::Will;
-use crate::services::mqtt::message::Properties;
+use crate::services::mqtt::message::{Properties, Publish};
 use crate::services::mqtt::settings::Settings;
-use crate::services::mqtt::wire::{Arrived, Broken, Greeting, Incoming, Outgoing, Wanted};
+use crate::services::mqtt::wire::{Aliases, Arrived, Broken, Greeting, Incoming, Outgoing, Wanted, alias};
 use crate::value::{Map, Value};
 
 /// How a DISCONNECT begins that ends after its reason, which rumqttc does not read.
@@ -21,6 +21,7 @@ pub(super) fn greet(settings: &Settings, into: &mut BytesMut) -> Result<(), Brok
     let mut properties = v5::ConnectProperties::new();
     let session = &settings.session;
     properties.receive_maximum = Some(session.receive_maximum);
+    properties.topic_alias_max = Some(alias::MAX);
     properties.session_expiry_interval = Some(if session.clean_start { 0 } else { seconds(session.expiry) });
     let connect = v5::Connect {
         keep_alive: u16::try_from(session.keep_alive.as_secs()).unwrap_or(u16::MAX),
@@ -51,17 +52,9 @@ fn seconds(duration: Duration) -> u32 {
     u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
 }
 
-pub(super) fn encode(packet: Outgoing, into: &mut BytesMut) -> Result<(), Broken> {
+pub(super) fn encode(packet: Outgoing, aliases: &mut Aliases, into: &mut BytesMut) -> Result<(), Broken> {
     let packet = match packet {
-        Outgoing::Publish { publish, id, dup } => v5::Packet::Publish(v5::Publish {
-            dup,
-            qos: qos(publish.qos),
-            retain: publish.retain,
-            topic: Bytes::from(publish.topic),
-            pkid: id,
-            payload: publish.payload,
-            properties: publish.properties.map(|properties| carried(*properties)),
-        }),
+        Outgoing::Publish { publish, id, dup } => v5::Packet::Publish(published(publish, id, dup, aliases)),
         Outgoing::PubAck(id) => v5::Packet::PubAck(v5::PubAck::new(id, None)),
         Outgoing::PubRec(id) => v5::Packet::PubRec(v5::PubRec::new(id, None)),
         Outgoing::PubRel(id) => v5::Packet::PubRel(v5::PubRel::new(id, None)),
@@ -118,6 +111,23 @@ pub(super) fn decode(from: &mut BytesMut) -> Result<Incoming, Broken> {
     })
 }
 
+fn published(publish: Publish, id: u16, dup: bool, aliases: &mut Aliases) -> v5::Publish {
+    let (topic, alias) = aliases.shorten(publish.topic);
+    let mut properties = publish.properties.map(|properties| carried(*properties));
+    if alias.is_some() {
+        properties.get_or_insert_default().topic_alias = alias;
+    }
+    v5::Publish {
+        dup,
+        qos: qos(publish.qos),
+        retain: publish.retain,
+        topic: Bytes::from(topic),
+        pkid: id,
+        payload: publish.payload,
+        properties,
+    }
+}
+
 fn carried(properties: Properties) -> v5::PublishProperties {
     v5::PublishProperties {
         content_type: properties.content_type,
@@ -164,6 +174,7 @@ fn greeting(answer: v5::ConnAck) -> Result<Greeting, String> {
         window: said.and_then(|said| said.receive_max),
         keep_alive: said.and_then(|said| said.server_keep_alive),
         max_packet: said.and_then(|said| said.max_packet_size),
+        aliases: said.and_then(|said| said.topic_alias_max).unwrap_or(0),
     })
 }
 
@@ -177,6 +188,7 @@ fn arrived(publish: v5::Publish) -> Result<Arrived, Broken> {
         retain: publish.retain,
         dup: publish.dup,
         id: publish.pkid,
+        alias: properties.topic_alias,
         numbers: properties.subscription_identifiers.iter().filter_map(|id| u32::try_from(*id).ok()).collect(),
         properties: seen(properties),
     })
