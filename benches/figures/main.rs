@@ -10,6 +10,7 @@ mod idle;
 mod ledger;
 mod live;
 mod many;
+mod mqtt;
 mod program;
 mod reload;
 
@@ -33,6 +34,9 @@ fn main() {
     }
     if is_wanted("http") {
         runtime.block_on(http::measure());
+    }
+    if is_wanted("mqtt") {
+        runtime.block_on(mqtt::measure());
     }
     if is_wanted("many") {
         many::measure();

@@ -10,9 +10,15 @@ pub(crate) struct Program(Child);
 impl Program {
     /// Starts rhaid in a folder on free ports, and waits until its scripts are live.
     pub(crate) fn start(folder: &Path) -> Self {
+        Self::start_with(folder, &[])
+    }
+
+    /// As [`Program::start`], with environment variables.
+    pub(crate) fn start_with(folder: &Path, environment: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rhaid"));
         command.current_dir(folder).stderr(Stdio::piped());
         command.env("RHAID_WEB_LISTEN", "127.0.0.1:0").env("RHAID_MQTT_EMBEDDED_LISTEN", "127.0.0.1:0");
+        command.envs(environment.iter().copied());
         let mut child = command.spawn().expect("cargo has built it");
         let log = BufReader::new(child.stderr.take().expect("it was asked for above"));
         let mut lines = log.lines().map_while(Result::ok);
