@@ -4,10 +4,10 @@ use std::fs;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::house::House;
-use crate::process::{Home, ask};
+use crate::process::{Home, Process, ask};
 
 /// Counts on every message with QoS 1, every 10 ms and on request; each run changes two keys that must never differ.
 const COUNT: &str = r#"
@@ -24,17 +24,50 @@ webhook("count", #{ methods: ["GET"], public: true }, |request| count());
 webhook("look", #{ methods: ["GET"], public: true }, |request| `${state.first ?? 0} ${state.second ?? 0}`);
 "#;
 
+/// A timer that each run of its handler sets anew, only ever started once: if it were lost at a single kill, it would stand still for good.
+const CHAIN: &str = r#"
+on_start(|| if state.links == () { state.links = 0; timer_start("chain", "5ms"); });
+on_timer("chain", |timer| { state.links += 1; timer_start("chain", "5ms"); });
+webhook("links", #{ methods: ["GET"], public: true }, |request| state.links ?? 0);
+"#;
+
 #[test]
 fn a_kill_at_any_moment_loses_nothing_that_was_confirmed_and_leaves_nothing_half() {
-    let home = Home::new(&[("count.rhai", COUNT)]);
-    let mut confirmed = 0;
-    for round in 0..10_u64 {
+    kill_while_busy(10);
+}
+
+/// The long form: `cargo test --test tests two_hundred_kills -- --ignored`, with another number in `RHAID_TEST_KILLS`.
+#[test]
+#[ignore = "takes minutes"]
+fn two_hundred_kills_lose_nothing_that_was_confirmed() {
+    kill_while_busy(std::env::var("RHAID_TEST_KILLS").map_or(200, |kills| kills.parse().unwrap()));
+}
+
+/// Returns what a webhook answers as soon as it is more than this.
+fn more_than(process: &mut Process, path: &str, before: u64) -> u64 {
+    let until = Instant::now() + Duration::from_secs(30);
+    loop {
+        let now: u64 = process.ask(path).expect("an answer").parse().unwrap();
+        if now > before {
+            return now;
+        }
+        assert!(Instant::now() < until, "{path} stands still at {now}: a timer was lost");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Kills a busy rhaid so many times, and looks each time at what it finds when it starts again.
+fn kill_while_busy(rounds: u64) {
+    let home = Home::new(&[("count.rhai", COUNT), ("chain.rhai", CHAIN)]);
+    let (mut confirmed, mut links) = (0, 0);
+    for round in 0..rounds {
         let mut process = home.start();
         let looked = process.ask("look").expect("an answer");
         let (first, second) = looked.split_once(' ').unwrap();
         assert_eq!(first, second, "round {round}: half a run was kept");
         let kept: u64 = first.parse().unwrap();
         assert!(kept >= confirmed, "round {round}: {confirmed} was confirmed, {kept} was kept");
+        links = more_than(&mut process, "links", links);
         let address = process.address();
         let asker = std::thread::spawn(move || std::iter::from_fn(|| ask(&address, "count")).last());
         std::thread::sleep(Duration::from_millis(RandomState::new().hash_one(round) % 300));
@@ -45,7 +78,9 @@ fn a_kill_at_any_moment_loses_nothing_that_was_confirmed_and_leaves_nothing_half
         confirmed = confirmed.max(kept);
         assert!(!process.said().contains("error"), "{}", process.said());
     }
-    assert!(confirmed > 10, "it has counted to {confirmed}");
+    assert!(confirmed > rounds, "it has counted to {confirmed}");
+    let runs = home.run(&["runs", "chain", "--json"]).stdout;
+    assert!(runs.len() > 100, "the ledger has not outlived the kills: {}", String::from_utf8_lossy(&runs));
 }
 
 #[test]
