@@ -267,3 +267,25 @@ async fn numbers_that_stand_for_topics_reach_nobody_else() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_repeated_for_another_subscriber_wakes_nobody_again() {
+    let broker = Mosquitto::start("");
+    for (protocol, id) in BOTH {
+        let (filter, before, since) = (format!("{id}/#"), format!("{id}/before"), format!("{id}/since"));
+        mosquitto::publish(broker.address, &["-t", &before, "-m", "kept", "-r", "-q", "1"]);
+        let mqtt = client(broker.address, id, protocol);
+        let mut live = subscribe(&mqtt, &filter, 1, Retained::Live).await;
+        let mut only = subscribe(&mqtt, &filter, 1, Retained::Only).await;
+        assert_eq!(text(&mut only).await, "kept");
+        mosquitto::publish(broker.address, &["-t", &since, "-m", "new", "-r", "-q", "1"]);
+        assert_eq!(text(&mut live).await, "new");
+        // The broker repeats both for this one.
+        let mut initial = subscribe(&mqtt, &filter, 1, Retained::Initial).await;
+        let mut repeated = [text(&mut initial).await, text(&mut initial).await];
+        repeated.sort();
+        assert_eq!(repeated, ["kept", "new"]);
+        assert!(only.messages.try_recv().is_none() && live.messages.try_recv().is_none(), "{id}");
+        mqtt.close().await;
+    }
+}
