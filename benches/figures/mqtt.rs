@@ -79,11 +79,9 @@ fn bare(address: SocketAddr) {
     runtime.block_on(async {
         let (client, mut connection) = connect(address, "bare");
         client.try_subscribe("in/bare", QoS::AtLeastOnce).expect("there is room");
-        loop {
-            let Event::Incoming(Packet::Publish(message)) = connection.poll().await.expect("the broker is there")
-            else {
-                continue;
-            };
+        // It ends with the broker.
+        while let Ok(event) = connection.poll().await {
+            let Event::Incoming(Packet::Publish(message)) = event else { continue };
             let data: Value = serde_json::from_slice(&message.payload).expect("the generator writes JSON");
             let values = data["values"].as_array().into_iter().flatten();
             let sum: i64 = values.filter_map(Value::as_i64).sum();
@@ -119,8 +117,7 @@ impl Generator {
         let (tx, answers) = channel(100_000);
         let began = Instant::now();
         tokio::spawn(async move {
-            loop {
-                let event = connection.poll().await.expect("the broker is there");
+            while let Ok(event) = connection.poll().await {
                 if let Event::Incoming(Packet::Publish(message)) = event {
                     let answer: Value = serde_json::from_slice(&message.payload).expect("both write JSON");
                     assert!(answer["sum"] == 31 || answer["values"].is_array(), "{answer}");
