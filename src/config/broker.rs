@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::address::{hide_password, proxy, url};
 use super::keys::Keys;
 use super::read::{MIB, count};
 use super::shape::{self, Shape};
 use super::{Broker, Certificate, DEFAULT_BROKER, Embedded, Mqtt, Protocol, Session, Tls, Will};
-use crate::secrets::Secret;
 
 /// Reads the brokers and the one that comes along; relative paths count from the folder.
 pub(super) fn read(keys: &mut Keys<'_>, folder: &Path) -> Mqtt {
@@ -265,55 +265,4 @@ fn mqtt_text() -> Shape<String> {
         }
         Ok(text)
     })
-}
-
-/// Checks the address of a broker.
-fn url(text: String) -> Result<String, String> {
-    let wrong = |why: &str| {
-        Err(format!(
-            "{why}: write mqtt://HOST or mqtts://HOST, with :PORT if it is not 1883 or 8883, or ws://, wss:// or unix://"
-        ))
-    };
-    let Ok(url) = url::Url::parse(&text) else { return wrong(&format!("{text:?} is no URL")) };
-    if !matches!(url.scheme(), "mqtt" | "mqtts" | "ws" | "wss" | "unix") {
-        return wrong(&format!("{:?} is no scheme for MQTT", url.scheme()));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("write the user and the password as `username` and `password`, not into the URL".to_owned());
-    }
-    if url.scheme() == "unix" {
-        let is_path = url.host_str().is_none_or(str::is_empty) && url.path().len() > 1;
-        return if is_path { Ok(text) } else { Err("write a socket as unix:///run/mosquitto.sock".to_owned()) };
-    }
-    if url.host_str().is_none_or(str::is_empty) {
-        return wrong("the URL names no host");
-    }
-    if url.port() == Some(0) {
-        return wrong("port 0 is none");
-    }
-    let may_have_path = matches!(url.scheme(), "ws" | "wss");
-    if url.fragment().is_some() || (!may_have_path && (!matches!(url.path(), "" | "/") || url.query().is_some())) {
-        return wrong("nothing may stand behind the host and port");
-    }
-    Ok(text)
-}
-
-/// Checks the address of a proxy.
-fn proxy(text: String) -> Result<String, String> {
-    let url = url::Url::parse(&text).ok();
-    let fits = url.is_some_and(|url| {
-        matches!(url.scheme(), "http" | "socks5") && url.host_str().is_some_and(|host| !host.is_empty())
-    });
-    if fits { Ok(text) } else { Err("write a proxy as http://HOST:PORT or socks5://HOST:PORT".to_owned()) }
-}
-
-/// Keeps a password that stands in a URL out of what is shown.
-fn hide_password(keys: &mut Keys<'_>, name: &str) {
-    let Some(text) = keys.text(name) else { return };
-    if let Some((_, rest)) = text.split_once("://")
-        && let Some((user, _)) = rest.rsplit_once('@')
-        && let Some((_, password)) = user.split_once(':')
-    {
-        keys.report().hide(Secret::new(password));
-    }
 }

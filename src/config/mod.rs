@@ -1,5 +1,6 @@
 //! `rhaid.yaml`: every value with a default, a unit and a place.
 
+mod address;
 mod broker;
 mod difference;
 mod fill;
