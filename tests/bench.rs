@@ -42,6 +42,8 @@ pub(crate) struct Bench {
     /// Where the broker listens, if there is one; the same over restarts.
     broker: Option<SocketAddr>,
     running: Option<Running>,
+    /// How often the power went; each time what the disk held is a data folder of its own.
+    power_cuts: usize,
 }
 
 struct Running {
@@ -102,7 +104,7 @@ impl Setup {
     pub(crate) fn start(self) -> Bench {
         let clock = Clock::by_hand(self.start.parse().expect("a moment with a zone"));
         let broker = self.has_broker.then(|| "127.0.0.1:0".parse().unwrap());
-        let mut bench = Bench { folder: self.folder, config: self.config, clock, broker, running: None };
+        let mut bench = Bench { folder: self.folder, config: self.config, clock, broker, running: None, power_cuts: 0 };
         bench.boot();
         bench
     }
@@ -113,6 +115,9 @@ impl Bench {
         let mut config = parse(self.folder.path(), &self.config);
         if let Some(listen) = self.broker {
             config.mqtt.embedded.listen = listen;
+        }
+        if self.power_cuts > 0 {
+            config.data = self.data();
         }
         let config = Arc::new(config);
         let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -169,6 +174,51 @@ impl Bench {
     pub(crate) fn restart(&mut self) {
         self.stop();
         self.boot();
+    }
+
+    /// Lets the power go at this moment, whatever is going on; rhaid starts again after so long, with what the disk held.
+    pub(crate) fn cut_power(&mut self, away: Duration) {
+        let before = self.data();
+        self.power_cuts += 1;
+        let after = self.data();
+        fs::create_dir(&after).unwrap();
+        // While it is locked nobody writes to the log ahead of the database, so that both files are of one moment.
+        let locked = rusqlite::Connection::open(before.join("rhaid.db")).unwrap();
+        locked.busy_timeout(PATIENCE).unwrap();
+        locked.execute_batch("BEGIN IMMEDIATE").unwrap();
+        for file in ["rhaid.db", "rhaid.db-wal"].into_iter().filter(|file| before.join(file).exists()) {
+            fs::copy(before.join(file), after.join(file)).unwrap();
+        }
+        drop(locked);
+        if let Some(Running { tokio, .. }) = self.running.take() {
+            tokio.shutdown_background();
+        }
+        // What was going on holds the old clock.
+        self.clock = Clock::by_hand(self.clock.now_zoned() + away);
+        self.boot();
+    }
+
+    /// Where what outlives the process is kept, as long as the config does not say otherwise.
+    fn data(&self) -> PathBuf {
+        self.folder.path().join(match self.power_cuts {
+            0 => ".rhaid".to_owned(),
+            cuts => format!(".rhaid-{cuts}"),
+        })
+    }
+
+    /// Sets the clock to another time, forward or back, and waits until nothing is going on.
+    pub(crate) fn set_clock(&self, moment: jiff::Timestamp) {
+        self.clock.set(moment);
+    }
+
+    /// Returns what the clock shows.
+    pub(crate) fn now(&self) -> jiff::Timestamp {
+        self.clock.now()
+    }
+
+    /// Does something beside the test, for as long as rhaid runs.
+    pub(crate) fn beside(&self, future: impl Future<Output = ()> + Send + 'static) {
+        self.running().tokio.spawn(future);
     }
 
     /// Lets time pass; everything that is due happens, in order.

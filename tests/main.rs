@@ -16,6 +16,7 @@ mod house;
 mod ledger;
 mod lessons;
 mod lessons_mqtt;
+mod model;
 mod mqtt;
 mod process;
 mod readme;
