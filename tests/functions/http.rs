@@ -77,6 +77,8 @@ fn every_way_to_fail_has_a_kind() {
         ("http_get(\"http://example.test/bytes/1025\", #{ max_body: \"1KiB\" })", "body_too_large", "1KiB"),
         ("http_get(\"http://example.test/bomb\")", "body_too_large", "10MiB"),
         ("http_get(\"http://example.test/wrong.json\").json()", "decode", "line 1 column 7"),
+        ("http_head(\"http://example.test/get\").json()", "decode", "the body is empty"),
+        ("http_get(\"http://example.test/get\", #{ save_to: \"notes/x\" }).json()", "decode", "read_file(r.saved_to)"),
         ("http_get(\"http://example.test/status/503\").raise_for_status()", "status", "503 Service Unavailable"),
         ("http_get(\"http://example.test/\", #{ tiemout: 5 })", "invalid_argument", "did you mean `timeout`?"),
         ("http_get(\"http://example.test/\", #{ headers: #{ \"a b\": \"c\" } })", "invalid_argument", "a b"),

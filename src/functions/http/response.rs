@@ -88,6 +88,15 @@ impl Response {
         Pieces { response: self.clone(), format, most: usize::MAX }
     }
 
+    /// Returns what is thrown where JSON is wanted and there is no body.
+    fn no_json(&self) -> Thrown {
+        let why = match &self.answer.saved {
+            Some(_) => "the body is in a file: write `parse_json(read_file(r.saved_to))`",
+            None => "the body is empty, which is no JSON: look at `r.status_code` or `r.content` before",
+        };
+        thrown("decode", why)
+    }
+
     fn cookies(&self) -> rhai::Map {
         let pair = |set: &str| {
             let (name, value) = set.split(';').next()?.split_once('=')?;
@@ -187,7 +196,11 @@ mod functions {
     #[rhai_fn(name = "json", pure, return_raw)]
     pub fn json_of(response: &mut Response) -> Result<Dynamic, Thrown> {
         let body = response.body.all(&response.answer)?;
-        let read = if std::str::from_utf8(&body).is_ok() { json(&body) } else { json(response.text()?.as_bytes()) };
+        let read = match std::str::from_utf8(&body) {
+            Ok("") => Err(response.no_json()),
+            Ok(_) => json(&body),
+            Err(_) => json(response.text()?.as_bytes()),
+        };
         read.map_err(|thrown| {
             let (url, status) = (shown_url(&response.answer.url), i64::from(response.answer.status));
             let response = Dynamic::from(response.clone());
