@@ -224,6 +224,29 @@ fn sessions_keep_what_servers_set_and_not_what_one_call_adds() {
 }
 
 #[test]
+fn looking_at_the_cookies_of_a_session_changes_none_and_clearing_them_needs_no_host() {
+    let world = World::new();
+    let other = format!("http://localhost:{}", world.server.port());
+    world
+        .run(&format!(
+            r#"
+            let s = http_session();
+            assert_eq(s.cookies.keys(), []);
+            s.get("http://example.test/cookies/set?a=1&b=2");
+            s.get("{other}/cookies/set?a=7");
+            assert_eq([s.cookies.len(), s.cookies.keys()], [2, ["a", "b"]]);
+            assert("a=1" in s.get("http://example.test/get").json().headers.cookie);
+            assert_eq(s.get("{other}/get").json().headers.cookie, "a=7");
+            s.cookies.remove("a");
+            assert_eq(s.get("http://example.test/get").json().headers.cookie, "b=2");
+            s.cookies.clear();
+            assert_eq([s.cookies, s.get("http://example.test/get").json().headers.cookie], [#{{}}, ()]);
+            "#
+        ))
+        .unwrap();
+}
+
+#[test]
 fn a_proxy_is_asked_and_must_be_allowed_too() {
     let world = World::new();
     world

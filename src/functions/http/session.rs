@@ -1,5 +1,7 @@
 //! Requests that belong together: cookies and defaults kept.
 
+use std::collections::BTreeMap;
+
 use rhai::FnPtr;
 use rhai::plugin::*;
 
@@ -45,17 +47,26 @@ impl Session {
         }
     }
 
-    fn set_cookies(&self, wanted: &[(String, String)]) -> Result<(), Thrown> {
+    /// Returns the cookies by name, as the script sees them: of two hosts' cookies with one name, one.
+    fn cookies(&self) -> BTreeMap<String, String> {
+        self.cookies.all().into_iter().collect()
+    }
+
+    /// Makes the cookies what a script made of [`Session::cookies`]; Rhai sets them, too, after a method that only looked at them.
+    fn set_cookies(&self, wanted: Vec<(String, String)>) -> Result<(), Thrown> {
+        let (had, wanted) = (self.cookies(), BTreeMap::from_iter(wanted));
+        let set: Vec<_> = wanted.iter().filter(|(name, value)| had.get(*name) != Some(*value)).collect();
         let base = self.base_url.as_deref().and_then(|base| url::Url::parse(base).ok());
-        let base = base.ok_or_else(|| {
-            refused("cookies: whose? write `base_url` in `http_session`, or `cookies` in the options of a call")
-        })?;
-        let had = self.cookies.all();
-        had.iter().filter(|cookie| !wanted.contains(cookie)).for_each(|(name, _)| self.cookies.remove(name));
-        wanted
-            .iter()
-            .filter(|cookie| !had.contains(cookie))
-            .for_each(|(name, value)| self.cookies.put(name, value, &base));
+        if base.is_none() && !set.is_empty() {
+            return Err(refused(
+                "cookies: whose? write `base_url` in `http_session`, or `cookies` in the options of a call",
+            ));
+        }
+        let is_gone = |(name, value): &(&String, &String)| wanted.get(*name) != Some(*value);
+        had.iter().filter(is_gone).for_each(|(name, _)| self.cookies.remove(name));
+        for (base, (name, value)) in base.iter().flat_map(|base| set.iter().map(move |cookie| (base, cookie))) {
+            self.cookies.put(name, value, base);
+        }
         Ok(())
     }
 
@@ -302,7 +313,7 @@ mod functions {
         super::super::stream(&context, &options, &handler, |options| session.send_with("GET", url, options))
     }
 
-    /// The cookies that the session holds, by name. They can be set if the session has a `base_url`: they are for its host.
+    /// The cookies that the session holds, by name. They can be removed, and set if the session has a `base_url`: they are for its host.
     ///
     /// # Example
     /// ```rhai
@@ -311,15 +322,17 @@ mod functions {
     /// assert_eq(session.cookies.basket, "12");
     /// session.cookies.lang = "no";
     /// assert("lang=no" in session.get("/get").json().headers.cookie);
+    /// session.cookies.clear();
+    /// assert_eq(session.get("/get").json().headers.cookie, ());
     /// ```
     #[rhai_fn(get = "cookies", pure)]
     pub fn cookies(session: &mut Session) -> rhai::Map {
-        session.cookies.all().into_iter().map(|(name, value)| (name.into(), value.into())).collect()
+        session.cookies().into_iter().map(|(name, value)| (name.into(), value.into())).collect()
     }
 
     #[rhai_fn(set = "cookies", return_raw)]
     pub fn set_cookies(session: &mut Session, cookies: rhai::Map) -> Result<(), Thrown> {
         let wanted = super::super::call::cookies(crate::functions::arguments::value(&cookies.into())?);
-        session.set_cookies(&wanted.map_err(|why| refused(format!("cookies: {why}")))?)
+        session.set_cookies(wanted.map_err(|why| refused(format!("cookies: {why}")))?)
     }
 }
