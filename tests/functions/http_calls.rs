@@ -53,6 +53,23 @@ fn files_go_as_a_form_with_their_names_and_types() {
 }
 
 #[test]
+fn a_file_that_is_not_there_is_told_with_its_option() {
+    let world = World::new();
+    for (option, words) in [
+        ("verify: \"notes/none.pem\"", "verify: /"),
+        ("cert: \"notes/none.pem\"", "cert: /"),
+        ("files: #{ a: \"notes/none.pem\" }", "files: a: /"),
+    ] {
+        let (kind, message) = fault(&world, &format!("http_post(\"http://example.test/\", #{{ {option} }});"));
+        assert_eq!(kind, "not_found", "{option}: {message}");
+        assert!(message.starts_with(words) && message.contains("/notes/none.pem: "), "{option}: {message}");
+    }
+    let closed = World::with("");
+    let why = closed.run("http_get(\"http://example.test/\", #{ verify: \"/etc/ssl/x.pem\" });").unwrap_err();
+    assert!(why.contains("verify: ") && why.contains("read:"), "{why}");
+}
+
+#[test]
 fn a_password_can_be_proved_without_telling_it() {
     let world = World::new();
     world

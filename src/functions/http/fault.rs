@@ -23,6 +23,17 @@ pub(super) fn with<const N: usize>(mut thrown: Thrown, fields: [(&str, Dynamic);
     thrown
 }
 
+/// Says of what a script catches which option is to blame.
+pub(super) fn of_option(option: &str, mut thrown: Thrown) -> Thrown {
+    if let EvalAltResult::ErrorRuntime(value, _) = thrown.as_mut()
+        && let Some(mut map) = value.write_lock::<rhai::Map>()
+        && let Some(message) = map.get_mut("message")
+    {
+        *message = format!("{option}: {message}").into();
+    }
+    thrown
+}
+
 /// Returns what is thrown for a failure: with the URL that failed, and the answer as far as there is one.
 pub(super) fn failed(failure: &Failure) -> Thrown {
     let shown = shown_url(&failure.url);

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::functions::Thrown;
 use crate::functions::arguments::bytes;
 use crate::functions::http::call::pairs::{Pairs, encoded, named, pairs};
+use crate::functions::http::fault::of_option;
 use crate::functions::outside::readable;
 use crate::options::{OptionFault, Options};
 use crate::services::http::{Body, Content, Part};
@@ -78,7 +79,11 @@ impl Sent {
         for file in files {
             let (content, name) = match file.holds {
                 Holds::Bytes(bytes) => (Content::Bytes(bytes), file.name.or_else(|| Some(file.field.clone()))),
-                Holds::Path(path) => (Content::File(readable(asking, &path)?), file.name),
+                Holds::Path(path) => {
+                    let found = readable(asking, &path);
+                    let found = found.map_err(|why| of_option(&format!("files: {}", file.field), why))?;
+                    (Content::File(found), file.name)
+                }
             };
             let (content_type, headers) = (file.content_type, file.headers);
             parts.push(Part { name: file.field, file_name: name, content_type, headers, content });

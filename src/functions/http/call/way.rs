@@ -4,6 +4,7 @@ use bytes::Bytes;
 use url::Url;
 
 use crate::functions::Thrown;
+use crate::functions::http::fault::of_option;
 use crate::functions::outside::content;
 use crate::options::{OptionFault, Options};
 use crate::services::http::{self, Proxy};
@@ -55,12 +56,13 @@ impl Way {
 
     /// Returns the way with what is in its files.
     pub(super) fn ready(self, asking: &str) -> Result<http::Way, Thrown> {
+        let content = |option, path| content(asking, path).map_err(|why| of_option(option, why));
         let identity = match self.cert.as_slice() {
             [] => None,
             files => {
                 let mut pem = Vec::new();
                 for file in files {
-                    pem.extend_from_slice(&content(asking, file)?);
+                    pem.extend_from_slice(&content("cert", file)?);
                     pem.push(b'\n');
                 }
                 Some(Bytes::from(pem))
@@ -69,7 +71,7 @@ impl Way {
         let verify = match &self.verify {
             Verify::Anyone => http::Verify::Anyone,
             Verify::System => http::Verify::System,
-            Verify::File(path) => http::Verify::Authorities(content(asking, path)?.into()),
+            Verify::File(path) => http::Verify::Authorities(content("verify", path)?.into()),
         };
         Ok(http::Way { proxy: self.proxy, verify, identity, decompress: self.decompress })
     }
