@@ -343,6 +343,7 @@ fn odd_answers_are_shown_as_they_are() {
             state.headers = r.headers;
             assert_eq(state.headers["x-a"], "1, 2");
             assert_eq([r.headers["x-a"], r.headers.get_all("X-A")], ["1, 2", ["1", "2"]]);
+            assert_eq([r.headers.len(), r.headers.keys(), r.headers.values()], [2, ["x-a", "content-length"], ["1, 2", "2"]]);
             assert_eq(http_get("http://example.test/zipped", #{{ decompress: false }}).content.len(), 2);
             assert(!("accept-encoding" in http_get("http://example.test/get", #{{ decompress: false }}).json().headers));
             assert_eq(http_get("http://example.test/status/308").is_permanent_redirect, false);

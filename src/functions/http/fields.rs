@@ -120,6 +120,29 @@ mod functions {
         headers.names().into_iter().map(|name| Dynamic::from(name.to_owned())).collect()
     }
 
+    /// Returns the values of all headers, in the order of `keys()`; those of one that came more than once have commas between.
+    ///
+    /// # Example
+    /// ```rhai
+    /// assert(http_get("http://example.test/get").headers.values().contains("application/json"));
+    /// ```
+    #[rhai_fn(name = "values", pure)]
+    pub fn values(headers: &mut Headers) -> rhai::Array {
+        headers.names().into_iter().filter_map(|name| headers.joined(name)).map(Dynamic::from).collect()
+    }
+
+    /// Returns how many headers came; one that came more than once counts once.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let headers = http_get("http://example.test/get").headers;
+    /// assert_eq(headers.len(), headers.keys().len());
+    /// ```
+    #[rhai_fn(name = "len", pure)]
+    pub fn len(headers: &mut Headers) -> i64 {
+        headers.names().len() as i64
+    }
+
     /// Returns all headers as a map, names in lower case.
     ///
     /// # Example
