@@ -241,6 +241,26 @@ fn sessions_keep_what_servers_set_and_not_what_one_call_adds() {
 }
 
 #[test]
+fn a_base_url_is_asked_as_it_is_written() {
+    let world = World::new();
+    world
+        .run(
+            r#"
+            let asked = |base, url| {
+                let asked = http_session(#{ base_url: "http://example.test" + base }).get(url).json();
+                asked.path + "?" + asked.query
+            };
+            assert_eq(asked.call("/api", ""), "/api?");
+            assert_eq(asked.call("/api/", ""), "/api/?");
+            assert_eq(asked.call("/api", "?page=2"), "/api?page=2");
+            assert_eq(asked.call("/api/", "items?page=2"), "/api/items?page=2");
+            assert_eq(asked.call("/api", "/"), "/api/?");
+            "#,
+        )
+        .unwrap();
+}
+
+#[test]
 fn looking_at_the_cookies_of_a_session_changes_none_and_clearing_them_needs_no_host() {
     let world = World::new();
     let other = format!("http://localhost:{}", world.server.port());

@@ -37,9 +37,10 @@ impl Session {
         Ok(Self { base_url, defaults, cookies: Cookies::default() })
     }
 
-    /// Returns a URL below the base URL, or as it is if it is whole.
+    /// Returns a URL below the base URL, or as it is if it is whole. Where no path is written, the base URL's stays as it is.
     fn url(&self, url: &str) -> String {
         match &self.base_url {
+            Some(base) if url.is_empty() || url.starts_with(['?', '#']) => format!("{base}{url}"),
             Some(base) if !url.contains("://") => {
                 format!("{}/{}", base.trim_end_matches('/'), url.trim_start_matches('/'))
             }
