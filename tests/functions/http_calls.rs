@@ -201,6 +201,10 @@ fn what_tells_who_asks_stays_with_its_host() {
             assert_eq([asked["x-api-key"], asked.cookie, asked["accept-language"]], ["***", "***", "no"]);
             let same = http_get("http://example.test/to?url=/x", #{{ headers: headers }}).json().headers;
             assert_eq([same["x-api-key"], same.host], ["k", "house.example"]);
+            assert_eq([asked.host, r.request.headers.host], ["house.example", seen.host]);
+            assert_eq([seen.accept, r.request.headers.accept], ["*/*", "*/*"]);
+            let own = http_get("http://example.test/get", #{{ headers: #{{ Accept: "text/plain" }} }});
+            assert_eq([own.json().headers.accept, own.request.headers.accept], ["text/plain", "text/plain"]);
             "#
         ))
         .unwrap();

@@ -277,7 +277,8 @@ mod functions {
         response.answer.version.as_str().into()
     }
 
-    /// What was asked: a map with `method`, `url` and `headers`. Credentials are shown as `***`.
+    /// What was asked: a map with `method`, `url` and `headers`, also those that no script wrote, such as `host`, `accept` and
+    /// `user-agent` (but not what says how the bytes go, such as `content-length`). Credentials are shown as `***`.
     ///
     /// # Example
     /// ```rhai

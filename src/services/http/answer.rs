@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{HeaderMap, HeaderValue};
-use url::Url;
+use reqwest::Method;
+use reqwest::header::{HOST, HeaderMap, HeaderValue};
+use url::{Position, Url};
 
 /// What a server answers.
 #[derive(Debug, Clone)]
@@ -39,6 +40,18 @@ pub struct Asked {
     pub method: String,
     /// Names in lower case and values; credentials are `***`.
     pub headers: Vec<(String, String)>,
+}
+
+impl Asked {
+    /// Returns what is shown of a request: with the host, which is written into it last.
+    pub(super) fn of(method: &Method, url: &Url, headers: &HeaderMap) -> Self {
+        let mut shown = masked(headers);
+        if !headers.contains_key(HOST) {
+            let host = &url[Position::BeforeHost..Position::AfterPort];
+            shown.push((HOST.as_str().to_owned(), host.to_owned()));
+        }
+        Self { method: method.to_string(), headers: shown }
+    }
 }
 
 impl Answer {
@@ -80,7 +93,7 @@ fn text(value: &HeaderValue) -> String {
 }
 
 /// Returns headers as they may be shown.
-pub(super) fn masked(headers: &HeaderMap) -> Vec<(String, String)> {
+fn masked(headers: &HeaderMap) -> Vec<(String, String)> {
     let shown = |value: &HeaderValue| if value.is_sensitive() { "***".to_owned() } else { text(value) };
     headers.iter().map(|(name, value)| (name.as_str().to_owned(), shown(value))).collect()
 }

@@ -5,7 +5,6 @@ use reqwest::multipart::Form;
 use tokio::time::{Instant, timeout_at};
 use url::{Host, Url};
 
-use crate::services::http::answer::masked;
 use crate::services::http::client::through;
 use crate::services::http::connect::{PROGRESS, Progress};
 use crate::services::http::redirect::Hop;
@@ -107,7 +106,7 @@ impl Http {
         if let Some(cookies) = request.cookies.header(&hop.url) {
             headers.entry(COOKIE).or_insert(cookies);
         }
-        let asked = Asked { method: hop.method.to_string(), headers: masked(&headers) };
+        let asked = Asked::of(&hop.method, &hop.url, &headers);
         let mut sending = self.clients.client(&way)?.request(hop.method.clone(), hop.url.clone()).headers(headers);
         match &hop.body {
             Some(Body::Bytes(bytes, _)) => sending = sending.body(bytes.clone()),

@@ -5,8 +5,8 @@ use base64::prelude::BASE64_STANDARD;
 use percent_encoding::percent_decode_str;
 use reqwest::Method;
 use reqwest::header::{
-    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION,
-    USER_AGENT,
+    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue,
+    PROXY_AUTHORIZATION, USER_AGENT,
 };
 use url::Url;
 
@@ -167,6 +167,7 @@ fn headers(request: &Request) -> Result<HeaderMap, Error> {
         headers.append(name, value);
     }
     headers.entry(USER_AGENT).or_insert(OURSELVES);
+    headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
     match &request.body {
         Some(Body::Bytes(_, Some(content_type))) => {
             headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static(content_type));
