@@ -81,6 +81,12 @@ fn every_way_to_fail_has_a_kind() {
         ("http_get(\"http://example.test/get\", #{ save_to: \"notes/x\" }).json()", "decode", "read_file(r.saved_to)"),
         ("http_get(\"http://example.test/status/503\").raise_for_status()", "status", "503 Service Unavailable"),
         ("http_get(\"http://example.test/\", #{ tiemout: 5 })", "invalid_argument", "did you mean `timeout`?"),
+        (
+            "http_get(\"http://example.test/\", #{ hooks: #{ response: |r| r } })",
+            "invalid_argument",
+            "unknown option `hooks`",
+        ),
+        ("http_get(\"http://example.test/\", #{ auth: |r| r })", "invalid_argument", "auth: a function is no data"),
         ("http_get(\"http://example.test/\", #{ headers: #{ \"a b\": \"c\" } })", "invalid_argument", "a b"),
         ("http_get(\"http://example.test/\", #{ json: 1, data: \"x\" })", "invalid_argument", "write one"),
         ("http_get(\"http://169.254.169.254/latest\")", "denied", "169.254.169.254"),

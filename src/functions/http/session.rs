@@ -6,7 +6,7 @@ use rhai::FnPtr;
 use rhai::plugin::*;
 
 use crate::functions::arguments::{options, refused};
-use crate::functions::http::call::Call;
+use crate::functions::http::call::{Call, read_options};
 use crate::functions::http::{Response, send};
 use crate::functions::{Thrown, context};
 use crate::options::Options;
@@ -72,7 +72,7 @@ impl Session {
     }
 
     fn send(&self, method: &str, url: &str, written: &rhai::Map) -> Result<Response, Thrown> {
-        self.send_with(method, url, options(written)?)
+        self.send_with(method, url, read_options(written)?)
     }
 
     fn send_with(&self, method: &str, url: &str, own: Options) -> Result<Response, Thrown> {

@@ -14,6 +14,7 @@ use self::pairs::{Pairs, encoded, pairs};
 use self::sent::Sent;
 use self::way::Way;
 use crate::functions::arguments::{options, refused};
+use crate::functions::convert::to_value;
 use crate::functions::http::fault::with;
 use crate::functions::outside::allowed;
 use crate::functions::{Context, Thrown};
@@ -72,7 +73,7 @@ impl Call {
 
     /// A request with options.
     pub(super) fn read(method: &str, url: &str, written: &rhai::Map) -> Result<Self, Thrown> {
-        Self::take(method, url, options(written)?)
+        Self::take(method, url, read_options(written)?)
     }
 
     pub(super) fn take(method: &str, url: &str, mut options: Options) -> Result<Self, Thrown> {
@@ -162,6 +163,14 @@ impl Call {
             max_body,
         })
     }
+}
+
+/// Returns the options of a call. That one is unknown comes before that its value is no data: `hooks` of `requests` are functions.
+pub(super) fn read_options(written: &rhai::Map) -> Result<Options, Thrown> {
+    options(written).or_else(|why| {
+        let unfit = |(name, value): (_, _)| to_value(value).is_err().then(|| (ToString::to_string(name), Value::Null));
+        Call::take("GET", "http://localhost", Options::new(written.iter().filter_map(unfit).collect())).and(Err(why))
+    })
 }
 
 /// Reads a URL; says what is most likely missing.
