@@ -214,7 +214,12 @@ mod functions {
         response.answer.url.as_str().into()
     }
 
-    /// Seconds from sending the request to the end of the headers.
+    /// Seconds from sending the request to the end of the headers: a number already, such as 0.25, without `total_seconds()`.
+    ///
+    /// # Example
+    /// ```rhai
+    /// assert(http_get("http://example.test/get").elapsed < 60.0);
+    /// ```
     #[rhai_fn(get = "elapsed", pure)]
     pub fn elapsed(response: &mut Response) -> f64 {
         response.answer.elapsed.as_secs_f64()
