@@ -11,6 +11,7 @@ use crate::functions::act::Dry;
 use crate::functions::arguments::{MAX_BYTES, bytes, options, refused, too_large, value};
 use crate::functions::outside::{check, resolved};
 use crate::functions::{Patience, Thrown, context, thrown};
+use crate::services::files::successor;
 
 pub(super) fn register(module: &mut Module) {
     combine_with_exported_module!(module, "files", functions);
@@ -91,14 +92,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Thrown> {
 
 /// Puts content into a file beside the old one and then in its place, so that a reader sees the old or the new whole.
 fn replace(path: &Path, content: &[u8]) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let folder = path.parent().ok_or(std::io::ErrorKind::InvalidInput)?;
-    let before = std::fs::metadata(path).ok();
-    if before.as_ref().is_some_and(|before| !before.is_file()) {
-        return Err(std::io::Error::other("is no ordinary file"));
-    }
-    let mode = before.map_or_else(|| std::fs::Permissions::from_mode(0o666), |before| before.permissions());
-    let mut file = tempfile::Builder::new().prefix(".rhaid-").permissions(mode.clone()).tempfile_in(folder)?;
+    let mut file = successor(path)?;
     file.write_all(content)?;
     file.as_file().sync_all()?;
     file.persist(path).map(drop).map_err(|error| error.error)

@@ -1,6 +1,7 @@
-//! Files that change: settled changes below a folder, whatever the editor's save dance or the file system.
+//! Files that change: settled changes below a folder, whatever the editor's save dance or the file system; and changing one as a whole.
 
 mod attention;
+mod exchange;
 mod hub;
 mod motion;
 mod mount;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+pub use self::exchange::successor;
 use crate::services::files::hub::Hub;
 use crate::services::files::tree::Rules;
 use crate::services::files::watch::Watch;

@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::Instant;
 
+use crate::services::files::successor;
 use crate::services::http::Error;
 
 /// A body on its way; dropped, it closes its connection unless all has come.
@@ -65,7 +66,7 @@ impl Incoming {
         self.check(limit)?;
         let wrong = |error: std::io::Error| Error::File(format!("{}: {error}", path.display()));
         let target = path.to_owned();
-        let made = tokio::task::spawn_blocking(move || temporary(&target)).await;
+        let made = tokio::task::spawn_blocking(move || successor(&target)).await;
         let (file, name) = made.map_err(|_| Error::File("writing broke off".into()))?.map_err(wrong)?.into_parts();
         let mut file = tokio::fs::File::from_std(file);
         let mut written = 0;
@@ -86,19 +87,4 @@ impl Incoming {
         let is_too_large = self.response.content_length().is_some_and(|length| length > limit);
         if is_too_large { Err(Error::BodyTooLarge(limit)) } else { Ok(()) }
     }
-}
-
-/// Makes the file beside the one whose place it will take, with its rights.
-fn temporary(path: &Path) -> std::io::Result<tempfile::NamedTempFile> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let folder = path.parent().ok_or(std::io::ErrorKind::InvalidInput)?;
-    if !folder.is_dir() {
-        return Err(std::io::Error::other("its folder is not there: make it first"));
-    }
-    let before = std::fs::metadata(path).ok();
-    if before.as_ref().is_some_and(|before| !before.is_file()) {
-        return Err(std::io::Error::other("is no ordinary file"));
-    }
-    let rights = before.map_or_else(|| std::fs::Permissions::from_mode(0o666), |before| before.permissions());
-    tempfile::Builder::new().prefix(".rhaid-").permissions(rights).tempfile_in(folder)
 }
