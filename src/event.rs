@@ -86,6 +86,10 @@ pub struct Event {
     pub settles: Option<TimerKey>,
     /// When it should have come, if it comes by the clock and is not made up for later.
     pub due: Option<Due>,
+    /// The number of the emitted event that it is, which the store keeps until the run that it wakes commits.
+    pub told: Option<u64>,
+    /// Whether its sender keeps it until it has had its effect, as a broker does a message of QoS 1: no shared limit pushes it out.
+    pub is_owed: bool,
     /// How many `emit`s led here, for the breaker; 0 for what comes from outside.
     pub hops: u32,
 }
@@ -93,7 +97,9 @@ pub struct Event {
 impl Event {
     /// Puts an event together.
     pub fn new(at: Zoned, summary: impl Into<String>, facts: Map) -> Self {
-        Self { id: Id::new(at.timestamp()), at, summary: summary.into(), facts, settles: None, due: None, hops: 0 }
+        let id = Id::new(at.timestamp());
+        let summary = summary.into();
+        Self { id, at, summary, facts, settles: None, due: None, told: None, is_owed: false, hops: 0 }
     }
 
     /// Returns the fact at a dotted path such as `params.id`, as text, for `key` options.

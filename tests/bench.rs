@@ -405,7 +405,8 @@ impl Bench {
         running.broker = Some(running.tokio.block_on(Broker::start(&config, &clock)));
     }
 
-    fn visitor(&self) -> &Mqtt {
+    /// Returns the client that publishes beside rhaid's own.
+    pub(crate) fn visitor(&self) -> &Mqtt {
         &self.running().broker.as_ref().expect("`with_broker()` was called").visitor
     }
 
@@ -465,10 +466,10 @@ fn open(config: &Config, clock: &Clock, broker: SocketAddr) -> Services {
     let store = Store::open(&config.data).unwrap();
     Services {
         clock: clock.clone(),
-        bus: Bus::new(clock.clone()),
+        bus: Bus::with_store(clock.clone(), &store),
         files: Files::default(),
         http: Http::default(),
-        mqtt: Mqtt::new(brokers, clock),
+        mqtt: Mqtt::with_store(brokers, clock, &store),
         routes: Routes::default(),
         timers: Timers::start(store.clone(), clock.clone()),
         store,

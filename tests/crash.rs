@@ -297,3 +297,30 @@ fn a_script_that_ran_at_each_crash_is_set_aside_and_the_others_start() {
     house.start();
     house.wait_for("bad is mended");
 }
+
+#[test]
+fn a_kill_at_any_moment_loses_no_event_between_scripts_and_tells_none_twice() {
+    let teller = r#"every("3ms", || { state.add("sent", 1); emit("step", #{ n: state.sent }); });"#;
+    let asked = r#"webhook("sent", #{ methods: ["GET"], public: true }, |request| `${state.sent ?? 0}`);"#;
+    let hearer = r#"
+        on_event("step", |event| { state.add("heard", 1); });
+        webhook("heard", #{ methods: ["GET"], public: true }, |request| `${state.heard ?? 0}`);
+    "#;
+    let home = Home::new(&[("teller.rhai", teller), ("hearer.rhai", hearer)]);
+    let mut sent = 0;
+    for round in 0..8_u64 {
+        let mut process = home.start();
+        std::thread::sleep(Duration::from_millis(50 + RandomState::new().hash_one(round) % 250));
+        process.kill();
+    }
+    fs::write(home.script("teller.rhai"), asked).unwrap();
+    let mut process = home.start();
+    let end = std::time::Instant::now() + Duration::from_secs(60);
+    let mut heard = 0;
+    while sent == 0 || (heard < sent && std::time::Instant::now() < end) {
+        sent = process.ask("sent").unwrap().parse::<u64>().unwrap();
+        heard = process.ask("heard").unwrap().parse::<u64>().unwrap();
+    }
+    assert!(sent > 20, "{sent} events are too few");
+    assert_eq!(heard, sent);
+}

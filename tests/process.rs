@@ -18,7 +18,7 @@ pub(crate) struct Home(TempDir);
 
 /// The program, running; killed when dropped.
 pub(crate) struct Process {
-    child: Child,
+    pub(crate) child: Child,
     lines: mpsc::Receiver<String>,
     heard: Vec<String>,
 }

@@ -1,8 +1,12 @@
 //! Reload is a transaction, and bad files are told in words.
 
 use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use rhaid::runtime::Status;
+use rhaid::services::mqtt::Publish;
 use rhaid::value::Value;
 
 use crate::bench::{Bench, minutes, seconds};
@@ -232,4 +236,49 @@ fn every_limit_holds_from_the_edit_of_the_config_on() {
     assert_eq!(outcome(), "failed");
     bench.apply("limits: { operations: 1000000 }").unwrap();
     assert_eq!(outcome(), "succeeded");
+}
+
+#[test]
+fn twenty_reloads_miss_no_message_and_tell_none_twice() {
+    let versions = [
+        "mqtt_subscribe(\"n/{id}\", |msg| { state.add(msg.params.id, 1); });",
+        "mqtt_subscribe(\"n/{number}\", |msg| { state.add(msg.params.number, 1); });",
+        "mqtt_subscribe([\"n/{id}\", \"other\"], #{ qos: 1 }, |msg| { state.add(msg.params.id, 1); });",
+        "mqtt_subscribe(\"other\", |msg| ()); mqtt_subscribe([\"n/{id}\", \"more\"], |msg| { state.add(msg.params.id, 1); });",
+        "mqtt_subscribe(\"n/#\", #{ mode: \"parallel\" }, |msg| { state.add(msg.topic.sub_string(2), 1); });",
+    ];
+    let config = "limits:\n  breaker: 1000000\n  queue: 100000\n";
+    let bench = Bench::new().config(config).with_broker().script("counter", versions[0]).start();
+    bench.subscribed();
+    let (services, stop) = (bench.services().clone(), Arc::new(AtomicBool::new(false)));
+    let is_over = stop.clone();
+    let stream = bench.visitor().clone();
+    let sending = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let mut number = 0;
+        while !is_over.load(Ordering::Relaxed) {
+            let publish = Publish { topic: format!("n/{number}"), payload: "x".into(), ..Publish::default() };
+            runtime.block_on(stream.publish(publish)).unwrap();
+            number += 1;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        number
+    });
+    for round in 1..=20 {
+        let version = versions[round % versions.len()];
+        bench.edit("counter", &format!("{version} // {round}"));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    stop.store(true, Ordering::Relaxed);
+    let sent: i64 = sending.join().unwrap();
+    assert!(sent > 200, "{sent} messages are no stream");
+    let counts = || -> Vec<Value> {
+        (0..sent)
+            .map(|id| services.store.value("script:counter", &id.to_string()).unwrap().unwrap_or_default())
+            .collect()
+    };
+    let wrong = || -> Vec<(usize, Value)> {
+        counts().into_iter().enumerate().filter(|(_, count)| *count != Value::Int(1)).collect()
+    };
+    bench.until_equal(wrong, Vec::new());
 }

@@ -7,7 +7,7 @@ use super::address::{hide_password, proxy, url};
 use super::keys::Keys;
 use super::read::{MIB, count};
 use super::shape::{self, Shape};
-use super::{Broker, Certificate, DEFAULT_BROKER, Embedded, Mqtt, Protocol, Session, Tls, Will};
+use super::{Broker, Certificate, DEFAULT_BROKER, Embedded, Mqtt, OutboxFull, Protocol, Session, Tls, Will};
 
 /// Reads the brokers and the one that comes along; relative paths count from the folder.
 pub(super) fn read(keys: &mut Keys<'_>, folder: &Path) -> Mqtt {
@@ -51,6 +51,7 @@ const SHORT: &[&str] = &[
     "receive_maximum",
     "max_packet",
     "outbox",
+    "outbox_full",
     "proxy",
     "tls",
     "will",
@@ -102,6 +103,12 @@ fn broker(keys: &mut Keys<'_>, folder: &Path, name: &str) -> Broker {
             &shape::size(1 << 10, 256 * MIB - 1),
         ),
         outbox: keys.or("outbox", "10000", "How many publishes wait while the broker is away.", &count(1..=1_000_000)),
+        outbox_full: keys.or(
+            "outbox_full",
+            "refuse",
+            "What happens when more come: refuse (a fault of the script) or drop_oldest (what has waited longest is given up).",
+            &shape::one_of(&[("refuse", OutboxFull::Refuse), ("drop_oldest", OutboxFull::DropOldest)]),
+        ),
         proxy: keys.maybe(
             "proxy",
             "The way out, for the broker elsewhere: http://HOST:PORT or socks5://HOST:PORT, with USER:PASSWORD@ if need be.",

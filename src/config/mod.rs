@@ -128,6 +128,8 @@ pub struct Broker {
     pub max_packet: u64,
     /// How many publishes wait while the broker is away.
     pub outbox: usize,
+    /// What happens when more come.
+    pub outbox_full: OutboxFull,
     /// The URL of a proxy on the way to it.
     pub proxy: Option<String>,
     /// TLS to the broker elsewhere.
@@ -146,6 +148,16 @@ pub enum Protocol {
     V4,
     /// 5.
     V5,
+}
+
+/// What happens to a publish when as many wait as may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OutboxFull {
+    /// It is a fault of the script that publishes.
+    #[default]
+    Refuse,
+    /// The one that has waited longest is given up.
+    DropOldest,
 }
 
 /// How long each side remembers the other, and how it is known to be there.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
-use super::dispatch::{Action, Dispatch, LaneId, RunId, Shares, Target};
+use super::dispatch::{Action, Dispatch, Heirs, LaneId, RunId, Shares, Target};
 use super::execute::Executor;
 use super::journal::LogBook;
 use super::registry::Version;
@@ -32,7 +32,9 @@ pub(crate) struct Swap {
     pub(crate) version: Arc<Version>,
     /// Its triggers.
     pub(crate) targets: Vec<(TriggerId, Target)>,
-    /// What becomes of events whose trigger is not among them.
+    /// Who takes over events whose trigger is not among them.
+    pub(crate) heirs: Box<Heirs>,
+    /// What becomes of the others.
     pub(crate) skip: Skip,
 }
 
@@ -183,8 +185,8 @@ impl Task {
 
     fn follow(&mut self, order: Order) {
         let done = match order {
-            Order::Swap(Swap { lane, script, version, targets, skip }, done) => {
-                self.dispatch.swap(lane, script, version, targets, skip);
+            Order::Swap(Swap { lane, script, version, targets, heirs, skip }, done) => {
+                self.dispatch.swap(lane, script, version, targets, &*heirs, skip);
                 done
             }
             Order::Cancel(lane, done) => {
@@ -228,6 +230,7 @@ impl Task {
                 }
                 Action::Settle(event) => {
                     event.settles.iter().for_each(|key| self.services.timers.settle(key));
+                    event.told.iter().for_each(|number| self.services.store.settle_told(*number));
                 }
                 Action::Paused { script, pause, why } => {
                     let text = format!(

@@ -84,9 +84,11 @@ impl Runtime {
         });
         // Watching begins before the first look, so that no change falls between the two.
         let FolderWatch { changes, .. } = services.files.watch(&folder.clone(), move |path| is_hidden(&folder, path));
+        let hold = services.mqtt.hold();
         let mut house = House::new(services.clone(), lines.clone(), desk, change_settings, expected);
         house.look_back().await;
         house.sync(Why::Boot).await;
+        drop(hold);
         let (orders, ordered) = mpsc::channel(house::ORDERS);
         tokio::spawn(house.keep(ordered, changes));
         Ok(Self { orders, settings, services, lines })

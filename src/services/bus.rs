@@ -1,14 +1,17 @@
 //! Named events between scripts: what `emit` says and `on_event` hears.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::SendTimeoutError;
 
 use crate::services::clock::{Busy, Clock};
+#[cfg(test)]
+use crate::services::store::Batch;
+use crate::services::store::Store;
 use crate::value::Value;
 
 /// So many events wait for one listener.
@@ -29,15 +32,48 @@ pub struct Emitted {
     pub hops: u32,
 }
 
+/// An emitted event for one who is to hear it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Told {
+    /// Tells it from all others that the store keeps, in the order in which they were told; 0: it is not kept.
+    pub number: u64,
+    /// The script that is to hear it.
+    pub listener: String,
+    /// Which of that script's listeners.
+    pub place: u32,
+    /// The event's name.
+    pub name: String,
+    /// What comes with it.
+    pub data: Value,
+    /// The script that told it.
+    pub from: String,
+    /// How many hands this has gone through.
+    pub hops: u32,
+}
+
 /// Named events between scripts; cheap to clone.
 #[derive(Clone, Default)]
 pub struct Bus {
     clock: Option<Clock>,
-    listeners: Arc<Mutex<HashMap<String, Vec<mpsc::Sender<Parcel>>>>>,
+    store: Option<Store>,
+    hall: Arc<Mutex<Hall>>,
+}
+
+/// Who listens, and what an earlier process has left for them.
+#[derive(Default)]
+struct Hall {
+    ears: HashMap<String, Vec<Ear>>,
+    left: Vec<Told>,
+}
+
+struct Ear {
+    owner: String,
+    place: u32,
+    inbox: mpsc::Sender<Parcel>,
 }
 
 /// An event, and what keeps a hand-turned clock from moving on before it is heard.
-type Parcel = (Emitted, Option<Busy>);
+type Parcel = (Told, Option<Busy>);
 
 impl Bus {
     /// Makes a bus whose events count as going on, for a hand-turned clock, until their listener asks for the next.
@@ -45,54 +81,127 @@ impl Bus {
         Self { clock: Some(clock), ..Self::default() }
     }
 
-    /// Hears every event of a name from now on; ends when the listener is dropped.
-    pub fn listen(&self, name: &str) -> Listener {
-        let (listener, inbox) = mpsc::channel(MAX_WAITING);
-        let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
-        listeners.retain(|_, known| {
-            known.retain(|listener| !listener.is_closed());
-            !known.is_empty()
+    /// Makes a bus like [`Bus::new`] whose events are kept in the store: those of an earlier process that had no effect are heard first.
+    pub fn with_store(clock: Clock, store: &Store) -> Self {
+        let left = store.told().unwrap_or_else(|error| {
+            tracing::error!(why = %error, "the events that were emitted before can not be read: they are not heard");
+            Vec::new()
         });
-        listeners.entry(name.to_owned()).or_default().push(listener);
-        Listener { inbox, busy: None }
-    }
-
-    /// Tells every listener; returns how many there were.
-    ///
-    /// Waits for a listener whose channel is full, but no longer than two seconds: then it misses this event, and a warning says so.
-    pub async fn tell(&self, emitted: Emitted) -> usize {
-        let told = join_all(self.listeners(&emitted.name).into_iter().map(|listener| {
-            let parcel = (emitted.clone(), self.clock.as_ref().map(Clock::busy));
-            async move { listener.send_timeout(parcel, PATIENCE).await }
-        }))
-        .await;
-        let missed = told.iter().filter(|told| matches!(told, Err(SendTimeoutError::Timeout(_)))).count();
-        if missed > 0 {
-            let (event, from) = (emitted.name, emitted.from);
-            tracing::warn!(event, from, missed, "an event was not heard by all: a listener has too many waiting");
+        Self {
+            store: Some(store.clone()),
+            hall: Arc::new(Mutex::new(Hall { left, ..Hall::default() })),
+            ..Self::new(clock)
         }
-        told.iter().filter(|told| !matches!(told, Err(SendTimeoutError::Closed(_)))).count()
     }
 
-    fn listeners(&self, name: &str) -> Vec<mpsc::Sender<Parcel>> {
-        let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
-        listeners.get(name).cloned().unwrap_or_default()
+    /// Hears every event of a name from now on, and those that were left for this listener of its script; ends when it is dropped.
+    pub fn listen(&self, owner: &str, name: &str) -> Listener {
+        let (inbox, parcels) = mpsc::channel(MAX_WAITING);
+        let mut hall = self.hall();
+        hall.ears.retain(|_, ears| {
+            ears.retain(|ear| !ear.inbox.is_closed());
+            !ears.is_empty()
+        });
+        let ears = hall.ears.entry(name.to_owned()).or_default();
+        let is_taken = |place: &u32| ears.iter().any(|ear| ear.owner == owner && ear.place == *place);
+        let place = (0..).find(|place| !is_taken(place)).unwrap_or_default();
+        ears.push(Ear { owner: owner.to_owned(), place, inbox });
+        let is_ours = |told: &mut Told| told.listener == owner && told.place == place && told.name == name;
+        let left = hall.left.extract_if(.., is_ours).map(|told| (told, self.busy())).collect();
+        Listener { left, inbox: parcels, busy: None }
+    }
+
+    /// Finds who is to hear these events.
+    pub fn address(&self, emitted: Vec<Emitted>) -> Vec<Told> {
+        let hall = self.hall();
+        let mut told = Vec::new();
+        for event in emitted {
+            let ears = hall.ears.get(&event.name).into_iter().flatten().filter(|ear| !ear.inbox.is_closed());
+            told.extend(ears.map(|ear| Told {
+                number: self.store.as_ref().map_or(0, Store::number_told),
+                listener: ear.owner.clone(),
+                place: ear.place,
+                name: event.name.clone(),
+                data: event.data.clone(),
+                from: event.from.clone(),
+                hops: event.hops,
+            }));
+        }
+        told
+    }
+
+    /// Tells each its event, in order; returns the numbers of those that were not heard.
+    ///
+    /// Waits for a listener whose channel is full, but no longer than two seconds: then it misses all of these, and a warning says so.
+    pub async fn tell(&self, told: Vec<Told>) -> Vec<u64> {
+        let mut lines: Vec<(Option<mpsc::Sender<Parcel>>, Vec<Told>)> = Vec::new();
+        for told in told {
+            let is_same = |(_, line): &&mut (_, Vec<Told>)| {
+                let first = line.first();
+                first.is_some_and(|first| {
+                    (&first.listener, first.place, &first.name) == (&told.listener, told.place, &told.name)
+                })
+            };
+            match lines.iter_mut().find(is_same) {
+                Some((_, line)) => line.push(told),
+                None => lines.push((self.ear(&told), vec![told])),
+            }
+        }
+        join_all(lines.into_iter().map(|(ear, line)| self.tell_one(ear, line))).await.concat()
+    }
+
+    async fn tell_one(&self, ear: Option<mpsc::Sender<Parcel>>, line: Vec<Told>) -> Vec<u64> {
+        let Some(ear) = ear else { return line.iter().map(|told| told.number).collect() };
+        let (mut missed, until) = (Vec::new(), Instant::now() + PATIENCE);
+        for told in line {
+            let number = told.number;
+            let (name, from) = (told.name.clone(), told.from.clone());
+            let patience = until.saturating_duration_since(Instant::now());
+            let heard = ear.send_timeout((told, self.busy()), patience).await;
+            if let Err(SendTimeoutError::Timeout((told, _))) = &heard
+                && missed.is_empty()
+            {
+                let by = &told.listener;
+                tracing::warn!(event = name, from, by, "an event was not heard: its listener has too many waiting");
+            }
+            missed.extend(heard.is_err().then_some(number));
+        }
+        missed
+    }
+
+    fn ear(&self, told: &Told) -> Option<mpsc::Sender<Parcel>> {
+        let hall = self.hall();
+        let mut ears = hall.ears.get(&told.name)?.iter();
+        ears.find(|ear| ear.owner == told.listener && ear.place == told.place).map(|ear| ear.inbox.clone())
+    }
+
+    fn busy(&self) -> Option<Busy> {
+        self.clock.as_ref().map(Clock::busy)
+    }
+
+    fn hall(&self) -> MutexGuard<'_, Hall> {
+        self.hall.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Hears the events of one name, in the order in which they were told.
 pub struct Listener {
+    /// What was told before it listened.
+    left: VecDeque<Parcel>,
     inbox: mpsc::Receiver<Parcel>,
     busy: Option<Busy>,
 }
 
 impl Listener {
     /// Waits for the next event; `None` if the bus is gone. Cancel-safe.
-    pub async fn recv(&mut self) -> Option<Emitted> {
+    pub async fn recv(&mut self) -> Option<Told> {
         self.busy = None;
-        let (emitted, busy) = self.inbox.recv().await?;
+        let (told, busy) = match self.left.pop_front() {
+            Some(parcel) => parcel,
+            None => self.inbox.recv().await?,
+        };
         self.busy = busy;
-        Some(emitted)
+        Some(told)
     }
 }
 
@@ -104,39 +213,76 @@ mod tests {
         Emitted { name: name.into(), data: Value::Int(number), from: "a".into(), hops: 1 }
     }
 
+    /// Tells all who listen; returns how many heard it.
+    async fn tell(bus: &Bus, name: &str, number: i64) -> usize {
+        let told = bus.address(vec![emitted(name, number)]);
+        let count = told.len();
+        count - bus.tell(told).await.len()
+    }
+
     #[tokio::test]
     async fn every_listener_of_the_name_hears_it_in_order() {
         let bus = Bus::default();
-        let (mut one, mut two, mut other) = (bus.listen("x"), bus.listen("x"), bus.listen("y"));
-        assert_eq!(bus.tell(emitted("x", 1)).await, 2);
-        assert_eq!(bus.tell(emitted("x", 2)).await, 2);
-        assert_eq!(bus.tell(emitted("nobody", 3)).await, 0);
+        let (mut one, mut two, mut other) = (bus.listen("a", "x"), bus.listen("a", "x"), bus.listen("b", "y"));
+        assert_eq!(tell(&bus, "x", 1).await, 2);
+        assert_eq!(tell(&bus, "x", 2).await, 2);
+        assert_eq!(tell(&bus, "nobody", 3).await, 0);
         for listener in [&mut one, &mut two] {
             assert_eq!(listener.recv().await.unwrap().data, Value::Int(1));
             assert_eq!(listener.recv().await.unwrap().data, Value::Int(2));
         }
         drop(one);
-        assert_eq!(bus.tell(emitted("x", 4)).await, 1);
-        assert_eq!(bus.tell(emitted("y", 5)).await, 1);
+        assert_eq!(tell(&bus, "x", 4).await, 1);
+        assert_eq!(tell(&bus, "y", 5).await, 1);
         assert_eq!(other.recv().await.unwrap().data, Value::Int(5));
     }
 
     #[tokio::test]
     async fn a_listener_that_does_not_listen_holds_nobody_up_for_long() {
         let bus = Bus::default();
-        let mut lazy = bus.listen("x");
+        let mut lazy = bus.listen("lazy", "x");
         for number in 0..256 {
-            bus.tell(emitted("x", number)).await;
+            assert_eq!(tell(&bus, "x", number).await, 1);
         }
-        let mut keen = bus.listen("x");
-        let told = tokio::time::timeout(Duration::from_secs(20), bus.tell(emitted("x", 256))).await.unwrap();
-        assert_eq!(told, 2);
+        let mut keen = bus.listen("keen", "x");
+        let told = tokio::time::timeout(Duration::from_secs(20), tell(&bus, "x", 256)).await.unwrap();
+        assert_eq!(told, 1);
         assert_eq!(keen.recv().await.unwrap().data, Value::Int(256));
         for number in 0..256 {
             assert_eq!(lazy.recv().await.unwrap().data, Value::Int(number));
         }
-        bus.tell(emitted("x", 257)).await;
+        assert_eq!(tell(&bus, "x", 257).await, 2);
         assert_eq!(lazy.recv().await.unwrap().data, Value::Int(257));
+    }
+
+    #[tokio::test]
+    async fn what_was_told_and_had_no_effect_is_heard_by_the_same_listener_of_the_next_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let bus = |store: &Store| Bus::with_store(Clock::system(jiff::tz::TimeZone::UTC), store);
+        let store = Store::open(folder.path()).unwrap();
+        let first = bus(&store);
+        let (_a, _b, _again) = (first.listen("a", "x"), first.listen("b", "x"), first.listen("a", "x"));
+        let told = first.address(vec![emitted("x", 1), emitted("x", 2)]);
+        assert_eq!(told.len(), 6);
+        store.commit(&Batch { told: told.clone(), ..Batch::default() }).unwrap();
+        // One has its effect together with a commit, one without.
+        store.commit(&Batch { told_done: vec![told[0].number], ..Batch::default() }).unwrap();
+        store.settle_told(told[1].number);
+        store.flush();
+        drop((first, store));
+        let store = Store::open(folder.path()).unwrap();
+        let second = bus(&store);
+        let mut a = second.listen("a", "x");
+        assert_eq!(a.recv().await.unwrap().data, Value::Int(2));
+        let mut b = second.listen("b", "x");
+        assert_eq!(b.recv().await.unwrap().data, Value::Int(2));
+        let mut again = second.listen("a", "x");
+        assert_eq!(again.recv().await.unwrap().data, Value::Int(1));
+        assert_eq!(again.recv().await.unwrap().data, Value::Int(2));
+        let next = second.address(vec![emitted("x", 3)]);
+        assert!(next[0].number > told[5].number);
+        second.tell(next).await;
+        assert_eq!(a.recv().await.unwrap().data, Value::Int(3));
     }
 
     #[test]
@@ -144,7 +290,7 @@ mod tests {
         let clock = Clock::by_hand("2026-01-01T00:00:00Z[UTC]".parse().unwrap());
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
         let bus = Bus::new(clock.clone());
-        let (mut listener, seen) = (bus.listen("x"), Arc::new(Mutex::new(Vec::new())));
+        let (mut listener, seen) = (bus.listen("a", "x"), Arc::new(Mutex::new(Vec::new())));
         let (mut busy, record, watch) = (clock.busy(), Arc::clone(&seen), clock.clone());
         runtime.spawn(async move {
             while busy.idle(listener.recv()).await.is_some() {
@@ -153,7 +299,7 @@ mod tests {
             }
         });
         let start = clock.now();
-        runtime.block_on(bus.tell(emitted("x", 1)));
+        runtime.block_on(tell(&bus, "x", 1));
         clock.advance(Duration::from_secs(60));
         assert_eq!(*seen.lock().unwrap(), [start]);
     }

@@ -35,10 +35,10 @@ impl Services {
     /// Puts the handles together, with brokers of which the first is the default one, in a process that stays or one that comes and goes. Must be called inside the tokio runtime.
     pub fn new(clock: clock::Clock, store: store::Store, brokers: Vec<mqtt::Settings>) -> Self {
         Self {
-            bus: bus::Bus::new(clock.clone()),
+            bus: bus::Bus::with_store(clock.clone(), &store),
             files: files::Files::default(),
             http: http::Http::default(),
-            mqtt: mqtt::Mqtt::new(brokers, &clock),
+            mqtt: mqtt::Mqtt::with_store(brokers, &clock, &store),
             routes: routes::Routes::default(),
             timers: timers::Timers::start(store.clone(), clock.clone()),
             store,

@@ -42,12 +42,14 @@ impl Trigger for Named {
     }
 
     fn watch(&self, fire: Fire, services: &Services) -> Watch {
-        let mut heard = services.bus.listen(&self.name);
+        let mut heard = services.bus.listen(fire.owner(), &self.name);
         let (clock, summary) = (services.clock.clone(), self.summary());
         Watch::spawn(async move {
-            while let Some(emitted) = heard.recv().await {
-                let facts = facts(&emitted.name, emitted.data, &emitted.from);
-                let event = Event { hops: emitted.hops, ..Event::new(clock.now_zoned(), summary.clone(), facts) };
+            while let Some(told) = heard.recv().await {
+                let facts = facts(&told.name, told.data, &told.from);
+                let number = (told.number > 0).then_some(told.number);
+                let event =
+                    Event { hops: told.hops, told: number, ..Event::new(clock.now_zoned(), summary.clone(), facts) };
                 fire.tell(event).await;
             }
         })

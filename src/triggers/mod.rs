@@ -76,6 +76,11 @@ pub trait Trigger: Send + Sync {
     /// Watches until the watch is stopped. Must not block.
     fn watch(&self, fire: Fire, services: &Services) -> Watch;
 
+    /// Takes over an event that waits and came from a trigger of its kind in an earlier version, if it would have told it too.
+    fn adopt(&self, _event: &Event) -> Option<Event> {
+        None
+    }
+
     /// Returns the next moments it fires after `from`, if it knows.
     fn upcoming(&self, _from: &Zoned, _count: usize) -> Vec<Zoned> {
         Vec::new()
@@ -283,6 +288,14 @@ impl Watch {
         // Boxed, since what runs it would keep room for it twice.
         let task = Box::pin(task);
         tasks.spawn(async move { stopped.run_until_cancelled(task).await });
+        tasks.close();
+        Self { stop, tasks }
+    }
+
+    /// Runs a task that is told when the watch is stopped, and ends by itself soon after.
+    pub fn spawn_told<T: Future<Output = ()> + Send + 'static>(task: impl FnOnce(CancellationToken) -> T) -> Self {
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        tasks.spawn(Box::pin(task(stop.clone())));
         tasks.close();
         Self { stop, tasks }
     }

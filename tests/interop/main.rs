@@ -2,11 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
 
+mod absence;
 mod broker;
 mod client;
+mod faults;
 mod http;
 mod mosquitto;
 mod paho;
+#[expect(dead_code, reason = "what only the other tests use")]
+#[path = "../process.rs"]
+mod process;
+mod proxy;
 mod ways;
 
 use std::net::SocketAddr;

@@ -34,6 +34,7 @@ fn failed(error: &Error) -> Thrown {
     let kind = match error {
         Error::NotConnected { .. } => "not_connected",
         Error::TooLarge { .. } => "too_large",
+        Error::NotKept(_) => "store",
         Error::Topic(_) | Error::UnknownBroker(_) => "invalid_argument",
         _ => "refused",
     };

@@ -98,38 +98,39 @@ impl Sending {
     /// Hands it over, and waits for what is to be waited for.
     pub(super) fn send(self, context: &Context) -> Result<(), Thrown> {
         let timeout = self.timeout;
-        match self.hand_over(context)? {
-            Some(on_its_way) => on_its_way.confirmed(timeout, context),
-            None => Ok(()),
-        }
+        self.hand_over(context)?.confirmed(timeout, context)
     }
 
-    /// Puts it into the outbox; returns a way to wait for the broker, if that is to be waited for.
-    fn hand_over(self, context: &Context) -> Result<Option<OnItsWay>, Thrown> {
+    /// Puts it into the outbox; returns a way to wait for the broker, or else for the disk that keeps it until the broker has it.
+    fn hand_over(self, context: &Context) -> Result<OnItsWay, Thrown> {
         let Self { publish, wait, .. } = self;
         let topic = publish.topic.clone();
         let mqtt = &context.services.mqtt;
         let wait = wait.unwrap_or_else(|| publish.qos > 0 && mqtt.is_connected(publish.broker.as_deref()));
-        let delivery = context.wait(mqtt.send(publish))?.map_err(|error| failed(&error))?;
-        Ok(wait.then_some(OnItsWay { topic, delivery }))
+        let (delivery, who) = match wait {
+            true => (context.wait(mqtt.send(publish))?, "broker"),
+            false => (context.wait(mqtt.entrust(publish))?, "disk"),
+        };
+        Ok(OnItsWay { topic, delivery: delivery.map_err(|error| failed(&error))?, who })
     }
 }
 
-/// A message that the broker has yet to confirm.
+/// A message that the broker, or the disk, has yet to confirm.
 struct OnItsWay {
     topic: String,
     delivery: Delivery,
+    who: &'static str,
 }
 
 impl OnItsWay {
     fn confirmed(self, timeout: Duration, context: &Context) -> Result<(), Thrown> {
-        let Self { topic, delivery } = self;
+        let Self { topic, delivery, who } = self;
         match context.wait_for(timeout, delivery.confirmed())? {
             Some(confirmed) => confirmed.map_err(|error| failed(&error)),
             None => {
                 let waited = show_duration(timeout);
                 let why =
-                    format!("the broker has not confirmed the message to {topic} within {waited}; it stays on its way");
+                    format!("the {who} has not confirmed the message to {topic} within {waited}; it stays on its way");
                 Err(thrown("timeout", why))
             }
         }
@@ -158,7 +159,7 @@ pub(super) fn publish_all(context: &Context, messages: &[Dynamic], common: Optio
         let timeout = all.iter().map(|sending| sending.timeout).max().unwrap_or(PATIENCE);
         let until = std::time::Instant::now() + timeout;
         let on_their_way = all.into_iter().map(|sending| sending.hand_over(context)).collect::<Result<Vec<_>, _>>()?;
-        for one in on_their_way.into_iter().flatten() {
+        for one in on_their_way {
             let left = until.saturating_duration_since(std::time::Instant::now());
             one.confirmed(left, context)?;
         }

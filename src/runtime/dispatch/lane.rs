@@ -105,9 +105,11 @@ impl<V> Lane<V> {
             return vec![(arrival, Outcome::Skipped(Skip::TriggerGone))];
         };
         let (mode, overflow) = (target.policy.mode, target.policy.overflow);
+        // What is owed waits until it is through, unless the script says how many may wait.
+        let most = if arrival.event.is_owed { usize::MAX } else { shares.queue };
         let max = match mode {
-            Mode::Parallel => shares.queue,
-            _ => target.policy.max.unwrap_or(shares.queue),
+            Mode::Parallel => most,
+            _ => target.policy.max.unwrap_or(most),
         };
         match mode {
             Mode::Single if self.is_taken(&arrival) => vec![(arrival, Outcome::Skipped(Skip::Busy))],
@@ -122,6 +124,9 @@ impl<V> Lane<V> {
 
     /// Takes the next event that may run now; `true`: in the script's line, `false`: beside it.
     pub(super) fn next(&mut self, shares: &Shares) -> Option<(Waiting, bool)> {
+        if self.paused_until.is_some() {
+            return None;
+        }
         if self.serial.is_none() {
             let free = |waiting: &Waiting| !self.resting.iter().any(|(_, resting)| resting.is_like(waiting));
             if let Some(at) = self.line.iter().position(free) {
@@ -135,6 +140,12 @@ impl<V> Lane<V> {
         };
         let (_, line) = self.beside.iter_mut().find(|(trigger, line)| !line.is_empty() && has_room(trigger))?;
         line.pop_front().map(|waiting| (waiting, false))
+    }
+
+    /// Puts an event that was taken by [`Lane::next`] back to where it was.
+    pub(super) fn put_back(&mut self, waiting: Waiting, is_serial: bool) {
+        let line = if is_serial { &mut self.line } else { self.beside.entry(waiting.trigger).or_default() };
+        line.push_front(waiting);
     }
 
     /// Puts a failed event aside until it is tried again; events like it wait behind it, unless they are parallel.
@@ -157,6 +168,20 @@ impl<V> Lane<V> {
                 self.targets.get(&waiting.trigger).is_some_and(|target| target.policy.mode == Mode::Parallel);
             let line = if is_parallel { self.beside.entry(waiting.trigger).or_default() } else { &mut self.line };
             line.push_front(waiting);
+        }
+    }
+
+    /// Gives each event that waits to an heir, if it has one: `heir` makes the event its, and returns the mode it runs in from now on.
+    pub(super) fn hand_over(&mut self, heir: impl Fn(&mut Waiting) -> Option<Mode>) {
+        let (line, beside) = (std::mem::take(&mut self.line), std::mem::take(&mut self.beside));
+        let line = line.into_iter().map(|waiting| (waiting, false));
+        for (mut waiting, was_beside) in line.chain(beside.into_values().flatten().map(|waiting| (waiting, true))) {
+            let is_beside = heir(&mut waiting).map_or(was_beside, |mode| mode == Mode::Parallel);
+            let line = if is_beside { self.beside.entry(waiting.trigger).or_default() } else { &mut self.line };
+            line.push_back(waiting);
+        }
+        for (_, waiting) in &mut self.resting {
+            heir(waiting);
         }
     }
 
@@ -193,14 +218,14 @@ impl<V> Lane<V> {
         let mut over: Vec<Over> =
             replaced.into_iter().map(|waiting| (waiting, Outcome::Skipped(Skip::Replaced))).collect();
         match place {
-            Some(place) if self.line.len() < total => self.line.insert(place, arrival),
+            Some(place) if self.line.len() < total || arrival.event.is_owed => self.line.insert(place, arrival),
             _ => over.extend(enqueue(&mut self.line, arrival, max, overflow, total)),
         }
         over
     }
 }
 
-/// Puts an event at the end of a line that may be full: `max` events of its trigger, `total` of all.
+/// Puts an event at the end of a line that may be full: `max` events of its trigger, `total` of all that nobody is owed.
 fn enqueue(line: &mut VecDeque<Waiting>, arrival: Waiting, max: usize, overflow: Overflow, total: usize) -> Vec<Over> {
     if overflow == Overflow::LatestPerKey
         && let Some(older) = line.iter_mut().find(|waiting| waiting.is_like(&arrival))
@@ -208,15 +233,17 @@ fn enqueue(line: &mut VecDeque<Waiting>, arrival: Waiting, max: usize, overflow:
         return vec![(std::mem::replace(older, arrival), Outcome::Skipped(Skip::Replaced))];
     }
     let own = line.iter().filter(|waiting| waiting.trigger == arrival.trigger).count();
-    if own < max && line.len() < total {
+    let is_full = || line.iter().filter(|waiting| !waiting.event.is_owed).count() >= total;
+    if own < max && (arrival.event.is_owed || line.len() < total || !is_full()) {
         line.push_back(arrival);
         return Vec::new();
     }
     if overflow == Overflow::DropNewest {
         return vec![(arrival, Outcome::Skipped(Skip::QueueFull))];
     }
-    // A trigger that floods pushes out its own events first.
-    let oldest = line.iter().position(|waiting| waiting.trigger == arrival.trigger).unwrap_or(0);
+    // A trigger that floods pushes out its own events first, and none that others are owed.
+    let own = line.iter().position(|waiting| waiting.trigger == arrival.trigger);
+    let oldest = own.or_else(|| line.iter().position(|waiting| !waiting.event.is_owed)).unwrap_or(0);
     let dropped = line.remove(oldest);
     line.push_back(arrival);
     dropped.map(|waiting| (waiting, Outcome::Skipped(Skip::QueueFull))).into_iter().collect()

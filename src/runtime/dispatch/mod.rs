@@ -16,9 +16,9 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use self::lane::Waiting;
 use self::lane::{Lane, Running};
 use self::terms::Targets;
-pub(crate) use self::terms::{Action, LaneId, RunId, Shares, Start, Target};
+pub(crate) use self::terms::{Action, Heirs, LaneId, RunId, Shares, Start, Target};
 use crate::event::Event;
-use crate::run::{Outcome, Skip};
+use crate::run::{Outcome, Policy, Skip};
 use crate::services::clock::{Busy, Resting};
 use crate::triggers::{Firing, TriggerId};
 
@@ -62,17 +62,27 @@ impl<V: Clone> Dispatch<V> {
         self.shares = shares;
     }
 
-    /// Puts a version in a lane's place: events of triggers that stay go to it, others are skipped; closes the breaker.
+    /// Puts a version in a lane's place: events of triggers that stay or have an heir go to it, others are skipped; closes the breaker.
     pub(crate) fn swap(
         &mut self,
         id: LaneId,
         script: Arc<str>,
         version: V,
         targets: Vec<(TriggerId, Target)>,
+        heirs: &Heirs,
         skip: Skip,
     ) {
         let lane = self.lanes.entry(id).or_insert_with(|| Lane::new(script, version.clone()));
         let new: HashSet<TriggerId> = targets.iter().map(|(trigger, _)| *trigger).collect();
+        let policies: HashMap<TriggerId, &Policy> = targets.iter().map(|(id, target)| (*id, &target.policy)).collect();
+        lane.hand_over(|waiting| {
+            let (trigger, event) =
+                heirs(waiting.trigger, &waiting.event).filter(|_| !new.contains(&waiting.trigger))?;
+            let policy = policies.get(&trigger)?;
+            waiting.key = policy.key.as_deref().map(|path| key_of(&event, path));
+            (waiting.trigger, waiting.event) = (trigger, Arc::new(event));
+            Some(policy.mode)
+        });
         let unwanted = lane.take_waiting(|waiting| !new.contains(&waiting.trigger));
         for waiting in unwanted {
             self.over(id, waiting, Outcome::Skipped(skip.clone()));
@@ -151,7 +161,7 @@ impl<V: Clone> Dispatch<V> {
             self.pause(id, now, why);
         }
         let Some(lane) = self.lanes.get_mut(&id) else { return };
-        let over = if lane.paused_until.is_some() {
+        let over = if lane.paused_until.is_some() && !waiting.event.is_owed {
             vec![(waiting, Outcome::Skipped(Skip::BreakerOpen))]
         } else if over_rate {
             vec![(waiting, Outcome::Skipped(Skip::RateLimited))]
@@ -184,8 +194,7 @@ impl<V: Clone> Dispatch<V> {
             outcome.is_failure()
                 && waiting.attempt < retry.max
                 && !self.is_stopping
-                && lane.paused_until.is_none()
-                && !is_broken
+                && (waiting.event.is_owed || (lane.paused_until.is_none() && !is_broken))
                 && lane.resting() < self.shares.queue
         });
         match retry {
@@ -251,7 +260,11 @@ impl<V: Clone> Dispatch<V> {
             if lane.starts.admit(now, self.shares.breaker, BREAKER_WINDOW) {
                 self.start(id, waiting, is_serial);
             } else {
-                self.over(id, waiting, Outcome::Skipped(Skip::BreakerOpen));
+                if waiting.event.is_owed {
+                    lane.put_back(waiting, is_serial);
+                } else {
+                    self.over(id, waiting, Outcome::Skipped(Skip::BreakerOpen));
+                }
                 let why = format!("more than {} runs in 10 seconds (`limits.breaker`)", self.shares.breaker);
                 self.pause(id, now, why);
             }
@@ -296,7 +309,7 @@ impl<V: Clone> Dispatch<V> {
         lane.paused_until = Some(until);
         self.alarms.insert((until, id));
         self.actions.push(Action::Paused { script: lane.script.clone(), pause: self.shares.pause, why });
-        for waiting in lane.take_waiting(|_| true) {
+        for waiting in lane.take_waiting(|waiting| !waiting.event.is_owed) {
             self.over(id, waiting, Outcome::Skipped(Skip::BreakerOpen));
         }
     }
@@ -315,7 +328,8 @@ impl<V: Clone> Dispatch<V> {
     fn over(&mut self, id: LaneId, waiting: Waiting, outcome: Outcome) {
         let comes_again = self.is_stopping && !matches!(outcome, Outcome::Failed(_) | Outcome::TimedOut(_))
             || matches!(outcome, Outcome::Skipped(Skip::TriggerGone | Skip::Disabled | Skip::Stopping));
-        if waiting.event.settles.is_some() && !comes_again && !matches!(outcome, Outcome::Succeeded(_)) {
+        let is_told = waiting.event.told.is_some() && !self.is_stopping;
+        if (waiting.event.settles.is_some() && !comes_again || is_told) && !matches!(outcome, Outcome::Succeeded(_)) {
             self.actions.push(Action::Settle(waiting.event.clone()));
         }
         if let (Outcome::Skipped(skip), Some(lane)) = (&outcome, self.lanes.get(&id)) {

@@ -48,6 +48,9 @@ impl Targets {
     }
 }
 
+/// Finds the trigger that takes over an event of one that is gone, and the event as it tells it.
+pub(crate) type Heirs = dyn Fn(TriggerId, &Event) -> Option<(TriggerId, Event)> + Send;
+
 /// How much may wait and run.
 #[derive(Debug, Clone)]
 pub(crate) struct Shares {
@@ -109,7 +112,7 @@ pub(crate) enum Action<V> {
         /// Why there was no run.
         skip: Skip,
     },
-    /// An event is over without a commit, and will not come again: the timer it stands for ends.
+    /// An event is over without a commit, and will not come again: the timer it stands for ends, or the emitted event.
     Settle(Arc<Event>),
     /// A script was paused by the breaker.
     Paused {

@@ -32,10 +32,14 @@ impl Table {
     }
 
     fn swap(&mut self, version: u64, policies: Vec<(u64, Policy)>) {
+        self.swap_with_heirs(version, policies, &|_, _| None);
+    }
+
+    fn swap_with_heirs(&mut self, version: u64, policies: Vec<(u64, Policy)>, heirs: &Heirs) {
         let targets = policies
             .into_iter()
             .map(|(id, policy)| (TriggerId(id), Target { name: format!("t{id}").into(), handler: 0, policy }));
-        self.dispatch.swap(LANE, "s".into(), version, targets.collect(), Skip::TriggerGone);
+        self.dispatch.swap(LANE, "s".into(), version, targets.collect(), heirs, Skip::TriggerGone);
         self.step();
     }
 
@@ -50,6 +54,15 @@ impl Table {
         event.hops = hops;
         let firing = Firing { trigger: TriggerId(trigger), event, reply: Some(reply), ignored: None, busy: busy() };
         self.dispatch.arrive(firing, self.now);
+        self.step();
+        outcome
+    }
+
+    /// What a broker sends again if it is not confirmed.
+    fn arrive_owed(&mut self, trigger: u64, name: &str) -> oneshot::Receiver<Outcome> {
+        let (reply, outcome) = oneshot::channel();
+        let event = Event { is_owed: true, ..Event::new(self.now.to_zoned(TimeZone::UTC), name, Map::new()) };
+        self.dispatch.arrive(Firing { trigger: TriggerId(trigger), event, reply: Some(reply), busy: busy() }, self.now);
         self.step();
         outcome
     }
@@ -255,7 +268,7 @@ fn no_more_than_the_cap_run_and_scripts_take_turns() {
     let mut table = Table::new(vec![mode(Mode::Parallel)]);
     table.dispatch.share(Shares { queue: 3, parallel: 2, runs: 1, breaker: 100, ..SHARES });
     let target = Target { name: "t9".into(), handler: 0, policy: Policy::default() };
-    table.dispatch.swap(LaneId(2), "other".into(), 1, vec![(TriggerId(9), target)], Skip::TriggerGone);
+    table.dispatch.swap(LaneId(2), "other".into(), 1, vec![(TriggerId(9), target)], &|_, _| None, Skip::TriggerGone);
     let _ = [(0, "a"), (0, "b"), (0, "c"), (9, "other")].map(|(id, name)| table.arrive(id, name));
     assert_eq!(table.running(), ["a"]);
     table.end("a", done());
@@ -310,4 +323,58 @@ fn a_script_that_fails_again_and_again_is_paused_and_then_tried_once() {
     table.pass(20);
     assert_eq!(run(&mut table, "j", done()), ["resumed"]);
     assert_eq!(run(&mut table, "k", failed()), [] as [&str; 0]);
+}
+
+#[test]
+fn what_is_owed_is_pushed_out_by_no_limit_that_the_script_did_not_write() {
+    let mut table =
+        Table::new(vec![Policy::default(), Policy::default(), Policy { max: Some(1), ..Policy::default() }]);
+    let _owed: Vec<_> = (0..10).map(|number| table.arrive_owed(0, &format!("owed {number}"))).collect();
+    let _others: Vec<_> = (0..4).map(|number| table.arrive(1, &format!("other {number}"))).collect();
+    assert_eq!(table.notes, ["other 0: queue full"], "the others have a queue of their own length");
+    let _bounded: Vec<_> = (0..2).map(|number| table.arrive_owed(2, &format!("bounded {number}"))).collect();
+    assert_eq!(table.notes[1..], ["bounded 0: queue full"], "what the script wrote holds");
+    for number in 0..10 {
+        table.end(&format!("owed {number}"), done());
+    }
+    assert_eq!(table.running(), ["other 1"]);
+}
+
+#[test]
+fn what_is_owed_waits_until_the_breaker_closes() {
+    let mut table = Table::new(vec![Policy::default(), Policy::default()]);
+    let owed: Vec<_> = (0..150).map(|number| table.arrive_owed(0, &number.to_string())).collect();
+    for number in 0..100 {
+        table.end(&number.to_string(), done());
+    }
+    assert!(table.running().is_empty(), "{:?}", table.running());
+    let _late = table.arrive_owed(0, "late");
+    let _other = table.arrive(1, "other");
+    assert_eq!(table.notes.len(), 2, "{:?}", table.notes);
+    assert_eq!(table.notes[1], "other: breaker open");
+    table.pass(60);
+    for number in 100..150 {
+        table.end(&number.to_string(), done());
+    }
+    assert_eq!(table.running(), ["late"]);
+    for mut outcome in owed {
+        assert_eq!(outcome.try_recv(), Ok(done()));
+    }
+}
+
+#[test]
+fn events_of_a_gone_trigger_go_to_its_heir_in_their_place() {
+    let mut table = Table::new(vec![Policy::default(), Policy::default(), mode(Mode::Parallel)]);
+    let _running = table.arrive(1, "run");
+    let _waiting = [(0, "a"), (1, "b"), (0, "c")].map(|(id, name)| table.arrive(id, name));
+    let heirs = |trigger: TriggerId, event: &Event| {
+        (trigger == TriggerId(0) && event.summary != "c").then(|| (TriggerId(3), event.clone()))
+    };
+    table.swap_with_heirs(2, vec![(1, Policy::default()), (3, Policy::default())], &heirs);
+    assert_eq!(table.notes, ["c: trigger removed"]);
+    table.end("run", done());
+    assert_eq!(table.running(), ["a"]);
+    assert_eq!(table.running[0].target.name.as_ref(), "t3");
+    table.end("a", done());
+    assert_eq!(table.running(), ["b"]);
 }

@@ -16,7 +16,6 @@ use super::expected::Expected;
 use super::journal::{LogBook, RunJournal};
 use super::registry::Version;
 use super::settings::Settings;
-use crate::config::Level;
 use crate::event::{Event, Id};
 use crate::fault::{Fault, Place};
 use crate::functions::{Context, Spent, Stop};
@@ -25,9 +24,6 @@ use crate::script::{self, Ended};
 use crate::services::Services;
 use crate::services::store::{Batch, Row};
 use crate::value::Value;
-
-/// How long telling one emitted event may take while its listeners are busy.
-const TELL_LIMIT: Duration = Duration::from_secs(5);
 
 /// Carries out runs; cheap to clone.
 #[derive(Clone)]
@@ -111,7 +107,11 @@ impl Executor {
             runtime: self.runtime.clone(),
             cancel: start.cancel.clone(),
             deadline: Instant::now() + limit,
-            batch: Mutex::new(Batch { timers_done: start.event.settles.iter().cloned().collect(), ..Batch::default() }),
+            batch: Mutex::new(Batch {
+                timers_done: start.event.settles.iter().cloned().collect(),
+                told_done: start.event.told.into_iter().collect(),
+                ..Batch::default()
+            }),
             hops: start.event.hops,
             journal: journal.clone(),
             dry: false,
@@ -123,6 +123,10 @@ impl Executor {
             journal.report(fault.report());
         }
         self.record(&start, &id, started, &outcome, &journal);
+        if start.event.is_owed && outcome.is_failure() {
+            // Its sender forgets it after this: what is left of it is the row.
+            self.services.store.flush();
+        }
         outcome
     }
 
@@ -152,26 +156,27 @@ impl Executor {
     }
 
     fn commit(&self, start: &Start<Arc<Version>>, context: &Context, value: Value) -> Outcome {
-        let batch = std::mem::take(&mut *context.batch.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut batch = std::mem::take(&mut *context.batch.lock().unwrap_or_else(PoisonError::into_inner));
+        batch.told = self.services.bus.address(std::mem::take(&mut batch.emitted));
         let is_kept = !(batch.values.is_empty()
             && batch.timers_set.is_empty()
             && batch.timers_cancelled.is_empty()
-            && batch.timers_done.is_empty());
+            && batch.timers_done.is_empty()
+            && batch.told.is_empty());
         if is_kept {
             if let Err(error) = self.services.store.commit(&batch) {
                 let place = Place { line: 0, column: 0, ..start.version.place() };
-                let text = format!("what the run did to state and timers is not kept: {error}");
+                let text = format!("what the run did to state, timers and events is not kept: {error}");
                 return Outcome::Failed(Box::new(Fault { kind: "store".into(), ..Fault::new(place, text) }));
             }
             self.services.timers.committed(&batch);
+        } else {
+            // A run that has done nothing but hear it need not wait for the disk.
+            batch.told_done.iter().for_each(|number| self.services.store.settle_told(*number));
         }
-        for emitted in batch.emitted {
-            let name = emitted.name.clone();
-            let told = async { tokio::time::timeout(TELL_LIMIT, self.services.bus.tell(emitted)).await };
-            if self.runtime.block_on(told).is_err() {
-                let text = format!("`emit(\"{name}\")` was not heard by all: a listener's queue stayed full");
-                self.lines.say(Level::Warn, &start.script, text);
-            }
+        if !batch.told.is_empty() {
+            let missed = self.runtime.block_on(self.services.bus.tell(batch.told));
+            missed.into_iter().for_each(|number| self.services.store.settle_told(number));
         }
         Outcome::Succeeded(value)
     }

@@ -11,10 +11,10 @@ use crate::config::Level;
 use crate::event::Event;
 use crate::run::Skip;
 use crate::runtime::desk::{Desk, Swap};
-use crate::runtime::dispatch::LaneId;
+use crate::runtime::dispatch::{Heirs, LaneId};
 use crate::runtime::journal::LogBook;
 use crate::runtime::registry::{Life, Live, Version, name_of};
-use crate::runtime::reload::{Side, describe, diff};
+use crate::runtime::reload::{Diff, Side, describe, diff};
 use crate::services::Services;
 use crate::triggers::{Fire, Moment, TriggerId, Watch};
 use crate::value::{Map, Value};
@@ -60,6 +60,8 @@ impl House {
         let changes = diff(&old_sides, &new_sides);
         // Where clocks or the sun stand otherwise, every watch begins anew.
         let is_elsewhere = !old.settings.is_where(&settings);
+        // What comes between the end of one watch and the start of the next waits for that.
+        let pause = settings.services.mqtt.pause();
         for (at, live) in old.triggers.iter_mut().enumerate() {
             if is_elsewhere || changes.gone.contains(&at) {
                 stop_watch(&self.lines, name, live.watch.take()).await;
@@ -76,8 +78,11 @@ impl House {
         self.expected.keep_only(name, &names);
         let mut life = Life { lane: old.lane, triggers: triggers.collect(), version, settings };
         let script: Arc<str> = name.into();
-        self.desk.swap(life.swap(&script, Skip::TriggerGone)).await;
+        let gone = changes.gone.iter().map(|at| old.triggers[*at].id).zip(&changes.gone);
+        let heirs = heirs(&old.version, gone.map(|(id, at)| (id, *at)).collect(), &life, &changes);
+        self.desk.swap(Swap { heirs, ..life.swap(&script, Skip::TriggerGone) }).await;
         self.start_watches(&script, &mut life);
+        drop(pause);
         if let Some(entry) = self.registry.get_mut(name) {
             entry.life = Some(life);
         }
@@ -144,7 +149,7 @@ impl Life {
     /// Returns what its lane is to become: all its triggers.
     fn swap(&self, script: &Arc<str>, skip: Skip) -> Swap {
         let (lane, version) = (self.lane, self.version.clone());
-        Swap { lane, script: script.clone(), version, targets: self.targets(), skip }
+        Swap { lane, script: script.clone(), version, targets: self.targets(), heirs: Box::new(|_, _| None), skip }
     }
 }
 
@@ -195,6 +200,21 @@ impl End {
             let _ = timeout(CANCEL_LIMIT, self.desk.idle(lane)).await;
         }
     }
+}
+
+/// Finds who takes over the events of triggers that are gone: new ones of the same kind, first the one with the same name.
+fn heirs(old: &Arc<Version>, gone: Vec<(TriggerId, usize)>, life: &Life, changes: &Diff) -> Box<Heirs> {
+    let fresh = changes.kept.iter().enumerate().filter(|(_, kept)| kept.is_none());
+    let fresh: Vec<(TriggerId, usize)> = fresh.map(|(at, _)| (life.triggers[at].id, at)).collect();
+    let (old, new) = (old.clone(), life.version.clone());
+    Box::new(move |trigger, event| {
+        let (_, at) = gone.iter().find(|(id, _)| *id == trigger)?;
+        let before = &old.script.declared[*at];
+        let mut candidates: Vec<_> = fresh.iter().map(|(id, at)| (*id, &new.script.declared[*at])).collect();
+        candidates.retain(|(_, declared)| declared.kind == before.kind && !declared.policy.disabled);
+        candidates.sort_by_key(|(_, declared)| name_of(declared) != name_of(before));
+        candidates.into_iter().find_map(|(id, declared)| Some((id, declared.trigger.adopt(event)?)))
+    })
 }
 
 fn at_moment(life: &Life, moment: Moment) -> impl Iterator<Item = TriggerId> {

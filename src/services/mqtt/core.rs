@@ -7,12 +7,17 @@ use std::time::Instant;
 use jiff::Timestamp;
 use tracing::warn;
 
+use crate::services::mqtt::Error;
 use crate::services::mqtt::debts::{Acknowledgement, Arrival, Debts, Payments};
+use crate::services::mqtt::keeper::Mark;
 use crate::services::mqtt::last::LastValues;
 use crate::services::mqtt::message::{Message, Receipt};
 use crate::services::mqtt::outbox::Outbox;
 use crate::services::mqtt::registry::Registry;
 use crate::services::mqtt::wire::{Arrived, Broken, Frame, Greeting, Incoming, Outgoing};
+
+/// How many messages are held back during a pause; with one more, nobody is paused any longer.
+const MAX_HELD: usize = 10_000;
 
 /// What is known about a broker and owed to it.
 pub(super) struct Core {
@@ -24,6 +29,11 @@ pub(super) struct Core {
     payments: Arc<Payments>,
     // Answers, and what goes out again after a reconnect: first in the line.
     answers: VecDeque<Outgoing>,
+    // How many messages gave way since the broker was last there.
+    dropped: u64,
+    // How many want that nobody is told anything for now, and what came meanwhile.
+    pauses: usize,
+    held: VecDeque<(Message, Vec<u32>)>,
 }
 
 impl Core {
@@ -36,6 +46,9 @@ impl Core {
             debts: Debts::default(),
             payments,
             answers: VecDeque::new(),
+            dropped: 0,
+            pauses: 0,
+            held: VecDeque::new(),
         }
     }
 
@@ -46,6 +59,10 @@ impl Core {
 
     /// Starts a connection, in the session of before or in a new one.
     pub(super) fn connected(&mut self, greeting: &Greeting) {
+        let dropped = std::mem::take(&mut self.dropped);
+        if dropped > 0 {
+            warn!(broker = self.broker, "{dropped} messages gave way while the broker was away");
+        }
         self.registry.connected(greeting.same_session, greeting.numbered);
         self.debts.connected(greeting.same_session);
         self.answers = self.outbox.connected(greeting).into();
@@ -89,6 +106,21 @@ impl Core {
         Ok(())
     }
 
+    /// Gives up the message that has waited longest; says so once until the broker is back.
+    pub(super) fn drop_oldest(&mut self) {
+        if self.dropped == 0 {
+            let (broker, waiting) = (&self.broker, self.outbox.waiting());
+            warn!(broker, "{waiting} messages wait for the broker: the oldest give way (`outbox_full`)");
+        }
+        self.dropped += 1;
+        self.outbox.drop_oldest();
+    }
+
+    /// Notes that changes are on disk, or why they are not.
+    pub(super) fn changed(&mut self, marks: &[Mark], outcome: &Result<(), Error>) {
+        self.answers.extend(self.outbox.changed(marks, outcome));
+    }
+
     /// Returns the next packet to send.
     pub(super) fn outgoing(&mut self) -> Option<Outgoing> {
         for acknowledgement in self.debts.due(&self.payments) {
@@ -127,7 +159,31 @@ impl Core {
             receipt: Arc::new(receipt),
         };
         self.last.note(&message);
+        if self.pauses > 0 && self.held.len() < MAX_HELD {
+            return self.held.push_back((message, arrived.numbers));
+        }
+        self.deliver_held();
         self.registry.deliver(&message, &arrived.numbers, Instant::now());
+    }
+
+    /// Tells subscribers nothing until [`Core::resume`], or until 10,000 messages are held back.
+    pub(super) fn pause(&mut self) {
+        self.pauses += 1;
+    }
+
+    /// Tells subscribers what came during the pause, when it was the last one.
+    pub(super) fn resume(&mut self) {
+        self.pauses -= 1;
+        if self.pauses == 0 {
+            self.deliver_held();
+        }
+    }
+
+    fn deliver_held(&mut self) {
+        let now = Instant::now();
+        for (message, numbers) in self.held.drain(..) {
+            self.registry.deliver(&message, &numbers, now);
+        }
     }
 
     /// Owes the confirmation of a message that nobody gets to see, and pays it at once.
@@ -135,7 +191,7 @@ impl Core {
         if qos > 0
             && let Arrival::New(debt) = self.debts.arrived(id, qos, "", &[])
         {
-            self.payments.pay(debt, true);
+            self.payments.pay(debt);
         }
     }
 }

@@ -156,6 +156,9 @@ impl Link {
         if was_full && !shared.core().outbox.is_full() {
             shared.room.notify_waiters();
         }
+        if shared.core().outbox.has_changes() {
+            shared.keep.notify_one();
+        }
         Ok(())
     }
 
@@ -217,6 +220,7 @@ impl Link {
                         wrote?;
                         self.tell_written(shared);
                     }
+                    () = shared.payments.woken() => {}
                 }
             }
         };

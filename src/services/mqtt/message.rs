@@ -1,6 +1,7 @@
 //! What comes from a broker and what goes to one.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -52,23 +53,43 @@ pub struct Message {
     pub properties: Map,
     /// When it came in.
     pub received: Timestamp,
-    /// Confirms the message to the broker when the last clone is dropped (QoS 1 and 2).
+    /// Confirms the message to the broker when all who got it have let go of it (QoS 1 and 2).
     pub receipt: Arc<Receipt>,
 }
 
-/// The debt of an acknowledgement, paid when dropped.
+impl Message {
+    /// Tells it from others.
+    pub(super) fn print(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (&self.topic, &self.payload).hash(&mut hasher);
+        hasher.finish()
+    }
+}
+
+/// One subscriber's share of the debt of an acknowledgement, which is paid when the last share is dropped.
 ///
-/// While rhaid stops, only what was settled is paid: the rest comes again after the restart.
+/// While rhaid stops, it is paid only if each share was settled: else the message comes again after the restart.
 #[derive(Default)]
 pub struct Receipt {
-    debt: Option<(u64, Arc<Payments>)>,
+    debt: Option<Arc<Debt>>,
     settled: AtomicBool,
+}
+
+struct Debt {
+    number: u64,
+    payments: Arc<Payments>,
     withheld: AtomicBool,
 }
 
 impl Receipt {
-    pub(super) fn new(debt: u64, payments: Arc<Payments>) -> Self {
-        Self { debt: Some((debt, payments)), settled: AtomicBool::new(false), withheld: AtomicBool::new(false) }
+    pub(super) fn new(number: u64, payments: Arc<Payments>) -> Self {
+        let debt = Debt { number, payments, withheld: AtomicBool::new(false) };
+        Self { debt: Some(Arc::new(debt)), settled: AtomicBool::new(false) }
+    }
+
+    /// Returns another share of the same debt.
+    pub(super) fn share(&self) -> Self {
+        Self { debt: self.debt.clone(), settled: AtomicBool::new(false) }
     }
 
     /// Says that the message has had its effect, so that it is confirmed even while rhaid stops.
@@ -78,23 +99,35 @@ impl Receipt {
 
     /// Says that the message has not had its effect: it is not confirmed, and the broker sends it again after the next connect.
     pub fn withhold(&self) {
-        self.withheld.store(true, Ordering::Relaxed);
+        if let Some(debt) = &self.debt {
+            debt.withheld.store(true, Ordering::Relaxed);
+        }
     }
 }
 
 impl Drop for Receipt {
     fn drop(&mut self) {
-        if let Some((debt, payments)) = self.debt.take()
-            && !self.withheld.load(Ordering::Relaxed)
+        let is_settled = self.settled.load(Ordering::Relaxed);
+        if let Some(debt) = &self.debt
+            && !is_settled
+            && debt.payments.is_retired()
         {
-            payments.pay(debt, self.settled.load(Ordering::Relaxed));
+            debt.withheld.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Debt {
+    fn drop(&mut self) {
+        if !self.withheld.load(Ordering::Relaxed) {
+            self.payments.pay(self.number);
         }
     }
 }
 
 impl fmt::Debug for Receipt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Receipt({:?})", self.debt.as_ref().map(|(debt, _)| debt))
+        write!(f, "Receipt({:?})", self.debt.as_ref().map(|debt| debt.number))
     }
 }
 
@@ -148,5 +181,41 @@ impl Publish {
     pub(super) fn size(&self) -> usize {
         // A header of 5 bytes, the topic's length of 2, a packet id of 2, and empty properties.
         self.topic.len() + self.payload.len() + 10 + self.properties.as_deref().map_or(0, Properties::size)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::services::mqtt::debts::{Acknowledgement, Arrival, Debts};
+
+    /// Owes one message to two who got it; lets `end` have both; returns whether it is confirmed.
+    fn is_confirmed(retire: bool, end: impl FnOnce(Receipt, Receipt)) -> bool {
+        let (mut debts, payments) = (Debts::default(), Arc::new(Payments::default()));
+        let Arrival::New(debt) = debts.arrived(1, 1, "t", b"x") else { panic!("it is new") };
+        let whole = Receipt::new(debt, Arc::clone(&payments));
+        let (one, two) = (whole.share(), whole.share());
+        drop(whole);
+        if retire {
+            payments.retire();
+        }
+        end(one, two);
+        debts.due(&payments) == [Acknowledgement::PubAck(1)]
+    }
+
+    #[test]
+    fn while_stopping_a_message_is_confirmed_only_if_all_who_got_it_are_done() {
+        assert!(is_confirmed(true, |one, two| [one, two].iter().for_each(Receipt::settle)));
+        assert!(!is_confirmed(true, |one, _two| one.settle()), "the other has not had it");
+        assert!(!is_confirmed(true, |_, _| {}));
+        assert!(is_confirmed(false, |_, _| {}), "before, to let go of it is enough");
+    }
+
+    #[test]
+    fn who_withholds_does_so_for_all() {
+        assert!(!is_confirmed(false, |one, two| {
+            one.withhold();
+            two.settle();
+        }));
     }
 }

@@ -6,6 +6,7 @@ mod embedded;
 mod entries;
 mod first;
 mod inbox;
+mod keeper;
 mod last;
 mod link;
 mod message;
@@ -31,9 +32,12 @@ pub use self::settings::{DEFAULT_BROKER, Place, Protocol, Proxy, Settings, clien
 
 use self::core::Core;
 use self::debts::Payments;
+use self::outbox::Waiter;
 use self::registry::Ready;
 use self::supervisor::Shared;
+use crate::config::OutboxFull;
 use crate::services::clock::Clock;
+use crate::services::store::Store;
 use crate::topic::{Filter, check_topic};
 
 /// What went wrong between us and a broker.
@@ -61,6 +65,12 @@ pub enum Error {
     /// The topic is none.
     #[error("{0}")]
     Topic(String),
+    /// A newer message took its place in a full outbox.
+    #[error("it gave way to newer messages while the broker was away (`outbox_full`)")]
+    Dropped,
+    /// It could not be written to disk.
+    #[error("a message to the broker can not be kept: {0}")]
+    NotKept(String),
     /// The broker said no.
     #[error("the broker refused: {0}")]
     Refused(String),
@@ -103,10 +113,17 @@ impl Subscription {
     }
 }
 
-impl Drop for Subscription {
-    fn drop(&mut self) {
+impl Subscription {
+    /// Wants no more; what has come can still be taken, and ends with `None`.
+    pub fn end(&self) {
         self.shared.core().registry.remove(self.id, Instant::now());
         self.shared.payments.wake();
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
@@ -114,14 +131,33 @@ impl Drop for Subscription {
 pub struct Delivery(oneshot::Receiver<Result<(), Error>>);
 
 impl Delivery {
-    /// Waits until the message is written (QoS 0; while the broker is away: at once) or confirmed (QoS 1 and 2).
+    /// Waits until the message is written (QoS 0; while the broker is away: at once) or confirmed (QoS 1 and 2); after
+    /// [`Mqtt::entrust`] until it is on disk.
     ///
     /// Whoever stops waiting does not call the message back.
     ///
     /// # Errors
-    /// [`Error::Refused`] if the broker does not take it.
+    /// [`Error::Refused`] if the broker does not take it, [`Error::NotKept`] if the disk does not.
     pub async fn confirmed(self) -> Result<(), Error> {
         self.0.await.unwrap_or_else(|_| Err(Error::Refused("rhaid stopped before it was confirmed".into())))
+    }
+}
+
+/// Keeps connections from beginning until it is dropped.
+pub struct Hold(Mqtt);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.0.iter().for_each(|shared| shared.holds.send_modify(|holds| *holds -= 1));
+    }
+}
+
+/// Keeps messages back until it is dropped.
+pub struct Pause(Mqtt);
+
+impl Drop for Pause {
+    fn drop(&mut self) {
+        self.0.0.iter().for_each(|shared| shared.core().resume());
     }
 }
 
@@ -134,7 +170,12 @@ impl Mqtt {
     ///
     /// Nothing is connected before a first wish: a subscription or a message.
     pub fn new(brokers: Vec<Settings>, clock: &Clock) -> Self {
-        Self(brokers.into_iter().map(|settings| start(settings, clock.clone())).collect())
+        Self(brokers.into_iter().map(|settings| start(settings, clock.clone(), None)).collect())
+    }
+
+    /// Makes the handle like [`Mqtt::new`], and keeps in the store what is promised to be sent.
+    pub fn with_store(brokers: Vec<Settings>, clock: &Clock, store: &Store) -> Self {
+        Self(brokers.into_iter().map(|settings| start(settings, clock.clone(), Some(store.clone()))).collect())
     }
 
     /// Wants a filter from now on; the broker is asked again after every reconnect.
@@ -181,6 +222,23 @@ impl Mqtt {
     /// # Errors
     /// If the topic is none, the message is too large, or the outbox is full while the broker is away.
     pub async fn send(&self, publish: Publish) -> Result<Delivery, Error> {
+        let (waiter, outcome) = oneshot::channel();
+        self.put(publish, Some(waiter), None).await?;
+        Ok(Delivery(outcome))
+    }
+
+    /// Takes a message for good, and returns a way to wait until it is on disk: from then on, at QoS 1 and 2, it goes out whatever
+    /// happens to this process. QoS 0 waits for nothing.
+    ///
+    /// # Errors
+    /// As [`Mqtt::send`].
+    pub async fn entrust(&self, publish: Publish) -> Result<Delivery, Error> {
+        let (keeper, kept) = oneshot::channel();
+        self.put(publish, None, Some(keeper)).await?;
+        Ok(Delivery(kept))
+    }
+
+    async fn put(&self, publish: Publish, waiter: Option<Waiter>, keeper: Option<Waiter>) -> Result<(), Error> {
         let shared = self.broker(publish.broker.as_deref())?;
         check_topic(&publish.topic).map_err(Error::Topic)?;
         let limit = shared.settings.max_packet;
@@ -194,8 +252,12 @@ impl Mqtt {
             let is_away = matches!(*shared.state.borrow(), State::Waiting(_) | State::Closed);
             {
                 let mut core = shared.core();
+                if core.outbox.is_full() && is_away && shared.settings.outbox_full == OutboxFull::DropOldest {
+                    core.drop_oldest();
+                }
                 if !core.outbox.is_full() {
-                    return Ok(take(shared, &mut core, publish, is_away));
+                    take(shared, &mut core, publish, waiter, keeper);
+                    return Ok(());
                 }
                 if is_away {
                     let broker = shared.settings.name.clone();
@@ -239,6 +301,20 @@ impl Mqtt {
         }
     }
 
+    /// Begins no connection until the hold is dropped: a broker sends what it has kept for us at once, and not to nobody.
+    #[must_use]
+    pub fn hold(&self) -> Hold {
+        self.0.iter().for_each(|shared| shared.holds.send_modify(|holds| *holds += 1));
+        Hold(self.clone())
+    }
+
+    /// Keeps messages back until the pause is dropped, so that who takes another's place misses none and has none twice.
+    #[must_use]
+    pub fn pause(&self) -> Pause {
+        self.0.iter().for_each(|shared| shared.core().pause());
+        Pause(self.clone())
+    }
+
     /// Confirms from now on only messages whose receipts are settled: the others come again after the restart. Call it when stopping begins.
     pub fn retire(&self) {
         self.0.iter().for_each(|shared| shared.payments.retire());
@@ -268,9 +344,15 @@ impl Mqtt {
     }
 }
 
-fn start(settings: Settings, clock: Clock) -> Arc<Shared> {
+fn start(settings: Settings, clock: Clock, store: Option<Store>) -> Arc<Shared> {
     let payments = Arc::new(Payments::default());
-    let core = Core::new(&settings.name, settings.outbox, Arc::clone(&payments));
+    let mut core = Core::new(&settings.name, settings.outbox, Arc::clone(&payments));
+    if let Some(store) = &store {
+        core.outbox.restore(store.letters(&settings.name).unwrap_or_else(|error| {
+            tracing::error!(why = %error, "the messages that wait for a broker can not be read: they do not go out");
+            Vec::new()
+        }));
+    }
     let shared = Arc::new(Shared {
         settings,
         clock,
@@ -279,22 +361,26 @@ fn start(settings: Settings, clock: Clock) -> Arc<Shared> {
         state: watch::Sender::new(State::Idle),
         room: Notify::new(),
         close: CancellationToken::new(),
+        keep: Notify::new(),
+        holds: watch::Sender::new(0),
     });
-    tokio::spawn(supervisor::run(Arc::clone(&shared)));
+    tokio::spawn(supervisor::run(Arc::clone(&shared), store));
     shared
 }
 
-fn take(shared: &Shared, core: &mut Core, publish: Publish, is_away: bool) -> Delivery {
-    let (waiter, outcome) = oneshot::channel();
-    if publish.qos == 0 && is_away {
-        // The receiving end is right here.
-        let _ = waiter.send(Ok(()));
-        core.outbox.push(publish, None);
-    } else {
-        core.outbox.push(publish, Some(waiter));
-    }
+fn take(shared: &Shared, core: &mut Core, publish: Publish, waiter: Option<Waiter>, keeper: Option<Waiter>) {
+    let is_away = matches!(*shared.state.borrow(), State::Waiting(_) | State::Closed);
+    // While the broker is away nobody waits for what has QoS 0.
+    let waiter = match waiter {
+        Some(waiter) if publish.qos == 0 && is_away => {
+            let _ = waiter.send(Ok(()));
+            None
+        }
+        waiter => waiter,
+    };
+    core.outbox.push(publish, waiter, keeper);
+    shared.keep.notify_one();
     shared.payments.wake();
-    Delivery(outcome)
 }
 
 #[cfg(test)]

@@ -1,12 +1,15 @@
-//! What goes to a broker: waiting, on the way, confirmed.
+//! What goes to a broker: waiting, on the way, confirmed; what was promised for good is on disk as well.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use tokio::sync::oneshot;
+use tracing::warn;
 
 use crate::services::mqtt::Error;
+use crate::services::mqtt::keeper::{self, Mark, row};
 use crate::services::mqtt::message::Publish;
 use crate::services::mqtt::wire::{Greeting, Outgoing};
+use crate::services::store::{self, LetterChange};
 
 /// How many messages of QoS 1 and 2 are on the way at a time.
 const WINDOW: u16 = 100;
@@ -14,7 +17,7 @@ const WINDOW: u16 = 100;
 /// How many bytes wait at most, whatever their number.
 const MAX_BYTES: usize = 64 << 20;
 
-/// Tells whoever waits how a message ended.
+/// Tells whoever waits how a message ended, or whether it is on disk.
 pub(super) type Waiter = oneshot::Sender<Result<(), Error>>;
 
 /// Messages in the order in which they were given, which is the order in which they go out.
@@ -29,21 +32,40 @@ pub(super) struct Outbox {
     in_hand: VecDeque<Item>,
     // QoS 1 and 2: not confirmed.
     on_the_way: VecDeque<OnTheWay>,
+    // The packet ids that messages have.
+    taken: HashSet<u16>,
     next_packet: u16,
     next_number: u64,
+    // What is to be written to disk, if there is one.
+    changes: Option<Vec<LetterChange>>,
 }
 
 struct Item {
     number: u64,
     publish: Publish,
     waiter: Option<Waiter>,
+    keeper: Option<Waiter>,
+    // Whether the disk has it, or will.
+    is_kept: bool,
+    // QoS 2 on disk: the packet id under which it goes out, and whether that is on disk as it must be before.
+    packet: Option<u16>,
+    is_noted: bool,
 }
 
 impl Item {
     fn end(&mut self, outcome: Result<(), Error>) {
-        if let Some(waiter) = self.waiter.take() {
+        if let Some(keeper) = self.keeper.take() {
+            let _ = keeper.send(outcome.clone());
+        }
+        match (self.waiter.take(), &outcome) {
+            // It is told how many there were.
+            (None, Err(Error::Dropped)) => {}
+            (None, Err(why)) => {
+                warn!(topic = self.publish.topic, "a message that nobody waits for did not go out: {why}")
+            }
+            (None, Ok(())) => {}
             // Nobody waits any more when a run was cancelled.
-            let _ = waiter.send(outcome);
+            (Some(waiter), _) => drop(waiter.send(outcome)),
         }
     }
 }
@@ -51,8 +73,9 @@ impl Item {
 struct OnTheWay {
     packet: u16,
     item: Item,
-    // QoS 2: the broker has it; it is being released.
+    // QoS 2: the broker has it; and the disk knows, so that it can be released.
     received: bool,
+    is_releasing: bool,
 }
 
 impl Outbox {
@@ -65,8 +88,46 @@ impl Outbox {
             bytes: 0,
             in_hand: VecDeque::new(),
             on_the_way: VecDeque::new(),
+            taken: HashSet::new(),
             next_packet: 1,
             next_number: 0,
+            changes: None,
+        }
+    }
+
+    /// Takes up what an earlier process had promised, and keeps on disk from now on what is promised.
+    pub(super) fn restore(&mut self, rows: Vec<store::Letter>) {
+        self.changes = Some(Vec::new());
+        for row in rows {
+            self.next_number = row.number + 1;
+            let (packet, received) = (row.packet, row.received);
+            let publish = Publish {
+                topic: row.topic,
+                payload: row.payload.into(),
+                qos: row.qos,
+                retain: row.retain,
+                properties: keeper::read_properties(&row.properties),
+                broker: None,
+            };
+            let item = Item {
+                number: row.number,
+                publish,
+                waiter: None,
+                keeper: None,
+                is_kept: true,
+                packet,
+                is_noted: packet.is_some(),
+            };
+            match packet {
+                Some(packet) => {
+                    self.taken.insert(packet);
+                    self.on_the_way.push_back(OnTheWay { packet, item, received, is_releasing: received });
+                }
+                None => {
+                    self.bytes += item.publish.size();
+                    self.waiting.push_back(item);
+                }
+            }
         }
     }
 
@@ -81,43 +142,84 @@ impl Outbox {
 
     /// Returns whether nothing waits and nothing is on the way.
     pub(super) fn is_empty(&self) -> bool {
-        self.unsent() == 0
+        self.waiting.is_empty() && self.in_hand.is_empty() && self.on_the_way.is_empty()
     }
 
-    /// Returns how many messages are not written (QoS 0) or not confirmed (QoS 1 and 2).
+    /// Returns how many messages are not written (QoS 0) or not confirmed (QoS 1 and 2), and are not on disk either.
     pub(super) fn unsent(&self) -> usize {
-        self.waiting.len() + self.in_hand.len() + self.on_the_way.len()
+        let on_the_way = self.on_the_way.iter().map(|sent| &sent.item);
+        self.waiting.iter().chain(&self.in_hand).chain(on_the_way).filter(|item| !item.is_kept).count()
     }
 
-    /// Takes a message, whose waiter, if any, hears how it ended.
-    pub(super) fn push(&mut self, publish: Publish, waiter: Option<Waiter>) {
-        self.bytes += publish.size();
-        self.waiting.push_back(Item { number: self.next_number, publish, waiter });
+    /// Takes a message, whose waiter, if any, hears how it ended; with a keeper it is promised for good, which that one hears.
+    ///
+    /// What has QoS 2 is kept in any case: who forgets its packet id may send it twice, or lose another.
+    pub(super) fn push(&mut self, publish: Publish, waiter: Option<Waiter>, keeper: Option<Waiter>) {
+        let number = self.next_number;
         self.next_number += 1;
+        self.bytes += publish.size();
+        let is_kept = publish.qos == 2 || (publish.qos == 1 && keeper.is_some());
+        let changes = self.changes.as_mut().filter(|_| is_kept);
+        let is_kept = changes.is_some();
+        changes.into_iter().for_each(|changes| changes.push(LetterChange::Keep(row(number, &publish))));
+        let mut item = Item { number, publish, waiter, keeper, is_kept, packet: None, is_noted: false };
+        if let Some(keeper) = item.keeper.take_if(|_| !is_kept) {
+            let _ = keeper.send(Ok(()));
+        }
+        self.waiting.push_back(item);
     }
 
-    /// Returns what goes out next, if the order and the window allow something.
+    /// Gives up the message that has waited longest and is not on its way.
+    pub(super) fn drop_oldest(&mut self) {
+        if let Some(item) = self.waiting.pop_front() {
+            self.bytes -= item.publish.size();
+            self.over(item, Err(Error::Dropped));
+        }
+    }
+
+    /// Returns what goes out next, if the order, the window and the disk allow something.
     pub(super) fn next(&mut self, is_used: impl Fn(u16) -> bool) -> Option<Outgoing> {
         let item = loop {
             let item = self.waiting.front()?;
             if item.publish.qos > 0 && self.on_the_way.len() >= usize::from(self.window) {
                 return None;
             }
-            let mut item = self.waiting.pop_front()?;
-            self.bytes -= item.publish.size();
-            if item.publish.size() as u64 <= self.max_packet {
+            if item.publish.qos == 2 && item.is_kept && !item.is_noted {
+                self.note_packets(is_used);
+                return None;
+            }
+            let item = self.waiting.pop_front()?;
+            let size = item.publish.size();
+            self.bytes -= size;
+            if size as u64 <= self.max_packet {
                 break item;
             }
-            item.end(Err(Error::TooLarge { size: item.publish.size() as u64, limit: self.max_packet }));
+            let limit = self.max_packet;
+            self.over(item, Err(Error::TooLarge { size: size as u64, limit }));
         };
         let publish = item.publish.clone();
         if publish.qos == 0 {
             self.in_hand.push_back(item);
             return Some(Outgoing::Publish { publish, id: 0, dup: false });
         }
-        let id = self.packet_id(is_used);
-        self.on_the_way.push_back(OnTheWay { packet: id, item, received: false });
+        let id = item.packet.unwrap_or_else(|| self.packet_id(is_used));
+        self.taken.insert(id);
+        self.on_the_way.push_back(OnTheWay { packet: id, item, received: false, is_releasing: false });
         Some(Outgoing::Publish { publish, id, dup: false })
+    }
+
+    /// Has the packet ids of the messages that go out next written to disk.
+    fn note_packets(&mut self, is_used: impl Fn(u16) -> bool) {
+        let room = usize::from(self.window).saturating_sub(self.on_the_way.len());
+        let has_none = |item: &Item| item.publish.qos == 2 && item.is_kept && item.packet.is_none();
+        let places: Vec<_> = (0..self.waiting.len().min(room)).filter(|at| has_none(&self.waiting[*at])).collect();
+        for at in places {
+            let packet = self.packet_id(&is_used);
+            self.taken.insert(packet);
+            self.waiting[at].packet = Some(packet);
+            let number = self.waiting[at].number;
+            self.change(LetterChange::Packet { number, packet });
+        }
     }
 
     /// Notes that the oldest message of QoS 0 in hand is written.
@@ -139,7 +241,7 @@ impl Outbox {
         loop {
             let id = self.next_packet;
             self.next_packet = if id == u16::MAX { 1 } else { id + 1 };
-            if !is_used(id) && self.on_the_way.iter().all(|sent| sent.packet != id) {
+            if !is_used(id) && !self.taken.contains(&id) {
                 return id;
             }
         }
@@ -150,16 +252,20 @@ impl Outbox {
         self.end(packet, |sent| sent.item.publish.qos == 1, refused);
     }
 
-    /// Notes that a message of QoS 2 is received, or refused with a reason; returns whether it is to be released.
+    /// Notes that a message of QoS 2 is received, or refused with a reason; returns whether it is to be released now.
     pub(super) fn received(&mut self, packet: u16, refused: Option<String>) -> bool {
         if refused.is_some() {
             self.end(packet, |sent| sent.item.publish.qos == 2, refused);
             return false;
         }
-        if let Some(sent) = self.on_the_way.iter_mut().find(|sent| sent.packet == packet) {
-            sent.received = true;
+        let Some(sent) = self.on_the_way.iter_mut().find(|sent| sent.packet == packet) else { return true };
+        let is_news = !std::mem::replace(&mut sent.received, true);
+        sent.is_releasing |= !sent.item.is_kept;
+        let (is_releasing, number) = (sent.is_releasing, sent.item.number);
+        if is_news && !is_releasing {
+            self.change(LetterChange::Received { number });
         }
-        true
+        is_releasing
     }
 
     /// Notes that a message of QoS 2 is over.
@@ -176,25 +282,115 @@ impl Outbox {
         self.max_packet = greeting.max_packet.map_or(u64::MAX, u64::from);
         let mut unsent: Vec<_> = self.in_hand.drain(..).collect();
         if !greeting.same_session {
-            unsent.extend(self.on_the_way.drain(..).map(|sent| sent.item));
+            let sent: Vec<_> = self.on_the_way.drain(..).collect();
+            unsent.extend(sent.into_iter().map(|sent| self.begin_anew(sent)));
             unsent.sort_by_key(|item| item.number);
         }
         for item in unsent.into_iter().rev() {
             self.bytes += item.publish.size();
             self.waiting.push_front(item);
         }
-        let again = |sent: &OnTheWay| match sent.received {
-            true => Outgoing::PubRel(sent.packet),
-            false => Outgoing::Publish { publish: sent.item.publish.clone(), id: sent.packet, dup: true },
+        let again = |sent: &OnTheWay| match (sent.received, sent.is_releasing) {
+            (_, true) => Some(Outgoing::PubRel(sent.packet)),
+            // It is released as soon as the disk knows.
+            (true, false) => None,
+            _ => Some(Outgoing::Publish { publish: sent.item.publish.clone(), id: sent.packet, dup: true }),
         };
-        self.on_the_way.iter().map(again).collect()
+        self.on_the_way.iter().filter_map(again).collect()
+    }
+
+    fn begin_anew(&mut self, sent: OnTheWay) -> Item {
+        let mut item = sent.item;
+        match item.packet {
+            // A process that dies now must not take it for one that the broker has.
+            Some(packet) if sent.received => {
+                item.is_noted = false;
+                self.change(LetterChange::Packet { number: item.number, packet });
+            }
+            Some(_) => {}
+            None => drop(self.taken.remove(&sent.packet)),
+        }
+        item
     }
 
     fn end(&mut self, packet: u16, is_it: impl Fn(&OnTheWay) -> bool, refused: Option<String>) {
         let found = self.on_the_way.iter().position(|sent| sent.packet == packet && is_it(sent));
-        if let Some(mut sent) = found.and_then(|at| self.on_the_way.remove(at)) {
-            sent.item.end(refused.map_or(Ok(()), |why| Err(Error::Refused(why))));
+        if let Some(sent) = found.and_then(|at| self.on_the_way.remove(at)) {
+            self.taken.remove(&packet);
+            self.over(sent.item, refused.map_or(Ok(()), |why| Err(Error::Refused(why))));
         }
+    }
+
+    fn over(&mut self, mut item: Item, outcome: Result<(), Error>) {
+        if let Some(packet) = item.packet {
+            self.taken.remove(&packet);
+        }
+        if item.is_kept {
+            self.change(LetterChange::Forget { number: item.number });
+        }
+        item.end(outcome);
+    }
+
+    fn change(&mut self, change: LetterChange) {
+        self.changes.iter_mut().for_each(|changes| changes.push(change.clone()));
+    }
+
+    /// Returns whether something is to be written to disk.
+    pub(super) fn has_changes(&self) -> bool {
+        self.changes.as_ref().is_some_and(|changes| !changes.is_empty())
+    }
+
+    /// Takes what is to be written to disk, in order.
+    pub(super) fn take_changes(&mut self) -> Vec<LetterChange> {
+        self.changes.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Notes that changes are on disk, or why they are not; returns what goes out because of that.
+    ///
+    /// What can not be kept is not promised; what is on its way already goes on without the disk.
+    pub(super) fn changed(&mut self, marks: &[Mark], outcome: &Result<(), Error>) -> Vec<Outgoing> {
+        let mut releases = Vec::new();
+        for mark in marks {
+            match mark {
+                Mark::Kept(number) => self.kept(*number, outcome),
+                Mark::Packet(number) => {
+                    self.waiting_at(*number).into_iter().for_each(|at| self.waiting[at].is_noted = true);
+                }
+                Mark::Received(number) => {
+                    let sent = self.on_the_way.iter_mut().find(|sent| sent.item.number == *number && sent.received);
+                    releases.extend(sent.map(|sent| {
+                        sent.is_releasing = true;
+                        Outgoing::PubRel(sent.packet)
+                    }));
+                }
+            }
+        }
+        releases
+    }
+
+    fn kept(&mut self, number: u64, outcome: &Result<(), Error>) {
+        let at = self.waiting_at(number);
+        let mut on_the_way = self.on_the_way.iter_mut().map(|sent| &mut sent.item);
+        let item = match at {
+            Some(at) => self.waiting.get_mut(at),
+            None => on_the_way.find(|item| item.number == number),
+        };
+        let Some(item) = item else { return };
+        item.is_kept = outcome.is_ok();
+        match (at, outcome) {
+            (_, Ok(())) => item.keeper.take().into_iter().for_each(|keeper| drop(keeper.send(Ok(())))),
+            (Some(at), Err(_)) if item.keeper.is_some() => {
+                if let Some(item) = self.waiting.remove(at) {
+                    self.bytes -= item.publish.size();
+                    self.over(item, outcome.clone());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn waiting_at(&self, number: u64) -> Option<usize> {
+        self.waiting.binary_search_by_key(&number, |item| item.number).ok()
     }
 }
 
@@ -204,7 +400,7 @@ mod tests {
 
     fn push(outbox: &mut Outbox, name: &str, qos: u8) -> oneshot::Receiver<Result<(), Error>> {
         let (waiter, outcome) = oneshot::channel();
-        outbox.push(Publish { topic: name.into(), qos, ..Publish::default() }, Some(waiter));
+        outbox.push(Publish { topic: name.into(), qos, ..Publish::default() }, Some(waiter), None);
         outcome
     }
 
@@ -271,5 +467,105 @@ mod tests {
         assert_eq!(drain(&mut outbox).len(), 99);
         assert_eq!(outbox.waiting(), 51);
         drop(outcomes);
+    }
+
+    /// Writes what is to be written; returns what goes out because of it.
+    fn write(outbox: &mut Outbox, disk: &mut Vec<LetterChange>) -> Vec<(String, u16, bool)> {
+        let changes = outbox.take_changes();
+        let marks: Vec<_> = changes.iter().filter_map(Mark::of).collect();
+        disk.extend(changes);
+        outbox.changed(&marks, &Ok(())).iter().map(show).collect()
+    }
+
+    fn promise(outbox: &mut Outbox, name: &str, qos: u8) -> oneshot::Receiver<Result<(), Error>> {
+        let (keeper, kept) = oneshot::channel();
+        outbox.push(Publish { topic: name.into(), qos, ..Publish::default() }, None, Some(keeper));
+        kept
+    }
+
+    #[test]
+    fn what_is_promised_is_on_disk_before_it_is_said_so_and_forgotten_when_it_is_over() {
+        let (mut outbox, mut disk) = (Outbox::new(10), Vec::new());
+        outbox.restore(Vec::new());
+        let (mut kept, mut unkept) = (promise(&mut outbox, "a", 1), promise(&mut outbox, "b", 0));
+        assert_eq!(unkept.try_recv(), Ok(Ok(())), "QoS 0 costs nothing");
+        assert!(kept.try_recv().is_err());
+        write(&mut outbox, &mut disk);
+        assert_eq!(kept.try_recv(), Ok(Ok(())));
+        assert_eq!(drain(&mut outbox).len(), 2);
+        outbox.acknowledged(1, None);
+        write(&mut outbox, &mut disk);
+        assert!(matches!(&disk[..], [LetterChange::Keep(row), LetterChange::Forget { number: 0 }] if row.topic == "a"));
+    }
+
+    #[test]
+    fn what_can_not_be_kept_is_not_promised() {
+        let mut outbox = Outbox::new(10);
+        outbox.restore(Vec::new());
+        let mut kept = promise(&mut outbox, "a", 1);
+        let marks: Vec<_> = outbox.take_changes().iter().filter_map(Mark::of).collect();
+        outbox.changed(&marks, &Err(Error::NotKept("the disk is full".into())));
+        assert_eq!(kept.try_recv(), Ok(Err(Error::NotKept("the disk is full".into()))));
+        assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn qos_2_is_written_down_at_each_step_before_it_is_taken() {
+        let (mut outbox, mut disk) = (Outbox::new(10), Vec::new());
+        outbox.restore(Vec::new());
+        let _kept = promise(&mut outbox, "a", 2);
+        write(&mut outbox, &mut disk);
+        assert!(drain(&mut outbox).is_empty(), "its packet id is not on disk");
+        write(&mut outbox, &mut disk);
+        assert_eq!(drain(&mut outbox), [("a".into(), 1, false)]);
+        assert!(!outbox.received(1, None), "that it is received is not on disk");
+        assert_eq!(write(&mut outbox, &mut disk), [("release".into(), 1, false)]);
+        outbox.completed(1);
+        write(&mut outbox, &mut disk);
+        let number = 0;
+        assert!(matches!(&disk[0], LetterChange::Keep(_)));
+        let rest = [
+            LetterChange::Packet { number, packet: 1 },
+            LetterChange::Received { number },
+            LetterChange::Forget { number },
+        ];
+        assert_eq!(disk[1..], rest);
+    }
+
+    #[test]
+    fn what_gives_way_is_forgotten_on_disk_too_and_who_waits_for_it_is_told() {
+        let (mut outbox, mut disk) = (Outbox::new(2), Vec::new());
+        outbox.restore(Vec::new());
+        let mut first = push(&mut outbox, "a", 1);
+        let _kept = promise(&mut outbox, "b", 1);
+        assert!(outbox.is_full());
+        outbox.drop_oldest();
+        outbox.drop_oldest();
+        assert_eq!(first.try_recv(), Ok(Err(Error::Dropped)));
+        write(&mut outbox, &mut disk);
+        assert_eq!(disk.last(), Some(&LetterChange::Forget { number: 1 }));
+        assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn another_process_goes_on_where_the_last_one_died() {
+        let kept = |number, qos, packet, received| store::Letter {
+            number,
+            qos,
+            packet,
+            received,
+            ..row(number, &Publish { topic: number.to_string(), ..Publish::default() })
+        };
+        let rows = || vec![kept(3, 2, Some(7), true), kept(4, 2, Some(8), false), kept(5, 1, None, false)];
+        let mut outbox = Outbox::new(10);
+        outbox.restore(rows());
+        let again = outbox.connected(&Greeting { same_session: true, ..Greeting::default() });
+        assert_eq!(again.iter().map(show).collect::<Vec<_>>(), [("release".into(), 7, false), ("4".into(), 8, true)]);
+        assert_eq!(drain(&mut outbox), [("5".into(), 1, false)]);
+        let mut outbox = Outbox::new(10);
+        outbox.restore(rows());
+        assert!(outbox.connected(&Greeting::default()).is_empty());
+        write(&mut outbox, &mut Vec::new());
+        assert_eq!(drain(&mut outbox), [("3".into(), 7, false), ("4".into(), 8, false), ("5".into(), 1, false)]);
     }
 }

@@ -42,6 +42,8 @@ pub(super) struct Registry {
     asked: HashMap<u16, Ask>,
     // Whether messages come with the numbers of the filters they match (MQTT 5).
     numbered: bool,
+    // The last message that came for a filter that nobody wants any more, and who got it in place of their own.
+    stand_in: Option<(u64, Vec<u64>)>,
 }
 
 enum Ask {
@@ -68,6 +70,7 @@ impl Registry {
             lingering: BTreeSet::new(),
             asked: HashMap::new(),
             numbered: false,
+            stand_in: None,
         }
     }
 
@@ -110,7 +113,7 @@ impl Registry {
 
     /// Gives a message to all who want it; `numbers` are those of the filters for which it came, if the broker tells.
     pub(super) fn deliver(&mut self, message: &Message, numbers: &[u32], now: Instant) {
-        let mut parts = self.parts(&message.topic, numbers);
+        let mut parts = self.parts(message, numbers);
         parts.sort_unstable();
         let mut served = None;
         for (id, place) in parts {
@@ -195,6 +198,7 @@ impl Registry {
             let outcome = match answer {
                 Ok(granted) => {
                     entry.confirmed = Some(qos);
+                    self.stand_in = None;
                     if granted < qos {
                         info!(broker, filter = wire, "the broker gives QoS {granted} instead of {qos}");
                     }
@@ -286,11 +290,30 @@ impl Registry {
     }
 
     /// Returns the subscribers' filters for which a message came.
-    fn parts(&self, topic: &str, numbers: &[u32]) -> Vec<Part> {
-        let told: Vec<_> = self.entries.numbered(numbers).flat_map(|entry| &entry.parts).copied().collect();
+    fn parts(&mut self, message: &Message, numbers: &[u32]) -> Vec<Part> {
+        let topic = &message.topic;
+        let mut told: Vec<_> = self.entries.numbered(numbers).flat_map(|entry| &entry.parts).copied().collect();
+        let is_unwanted = self.entries.numbered(numbers).any(|entry| entry.parts.is_empty());
+        if let Some((_, served)) = self.stand_in.take_if(|(print, _)| !is_unwanted && *print == message.print()) {
+            told.retain(|(id, _)| !served.contains(id));
+            return told;
+        }
+        if is_unwanted {
+            let new: Vec<_> = self.index.find(topic).into_iter().filter(|part| self.is_unconfirmed(part)).collect();
+            self.stand_in = Some((message.print(), new.iter().map(|(id, _)| *id).collect()));
+            told.extend(new);
+            return told;
+        }
         // A session of before may number its filters otherwise.
         let fits = |(id, place): &Part| self.subscribers.get(id).is_some_and(|member| member.matches(*place, topic));
         if !told.is_empty() && told.iter().all(fits) { told } else { self.index.find(topic) }
+    }
+
+    /// Returns whether the broker may not serve a filter yet: what comes for one that has just been given up is meant for it too.
+    fn is_unconfirmed(&self, (id, place): &Part) -> bool {
+        let filter = self.subscribers.get(id).and_then(|subscriber| subscriber.filters().nth(*place));
+        let entry = filter.and_then(|filter| self.entries.get(filter.wire()));
+        entry.is_some_and(|entry| entry.confirmed.is_none())
     }
 }
 
@@ -333,6 +356,42 @@ mod tests {
             assert_eq!(settle(&mut registry), 50);
             assert!(registry.entries.is_empty() && registry.open.is_empty());
         }
+    }
+
+    fn message(payload: &str) -> Message {
+        Message {
+            topic: "n/1".into(),
+            payload: payload.to_owned().into(),
+            qos: 0,
+            retain: false,
+            dup: false,
+            broker: "test".into(),
+            properties: crate::value::Map::new(),
+            received: jiff::Timestamp::UNIX_EPOCH,
+            receipt: std::sync::Arc::default(),
+        }
+    }
+
+    #[test]
+    fn who_takes_anothers_place_misses_nothing_and_has_nothing_twice() {
+        let mut registry = Registry::new("test");
+        let (old, ..) = registry.add(&[Filter::parse("n/+").unwrap()], 0, Retained::Live);
+        registry.connected(false, true);
+        assert_eq!(settle(&mut registry), 1);
+        registry.remove(old, Instant::now());
+        let (_, mut messages, _) = registry.add(&[Filter::parse("n/#").unwrap()], 0, Retained::Live);
+        let number = |registry: &Registry, wire: &str| registry.entries.get(wire).unwrap().number;
+        let (gone, new) = (number(&registry, "n/+"), number(&registry, "n/#"));
+        // A broker that sends one copy for each filter; it does not know of the new one, then it does, then it has said so.
+        registry.deliver(&message("1"), &[gone], Instant::now());
+        registry.deliver(&message("2"), &[gone], Instant::now());
+        registry.deliver(&message("2"), &[new], Instant::now());
+        registry.deliver(&message("2"), &[new, gone], Instant::now());
+        assert_eq!(settle(&mut registry), 1);
+        registry.deliver(&message("3"), &[gone], Instant::now());
+        registry.deliver(&message("3"), &[new], Instant::now());
+        let seen: Vec<_> = std::iter::from_fn(|| messages.try_recv()).map(|message| message.payload).collect();
+        assert_eq!(seen, ["1", "2", "2", "3"]);
     }
 
     #[test]

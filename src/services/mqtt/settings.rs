@@ -6,7 +6,7 @@ use std::{fs, io};
 
 use url::{Host, Url};
 
-use crate::config::{self, Broker, Session, Tls, Will};
+use crate::config::{self, Broker, OutboxFull, Session, Tls, Will};
 use crate::secrets::Secret;
 
 pub use crate::config::{DEFAULT_BROKER, Protocol};
@@ -34,6 +34,8 @@ pub struct Settings {
     pub max_packet: usize,
     /// How many publishes wait while the broker is away.
     pub outbox: usize,
+    /// What happens when more come.
+    pub outbox_full: OutboxFull,
     /// What it tells others when it has lost us.
     pub will: Option<Will>,
 }
@@ -114,6 +116,7 @@ impl Settings {
             session: broker.session,
             max_packet: usize::try_from(broker.max_packet).unwrap_or(usize::MAX),
             outbox: broker.outbox,
+            outbox_full: broker.outbox_full,
             will: broker.will.clone(),
         };
         if let Some(url) = &broker.url {

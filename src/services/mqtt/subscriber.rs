@@ -104,9 +104,7 @@ impl Subscriber {
     pub(super) fn take(&mut self, message: &Message) {
         let mut message = message.clone();
         message.qos = message.qos.min(self.wish.qos);
-        if message.qos == 0 {
-            message.receipt = Arc::new(Receipt::default());
-        }
+        message.receipt = Arc::new(if message.qos == 0 { Receipt::default() } else { message.receipt.share() });
         let (broker, topic) = (message.broker.clone(), message.topic.clone());
         if !self.sender.push(message) {
             if self.dropped == 0 {

@@ -14,10 +14,12 @@ use crate::services::clock::Clock;
 use crate::services::mqtt::State;
 use crate::services::mqtt::core::Core;
 use crate::services::mqtt::debts::Payments;
+use crate::services::mqtt::keeper;
 use crate::services::mqtt::link::{FLUSH, Link};
 use crate::services::mqtt::report::Report;
 use crate::services::mqtt::settings::{Protocol, Settings};
 use crate::services::mqtt::wire::{Broken, Version};
+use crate::services::store::Store;
 use crate::units::show_duration;
 
 /// How long connecting may take, from the first byte to the broker's greeting.
@@ -37,6 +39,10 @@ pub(super) struct Shared {
     /// Told when the outbox has room again.
     pub(super) room: Notify,
     pub(super) close: CancellationToken,
+    /// Told when something is to be written to disk.
+    pub(super) keep: Notify,
+    /// How many do not want a connection to begin yet.
+    pub(super) holds: watch::Sender<usize>,
 }
 
 impl Shared {
@@ -45,11 +51,23 @@ impl Shared {
     }
 }
 
-/// Keeps the broker connected until it is told to close.
-pub(super) async fn run(shared: Arc<Shared>) {
-    let is_wanted = shared.close.run_until_cancelled(first_wish(&shared)).await.is_some();
+/// Keeps the broker connected until it is told to close; what was promised to be sent is on disk, if there is one.
+pub(super) async fn run(shared: Arc<Shared>, store: Option<Store>) {
+    let end = CancellationToken::new();
+    let keeper = store.map(|store| tokio::spawn(keeper::run(Arc::clone(&shared), store, end.clone())));
+    serve(&shared).await;
+    end.cancel();
+    if let Some(keeper) = keeper {
+        // A task that panicked has said so.
+        let _ = keeper.await;
+    }
+    shared.state.send_replace(State::Closed);
+}
+
+async fn serve(shared: &Shared) {
+    let is_wanted = shared.close.run_until_cancelled(first_wish(shared)).await.is_some();
     if is_wanted || !shared.core().outbox.is_empty() {
-        keep_connected(&shared).await;
+        keep_connected(shared).await;
     }
     let mut core = shared.core();
     let unsent = core.outbox.unsent();
@@ -57,8 +75,6 @@ pub(super) async fn run(shared: Arc<Shared>) {
         warn!(broker = shared.settings.name, "{unsent} messages were not sent, or not confirmed, before the end");
     }
     core.outbox.disconnected();
-    drop(core);
-    shared.state.send_replace(State::Closed);
 }
 
 async fn keep_connected(shared: &Shared) {
@@ -66,6 +82,7 @@ async fn keep_connected(shared: &Shared) {
     let mut language = Language::new(shared.settings.protocol);
     loop {
         let mut since = None;
+        shared.close.run_until_cancelled(unheld(shared)).await;
         // A panic in a codec must not end MQTT for good.
         let attempt = AssertUnwindSafe(connection(shared, language.version, &mut report, &mut since));
         let why = match attempt.catch_unwind().await {
@@ -113,6 +130,12 @@ impl Language {
         self.version = self.version.other();
         self.version == Version::V4
     }
+}
+
+/// Waits until nobody holds the connection back.
+async fn unheld(shared: &Shared) {
+    // The sender lives as long as the borrow.
+    let _ = shared.holds.subscribe().wait_for(|holds| *holds == 0).await;
 }
 
 /// Waits until anybody wants anything, and a little longer for others.

@@ -4,7 +4,9 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::event::TimerKey;
+use crate::services::bus::Told;
 use crate::services::store::database::failed;
+use crate::services::store::told;
 use crate::services::store::{Batch, Change, Error};
 use crate::services::timers::Timer;
 use crate::value::{MAX_DEPTH, Value};
@@ -18,6 +20,8 @@ pub(super) struct Prepared {
     set: Vec<(String, String, String, String)>,
     cancelled: Vec<(String, String)>,
     done: Vec<TimerKey>,
+    told: Vec<Told>,
+    told_done: Vec<u64>,
 }
 
 enum Step {
@@ -37,7 +41,8 @@ impl Prepared {
             Change::Add(_) | Change::Remove => None,
         });
         let carried = batch.timers_set.iter().map(|timer| (&timer.name, &timer.data));
-        if let Some((key, _)) = written.chain(carried).find(|(_, value)| depth(value) > MAX_STORED_DEPTH) {
+        let told = batch.told.iter().map(|told| (&told.name, &told.data));
+        if let Some((key, _)) = written.chain(carried).chain(told).find(|(_, value)| depth(value) > MAX_STORED_DEPTH) {
             let words = format!("`{key}` nests more than {MAX_STORED_DEPTH} levels deep: store less of it");
             return Err(Error::Failed(words));
         }
@@ -57,12 +62,15 @@ impl Prepared {
             set: batch.timers_set.iter().map(timer).collect(),
             cancelled: batch.timers_cancelled.clone(),
             done: batch.timers_done.clone(),
+            told: batch.told.clone(),
+            told_done: batch.told_done.clone(),
         })
     }
 
     /// Returns whether there is nothing to do.
     pub(super) fn is_empty(&self) -> bool {
-        self.values.is_empty() && self.set.is_empty() && self.cancelled.is_empty() && self.done.is_empty()
+        let has_timers = !(self.set.is_empty() && self.cancelled.is_empty() && self.done.is_empty());
+        self.values.is_empty() && !has_timers && self.told.is_empty() && self.told_done.is_empty()
     }
 
     /// Does it, inside the caller's transaction, which is to be undone if this fails.
@@ -81,7 +89,12 @@ impl Prepared {
             };
             put(db, space, key, json.as_deref()).map_err(|error| failed("writing to", &error))?;
         }
-        self.apply_timers(db).map_err(|error| failed("writing to", &error))
+        self.apply_timers(db).and_then(|()| self.apply_told(db)).map_err(|error| failed("writing to", &error))
+    }
+
+    fn apply_told(&self, db: &Connection) -> rusqlite::Result<()> {
+        self.told_done.iter().try_for_each(|number| told::forget(db, *number))?;
+        self.told.iter().try_for_each(|told| told::keep(db, told))
     }
 
     fn apply_timers(&self, db: &Connection) -> rusqlite::Result<()> {

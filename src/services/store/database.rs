@@ -17,7 +17,8 @@ use crate::services::store::lock::private;
 pub(super) const FILE: &str = "rhaid.db";
 
 /// What leads from each version of the tables to the next; the version stands in the file's `user_version`. Only ever added to.
-pub(super) const MIGRATIONS: &[&str] = &["
+pub(super) const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE state (space TEXT, key TEXT, value TEXT NOT NULL, PRIMARY KEY (space, key)) STRICT, WITHOUT ROWID;
     CREATE TABLE timer (owner TEXT, name TEXT, due TEXT NOT NULL, data TEXT NOT NULL,
         PRIMARY KEY (owner, name)) STRICT, WITHOUT ROWID;
@@ -39,10 +40,20 @@ pub(super) const MIGRATIONS: &[&str] = &["
     DROP INDEX run_failed;
     CREATE INDEX run_lane ON run (script, trigger, class, seq, size);
     CREATE INDEX run_failed ON run (class) WHERE class = 2;
-"];
+",
+    "
+    CREATE TABLE letter (box TEXT NOT NULL, number INTEGER NOT NULL, topic TEXT NOT NULL, payload BLOB NOT NULL,
+        qos INTEGER NOT NULL, retain INTEGER NOT NULL, properties TEXT NOT NULL, packet INTEGER,
+        received INTEGER NOT NULL, PRIMARY KEY (box, number)) STRICT;
+",
+    "
+    CREATE TABLE told (number INTEGER PRIMARY KEY, listener TEXT NOT NULL, place INTEGER NOT NULL, name TEXT NOT NULL,
+        data TEXT NOT NULL, sender TEXT NOT NULL, hops INTEGER NOT NULL, since INTEGER NOT NULL) STRICT;
+",
+];
 
 /// What must be there in a database of the newest version, to be read in full at every start but for the ledger.
-const TABLES: &[&str] = &["state", "timer", "source", "note"];
+const TABLES: &[&str] = &["state", "timer", "source", "note", "letter", "told"];
 
 /// At most so many idle connections for reading.
 const MAX_IDLE: usize = 4;

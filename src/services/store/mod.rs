@@ -4,6 +4,7 @@ mod backup;
 mod batch;
 mod database;
 mod ledger;
+mod letters;
 mod lock;
 mod notes;
 #[cfg(test)]
@@ -13,18 +14,21 @@ mod sources;
 mod state;
 #[cfg(test)]
 mod tests;
+mod told;
 mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rusqlite::Connection;
 
 pub use self::backup::back_up;
+pub use self::letters::{Letter, LetterChange};
 pub use self::running::{LastEnd, Run};
 pub use self::state::{Edit, MAX_KEY, Space};
 use crate::event::TimerKey;
-use crate::services::bus::Emitted;
+use crate::services::bus::{Emitted, Told};
 use crate::services::store::batch::Prepared;
 use crate::services::store::database::{Database, failed};
 use crate::services::store::ledger::Waiting;
@@ -78,6 +82,10 @@ pub struct Batch {
     pub timers_done: Vec<TimerKey>,
     /// Events told to others.
     pub emitted: Vec<Emitted>,
+    /// Those events, one for each who is to hear it.
+    pub told: Vec<Told>,
+    /// The event that woke this run, now done with.
+    pub told_done: Vec<u64>,
 }
 
 /// A script's source as it was last accepted, with the modules it needs.
@@ -108,6 +116,8 @@ struct Shared {
     database: Database,
     ledger: Waiting,
     notes: Notes,
+    /// The number of the newest event that was told.
+    told: AtomicU64,
 }
 
 impl Store {
@@ -142,8 +152,10 @@ impl Store {
 
     fn start(database: Database, running: Running, lock: Option<Lock>) -> Result<Self, Error> {
         let notes = Notes::new(database.read("notes", notes::all)?);
-        let shared = Arc::new(Shared { database, ledger: Waiting::default(), notes });
+        let told = AtomicU64::new(database.read("events", told::newest)?);
+        let shared = Arc::new(Shared { database, ledger: Waiting::default(), notes, told });
         let writer = Writer::start(Arc::clone(&shared))?;
+        writer.commit(|db| told::forget_old(db).map(|()| 0).map_err(|error| failed("writing to", &error)))?;
         Ok(Self(Arc::new(Inner { writer, shared, running, _lock: lock })))
     }
 
@@ -239,6 +251,44 @@ impl Store {
         let script = script.to_owned();
         let forget = move |db: &Connection| sources::forget(db, &script).map_err(|error| failed("writing to", &error));
         self.0.writer.commit(forget).map(|_| ())
+    }
+
+    /// Returns a number for an event that is about to be told.
+    pub fn number_told(&self) -> u64 {
+        self.0.shared.told.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Returns the events that have yet to have their effect, in order.
+    ///
+    /// # Errors
+    /// If the database can not be read.
+    pub fn told(&self) -> Result<Vec<Told>, Error> {
+        self.0.shared.database.read("events", told::all)
+    }
+
+    /// Forgets an event that is done with. Does not wait for the disk.
+    pub fn settle_told(&self, number: u64) {
+        self.0.shared.notes.settle_told(number);
+        self.0.writer.wake();
+    }
+
+    /// Makes changes to the messages of a box, in order; blocks until they are on disk.
+    ///
+    /// # Errors
+    /// If they are not on disk; then none of them is.
+    pub fn change_letters(&self, name: &str, changes: Vec<LetterChange>) -> Result<(), Error> {
+        let name = name.to_owned();
+        let work =
+            move |db: &Connection| changes.iter().try_for_each(|change| letters::change(db, &name, change)).map(|()| 0);
+        self.0.writer.commit(move |db| work(db).map_err(|error| failed("writing to", &error))).map(|_| ())
+    }
+
+    /// Returns the messages of a box, in order.
+    ///
+    /// # Errors
+    /// If the database can not be read.
+    pub fn letters(&self, name: &str) -> Result<Vec<Letter>, Error> {
+        self.0.shared.database.read("messages", |db| letters::all(db, name))
     }
 
     /// Keeps a small fact of rhaid's own under a key (`disabled:NAME`, `last:TRIGGER`, …); `None` takes it away. Does not wait for the disk.

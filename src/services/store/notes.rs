@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rusqlite::Connection;
 
 use crate::event::TimerKey;
-use crate::services::store::batch;
+use crate::services::store::{batch, told};
 use crate::value::Value;
 
 /// The facts, and which of them are not on disk yet.
@@ -18,6 +18,7 @@ struct State {
     known: BTreeMap<String, Value>,
     changed: BTreeSet<String>,
     settled: Vec<TimerKey>,
+    heard: Vec<u64>,
 }
 
 /// What is to be written; put back if that fails.
@@ -25,6 +26,7 @@ struct State {
 pub(super) struct Unwritten {
     notes: Vec<(String, Option<Value>)>,
     settled: Vec<TimerKey>,
+    heard: Vec<u64>,
 }
 
 impl Notes {
@@ -56,10 +58,15 @@ impl Notes {
         self.lock().settled.push(key);
     }
 
+    /// Notes that an event is done with.
+    pub(super) fn settle_told(&self, number: u64) {
+        self.lock().heard.push(number);
+    }
+
     /// Returns whether everything is on disk.
     pub(super) fn is_empty(&self) -> bool {
         let state = self.lock();
-        state.changed.is_empty() && state.settled.is_empty()
+        state.changed.is_empty() && state.settled.is_empty() && state.heard.is_empty()
     }
 
     /// Takes what is to be written.
@@ -67,7 +74,7 @@ impl Notes {
         let mut state = self.lock();
         let changed = mem::take(&mut state.changed);
         let notes = changed.into_iter().map(|key| (state.known.get(&key).cloned(), key)).map(|(v, k)| (k, v)).collect();
-        Unwritten { notes, settled: mem::take(&mut state.settled) }
+        Unwritten { notes, settled: mem::take(&mut state.settled), heard: mem::take(&mut state.heard) }
     }
 
     /// Takes back what could not be written.
@@ -75,6 +82,7 @@ impl Notes {
         let mut state = self.lock();
         state.changed.extend(unwritten.notes.into_iter().map(|(key, _)| key));
         state.settled.splice(0..0, unwritten.settled);
+        state.heard.extend(unwritten.heard);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -93,6 +101,7 @@ impl Unwritten {
                 None => db.prepare_cached("DELETE FROM note WHERE key = ?1")?.execute([key]),
             }?;
         }
+        self.heard.iter().try_for_each(|number| told::forget(db, *number))?;
         self.settled.iter().try_for_each(|key| batch::settle(db, key))
     }
 }

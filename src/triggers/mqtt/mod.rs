@@ -6,6 +6,7 @@ use std::hash::BuildHasher as _;
 
 use futures_util::future::join_all;
 use jiff::tz::TimeZone;
+use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use crate::event::Event;
@@ -114,6 +115,7 @@ impl Subscribe {
         broker: Option<&str>,
         fire: &Fire,
         services: &Services,
+        stopped: CancellationToken,
     ) -> Option<impl Future<Output = ()> + use<>> {
         let subscription = match services.mqtt.subscribe_all(&self.filters, self.wish, broker) {
             Ok(subscription) => subscription,
@@ -128,7 +130,7 @@ impl Subscribe {
             zone: services.clock.zone(),
             fire: fire.clone(),
         };
-        Some(listener.listen(subscription))
+        Some(listener.listen(subscription, stopped))
     }
 }
 
@@ -139,17 +141,37 @@ impl Trigger for Subscribe {
     }
 
     fn watch(&self, fire: Fire, services: &Services) -> Watch {
-        match self.brokers.as_slice() {
-            [] => self.listen(None, &fire, services).map_or_else(Watch::idle, Watch::spawn),
-            [one] => self.listen(Some(one), &fire, services).map_or_else(Watch::idle, Watch::spawn),
-            several => {
-                let all: Vec<_> =
-                    several.iter().filter_map(|broker| self.listen(Some(broker), &fire, services)).collect();
-                Watch::spawn(async move {
+        if let [_, _, ..] = self.brokers.as_slice() {
+            return Watch::spawn_told(|stopped| {
+                let listen = |broker: &String| self.listen(Some(broker), &fire, services, stopped.clone());
+                let all: Vec<_> = self.brokers.iter().filter_map(listen).collect();
+                async move {
                     join_all(all).await;
-                })
-            }
+                }
+            });
         }
+        Watch::spawn_told(|stopped| {
+            let one = self.listen(self.brokers.first().map(String::as_str), &fire, services, stopped);
+            async move {
+                if let Some(one) = one {
+                    one.await;
+                }
+            }
+        })
+    }
+
+    fn adopt(&self, event: &Event) -> Option<Event> {
+        let is_retained = event.facts.get("retain") == Some(&Value::Bool(true));
+        let broker = event.facts.get("broker")?.as_text()?;
+        let is_other = !self.brokers.is_empty() && self.brokers.iter().all(|name| name != broker);
+        if is_other || is_retained != (self.wish.retained == Retained::Only) {
+            return None;
+        }
+        let topic = event.facts.get("topic")?.as_text()?;
+        self.filters.iter().find_map(|filter| filter.matches(topic))?;
+        let mut event = event.clone();
+        event.facts.insert("params".into(), params(&self.filters, topic).into());
+        Some(event)
     }
 
     fn example(&self, given: &Map, services: &Services) -> Map {
@@ -199,14 +221,15 @@ struct Listener {
 }
 
 impl Listener {
-    async fn listen(mut self, mut subscription: Subscription) {
+    /// Tells all that comes; what has come when it is told to stop, too.
+    async fn listen(mut self, mut subscription: Subscription, stopped: CancellationToken) {
         // What the broker refuses is the script's mistake, or its author's to allow there.
-        let refused = Box::pin(subscription.ready()).await;
-        if let Err(error) = refused {
+        let refused = stopped.run_until_cancelled(Box::pin(subscription.ready())).await;
+        if let Some(Err(error)) = refused {
             let topics: Vec<_> = self.filters.iter().map(Filter::written).collect();
             error!(script = self.fire.owner(), "mqtt_subscribe {}: {error}", topics.join(", "));
         }
-        while let Some(message) = subscription.messages.recv().await {
+        while let Some(message) = next(&mut subscription, &stopped).await {
             let is_news = self.changed.as_mut().is_none_or(|changed| changed.is_news(&message));
             if is_news {
                 // Boxed, so that a trigger that waits, as most do, is small.
@@ -228,6 +251,8 @@ impl Listener {
         tokio::spawn(async move {
             match asked.outcome().await {
                 Outcome::Skipped(Skip::Stopping) => message.receipt.withhold(),
+                // If rhaid is stopping it comes again; if a newer one took its place it does not.
+                Outcome::Cancelled => {}
                 _ => message.receipt.settle(),
             }
         });
@@ -246,7 +271,18 @@ impl Listener {
             ("properties".into(), message.properties.clone().into()),
         ]);
         let at = message.received.to_zoned(self.zone.clone());
-        Event::new(at, format!("mqtt_subscribe {}", message.topic), facts)
+        Event { is_owed: message.qos > 0, ..Event::new(at, format!("mqtt_subscribe {}", message.topic), facts) }
+    }
+}
+
+/// Returns the next message; none is added to those that have come once it is told to stop.
+async fn next(subscription: &mut Subscription, stopped: &CancellationToken) -> Option<Message> {
+    match stopped.run_until_cancelled(subscription.messages.recv()).await {
+        Some(message) => message,
+        None => {
+            subscription.end();
+            subscription.messages.recv().await
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use rumqttc::mqttbytes::v4::{Packet, PubAck, PubRec, PubRel};
 
 use super::wicked::Wicked;
 use super::*;
+use crate::config::OutboxFull;
 use crate::services::mqtt::{Error, State};
 
 fn qos_1(payload: &str) -> Publish {
@@ -165,6 +166,29 @@ async fn while_the_broker_is_away_the_outbox_takes_so_many_and_no_more() {
     assert_eq!((taken, refused), (1_000, Error::NotConnected { broker: "default".into(), waiting: 1_000 }));
     let again = soon(mqtt.publish(Publish { qos: 0, ..qos_1("x") })).await;
     assert!(matches!(again, Err(Error::NotConnected { .. })));
+}
+
+#[tokio::test]
+async fn an_outbox_that_is_to_drop_the_oldest_takes_the_newest_in_their_place() {
+    let broker = Wicked::listen().await;
+    let settings = Settings { outbox: 3, outbox_full: OutboxFull::DropOldest, ..settings(broker.address(), "x") };
+    let mqtt = connect(Settings { protocol: Protocol::V4, ..settings });
+    let _wish = mqtt.subscribe(&Filter::parse("t").unwrap(), 0, Retained::Live, None).unwrap();
+    let mut peer = broker.accept(false).await;
+    peer.grant().await;
+    drop(peer);
+    while !matches!(mqtt.states()[0].2, State::Waiting(_)) {
+        tokio::task::yield_now().await;
+    }
+    for number in 0..6 {
+        drop(soon(mqtt.entrust(qos_1(&number.to_string()))).await.unwrap());
+    }
+    let mut peer = broker.accept(true).await;
+    for number in 3..6 {
+        let (payload, id) = peer.message().await;
+        assert_eq!(payload, number.to_string());
+        peer.write(Packet::PubAck(PubAck::new(id))).await;
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,115 @@
+//! Writes to disk what the outbox has promised: what comes together shares a write.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::services::mqtt::Error;
+use crate::services::mqtt::message::{Properties, Publish};
+use crate::services::mqtt::supervisor::Shared;
+use crate::services::store::{Letter, LetterChange, Store};
+
+/// A change that somebody waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mark {
+    Kept(u64),
+    Packet(u64),
+    Received(u64),
+}
+
+impl Mark {
+    pub(super) fn of(change: &LetterChange) -> Option<Self> {
+        match change {
+            LetterChange::Keep(row) => Some(Self::Kept(row.number)),
+            LetterChange::Packet { number, .. } => Some(Self::Packet(*number)),
+            LetterChange::Received { number } => Some(Self::Received(*number)),
+            LetterChange::Forget { .. } => None,
+        }
+    }
+}
+
+/// Returns a message as the disk has it.
+pub(super) fn row(number: u64, publish: &Publish) -> Letter {
+    Letter {
+        number,
+        topic: publish.topic.clone(),
+        payload: publish.payload.to_vec(),
+        qos: publish.qos,
+        retain: publish.retain,
+        properties: publish.properties.as_deref().map(write_properties).unwrap_or_default(),
+        packet: None,
+        received: false,
+    }
+}
+
+/// Content type, response topic, correlation data, expiry in seconds, names and texts.
+type Written = (Option<String>, Option<String>, Option<Vec<u8>>, Option<u32>, Vec<(String, String)>);
+
+fn write_properties(properties: &Properties) -> String {
+    let Properties { content_type, response_topic, correlation_data, message_expiry, user } = properties;
+    let data = correlation_data.as_deref();
+    serde_json::to_string(&(content_type, response_topic, data, message_expiry, user)).unwrap_or_default()
+}
+
+/// Reads what MQTT 5 knows of a message from how the disk has it.
+pub(super) fn read_properties(written: &str) -> Option<Box<Properties>> {
+    let (content_type, response_topic, data, message_expiry, user): Written = serde_json::from_str(written).ok()?;
+    let correlation_data = data.map(Into::into);
+    Some(Box::new(Properties { content_type, response_topic, correlation_data, message_expiry, user }))
+}
+
+/// Writes what comes until it is told to end, and then what is left.
+pub(super) async fn run(shared: Arc<Shared>, store: Store, end: CancellationToken) {
+    let mut is_troubled = false;
+    loop {
+        let is_over = end.run_until_cancelled(shared.keep.notified()).await.is_none();
+        loop {
+            let changes = shared.core().outbox.take_changes();
+            if changes.is_empty() {
+                break;
+            }
+            let marks: Vec<_> = changes.iter().filter_map(Mark::of).collect();
+            let outcome = write(&shared, &store, changes).await;
+            if let Err(why) = &outcome
+                && !is_troubled
+            {
+                warn!(broker = shared.settings.name, "{why}");
+            }
+            is_troubled = outcome.is_err();
+            shared.core().changed(&marks, &outcome);
+            shared.payments.wake();
+        }
+        if is_over {
+            return;
+        }
+    }
+}
+
+async fn write(shared: &Shared, store: &Store, changes: Vec<LetterChange>) -> Result<(), Error> {
+    let (store, broker) = (store.clone(), shared.settings.name.clone());
+    let written = tokio::task::spawn_blocking(move || store.change_letters(&broker, changes)).await;
+    match written {
+        Ok(written) => written.map_err(|error| Error::NotKept(error.to_string())),
+        Err(error) => Err(Error::NotKept(error.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_mqtt_5_knows_of_a_message_is_kept_too() {
+        let properties = Properties {
+            content_type: Some("text/plain".into()),
+            correlation_data: Some(vec![0, 255].into()),
+            message_expiry: Some(60),
+            user: vec![("a".into(), "1".into()), ("a".into(), "2".into())],
+            ..Properties::default()
+        };
+        let publish = Publish { properties: Some(Box::new(properties.clone())), ..Publish::default() };
+        assert_eq!(read_properties(&row(1, &publish).properties).as_deref(), Some(&properties));
+        assert_eq!(read_properties(&row(1, &Publish::default()).properties), None);
+    }
+}

@@ -1,0 +1,77 @@
+//! A broker that is not there, does not let us in, or has forgotten everything: scripts go on, and one line says so.
+
+use std::process::Command;
+
+use super::mosquitto::{self, Mosquitto};
+use super::process::{Home, Process};
+use super::*;
+
+const BEAT: &str = r#"
+mqtt_subscribe("in/{name}", #{ qos: 1 }, |msg| print(`heard ${msg.params.name}`));
+every("100ms", || { state.add("beats", 1); });
+webhook("beats", #{ methods: ["GET"], public: true }, |request| `${state.beats ?? 0}`);
+"#;
+
+fn start(home: &Home, broker: SocketAddr, password: &str) -> Process {
+    let url = format!("mqtt://{broker}");
+    home.spawn(&[("RHAID_MQTT_URL", &url), ("RHAID_MQTT_USERNAME", "house"), ("RHAID_MQTT_PASSWORD", password)])
+}
+
+/// Waits until the script has gone on for a while.
+async fn expect_beats(process: &mut Process, count: u64) {
+    let beats = |process: &mut Process| process.ask("beats").unwrap().parse::<u64>().unwrap();
+    let before = beats(process);
+    let end = tokio::time::Instant::now() + PATIENCE;
+    while beats(process) < before + count {
+        assert!(tokio::time::Instant::now() < end, "the script stands still");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn count(process: &mut Process, words: &str) -> usize {
+    process.said().lines().filter(|line| line.contains(words)).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scripts_go_on_while_the_broker_is_absent_refuses_or_has_forgotten_them() {
+    let mut broker = Mosquitto::start("allow_anonymous false\npassword_file FOLDER/passwords\n");
+    let hashed = broker.folder().join("passwords");
+    let made = Command::new("mosquitto_passwd").args(["-b", "-c"]).arg(&hashed).args(["house", "sesame"]).status();
+    assert!(made.unwrap().success());
+    broker.kill();
+    let home = Home::new(&[("beat.rhai", BEAT)]);
+
+    let mut process = start(&home, broker.address, "wrong");
+    process.expect("no connection to");
+    expect_beats(&mut process, 30).await;
+    assert_eq!(count(&mut process, "no connection to"), 1, "{}", process.said());
+    broker.run();
+    process.expect("mqtt.username");
+    expect_beats(&mut process, 30).await;
+    assert_eq!(count(&mut process, "mqtt.username"), 1, "{}", process.said());
+    drop(process);
+
+    let mut process = start(&home, broker.address, "sesame");
+    process.expect("connected to");
+    process.expect("is live");
+    let address = broker.address;
+    until_heard(&mut process, address, "first").await;
+    broker.kill();
+    process.expect("lost the connection");
+    expect_beats(&mut process, 10).await;
+    broker.run();
+    // It is a broker without memory: the subscription is asked for again.
+    until_heard(&mut process, address, "again").await;
+    assert_eq!((count(&mut process, "connected to"), count(&mut process, "lost the connection")), (2, 1));
+}
+
+/// Publishes until the script hears it.
+async fn until_heard(process: &mut Process, broker: SocketAddr, name: &str) {
+    let topic = format!("in/{name}");
+    let end = tokio::time::Instant::now() + PATIENCE;
+    while count(process, &format!("heard {name}")) == 0 {
+        assert!(tokio::time::Instant::now() < end, "{}", process.said());
+        mosquitto::publish(broker, &["-u", "house", "-P", "sesame", "-q", "1", "-m", "x", "-t", &topic]);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
