@@ -63,6 +63,8 @@ impl Home {
 
     /// Starts it with these variables.
     pub(crate) fn spawn(&self, variables: &[(&str, &str)]) -> Process {
+        // Who is killed again and again by a test is not set aside for it.
+        let _ = fs::remove_file(self.path().join(".rhaid/rhaid.running"));
         let mut command = self.command();
         command.envs(variables.iter().copied()).stderr(Stdio::piped()).stdout(Stdio::null());
         let mut child = command.spawn().unwrap();

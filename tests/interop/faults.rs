@@ -440,3 +440,34 @@ async fn a_flood_into_a_slow_handler_loses_nothing_and_takes_no_more_memory_than
 async fn a_flood_of_fifty_thousand_into_a_slow_handler_loses_nothing() {
     flood(50_000).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_that_takes_long_holds_back_no_other_script_and_gets_its_message_again_after_a_kill() {
+    let broker = Mosquitto::start(PATIENT);
+    let slow = r#"mqtt_subscribe("slow", #{ qos: 1, timeout: "5m" }, |msg| { print(`begins ${msg.payload}`); sleep("2m"); });"#;
+    let quick = r#"
+        mqtt_subscribe("quick/{n}", #{ qos: 1 }, |msg| { state.add("count", 1); });
+        webhook("count", #{ methods: ["GET"], public: true }, |request| `${state.count ?? 0}`);
+    "#;
+    let home = Home::new(&[("slow.rhai", slow), ("quick.rhai", quick)]);
+    let mqtt = client(broker.address, "test", Protocol::V5);
+    // With 3.1.1 Mosquitto sends 20 messages, and no more before the first is confirmed.
+    let mut process = start(&home, broker.address, &[("RHAID_MQTT_PROTOCOL", "3.1.1")]);
+    process.expect("connected to");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    publish(&mqtt, "slow", "one", 1, false).await;
+    publish(&mqtt, "slow", "two", 1, false).await;
+    for number in 0..200 {
+        publish(&mqtt, &format!("quick/{number}"), "x", 1, false).await;
+    }
+    let end = tokio::time::Instant::now() + Duration::from_secs(60);
+    while process.ask("count") != Some("200".to_owned()) {
+        assert!(tokio::time::Instant::now() < end, "{:?} of 200 came through", process.ask("count"));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    process.expect("begins one");
+    process.kill();
+    let mut process = start(&home, broker.address, &[("RHAID_MQTT_PROTOCOL", "3.1.1")]);
+    process.expect("begins one");
+    assert_eq!(process.ask("count"), Some("200".to_owned()), "and the others not again");
+}

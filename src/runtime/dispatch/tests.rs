@@ -62,7 +62,10 @@ impl Table {
     fn arrive_owed(&mut self, trigger: u64, name: &str) -> oneshot::Receiver<Outcome> {
         let (reply, outcome) = oneshot::channel();
         let event = Event { is_owed: true, ..Event::new(self.now.to_zoned(TimeZone::UTC), name, Map::new()) };
-        self.dispatch.arrive(Firing { trigger: TriggerId(trigger), event, reply: Some(reply), busy: busy() }, self.now);
+        self.dispatch.arrive(
+            Firing { trigger: TriggerId(trigger), event, reply: Some(reply), busy: busy(), ignored: None },
+            self.now,
+        );
         self.step();
         outcome
     }

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use tracing::warn;
 
 use crate::services::mqtt::Error;
+use crate::services::mqtt::aside::PATIENCE;
 use crate::services::mqtt::debts::{Acknowledgement, Arrival, Debts, Payments};
 use crate::services::mqtt::keeper::Mark;
 use crate::services::mqtt::last::LastValues;
@@ -15,6 +16,7 @@ use crate::services::mqtt::message::{Message, Receipt};
 use crate::services::mqtt::outbox::Outbox;
 use crate::services::mqtt::registry::Registry;
 use crate::services::mqtt::wire::{Arrived, Broken, Frame, Greeting, Incoming, Outgoing};
+use crate::services::store::{Letter, LetterChange};
 
 /// How many messages are held back during a pause; with one more, nobody is paused any longer.
 const MAX_HELD: usize = 10_000;
@@ -123,6 +125,7 @@ impl Core {
 
     /// Returns the next packet to send.
     pub(super) fn outgoing(&mut self) -> Option<Outgoing> {
+        self.debts.set_aside(Instant::now());
         for acknowledgement in self.debts.due(&self.payments) {
             self.answers.push_back(match acknowledgement {
                 Acknowledgement::PubAck(id) => Outgoing::PubAck(id),
@@ -158,12 +161,48 @@ impl Core {
             received: at,
             receipt: Arc::new(receipt),
         };
+        if message.qos > 0 {
+            self.debts.remember(&message);
+        }
         self.last.note(&message);
         if self.pauses > 0 && self.held.len() < MAX_HELD {
             return self.held.push_back((message, arrived.numbers));
         }
         self.deliver_held();
         self.registry.deliver(&message, &arrived.numbers, Instant::now());
+    }
+
+    /// Takes up what an earlier process had set aside.
+    pub(super) fn restore(&mut self, left: Vec<Letter>) {
+        self.debts.restore(left);
+    }
+
+    /// Tells subscribers what an earlier process had set aside.
+    pub(super) fn deliver_left(&mut self) {
+        for (number, message) in self.debts.aside.take_left(&self.broker) {
+            let receipt = Arc::new(Receipt::new(number, Arc::clone(&self.payments)));
+            self.registry.deliver(&Message { receipt, ..message }, &[], Instant::now());
+        }
+    }
+
+    /// Returns when a message that holds back others is to be set aside.
+    pub(super) fn overdue(&self) -> Option<Instant> {
+        self.debts.held_back_since().map(|since| since + PATIENCE)
+    }
+
+    /// Returns whether something is to be written to disk.
+    pub(super) fn has_changes(&self) -> bool {
+        self.outbox.has_changes() || self.debts.aside.has_changes()
+    }
+
+    /// Takes what is to be written of messages that are set aside.
+    pub(super) fn take_aside(&mut self) -> Vec<LetterChange> {
+        self.debts.aside.take_changes()
+    }
+
+    /// Notes that messages that are set aside are on disk, or are not.
+    pub(super) fn set_aside(&mut self, numbers: &[u64], are_on_disk: bool) {
+        self.debts.kept(numbers, are_on_disk);
     }
 
     /// Tells subscribers nothing until [`Core::resume`], or until 10,000 messages are held back.

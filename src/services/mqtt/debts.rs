@@ -3,9 +3,14 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::Notify;
+
+use crate::services::mqtt::aside::{Aside, PATIENCE};
+use crate::services::mqtt::message::Message;
+use crate::services::store::Letter;
 
 /// Where receipts are paid; read by the connection.
 #[derive(Default)]
@@ -78,6 +83,8 @@ pub(super) struct Debts {
     // QoS 2: confirmed as received, not yet released by the broker.
     received: HashSet<u16>,
     repeat: Vec<u16>,
+    // Those that are on disk in place of being owed.
+    pub(super) aside: Aside,
 }
 
 struct Debt {
@@ -86,6 +93,12 @@ struct Debt {
     qos: u8,
     print: u64,
     paid: bool,
+    since: Instant,
+    // What it is about, until that is written to disk or can not be.
+    message: Option<Message>,
+    // Whether it is being set aside, and has been.
+    kept: bool,
+    is_on_disk: bool,
 }
 
 impl Debts {
@@ -113,22 +126,75 @@ impl Debts {
             _ => {
                 let number = self.next;
                 self.next += 1;
-                self.queue.push_back(Debt { number, packet, qos, print, paid: false });
+                self.queue.push_back(Debt {
+                    number,
+                    packet,
+                    qos,
+                    print,
+                    paid: false,
+                    since: Instant::now(),
+                    message: None,
+                    kept: false,
+                    is_on_disk: false,
+                });
                 Arrival::New(number)
             }
+        }
+    }
+
+    /// Takes up what an earlier process had set aside.
+    pub(super) fn restore(&mut self, left: Vec<Letter>) {
+        self.next = self.aside.restore(left);
+    }
+
+    /// Keeps what the newest debt is about, in case it has to be set aside.
+    pub(super) fn remember(&mut self, message: &Message) {
+        if let Some(debt) = self.queue.back_mut() {
+            debt.message = Some(Message { receipt: Arc::default(), ..message.clone() });
+        }
+    }
+
+    /// Returns since when the oldest debt has held back others, if something can be done about it.
+    pub(super) fn held_back_since(&self) -> Option<Instant> {
+        let is_one_of_many = self.queue.len() > 1 && self.aside.has_room();
+        let oldest = self.queue.iter().find(|debt| !debt.paid && !debt.kept).filter(|_| is_one_of_many)?;
+        oldest.message.is_some().then_some(oldest.since)
+    }
+
+    /// Has the debts that have held back others for long written to disk.
+    pub(super) fn set_aside(&mut self, now: Instant) {
+        while let Some(since) = self.held_back_since()
+            && now.saturating_duration_since(since) >= PATIENCE
+        {
+            let Some(debt) = self.queue.iter_mut().find(|debt| !debt.paid && !debt.kept) else { return };
+            let Some(message) = debt.message.take() else { return };
+            debt.kept = true;
+            self.aside.keep(debt.number, &message);
+        }
+    }
+
+    /// Notes that debts are on disk, so that they can be confirmed; or that they are not.
+    pub(super) fn kept(&mut self, numbers: &[u64], are_on_disk: bool) {
+        let everywhere = self.queue.iter_mut().chain(self.earlier.values_mut());
+        for debt in everywhere.filter(|debt| numbers.contains(&debt.number)) {
+            debt.is_on_disk = are_on_disk;
+        }
+        if !are_on_disk {
+            numbers.iter().for_each(|number| self.aside.lose(*number));
         }
     }
 
     /// Takes what was paid and returns what may go out now, in order.
     pub(super) fn due(&mut self, payments: &Payments) -> Vec<Acknowledgement> {
         for number in payments.take() {
+            self.aside.forget(number);
             let everywhere = self.queue.iter_mut().chain(self.earlier.values_mut());
             if let Some(debt) = everywhere.into_iter().find(|debt| debt.number == number) {
-                debt.paid = true;
+                (debt.paid, debt.message) = (true, None);
             }
         }
         let mut due: Vec<_> = self.repeat.drain(..).map(Acknowledgement::PubRec).collect();
-        while self.queue.front().is_some_and(|debt| debt.paid) {
+        while self.queue.front().is_some_and(|debt| debt.paid || debt.is_on_disk) {
             let Some(debt) = self.queue.pop_front() else { break };
             self.open.remove(&debt.packet);
             due.push(if debt.qos == 2 {
@@ -170,6 +236,7 @@ fn print(topic: &str, payload: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::services::store::LetterChange;
 
     fn arrive(debts: &mut Debts, packet: u16, qos: u8) -> u64 {
         match debts.arrived(packet, qos, "t", &packet.to_be_bytes()) {
@@ -232,5 +299,44 @@ mod tests {
         assert_eq!(debts.due(&payments), [Acknowledgement::PubRec(9)]);
         debts.released(9);
         arrive(&mut debts, 9, 2);
+    }
+
+    #[test]
+    fn a_message_that_is_worked_on_for_long_is_set_aside_and_holds_back_no_other() {
+        let (mut debts, payments) = (Debts::default(), Payments::default());
+        debts.restore(Vec::new());
+        let slow = arrive(&mut debts, 1, 1);
+        debts.remember(&crate::services::mqtt::registry::tests::message("slow"));
+        let later = Instant::now() + PATIENCE;
+        debts.set_aside(later);
+        assert!(!debts.aside.has_changes(), "it holds back nobody");
+        let quick = arrive(&mut debts, 2, 1);
+        payments.pay(quick);
+        assert_eq!(debts.due(&payments), []);
+        debts.set_aside(later);
+        assert!(matches!(&debts.aside.take_changes()[..], [LetterChange::Keep(letter)] if letter.number == slow));
+        assert_eq!(debts.due(&payments), [], "it is not on disk yet");
+        debts.kept(&[slow], true);
+        assert_eq!(debts.due(&payments), [Acknowledgement::PubAck(1), Acknowledgement::PubAck(2)]);
+        payments.pay(slow);
+        assert_eq!(debts.due(&payments), []);
+        assert_eq!(debts.aside.take_changes(), [LetterChange::Forget { number: slow }]);
+    }
+
+    #[test]
+    fn what_can_not_be_set_aside_is_owed_as_before() {
+        let (mut debts, payments) = (Debts::default(), Payments::default());
+        debts.restore(Vec::new());
+        let numbers: Vec<_> = [1, 2].map(|packet| arrive(&mut debts, packet, 1)).into();
+        debts.queue[0].message = Some(crate::services::mqtt::registry::tests::message("slow"));
+        debts.set_aside(Instant::now() + PATIENCE);
+        debts.aside.take_changes();
+        debts.kept(&numbers[..1], false);
+        payments.pay(numbers[1]);
+        assert_eq!(debts.due(&payments), []);
+        assert_eq!(debts.held_back_since(), None, "it is not tried again");
+        payments.pay(numbers[0]);
+        assert_eq!(debts.due(&payments), [Acknowledgement::PubAck(1), Acknowledgement::PubAck(2)]);
+        assert!(!debts.aside.has_changes());
     }
 }

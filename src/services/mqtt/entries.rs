@@ -17,6 +17,8 @@ pub(super) struct Entry {
     pub(super) confirmed: Option<u8>,
     /// Whether the broker was asked to leave out what we publish ourselves.
     pub(super) no_local: bool,
+    /// When that was.
+    pub(super) confirmed_at: Option<Instant>,
     /// Whether a question is on its way.
     pub(super) is_asked: bool,
     /// Whether the broker does not want us to hear it.

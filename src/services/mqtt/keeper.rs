@@ -5,9 +5,9 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::services::mqtt::Error;
 use crate::services::mqtt::message::{Properties, Publish};
 use crate::services::mqtt::supervisor::Shared;
+use crate::services::mqtt::{Error, aside};
 use crate::services::store::{Letter, LetterChange, Store};
 
 /// A change that somebody waits for.
@@ -25,6 +25,12 @@ impl Mark {
             LetterChange::Packet { number, .. } => Some(Self::Packet(*number)),
             LetterChange::Received { number } => Some(Self::Received(*number)),
             LetterChange::Forget { .. } => None,
+        }
+    }
+
+    fn number(self) -> u64 {
+        match self {
+            Self::Kept(number) | Self::Packet(number) | Self::Received(number) => number,
         }
     }
 }
@@ -65,19 +71,25 @@ pub(super) async fn run(shared: Arc<Shared>, store: Store, end: CancellationToke
     loop {
         let is_over = end.run_until_cancelled(shared.keep.notified()).await.is_none();
         loop {
-            let changes = shared.core().outbox.take_changes();
-            if changes.is_empty() {
+            let (outgoing, aside) = {
+                let mut core = shared.core();
+                (core.outbox.take_changes(), core.take_aside())
+            };
+            if outgoing.is_empty() && aside.is_empty() {
                 break;
             }
-            let marks: Vec<_> = changes.iter().filter_map(Mark::of).collect();
-            let outcome = write(&shared, &store, changes).await;
-            if let Err(why) = &outcome
+            let marks: Vec<_> = outgoing.iter().filter_map(Mark::of).collect();
+            let kept: Vec<_> = aside.iter().filter_map(Mark::of).map(Mark::number).collect();
+            let sent = write(&store, shared.settings.name.clone(), outgoing).await;
+            let received = write(&store, aside::name(&shared.settings.name), aside).await;
+            if let Err(why) = sent.as_ref().and(received.as_ref())
                 && !is_troubled
             {
                 warn!(broker = shared.settings.name, "{why}");
             }
-            is_troubled = outcome.is_err();
-            shared.core().changed(&marks, &outcome);
+            is_troubled = sent.is_err() || received.is_err();
+            shared.core().changed(&marks, &sent);
+            shared.core().set_aside(&kept, received.is_ok());
             shared.payments.wake();
         }
         if is_over {
@@ -86,9 +98,12 @@ pub(super) async fn run(shared: Arc<Shared>, store: Store, end: CancellationToke
     }
 }
 
-async fn write(shared: &Shared, store: &Store, changes: Vec<LetterChange>) -> Result<(), Error> {
-    let (store, broker) = (store.clone(), shared.settings.name.clone());
-    let written = tokio::task::spawn_blocking(move || store.change_letters(&broker, changes)).await;
+async fn write(store: &Store, name: String, changes: Vec<LetterChange>) -> Result<(), Error> {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let store = store.clone();
+    let written = tokio::task::spawn_blocking(move || store.change_letters(&name, changes)).await;
     match written {
         Ok(written) => written.map_err(|error| Error::NotKept(error.to_string())),
         Err(error) => Err(Error::NotKept(error.to_string())),

@@ -156,7 +156,7 @@ impl Link {
         if was_full && !shared.core().outbox.is_full() {
             shared.room.notify_waiters();
         }
-        if shared.core().outbox.has_changes() {
+        if shared.core().has_changes() {
             shared.keep.notify_one();
         }
         Ok(())
@@ -177,8 +177,9 @@ impl Link {
             None => (!keep_alive.is_zero()).then(|| self.last_read.min(self.last_write) + keep_alive),
         };
         let due = shared.core().registry.due();
+        let overdue = shared.core().overdue();
         let far = Instant::now() + Duration::from_secs(3_600);
-        [ping, due, sound].into_iter().flatten().min().unwrap_or(far)
+        [ping, due, overdue, sound].into_iter().flatten().min().unwrap_or(far)
     }
 
     /// Pings when it is time, and gives up when no answer comes.

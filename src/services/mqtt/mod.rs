@@ -1,5 +1,6 @@
 //! MQTT: one connection per broker for all scripts, and the broker that comes along.
 
+mod aside;
 mod core;
 mod debts;
 mod embedded;
@@ -11,6 +12,7 @@ mod last;
 mod link;
 mod message;
 mod outbox;
+mod overlap;
 mod registry;
 mod report;
 mod settings;
@@ -348,10 +350,14 @@ fn start(settings: Settings, clock: Clock, store: Option<Store>) -> Arc<Shared> 
     let payments = Arc::new(Payments::default());
     let mut core = Core::new(&settings.name, settings.outbox, Arc::clone(&payments));
     if let Some(store) = &store {
-        core.outbox.restore(store.letters(&settings.name).unwrap_or_else(|error| {
-            tracing::error!(why = %error, "the messages that wait for a broker can not be read: they do not go out");
-            Vec::new()
-        }));
+        let letters = |name: &str| {
+            store.letters(name).unwrap_or_else(|error| {
+                tracing::error!(why = %error, "the messages to and from a broker that were kept can not be read");
+                Vec::new()
+            })
+        };
+        core.outbox.restore(letters(&settings.name));
+        core.restore(letters(&aside::name(&settings.name)));
     }
     let shared = Arc::new(Shared {
         settings,

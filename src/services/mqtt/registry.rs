@@ -10,6 +10,7 @@ use crate::services::mqtt::Error;
 use crate::services::mqtt::entries::{Entries, Part};
 use crate::services::mqtt::inbox::Messages;
 use crate::services::mqtt::message::{Message, Wish};
+use crate::services::mqtt::overlap::{Overlap, Way};
 use crate::services::mqtt::subscriber::Subscriber;
 use crate::services::mqtt::trie::Trie;
 use crate::services::mqtt::wire::{Outgoing, Wanted};
@@ -42,8 +43,7 @@ pub(super) struct Registry {
     asked: HashMap<u16, Ask>,
     // Whether messages come with the numbers of the filters they match (MQTT 5).
     numbered: bool,
-    // The last message that came for a filter that nobody wants any more, and who got it in place of their own.
-    stand_in: Option<(u64, Vec<u64>)>,
+    overlap: Overlap,
 }
 
 enum Ask {
@@ -70,7 +70,7 @@ impl Registry {
             lingering: BTreeSet::new(),
             asked: HashMap::new(),
             numbered: false,
-            stand_in: None,
+            overlap: Overlap::default(),
         }
     }
 
@@ -113,7 +113,7 @@ impl Registry {
 
     /// Gives a message to all who want it; `numbers` are those of the filters for which it came, if the broker tells.
     pub(super) fn deliver(&mut self, message: &Message, numbers: &[u32], now: Instant) {
-        let mut parts = self.parts(message, numbers);
+        let mut parts = self.parts(message, numbers, now);
         parts.sort_unstable();
         let mut served = None;
         for (id, place) in parts {
@@ -198,7 +198,7 @@ impl Registry {
             let outcome = match answer {
                 Ok(granted) => {
                     entry.confirmed = Some(qos);
-                    self.stand_in = None;
+                    entry.confirmed_at = Some(now);
                     if granted < qos {
                         info!(broker, filter = wire, "the broker gives QoS {granted} instead of {qos}");
                     }
@@ -290,18 +290,19 @@ impl Registry {
     }
 
     /// Returns the subscribers' filters for which a message came.
-    fn parts(&mut self, message: &Message, numbers: &[u32]) -> Vec<Part> {
+    fn parts(&mut self, message: &Message, numbers: &[u32], now: Instant) -> Vec<Part> {
         let topic = &message.topic;
         let mut told: Vec<_> = self.entries.numbered(numbers).flat_map(|entry| &entry.parts).copied().collect();
-        let is_unwanted = self.entries.numbered(numbers).any(|entry| entry.parts.is_empty());
-        if let Some((_, served)) = self.stand_in.take_if(|(print, _)| !is_unwanted && *print == message.print()) {
-            told.retain(|(id, _)| !served.contains(id));
+        if self.entries.numbered(numbers).any(|entry| entry.parts.is_empty()) {
+            let mut new = self.index.find(topic);
+            new.retain(|part| self.is_fresh(part, now));
+            if !new.is_empty() && self.overlap.is_news(message.print(), Way::Other, now) {
+                told.extend(new);
+            }
             return told;
         }
-        if is_unwanted {
-            let new: Vec<_> = self.index.find(topic).into_iter().filter(|part| self.is_unconfirmed(part)).collect();
-            self.stand_in = Some((message.print(), new.iter().map(|(id, _)| *id).collect()));
-            told.extend(new);
+        if told.iter().any(|part| self.is_fresh(part, now)) && !self.overlap.is_news(message.print(), Way::Own, now) {
+            told.retain(|part| !self.is_fresh(part, now));
             return told;
         }
         // A session of before may number its filters otherwise.
@@ -309,16 +310,17 @@ impl Registry {
         if !told.is_empty() && told.iter().all(fits) { told } else { self.index.find(topic) }
     }
 
-    /// Returns whether the broker may not serve a filter yet: what comes for one that has just been given up is meant for it too.
-    fn is_unconfirmed(&self, (id, place): &Part) -> bool {
+    /// Returns whether the broker may not serve a filter yet, or not have done so when what comes now came to it: what comes for
+    /// one that has just been given up is meant for it too.
+    fn is_fresh(&self, (id, place): &Part, now: Instant) -> bool {
         let filter = self.subscribers.get(id).and_then(|subscriber| subscriber.filters().nth(*place));
         let entry = filter.and_then(|filter| self.entries.get(filter.wire()));
-        entry.is_some_and(|entry| entry.confirmed.is_none())
+        entry.is_some_and(|entry| entry.confirmed.is_none() || entry.confirmed_at.is_some_and(|at| now < at + LINGER))
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::services::mqtt::message::Retained;
 
@@ -358,7 +360,8 @@ mod tests {
         }
     }
 
-    fn message(payload: &str) -> Message {
+    /// Returns a message of QoS 0.
+    pub(in crate::services::mqtt) fn message(payload: &str) -> Message {
         Message {
             topic: "n/1".into(),
             payload: payload.to_owned().into(),
@@ -375,11 +378,11 @@ mod tests {
     #[test]
     fn who_takes_anothers_place_misses_nothing_and_has_nothing_twice() {
         let mut registry = Registry::new("test");
-        let (old, ..) = registry.add(&[Filter::parse("n/+").unwrap()], 0, Retained::Live);
+        let (old, ..) = registry.add(&[Filter::parse("n/+").unwrap()], LIVE);
         registry.connected(false, true);
         assert_eq!(settle(&mut registry), 1);
         registry.remove(old, Instant::now());
-        let (_, mut messages, _) = registry.add(&[Filter::parse("n/#").unwrap()], 0, Retained::Live);
+        let (_, mut messages, _) = registry.add(&[Filter::parse("n/#").unwrap()], LIVE);
         let number = |registry: &Registry, wire: &str| registry.entries.get(wire).unwrap().number;
         let (gone, new) = (number(&registry, "n/+"), number(&registry, "n/#"));
         // A broker that sends one copy for each filter; it does not know of the new one, then it does, then it has said so.
@@ -390,8 +393,12 @@ mod tests {
         assert_eq!(settle(&mut registry), 1);
         registry.deliver(&message("3"), &[gone], Instant::now());
         registry.deliver(&message("3"), &[new], Instant::now());
+        registry.deliver(&message("4"), &[new], Instant::now());
+        registry.deliver(&message("4"), &[gone], Instant::now());
+        registry.deliver(&message("late"), &[gone], Instant::now());
+        registry.deliver(&message("not meant"), &[gone], Instant::now() + 2 * LINGER);
         let seen: Vec<_> = std::iter::from_fn(|| messages.try_recv()).map(|message| message.payload).collect();
-        assert_eq!(seen, ["1", "2", "2", "3"]);
+        assert_eq!(seen, ["1", "2", "2", "3", "4", "late"]);
     }
 
     #[test]

@@ -79,6 +79,9 @@ async fn serve(shared: &Shared) {
 
 async fn keep_connected(shared: &Shared) {
     let mut report = Report::new(&shared.settings);
+    if shared.close.run_until_cancelled(unheld(shared)).await.is_some() {
+        shared.core().deliver_left();
+    }
     let mut language = Language::new(shared.settings.protocol);
     loop {
         let mut since = None;
