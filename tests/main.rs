@@ -11,6 +11,7 @@ mod crash;
 mod dispatch;
 mod examples;
 mod fire;
+mod full_disk;
 mod functions;
 mod house;
 mod ledger;

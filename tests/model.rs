@@ -48,7 +48,7 @@ const EAR: &str = r#"on_event("told", |event| state.add(event.data, 1));"#;
 
 #[test]
 fn random_runs_power_cuts_and_reloads_are_as_a_simple_model_says() {
-    walk(150);
+    walk(250);
 }
 
 /// The long form: `cargo test --test tests many_random_steps -- --ignored`, with another number in `RHAID_TEST_STEPS`.
