@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use crate::house::House;
 use crate::process::{Home, Process, ask};
 
-/// Counts on every message with QoS 1, every 10 ms and on request; each run changes two keys that must never differ.
+/// Counts on every message with QoS 1, every 10 ms and on request; each run changes two keys that must never differ, and tells of it.
 const COUNT: &str = r#"
 fn count() {
     state.first = (state.first ?? 0) + 1;
     state.second = (state.second ?? 0) + 1;
+    emit("counted", state.second);
     state.second
 }
 
@@ -22,6 +23,22 @@ every("10ms", || mqtt_publish("count", "one", #{ qos: 1 }));
 mqtt_subscribe("count", #{ qos: 1 }, |msg| count());
 webhook("count", #{ methods: ["GET"], public: true }, |request| count());
 webhook("look", #{ methods: ["GET"], public: true }, |request| `${state.first ?? 0} ${state.second ?? 0}`);
+"#;
+
+/// Hears each number, in any order, at least once; says up to which it has heard all.
+const HEAR: &str = r#"
+on_event("counted", |event| {
+    let last = state.last ?? 0;
+    let missing = state.missing ?? [];
+    for number in last + 1..event.data { missing.push(number); }
+    missing.retain(|number| number != event.data);
+    state.missing = missing;
+    state.last = max(last, event.data);
+});
+webhook("heard", #{ methods: ["GET"], public: true }, |request| {
+    let missing = state.missing ?? [];
+    if missing.is_empty() { state.last ?? 0 } else { missing[0] - 1 }
+});
 "#;
 
 /// A timer that each run of its handler sets anew, only ever started once: if it were lost at a single kill, it would stand still for good.
@@ -51,14 +68,16 @@ fn more_than(process: &mut Process, path: &str, before: u64) -> u64 {
         if now > before {
             return now;
         }
-        assert!(Instant::now() < until, "{path} stands still at {now}: a timer was lost");
+        assert!(Instant::now() < until, "{path} stands still at {now}: a timer or an event was lost");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
 
 /// Kills a busy rhaid so many times, and looks each time at what it finds when it starts again.
 fn kill_while_busy(rounds: u64) {
-    let home = Home::new(&[("count.rhai", COUNT), ("chain.rhai", CHAIN)]);
+    let home = Home::new(&[("count.rhai", COUNT), ("hear.rhai", HEAR), ("chain.rhai", CHAIN)]);
+    // On a slow machine a round may take long.
+    fs::write(home.path().join("rhaid.yaml"), "limits: { breaker: 1000000 }").unwrap();
     let (mut confirmed, mut links) = (0, 0);
     for round in 0..rounds {
         let mut process = home.start();
@@ -67,6 +86,7 @@ fn kill_while_busy(rounds: u64) {
         assert_eq!(first, second, "round {round}: half a run was kept");
         let kept: u64 = first.parse().unwrap();
         assert!(kept >= confirmed, "round {round}: {confirmed} was confirmed, {kept} was kept");
+        more_than(&mut process, "heard", kept.saturating_sub(1));
         links = more_than(&mut process, "links", links);
         let address = process.address();
         let asker = std::thread::spawn(move || std::iter::from_fn(|| ask(&address, "count")).last());
