@@ -13,9 +13,12 @@ use rhaid::services::clock::Clock;
 use rhaid::services::mqtt::Mqtt;
 use rhaid::services::store::Store;
 use rhaid::services::timers::Timers;
+use rhaid::value::Value;
 use rhaid::web::{self, Server};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+
+use crate::bench::Bench;
 
 /// One script, running on a clock turned by hand, with a web server.
 struct House {
@@ -170,4 +173,56 @@ fn a_timer_that_a_run_sets_wakes_its_handler_in_time() {
     house.pass(1_000);
     assert_eq!(house.printed(), ["nag 7 0.0 15:10"]);
     house.close();
+}
+
+#[test]
+fn a_clock_set_by_hours_while_rhaid_works_loses_and_doubles_no_timer_and_no_count() {
+    let mut bench = Bench::new()
+        .config("limits: { breaker: 1000000 }")
+        .script(
+            "work",
+            r#"
+            on_event("count", || { state.add("counted", 1); emit("counted"); });
+            on_event("set", || { for hour in 0..24 { timer_start(`timer ${hour}`, 3600 * hour + 1800); } });
+            for hour in 0..24 { on_timer(`timer ${hour}`, |timer| state.add(timer.name, 1)); }
+            "#,
+        )
+        .script("ear", r#"on_event("counted", || state.add("heard", 1));"#)
+        .start();
+    bench.fire("work", "on_event set", Value::Null);
+    let start = bench.now();
+    let mut latest = start;
+    for (turn, hours) in [5, -9, 4, 2, -1, 8, -20, 19, 1, 30].into_iter().enumerate() {
+        let runs = 20;
+        let runtime = bench.runtime().clone();
+        let (done, all_done) = tokio::sync::oneshot::channel();
+        bench.beside(async move {
+            for _ in 0..runs {
+                assert_eq!(
+                    runtime.fire("work", Some("on_event count"), Value::Null).await.unwrap().outcome,
+                    "succeeded"
+                );
+            }
+            let _ = done.send(());
+        });
+        let moment = bench.now() + jiff::SignedDuration::from_hours(hours);
+        latest = latest.max(moment);
+        bench.set_clock(moment);
+        bench.wait(all_done).unwrap();
+        match turn % 3 {
+            0 => bench.restart(),
+            1 => bench.cut_power(Duration::ZERO),
+            _ => {}
+        }
+        bench.pass(Duration::ZERO);
+        let counted = Value::Int((turn as i64 + 1) * runs);
+        assert_eq!(bench.state("work", "counted"), counted, "turn {turn}");
+        assert_eq!(bench.state("ear", "heard"), counted, "turn {turn}");
+        for hour in 0..24 {
+            let is_due = start + Duration::from_secs(3_600 * hour + 1_800) <= latest;
+            let rang = if is_due { Value::Int(1) } else { Value::Null };
+            assert_eq!(bench.state("work", &format!("timer {hour}")), rang, "turn {turn}, timer {hour}");
+        }
+    }
+    assert_eq!(bench.services().store.timers().unwrap(), []);
 }
