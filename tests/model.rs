@@ -349,6 +349,7 @@ impl Walk {
 }
 
 impl Drop for Walk {
+    #[expect(clippy::print_stderr, reason = "what a person repeats the failure with")]
     fn drop(&mut self) {
         if std::thread::panicking() {
             let last = self.steps.len().saturating_sub(12);

@@ -34,10 +34,11 @@ fn count(process: &mut Process, words: &str) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn scripts_go_on_while_the_broker_is_absent_refuses_or_has_forgotten_them() {
-    let mut broker = Mosquitto::start("allow_anonymous false\npassword_file FOLDER/passwords\n");
-    let hashed = broker.folder().join("passwords");
+    let folder = tempfile::tempdir().unwrap();
+    let hashed = folder.path().join("passwords");
     let made = Command::new("mosquitto_passwd").args(["-b", "-c"]).arg(&hashed).args(["house", "sesame"]).status();
     assert!(made.unwrap().success());
+    let mut broker = Mosquitto::start(&format!("allow_anonymous false\npassword_file {}\n", hashed.display()));
     broker.kill();
     let home = Home::new(&[("beat.rhai", BEAT)]);
 

@@ -182,7 +182,6 @@ async fn what_was_promised_while_the_broker_was_away_goes_out_after_a_kill_in_or
     broker.kill();
     let home = Home::new(&[("promiser.rhai", PROMISER)]);
     let mut process = start(&home, broker.address, &[]);
-    process.expect("no connection to");
     for number in 0..40_u32 {
         let hook = if number.is_multiple_of(2) { "one" } else { "two" };
         assert_eq!(process.ask(hook), Some((number + 1).to_string()));
@@ -197,9 +196,14 @@ async fn what_was_promised_while_the_broker_was_away_goes_out_after_a_kill_in_or
     let mqtt = client(broker.address, "test", Protocol::V5);
     let mut all = subscribe(&mqtt, "out/+", 2, Retained::Live).await;
     let _process = start(&home, broker.address, &[]);
-    for number in 0..40_u32 {
+    // A broker passes on what has QoS 2 when it is released: the order holds among those of one QoS.
+    let mut came = [const { Vec::new() }; 2];
+    for _ in 0..40 {
         let message = next(&mut all).await;
-        assert_eq!((message.topic, message.qos), (format!("out/{number}"), 1 + (number % 2) as u8));
+        came[usize::from(message.qos) - 1].push(message.topic);
+    }
+    for (first, topics) in came.into_iter().enumerate() {
+        assert_eq!(topics, (first..40).step_by(2).map(|number| format!("out/{number}")).collect::<Vec<_>>());
     }
 }
 
@@ -263,11 +267,9 @@ async fn a_broker_that_dies_and_comes_back_with_its_memory_costs_no_message() {
         let fault = async |broker: &mut Mosquitto, process: &mut Process| {
             for _ in 0..2 {
                 tokio::time::sleep(Duration::from_millis(300)).await;
-                // It writes down what it knows, and is never seen to do more.
-                broker.signal("USR1");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                broker.signal("STOP");
-                tokio::time::sleep(Duration::from_millis(300)).await;
+                // It writes down what it knows, and ends.
+                broker.signal("TERM");
+                tokio::time::sleep(Duration::from_millis(500)).await;
                 broker.kill();
                 tokio::time::sleep(Duration::from_millis(300)).await;
                 broker.run();
