@@ -201,3 +201,18 @@ fn a_timer_that_ran_out_while_rhaid_was_off_is_late_or_left_out_as_its_handler_s
     bench.pass(minutes(60));
     bench.expect_printed("a", []);
 }
+
+#[test]
+fn what_a_script_emits_as_soon_as_it_is_live_is_heard_by_all_that_go_live_with_it() {
+    let mut bench = Bench::new()
+        .script("a", r#"on_timer("early", || emit("early")); on_event("set", || timer_start("early", "1s"));"#)
+        .script("z", r#"on_event("early", || state.add("heard", 1));"#)
+        .start();
+    for times in 1..=5 {
+        bench.fire("a", "on_event set", Value::Null);
+        bench.stop();
+        bench.pass(seconds(5));
+        bench.restart();
+        bench.until_equal(|| bench.state("z", "heard"), Value::Int(times));
+    }
+}

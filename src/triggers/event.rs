@@ -55,6 +55,10 @@ impl Trigger for Named {
         })
     }
 
+    fn hears_scripts(&self) -> bool {
+        true
+    }
+
     fn example(&self, _: &Map, _: &Services) -> Map {
         facts(&self.name, Value::Null, BY_HAND)
     }

@@ -76,6 +76,11 @@ pub trait Trigger: Send + Sync {
     /// Watches until the watch is stopped. Must not block.
     fn watch(&self, fire: Fire, services: &Services) -> Watch;
 
+    /// Returns whether it hears what scripts emit: then it watches before any other trigger of scripts that go live together.
+    fn hears_scripts(&self) -> bool {
+        false
+    }
+
     /// Takes over an event that waits and came from a trigger of its kind in an earlier version, if it would have told it too.
     fn adopt(&self, _event: &Event) -> Option<Event> {
         None

@@ -16,7 +16,7 @@ use crate::runtime::journal::LogBook;
 use crate::runtime::registry::{Life, Live, Version, name_of};
 use crate::runtime::reload::{Diff, Side, describe, diff};
 use crate::services::Services;
-use crate::triggers::{Fire, Moment, TriggerId, Watch};
+use crate::triggers::{Fire, Moment, Trigger, TriggerId, Watch};
 use crate::value::{Map, Value};
 
 /// How long a watch that is told to stop may take.
@@ -52,7 +52,9 @@ impl House {
     /// Puts a version in the place of what lives, if something does; returns what changed, in words.
     ///
     /// Triggers that stay are not touched; gone ones are stopped and waited for before new ones start.
+    /// What did not live yet only hears other scripts, until [`House::wake`].
     pub(super) async fn exchange(&mut self, name: &str, version: Arc<Version>) -> String {
+        let is_newborn = self.registry.get(name).is_none_or(|entry| entry.life.is_none());
         let mut old = self.take_life(name, &version);
         let settings = self.settings.borrow().clone();
         let old_sides = if old.triggers.is_empty() { Vec::new() } else { sides(&old.version) };
@@ -81,7 +83,7 @@ impl House {
         let gone = changes.gone.iter().map(|at| old.triggers[*at].id).zip(&changes.gone);
         let heirs = heirs(&old.version, gone.map(|(id, at)| (id, *at)).collect(), &life, &changes);
         self.desk.swap(Swap { heirs, ..life.swap(&script, Skip::TriggerGone) }).await;
-        self.start_watches(&script, &mut life);
+        self.start_watches(&script, &mut life, |trigger| !is_newborn || trigger.hears_scripts());
         drop(pause);
         if let Some(entry) = self.registry.get_mut(name) {
             entry.life = Some(life);
@@ -99,10 +101,22 @@ impl House {
         })
     }
 
-    fn start_watches(&self, script: &Arc<str>, life: &mut Life) {
+    /// Starts what newborn scripts do not watch yet, once each of them hears what the others emit.
+    pub(super) fn wake(&mut self, names: &[String]) {
+        let _pause = self.settings.borrow().services.mqtt.pause();
+        for name in names {
+            let Some(mut life) = self.registry.get_mut(name).and_then(|entry| entry.life.take()) else { continue };
+            self.start_watches(&name.as_str().into(), &mut life, |_| true);
+            if let Some(entry) = self.registry.get_mut(name) {
+                entry.life = Some(life);
+            }
+        }
+    }
+
+    fn start_watches(&self, script: &Arc<str>, life: &mut Life, is_meant: impl Fn(&dyn Trigger) -> bool) {
         let services = &life.settings.services;
         for (live, declared) in life.triggers.iter_mut().zip(&life.version.script.declared) {
-            if live.watch.is_none() && !declared.policy.disabled {
+            if live.watch.is_none() && !declared.policy.disabled && is_meant(&*declared.trigger) {
                 let fire = Fire::new(live.id, script.clone(), self.desk.inbox(), services.clock.clone());
                 live.watch = Some(declared.trigger.watch(fire, services));
             }

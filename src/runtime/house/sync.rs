@@ -125,6 +125,7 @@ impl House {
                 }
             }
         }
+        self.wake(&born);
         for name in born {
             self.tell_start(&name, why.start_reason()).await;
         }
