@@ -450,6 +450,7 @@ async fn a_handler_that_takes_long_holds_back_no_other_script_and_gets_its_messa
     let quick = r#"
         mqtt_subscribe("quick/{n}", #{ qos: 1 }, |msg| { state.add("count", 1); });
         webhook("count", #{ methods: ["GET"], public: true }, |request| `${state.count ?? 0}`);
+        webhook("there", #{ methods: ["GET"], public: true }, |request| { mqtt_publish("there", "", #{ qos: 1 }); "and back" });
     "#;
     let home = Home::new(&[("slow.rhai", slow), ("quick.rhai", quick)]);
     let mqtt = client(broker.address, "test", Protocol::V5);
@@ -468,6 +469,10 @@ async fn a_handler_that_takes_long_holds_back_no_other_script_and_gets_its_messa
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     process.expect("begins one");
+    // The effect is there before its acknowledgement goes out; what goes the same way after it says that the broker has that, too.
+    for _ in 0..5 {
+        assert_eq!(process.ask("there"), Some("and back".to_owned()));
+    }
     process.kill();
     let mut process = start(&home, broker.address, &[("RHAID_MQTT_PROTOCOL", "3.1.1")]);
     process.expect("begins one");
