@@ -1,26 +1,20 @@
-//! The one door for all events, and the task behind it that has them dispatched and carried out.
+//! The one door for all events, and the desk behind it, where they are dispatched and carried out.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use jiff::Timestamp;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, oneshot};
 
-use super::dispatch::{Action, Dispatch, Heirs, LaneId, RunId, Shares, Target};
+use super::dispatch::{Action, Dispatch, Heirs, LaneId, RunId, Shares, Start, Target};
 use super::execute::Executor;
 use super::journal::LogBook;
 use super::registry::Version;
 use crate::config::Level;
 use crate::run::{Outcome, Skip};
 use crate::services::Services;
-use crate::triggers::{Firing, TriggerId};
+use crate::services::clock::Busy;
+use crate::triggers::{Firing, Inbox, TriggerId};
 use crate::units::show_duration;
-
-/// How many events may stand at the door; a trigger waits while it is full.
-const INBOX: usize = 1_024;
-/// How many ends of runs may wait to be noticed; a worker waits while it is full.
-const ENDED: usize = 1_024;
-/// How many orders may wait; who gives one waits while it is full.
-const ORDERS: usize = 64;
 
 /// What a lane is to become.
 pub(crate) struct Swap {
@@ -49,205 +43,224 @@ pub(crate) struct Load {
     pub(crate) paused_until: Option<Timestamp>,
 }
 
-enum Order {
-    Swap(Swap, oneshot::Sender<()>),
-    Cancel(Option<LaneId>, oneshot::Sender<()>),
-    Remove(LaneId, Skip, oneshot::Sender<()>),
-    Resume(LaneId, oneshot::Sender<()>),
-    Idle(Option<LaneId>, oneshot::Sender<()>),
-    Load(LaneId, oneshot::Sender<Load>),
-    Share(Shares, oneshot::Sender<()>),
-    Stop(oneshot::Sender<()>),
+/// The desk; cheap to clone.
+///
+/// Whoever brings something takes the turn: a trigger with an event, a worker at the end of a run (which may go on with the next one at
+/// once), the house with an order. What the turn comes to is done after it, without the lock.
+#[derive(Clone)]
+pub(crate) struct Desk(Arc<Inner>);
+
+struct Inner {
+    book: Mutex<Book>,
+    alarm: Arc<Alarm>,
+    services: Services,
+    lines: LogBook,
+    executor: Executor,
 }
 
-/// The handle on the desk; cheap to clone.
-#[derive(Clone)]
-pub(crate) struct Desk {
-    inbox: mpsc::Sender<Firing>,
-    orders: mpsc::Sender<Order>,
+struct Book {
+    dispatch: Dispatch<Arc<Version>>,
+    /// Who waits until nothing runs or waits to run, in one lane or in all.
+    idle: Vec<(Option<LaneId>, oneshot::Sender<()>)>,
+}
+
+/// Tells the task that wakes the dispatch that there is an earlier time to do so.
+#[derive(Default)]
+struct Alarm {
+    changed: Notify,
+    /// Holds a hand-turned clock until the task knows.
+    busy: Mutex<Option<Busy>>,
+}
+
+/// What something that happened comes to.
+struct Turn {
+    actions: Vec<Action<Arc<Version>>>,
+    /// Until that is done, a hand-turned clock must not move on.
+    _busy: Busy,
 }
 
 impl Desk {
-    /// Opens the door: starts the task behind it, which ends with the last handle.
-    pub(crate) fn open(
-        shares: Shares,
-        services: &Services,
-        lines: &LogBook,
-        executor: impl FnOnce(mpsc::Sender<(RunId, Outcome)>) -> Executor,
-    ) -> Self {
-        let (inbox, firings) = mpsc::channel(INBOX);
-        let (orders, ordered) = mpsc::channel(ORDERS);
-        let (ended, ends) = mpsc::channel(ENDED);
-        let task = Task {
-            dispatch: Dispatch::new(shares),
+    /// Opens the door; starts the task that wakes the dispatch when something is due, which ends soon after the last handle is gone.
+    pub(crate) fn open(shares: Shares, services: &Services, lines: &LogBook, executor: Executor) -> Self {
+        let inner = Arc::new(Inner {
+            book: Mutex::new(Book { dispatch: Dispatch::new(shares), idle: Vec::new() }),
+            alarm: Arc::default(),
             services: services.clone(),
             lines: lines.clone(),
-            executor: executor(ended),
-            idle: Vec::new(),
-        };
-        tokio::spawn(task.work(firings, ordered, ends));
-        Self { inbox, orders }
+            executor,
+        });
+        tokio::spawn(wake_when_due(Arc::downgrade(&inner), inner.alarm.clone(), services.clock.busy()));
+        Self(inner)
     }
 
     /// Returns the door for triggers.
-    pub(crate) fn inbox(&self) -> mpsc::Sender<Firing> {
-        self.inbox.clone()
+    pub(crate) fn inbox(&self) -> Arc<dyn Inbox> {
+        Arc::new(self.clone())
     }
 
     /// Puts a version in a lane's place.
-    pub(crate) async fn swap(&self, swap: Swap) {
-        self.order(|done| Order::Swap(swap, done)).await;
+    pub(crate) fn swap(&self, swap: Swap) {
+        let Swap { lane, script, version, targets, heirs, skip } = swap;
+        self.order(|dispatch| dispatch.swap(lane, script, version, targets, &*heirs, skip));
     }
 
     /// Cancels the runs of one lane or of all.
-    pub(crate) async fn cancel(&self, lane: Option<LaneId>) {
-        self.order(|done| Order::Cancel(lane, done)).await;
+    pub(crate) fn cancel(&self, lane: Option<LaneId>) {
+        self.order(|dispatch| dispatch.cancel(lane));
     }
 
     /// Forgets a lane with all that waits and runs.
-    pub(crate) async fn remove(&self, lane: LaneId, skip: Skip) {
-        self.order(|done| Order::Remove(lane, skip, done)).await;
+    pub(crate) fn remove(&self, lane: LaneId, skip: Skip) {
+        self.order(|dispatch| dispatch.remove(lane, skip));
     }
 
     /// Closes a lane's breaker.
-    pub(crate) async fn resume(&self, lane: LaneId) {
-        self.order(|done| Order::Resume(lane, done)).await;
+    pub(crate) fn resume(&self, lane: LaneId) {
+        self.order(|dispatch| dispatch.resume(lane));
+    }
+
+    /// Changes how much may wait and run.
+    pub(crate) fn share(&self, shares: Shares) {
+        self.order(|dispatch| dispatch.share(shares));
+    }
+
+    /// Tries nothing again and settles nothing from now on: the process is stopping.
+    pub(crate) fn stop(&self) {
+        self.order(Dispatch::stop);
     }
 
     /// Waits until nothing runs or waits to run, in one lane or in all. Cancel-safe.
     pub(crate) async fn idle(&self, lane: Option<LaneId>) {
-        self.order(|done| Order::Idle(lane, done)).await;
+        let (done, is_idle) = oneshot::channel();
+        {
+            let mut book = self.0.lock();
+            book.idle.push((lane, done));
+            book.tell_idle();
+        }
+        // It is told, or the desk is gone.
+        let _ = is_idle.await;
     }
 
     /// Returns how busy a lane is.
-    pub(crate) async fn load(&self, lane: LaneId) -> Load {
-        self.order(|done| Order::Load(lane, done)).await.unwrap_or_default()
+    pub(crate) fn load(&self, lane: LaneId) -> Load {
+        let (waiting, running, paused_until) = self.0.lock().dispatch.load(lane);
+        Load { waiting, running, paused_until }
     }
 
-    /// Changes how much may wait and run.
-    pub(crate) async fn share(&self, shares: Shares) {
-        self.order(|done| Order::Share(shares, done)).await;
+    fn order(&self, order: impl FnOnce(&mut Dispatch<Arc<Version>>)) {
+        self.act(self.0.turn(|dispatch, now| {
+            order(dispatch);
+            dispatch.pump(now);
+        }));
     }
 
-    /// Tries nothing again and settles nothing from now on: the process is stopping.
-    pub(crate) async fn stop(&self) {
-        self.order(Order::Stop).await;
-    }
-
-    async fn order<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Option<T> {
-        let (done, answer) = oneshot::channel();
-        self.orders.send(order(done)).await.ok()?;
-        answer.await.ok()
-    }
-}
-
-struct Task {
-    dispatch: Dispatch<Arc<Version>>,
-    services: Services,
-    lines: LogBook,
-    executor: Executor,
-    idle: Vec<(Option<LaneId>, oneshot::Sender<()>)>,
-}
-
-impl Task {
-    async fn work(
-        mut self,
-        mut firings: mpsc::Receiver<Firing>,
-        mut orders: mpsc::Receiver<Order>,
-        mut ends: mpsc::Receiver<(RunId, Outcome)>,
-    ) {
-        let clock = self.services.clock.clone();
-        let mut busy = clock.busy();
-        loop {
-            let due = self.dispatch.next_alarm();
-            let alarm = async {
-                match due {
-                    Some(due) => busy.sleep_until(due).await,
-                    None => busy.idle(std::future::pending()).await,
-                }
-            };
-            tokio::select! {
-                Some(firing) = firings.recv() => self.dispatch.arrive(firing, clock.now()),
-                Some((run, outcome)) = ends.recv() => self.dispatch.ended(run, outcome, clock.now()),
-                order = orders.recv() => {
-                    let Some(order) = order else { return };
-                    // What came before the order is judged by what was before it.
-                    while let Ok(firing) = firings.try_recv() {
-                        self.dispatch.arrive(firing, clock.now());
-                    }
-                    self.follow(order);
-                }
-                () = alarm => self.dispatch.wake(clock.now()),
-            }
-            self.act();
+    /// Takes notice of the end of a run; returns the one that the worker goes on with, if it is to go on.
+    fn ended(&self, run: RunId, outcome: Outcome) -> Option<Start<Arc<Version>>> {
+        let mut turn = self.0.turn(|dispatch, now| dispatch.ended(run, outcome, now));
+        let next = turn.actions.iter().position(|action| matches!(action, Action::Start(_)));
+        let next = next.filter(|_| self.0.executor.is_free()).map(|at| turn.actions.remove(at));
+        self.act(turn);
+        match next {
+            Some(Action::Start(start)) => Some(start),
+            _ => None,
         }
     }
 
-    fn follow(&mut self, order: Order) {
-        let done = match order {
-            Order::Swap(Swap { lane, script, version, targets, heirs, skip }, done) => {
-                self.dispatch.swap(lane, script, version, targets, &*heirs, skip);
-                done
-            }
-            Order::Cancel(lane, done) => {
-                self.dispatch.cancel(lane);
-                done
-            }
-            Order::Remove(lane, skip, done) => {
-                self.dispatch.remove(lane, skip);
-                done
-            }
-            Order::Resume(lane, done) => {
-                self.dispatch.resume(lane);
-                done
-            }
-            Order::Share(shares, done) => {
-                self.dispatch.share(shares);
-                done
-            }
-            Order::Stop(done) => {
-                self.dispatch.stop();
-                done
-            }
-            Order::Idle(lane, done) => return self.idle.push((lane, done)),
-            Order::Load(lane, answer) => {
-                let (waiting, running, paused_until) = self.dispatch.load(lane);
-                let _ = answer.send(Load { waiting, running, paused_until });
-                return;
-            }
-        };
-        self.dispatch.pump(self.services.clock.now());
-        // Who ordered may have stopped waiting.
-        let _ = done.send(());
-    }
-
-    fn act(&mut self) {
-        for action in self.dispatch.take_actions() {
+    fn act(&self, turn: Turn) {
+        let Inner { services, lines, executor, .. } = &*self.0;
+        for action in turn.actions {
             match action {
-                Action::Start(start) => self.executor.start(start),
+                Action::Start(start) => {
+                    let desk = self.clone();
+                    executor.start(start, move |run, outcome| desk.ended(run, outcome));
+                }
                 Action::Skipped { script, version, trigger, event, skip } => {
-                    self.executor.note_skip(&script, &version, &trigger, &event, &skip);
+                    executor.note_skip(&script, &version, &trigger, &event, &skip);
                 }
                 Action::Settle(event) => {
-                    event.settles.iter().for_each(|key| self.services.timers.settle(key));
-                    event.told.iter().for_each(|number| self.services.store.settle_told(*number));
+                    event.settles.iter().for_each(|key| services.timers.settle(key));
+                    event.told.iter().for_each(|number| services.store.settle_told(*number));
                 }
                 Action::Paused { script, pause, why } => {
                     let text = format!(
                         "paused for {}: {why}; saving the file or `rhaid enable {script}` ends the pause at once",
                         show_duration(pause)
                     );
-                    self.lines.say(Level::Error, &script, text);
+                    lines.say(Level::Error, &script, text);
                 }
-                Action::Resumed(script) => self.lines.say(Level::Info, &script, "goes on after its pause"),
+                Action::Resumed(script) => lines.say(Level::Info, &script, "goes on after its pause"),
             }
         }
-        for (lane, done) in std::mem::take(&mut self.idle) {
-            if self.dispatch.is_idle(lane) {
-                let _ = done.send(());
-            } else if !done.is_closed() {
-                self.idle.push((lane, done));
+    }
+}
+
+impl Inbox for Desk {
+    fn put(&self, firing: Firing) {
+        self.act(self.0.turn(|dispatch, now| dispatch.arrive(firing, now)));
+    }
+}
+
+impl Inner {
+    /// Lets something happen to the dispatch, and returns what is to be done.
+    fn turn(&self, happens: impl FnOnce(&mut Dispatch<Arc<Version>>, Timestamp)) -> Turn {
+        let busy = self.services.clock.busy();
+        let mut book = self.lock();
+        let alarm = book.dispatch.next_alarm();
+        happens(&mut book.dispatch, self.services.clock.now());
+        let actions = book.dispatch.take_actions();
+        book.tell_idle();
+        if book.dispatch.next_alarm().is_some_and(|due| alarm.is_none_or(|before| due < before)) {
+            self.alarm.busy().get_or_insert_with(|| busy.share());
+            self.alarm.changed.notify_one();
+        }
+        Turn { actions, _busy: busy }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Book {
+    fn tell_idle(&mut self) {
+        let Self { dispatch, idle } = self;
+        for (_, done) in idle.extract_if(.., |(lane, done)| done.is_closed() || dispatch.is_idle(*lane)) {
+            let _ = done.send(());
+        }
+    }
+}
+
+impl Alarm {
+    fn busy(&self) -> MutexGuard<'_, Option<Busy>> {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.alarm.changed.notify_one();
+    }
+}
+
+/// Tries again what is due, and ends pauses that are over, until the desk is gone.
+async fn wake_when_due(desk: Weak<Inner>, alarm: Arc<Alarm>, mut busy: Busy) {
+    while let Some(open) = desk.upgrade().map(Desk) {
+        let due = open.0.lock().dispatch.next_alarm();
+        drop(open);
+        let changed = alarm.changed.notified();
+        let is_due = match due {
+            Some(due) => tokio::select! {
+                () = busy.sleep_until(due) => true,
+                () = changed => false,
+            },
+            None => {
+                busy.idle(changed).await;
+                false
             }
+        };
+        drop(alarm.busy().take());
+        if let Some(open) = desk.upgrade().map(Desk).filter(|_| is_due) {
+            open.act(open.0.turn(Dispatch::wake));
         }
     }
 }

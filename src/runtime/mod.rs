@@ -79,9 +79,8 @@ impl Runtime {
         let (change_settings, settings) = watch::channel(settings);
         services.store.keep(settings.borrow().keep());
         let expected = Arc::<Expected>::default();
-        let desk = Desk::open((&config.limits).into(), &services, &lines, |ended| {
-            Executor::new(services.clone(), settings.clone(), lines.clone(), expected.clone(), ended)
-        });
+        let executor = Executor::new(services.clone(), settings.clone(), lines.clone(), expected.clone());
+        let desk = Desk::open((&config.limits).into(), &services, &lines, executor);
         // Watching begins before the first look, so that no change falls between the two.
         let FolderWatch { changes, .. } = services.files.watch(&folder.clone(), move |path| is_hidden(&folder, path));
         let hold = services.mqtt.hold();
@@ -126,7 +125,7 @@ impl Runtime {
         };
         let found = self.order(|answer| Order::Find(script, trigger, given, answer)).await;
         let (fire, event) = found.ok_or_else(stopping)??;
-        Ok(fire.ask(event).await.outcome().await.into())
+        Ok(fire.ask(event).outcome().await.into())
     }
 
     /// Wakes a handler again with an event of the ledger, and waits for the outcome; the id may be the end of one.
@@ -149,7 +148,7 @@ impl Runtime {
         let (fire, mut event) = found.ok_or_else(stopping)??;
         event.summary = format!("{} (replayed)", row.event.trim_end_matches(" (replayed)"));
         let run = event.id.to_string();
-        Ok(Replayed { run, fired: fire.ask(event).await.outcome().await.into() })
+        Ok(Replayed { run, fired: fire.ask(event).outcome().await.into() })
     }
 
     /// Lets a disabled script run again, also after restarts, and ends a pause of the breaker.

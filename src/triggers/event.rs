@@ -50,7 +50,7 @@ impl Trigger for Named {
                 let number = (told.number > 0).then_some(told.number);
                 let event =
                     Event { hops: told.hops, told: number, ..Event::new(clock.now_zoned(), summary.clone(), facts) };
-                fire.tell(event).await;
+                fire.tell(event);
             }
         })
     }

@@ -84,7 +84,7 @@ impl Trigger for Files {
                     let word = word(change.kind);
                     let facts = facts(&change.path, word);
                     let summary = format!("{kind}: {} {word}", below.display());
-                    fire.tell(Event::new(clock.now_zoned(), summary, facts)).await;
+                    fire.tell(Event::new(clock.now_zoned(), summary, facts));
                 }
             }
         })

@@ -20,8 +20,7 @@ use std::sync::Arc;
 
 use jiff::Zoned;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -203,18 +202,24 @@ pub struct Firing {
     pub busy: Busy,
 }
 
+/// The one door for all events.
+pub trait Inbox: Send + Sync {
+    /// Takes a firing in; never waits, for what is behind the door is bounded and says what gives way.
+    fn put(&self, firing: Firing);
+}
+
 /// A trigger's only means of speech; cheap to clone.
 #[derive(Clone)]
 pub struct Fire {
     trigger: TriggerId,
     owner: Arc<str>,
-    inbox: mpsc::Sender<Firing>,
+    inbox: Arc<dyn Inbox>,
     clock: Clock,
 }
 
 impl Fire {
     /// Makes the voice of one trigger.
-    pub fn new(trigger: TriggerId, owner: Arc<str>, inbox: mpsc::Sender<Firing>, clock: Clock) -> Self {
+    pub fn new(trigger: TriggerId, owner: Arc<str>, inbox: Arc<dyn Inbox>, clock: Clock) -> Self {
         Self { trigger, owner, inbox, clock }
     }
 
@@ -223,41 +228,26 @@ impl Fire {
         &self.owner
     }
 
-    /// Says what happened; nobody waits for the outcome. Waits while the inbox is full.
-    pub async fn tell(&self, event: Event) {
-        let firing = Firing { trigger: self.trigger, event, reply: None, ignored: None, busy: self.clock.busy() };
-        self.put(firing).await;
+    /// Says what happened; nobody waits for the outcome.
+    pub fn tell(&self, event: Event) {
+        self.put(event, None, None, self.clock.busy());
     }
 
-    /// Says what happened and returns a way to wait for the outcome. Waits while the inbox is full.
-    pub async fn ask(&self, event: Event) -> Asked {
+    /// Says what happened and returns a way to wait for the outcome.
+    pub fn ask(&self, event: Event) -> Asked {
         let (reply, outcome) = oneshot::channel();
         let busy = self.clock.busy();
-        let firing = Firing { trigger: self.trigger, event, reply: Some(reply), ignored: None, busy: busy.share() };
-        self.put(firing).await;
+        self.put(event, Some(reply), None, busy.share());
         Asked { outcome, busy }
     }
 
-    /// Says what happened and comes to nothing, for the ledger; while the inbox is full it is not noted.
+    /// Says what happened and comes to nothing, for the ledger.
     pub fn ignore(&self, event: Event, why: Skip) {
-        let busy = self.clock.busy();
-        let _ = self.inbox.try_send(Firing { trigger: self.trigger, event, reply: None, ignored: Some(why), busy });
+        self.put(event, None, Some(why), self.clock.busy());
     }
 
-    /// Puts a firing into the inbox; one that is closed belongs to a process that ends.
-    fn put(&self, firing: Firing) -> impl Future<Output = ()> + Send + 'static {
-        // Boxed, so that the thousands of tasks that could wait here are small while they do not.
-        let full = match self.inbox.try_send(firing) {
-            Err(TrySendError::Full(firing)) => Some((self.inbox.clone(), Box::new(firing))),
-            Ok(()) | Err(TrySendError::Closed(_)) => None,
-        };
-        async move {
-            if let Some((inbox, firing)) = full
-                && let Ok(room) = inbox.reserve().await
-            {
-                room.send(*firing);
-            }
-        }
+    fn put(&self, event: Event, reply: Option<oneshot::Sender<Outcome>>, ignored: Option<Skip>, busy: Busy) {
+        self.inbox.put(Firing { trigger: self.trigger, event, reply, ignored, busy });
     }
 }
 

@@ -75,7 +75,7 @@ impl Trigger for Named {
                             continue;
                         }
                         let event = happened(timer, &key, summary.clone(), &services.clock);
-                        asked.push(ended(fire.ask(event).await, key));
+                        asked.push(ended(fire.ask(event), key));
                     }
                 }
             }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use self::pool::Pool;
 use super::dispatch::{RunId, Start};
@@ -34,35 +34,45 @@ pub(crate) struct Executor {
     lines: LogBook,
     expected: Arc<Expected>,
     runtime: tokio::runtime::Handle,
-    /// Where the ends of runs are told; has room for all of them soon, since whoever listens never waits.
-    ended: mpsc::Sender<(RunId, Outcome)>,
 }
 
 impl Executor {
-    /// Makes an executor that tells the end of every run.
+    /// Makes an executor without threads, which come with the runs.
     pub(crate) fn new(
         services: Services,
         settings: watch::Receiver<Arc<Settings>>,
         lines: LogBook,
         expected: Arc<Expected>,
-        ended: mpsc::Sender<(RunId, Outcome)>,
     ) -> Self {
         let runtime = tokio::runtime::Handle::current();
-        Self { pool: Pool::new(&runtime), services, settings, lines, expected, runtime, ended }
+        Self { pool: Pool::new(&runtime), services, settings, lines, expected, runtime }
     }
 
-    /// Starts a run; never waits.
-    pub(crate) fn start(&self, start: Start<Arc<Version>>) {
+    /// Starts a run; never waits. Who is told of its end may have the same thread go on with another.
+    pub(crate) fn start(
+        &self,
+        start: Start<Arc<Version>>,
+        ended: impl Fn(RunId, Outcome) -> Option<Start<Arc<Version>>> + Clone + Send + 'static,
+    ) {
         let executor = self.clone();
-        let settings = self.settings.borrow().clone();
-        let stack = script::stack(&settings.config.limits);
+        let stack = script::stack(&self.settings.borrow().config.limits);
         let job = Box::new(move || {
-            let run = start.run;
-            let outcome = executor.run(start, &settings);
-            // The receiver lives as long as the process; at its very end nobody needs the outcome.
-            let _ = executor.ended.blocking_send((run, outcome));
+            let mut next = Some(start);
+            while let Some(start) = next {
+                let settings = executor.settings.borrow().clone();
+                if script::stack(&settings.config.limits) > stack {
+                    return executor.start(start, ended);
+                }
+                let run = start.run;
+                next = ended(run, executor.run(start, &settings));
+            }
         });
         self.pool.submit(stack, job);
+    }
+
+    /// Returns whether no run waits for a thread, so that one that has ended a run may go on with another.
+    pub(crate) fn is_free(&self) -> bool {
+        self.pool.is_free()
     }
 
     /// Notes an event that became no run.

@@ -65,6 +65,11 @@ impl Pool {
             self.0.pressure.notify_one();
         }
     }
+
+    /// Returns whether no work waits for a thread.
+    pub(super) fn is_free(&self) -> bool {
+        self.0.lock().waiting.is_empty()
+    }
 }
 
 impl Inner {

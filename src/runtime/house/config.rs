@@ -31,7 +31,7 @@ impl House {
         let again = self.affected(&old, &config);
         self.settings.send_replace(settings.clone());
         self.services.store.keep(settings.keep());
-        self.desk.share((&settings.config.limits).into()).await;
+        self.desk.share((&settings.config.limits).into());
         if !again.is_empty() {
             self.sync(Why::Config(again)).await;
         }

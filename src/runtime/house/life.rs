@@ -82,7 +82,7 @@ impl House {
         let script: Arc<str> = name.into();
         let gone = changes.gone.iter().map(|at| old.triggers[*at].id).zip(&changes.gone);
         let heirs = heirs(&old.version, gone.map(|(id, at)| (id, *at)).collect(), &life, &changes);
-        self.desk.swap(Swap { heirs, ..life.swap(&script, Skip::TriggerGone) }).await;
+        self.desk.swap(Swap { heirs, ..life.swap(&script, Skip::TriggerGone) });
         self.start_watches(&script, &mut life, |trigger| !is_newborn || trigger.hears_scripts());
         drop(pause);
         if let Some(entry) = self.registry.get_mut(name) {
@@ -129,7 +129,7 @@ impl House {
         let services = self.settings.borrow().services.clone();
         for id in at_moment(life, Moment::Start) {
             let fire = Fire::new(id, name.into(), self.desk.inbox(), services.clock.clone());
-            fire.tell(moment_event(&services, "on_start", reason)).await;
+            fire.tell(moment_event(&services, "on_start", reason));
         }
     }
 
@@ -144,7 +144,7 @@ impl House {
             let lane = life.lane;
             let ended = End { services, desk: desk.clone(), script, life, skip: skip.clone(), reason, limit };
             ended.come(&lines).await;
-            desk.remove(lane, skip).await;
+            desk.remove(lane, skip);
         });
         self.retiring.insert(name.to_owned(), end);
     }
@@ -186,21 +186,21 @@ impl End {
         let lane = self.life.lane;
         let mut swap = self.life.swap(&self.script, self.skip.clone());
         swap.targets.retain(|(id, _)| last.contains(id));
-        self.desk.swap(swap).await;
+        self.desk.swap(swap);
         if self.reason == StopReason::Disabled {
-            self.desk.cancel(Some(lane)).await;
+            self.desk.cancel(Some(lane));
         }
         self.finish().await;
         let asked = last.iter().map(|id| {
             let voice = Fire::new(*id, self.script.clone(), self.desk.inbox(), self.services.clock.clone());
             let event = moment_event(&self.services, "on_stop", self.reason.word());
-            async move { voice.ask(event).await.outcome().await }
+            async move { voice.ask(event).outcome().await }
         });
         if timeout(self.limit, join_all(asked)).await.is_err() {
             let text =
                 format!("its on_stop was cancelled after {} (`limits.stop`)", crate::units::show_duration(self.limit));
             lines.say(Level::Warn, &self.script, text);
-            self.desk.cancel(Some(lane)).await;
+            self.desk.cancel(Some(lane));
             let _ = timeout(CANCEL_LIMIT, self.desk.idle(Some(lane))).await;
         }
     }
@@ -209,7 +209,7 @@ impl End {
     async fn finish(&self) {
         let lane = Some(self.life.lane);
         if timeout(self.limit, self.desk.idle(lane)).await.is_err() {
-            self.desk.cancel(lane).await;
+            self.desk.cancel(lane);
             // A run that does not end even so is given up with its thread.
             let _ = timeout(CANCEL_LIMIT, self.desk.idle(lane)).await;
         }

@@ -150,7 +150,7 @@ impl House {
         for (name, entry) in &self.registry {
             let mut listed = Listed::new(name, entry);
             if let Some(life) = &entry.life {
-                let load = self.desk.load(life.lane).await;
+                let load = self.desk.load(life.lane);
                 (listed.waiting, listed.running, listed.paused_until) = (load.waiting, load.running, load.paused_until);
                 if load.paused_until.is_some() {
                     listed.status = Status::Paused;
@@ -214,7 +214,7 @@ impl House {
         };
         if !was_disabled {
             if let Some(lane) = lane {
-                self.desk.resume(lane).await;
+                self.desk.resume(lane);
             }
             return Ok(());
         }
@@ -249,7 +249,7 @@ impl House {
     }
 
     async fn let_all_go(&mut self) {
-        self.desk.stop().await;
+        self.desk.stop();
         let lives: Vec<_> =
             self.registry.iter_mut().filter_map(|(name, entry)| Some((name.clone(), entry.life.take()?))).collect();
         for (name, life) in lives {

@@ -243,9 +243,9 @@ impl Listener {
     async fn pass(&self, message: Message) {
         let event = self.event(&message);
         if message.qos == 0 {
-            return self.fire.tell(event).await;
+            return self.fire.tell(event);
         }
-        let asked = self.fire.ask(event).await;
+        let asked = self.fire.ask(event);
         // Outlives this watch, since the run does: it ends with the run. There are no more of these than the broker lets
         // messages be open at a time.
         tokio::spawn(async move {

@@ -1,6 +1,7 @@
 //! From the broker to the inbox.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -35,7 +36,7 @@ impl World {
         let settings = Settings::new(&config, broker.address(), "test".into()).unwrap();
         let services = Services::new(Clock::system(TimeZone::UTC), Store::in_memory().unwrap(), vec![settings]);
         let (tx, inbox) = mpsc::channel(16);
-        let fire = Fire::new(TriggerId(1), "script".into(), tx, services.clock.clone());
+        let fire = Fire::new(TriggerId(1), "script".into(), Arc::new(tx), services.clock.clone());
         Self { _data: data, broker, services, inbox, fire }
     }
 

@@ -126,7 +126,7 @@ impl Listener {
         let now = self.services.clock.now();
         while let Some((topic, last)) = self.topics.take_due(now) {
             let event = self.event(&topic, last, now);
-            self.fire.tell(event).await;
+            self.fire.tell(event);
         }
     }
 

@@ -1,6 +1,7 @@
 //! With a clock that is turned by hand.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use tokio::sync::mpsc;
@@ -34,7 +35,7 @@ impl World {
         let clock = Clock::by_hand("2026-01-01T00:00:00Z[UTC]".parse().unwrap());
         let services = Services::new(clock, Store::in_memory().unwrap(), vec![settings]);
         let (tx, inbox) = mpsc::channel(16);
-        let fire = Fire::new(TriggerId(1), "script".into(), tx, services.clock.clone());
+        let fire = Fire::new(TriggerId(1), "script".into(), Arc::new(tx), services.clock.clone());
         let surroundings = Surroundings {
             zone: TimeZone::UTC,
             location: None,

@@ -226,7 +226,7 @@ impl Ticker {
         // One that is made up for is late on purpose.
         let is_in_time = event.at.timestamp().duration_since(due) <= GRACE;
         event.due = is_in_time.then_some(Due { at: due, missed: told });
-        let asked = self.fire.ask(event).await;
+        let asked = self.fire.ask(event);
         self.asked.push(Box::pin(ended(asked, told)));
         self.note();
     }

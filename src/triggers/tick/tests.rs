@@ -1,5 +1,6 @@
 //! What time triggers promise over sleep, restarts and clock changes.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::*;
@@ -282,7 +283,7 @@ fn a_thousand_handlers_due_at_once_fire_together() {
             .map(|number| {
                 let arguments = vec![Value::from("* * * * * *")];
                 let written = crate::triggers::read(kind, arguments, Map::new(), &surroundings).ok().unwrap();
-                let fire = Fire::new(TriggerId(number), "door".into(), inbox.clone(), services.clock.clone());
+                let fire = Fire::new(TriggerId(number), "door".into(), Arc::new(inbox.clone()), services.clock.clone());
                 written.trigger.watch(fire, &services)
             })
             .collect();

@@ -130,7 +130,7 @@ impl Trigger for Webhook {
                     Some(()) = waiting.next(), if !waiting.is_empty() => {}
                     visit = visits.recv() => {
                         let Some(visit) = visit else { return };
-                        let asked = fire.ask(happened(visit.request, &clock)).await;
+                        let asked = fire.ask(happened(visit.request, &clock));
                         waiting.push(reply(asked, visit.answer, fire.owner().to_owned()));
                     }
                 }
