@@ -71,6 +71,11 @@ pub fn returned(dynamic: &Dynamic) -> Value {
     }
 }
 
+/// Returns what an event tells as a script's map.
+pub fn map(facts: &Map) -> Dynamic {
+    Dynamic::from_map(facts.iter().map(|(name, value)| (name.as_str().into(), to_dynamic(value.clone()))).collect())
+}
+
 /// Returns plain data as a script's value.
 pub fn to_dynamic(value: Value) -> Dynamic {
     match value {

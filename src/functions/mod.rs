@@ -1,8 +1,10 @@
 //! What a script can call: one file per package, the list, and the context through which functions reach the world.
 
 use std::cell::RefCell;
+use std::pin::pin;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, LazyLock, Mutex};
+use std::task::{self, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use rhai::{Dynamic, EvalAltResult, Position, Shared};
@@ -202,6 +204,14 @@ impl Context {
     /// # Errors
     /// What can not be caught: the run must end.
     pub fn wait<T>(&self, outside: impl Future<Output = T>) -> Result<T, Thrown> {
+        let mut outside = pin!(outside);
+        if !self.cancel.is_cancelled() {
+            // Much is there already, and a limit has its price.
+            let _inside = self.runtime.enter();
+            if let Poll::Ready(value) = outside.as_mut().poll(&mut task::Context::from_waker(Waker::noop())) {
+                return Ok(value);
+            }
+        }
         self.runtime.block_on(async {
             tokio::select! {
                 biased;

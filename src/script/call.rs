@@ -25,7 +25,7 @@ impl Script {
         let Body::Handlers { handlers, .. } = &self.body else { return Ok(Value::Null) };
         let Some(handler) = handlers.get(handler) else { return Ok(Value::Null) };
         let _reach = modules::reach(&self.modules);
-        let event = convert::to_dynamic(Value::Map(facts.clone()));
+        let event = convert::map(facts);
         let returned = match &handler.code {
             Code::Own(body) => self.own(body, handler, event),
             Code::Module(..) => self.modules_own(handler, event),
@@ -52,7 +52,7 @@ impl Script {
     pub(super) fn whole(&self, event: Option<&Map>, args: &[String]) -> Result<Finished, Thrown> {
         let Body::Job(body, lib) = &self.body else { return Ok(Finished { value: Value::Null, code: 0 }) };
         let _reach = modules::reach(&self.modules);
-        let event = event.map_or(Dynamic::UNIT, |facts| convert::to_dynamic(Value::Map(facts.clone())));
+        let event = event.map_or(Dynamic::UNIT, convert::map);
         let mut scope = Scope::new();
         scope.push_dynamic("state", engine::state());
         let args: Dynamic = args.iter().cloned().map(Dynamic::from).collect::<rhai::Array>().into();

@@ -2,26 +2,23 @@
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Instant;
-
-use tokio::task::AbortHandle;
 
 use crate::config::Limits;
 use crate::functions::{Context, Stop};
 use crate::memory;
 
-/// How many operations look at the clock themselves before a watcher is worth its price.
-const SHORT: u64 = 64;
+/// The code looks at the clock and for a cancellation once in so many operations, which each take microseconds at most, but for a few.
+const LOOK: u64 = 16;
 
-/// Who says that the time is up.
+/// What ends the code from outside.
 enum Clock {
     /// Nobody runs here.
     Still,
-    /// The code itself looks, every few operations: at the top level, and in the first operations of a run.
-    Own { deadline: Instant, run: Option<Arc<Context>> },
-    /// A task waits for the deadline and for the cancellation, and raises the flag.
-    Watched { flag: Arc<AtomicU8>, watcher: AbortHandle },
+    /// At the top level: the time.
+    Deadline(Instant),
+    /// In a run: its time, and who cancels it.
+    Run(Arc<Context>),
 }
 
 struct Guard {
@@ -46,13 +43,12 @@ thread_local! {
 
 /// Runs the top level of a script within the limits and until the deadline; returns why it had to stop, if it had to.
 pub(super) fn loading<T>(limits: &Limits, deadline: Instant, code: impl FnOnce() -> T) -> (T, Option<Stop>) {
-    guarded(limits, Clock::Own { deadline, run: None }, code)
+    guarded(limits, Clock::Deadline(deadline), code)
 }
 
 /// Runs a handler or job within the limits and those of its context; returns why it had to stop, if it had to.
 pub(super) fn running<T>(context: &Arc<Context>, code: impl FnOnce() -> T) -> (T, Option<Stop>) {
-    let clock = Clock::Own { deadline: context.deadline, run: Some(context.clone()) };
-    guarded(&context.config.limits, clock, code)
+    guarded(&context.config.limits, Clock::Run(context.clone()), code)
 }
 
 fn guarded<T>(limits: &Limits, clock: Clock, code: impl FnOnce() -> T) -> (T, Option<Stop>) {
@@ -60,9 +56,7 @@ fn guarded<T>(limits: &Limits, clock: Clock, code: impl FnOnce() -> T) -> (T, Op
     impl Drop for Leave {
         fn drop(&mut self) {
             GUARD.with(|guard| {
-                if let Clock::Watched { watcher, .. } = guard.clock.replace(Clock::Still) {
-                    watcher.abort();
-                }
+                guard.clock.replace(Clock::Still);
                 guard.operations.set(u64::MAX);
                 guard.ceiling.set(i64::MAX);
             });
@@ -116,43 +110,14 @@ impl Guard {
         if memory::held() > self.ceiling.get() {
             return Some(Stop::Memory);
         }
-        let mut clock = self.clock.borrow_mut();
-        match &*clock {
+        if !spent.is_multiple_of(LOOK) {
+            return None;
+        }
+        match &*self.clock.borrow() {
             Clock::Still => None,
-            Clock::Watched { flag, .. } => match flag.load(Ordering::Relaxed) {
-                0 => None,
-                1 => Some(Stop::Deadline),
-                _ => Some(Stop::Cancelled),
-            },
-            Clock::Own { run: None, deadline } => {
-                (spent.is_multiple_of(8) && Instant::now() >= *deadline).then_some(Stop::Deadline)
-            }
-            Clock::Own { run: Some(context), .. } if spent > SHORT => {
-                let watched = watch(context);
-                *clock = watched;
-                None
-            }
-            Clock::Own { run: Some(context), deadline } => {
-                if context.cancel.is_cancelled() {
-                    Some(Stop::Cancelled)
-                } else {
-                    (Instant::now() >= *deadline).then_some(Stop::Deadline)
-                }
-            }
+            Clock::Run(context) if context.cancel.is_cancelled() => Some(Stop::Cancelled),
+            Clock::Run(context) => (Instant::now() >= context.deadline).then_some(Stop::Deadline),
+            Clock::Deadline(deadline) => (Instant::now() >= *deadline).then_some(Stop::Deadline),
         }
     }
-}
-
-fn watch(context: &Arc<Context>) -> Clock {
-    let flag = Arc::new(AtomicU8::new(0));
-    let (raised, cancel, deadline) = (flag.clone(), context.cancel.clone(), context.deadline);
-    let watcher = context.runtime.spawn(async move {
-        let verdict = tokio::select! {
-            biased;
-            () = cancel.cancelled() => 2,
-            () = tokio::time::sleep_until(deadline.into()) => 1,
-        };
-        raised.store(verdict, Ordering::Relaxed);
-    });
-    Clock::Watched { flag, watcher: watcher.abort_handle() }
 }

@@ -232,9 +232,10 @@ fn enqueue(line: &mut VecDeque<Waiting>, arrival: Waiting, max: usize, overflow:
     {
         return vec![(std::mem::replace(older, arrival), Outcome::Skipped(Skip::Replaced))];
     }
-    let own = line.iter().filter(|waiting| waiting.trigger == arrival.trigger).count();
+    // Counted only where it matters: a long line is no reason for each arrival to look through it.
+    let has_room = line.len() < max || line.iter().filter(|waiting| waiting.trigger == arrival.trigger).count() < max;
     let is_full = || line.iter().filter(|waiting| !waiting.event.is_owed).count() >= total;
-    if own < max && (arrival.event.is_owed || line.len() < total || !is_full()) {
+    if has_room && (arrival.event.is_owed || line.len() < total || !is_full()) {
         line.push_back(arrival);
         return Vec::new();
     }

@@ -30,15 +30,15 @@ pub(crate) struct Target {
 }
 
 /// Where the events of a script's triggers go.
-pub(super) struct Targets(Box<[(TriggerId, Target)]>);
+pub(super) struct Targets(Box<[(TriggerId, Arc<Target>)]>);
 
 impl Targets {
     pub(super) fn new(mut targets: Vec<(TriggerId, Target)>) -> Self {
         targets.sort_unstable_by_key(|(trigger, _)| *trigger);
-        Self(targets.into())
+        Self(targets.into_iter().map(|(trigger, target)| (trigger, Arc::new(target))).collect())
     }
 
-    pub(super) fn get(&self, trigger: &TriggerId) -> Option<&Target> {
+    pub(super) fn get(&self, trigger: &TriggerId) -> Option<&Arc<Target>> {
         let at = self.0.binary_search_by_key(trigger, |(trigger, _)| *trigger).ok()?;
         Some(&self.0[at].1)
     }
@@ -85,7 +85,7 @@ pub(crate) struct Start<V> {
     /// The version to run on.
     pub(crate) version: V,
     /// Which trigger of it.
-    pub(crate) target: Target,
+    pub(crate) target: Arc<Target>,
     /// What woke it.
     pub(crate) event: Arc<Event>,
     /// Set when the run must end.

@@ -22,7 +22,7 @@ use crate::functions::{Context, Spent, Stop};
 use crate::run::{Outcome, Skip};
 use crate::script::{self, Ended};
 use crate::services::Services;
-use crate::services::store::{Batch, Row};
+use crate::services::store::{self, Batch, Row};
 use crate::value::Value;
 
 /// Carries out runs; cheap to clone.
@@ -58,10 +58,14 @@ impl Executor {
         let stack = script::stack(&self.settings.borrow().config.limits);
         let job = Box::new(move || {
             let mut next = Some(start);
+            let mut mark = None::<store::Run>;
             while let Some(start) = next {
                 let settings = executor.settings.borrow().clone();
                 if script::stack(&settings.config.limits) > stack {
                     return executor.start(start, ended);
+                }
+                if !mark.as_ref().is_some_and(|mark| mark.is_of(&start.script)) {
+                    mark = Some(executor.services.store.begin(&start.script));
                 }
                 let run = start.run;
                 next = ended(run, executor.run(start, &settings));
@@ -144,7 +148,6 @@ impl Executor {
         if start.cancel.is_cancelled() {
             return Outcome::Cancelled;
         }
-        let _running = self.services.store.begin(&start.script);
         let call = || start.version.call(start.target.handler, &start.event, context);
         let returned = std::panic::catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
             let words = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::services::store::Store;
 use crate::services::store::lock::private;
@@ -47,9 +47,16 @@ struct Mark {
 }
 
 /// A script that runs, until this is dropped.
-pub struct Run<'s> {
-    running: &'s Running,
-    script: &'s str,
+pub struct Run {
+    store: Store,
+    script: Arc<str>,
+}
+
+impl Run {
+    /// Returns whether it is this script that runs.
+    pub fn is_of(&self, script: &str) -> bool {
+        *self.script == *script
+    }
 }
 
 impl Running {
@@ -114,9 +121,9 @@ impl Running {
     }
 }
 
-impl Drop for Run<'_> {
+impl Drop for Run {
     fn drop(&mut self) {
-        self.running.end(self.script);
+        self.store.0.running.end(&self.script);
     }
 }
 
@@ -127,9 +134,9 @@ impl Store {
     }
 
     /// Marks a script as running, until the returned mark is dropped.
-    pub fn begin<'s>(&'s self, script: &'s str) -> Run<'s> {
+    pub fn begin(&self, script: &Arc<str>) -> Run {
         self.0.running.begin(script);
-        Run { running: &self.0.running, script }
+        Run { store: self.clone(), script: script.clone() }
     }
 
     /// Says that this process is asked to end: whatever runs while it does is not to blame.
@@ -190,7 +197,7 @@ mod tests {
         assert_eq!(running().look_back("boot 2"), LastEnd::Orderly);
         let store = Store::open(&folder.path().join("data")).unwrap();
         store.look_back();
-        let mark = store.begin("a");
+        let mark = store.begin(&"a".into());
         store.end_orderly();
         drop(mark);
         assert_eq!(store.look_back(), LastEnd::Orderly);
