@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use jiff::Zoned;
+use serde::{Serialize, Serializer};
 use serde_json::json;
 
 /// A map of named values, in alphabetical order of the names.
@@ -115,6 +116,12 @@ impl Value {
         )
     }
 
+    /// Returns [`Value::to_stored`] as text, without taking the way over a copy.
+    pub fn to_stored_text(&self) -> String {
+        // A string takes all that is written to it, and every key is text.
+        serde_json::to_string(&Stored(self)).unwrap_or_default()
+    }
+
     /// Reads what [`Value::to_stored`] wrote; any other JSON as it stands.
     pub fn from_stored(json: serde_json::Value) -> Self {
         if let serde_json::Value::Object(map) = &json
@@ -154,6 +161,25 @@ impl Value {
             Self::Map(map) => serde_json::Value::Object(
                 map.iter().map(|(key, value)| (key.clone(), value.json(bytes, time))).collect(),
             ),
+        }
+    }
+}
+
+/// A value on its way to disk.
+struct Stored<'a>(&'a Value);
+
+impl Serialize for Stored<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Null => to.serialize_unit(),
+            Value::Bool(value) => to.serialize_bool(*value),
+            Value::Int(value) => to.serialize_i64(*value),
+            Value::Float(value) => to.serialize_f64(*value),
+            Value::Text(value) => to.serialize_str(value),
+            Value::Bytes(bytes) => to.collect_map([("$bytes", BASE64_STANDARD.encode(bytes))]),
+            Value::Time(time) => to.collect_map([("$time", time.to_string())]),
+            Value::List(items) => to.collect_seq(items.iter().map(Stored)),
+            Value::Map(map) => to.collect_map(map.iter().map(|(key, value)| (key, Stored(value)))),
         }
     }
 }
@@ -265,5 +291,7 @@ mod tests {
             ("list".into(), Value::List(vec![Value::Int(1), Value::Float(1.5), Value::Null])),
         ]));
         assert_eq!(Value::from_stored(value.to_stored()), value);
+        assert_eq!(value.to_stored_text(), value.to_stored().to_string());
+        assert_eq!(Value::Float(f64::NAN).to_stored_text(), Value::Float(f64::NAN).to_stored().to_string());
     }
 }

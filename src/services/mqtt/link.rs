@@ -133,18 +133,24 @@ impl Link {
 
     /// Hands over the packets that are there whole.
     fn take_in(&mut self, shared: &Shared) -> Result<(), Broken> {
+        let Some(mut frame) = self.frames.next()? else { return Ok(()) };
         let now = shared.clock.now();
-        while let Some(frame) = self.frames.next()? {
-            shared.core().incoming(frame, now)?;
+        let mut core = shared.core();
+        loop {
+            core.incoming(frame, now)?;
+            frame = match self.frames.next()? {
+                Some(next) => next,
+                None => return Ok(()),
+            };
         }
-        Ok(())
     }
 
     /// Fills the buffer with what is to be sent.
     fn collect(&mut self, shared: &Shared) -> Result<(), Broken> {
-        let was_full = shared.core().outbox.is_full();
+        let mut core = shared.core();
+        let was_full = core.outbox.is_full();
         while self.out.len() < BATCH {
-            let Some(packet) = shared.core().outgoing() else { break };
+            let Some(packet) = core.outgoing() else { break };
             let counts = matches!(packet, Outgoing::Publish { id: 0, .. });
             let before = self.out.len();
             self.version.encode_with(packet, &mut self.aliases, &mut self.out)?;
@@ -153,19 +159,23 @@ impl Link {
                 self.ends.push_back(self.collected);
             }
         }
-        if was_full && !shared.core().outbox.is_full() {
+        if was_full && !core.outbox.is_full() {
             shared.room.notify_waiters();
         }
-        if shared.core().has_changes() {
+        if core.has_changes() {
             shared.keep.notify_one();
         }
         Ok(())
     }
 
     fn tell_written(&mut self, shared: &Shared) {
+        if self.ends.front().is_none_or(|end| *end > self.written) {
+            return;
+        }
+        let mut core = shared.core();
         while self.ends.front().is_some_and(|end| *end <= self.written) {
             self.ends.pop_front();
-            shared.core().outbox.written();
+            core.outbox.written();
         }
     }
 
@@ -176,8 +186,10 @@ impl Link {
             Some(pinged) => Some(pinged + keep_alive.min(PONG)),
             None => (!keep_alive.is_zero()).then(|| self.last_read.min(self.last_write) + keep_alive),
         };
-        let due = shared.core().registry.due();
-        let overdue = shared.core().overdue();
+        let (due, overdue) = {
+            let core = shared.core();
+            (core.registry.due(), core.overdue())
+        };
         let far = Instant::now() + Duration::from_secs(3_600);
         [ping, due, overdue, sound].into_iter().flatten().min().unwrap_or(far)
     }

@@ -385,7 +385,9 @@ fn take(shared: &Shared, core: &mut Core, publish: Publish, waiter: Option<Waite
         waiter => waiter,
     };
     core.outbox.push(publish, waiter, keeper);
-    shared.keep.notify_one();
+    if core.has_changes() {
+        shared.keep.notify_one();
+    }
     shared.payments.wake();
 }
 

@@ -162,7 +162,7 @@ pub(super) fn timer(db: &Connection, owner: &str, name: &str) -> rusqlite::Resul
 
 /// Turns a value into what a column holds.
 pub(super) fn encoded(value: &Value) -> String {
-    value.to_stored().to_string()
+    value.to_stored_text()
 }
 
 /// Reads a value from a column.
