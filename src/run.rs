@@ -169,12 +169,14 @@ pub enum Skip {
     TriggerGone,
     /// The process is stopping.
     Stopping,
-    /// Its time came while the process was down or the machine slept.
+    /// Its time came while the process was down, the script disabled, or the machine asleep.
     Missed,
     /// Its time came while the last run was going.
     Overrun,
     /// The payload was the same as the last (`changed: true`).
     Unchanged,
+    /// The broker had kept it from before, and only what is published from now on is wanted (`retained: "live"`).
+    Retained,
 }
 
 impl Skip {
@@ -189,9 +191,10 @@ impl Skip {
             Self::BreakerOpen => "breaker open",
             Self::TriggerGone => "trigger removed",
             Self::Stopping => "stopping",
-            Self::Missed => "missed: rhaid was down, or the machine slept",
+            Self::Missed => "missed: rhaid was down or the script off, or the machine slept",
             Self::Overrun => "missed: the last run was still going",
             Self::Unchanged => "unchanged",
+            Self::Retained => "retained from before (retained live)",
         }
     }
 }

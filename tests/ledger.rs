@@ -104,6 +104,8 @@ fn an_event_is_replayed_for_real_or_dry_or_with_an_edited_script() {
 fn what_came_to_nothing_is_in_the_ledger_with_the_reason() {
     let script = r#"
         cron("0 * * * *", #{ missed: "once", name: "hourly" }, || ());
+        cron("30 * * * *", #{ name: "skips" }, |tick| print(`${tick.missed} missed`));
+        every("7m", #{ name: "beat" }, || ());
         mqtt_subscribe("door", #{ changed: true, name: "door" }, || ());
     "#;
     let mut bench = Bench::new().with_broker().script("a", script).start();
@@ -120,8 +122,17 @@ fn what_came_to_nothing_is_in_the_ledger_with_the_reason() {
     bench.pass(hours(5));
     bench.restart();
     bench.pass(seconds(1));
-    let missed = ("cron 0 * * * * (4 times)".to_owned(), "missed: rhaid was down, or the machine slept".to_owned());
-    bench.until_equal(|| reasons(&bench, "hourly"), vec![missed]);
+    let missed = (
+        "cron 0 * * * * (4 times)".to_owned(),
+        "missed: rhaid was down or the script off, or the machine slept".to_owned(),
+    );
+    bench.until_equal(|| reasons(&bench, "hourly"), vec![missed.clone()]);
+    // What is not made up for is told of as well, and the next tick knows; a beat begins anew.
+    let skipped = ("cron 30 * * * * (5 times)".to_owned(), missed.1);
+    assert_eq!(reasons(&bench, "skips"), [skipped]);
+    assert_eq!(reasons(&bench, "beat"), []);
+    bench.pass(hours(1));
+    assert_eq!(bench.printed("a"), ["5 missed"]);
 }
 
 #[test]

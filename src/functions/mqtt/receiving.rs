@@ -55,7 +55,7 @@ pub(super) fn receive(topics: &Dynamic, mut options: Options) -> Result<Dynamic,
     let count = options.int("count", 1..=MAX_COUNT).map_err(refused)?;
     let broker = options.text("broker").map_err(refused)?;
     options.finish().map_err(refused)?;
-    let mut subscription = subscribe(&context, &filters, Wish { qos, retained, no_local: false }, broker.as_deref())?;
+    let mut subscription = subscribe(&context, &filters, Wish { qos, retained, ..Wish::default() }, broker.as_deref())?;
     let wanted = count.unwrap_or(1) as usize;
     let topic = filters.iter().map(Filter::written).collect::<Vec<_>>().join(", ");
     let shown = format!("{topic}{}", for_broker(broker.as_deref()));

@@ -32,6 +32,8 @@ pub struct Wish {
     pub retained: Retained,
     /// Whether messages that we ourselves publish are left out; needs MQTT 5.
     pub no_local: bool,
+    /// Whether retained messages that come but are not wanted are handed over all the same, for who notes them.
+    pub all_retained: bool,
 }
 
 /// A message from a broker.

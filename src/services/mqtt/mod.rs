@@ -193,7 +193,7 @@ impl Mqtt {
         retained: Retained,
         broker: Option<&str>,
     ) -> Result<Subscription, Error> {
-        self.subscribe_all(std::slice::from_ref(filter), Wish { qos, retained, no_local: false }, broker)
+        self.subscribe_all(std::slice::from_ref(filter), Wish { qos, retained, ..Wish::default() }, broker)
     }
 
     /// Wants several filters like [`Mqtt::subscribe`]; a message that more than one matches comes once.

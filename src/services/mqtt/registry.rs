@@ -120,7 +120,7 @@ impl Registry {
             let Some(subscriber) = self.subscribers.get_mut(&id).filter(|_| served != Some(id)) else { continue };
             // Some brokers send a message once for each filter that matches it.
             let is_first = numbers.is_empty() || subscriber.first_match(&message.topic) == Some(place);
-            if subscriber.wants(place, message, is_first, now) {
+            if subscriber.wants(place, message, is_first, now) || subscriber.notes(message) {
                 served = Some(id);
                 subscriber.take(message);
             }
@@ -324,7 +324,7 @@ pub(super) mod tests {
     use super::*;
     use crate::services::mqtt::message::Retained;
 
-    const LIVE: Wish = Wish { qos: 0, retained: Retained::Live, no_local: false };
+    const LIVE: Wish = Wish { qos: 0, retained: Retained::Live, no_local: false, all_retained: false };
 
     /// Answers every question; returns how many packets it took.
     fn settle(registry: &mut Registry) -> usize {

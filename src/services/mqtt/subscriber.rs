@@ -100,6 +100,11 @@ impl Subscriber {
         }
     }
 
+    /// Returns whether a message that is not wanted is handed over all the same: never in the place of one that is.
+    pub(super) fn notes(&self, message: &Message) -> bool {
+        self.wish.all_retained && message.retain && self.wish.retained == Retained::Live && self.sender.is_relaxed()
+    }
+
     /// Puts a message into the queue, with no more QoS than was asked for.
     pub(super) fn take(&mut self, message: &Message) {
         let mut message = message.clone();

@@ -102,7 +102,7 @@ fn read(
         moments.push(Moment::parse(text).map_err(|why| OptionFault::new(format!("moment: {why}")))?);
         names.push(text.trim());
     }
-    let timing = Timing::take(options, surroundings)?;
+    let timing = Timing::take(options, surroundings)?.by_the_clock();
     let days = Days { moments, location: surroundings.location, zone: timing.zone().clone() };
     days.check()?;
     Ok(Box::new(At { written: names.join(", "), days, timing }))

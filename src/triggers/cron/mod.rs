@@ -51,7 +51,7 @@ fn read(
         )));
     };
     let expression = parse(&text).map_err(|fault| OptionFault::new(format!("cron \"{text}\", {fault}")))?;
-    Ok(Box::new(Times { expression: expression.into(), timing: Timing::take(options, surroundings)? }))
+    Ok(Box::new(Times { expression: expression.into(), timing: Timing::take(options, surroundings)?.by_the_clock() }))
 }
 
 /// The times of an expression.

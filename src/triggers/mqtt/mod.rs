@@ -54,7 +54,7 @@ fn read(
     let qos = options.int("qos", 0..=2)?.unwrap_or(0) as u8;
     Ok(Box::new(Subscribe {
         filters,
-        wish: Wish { qos, retained: retained.unwrap_or_default(), no_local },
+        wish: Wish { qos, retained: retained.unwrap_or_default(), no_local, all_retained: true },
         changed: options.bool("changed")?.unwrap_or(false),
         brokers: options.read("broker", |names| some_brokers(names, surroundings))?.unwrap_or_default(),
     }))
@@ -127,6 +127,7 @@ impl Subscribe {
         let listener = Listener {
             filters: self.filters.clone(),
             changed: self.changed.then(Changed::default),
+            ignores_retained: self.wish.retained == Retained::Live,
             zone: services.clock.zone(),
             fire: fire.clone(),
         };
@@ -216,6 +217,7 @@ pub(super) fn example_topic(filter: &Filter, given: &Map) -> String {
 struct Listener {
     filters: Vec<Filter>,
     changed: Option<Changed>,
+    ignores_retained: bool,
     zone: TimeZone,
     fire: Fire,
 }
@@ -230,6 +232,10 @@ impl Listener {
             error!(script = self.fire.owner(), "mqtt_subscribe {}: {error}", topics.join(", "));
         }
         while let Some(message) = next(&mut subscription, &stopped).await {
+            if message.retain && self.ignores_retained {
+                self.fire.ignore(self.event(&message), Skip::Retained);
+                continue;
+            }
             let is_news = self.changed.as_mut().is_none_or(|changed| changed.is_news(&message));
             if is_news {
                 // Boxed, so that a trigger that waits, as most do, is small.

@@ -84,7 +84,12 @@ pub(super) fn watch(
         asked: FuturesUnordered::new(),
     };
     ticker.note();
-    Watch::spawn(async move { ticker.run().await })
+    Watch::spawn(async move {
+        if ticker.timing.missed == Missed::Skip {
+            ticker.give_up(now);
+        }
+        ticker.run().await;
+    })
 }
 
 /// Returns the facts of a tick that is due now.

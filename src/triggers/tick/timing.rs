@@ -29,6 +29,7 @@ pub(crate) struct Timing {
     jitter: Duration,
     /// Whether a tick is told while the run of the last one is still going.
     pub(super) overlaps: bool,
+    is_by_the_clock: bool,
 }
 
 impl Timing {
@@ -57,7 +58,18 @@ impl Timing {
             window: window.or(within),
             jitter: options.duration("jitter")?.unwrap_or_default(),
             overlaps: false,
+            is_by_the_clock: false,
         })
+    }
+
+    /// Says that the moments stand whether or not anybody watches, as clock times do: those that nobody saw are missed.
+    pub(crate) fn by_the_clock(self) -> Self {
+        Self { is_by_the_clock: true, ..self }
+    }
+
+    /// Returns whether the last moment is kept over restarts.
+    pub(super) fn is_kept(&self) -> bool {
+        self.is_by_the_clock || self.missed != Missed::Skip
     }
 
     /// Learns how ticks become runs; returns whether they may overlap.
@@ -79,11 +91,6 @@ impl Timing {
     /// Returns the longest random delay.
     pub(crate) fn jitter(&self) -> Duration {
         self.jitter
-    }
-
-    /// Returns whether the last moment is kept over restarts.
-    pub(super) fn is_kept(&self) -> bool {
-        self.missed != Missed::Skip
     }
 
     /// Returns whether a moment that is so late is made up for.
