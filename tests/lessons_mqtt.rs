@@ -24,8 +24,16 @@ fn a_broker_that_goes_and_comes_back_finds_the_scripts_listening() {
     let mut bench = Bench::new()
         .with_broker()
         .script("a", r#"mqtt_subscribe("in", |msg| print(msg.payload)); every("1m", || mqtt_publish("out", "tick"));"#)
+        .script(
+            "watcher",
+            r#"
+                on_mqtt("connected", |link| print(`${link.broker} is ${link.state}`));
+                on_mqtt("disconnected", #{ broker: "default" }, |link| print(`${link.broker} is ${link.state} (${link.why.len() > 0})`));
+            "#,
+        )
         .start();
     bench.subscribed();
+    bench.expect_printed("watcher", ["default is connected"]);
     bench.publish("in", "1");
     bench.expect_printed("a", ["1"]);
     bench.break_broker();
@@ -36,6 +44,8 @@ fn a_broker_that_goes_and_comes_back_finds_the_scripts_listening() {
         bench.printed("a").contains(&"2".to_owned())
     });
     assert_eq!(bench.said("a").iter().filter(|line| line.contains("removed")).count(), 0);
+    let changes = ["default is connected", "default is disconnected (true)", "default is connected"];
+    bench.expect_printed("watcher", changes);
 }
 
 #[test]

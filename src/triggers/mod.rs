@@ -9,6 +9,7 @@ pub mod event;
 pub mod every;
 pub mod file;
 pub mod lifecycle;
+pub mod link;
 mod local;
 pub mod mqtt;
 pub mod silence;
@@ -133,6 +134,7 @@ pub const KINDS: &[&Kind] = &[
     &timer::KIND,
     &event::KIND,
     &silence::KIND,
+    &link::KIND,
     &lifecycle::START,
     &lifecycle::STOP,
 ];

@@ -29,6 +29,8 @@ pub(super) struct Core {
     pub(super) last: LastValues,
     debts: Debts,
     payments: Arc<Payments>,
+    // Whether somebody wants to know how it stands, whatever else there is.
+    pub(super) is_wanted: bool,
     // Answers, and what goes out again after a reconnect: first in the line.
     answers: VecDeque<Outgoing>,
     // How many messages gave way since the broker was last there.
@@ -47,6 +49,7 @@ impl Core {
             last: LastValues::default(),
             debts: Debts::default(),
             payments,
+            is_wanted: false,
             answers: VecDeque::new(),
             dropped: 0,
             pauses: 0,
@@ -56,7 +59,7 @@ impl Core {
 
     /// Returns whether anybody wants anything from the broker.
     pub(super) fn is_idle(&self) -> bool {
-        self.registry.is_empty() && self.outbox.is_empty()
+        !self.is_wanted && self.registry.is_empty() && self.outbox.is_empty()
     }
 
     /// Starts a connection, in the session of before or in a new one.

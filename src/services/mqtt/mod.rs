@@ -295,6 +295,17 @@ impl Mqtt {
             .collect()
     }
 
+    /// Wants a broker to be connected, `None`: the default one; returns its name and how it stands with it, from now on.
+    ///
+    /// # Errors
+    /// [`Error::UnknownBroker`].
+    pub fn link(&self, broker: Option<&str>) -> Result<(String, watch::Receiver<State>), Error> {
+        let shared = self.broker(broker)?;
+        shared.core().is_wanted = true;
+        shared.payments.wake();
+        Ok((shared.settings.name.clone(), shared.state.subscribe()))
+    }
+
     /// Waits until the default broker is connected. For tests and for those who must not begin before.
     pub async fn connected(&self) {
         if let Some(shared) = self.0.first() {
