@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Identity};
 use url::{Host, Url};
 
 use crate::services::http::connect::Observed;
+use crate::services::http::environment::Environment;
 use crate::services::http::resolve::Resolver;
 use crate::services::http::{Error, Proxy, Verify, Way};
 
@@ -27,29 +27,25 @@ pub(super) struct Clients {
     resolver: Arc<Resolver>,
     /// With the moment of their last use.
     made: Mutex<HashMap<Way, (Client, Instant)>>,
-    environment: Matcher,
+    environment: Environment,
 }
 
 impl Clients {
     pub(super) fn new(resolver: Arc<Resolver>) -> Self {
-        Self { resolver, made: Mutex::default(), environment: Matcher::from_system() }
+        Self { resolver, made: Mutex::default(), environment: Environment::of_process() }
     }
 
     /// Returns the way to a URL: this machine itself is never reached through a proxy of the environment.
     pub(super) fn way(&self, url: &Url, wanted: &Way) -> Way {
-        let is_direct = wanted.proxy == Proxy::Environment && (is_this_machine(url) || !self.is_proxied(url, wanted));
-        Way { proxy: if is_direct { Proxy::Direct } else { wanted.proxy.clone() }, ..wanted.clone() }
-    }
-
-    /// Returns whether a URL is reached through a proxy.
-    pub(super) fn is_proxied(&self, url: &Url, way: &Way) -> bool {
-        match &way.proxy {
-            Proxy::Direct => false,
-            Proxy::Through { .. } => through(url, way).is_some(),
-            Proxy::Environment => {
-                url.as_str().parse().is_ok_and(|uri: hyper::Uri| self.environment.intercept(&uri).is_some())
-            }
-        }
+        let proxy = match &wanted.proxy {
+            Proxy::Environment if is_this_machine(url) => Proxy::Direct,
+            Proxy::Environment => match self.environment.proxy(url) {
+                Some(proxy) => Proxy::Through { http: Some(proxy.clone()), https: Some(proxy) },
+                None => Proxy::Direct,
+            },
+            named => named.clone(),
+        };
+        Way { proxy, ..wanted.clone() }
     }
 
     /// Returns the client for a way.
@@ -71,15 +67,13 @@ impl Clients {
 
     fn make(&self, way: &Way) -> Result<Client, Error> {
         let mut builder = Client::builder()
+            .no_proxy()
             .redirect(Policy::none())
             .referer(false)
             .connector_layer(Observed)
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(IDLE_PER_HOST)
             .dns_resolver(self.resolver.clone());
-        if way.proxy != Proxy::Environment {
-            builder = builder.no_proxy();
-        }
         if let Proxy::Through { http, https } = &way.proxy {
             let wrong = |error: reqwest::Error| Error::InvalidOption(format!("proxy: {}", Error::chain(&error)));
             if let Some(proxy) = http {

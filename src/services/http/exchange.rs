@@ -98,9 +98,9 @@ impl Http {
         progress: &Progress,
     ) -> Result<(Answer, reqwest::Response), Error> {
         let way = self.clients.way(&hop.url, &request.way);
-        let is_proxied = self.clients.is_proxied(&hop.url, &way);
+        let is_proxied = through(&hop.url, &way).is_some();
         let no_connection = Error::ConnectTimeout(request.times.connect);
-        let checked = progress.connecting(self.check(&hop.url, &way, is_proxied, guard)).await;
+        let checked = progress.connecting(self.check(&hop.url, &request.way, is_proxied, guard)).await;
         checked.unwrap_or(Err(no_connection))?;
         let mut headers = hop.headers.clone();
         if let Some(cookies) = request.cookies.header(&hop.url) {

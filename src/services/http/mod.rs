@@ -7,6 +7,7 @@ mod client;
 mod connect;
 mod cookies;
 mod digest;
+mod environment;
 mod error;
 mod exchange;
 pub mod lines;

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -34,15 +34,26 @@ pub(super) struct Case {
     name: &'static str,
     rhai: &'static str,
     python: &'static str,
+    environment: &'static [(&'static str, &'static str)],
     unlike: &'static [(&'static str, &'static str)],
 }
 
 /// A case whose two answers are the same.
 pub(super) const fn case(name: &'static str, rhai: &'static str, python: &'static str) -> Case {
-    Case { name, rhai, python, unlike: &[] }
+    Case { name, rhai, python, environment: &[], unlike: &[] }
 }
 
 impl Case {
+    /// Sets variables of the environment, for this case alone.
+    pub(super) const fn within(mut self, environment: &'static [(&'static str, &'static str)]) -> Self {
+        self.environment = environment;
+        self
+    }
+
+    fn environment(&self, servers: &Servers) -> Map<String, Value> {
+        self.environment.iter().map(|(name, value)| ((*name).to_owned(), servers.fill(value).into())).collect()
+    }
+
     /// Names the fields that differ on purpose, with the reason.
     pub(super) const fn unlike(mut self, fields: &'static [(&'static str, &'static str)]) -> Self {
         self.unlike = fields;
@@ -82,11 +93,10 @@ pub(super) fn compare(cases: &[Case]) {
 }
 
 fn in_python(servers: &Servers, cases: &[Case]) -> Vec<Value> {
-    let texts: Vec<_> = cases.iter().map(|case| servers.fill(case.python)).collect();
-    let mut child = Command::new(python("python"))
+    let texts: Vec<_> = cases.iter().map(|case| (servers.fill(case.python), case.environment(servers))).collect();
+    let mut child = servers
+        .ask(python("python"))
         .args(["-c", PYTHON])
-        .current_dir(servers.folder())
-        .envs(servers.environment())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -117,11 +127,11 @@ fn run(servers: &Servers, number: usize, case: &Case) -> Value {
     let file = servers.folder().join(format!("case{number}.rhai"));
     let text = RHAI.replace("/* the case */", &servers.fill(case.rhai));
     fs::write(&file, text).unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_rhaid"))
+    let output = servers
+        .ask(env!("CARGO_BIN_EXE_rhaid"))
         .args(["exec", "--log-level", "off"])
         .arg(&file)
-        .current_dir(servers.folder())
-        .envs(servers.environment())
+        .envs(case.environment(servers).iter().map(|(name, value)| (name, value.as_str().unwrap())))
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);

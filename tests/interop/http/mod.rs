@@ -1,6 +1,7 @@
 //! HTTP from scripts, each call made by Python's `requests` too, against servers that were not written for this project.
 
 mod case;
+mod environment;
 mod faults;
 mod requests;
 mod responses;

@@ -10,7 +10,21 @@ fn an_answer_looks_the_same_to_the_script() {
 const PLAIN: &str = "what is decompressed is told without the header that says it was";
 const LATIN: &str = "requests takes text without a word of the server for ISO 8859-1";
 
-const CASES: [Case; 43] = [
+const CASES: [Case; 47] = [
+    case("zstd", r#"seen = show(http_get("PLAIN/zstd.txt"));"#, r#"seen = show(requests.get("PLAIN/zstd.txt"))"#)
+        .unlike(&[("encoding", LATIN), ("text", LATIN), ("headers/content-encoding", PLAIN)]),
+    case(
+        "zstd as text",
+        r#"let r = http_get("PLAIN/zstd.txt"); r.encoding = "utf-8"; seen = r.text;"#,
+        r#"r = requests.get("PLAIN/zstd.txt"); r.encoding = "utf-8"; seen = r.text"#,
+    ),
+    case(
+        "zstd that is cut off",
+        r#"let told = false; try { http_get("PLAIN/zstd/cut"); } catch { told = true; } seen = #{ told: told };"#,
+        r#"requests.get("PLAIN/zstd/cut"); seen = {"told": False}"#,
+    )
+    .unlike(&[("told", "requests says nothing when the end of zstd is missing")]),
+    case("zstd that is none", r#"http_get("PLAIN/zstd/wrong");"#, r#"requests.get("PLAIN/zstd/wrong")"#),
     case("created", r#"seen = show(http_get("BIN/status/201"));"#, r#"seen = show(requests.get("BIN/status/201"))"#),
     case("no content", r#"seen = show(http_get("BIN/status/204"));"#, r#"seen = show(requests.get("BIN/status/204"))"#),
     case(

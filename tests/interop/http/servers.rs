@@ -87,11 +87,14 @@ impl Servers {
         self.words.iter().fold(text.to_owned(), |text, (word, value)| text.replace(word, value))
     }
 
-    /// Returns the variables for those who ask: nothing of the proxies and authorities of this machine.
-    pub(super) fn environment(&self) -> Vec<(&'static str, String)> {
-        let proxies = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"];
-        let authorities = ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"];
-        proxies.into_iter().chain(authorities).map(|name| (name, String::new())).collect()
+    /// Starts one who asks, in the folder, without the proxies and authorities of this machine.
+    pub(super) fn ask(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(self.folder()).env_remove("REQUESTS_CA_BUNDLE").env_remove("CURL_CA_BUNDLE");
+        for name in ["http_proxy", "https_proxy", "all_proxy", "no_proxy"] {
+            command.env_remove(name).env_remove(name.to_uppercase());
+        }
+        command
     }
 
     fn write(&self) {
@@ -115,6 +118,17 @@ impl Servers {
         fs::write(folder.join("pages/big.bin"), vec![b'x'; 1 << 20]).unwrap();
         fs::write(folder.join("nginx.conf"), self.fill(NGINX)).unwrap();
         certificates(folder);
+        let compress = r"
+try:
+    from compression import zstd
+except ImportError:
+    from backports import zstd
+whole = zstd.compress('22 °C\n'.encode() * 500)
+open('pages/whole.zst', 'wb').write(whole)
+open('pages/cut.zst', 'wb').write(whole[:-3])
+";
+        let compressed = Command::new(python("python")).args(["-c", compress]).current_dir(folder).status().unwrap();
+        assert!(compressed.success(), "zstd is installed by `.ci/run`");
     }
 }
 

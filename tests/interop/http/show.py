@@ -1,6 +1,7 @@
 """Runs pieces of Python, and prints what each found, as one list."""
 
 import json
+import os
 import sys
 
 import requests
@@ -56,16 +57,20 @@ def show(r):
     }
 
 
-def run(text):
+def run(text, environment):
     """Runs one piece, and returns what it left in `seen`."""
     names = {"requests": requests, "show": show, "json": json}
+    os.environ.update(environment)
     try:
         exec(text, names)
         return names.get("seen")
     except Exception as error:
         name = type(error).__name__
         return {"fault": KINDS.get(name, name), "message": str(error)}
+    finally:
+        for name in environment:
+            del os.environ[name]
 
 
 requests.packages.urllib3.disable_warnings()
-json.dump([run(text) for text in json.load(sys.stdin)], sys.stdout)
+json.dump([run(*piece) for piece in json.load(sys.stdin)], sys.stdout)

@@ -1,0 +1,94 @@
+//! Proxies that the environment names.
+
+use hyper_util::client::proxy::matcher::Matcher;
+use url::Url;
+
+/// The proxies that the environment names, or else the system's settings.
+pub(super) struct Environment {
+    http: Option<Url>,
+    https: Option<Url>,
+    /// Who is reached directly all the same; and what the system says where the environment says nothing.
+    matcher: Matcher,
+}
+
+impl Environment {
+    /// Reads the variables of this process.
+    pub(super) fn of_process() -> Self {
+        Self::read(|name| std::env::var(name).ok())
+    }
+
+    /// Reads variables: small names count before large ones, and an empty one for none.
+    ///
+    /// Source: `getproxies_environment` of Python's `urllib.request`, which `requests` goes by; `HTTP_PROXY` may be a header that a
+    /// visitor sent, where there is a `REQUEST_METHOD` (CVE-2016-5385).
+    fn read(variable: impl Fn(&str) -> Option<String>) -> Self {
+        let large = |name: &str| {
+            variable(&name.to_uppercase()).filter(|_| name != "http_proxy" || variable("REQUEST_METHOD").is_none())
+        };
+        let proxy = |name: &str| proxy(name, &variable(name).or_else(|| large(name))?);
+        let all = proxy("all_proxy");
+        let (http, https) = (proxy("http_proxy").or_else(|| all.clone()), proxy("https_proxy").or(all));
+        let no = ["no_proxy", "NO_PROXY"].into_iter().filter_map(&variable).find(|names| !names.is_empty());
+        let matcher = match http.is_none() && https.is_none() && no.is_none() {
+            true => Matcher::from_system(),
+            // Only who it leaves out matters.
+            false => Matcher::builder().all("http://proxy").no(no.unwrap_or_default()).build(),
+        };
+        Self { http, https, matcher }
+    }
+
+    /// Returns the proxy through which a URL is to be reached, if any.
+    pub(super) fn proxy(&self, url: &Url) -> Option<Url> {
+        let found = self.matcher.intercept(&url.as_str().parse().ok()?)?;
+        match (&self.http, &self.https) {
+            (None, None) => Url::parse(&found.uri().to_string()).ok().filter(|proxy| proxy.host_str() != Some("proxy")),
+            (http, https) => if url.scheme() == "https" { https } else { http }.clone(),
+        }
+    }
+}
+
+fn proxy(name: &str, value: &str) -> Option<Url> {
+    if value.is_empty() {
+        return None;
+    }
+    let whole = if value.contains("://") { value.to_owned() } else { format!("http://{value}") };
+    let url = Url::parse(&whole).ok().filter(|url| url.has_host() && matches!(url.scheme(), "http" | "https"));
+    if url.is_none() {
+        tracing::warn!("the variable {name} names no proxy that is spoken to here: write http://HOST:PORT");
+    }
+    url
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(variables: &[(&str, &str)], url: &str) -> Option<String> {
+        let variable = |name: &str| {
+            let found = variables.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        Environment::read(variable).proxy(&Url::parse(url).unwrap()).map(Into::into)
+    }
+
+    #[test]
+    fn small_names_count_first_and_each_scheme_has_its_own() {
+        let all = [("http_proxy", "a:1"), ("HTTP_PROXY", "http://b:2"), ("ALL_PROXY", "http://ann:sesame@c:3")];
+        assert_eq!(asked(&all, "http://x.example/").as_deref(), Some("http://a:1/"));
+        assert_eq!(asked(&all, "https://x.example/").as_deref(), Some("http://ann:sesame@c:3/"));
+        assert_eq!(asked(&[("http_proxy", ""), ("HTTP_PROXY", "b:2")], "http://x.example/"), None);
+        assert_eq!(asked(&[("HTTP_PROXY", "b:2"), ("REQUEST_METHOD", "GET")], "http://x.example/"), None);
+        assert_eq!(asked(&[("ALL_PROXY", "socks5://c:3")], "http://x.example/"), None);
+    }
+
+    #[test]
+    fn who_is_left_out_is_reached_directly() {
+        let reached = |no: &str, url: &str| asked(&[("http_proxy", "a:1"), ("NO_PROXY", no)], url).is_some();
+        for no in ["x.example", ".example", "*", "y.example, example"] {
+            assert!(!reached(no, "http://x.example/"), "{no}");
+        }
+        assert!(reached("ample", "http://x.example/") && reached("", "http://x.example/"));
+        assert!(!reached("10.0.0.0/8", "http://10.1.2.3/") && reached("10.0.0.0/8", "http://11.1.2.3/"));
+        assert_eq!(asked(&[("NO_PROXY", "y.example")], "http://x.example/"), None);
+    }
+}
