@@ -26,6 +26,7 @@ mod script;
 mod state;
 mod time;
 mod triggers;
+mod try_command;
 mod webhook;
 
 /// Counts what each run allocates, as the program does.

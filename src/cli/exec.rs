@@ -73,16 +73,22 @@ struct Task {
 /// Runs a file.
 pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let config = Arc::new(settings::load(globals)?);
-    let file = args.file.canonicalize().with_context(|| args.file.display().to_string())?;
+    let (root, file) = place(&args.file, &config)?;
+    let sources = Arc::new(FolderSources::new(&root, config.limits.script_size));
+    let (args, timeout) = (args.args.clone(), args.timeout);
+    let task = Task { file, sources, root, args, timeout };
+    Ok(perform(&task, &config)?.map_or_else(|code| code, |finished| ExitCode::from(finished.code)))
+}
+
+/// Returns the folder that a script's imports are looked for in, the scripts folder if it lies there, and its file below that.
+pub(super) fn place(file: &Path, config: &Config) -> anyhow::Result<(PathBuf, String)> {
+    let file = file.canonicalize().with_context(|| file.display().to_string())?;
     let root = match config.scripts.canonicalize() {
         Ok(scripts) if file.starts_with(&scripts) => scripts,
         _ => file.parent().unwrap_or(Path::new("/")).to_owned(),
     };
-    let below = file.strip_prefix(&root).unwrap_or(&file);
-    let sources = Arc::new(FolderSources::new(&root, config.limits.script_size));
-    let (args, timeout) = (args.args.clone(), args.timeout);
-    let task = Task { file: below.to_string_lossy().into_owned(), sources, root, args, timeout };
-    Ok(perform(&task, &config)?.map_or_else(|code| code, |finished| ExitCode::from(finished.code)))
+    let below = file.strip_prefix(&root).unwrap_or(&file).to_string_lossy().into_owned();
+    Ok((root, below))
 }
 
 /// Evaluates an expression.
@@ -137,15 +143,8 @@ fn perform(task: &Task, config: &Arc<Config>) -> anyhow::Result<Result<Finished,
     let context = Arc::new(context(task, config, Clock::system(zone), &script.name, tokio.handle())?);
     world::cancel_on_interrupt(&tokio, &context);
     let ended = world::on_a_script_thread(&context, || script.run(None, &task.args, &context))?;
-    let unsent = tokio.block_on(context.services.mqtt.close());
-    if unsent > 0 {
-        let brokers = context.services.mqtt.states().into_iter().map(|(_, address, _)| address);
-        let address = brokers.collect::<Vec<_>>().join(" or ");
-        let some = if unsent == 1 { "1 message was".to_owned() } else { format!("{unsent} messages were") };
-        screen::complain(&format!("{some} not sent, or not confirmed: no broker answers at {address}\n"));
-        if ended.is_ok() {
-            return Ok(Err(ExitCode::from(FAULTS)));
-        }
+    if !world::says_goodbye(&tokio, &context) && ended.is_ok() {
+        return Ok(Err(ExitCode::from(FAULTS)));
     }
     Ok(ended.inspect(|_| note_what_is_forgotten(&context)).map_err(|ended| told(&ended, config)))
 }

@@ -1,5 +1,6 @@
 //! Seen from a terminal: one file per command.
 
+mod attempt;
 mod backup;
 mod check;
 mod completions;
@@ -13,6 +14,7 @@ mod log;
 mod logs;
 mod next;
 mod reference;
+mod rehearsal;
 mod replay;
 mod run;
 mod run_info;
@@ -68,6 +70,7 @@ enum Command {
     Eval(exec::EvalArgs),
     Check(check::Args),
     Fire(fire::Args),
+    Try(attempt::Args),
     List(list::Args),
     Runs(runs::Args),
     RunInfo(run_info::Args),
@@ -98,6 +101,7 @@ pub fn main() -> ExitCode {
         Command::Eval(args) => exec::eval(&args, globals),
         Command::Check(args) => check::run(&args, globals),
         Command::Fire(args) => fire::run(&args, globals),
+        Command::Try(args) => attempt::run(&args, globals),
         Command::List(args) => list::run(&args, globals),
         Command::Runs(args) => runs::run(&args, globals),
         Command::RunInfo(args) => run_info::run(&args, globals),

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use tokio::runtime::{Handle, Runtime};
 use tokio_util::sync::CancellationToken;
 
+use crate::cli::screen;
 use crate::config::Config;
 use crate::functions::{Context, Journal, Spent};
 use crate::script;
@@ -67,6 +68,18 @@ pub(super) fn cancel_on_interrupt(tokio: &Runtime, context: &Context) {
             cancel.cancel();
         }
     });
+}
+
+/// Sends what waits to be sent; if the brokers do not take it, says so and returns false.
+pub(super) fn says_goodbye(tokio: &Runtime, context: &Context) -> bool {
+    let unsent = tokio.block_on(context.services.mqtt.close());
+    if unsent > 0 {
+        let brokers = context.services.mqtt.states().into_iter().map(|(_, address, _)| address);
+        let address = brokers.collect::<Vec<_>>().join(" or ");
+        let some = if unsent == 1 { "1 message was".to_owned() } else { format!("{unsent} messages were") };
+        screen::complain(&format!("{some} not sent, or not confirmed: no broker answers at {address}\n"));
+    }
+    unsent == 0
 }
 
 /// Runs a script on a thread with room for what its context allows.

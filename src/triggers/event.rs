@@ -59,6 +59,10 @@ impl Trigger for Named {
         true
     }
 
+    fn fits(&self, given: &Map) -> bool {
+        given.get("name").and_then(Value::as_text).is_none_or(|name| name == self.name)
+    }
+
     fn example(&self, _: &Map, _: &Services) -> Map {
         facts(&self.name, Value::Null, BY_HAND)
     }

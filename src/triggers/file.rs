@@ -95,6 +95,12 @@ impl Trigger for Files {
         facts(&self.base.join(path.unwrap_or(&self.written)), word(ChangeKind::Modified))
     }
 
+    fn fits(&self, given: &Map) -> bool {
+        let Some(path) = given.get("path").and_then(Value::as_text) else { return true };
+        let whole = self.base.join(path);
+        whole.strip_prefix(&self.folder).is_ok_and(|below| self.files.is_match(below))
+    }
+
     fn needs(&self) -> Vec<Want> {
         vec![Want::Read(self.folder.clone())]
     }

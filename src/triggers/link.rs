@@ -78,6 +78,11 @@ impl Trigger for Link {
         })
     }
 
+    fn fits(&self, given: &Map) -> bool {
+        let state = given.get("state").and_then(Value::as_text);
+        state.is_none_or(|state| (state == CONNECTED) == self.is_connected)
+    }
+
     fn example(&self, _: &Map, services: &Services) -> Map {
         let broker = self.broker.clone().or_else(|| services.mqtt.states().into_iter().next().map(|(name, ..)| name));
         self.facts(&broker.unwrap_or_default(), "")

@@ -99,6 +99,11 @@ pub trait Trigger: Send + Sync {
     /// Returns the facts of an event of its own as if it happened now, for one that is fired by hand; what is `given` fills gaps in its own way.
     fn example(&self, given: &Map, services: &Services) -> Map;
 
+    /// Returns whether an event with these facts could be one of its own, for one that is tried out; what is not given fits.
+    fn fits(&self, _given: &Map) -> bool {
+        true
+    }
+
     /// Returns the moment in a script's life that it stands for, if it is one of those; the runtime fires it then.
     fn moment(&self) -> Option<Moment> {
         None

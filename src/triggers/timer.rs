@@ -82,6 +82,10 @@ impl Trigger for Named {
         })
     }
 
+    fn fits(&self, given: &Map) -> bool {
+        given.get("name").and_then(Value::as_text).is_none_or(|name| name == self.name)
+    }
+
     fn example(&self, _: &Map, services: &Services) -> Map {
         facts(&self.name, Value::Null, services.clock.now_zoned(), 0.0)
     }

@@ -86,7 +86,7 @@ pub struct Route {
 
 impl Route {
     /// Returns whether it answers a method.
-    fn takes(&self, method: &str) -> bool {
+    pub fn takes(&self, method: &str) -> bool {
         if self.methods.is_empty() {
             return ALL.contains(&method);
         }

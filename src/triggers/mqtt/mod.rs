@@ -192,6 +192,11 @@ impl Trigger for Subscribe {
         facts
     }
 
+    fn fits(&self, given: &Map) -> bool {
+        let topic = given.get("topic").and_then(Value::as_text);
+        topic.is_none_or(|topic| self.filters.iter().any(|filter| filter.matches(topic).is_some()))
+    }
+
     fn needs(&self) -> Vec<Want> {
         self.filters.iter().map(|filter| Want::Subscribe(filter.written().to_owned())).collect()
     }

@@ -86,6 +86,11 @@ impl Trigger for Silence {
         facts(&self.filter, &topic, Some(last), self.quiet.as_secs() as i64, is_connected)
     }
 
+    fn fits(&self, given: &Map) -> bool {
+        let topic = given.get("topic").and_then(Value::as_text);
+        topic.is_none_or(|topic| self.filter.matches(topic).is_some())
+    }
+
     fn needs(&self) -> Vec<Want> {
         vec![Want::Subscribe(self.filter.written().to_owned())]
     }

@@ -141,6 +141,12 @@ impl Trigger for Webhook {
     fn example(&self, given: &Map, _: &Services) -> Map {
         example(&self.route, given)
     }
+
+    fn fits(&self, given: &Map) -> bool {
+        let text = |name: &str| given.get(name).and_then(Value::as_text);
+        text("path").is_none_or(|path| self.route.path.params(path).is_some())
+            && text("method").is_none_or(|method| self.route.takes(method))
+    }
 }
 
 /// Puts a request by hand together: as the first method that is taken, on a path that fits.

@@ -1,0 +1,202 @@
+//! A script that one event is played to, apart from the rhaid that runs: `rhaid replay --dry` and `rhaid try`.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use anyhow::Context as _;
+use jiff::tz::TimeZone;
+use serde::Serialize;
+use serde_json::{Map, Value as Json};
+
+use crate::cli::exit::{FAULTS, Wrong};
+use crate::cli::fire::{self, shown};
+use crate::cli::run_info::row;
+use crate::cli::screen::{self, Tone, harmless, paint};
+use crate::cli::settings;
+use crate::cli::table::aligned;
+use crate::cli::world;
+use crate::config::{Config, Level};
+use crate::effect::Effect;
+use crate::event::Event;
+use crate::fault::Fault;
+use crate::functions::{Context, Journal, Stop};
+use crate::runtime::{Fired, FolderSources, bind, name_of, script_name};
+use crate::script::{Declared, Ended, Purpose, Script, Sources};
+use crate::services::clock::Clock;
+use crate::services::store::{Kept, Store};
+use crate::triggers::Surroundings;
+use crate::value::Value;
+
+/// What became of an event that was played.
+#[derive(Serialize)]
+pub(super) struct Played {
+    #[serde(flatten)]
+    pub(super) fired: Fired,
+    pub(super) effects: Vec<Effect>,
+    /// Whether what woke it is the same as then, if it was replayed.
+    pub(super) kept: Kept,
+    #[serde(skip)]
+    is_dry: bool,
+    /// Whether the brokers have all that it published.
+    #[serde(skip)]
+    is_sent: bool,
+}
+
+impl Played {
+    /// Prints it; returns the exit code.
+    pub(super) fn tell(&self, as_json: bool) -> anyhow::Result<ExitCode> {
+        if as_json {
+            screen::say_json(self)?;
+        } else {
+            screen::say(&self.shown());
+        }
+        Ok(if self.is_sent { fire::code(&self.fired) } else { ExitCode::from(FAULTS) })
+    }
+
+    fn shown(&self) -> String {
+        let mut text = String::new();
+        match self.kept {
+            Kept::Whole => {}
+            Kept::Masked => text.push_str(&format!("{} secrets in what woke it are ***\n", paint(Tone::Warn, "note"))),
+            Kept::Cut => text.push_str(&format!("{} what woke it was kept in part\n", paint(Tone::Warn, "note"))),
+        }
+        if !self.effects.is_empty() {
+            let rows: Vec<_> = self.effects.iter().map(|effect| row(effect, true)).collect();
+            let title = if self.is_dry { "what it would do" } else { "what it did" };
+            text.push_str(&format!("{}\n{}", paint(Tone::Strong, title), aligned(&rows)));
+        }
+        text.push_str(&shown(&self.fired));
+        text
+    }
+}
+
+/// A script that is loaded to be played to.
+pub(super) struct Rehearsed<'a> {
+    config: &'a Arc<Config>,
+    file: String,
+    script: Script,
+    is_job: bool,
+}
+
+/// The scripts folder with another text in one file's place.
+struct Edited {
+    file: String,
+    text: Arc<str>,
+    folder: FolderSources,
+}
+
+impl Sources for Edited {
+    fn read(&self, file: &str) -> Result<Arc<str>, String> {
+        if file == self.file { Ok(self.text.clone()) } else { self.folder.read(file) }
+    }
+}
+
+impl<'a> Rehearsed<'a> {
+    /// Loads a file below a folder, with the text of another file in its place if one is named; or returns the faults of the script.
+    pub(super) fn load(
+        config: &'a Arc<Config>,
+        root: &Path,
+        file: &str,
+        edited: Option<&Path>,
+        zone: TimeZone,
+    ) -> anyhow::Result<Result<Self, Vec<Fault>>> {
+        let folder = FolderSources::new(root, config.limits.script_size);
+        let sources: Arc<dyn Sources> = match edited {
+            None => Arc::new(folder),
+            Some(edited) => {
+                let text = std::fs::read_to_string(edited).with_context(|| edited.display().to_string())?;
+                Arc::new(Edited { file: file.to_owned(), text: text.into(), folder })
+            }
+        };
+        let base = root.parent().unwrap_or(Path::new("/")).to_owned();
+        let surroundings = Surroundings { zone, location: config.location, brokers: config.mqtt.names(), base };
+        let bindings: Vec<_> = config.triggers.iter().filter(|binding| binding.job == file).collect();
+        let is_job = !bindings.is_empty();
+        let purpose = if is_job { Purpose::Job } else { Purpose::Handlers };
+        let loaded = Script::load(file, &purpose, sources, config, &surroundings).and_then(|mut script| {
+            if is_job {
+                script.declared = bind(bindings, config, &surroundings)?;
+            }
+            Ok(Self { config, file: file.to_owned(), script, is_job })
+        });
+        Ok(loaded)
+    }
+
+    /// Returns what it declares.
+    pub(super) fn declared(&self) -> &[Declared] {
+        &self.script.declared
+    }
+
+    /// Returns which of its triggers is the first of that sort.
+    pub(super) fn position(&self, is_it: impl Fn(&Declared) -> bool) -> Option<usize> {
+        self.script.declared.iter().position(is_it)
+    }
+
+    /// Says that it has none that is wanted, such as "trigger `hourly`", and which it has.
+    pub(super) fn has_no(&self, wanted: &str) -> Wrong {
+        let names: Vec<_> = self.script.declared.iter().map(name_of).collect();
+        let names = if names.is_empty() { "none".to_owned() } else { format!("`{}`", names.join("`, `")) };
+        Wrong(harmless(&format!("{} has no {wanted} (it has {names})", self.file)))
+    }
+
+    /// Plays an event to one of its triggers, with a copy of what rhaid keeps; dry: nothing goes out.
+    pub(super) fn play(&self, at: usize, event: &Event, clock: Clock, is_dry: bool) -> anyhow::Result<Played> {
+        let handler = self.script.declared[at].handler;
+        let tokio = world::runtime()?;
+        let stage = Arc::new(Stage { config: self.config.clone(), started: Instant::now(), effects: Mutex::default() });
+        let context = {
+            let _inside = tokio.enter();
+            let store = Store::copy_of(&self.config.data)?;
+            let context = world::context(self.config, clock, store, stage.clone(), tokio.handle())?;
+            Arc::new(Context { script: script_name(&self.file).into(), dry: is_dry, ..context })
+        };
+        world::cancel_on_interrupt(&tokio, &context);
+        let ended = world::on_a_script_thread(&context, || match self.is_job {
+            true => self.script.run(Some(event), &[], &context).map(|finished| finished.value),
+            false => self.script.call(handler, event, &context),
+        })?;
+        let is_sent = world::says_goodbye(&tokio, &context);
+        let effects = std::mem::take(&mut *stage.effects.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(Played { fired: self.fired(ended), effects, kept: Kept::Whole, is_dry, is_sent })
+    }
+
+    fn fired(&self, ended: Result<Value, Ended>) -> Fired {
+        let (outcome, value, fault) = match ended {
+            Ok(value) => ("succeeded", value.to_json(), None),
+            Err(Ended::Stopped(Stop::Cancelled, _)) => ("cancelled", Json::Null, None),
+            Err(Ended::Stopped(Stop::Deadline, fault)) => ("timed out", Json::Null, Some(fault)),
+            Err(Ended::Fault(fault) | Ended::Stopped(_, fault)) => ("failed", Json::Null, Some(fault)),
+        };
+        let why = fault.map(|fault| self.config.mask().apply(&fault.report()).into_owned());
+        Fired { outcome: outcome.to_owned(), value, why }
+    }
+}
+
+/// Prints the faults, if it was those.
+pub(super) fn unless_faulty<T>(loaded: Result<T, Vec<Fault>>) -> Option<T> {
+    loaded.map_err(|faults| screen::complain(&format!("{}\n", harmless(&settings::reports(&faults))))).ok()
+}
+
+/// Keeps what a run does or would do.
+struct Stage {
+    config: Arc<Config>,
+    started: Instant,
+    effects: Mutex<Vec<Effect>>,
+}
+
+impl Journal for Stage {
+    fn line(&self, level: Level, text: &str, fields: &Map<String, Json>) {
+        let text = fields.iter().fold(text.to_owned(), |text, (name, value)| format!("{text} {name}={value}"));
+        self.did(Effect::new(level.word(), text));
+    }
+
+    fn did(&self, mut effect: Effect) {
+        let mask = self.config.mask();
+        effect.after = self.started.elapsed().saturating_sub(effect.took);
+        effect.with = mask.apply(&effect.with).into_owned();
+        effect.fault = mask.apply(&effect.fault).into_owned();
+        self.effects.lock().unwrap_or_else(PoisonError::into_inner).push(effect);
+    }
+}

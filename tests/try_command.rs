@@ -1,0 +1,99 @@
+//! `rhaid try`: one event for one script, beside the rhaid that runs.
+
+use serde_json::{Value, json};
+
+use crate::house::{House, text};
+
+const DOOR: &str = r#"
+mqtt_subscribe("door/{side}", #{ name: "opened" }, |msg| {
+    let times = state.add(msg.params.side, 1);
+    if msg.payload == "thief" { throw "alarm"; }
+    mqtt_publish("bell", `${msg.params.side} ${msg.payload} ${times}`);
+    emit("rung", times);
+});
+mqtt_subscribe("window/+", |msg| ());
+webhook("door/{side}", #{ public: true, methods: ["GET"] }, |request| `${request.method} ${request.params.side} ${request.query.key}`);
+on_timer("closes", |timer| timer.data + 1);
+cron("0 7 * * *", #{ timezone: "Europe/Oslo" }, |tick| now("Europe/Oslo").format("%H:%M") + " " + tick.missed);
+"#;
+
+fn tried(house: &House, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = house.rhaid(&[&["try", "scripts/door.rhai"], arguments].concat());
+    (output.status.code(), [text(&output.stdout), text(&output.stderr)].concat())
+}
+
+fn seen(house: &House, arguments: &[&str]) -> Value {
+    let (code, printed) = tried(house, &[arguments, &["--json"]].concat());
+    assert_eq!(code, Some(0), "{printed}");
+    serde_json::from_str(&printed).unwrap()
+}
+
+#[test]
+fn an_event_of_ones_own_making_wakes_a_script_that_is_not_live() {
+    let house = House::empty();
+    house.write("scripts/door.rhai", DOOR);
+    let message = seen(&house, &["--mqtt", "door/front=ann", "--dry"]);
+    let did = |played: &Value| -> Vec<String> {
+        let effects = played["effects"].as_array().unwrap();
+        effects.iter().map(|effect| format!("{} {}", effect["what"], effect["with"])).collect()
+    };
+    let expected =
+        [r#""state" "front + 1""#, r#""mqtt_publish" "bell \"front ann 1\" (11 bytes)""#, r#""emit" "rung""#];
+    assert_eq!(did(&message), expected);
+    assert_eq!(
+        seen(&house, &["--webhook", "GET /hooks/door/back", "--data", r#"{"query": {"key": "7"}}"#])["value"],
+        "GET back 7"
+    );
+    assert_eq!(seen(&house, &["--timer", "closes", "--data", "41"])["value"], 42);
+    let morning = ["--cron", "--at", "2026-03-29T07:00+02:00[Europe/Oslo]", "--dry", "--data", r#"{"missed": 2}"#];
+    assert_eq!(seen(&house, &morning)["value"], "07:00 2");
+    let (code, printed) = tried(&house, &["--trigger", "opened", "--data", r#"{"payload": "thief"}"#, "--dry"]);
+    assert!(code == Some(1) && printed.contains("what it would do") && printed.contains("door.rhai:4:"), "{printed}");
+}
+
+#[test]
+fn the_state_of_the_live_script_is_read_and_not_changed_and_what_goes_out_is_real() {
+    let mut house = House::empty();
+    house.write("scripts/door.rhai", DOOR);
+    house.write("scripts/bell.rhai", r#"mqtt_subscribe("bell", |msg| print(`heard ${msg.payload}`));"#);
+    house.start();
+    house.wait_for("connected to");
+    house.run(&["fire", "door", "opened", "--data", r#"{"topic": "door/front", "payload": "ann"}"#]);
+    house.wait_for("heard front ann 1");
+    assert_eq!(
+        seen(&house, &["--mqtt", "door/front=bob", "--dry"])["effects"][1]["with"],
+        json!("bell \"front bob 2\" (11 bytes)")
+    );
+    seen(&house, &["--mqtt", "door/front=cy"]);
+    house.wait_for("heard front cy 2");
+    house.run(&["fire", "door", "opened", "--data", r#"{"topic": "door/front", "payload": "dan"}"#]);
+    house.wait_for("heard front dan 2");
+}
+
+#[test]
+fn what_can_not_be_tried_is_told_with_what_there_is() {
+    let house = House::empty();
+    house.write("scripts/door.rhai", DOOR);
+    for (arguments, code, words) in [
+        (&["--mqtt", "cellar=1"][..], 2, "door.rhai has no mqtt_subscribe that this wakes (it has `opened`"),
+        (&["--mqtt", "door"], 2, "--mqtt: write the topic and the payload"),
+        (&["--trigger", "none"], 2, "door.rhai has no trigger `none`"),
+        (
+            &["--trigger", "mqtt_subscribe"],
+            2,
+            "several triggers fit, say which with --trigger: `opened`, `mqtt_subscribe window/+`",
+        ),
+        (&[], 2, "several triggers fit"),
+        (&["--webhook", "POST door/front"], 2, "has no webhook that this wakes"),
+        (&["--cron", "--at", "soon", "--dry"], 2, "--at: write a time such as"),
+        (&["--timer", "closes", "--data", "{"], 2, "--data: this is no JSON"),
+        // No broker is there.
+        (&["--mqtt", "door/front=ann"], 1, "1 message was not sent, or not confirmed"),
+    ] {
+        let (ended, printed) = tried(&house, arguments);
+        assert!(ended == Some(code) && printed.contains(words), "{arguments:?}: {ended:?} {printed}");
+    }
+    house.write("scripts/door.rhai", "cron(\"0 7\", || 1);\nnothing(1);");
+    let (code, printed) = tried(&house, &["--cron"]);
+    assert!(code == Some(1) && printed.contains("door.rhai:1:"), "{printed}");
+}
