@@ -17,6 +17,7 @@ mod house;
 mod ledger;
 mod lessons;
 mod lessons_mqtt;
+mod lints;
 mod model;
 mod mqtt;
 mod process;

@@ -1,6 +1,6 @@
-//! `rhaid check`: what is wrong with scripts, and what would wake them; touches nothing.
+//! `rhaid check`: what is wrong with scripts or likely to be, and what would wake them; touches nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use crate::cli::settings::{self, Globals};
 use crate::config::{Binding, Config};
 use crate::fault::Fault;
 use crate::runtime::{FolderSources, bind, list_scripts, unreadable_job};
+use crate::script::lint::{self, Finding};
 use crate::script::{Declared, Purpose, Script, Sources as _};
 use crate::services::clock::Clock;
 use crate::triggers::Surroundings;
@@ -31,7 +32,10 @@ const UPCOMING: usize = 3;
   rhaid check --format compact      # file:line:column: message, for editors
   rhaid check --job nightly.rhai    # a script that runs whole
 
-Ends with 0 if all is well, with 1 if there is a fault.")]
+A fault keeps a script from going live; a warning is likely a mistake. `rhaid explain CODE` says more about one. A comment
+`// rhaid: allow(CODE)` at the end of a line, or on the line above, allows it there; `// rhaid: allow-file(CODE)` in the whole file.
+
+Ends with 0 if all is well, with 1 if there is a fault, or with --strict a warning.")]
 pub(super) struct Args {
     /// Scripts, or folders of scripts; by default the scripts folder
     #[arg(value_name = "PATH")]
@@ -42,6 +46,9 @@ pub(super) struct Args {
     /// Take the scripts that are named for jobs: their top level is what they do, not what they declare
     #[arg(long, requires = "paths")]
     job: bool,
+    /// End with 1 if there are warnings, too
+    #[arg(long)]
+    strict: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -69,6 +76,7 @@ struct Subject {
 struct Findings {
     scripts: Vec<Found>,
     faults: Vec<FoundFault>,
+    warnings: Vec<FoundFault>,
 }
 
 #[derive(Serialize)]
@@ -90,6 +98,9 @@ struct FoundTrigger {
 
 #[derive(Serialize)]
 struct FoundFault {
+    /// The lint, if it is a warning.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
     file: String,
     line: usize,
     column: usize,
@@ -121,9 +132,12 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     match args.format {
         Format::Text => screen::say(&text(&findings)),
         Format::Json => screen::say_json(&findings)?,
-        Format::Compact => screen::say(&findings.faults.iter().map(compact).collect::<String>()),
+        Format::Compact => {
+            screen::say(&findings.faults.iter().chain(&findings.warnings).map(compact).collect::<String>());
+        }
     }
-    Ok(if findings.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FAULTS) })
+    let is_well = findings.faults.is_empty() && (findings.warnings.is_empty() || !args.strict);
+    Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::from(FAULTS) })
 }
 
 /// Looks at scripts, and at what the configuration in a folder binds to jobs.
@@ -139,6 +153,7 @@ fn look(args: &Args, config: &Arc<Config>, folder: &Path, findings: &mut Finding
     if let Err(faults) = bind(&config.triggers, config, &around(&config.scripts)) {
         findings.faults.extend(faults.iter().map(|fault| FoundFault::new(fault, folder)));
     }
+    let mut loaded: BTreeMap<PathBuf, Vec<Script>> = BTreeMap::new();
     for subject in subjects(args, config)? {
         let surroundings = around(&subject.root);
         let sources = Arc::new(FolderSources::new(&subject.root, config.limits.script_size));
@@ -154,9 +169,14 @@ fn look(args: &Args, config: &Arc<Config>, folder: &Path, findings: &mut Finding
                 let own = script.declared.iter().map(|declared| FoundTrigger::new(declared, &subject.root, &now));
                 let triggers = own.chain(bound.iter().map(|bound| FoundTrigger::new(bound, folder, &now))).collect();
                 findings.scripts.push(Found { name: script.name.to_string(), docs: script.docs.clone(), triggers });
+                loaded.entry(subject.root).or_default().push(script);
             }
             Err(faults) => findings.faults.extend(faults.iter().map(|fault| FoundFault::new(fault, &subject.root))),
         }
+    }
+    for (root, scripts) in &loaded {
+        let found = lint::look(scripts, config);
+        findings.warnings.extend(found.iter().map(|finding| FoundFault::likely(finding, root)));
     }
     Ok(())
 }
@@ -230,6 +250,7 @@ impl FoundTrigger {
 impl FoundFault {
     fn new(fault: &Fault, root: &Path) -> Self {
         Self {
+            code: None,
             file: shown(root, &fault.place.file),
             line: fault.place.line,
             column: fault.place.column,
@@ -237,6 +258,10 @@ impl FoundFault {
             hint: fault.hint.clone(),
             report: fault.report(),
         }
+    }
+
+    fn likely(finding: &Finding, root: &Path) -> Self {
+        Self { code: Some(finding.code), ..Self::new(&finding.fault, root) }
     }
 }
 
@@ -252,7 +277,8 @@ fn compact(fault: &FoundFault) -> String {
     // Editors want a line and a column, even for what concerns the whole file.
     let (line, column) = (fault.line.max(1), fault.column.max(1));
     let message = harmless(&fault.message).replace('\n', " ");
-    format!("{}:{line}:{column}: {message}\n", fault.file)
+    let (sort, code) = fault.code.map_or_else(Default::default, |code| ("warning: ", format!(" [{code}]")));
+    format!("{}:{line}:{column}: {sort}{message}{code}\n", fault.file)
 }
 
 fn text(findings: &Findings) -> String {
@@ -270,9 +296,15 @@ fn text(findings: &Findings) -> String {
     for fault in &findings.faults {
         text.push_str(&format!("\n{} {}\n", paint(Tone::Error, "fault"), harmless(&fault.report)));
     }
+    for warning in &findings.warnings {
+        let code = paint(Tone::Quiet, &format!("[{}]", warning.code.unwrap_or_default()));
+        text.push_str(&format!("\n{} {code} {}\n", paint(Tone::Warn, "warning"), harmless(&warning.report)));
+    }
     let triggers = findings.scripts.iter().map(|script| script.triggers.len()).sum();
     let (scripts, faults) = (findings.scripts.len(), findings.faults.len());
-    let end = [count(scripts, "script"), count(triggers, "trigger"), count(faults, "fault")].join(", ");
+    let mut end = vec![count(scripts, "script"), count(triggers, "trigger"), count(faults, "fault")];
+    end.extend((!findings.warnings.is_empty()).then(|| count(findings.warnings.len(), "warning")));
+    let end = end.join(", ");
     text.push_str(&format!("\n{end}\n"));
     text
 }

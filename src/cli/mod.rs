@@ -7,6 +7,7 @@ mod completions;
 mod definitions;
 mod exec;
 mod exit;
+mod explain;
 mod fire;
 mod init;
 mod list;
@@ -69,6 +70,7 @@ enum Command {
     Exec(exec::Args),
     Eval(exec::EvalArgs),
     Check(check::Args),
+    Explain(explain::Args),
     Fire(fire::Args),
     Try(attempt::Args),
     List(list::Args),
@@ -100,6 +102,7 @@ pub fn main() -> ExitCode {
         Command::Exec(args) => exec::run(&args, globals),
         Command::Eval(args) => exec::eval(&args, globals),
         Command::Check(args) => check::run(&args, globals),
+        Command::Explain(args) => explain::run(&args),
         Command::Fire(args) => fire::run(&args, globals),
         Command::Try(args) => attempt::run(&args, globals),
         Command::List(args) => list::run(&args, globals),

@@ -9,6 +9,7 @@ mod files;
 mod guard;
 mod handler;
 mod harden;
+pub mod lint;
 mod load;
 mod modules;
 mod shape;
@@ -139,6 +140,11 @@ impl Script {
     /// If it did not return.
     pub fn call(&self, handler: usize, event: &Event, context: &Arc<Context>) -> Result<Value, Ended> {
         self.call_handler(handler, event, context)
+    }
+
+    /// Returns whether it is a job, which runs whole.
+    fn is_job(&self) -> bool {
+        matches!(self.body, Body::Job(..))
     }
 
     /// Runs a job whole, with `event` (or `()`) and `args`.

@@ -1,0 +1,61 @@
+//! A variable or constant that nothing reads.
+
+use std::collections::BTreeSet;
+
+use rhai::{ASTFlags, ASTNode, Expr, Position, Stmt};
+
+use super::{Find, Found, Lint, Look, variable};
+
+pub(super) const LINT: Lint =
+    Lint { code: "unused-variable", docs: include_str!("docs/unused-variable.md"), find: Find::Each(find) };
+
+fn find(look: &Look<'_>, found: &mut Found<'_>) {
+    let read: Vec<_> = look.source.units.iter().map(reads).collect();
+    for (at, unit) in look.source.units.iter().enumerate() {
+        for (name, is_constant, position) in defined(unit) {
+            // Every function sees the constants of the top level.
+            let is_read =
+                read[at].contains(&name) || (is_constant && at == 0 && read.iter().any(|read| read.contains(&name)));
+            if !is_read && !name.starts_with('_') {
+                let hint = format!("take it away, or call it `_{name}` if it is there for a reason");
+                found.put(look, position, format!("`{name}` is never read"), hint);
+            }
+        }
+    }
+}
+
+fn defined(unit: &crate::script::analyse::Unit) -> Vec<(String, bool, Position)> {
+    let mut defined = Vec::new();
+    unit.visit(|path| {
+        if let Some(ASTNode::Stmt(Stmt::Var(variable, flags, _))) = path.last()
+            && !flags.contains(ASTFlags::EXPORTED)
+        {
+            let name = &variable.0;
+            defined.push((name.name.to_string(), flags.contains(ASTFlags::CONSTANT), name.pos));
+        }
+    });
+    defined
+}
+
+/// Returns the names that are read; what is only assigned is not.
+fn reads(unit: &crate::script::analyse::Unit) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    unit.visit(|path| match path {
+        [.., ASTNode::Stmt(Stmt::Assignment(assignment)), ASTNode::Expr(expression)]
+            if std::ptr::eq(&raw const assignment.1.lhs, *expression) => {}
+        [.., ASTNode::Expr(expression)] => names.extend(variable(expression).map(str::to_owned)),
+        [.., ASTNode::Stmt(Stmt::Export(export, _))] => {
+            names.insert(export.0.name.to_string());
+        }
+        _ => {}
+    });
+    // `global::NAME` is the constant of the top level.
+    unit.visit(|path| {
+        if let Some(ASTNode::Expr(Expr::Variable(variable, ..))) = path.last()
+            && variable.2.path.first().is_some_and(|root| root.name == "global")
+        {
+            names.insert(variable.1.to_string());
+        }
+    });
+    names
+}

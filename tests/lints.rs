@@ -1,0 +1,154 @@
+//! `rhaid check` warns of what is likely a mistake, and of nothing else.
+
+use rhaid::script::lint::LINTS;
+use serde_json::Value;
+
+use crate::house::{House, text};
+
+const UNITS: &str = "fn fahrenheit(celsius) { celsius * 1.8 + 32.0 }";
+
+/// Returns the code, line and message of each warning, and how it ended.
+fn check(house: &House, arguments: &[&str]) -> (Vec<(String, u64, String)>, Option<i32>) {
+    let output = house.rhaid(&[&["check", "--format", "json"], arguments].concat());
+    let found: Value = serde_json::from_str(&text(&output.stdout)).unwrap();
+    assert_eq!(found["faults"], serde_json::json!([]));
+    let warnings = found["warnings"].as_array().unwrap().iter().map(|warning| {
+        let text = |name: &str| warning[name].as_str().unwrap().to_owned();
+        (text("code"), warning["line"].as_u64().unwrap(), text("message"))
+    });
+    (warnings.collect(), output.status.code())
+}
+
+fn house(script: &str) -> House {
+    let house = House::empty();
+    house.write("scripts/_lib/units.rhai", UNITS);
+    house.write("scripts/a.rhai", script);
+    house
+}
+
+/// Returns the first block of code under a title.
+fn block<'d>(docs: &'d str, title: &str) -> &'d str {
+    let (_, after) = docs.split_once(&format!("# {title}\n```rhai\n")).expect("it has that title");
+    after.split_once("\n```").unwrap().0
+}
+
+#[test]
+fn each_explanation_shows_a_script_with_that_warning_and_one_without_any() {
+    for lint in LINTS {
+        let (found, code) = check(&house(block(lint.docs, "Wrong")), &[]);
+        let codes: Vec<_> = found.iter().map(|(code, ..)| code.as_str()).collect();
+        assert_eq!((codes, code), (vec![lint.code], Some(0)), "{found:?}");
+        let (found, _) = check(&house(block(lint.docs, "Right")), &[]);
+        // What is allowed there is the point of that one.
+        let found: Vec<_> = found.into_iter().filter(|_| lint.code != "unknown-lint").collect();
+        assert_eq!(found, [], "{}", lint.code);
+    }
+}
+
+#[test]
+fn what_comes_with_rhaid_has_no_warnings() {
+    let folder = env!("CARGO_MANIFEST_DIR");
+    let house = House::empty();
+    for setup in [
+        "scripts",
+        "examples/motion-light/scripts",
+        "examples/thermostat/scripts",
+        "examples/device-watchdog/scripts",
+        "examples/web-and-mqtt/scripts",
+        "examples/home-assistant/scripts",
+        "examples/quick-start/scripts",
+        "examples/http/scripts",
+    ] {
+        let config = format!(
+            "{folder}/{}",
+            setup.strip_suffix("/scripts").map_or("none".to_owned(), |s| format!("{s}/rhaid.yaml"))
+        );
+        let path = format!("{folder}/{setup}");
+        let config = if std::path::Path::new(&config).exists() { vec!["--config", &config] } else { vec![] };
+        let output = house.rhaid(&[&config[..], &["check", "--strict", "--format", "compact", &path]].concat());
+        let printed = text(&output.stdout);
+        assert!(output.status.success(), "{setup}: {printed} {}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn warnings_are_allowed_by_comments_and_forbidden_by_strict() {
+    let house = house(concat!(
+        "every(\"1m\", || { let a = 1; }); // rhaid: allow(unused-variable)\n",
+        "// rhaid: allow(unused-variable, sleep-outlasts)\n",
+        "every(\"2m\", || { let b = 1; sleep(\"1m\"); });\n",
+        "every(\"3m\", || { let c = 1; });\n",
+        "fn left_over() { 1 } // rhaid: allow-file(unused-function)\n",
+        "fn left_too() { 1 }\n",
+    ));
+    let expected = ("unused-variable".to_owned(), 4, "`c` is never read".to_owned());
+    assert_eq!(check(&house, &[]), (vec![expected.clone()], Some(0)));
+    assert_eq!(check(&house, &["--strict"]), (vec![expected], Some(1)));
+    let compact = text(&house.rhaid(&["check", "--format", "compact"]).stdout);
+    assert_eq!(compact, "scripts/a.rhai:4:22: warning: `c` is never read [unused-variable]\n");
+    let people = house.run(&["check"]);
+    assert!(people.contains("warning [unused-variable] a.rhai:4:22: `c` is never read\n  |\n4 |"), "{people}");
+    assert!(people.ends_with("1 script, 3 triggers, no faults, 1 warning\n"), "{people}");
+}
+
+#[test]
+fn scripts_that_wake_each_other_are_told_of_once() {
+    let house = house("mqtt_subscribe(\"ping\", |msg| mqtt_publish(\"pong\", 1));");
+    house.write(
+        "scripts/b.rhai",
+        "mqtt_subscribe(\"pong\", |msg| mqtt_publish(\"ping\", 1));\nwebhook(\"w\", #{ public: true }, || 1);",
+    );
+    house.write("scripts/c.rhai", "mqtt_subscribe(\"pong\", |msg| if msg.payload != \"1\" { mqtt_publish(\"pong\", 1) });\nwebhook(\"w\", #{ public: true }, || 1);");
+    let (found, _) = check(&house, &[]);
+    let expected = [
+        ("mqtt-loop".to_owned(), 1, "a message on `pong` wakes this handler again over b.rhai: a loop".to_owned()),
+        (
+            "same-webhook".to_owned(),
+            2,
+            "`webhook w` is declared at b.rhai:2:1, too: only one of them is called".to_owned(),
+        ),
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn what_is_used_somehow_is_not_unused() {
+    let (found, _) = check(
+        &house(
+            r#"
+import "_lib/units" as units;
+const LIMIT = 3;
+const OTHER = 4;
+let names = ["a", "b"];
+fn by_name(x) { x + global::OTHER }
+fn helper(n) { if n > LIMIT { n } else { helper(n + 1) } }
+for name in names {
+    mqtt_subscribe(`door/${name}`, #{ timeout: "10m" }, |msg| {
+        let count = 0;
+        let all = [];
+        count += 1;
+        all.push(helper(count));
+        let f = Fn("by_name");
+        let _reason = 1;
+        sleep("5m");
+        print(`${all} ${f.call(1)} ${units::fahrenheit(20)} ${msg.payload == "5"} ${name}`);
+    });
+}
+"#,
+        ),
+        &[],
+    );
+    assert_eq!(found, []);
+}
+
+#[test]
+fn a_code_is_explained_and_a_wrong_one_has_a_hint() {
+    let house = House::empty();
+    let all = house.run(&["explain"]);
+    assert!(LINTS.iter().all(|lint| all.contains(lint.code)), "{all}");
+    let page = house.run(&["explain", "payload-type"]);
+    assert!(page.contains("msg.json()") && page.contains("Right"), "{page}");
+    let wrong = house.rhaid(&["explain", "payload-typ"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(text(&wrong.stderr).contains("did you mean `payload-type`?"));
+}
