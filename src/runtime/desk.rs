@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use jiff::Timestamp;
 use tokio::sync::{Notify, oneshot};
 
-use super::dispatch::{Action, Dispatch, Heirs, LaneId, RunId, Shares, Start, Target};
+use super::dispatch::{Action, Answer, Dispatch, Heirs, LaneId, RunId, Shares, Start, Target};
 use super::execute::Executor;
 use super::journal::LogBook;
 use super::registry::Version;
@@ -75,6 +75,10 @@ struct Alarm {
 /// What something that happened comes to.
 struct Turn {
     actions: Vec<Action<Arc<Version>>>,
+    /// Who is told after that how an event ended.
+    answers: Vec<Answer>,
+    /// Who is told that nothing runs or waits.
+    idle: Vec<oneshot::Sender<()>>,
     /// Until that is done, a hand-turned clock must not move on.
     _busy: Busy,
 }
@@ -132,11 +136,8 @@ impl Desk {
     /// Waits until nothing runs or waits to run, in one lane or in all. Cancel-safe.
     pub(crate) async fn idle(&self, lane: Option<LaneId>) {
         let (done, is_idle) = oneshot::channel();
-        {
-            let mut book = self.0.lock();
-            book.idle.push((lane, done));
-            book.tell_idle();
-        }
+        self.0.lock().idle.push((lane, done));
+        self.act(self.0.turn(|_, _| {}));
         // It is told, or the desk is gone.
         let _ = is_idle.await;
     }
@@ -191,6 +192,13 @@ impl Desk {
                 Action::Resumed(script) => lines.say(Level::Info, &script, "goes on after its pause"),
             }
         }
+        for (reply, outcome) in turn.answers {
+            // Who asked may have stopped waiting.
+            let _ = reply.send(outcome);
+        }
+        for done in turn.idle {
+            let _ = done.send(());
+        }
     }
 }
 
@@ -207,13 +215,13 @@ impl Inner {
         let mut book = self.lock();
         let alarm = book.dispatch.next_alarm();
         happens(&mut book.dispatch, self.services.clock.now());
-        let actions = book.dispatch.take_actions();
-        book.tell_idle();
+        let (actions, answers) = book.dispatch.take_actions();
+        let idle = book.take_idle();
         if book.dispatch.next_alarm().is_some_and(|due| alarm.is_none_or(|before| due < before)) {
             self.alarm.busy().get_or_insert_with(|| busy.share());
             self.alarm.changed.notify_one();
         }
-        Turn { actions, _busy: busy }
+        Turn { actions, answers, idle, _busy: busy }
     }
 
     fn lock(&self) -> MutexGuard<'_, Book> {
@@ -222,11 +230,10 @@ impl Inner {
 }
 
 impl Book {
-    fn tell_idle(&mut self) {
+    /// Takes those who wait for what has come, or wait no longer.
+    fn take_idle(&mut self) -> Vec<oneshot::Sender<()>> {
         let Self { dispatch, idle } = self;
-        for (_, done) in idle.extract_if(.., |(lane, done)| done.is_closed() || dispatch.is_idle(*lane)) {
-            let _ = done.send(());
-        }
+        idle.extract_if(.., |(lane, done)| done.is_closed() || dispatch.is_idle(*lane)).map(|(_, done)| done).collect()
     }
 }
 

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use self::lane::Waiting;
 use self::lane::{Lane, Running};
 use self::terms::Targets;
-pub(crate) use self::terms::{Action, Heirs, LaneId, RunId, Shares, Start, Target};
+pub(crate) use self::terms::{Action, Answer, Heirs, LaneId, RunId, Shares, Start, Target};
 use crate::event::Event;
 use crate::run::{Outcome, Policy, Skip};
 use crate::services::clock::{Busy, Resting};
@@ -38,6 +38,7 @@ pub(crate) struct Dispatch<V> {
     ready: VecDeque<LaneId>,
     alarms: BTreeSet<(Timestamp, LaneId)>,
     actions: Vec<Action<V>>,
+    answers: Vec<Answer>,
     last_run: u64,
     is_stopping: bool,
 }
@@ -52,6 +53,7 @@ impl<V: Clone> Dispatch<V> {
             ready: VecDeque::new(),
             alarms: BTreeSet::new(),
             actions: Vec::new(),
+            answers: Vec::new(),
             last_run: 0,
             is_stopping: false,
         }
@@ -115,7 +117,7 @@ impl<V: Clone> Dispatch<V> {
         self.owners.retain(|_, owner| *owner != id);
         for (run, running) in lane.running {
             self.runs.remove(&run);
-            answer(running.waiting, Outcome::Cancelled);
+            self.answer(running.waiting, Outcome::Cancelled);
         }
     }
 
@@ -145,7 +147,7 @@ impl<V: Clone> Dispatch<V> {
             Waiting { trigger, event: Arc::new(event), key: None, reply, busy: Some(busy.rest()), attempt: 0 };
         let Some((id, lane)) = owner.and_then(|id| Some((id, self.lanes.get_mut(&id)?))) else {
             let skip = if self.is_stopping { Skip::Stopping } else { Skip::TriggerGone };
-            return answer(waiting, Outcome::Skipped(skip));
+            return self.answer(waiting, Outcome::Skipped(skip));
         };
         let Some(target) = lane.targets.get(&trigger) else { return };
         if let Some(why) = ignored {
@@ -244,9 +246,9 @@ impl<V: Clone> Dispatch<V> {
         self.pump(now);
     }
 
-    /// Takes what is to be done.
-    pub(crate) fn take_actions(&mut self) -> Vec<Action<V>> {
-        std::mem::take(&mut self.actions)
+    /// Takes what is to be done, and who is to be told how an event ended when that is done.
+    pub(crate) fn take_actions(&mut self) -> (Vec<Action<V>>, Vec<Answer>) {
+        (std::mem::take(&mut self.actions), std::mem::take(&mut self.answers))
     }
 
     /// Starts what may start, the scripts in turn.
@@ -341,14 +343,11 @@ impl<V: Clone> Dispatch<V> {
                 skip: skip.clone(),
             });
         }
-        answer(waiting, outcome);
+        self.answer(waiting, outcome);
     }
-}
 
-fn answer(waiting: Waiting, outcome: Outcome) {
-    if let Some(reply) = waiting.reply {
-        // Who asked may have stopped waiting.
-        let _ = reply.send(outcome);
+    fn answer(&mut self, waiting: Waiting, outcome: Outcome) {
+        self.answers.extend(waiting.reply.map(|reply| (reply, outcome)));
     }
 }
 

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Limits;
 use crate::event::Event;
-use crate::run::{Policy, Skip};
+use crate::run::{Outcome, Policy, Skip};
 use crate::triggers::TriggerId;
 
 /// Names one life of a script: from going live until it is removed, disabled or stopped.
@@ -74,6 +75,9 @@ impl From<&Limits> for Shares {
         }
     }
 }
+
+/// Someone who waits for how an event ended, and how that is.
+pub(crate) type Answer = (oneshot::Sender<Outcome>, Outcome);
 
 /// A run to start.
 #[derive(Debug)]

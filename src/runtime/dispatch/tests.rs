@@ -85,7 +85,9 @@ impl Table {
 
     fn step(&mut self) {
         self.dispatch.pump(self.now);
-        for action in self.dispatch.take_actions() {
+        let (actions, answers) = self.dispatch.take_actions();
+        answers.into_iter().for_each(|(reply, outcome)| drop(reply.send(outcome)));
+        for action in actions {
             match action {
                 Action::Start(start) => self.running.push(start),
                 Action::Skipped { event, skip, .. } => self.notes.push(format!("{}: {}", event.summary, skip.reason())),

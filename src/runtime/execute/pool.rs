@@ -92,7 +92,8 @@ async fn grow(inner: std::sync::Weak<Inner>) {
                 break;
             }
             if state.taken == before {
-                let more = (state.waiting.len() / 8).max(1);
+                // A moment in which the whole machine stands still is no reason for hundreds.
+                let more = (state.waiting.len() / 8).clamp(1, 32);
                 (0..more).for_each(|_| add_thread(&strong, &mut state));
             }
         }
