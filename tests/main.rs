@@ -23,6 +23,7 @@ mod mqtt;
 mod process;
 mod readme;
 mod reload;
+mod repl;
 mod script;
 mod state;
 mod time;

@@ -157,7 +157,7 @@ fn context(
     tokio: &tokio::runtime::Handle,
 ) -> anyhow::Result<Context> {
     let timeout = task.timeout.unwrap_or(config.limits.timeout);
-    let journal = Arc::new(Shell { level: config.log.level_of(name), config: config.clone() });
+    let journal = Arc::new(Shell::new(config.log.level_of(name), config));
     Ok(Context {
         script: script_name(name).into(),
         deadline: Instant::now().checked_add(timeout).ok_or_else(|| Wrong("--timeout: this is too long".into()))?,
@@ -188,9 +188,16 @@ fn told(ended: &Ended, config: &Config) -> ExitCode {
 }
 
 /// Where a script that runs once logs to: what it prints is its output.
-struct Shell {
+pub(super) struct Shell {
     level: Level,
     config: Arc<Config>,
+}
+
+impl Shell {
+    /// Shows what is at least so loud, and what is printed.
+    pub(super) fn new(level: Level, config: &Arc<Config>) -> Self {
+        Self { level, config: config.clone() }
+    }
 }
 
 impl Journal for Shell {

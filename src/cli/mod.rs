@@ -16,6 +16,7 @@ mod logs;
 mod next;
 mod reference;
 mod rehearsal;
+mod repl;
 mod replay;
 mod run;
 mod run_info;
@@ -69,6 +70,7 @@ enum Command {
     Run(run::Args),
     Exec(exec::Args),
     Eval(exec::EvalArgs),
+    Repl(repl::Args),
     Check(check::Args),
     Explain(explain::Args),
     Fire(fire::Args),
@@ -101,6 +103,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args, globals),
         Command::Exec(args) => exec::run(&args, globals),
         Command::Eval(args) => exec::eval(&args, globals),
+        Command::Repl(args) => repl::run(&args, globals),
         Command::Check(args) => check::run(&args, globals),
         Command::Explain(args) => explain::run(&args),
         Command::Fire(args) => fire::run(&args, globals),

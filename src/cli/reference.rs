@@ -57,6 +57,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Returns all there is to say about what has a name.
+pub(super) fn pages(name: &str) -> anyhow::Result<String> {
+    Ok(Selection::of(name)?.pages())
+}
+
 impl Selection {
     /// Everything of that name, whatever its case.
     fn of(name: &str) -> anyhow::Result<Self> {

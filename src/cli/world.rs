@@ -9,7 +9,7 @@ use tokio::runtime::{Handle, Runtime};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::screen;
-use crate::config::Config;
+use crate::config::{Config, Limits};
 use crate::functions::{Context, Journal, Spent};
 use crate::script;
 use crate::services::clock::Clock;
@@ -84,7 +84,12 @@ pub(super) fn says_goodbye(tokio: &Runtime, context: &Context) -> bool {
 
 /// Runs a script on a thread with room for what its context allows.
 pub(super) fn on_a_script_thread<T: Send>(context: &Context, run: impl FnOnce() -> T + Send) -> anyhow::Result<T> {
-    let stack = script::stack(&context.config.limits);
+    on_a_thread_for(&context.config.limits, run)
+}
+
+/// Runs something on a thread with room for scripts within these limits.
+pub(super) fn on_a_thread_for<T: Send>(limits: &Limits, run: impl FnOnce() -> T + Send) -> anyhow::Result<T> {
+    let stack = script::stack(limits);
     let ended = std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("script".into()).stack_size(stack);
         thread.spawn_scoped(scope, run).map(|thread| thread.join())

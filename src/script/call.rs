@@ -76,34 +76,8 @@ impl Script {
         }
     }
 
-    /// Runs code of this script within a run's phase and limits, and says how it ended.
     fn within<T>(&self, context: &Arc<Context>, code: impl FnOnce() -> Result<T, Thrown>) -> Result<T, Ended> {
-        functions::enter(Phase::Running(context.clone()), || {
-            let (ended, stop) = guard::running(context, || {
-                catch_unwind(AssertUnwindSafe(code)).inspect(|ended| {
-                    if let Err(error) = ended
-                        && let Some(told) = told_to_stop(error)
-                    {
-                        guard::stop(told);
-                    }
-                })
-            });
-            let files = || Files(self.files.clone());
-            match (ended, stop) {
-                (Ok(Ok(value)), None) => Ok(value),
-                (Ok(ended), Some(stop)) => {
-                    let fault = errors::stopped(
-                        &files(),
-                        stop,
-                        ended.as_ref().err().map(|error| &**error),
-                        &context.config.limits,
-                    );
-                    Err(Ended::Stopped(stop, fault.into()))
-                }
-                (Ok(Err(error)), None) => Err(Ended::Fault(errors::thrown(&files(), &error).into())),
-                (Err(panic), _) => Err(Ended::Fault(errors::panicked(&files(), &*panic).into())),
-            }
-        })
+        within(&self.files, context, code)
     }
 
     /// Calls a handler whose code is in the script itself: what it captured are constants, its argument a variable.
@@ -168,6 +142,36 @@ impl Script {
         #[expect(deprecated, reason = "the interpreter marks this as subject to change, not as going away")]
         context.eval_expression_tree_raw(&body.into(), as_block)
     }
+}
+
+/// Runs code of a script within a run's phase and limits, and says how it ended.
+pub(super) fn within<T>(
+    files: &[(String, String)],
+    context: &Arc<Context>,
+    code: impl FnOnce() -> Result<T, Thrown>,
+) -> Result<T, Ended> {
+    functions::enter(Phase::Running(context.clone()), || {
+        let (ended, stop) = guard::running(context, || {
+            catch_unwind(AssertUnwindSafe(code)).inspect(|ended| {
+                if let Err(error) = ended
+                    && let Some(told) = told_to_stop(error)
+                {
+                    guard::stop(told);
+                }
+            })
+        });
+        let files = || Files(files.to_vec());
+        match (ended, stop) {
+            (Ok(Ok(value)), None) => Ok(value),
+            (Ok(ended), Some(stop)) => {
+                let fault =
+                    errors::stopped(&files(), stop, ended.as_ref().err().map(|error| &**error), &context.config.limits);
+                Err(Ended::Stopped(stop, fault.into()))
+            }
+            (Ok(Err(error)), None) => Err(Ended::Fault(errors::thrown(&files(), &error).into())),
+            (Err(panic), _) => Err(Ended::Fault(errors::panicked(&files(), &*panic).into())),
+        }
+    })
 }
 
 /// Returns why a function told the run to stop, if one did.

@@ -12,6 +12,7 @@ mod harden;
 pub mod lint;
 mod load;
 mod modules;
+pub mod session;
 mod shape;
 mod source;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use std::sync::Arc;
 
 use rhai::{AST, Engine, Expr, Module, Position, Shared, StmtBlock};
 
+use self::call::within;
 use self::handler::Handler;
 use self::load::Loader;
 use crate::config::{Config, Limits};

@@ -1,0 +1,91 @@
+//! `rhaid repl`, from a pipe: what somebody types at a terminal takes the same way.
+
+use std::io::Write as _;
+use std::process::Stdio;
+
+use crate::house::{House, text};
+
+/// Types lines; returns what was printed, what was complained of, and the exit code.
+fn typed(house: &House, arguments: &[&str], lines: &str) -> (String, String, Option<i32>) {
+    let mut command = house.command(&[&["repl"], arguments].concat());
+    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = piped.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    (text(&output.stdout), text(&output.stderr), output.status.code())
+}
+
+#[test]
+fn lines_see_what_earlier_lines_defined_and_go_on_over_open_brackets() {
+    let house = House::empty();
+    house.write("scripts/_lib/units.rhai", "fn twice(x) { 2 * x }");
+    house.write("more.rhai", "let loaded = 7;\nfn next(x) { x + 1 }\n");
+    let lines = r#"
+let a = 40;
+a + 2
+fn sum(x, y) {
+    x + y
+}
+sum(a, 3)
+import "_lib/units" as units;
+units::twice(21)
+state.count = 5;
+state.add("count", 1)
+let text = `two
+lines`;
+text.len()
+:load more.rhai
+next(loaded)
+:type 1.5
+#{ b: [1] }
+()
+"#;
+    let (printed, complained, code) = typed(&house, &[], lines);
+    assert_eq!(
+        (printed.as_str(), complained.as_str(), code),
+        ("42\n43\n42\n6\n9\n8\nf64\n{\n  \"b\": [\n    1\n  ]\n}\n", "", Some(0))
+    );
+}
+
+#[test]
+fn a_fault_shows_its_place_and_the_next_line_is_read() {
+    let house = House::empty();
+    let lines =
+        "let a = 1;\n  prinnt(a)\n(1 + \n2))\nimport \"_lib/none\" as none;\n:lod x\n:load none.rhai\nsleep(60)\na\n";
+    let (printed, complained, code) = typed(&house, &["--timeout", "200ms"], lines);
+    assert_eq!((printed.as_str(), code), ("1\n", Some(1)));
+    for words in [
+        "line:1:1: there is no `prinnt`",
+        "line:2:3",
+        "_lib/none.rhai",
+        "there is no command `:lod`: did you mean `:load`?",
+        "none.rhai: No such file",
+        "the time for this run is up",
+    ] {
+        assert!(complained.contains(words), "{words:?} in {complained}");
+    }
+}
+
+#[test]
+fn dry_lines_show_what_they_would_do_and_messages_come_while_lines_are_typed() {
+    let mut house = House::empty();
+    house.write("scripts/a.rhai", "mqtt_subscribe(\"ask\", |msg| mqtt_publish(\"answer\", msg.payload));");
+    let (printed, complained, code) = typed(&house, &["--dry"], "mqtt_publish(\"a\", 1)\nstate.x = 1;\nstate.x\n");
+    assert!(complained.starts_with("would do mqtt_publish a \"1\""), "{complained}");
+    assert_eq!((printed.as_str(), code), ("", Some(0)));
+    house.start();
+    house.wait_for("connected to");
+    let lines = ":subscribe answer\nmqtt_request(\"ask\", \"hi\", #{ response_topic: \"answer\" }).payload\nsleep(0.5)\n:unsubscribe\n:quit\nnever\n";
+    let (printed, complained, code) = typed(&house, &[], lines);
+    let mut printed: Vec<_> = printed.lines().collect();
+    printed.sort_unstable();
+    assert_eq!((printed, complained.as_str(), code), (vec!["answer hi", "hi"], "", Some(0)));
+}
+
+#[test]
+fn help_lists_commands_and_explains_functions() {
+    let house = House::empty();
+    let (printed, complained, _) = typed(&house, &[], ":help\n:help mqtt_last\n:help mqtt_lost\n");
+    assert!(printed.contains(":subscribe TOPIC") && printed.contains("mqtt_last(topic: string)"), "{printed}");
+    assert!(complained.contains("did you mean `mqtt_last`?"), "{complained}");
+}
