@@ -69,9 +69,11 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let journal = Arc::new(Told { shell, is_dry: args.dry });
     let context = world::context(&config, Clock::system(zone), Store::in_memory()?, journal, tokio.handle())?;
     let (reader, printer) = Reader::open(&config)?;
+    let (limits, mqtt) = (config.limits.clone(), context.services.mqtt.clone());
+    let is_typed = reader.is_terminal();
     let desk = Desk {
         session: Session::new(Arc::new(FolderSources::new(&config.scripts, config.limits.script_size)), &config),
-        watching: Watching::new(printer, context.services.mqtt.clone(), tokio.handle().clone()),
+        watching: Watching::new(printer, mqtt.clone(), tokio.handle().clone()),
         context,
         timeout: args.timeout.unwrap_or(config.limits.timeout),
         is_dry: args.dry,
@@ -85,9 +87,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
             running.lock().unwrap_or_else(PoisonError::into_inner).cancel();
         }
     });
-    let (mqtt, limits) = (desk.context.services.mqtt.clone(), desk.config.clone());
-    let is_typed = reader.is_terminal();
-    let has_failed = world::on_a_thread_for(&limits.limits, move || desk.work(reader))??;
+    let has_failed = world::on_a_thread_for(&limits, move || desk.work(reader))??;
     let _ = tokio.block_on(mqtt.close());
     Ok(if has_failed && !is_typed { ExitCode::from(crate::cli::exit::FAULTS) } else { ExitCode::SUCCESS })
 }
