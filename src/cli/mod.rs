@@ -9,6 +9,7 @@ mod exec;
 mod exit;
 mod explain;
 mod fire;
+mod held;
 mod init;
 mod list;
 mod log;
@@ -27,6 +28,7 @@ mod settings;
 mod state;
 mod switch;
 mod table;
+mod test;
 mod world;
 
 use std::process::ExitCode;
@@ -75,6 +77,7 @@ enum Command {
     Explain(explain::Args),
     Fire(fire::Args),
     Try(attempt::Args),
+    Test(test::Args),
     List(list::Args),
     Runs(runs::Args),
     RunInfo(run_info::Args),
@@ -108,6 +111,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Fire(args) => fire::run(&args, globals),
         Command::Try(args) => attempt::run(&args, globals),
+        Command::Test(args) => test::run(&args, globals),
         Command::List(args) => list::run(&args, globals),
         Command::Runs(args) => runs::run(&args, globals),
         Command::RunInfo(args) => run_info::run(&args, globals),

@@ -68,10 +68,18 @@ impl Executor {
                     mark = Some(executor.services.store.begin(&start.script));
                 }
                 let run = start.run;
+                executor.await_turn(&start.script);
                 next = ended(run, executor.run(start, &settings));
             }
         });
         self.pool.submit(stack, job);
+    }
+
+    /// Waits for a run's turn, in a held world.
+    fn await_turn(&self, script: &str) {
+        if self.services.clock.is_held() {
+            self.runtime.block_on(self.services.clock.turn(script));
+        }
     }
 
     /// Returns whether no run waits for a thread, so that one that has ended a run may go on with another.
@@ -121,6 +129,7 @@ impl Executor {
             runtime: self.runtime.clone(),
             cancel: start.cancel.clone(),
             deadline: Instant::now() + limit,
+            due: self.services.clock.is_held().then(|| started + limit),
             batch: Mutex::new(Batch {
                 timers_done: start.event.settles.iter().cloned().collect(),
                 told_done: start.event.told.into_iter().collect(),
