@@ -7,7 +7,7 @@ use anyhow::Context as _;
 
 use super::Runner;
 use crate::cli::screen::{self, Tone, harmless, paint};
-use crate::cli::table::aligned;
+use crate::cli::table::{Cell, aligned};
 use crate::runtime::{FolderSources, is_test, list_scripts};
 use crate::script::Sources;
 use crate::script::coverage::{self, Hits};
@@ -35,12 +35,12 @@ fn text(hits: &Hits) -> String {
         let share = format!("{} %", 100 * ran / lines.len());
         let left = left_out(lines.iter().map(|(line, count)| (*line, *count > 0)));
         let left = if left.is_empty() { String::new() } else { format!("not run: {left}") };
-        rows.push(vec![harmless(file), share, format!("{ran}/{}", lines.len()), paint(Tone::Quiet, &left)]);
+        rows.push(vec![Cell::plain(harmless(file)), Cell::plain(share), Cell::plain(format!("{ran}/{}", lines.len())), Cell::toned(Tone::Quiet, left)]);
     }
     let all: usize = hits.values().map(|lines| lines.len()).sum();
     let ran: usize = hits.values().map(|lines| lines.values().filter(|count| **count > 0).count()).sum();
     let share = format!("{} %", (100 * ran).checked_div(all).unwrap_or(100));
-    rows.push(vec!["all".to_owned(), share, format!("{ran}/{all}"), String::new()]);
+    rows.push(vec![Cell::plain("all"), Cell::plain(share), Cell::plain(format!("{ran}/{all}"))]);
     format!("{}\n{}", paint(Tone::Strong, "lines that ran"), aligned(&rows))
 }
 
