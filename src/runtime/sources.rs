@@ -214,7 +214,7 @@ fn list_below(folder: &Path, prefix: &str, above: &mut Vec<PathBuf>, listing: &m
             kind if kind.is_symlink() => fs::metadata(entry.path()).is_ok_and(|about| about.is_dir()),
             kind => kind.is_dir(),
         };
-        let is_script = name.len() > ".rhai".len() && name.ends_with(".rhai");
+        let is_script = name.len() > ".rhai".len() && name.ends_with(".rhai") && !name.ends_with("_test.rhai");
         match (is_folder, is_script) {
             (true, true) => listing.problems.push(format!("`{relative}` is a folder, not a script")),
             (true, false) => list_folder(&entry.path(), &relative, above, listing),
