@@ -20,6 +20,7 @@ mod lessons_mqtt;
 mod lints;
 mod model;
 mod mqtt;
+mod new;
 mod process;
 mod readme;
 mod reload;

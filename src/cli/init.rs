@@ -51,7 +51,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 /// Writes a file with its folders unless it is there already; returns whether it did.
-fn write_new(file: &Path, text: &str) -> anyhow::Result<bool> {
+pub(super) fn write_new(file: &Path, text: &str) -> anyhow::Result<bool> {
     let context = || format!("writing {}", file.display());
     if let Some(folder) = file.parent() {
         std::fs::create_dir_all(folder).with_context(context)?;

@@ -13,6 +13,7 @@ mod init;
 mod list;
 mod log;
 mod logs;
+mod new;
 mod next;
 mod reference;
 mod rehearsal;
@@ -87,6 +88,7 @@ enum Command {
     Backup(backup::Args),
     Next(next::Args),
     Init(init::Args),
+    New(new::Args),
     Reference(reference::Args),
     Definitions(definitions::Args),
     Schema(schema::Args),
@@ -119,6 +121,7 @@ pub fn main() -> ExitCode {
         Command::Backup(args) => backup::run(&args, globals),
         Command::Next(args) => next::run(&args, globals),
         Command::Init(args) => init::run(&args),
+        Command::New(args) => new::run(&args, globals),
         Command::Reference(args) => reference::run(&args),
         Command::Definitions(args) => definitions::run(&args),
         Command::Schema(_) => schema::run(),
