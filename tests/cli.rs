@@ -266,18 +266,6 @@ fn the_next_times_of_a_cron_expression_are_told() {
 }
 
 #[test]
-fn init_writes_a_config_that_passes_and_keeps_what_is_there() {
-    let house = House::empty();
-    house.write(".gitignore", "mine\n");
-    let output = house.run(&["init"]);
-    assert!(output.contains("wrote ./rhaid.yaml") && output.contains("kept  ./.gitignore"), "{output}");
-    assert_eq!(std::fs::read_to_string(house.path(".gitignore")).unwrap(), "mine\n");
-    assert!(house.run(&["check"]).contains("1 script, 2 triggers, no faults"));
-    let schema: Json = serde_json::from_str(&house.run(&["schema"])).unwrap();
-    assert!(schema["properties"]["mqtt"].is_object());
-}
-
-#[test]
 fn the_reference_knows_triggers_and_functions() {
     let house = House::empty();
     let page = house.run(&["reference", "MQTT_Publish"]);
