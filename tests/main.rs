@@ -23,6 +23,7 @@ mod mqtt;
 mod new;
 mod process;
 mod readme;
+mod record;
 mod reload;
 mod repl;
 mod script;

@@ -15,6 +15,7 @@ mod log;
 mod logs;
 mod new;
 mod next;
+mod record;
 mod reference;
 mod rehearsal;
 mod repl;
@@ -25,6 +26,7 @@ mod runs;
 mod schema;
 mod screen;
 mod settings;
+mod signals;
 mod state;
 mod switch;
 mod table;
@@ -89,6 +91,7 @@ enum Command {
     Next(next::Args),
     Init(init::Args),
     New(new::Args),
+    Record(record::Args),
     Reference(reference::Args),
     Definitions(definitions::Args),
     Schema(schema::Args),
@@ -122,6 +125,7 @@ pub fn main() -> ExitCode {
         Command::Next(args) => next::run(&args, globals),
         Command::Init(args) => init::run(&args),
         Command::New(args) => new::run(&args, globals),
+        Command::Record(args) => record::run(&args, globals),
         Command::Reference(args) => reference::run(&args),
         Command::Definitions(args) => definitions::run(&args),
         Command::Schema(_) => schema::run(),
