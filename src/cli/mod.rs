@@ -14,7 +14,9 @@ mod init;
 mod list;
 mod log;
 mod logs;
+mod new;
 mod next;
+mod record;
 mod reference;
 mod rehearsal;
 mod repl;
@@ -25,6 +27,7 @@ mod runs;
 mod schema;
 mod screen;
 mod settings;
+mod signals;
 mod state;
 mod switch;
 mod table;
@@ -90,6 +93,8 @@ enum Command {
     Backup(backup::Args),
     Next(next::Args),
     Init(init::Args),
+    New(new::Args),
+    Record(record::Args),
     Reference(reference::Args),
     Definitions(definitions::Args),
     Schema(schema::Args),
@@ -123,6 +128,8 @@ pub fn main() -> ExitCode {
         Command::Backup(args) => backup::run(&args, globals),
         Command::Next(args) => next::run(&args, globals),
         Command::Init(args) => init::run(&args),
+        Command::New(args) => new::run(&args, globals),
+        Command::Record(args) => record::run(&args, globals),
         Command::Reference(args) => reference::run(&args),
         Command::Definitions(args) => definitions::run(&args),
         Command::Schema(_) => schema::run(),

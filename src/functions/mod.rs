@@ -107,6 +107,9 @@ pub trait Journal: Send + Sync {
 
     /// Takes notice of something the run did, for the ledger; when it began is the journal's to know.
     fn did(&self, effect: Effect);
+
+    /// Takes notice of an answer of a server, which is made ready only if somebody wants it.
+    fn heard(&self, _answer: &dyn Fn() -> http::Heard) {}
 }
 
 /// What functions can reach during a run; one per run.

@@ -7,6 +7,7 @@ mod expected;
 mod house;
 mod journal;
 mod load;
+mod overheard;
 mod registry;
 mod reload;
 mod repeats;
@@ -29,6 +30,7 @@ use self::house::{House, Order, Why};
 pub use self::house::Chosen;
 pub use self::journal::{LOG_TARGET, LogBook, LogLine};
 pub use self::load::{bind, unreadable_job};
+pub use self::overheard::{Answered, LEAD};
 pub(crate) use self::registry::name_of;
 pub use self::report::{Fired, Listed, ListedTrigger, Replayed, Status};
 use self::settings::Settings;
@@ -210,6 +212,11 @@ impl Runtime {
     /// Follows the log from now on; who is too slow misses lines and is told how many.
     pub fn logs(&self) -> broadcast::Receiver<Arc<LogLine>> {
         self.lines.follow()
+    }
+
+    /// Hears the answers of servers to scripts from now on; who is too slow misses some and is told how many.
+    pub fn overhear(&self) -> broadcast::Receiver<Arc<Answered>> {
+        self.lines.overheard().follow()
     }
 
     /// Lists what became of events, newest first.

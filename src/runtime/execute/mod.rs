@@ -119,8 +119,9 @@ impl Executor {
         }
         // The first try carries the event's name, so that both can be found by it.
         let id = if start.attempt == 0 { start.event.id.clone() } else { Id::new(started) };
-        let journal =
-            Arc::new(RunJournal::new(start.script.clone(), id.to_string(), settings.clone(), self.lines.clone()));
+        let woken = if start.attempt == 0 { start.event.at.timestamp() } else { started };
+        let (lines, settings_now) = (self.lines.clone(), settings.clone());
+        let journal = Arc::new(RunJournal::new(start.script.clone(), id.to_string(), settings_now, lines, woken));
         let limit = start.target.policy.timeout.unwrap_or(settings.config.limits.timeout);
         let context = Arc::new(Context {
             script: start.script.clone(),
