@@ -28,6 +28,7 @@ mod schema;
 mod screen;
 mod settings;
 mod signals;
+mod simulate;
 mod state;
 mod switch;
 mod table;
@@ -81,6 +82,7 @@ enum Command {
     Fire(fire::Args),
     Try(attempt::Args),
     Test(test::Args),
+    Simulate(simulate::Args),
     List(list::Args),
     Runs(runs::Args),
     RunInfo(run_info::Args),
@@ -117,6 +119,7 @@ pub fn main() -> ExitCode {
         Command::Fire(args) => fire::run(&args, globals),
         Command::Try(args) => attempt::run(&args, globals),
         Command::Test(args) => test::run(&args, globals),
+        Command::Simulate(args) => simulate::run(&args, globals),
         Command::List(args) => list::run(&args, globals),
         Command::Runs(args) => runs::run(&args, globals),
         Command::RunInfo(args) => run_info::run(&args, globals),

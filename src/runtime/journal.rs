@@ -51,6 +51,8 @@ pub struct LogLine {
 pub struct LogBook {
     clock: Clock,
     recent: Arc<Mutex<VecDeque<Arc<LogLine>>>>,
+    /// How many lines are kept.
+    most: usize,
     follow: broadcast::Sender<Arc<LogLine>>,
     repeats: Arc<Repeats>,
     overheard: Overheard,
@@ -62,10 +64,16 @@ impl LogBook {
         Self {
             clock,
             recent: Arc::default(),
+            most: RECENT,
             follow: broadcast::channel(FOLLOW).0,
             repeats: Arc::default(),
             overheard: Overheard::default(),
         }
+    }
+
+    /// Makes one that keeps every line, for a world that is looked back upon.
+    pub fn whole(clock: Clock) -> Self {
+        Self { most: usize::MAX, ..Self::new(clock) }
     }
 
     /// Keeps a line that was said through `tracing`, for who listens there; what has [`LOG_TARGET`] is kept already.
@@ -83,7 +91,7 @@ impl LogBook {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         // Under the lock, so that times never go back from one line to the next.
         let line = Arc::new(LogLine { at: self.clock.now(), level, script, run, text, fields });
-        if recent.len() == RECENT {
+        if recent.len() == self.most {
             recent.pop_front();
         }
         recent.push_back(line.clone());

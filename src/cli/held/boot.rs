@@ -64,7 +64,7 @@ impl Boot {
                 store: held.store.clone(),
             }
         };
-        let lines = LogBook::new(held.clock.clone());
+        let lines = LogBook::whole(held.clock.clone());
         let (given, chosen) = (services.clone(), held.chosen.clone());
         let starting = async move { Runtime::start_only(config, given, lines, chosen).await };
         let started = wait(&held.clock, &handle, starting, false);

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use globset::GlobMatcher;
 
 use crate::functions::trial::{Answering, matcher};
+use crate::secrets::Mask;
 use crate::services::clock::Clock;
 use crate::services::http::{Error, Reply, Stage, Wanted, error_of};
 use crate::value::{Map, Value};
@@ -15,8 +16,22 @@ const PARTS: &[&str] = &["status", "headers", "json", "body"];
 /// The answers there are, and what was asked.
 pub(super) struct Answers {
     clock: Clock,
-    rules: Mutex<Vec<(String, GlobMatcher, Arc<Answering>)>>,
+    rules: Mutex<Vec<Rule>>,
     asked: Mutex<Vec<Map>>,
+}
+
+/// What answers which calls.
+struct Rule {
+    method: String,
+    url: Urls,
+    answer: Arc<Answering>,
+}
+
+/// Which URLs are meant.
+enum Urls {
+    Like(GlobMatcher),
+    /// This one, once its secrets are hidden.
+    Recorded(String, Mask),
 }
 
 impl Answers {
@@ -31,9 +46,25 @@ impl Answers {
         {
             return Err(format!("there is no {kind:?}: requests fail with timeout, timeout.connect, timeout.read, connect, tls, proxy, too_many_redirects or decode"));
         }
-        let rule = (method.to_uppercase(), matcher(url)?, Arc::new(answer));
-        self.rules.lock().unwrap_or_else(PoisonError::into_inner).push(rule);
+        self.add(method, Urls::Like(matcher(url)?), answer);
         Ok(())
+    }
+
+    /// Answers a call as it was answered when that was written down.
+    pub(super) fn record(&self, method: &str, url: &str, reply: Reply, mask: &Mask) -> Result<(), String> {
+        let headers: Map = reply.headers.into_iter().map(|(name, value)| (name, value.into())).collect();
+        let answer = Map::from([
+            ("status".into(), i64::from(reply.status).into()),
+            ("headers".into(), headers.into()),
+            ("body".into(), reply.body.to_vec().into()),
+        ]);
+        self.add(method, Urls::Recorded(url.to_owned(), mask.clone()), Answering::With(answer.into()));
+        Ok(())
+    }
+
+    fn add(&self, method: &str, url: Urls, answer: Answering) {
+        let rule = Rule { method: method.to_uppercase(), url, answer: Arc::new(answer) };
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner).push(rule);
     }
 
     /// Returns what was asked.
@@ -43,10 +74,19 @@ impl Answers {
 
     fn find(&self, wanted: &Wanted) -> Option<Arc<Answering>> {
         let rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = |(method, url, _): &&(String, GlobMatcher, _)| {
-            (method == "*" || *method == wanted.method) && url.is_match(&wanted.url)
-        };
-        rules.iter().rev().find(fits).map(|(.., answer)| answer.clone())
+        let fits = |rule: &&Rule| (rule.method == "*" || rule.method == wanted.method) && rule.url.has(&wanted.url);
+        rules.iter().rev().find(fits).map(|rule| rule.answer.clone())
+    }
+}
+
+impl Urls {
+    fn has(&self, wanted: &str) -> bool {
+        match self {
+            Self::Like(pattern) => pattern.is_match(wanted),
+            Self::Recorded(url, mask) => {
+                url == wanted || url::Url::parse(wanted).is_ok_and(|wanted| mask.redact_url(&wanted) == *url)
+            }
+        }
     }
 }
 

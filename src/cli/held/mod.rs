@@ -12,14 +12,16 @@ use std::time::Duration;
 use jiff::Zoned;
 use jiff::tz::TimeZone;
 
-pub(super) use self::seen::Moment;
+pub(super) use self::seen::{Moment, line, lines};
 
 use self::boot::Boot;
 use self::http::Answers;
 use crate::config::Config;
 use crate::functions::trial::World as _;
 use crate::runtime::{Chosen, LogLine};
+use crate::secrets::Mask;
 use crate::services::clock::Clock;
+use crate::services::http::Reply;
 use crate::services::mqtt::HeldBrokers;
 use crate::services::store::Store;
 
@@ -82,6 +84,16 @@ impl HeldWorld {
             Ok(ahead) => self.advance(ahead),
             Err(_) => Err(format!("{moment} is past: it is {}", self.clock.now_zoned())),
         }
+    }
+
+    /// Brings the scripts to life now.
+    pub(super) fn begin(&self) -> Result<(), String> {
+        self.with(|_| Ok(()))
+    }
+
+    /// Answers a call as a server did; secrets in its URL are hidden, as they were when it was written down.
+    pub(super) fn record(&self, method: &str, url: &str, reply: Reply, mask: &Mask) -> Result<(), String> {
+        self.answers.record(method, url, reply, mask)
     }
 
     /// Returns what the test printed.

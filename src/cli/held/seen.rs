@@ -1,16 +1,21 @@
 //! What is seen of a held world: messages, requests, runs and log lines, each alone or all in the order of time.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use jiff::Zoned;
 
 use super::HeldWorld;
+use crate::cli::screen::{Tone, harmless, paint};
 use crate::runtime::LogLine;
 use crate::services::store::{Query, Row};
 use crate::value::{Map, Value};
 
 /// How many runs are looked at.
 const RUNS: usize = 100_000;
+
+/// How many of the last things that happened are shown.
+const MOMENTS: usize = 20;
 
 /// Something that happened.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -143,6 +148,29 @@ impl HeldWorld {
         all.sort_by_key(|moment| moment.time.timestamp());
         all
     }
+}
+
+/// Returns the last things that happened, a line each.
+pub(in crate::cli) fn lines(timeline: &[Moment]) -> String {
+    let mut text = String::new();
+    let left = timeline.len().saturating_sub(MOMENTS);
+    if !timeline.is_empty() {
+        let before = if left > 0 { format!(" (the last {MOMENTS} of {})", timeline.len()) } else { String::new() };
+        let _ = writeln!(text, "       what happened{before}:");
+    }
+    for moment in &timeline[left..] {
+        let _ = writeln!(text, "         {}", line(moment));
+    }
+    text
+}
+
+/// Returns one thing that happened as a line.
+pub(in crate::cli) fn line(moment: &Moment) -> String {
+    let time = moment.time.strftime("%Y-%m-%d %H:%M:%S%.3f%:z").to_string();
+    let script = if moment.script.is_empty() { String::new() } else { format!("{}: ", moment.script) };
+    let text = harmless(&format!("{script}{}", moment.text));
+    let text = if moment.is_bad { paint(Tone::Error, &text) } else { text };
+    format!("{} {:<7} {text}", paint(Tone::Quiet, &time), moment.what)
 }
 
 fn is_failure(row: &Row) -> bool {

@@ -5,12 +5,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::cli::held::Moment;
+use crate::cli::held::{Moment, lines};
 use crate::cli::screen::{self, Tone, harmless, paint};
 use crate::fault::{Fault, Place};
-
-/// How many of the last things that happened are shown.
-const MOMENTS: usize = 20;
 
 /// How all tests went.
 #[derive(Default)]
@@ -59,7 +56,7 @@ impl FileReport {
             }
             if let Some(fault) = &verdict.fault {
                 let _ = writeln!(text, "{}", indented(&harmless(&fault.report()), 7));
-                text.push_str(&shown(&verdict.timeline));
+                text.push_str(&lines(&verdict.timeline));
             }
         }
         screen::say(&text);
@@ -150,7 +147,7 @@ impl Report {
                 match &verdict.fault {
                     None => text.push_str("/>\n"),
                     Some(fault) => {
-                        let (why, whole) = (escaped(&fault.text), escaped(&format!("{}\n{}", fault.report(), shown(&verdict.timeline))));
+                        let (why, whole) = (escaped(&fault.text), escaped(&format!("{}\n{}", fault.report(), lines(&verdict.timeline))));
                         let _ = writeln!(text, "><failure message=\"{why}\">{whole}</failure></testcase>");
                     }
                 }
@@ -159,29 +156,6 @@ impl Report {
         }
         text + "</testsuites>\n"
     }
-}
-
-/// Returns the last things that happened, a line each.
-pub(in crate::cli) fn shown(timeline: &[Moment]) -> String {
-    let mut text = String::new();
-    let left = timeline.len().saturating_sub(MOMENTS);
-    if !timeline.is_empty() {
-        let before = if left > 0 { format!(" (the last {MOMENTS} of {})", timeline.len()) } else { String::new() };
-        let _ = writeln!(text, "       what happened{before}:");
-    }
-    for moment in &timeline[left..] {
-        let _ = writeln!(text, "         {}", line(moment));
-    }
-    text
-}
-
-/// Returns one thing that happened as a line.
-pub(in crate::cli) fn line(moment: &Moment) -> String {
-    let time = moment.time.strftime("%Y-%m-%d %H:%M:%S%.3f%:z").to_string();
-    let script = if moment.script.is_empty() { String::new() } else { format!("{}: ", moment.script) };
-    let text = harmless(&format!("{script}{}", moment.text));
-    let text = if moment.is_bad { paint(Tone::Error, &text) } else { text };
-    format!("{} {:<7} {text}", paint(Tone::Quiet, &time), moment.what)
 }
 
 fn indented(text: &str, by: usize) -> String {

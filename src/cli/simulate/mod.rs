@@ -1,0 +1,138 @@
+//! `rhaid simulate`: the scripts of the folder in a held world, through a day or what was recorded.
+
+mod events;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use jiff::{ToSpan as _, Zoned};
+
+use self::events::{Happening, Line};
+use crate::chance;
+use crate::cli::attempt;
+use crate::cli::exit::{FAULTS, Wrong};
+use crate::cli::held::{HeldWorld, Moment, line};
+use crate::cli::screen;
+use crate::cli::settings::{self, Globals};
+use crate::cli::world::on_a_thread_for;
+use crate::config::Config;
+use crate::event::Id;
+use crate::functions::trial::World as _;
+
+/// Play a day, or recorded events, to the scripts, and show what they would do
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  rhaid simulate                                   # today, from midnight to midnight
+  rhaid simulate --from 2026-03-29 --to 2026-03-30 # the day the clocks change
+  rhaid simulate --events day.jsonl                # what `rhaid record` wrote
+
+Nothing real is touched, but programs that scripts run with exec(): the clock, the broker, answers of servers, state and files are of
+a world of their own, which begins empty. Requests that no recorded answer fits fail.
+
+Ends with 0 if no run failed, else with 1.")]
+pub(super) struct Args {
+    /// When it begins; by default with the first event, or else today
+    #[arg(long, value_name = "TIME")]
+    from: Option<String>,
+    /// When it ends; by default with the last event, or else a day after it began
+    #[arg(long, value_name = "TIME")]
+    to: Option<String>,
+    /// What comes from outside: one JSON object a line, as `rhaid record` writes them
+    #[arg(long, value_name = "FILE")]
+    events: Option<PathBuf>,
+    /// What chance comes from: the same number, the same day
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    seed: u64,
+    /// Write what happens into a file
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Print one JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+/// Plays it, and shows what happened.
+pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
+    let config = Arc::new(settings::load(globals)?);
+    let zone = settings::zone(config.timezone.as_deref())?;
+    let read = |text: &str| -> anyhow::Result<Zoned> {
+        // A day is its first moment.
+        match text.parse::<jiff::civil::Date>() {
+            Ok(day) if text.len() == 10 => Ok(day.to_zoned(zone.clone())?),
+            _ => Ok(attempt::moment(text, &zone)?),
+        }
+    };
+    let lines = match &args.events {
+        None => Vec::new(),
+        Some(file) => events::read(file, &zone)?,
+    };
+    let from = match (&args.from, lines.first()) {
+        (Some(from), _) => read(from).context("--from")?,
+        (None, Some(first)) => first.time.clone(),
+        (None, None) => Zoned::now().with_time_zone(zone.clone()).start_of_day()?,
+    };
+    let to = match (&args.to, lines.last()) {
+        (Some(to), _) => read(to).context("--to")?,
+        (None, Some(last)) => last.time.clone(),
+        (None, None) => from.checked_add(1.day())?,
+    };
+    if to < from {
+        return Err(Wrong(format!("it would end at {to} before it begins at {from}")).into());
+    }
+    chance::seed(args.seed);
+    Id::recount();
+    let world = HeldWorld::new(&config, &zone, true)?;
+    let played = on_a_thread_for(&config.limits, || play(&world, &config, &lines, &from, &to))?;
+    played.map_err(|why| anyhow::anyhow!(why))?;
+    let timeline = world.timeline();
+    tell(args, &timeline)?;
+    let is_good = timeline.iter().all(|moment| !moment.is_bad);
+    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::from(FAULTS) })
+}
+
+fn play(world: &HeldWorld, config: &Config, lines: &[Line], from: &Zoned, to: &Zoned) -> Result<(), String> {
+    world.at(&from.to_string())?;
+    let mask = config.mask();
+    let mut known = BTreeSet::new();
+    // A call that comes a little earlier than it did gets the first answer.
+    for (method, url, reply) in lines.iter().filter_map(|line| line.what.answer()) {
+        if known.insert((method, url)) {
+            world.record(method, url, reply.clone(), &mask)?;
+        }
+    }
+    world.begin()?;
+    for line in lines.iter().filter(|line| line.time >= *from && line.time <= *to) {
+        world.turn_to(&line.time)?;
+        let done = match &line.what {
+            Happening::Message(publish) => world.publish(publish.clone()),
+            Happening::Request { method, path, with } => world.request(method, path, with.clone()).map(|_| ()),
+            Happening::File { path, text } => world.change_file(path, text.as_deref()),
+            Happening::Event { name, data } => world.emit(name, data.clone()),
+            Happening::Answer { method, url, reply } => world.record(method, url, reply.clone(), &mask),
+        };
+        done.map_err(|why| format!("{}: {why}", line.place))?;
+    }
+    world.turn_to(to)
+}
+
+fn tell(args: &Args, timeline: &[Moment]) -> anyhow::Result<()> {
+    let mut text = String::new();
+    for moment in timeline {
+        match args.json {
+            true => text.push_str(&serde_json::to_string(moment)?),
+            false => text.push_str(&line(moment)),
+        }
+        text.push('\n');
+    }
+    match &args.output {
+        None => screen::say(&text),
+        Some(file) => {
+            let plain = anstream::adapter::strip_str(&text).to_string();
+            std::fs::write(file, plain).with_context(|| format!("writing {}", file.display()))?;
+        }
+    }
+    Ok(())
+}
