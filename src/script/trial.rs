@@ -76,7 +76,7 @@ impl Tests {
     ///
     /// # Errors
     /// What does not hold, or went wrong.
-    pub fn run(&self, number: usize, world: Arc<dyn World>) -> Result<(), Fault> {
+    pub fn run(&self, number: usize, world: Arc<dyn World>) -> Result<(), Box<Fault>> {
         let (engine, ast) = (self.engine.clone(), self.ast.clone());
         let modules = self.modules.all();
         let call = Box::new(move |function: &FnPtr, arguments: Vec<Dynamic>| {
@@ -85,7 +85,7 @@ impl Tests {
         });
         let phase = Phase::Trial(Arc::new(Trial { world, call }));
         let ended = functions::enter(phase, || self.evaluate(Wish::Run(number, 0)));
-        ended.map(|_| ()).map_err(|mut faults| faults.remove(0))
+        ended.map(|_| ()).map_err(|mut faults| Box::new(faults.remove(0)))
     }
 
     fn evaluate(&self, wish: Wish) -> Result<Wish, Vec<Fault>> {

@@ -50,13 +50,16 @@ impl Boot {
             tokio.shutdown_background();
         });
         let driver = driver.map_err(|error| error.to_string())?;
+        let files = Files::held(held.files.path());
+        let folder = files.place(held.base());
+        std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let services = {
             let _inside = handle.enter();
             let brokers = world::brokers_for_a_visit(&config).map_err(|error| error.to_string())?;
             Services {
                 clock: held.clock.clone(),
                 bus: Bus::with_store(held.clock.clone(), &held.store),
-                files: Files::held(held.files.path()),
+                files,
                 http: Http::held(held.answers.clone()),
                 mqtt: Mqtt::held(brokers, &held.clock, &held.store, &held.brokers),
                 routes: Routes::default(),

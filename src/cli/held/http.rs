@@ -44,7 +44,9 @@ impl Answers {
         if let Answering::Fails(kind) = &answer
             && error_of(kind).is_none()
         {
-            return Err(format!("there is no {kind:?}: requests fail with timeout, timeout.connect, timeout.read, connect, tls, proxy, too_many_redirects or decode"));
+            return Err(format!(
+                "there is no {kind:?}: requests fail with timeout, timeout.connect, timeout.read, connect, tls, proxy, too_many_redirects or decode"
+            ));
         }
         self.add(method, Urls::Like(matcher(url)?), answer);
         Ok(())

@@ -6,6 +6,7 @@ mod seen;
 mod world;
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -99,6 +100,13 @@ impl HeldWorld {
     /// Returns what the test printed.
     pub(super) fn take_printed(&self) -> Vec<String> {
         std::mem::take(&mut *self.printed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Returns the folder that relative paths start from.
+    fn base(&self) -> PathBuf {
+        let scripts = self.config().scripts.clone();
+        let scripts = std::path::absolute(&scripts).unwrap_or(scripts);
+        scripts.parent().map_or_else(|| scripts.clone(), Path::to_owned)
     }
 
     fn marks(&self) -> MutexGuard<'_, Marks> {

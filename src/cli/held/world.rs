@@ -36,9 +36,7 @@ impl HeldWorld {
     }
 
     fn file(&self, path: &str) -> PathBuf {
-        let scripts = std::path::absolute(&self.config().scripts).unwrap_or_else(|_| self.config().scripts.clone());
-        let whole = scripts.parent().unwrap_or(&scripts).join(path);
-        whole.components().filter(|part| *part != Component::CurDir).collect()
+        self.base().join(path).components().filter(|part| *part != Component::CurDir).collect()
     }
 
     fn is_running(&self) -> bool {

@@ -16,8 +16,25 @@ use crate::value::{Map, Value};
 
 /// Every key there is.
 const KEYS: &[&str] = &[
-    "time", "topic", "payload", "payload_base64", "qos", "retain", "broker", "request", "json", "body", "body_base64",
-    "headers", "query", "file", "text", "event", "data", "http", "status",
+    "time",
+    "topic",
+    "payload",
+    "payload_base64",
+    "qos",
+    "retain",
+    "broker",
+    "request",
+    "json",
+    "body",
+    "body_base64",
+    "headers",
+    "query",
+    "file",
+    "text",
+    "event",
+    "data",
+    "http",
+    "status",
 ];
 
 /// Something that comes from outside.
@@ -31,12 +48,26 @@ pub(super) struct Line {
 /// What comes from outside.
 pub(super) enum Happening {
     Message(Publish),
-    Request { method: String, path: String, with: Map },
+    Request {
+        method: String,
+        path: String,
+        with: Map,
+    },
     /// No text: it is removed.
-    File { path: String, text: Option<String> },
-    Event { name: String, data: Value },
+    File {
+        path: String,
+        text: Option<String>,
+    },
+    Event {
+        name: String,
+        data: Value,
+    },
     /// What a server answers from now on.
-    Answer { method: String, url: String, reply: Reply },
+    Answer {
+        method: String,
+        url: String,
+        reply: Reply,
+    },
 }
 
 impl Happening {
@@ -70,7 +101,8 @@ pub(super) fn read(file: &Path, zone: &TimeZone) -> anyhow::Result<Vec<Line>> {
 }
 
 fn parse(line: &str) -> Result<(Timestamp, Happening), String> {
-    let object: Object<String, Json> = serde_json::from_str(line).map_err(|error| format!("no JSON object: {error}"))?;
+    let object: Object<String, Json> =
+        serde_json::from_str(line).map_err(|error| format!("no JSON object: {error}"))?;
     if let Some(unknown) = object.keys().find(|key| !KEYS.contains(&key.as_str())) {
         let near = nearest(unknown, KEYS.iter().copied());
         let hint = near.map(|near| format!(", did you mean `{near}`?")).unwrap_or_default();
@@ -188,7 +220,8 @@ mod tests {
 
     #[test]
     fn a_payload_is_text_bytes_or_json() {
-        let payload = |rest: &str| match parse(&format!(r#"{{"time": "2026-01-01T00:00:00Z", "topic": "a", {rest}}}"#)) {
+        let payload = |rest: &str| match parse(&format!(r#"{{"time": "2026-01-01T00:00:00Z", "topic": "a", {rest}}}"#))
+        {
             Ok((_, Happening::Message(publish))) => publish.payload.to_vec(),
             _ => panic!("no message"),
         };

@@ -129,7 +129,8 @@ pub fn matcher(url: &str) -> Result<GlobMatcher, String> {
 
 fn asked(method: &str, url: &str) -> Result<Vec<Map>, Thrown> {
     let matcher = url_glob(url)?;
-    let fits = |request: &Map| text(request, "method").eq_ignore_ascii_case(method) && matcher.is_match(text(request, "url"));
+    let fits =
+        |request: &Map| text(request, "method").eq_ignore_ascii_case(method) && matcher.is_match(text(request, "url"));
     Ok(trial()?.world.requests().into_iter().filter(fits).collect())
 }
 
@@ -157,13 +158,13 @@ fn requested(
 
 fn logged(level: Option<&str>, wanted: &str) -> Result<(), Thrown> {
     let lines = trial()?.world.logs();
-    let fits = |line: &&Map| {
-        level.is_none_or(|level| text(line, "level") == level) && text(line, "text").contains(wanted)
-    };
+    let fits =
+        |line: &&Map| level.is_none_or(|level| text(line, "level") == level) && text(line, "text").contains(wanted);
     if lines.iter().any(|line| fits(&line)) {
         return Ok(());
     }
-    let shown = lines.iter().map(|line| format!("{} {}: {}", text(line, "level"), text(line, "script"), text(line, "text")));
+    let shown =
+        lines.iter().map(|line| format!("{} {}: {}", text(line, "level"), text(line, "script"), text(line, "text")));
     let level = level.map(|level| format!(" of level {level}")).unwrap_or_default();
     let all = among("what was logged", shown.collect(), "nothing was logged");
     Err(unmet(format!("expected a line{level} with {wanted:?}; {all}")))
@@ -183,7 +184,7 @@ fn equal(there: &Dynamic, wanted: &Dynamic, message: &str) -> Result<(), Thrown>
 }
 
 #[export_module]
-#[expect(unreachable_pub, clippy::unwrap_used, reason = "the macro wants public functions, and unwraps receivers")]
+#[expect(unreachable_pub, reason = "the macro wants public functions")]
 mod functions {
     /// Expects that something holds.
     #[rhai_fn(name = "assert", return_raw, volatile)]
@@ -238,6 +239,22 @@ mod functions {
             true => Ok(()),
             false => Err(unmet(format!("expected nothing on {filter}; {}", among("there is", messages(&there), "")))),
         }
+    }
+
+    /// Expects no message with this payload, or for which the predicate holds.
+    #[rhai_fn(name = "assert_not_published", return_raw, volatile)]
+    pub fn assert_not_published_as(
+        context: NativeCallContext<'_>,
+        filter: &str,
+        unwanted: Dynamic,
+    ) -> Result<(), Thrown> {
+        for message in on_topic(filter)? {
+            if fits(&context, &unwanted, field(&message, "payload"), &Value::Map(message.clone()))? {
+                let there = messages(std::slice::from_ref(&message));
+                return Err(unmet(format!("expected no such message on {filter}; {}", among("there is", there, ""))));
+            }
+        }
+        Ok(())
     }
 
     /// Expects a request of a method to URLs of a pattern.

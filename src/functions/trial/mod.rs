@@ -71,12 +71,15 @@ pub enum Answering {
     Fails(String),
 }
 
+/// Calls a function of a test file.
+type Caller = dyn Fn(&FnPtr, Vec<Dynamic>) -> Result<Dynamic, Thrown> + Send + Sync;
+
 /// A test that runs.
 pub struct Trial {
     /// Its world.
     pub world: Arc<dyn World>,
     /// Calls a function of the test file.
-    pub call: Box<dyn Fn(&FnPtr, Vec<Dynamic>) -> Result<Dynamic, Thrown> + Send + Sync>,
+    pub call: Box<Caller>,
 }
 
 pub use self::expect::matcher;
@@ -94,7 +97,9 @@ pub fn module() -> Shared<Module> {
 fn trial() -> Result<Arc<Trial>, Thrown> {
     match phase() {
         Phase::Trial(trial) => Ok(trial),
-        _ => Err(thrown("top_level", "this is for inside of `test(\"…\", || { … })`, where there is a world to act on")),
+        _ => {
+            Err(thrown("top_level", "this is for inside of `test(\"…\", || { … })`, where there is a world to act on"))
+        }
     }
 }
 

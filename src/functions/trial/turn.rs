@@ -6,9 +6,9 @@ use rhai::FnPtr;
 use rhai::plugin::*;
 
 use super::{Answering, trial, wrong};
+use crate::functions::Thrown;
 use crate::functions::arguments::{self, duration, options, refused, value};
 use crate::functions::convert::{map, returned, to_dynamic, to_value};
-use crate::functions::Thrown;
 use crate::options::Options;
 use crate::services::mqtt::Publish;
 use crate::value::{Map, Value};
@@ -46,7 +46,7 @@ fn by(function: FnPtr) -> Result<Answering, Thrown> {
 }
 
 #[export_module]
-#[expect(unreachable_pub, clippy::unwrap_used, reason = "the macro wants public functions, and unwraps receivers")]
+#[expect(unreachable_pub, reason = "the macro wants public functions")]
 mod functions {
     /// Brings a script of the folder to life, by its name, such as `"garden/pump"`.
     #[rhai_fn(name = "load", return_raw, volatile)]

@@ -12,8 +12,11 @@ use crate::services::files::{Change, ChangeKind, Files};
 /// Where files lie, and who watches which.
 pub(super) struct Held {
     folder: PathBuf,
-    watches: Mutex<Vec<(Arc<Rules>, mpsc::Sender<Vec<Change>>)>>,
+    watches: Mutex<Vec<Watcher>>,
 }
+
+/// Which files someone watches, and where changes go.
+type Watcher = (Arc<Rules>, mpsc::Sender<Vec<Change>>);
 
 impl Held {
     pub(super) fn watch(&self, rules: Arc<Rules>, deliver: mpsc::Sender<Vec<Change>>) {

@@ -1,0 +1,112 @@
+//! `rhaid simulate`: a day, or what was recorded, played to the scripts of the folder.
+
+use crate::house::{House, text};
+
+const SCRIPT: &str = r#"
+cron("30 2 * * *", || { mqtt_publish("night", now().format("%H:%M %:z")); });
+mqtt_subscribe("door/+", |msg| {
+    let known = http_get("https://api.example.com/people", #{ params: #{ key: "swordfish" } });
+    mqtt_publish("hall", `${msg.topic} ${msg.payload} ${known.text}`);
+    timer_start("close", "10m");
+});
+on_timer("close", || { mqtt_publish("door/close", "please", #{ retain: true }); });
+webhook("bell", #{ public: true }, |request| { emit("rung", request.json()); });
+on_event("rung", |event| { info(`rung by ${event.data}`); });
+"#;
+
+const EVENTS: &str = r#"
+# Written by hand.
+{"time": "2026-03-28T08:00:00Z", "topic": "door/front", "payload": "open"}
+{"time": "2026-03-28T08:00:00.5Z", "http": "GET https://api.example.com/people?key=***", "status": 200, "body": "nobody"}
+{"time": "2026-03-28T09:00:00Z", "request": "POST /hooks/bell", "json": "ann"}
+{"time": "2026-03-28T10:00:00Z", "event": "rung", "data": "bob"}
+"#;
+
+fn house() -> House {
+    let house = House::empty();
+    house.write("rhaid.yaml", "timezone: Europe/Oslo\nsecrets: { key: swordfish }\n");
+    house.write("scripts/hall.rhai", SCRIPT);
+    house.write("scripts/hall_test.rhai", "this is no script");
+    house.write("day.jsonl", EVENTS);
+    house
+}
+
+fn played(house: &House, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = house.rhaid(&[&["simulate"], arguments].concat());
+    (output.status.code(), [text(&output.stdout), text(&output.stderr)].concat())
+}
+
+#[test]
+fn recorded_events_are_played_and_what_scripts_would_do_is_shown_in_order() {
+    let house = house();
+    let (code, printed) = played(&house, &["--events", "day.jsonl", "--to", "2026-03-28T12:00"]);
+    assert_eq!(code, Some(0), "{printed}");
+    let lines: Vec<_> = printed.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    let at = |words: &str| {
+        lines.iter().position(|line| line.contains(words)).unwrap_or_else(|| panic!("{words}: {printed}"))
+    };
+    let order = [
+        "2026-03-28 09:00:00.000+01:00 run hall: mqtt_subscribe door/front",
+        "2026-03-28 09:00:00.000+01:00 message hall \"door/front open nobody\"",
+        "2026-03-28 09:10:00.000+01:00 message door/close \"please\"",
+        "2026-03-28 10:00:00.000+01:00 log hall: info rung by ann",
+        "2026-03-28 11:00:00.000+01:00 log hall: info rung by bob",
+    ];
+    let places: Vec<_> = order.into_iter().map(at).collect();
+    assert!(places.is_sorted(), "{printed}");
+    assert!(!house.path(".rhaid").exists());
+}
+
+#[test]
+fn a_day_with_an_hour_less_or_more_is_played_as_it_is() {
+    let house = house();
+    let nights = |day: &str, next: &str| {
+        let (code, printed) = played(&house, &["--from", day, "--to", next, "--json"]);
+        assert_eq!(code, Some(0), "{printed}");
+        let lines: Vec<serde_json::Value> = printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let messages = lines.iter().filter(|line| line["what"] == "message");
+        messages.map(|line| line["text"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(nights("2026-03-28", "2026-03-29"), ["night \"02:30 +01:00\""]);
+    // What falls into the hour that is not there comes right after it; of the hour that is there twice, the first counts.
+    assert_eq!(nights("2026-03-29", "2026-03-30"), ["night \"03:00 +02:00\""]);
+    assert_eq!(nights("2026-10-25", "2026-10-26"), ["night \"02:30 +02:00\""]);
+}
+
+#[test]
+fn a_failed_run_is_told_by_the_exit_code_and_a_wrong_line_by_its_place() {
+    let house = house();
+    house.write(
+        "cold.jsonl",
+        "{\"time\": \"2026-03-28T08:00:00Z\", \"topic\": \"door/front\", \"payload\": \"open\"}\n",
+    );
+    let (code, printed) = played(&house, &["--events", "cold.jsonl", "-o", "out.txt"]);
+    assert!(code == Some(1) && printed.is_empty(), "{printed}");
+    let written = std::fs::read_to_string(house.path("out.txt")).unwrap();
+    assert!(written.contains("nothing answers GET https://api.example.com/people"), "{written}");
+    for (line, words) in [
+        (
+            "{\"time\": \"2026-03-28T08:00:00Z\", \"tpic\": \"a\"}",
+            "bad.jsonl:1: there is no key `tpic`, did you mean `topic`?",
+        ),
+        ("{\"time\": \"soon\", \"topic\": \"a\"}", "bad.jsonl:1: time: "),
+        ("{\"time\": \"2026-03-28T08:00:00Z\", \"topic\": \"a/#\"}", "bad.jsonl:1: "),
+    ] {
+        house.write("bad.jsonl", line);
+        let (code, printed) = played(&house, &["--events", "bad.jsonl"]);
+        assert!(code.is_some_and(|code| code > 0) && printed.contains(words), "{printed}");
+    }
+    let (code, printed) = played(&house, &["--from", "2026-03-28", "--to", "2026-03-27"]);
+    assert!(code == Some(2) && printed.contains("before it begins"), "{printed}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_day() {
+    let house = house();
+    house.write("scripts/dice.rhai", "every(\"1h\", #{ jitter: \"10m\" }, || { mqtt_publish(\"dice\", uuid()); });");
+    let day = |seed: &str| played(&house, &["--from", "2026-03-28", "--to", "2026-03-29", "--seed", seed]).1;
+    let first = day("1");
+    assert!(first.matches("message dice").count() > 20, "{first}");
+    assert_eq!(day("1"), first);
+    assert_ne!(day("2"), first);
+}

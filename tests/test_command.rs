@@ -1,0 +1,320 @@
+//! `rhaid test`: scripts in a world that is held in the hand.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use crate::house::{House, text};
+
+const HEATER: &str = r##"
+mqtt_subscribe("room/{name}/temperature", |msg| {
+    let celsius = parse_float(msg.payload);
+    state[msg.params.name] = celsius;
+    if celsius < 18.0 {
+        mqtt_publish(`room/${msg.params.name}/heating`, "on", #{ qos: 1, retain: true });
+        timer_start("check", "2h", #{ room: msg.params.name });
+    }
+});
+on_timer("check", |timer| {
+    let weather = http_get("https://api.example.com/weather", #{ params: #{ city: "Oslo" } });
+    weather.raise_for_status();
+    mqtt_publish("report", #{ room: timer.data.room, weather: weather.json().summary });
+});
+cron("0 * * * *", || { state.add("hours", 1); });
+webhook("door/{side}", #{ methods: ["POST"], public: true }, |request| #{ side: request.params.side, got: request.json().a });
+watch_file("inbox/*.csv", |change| { info(`${change.kind} ${change.text()}`); });
+on_event("boom", |event| { throw `no ${event.data}`; });
+on_event("nap", |event| { sleep("10s"); mqtt_publish("nap/done", now("UTC").format("%H:%M:%S")); });
+on_event("long", |event| { sleep("5m"); });
+on_event("wait", |event| { mqtt_publish("got", mqtt_receive("answer", #{ timeout: "20s" }).payload); });
+on_event("dice", |event| { mqtt_publish("dice", `${uuid()} ${random()} ${random_int(1, 1000)}`); });
+on_event("keep", |event| { write_file("kept.txt", "real?"); });
+"##;
+
+const CONFIG: &str = "
+timezone: Europe/Oslo
+permissions:
+  heater: { read: [./inbox], write: [.] }
+secrets:
+  key: none
+";
+
+fn house(tests: &str) -> House {
+    let house = House::empty();
+    house.write("rhaid.yaml", CONFIG);
+    house.write("scripts/heater.rhai", HEATER);
+    house.write("scripts/heater_test.rhai", tests);
+    house
+}
+
+fn tried(house: &House, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = house.rhaid(&[&["test"], arguments].concat());
+    (output.status.code(), [text(&output.stdout), text(&output.stderr)].concat())
+}
+
+#[track_caller]
+fn passes(body: &str) {
+    let (code, printed) = tried(&house(&format!("test(\"it\", || {{ load(\"heater\");\n{body}\n}});")), &[]);
+    assert!(code == Some(0) && printed.contains("1 passed"), "{printed}");
+}
+
+#[track_caller]
+fn fails(body: &str, wanted: &[&str]) -> String {
+    let (code, printed) = tried(&house(&format!("test(\"it\", || {{ load(\"heater\");\n{body}\n}});")), &[]);
+    assert_eq!(code, Some(1), "{printed}");
+    for words in wanted {
+        assert!(printed.contains(words), "{words:?} is not in:\n{printed}");
+    }
+    printed
+}
+
+#[test]
+fn messages_timers_requests_and_state_are_played_and_looked_at() {
+    passes(
+        r##"
+        on_http("GET", "https://api.example.com/*", |request| #{ json: #{ summary: `fine in ${request.query.city}` } });
+        publish("room/attic/temperature", 17.5);
+        assert_published("room/+/heating", "on");
+        assert_published("room/attic/heating", |message| message.retain && message.qos == 1);
+        assert_state("heater", "attic", 17.5);
+        assert_not_published("report");
+        assert_not_published("room/#", "off");
+        advance("2h");
+        assert_requested("GET", "https://api.example.com/weather?city=Oslo", |request| request.status == 200);
+        assert_published("report", #{ room: "attic", weather: "fine in Oslo" });
+        assert_state("heater", "hours", |hours| hours == 2);
+        assert_eq(runs("heater").len(), 4);
+        forget();
+        assert_not_published("#");
+        assert_not_requested("GET", "*");
+        assert_eq(runs().len(), 0);
+        "##,
+    );
+}
+
+#[test]
+fn what_does_not_hold_is_told_with_its_line_what_was_there_and_what_happened() {
+    let printed = fails(
+        "publish(\"room/attic/temperature\", 17);\nassert_published(\"room/attic/heating\", \"off\");",
+        &["FAIL", "heater_test.rhai:3:1: expected room/attic/heating \"off\"", "what was published there:", "\"on\""],
+    );
+    let timeline = printed.split("what happened").nth(1).unwrap();
+    assert!(timeline.contains("2026-01-01 00:00:00.000+01:00 run     heater: mqtt_subscribe"), "{printed}");
+    fails("assert_eq(1 + 1, 3, \"sum\");", &["heater_test.rhai:2:1: sum: expected 3, there is 2"]);
+    fails(
+        "publish(\"room/attic/temperature\", 17); assert_not_published(\"room/#\", |message| message.payload == \"on\");",
+        &["expected no such message on room/#; there is:", "room/attic/heating \"on\""],
+    );
+    fails("assert_state(\"heater\", \"attic\", 3);", &["expected 3 as state.attic of heater, there is"]);
+    fails("assert_log(\"warn\", \"cold\");", &["expected a line of level warn with \"cold\"; nothing was logged"]);
+    fails("assert_requested(\"GET\", \"https://a/*\");", &["expected GET https://a/*; nothing was asked"]);
+    fails("assert_fails(\"heater\", \"timeout\");", &["expected a run of heater to fail, and none did"]);
+    fails("assert_fails(|| 3, \"timeout\");", &["expected a failure of kind timeout, it returned 3"]);
+    fails("no_such(3);", &["heater_test.rhai:2:1", "no_such"]);
+    fails("mqtt_publish(\"a\", \"b\");", &["`mqtt_publish` is for scripts"]);
+    fails("load(\"heatr\");", &["there is no script `heatr`"]);
+    fails("on_event(\"a\", || 1);", &["heater_test.rhai:2:1"]);
+    fails("fail_http(\"GET\", \"*\", \"weather\");", &["there is no \"weather\""]);
+}
+
+#[test]
+fn a_run_that_fails_fails_the_test_unless_that_is_expected() {
+    fails("emit(\"boom\", 7);", &["a run of heater failed (on_event boom)", "heater.rhai:18:28: no 7"]);
+    fails(
+        "emit(\"boom\", 7); assert_fails(\"heater\", \"yes\");",
+        &["to fail with yes, it failed with: heater.rhai:18"],
+    );
+    passes("emit(\"boom\", 7); assert_fails(\"heater\", \"no 7\");");
+    passes("assert_fails(|| emit(\"boom\", |x| x), \"invalid_argument\"); assert_fails(|| { throw \"a\" }, \"a\");");
+    passes(
+        "emit(\"long\"); advance(\"29s\"); assert_eq(runs().len(), 0); advance(\"1s\"); assert_fails(\"heater\", \"timeout\");",
+    );
+}
+
+#[test]
+fn requests_fail_as_told_and_what_nobody_answers_says_what_to_write() {
+    passes(
+        r##"
+        publish("room/attic/temperature", 1);
+        fail_http("GET", "https://api.example.com/*", "timeout.connect");
+        advance("2h");
+        assert_fails("heater", "timeout.connect");
+        "##,
+    );
+    fails(
+        "publish(\"room/attic/temperature\", 1); advance(\"2h\");",
+        &["nothing answers GET https://api.example.com/weather?city=Oslo", "add `on_http(\"GET\", "],
+    );
+    passes(
+        r##"
+        on_http("GET", "*", #{ status: 503, body: "away" });
+        publish("room/attic/temperature", 1);
+        advance("2h");
+        assert_fails("heater", "status");
+        "##,
+    );
+}
+
+#[test]
+fn webhooks_answer_files_change_and_time_passes_while_a_script_waits() {
+    passes(
+        r##"
+        let answer = request("POST", "/hooks/door/front", #{ json: #{ a: [1, 2] } });
+        assert_eq(answer.status, 200);
+        assert_eq(answer.json(), #{ side: "front", got: [1, 2] });
+        assert_eq(request("GET", "/hooks/door/front").status, 405);
+        assert_eq(request("POST", "/hooks/window").status, 404);
+        change_file("inbox/a.csv", "1,2");
+        change_file("inbox/a.csv", "3");
+        change_file("inbox/a.txt", "4");
+        assert_eq(logs("heater").map(|line| line.text), ["created 1,2", "modified 3"]);
+        emit("nap");
+        advance("9s");
+        assert_not_published("nap/done");
+        advance("1s");
+        assert_published("nap/done", "23:00:10");
+        emit("wait");
+        publish("answer", "now");
+        assert_published("got", "now");
+        emit("wait");
+        advance("20s");
+        assert_fails("heater", "timeout");
+        "##,
+    );
+}
+
+#[test]
+fn brokers_go_and_come_and_rhaid_restarts_with_what_it_kept() {
+    passes(
+        r##"
+        publish("room/attic/temperature", 17);
+        advance("1h");
+        restart();
+        on_http("GET", "*", #{ json: #{ summary: "fine" } });
+        assert_state("heater", "attic", 17);
+        advance("1h");
+        assert_published("report", |message| message.payload.contains("attic"));
+        forget();
+        broker_down();
+        emit("nap");
+        advance("10s");
+        assert_not_published("nap/done");
+        assert_fails(|| publish("room/attic/temperature", 1), "not connected");
+        broker_up();
+        assert_published("nap/done");
+        publish("room/attic/temperature", 16);
+        assert_state("heater", "attic", 16);
+        set_state("heater", "attic", 3);
+        assert_eq(state_of("heater").attic, 3);
+        "##,
+    );
+}
+
+#[test]
+fn the_clock_is_set_before_and_turned_after_scripts_live_also_over_a_change_of_clocks() {
+    let house = house(
+        r##"
+        const START = "2026-03-29T00:30+01:00[Europe/Oslo]";
+        fn hours() { state_of("heater").hours }
+        test("a night with an hour less", || {
+            at(START);
+            load("heater");
+            at("04:00");
+            assert_eq(now("UTC").hour, 2);
+            assert_eq(hours(), 3);
+            at("2026-03-30T04:00");
+            assert_eq(hours(), 27);
+            assert_fails(|| at("2026-01-01T00:00"), "is past");
+        });
+        test("a month", || { load("heater"); advance("30d"); assert_eq(hours(), 720); });
+        "##,
+    );
+    let (code, printed) = tried(&house, &[]);
+    assert!(code == Some(0) && printed.contains("2 passed"), "{printed}");
+}
+
+#[test]
+fn a_world_touches_nothing_real_and_is_the_same_each_time() {
+    let house = house(
+        r#"test("it", || { load("heater"); emit("keep"); emit("dice"); print(published("dice")[0].payload); });"#,
+    );
+    let rolled = |arguments: &[&str]| {
+        let (code, printed) = tried(&house, arguments);
+        assert_eq!(code, Some(0), "{printed}");
+        printed.lines().nth(2).unwrap().to_owned()
+    };
+    let first = rolled(&[]);
+    assert_eq!(rolled(&[]), first);
+    assert_ne!(rolled(&["--seed", "1"]), first);
+    assert!(!house.path("kept.txt").exists() && !house.path(".rhaid").exists());
+}
+
+#[test]
+fn results_are_told_to_programs_and_lines_that_ran_are_counted() {
+    let house = house(
+        "test(\"good & <well>\", || { load(\"heater\"); publish(\"room/attic/temperature\", 17); });\n\
+         test(\"bad\", || { assert(false, \"as told\"); });\n",
+    );
+    let (code, printed) = tried(&house, &["--json", "--junit", "junit.xml", "--lcov", "lcov.info"]);
+    assert_eq!(code, Some(1), "{printed}");
+    let json: Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!((&json["passed"], &json["failed"]), (&1.into(), &1.into()));
+    let failure = &json["files"][0]["tests"][1]["failure"];
+    assert_eq!((&failure["line"], &failure["text"]), (&2.into(), &"as told".into()));
+    let junit = std::fs::read_to_string(house.path("junit.xml")).unwrap();
+    assert!(
+        junit.contains("<testcase name=\"good &amp; &lt;well&gt;\"") && junit.contains("<failure message=\"as told\">"),
+        "{junit}"
+    );
+    let lcov = std::fs::read_to_string(house.path("lcov.info")).unwrap();
+    let ran = |line: usize| lcov.lines().any(|row| row.starts_with(&format!("DA:{line},")) && !row.ends_with(",0"));
+    assert!(ran(3) && ran(6) && ran(10), "{lcov}");
+    assert!(lcov.contains("DA:11,0\n") && lcov.contains("DA:13,0\n"), "{lcov}");
+    let (_, printed) = tried(&house, &["--coverage", "--filter", "good"]);
+    assert!(
+        printed.contains("1 passed") && printed.contains("not run: 11-13") && !printed.contains("as told"),
+        "{printed}"
+    );
+}
+
+#[test]
+fn what_can_not_be_tested_is_told_with_its_place() {
+    let house = house("test(\"a\", || {\n");
+    let (code, printed) = tried(&house, &[]);
+    assert!(code == Some(1) && printed.contains("heater_test.rhai:2:") && printed.contains("1 failed"), "{printed}");
+    house.write("scripts/heater_test.rhai", "load(\"heater\");");
+    let (code, printed) = tried(&house, &[]);
+    assert!(code == Some(1) && printed.contains("this is for inside of `test("), "{printed}");
+    house.write("scripts/broken.rhai", "cron(");
+    house.write("scripts/heater_test.rhai", "test(\"a\", || load(\"broken\"));");
+    let (code, printed) = tried(&house, &[]);
+    assert!(
+        code == Some(1) && printed.contains("`broken` can not be loaded") && printed.contains("broken.rhai:1:"),
+        "{printed}"
+    );
+    for (arguments, words) in [
+        (&["nowhere"][..], "there is no file or folder nowhere"),
+        (&["scripts/heater.rhai"], "does not end with _test.rhai"),
+        (&["--filter", "zebra"], "no test holds \"zebra\""),
+    ] {
+        let (code, printed) = tried(&house, arguments);
+        assert!(code == Some(2) && printed.contains(words), "{printed}");
+    }
+}
+
+#[test]
+fn tests_run_again_when_a_script_changes() {
+    let house = house(
+        "test(\"it\", || { load(\"heater\"); publish(\"room/attic/temperature\", 20); assert_not_published(\"#\"); });",
+    );
+    let mut command = house.command(&["test", "--watch"]);
+    let mut watching = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.starts_with("1 passed")));
+    assert!(lines.any(|line| line.contains("waiting for a change")));
+    house.write("scripts/heater.rhai", &HEATER.replace("< 18.0", "< 28.0"));
+    assert!(lines.any(|line| line.contains("1 failed")));
+    watching.kill().unwrap();
+    watching.wait().unwrap();
+}
