@@ -85,6 +85,29 @@ fn a_script_hears_several_brokers_and_speaks_to_the_one_it_names() {
 }
 
 #[test]
+fn a_handler_that_answers_more_than_the_outbox_takes_waits_for_room_and_goes_on() {
+    let bench = Bench::new()
+        .with_broker()
+        .config("mqtt: { outbox: 10 }\nlimits: { breaker: 1000000 }")
+        .script(
+            "echo",
+            r#"mqtt_subscribe("in/{n}", #{ qos: 1 }, |msg| {
+                for answer in 0..50 { mqtt_publish(`out/${msg.params.n}`, answer); }
+            });"#,
+        )
+        .script(
+            "count",
+            r#"mqtt_subscribe("out/+", |msg| if state.add("count", 1) == 500 { print("all are there"); });"#,
+        )
+        .start();
+    bench.subscribed();
+    for number in 0..10 {
+        bench.publish(&format!("in/{number}"), "go");
+    }
+    bench.expect_printed("count", ["all are there"]);
+}
+
+#[test]
 fn a_broker_that_is_not_there_is_a_fault_where_it_is_named() {
     let bench = Bench::new()
         .config("mqtt: { brokers: { house: {}, cloud: { url: \"mqtt://127.0.0.1:9\" } } }")
