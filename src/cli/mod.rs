@@ -13,6 +13,7 @@ mod init;
 mod list;
 mod log;
 mod logs;
+mod lsp;
 mod next;
 mod reference;
 mod rehearsal;
@@ -89,6 +90,7 @@ enum Command {
     Init(init::Args),
     Reference(reference::Args),
     Definitions(definitions::Args),
+    Lsp(lsp::Args),
     Schema(schema::Args),
     Completions(completions::Args),
 }
@@ -121,6 +123,7 @@ pub fn main() -> ExitCode {
         Command::Init(args) => init::run(&args),
         Command::Reference(args) => reference::run(&args),
         Command::Definitions(args) => definitions::run(&args),
+        Command::Lsp(args) => lsp::run(&args, globals),
         Command::Schema(_) => schema::run(),
         Command::Completions(args) => completions::run(&args),
     };
