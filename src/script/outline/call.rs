@@ -88,7 +88,12 @@ impl Outline {
         if begun.is_some_and(|token| text[token.at.clone()].starts_with(|c: char| c.is_ascii_digit())) {
             return Spot::Free;
         }
+        // What was left unfinished on an earlier line is not gone on with.
+        let is_apart = code
+            .last()
+            .is_some_and(|last| text[last.at.end..begun.map_or(offset, |token| token.at.start)].contains('\n'));
         match word(1) {
+            Some("::" | "." | "?.") if is_apart => Spot::Any,
             Some("::") => word(2).map_or(Spot::Free, |module| Spot::Module(module.to_owned())),
             Some("." | "?.") => {
                 let before = code.len().checked_sub(2).map(|index| code[index]);
