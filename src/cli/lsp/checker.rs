@@ -98,6 +98,11 @@ fn tests(home: &Home, text: &Arc<str>) -> Vec<Diagnostic> {
     fault.iter().map(|fault| diagnostics::fault(fault, &text, &home.root)).collect()
 }
 
+/// Returns whether a file is there to be imported.
+fn is_module(file: &str) -> bool {
+    file.split('/').any(|part| part.starts_with(['_', '.']))
+}
+
 /// One look at a folder.
 struct Round<'r> {
     root: &'r Path,
@@ -129,7 +134,7 @@ impl<'r> Round<'r> {
         };
         faults.extend(bind(&config.triggers, &config, &surroundings).err().unwrap_or_default());
         for binding in &config.triggers {
-            if let Err(why) = FolderSources::new(root, config.limits.script_size).read(&binding.job) {
+            if let Err(why) = FolderSources::new(&config.scripts, config.limits.script_size).read(&binding.job) {
                 faults.extend(unreadable_job(std::slice::from_ref(binding), &binding.job, &why));
             }
         }
@@ -148,12 +153,7 @@ impl<'r> Round<'r> {
         if folder.yaml != self.yaml {
             *folder = Folder { yaml: self.yaml.clone(), ..Folder::default() };
         }
-        let listed = list_scripts(self.root).map(|listing| listing.files).unwrap_or_default();
-        let jobs = self.config.triggers.iter().map(|binding| binding.job.clone());
-        let is_module = |file: &str| file.split('/').any(|part| part.starts_with(['_', '.']));
-        let new = open.iter().filter(|file| !is_module(file)).cloned();
-        let wanted: BTreeSet<String> =
-            listed.into_iter().chain(jobs).chain(new).filter(|file| !is_test(file)).collect();
+        let wanted = self.wanted(open);
         folder.scripts.retain(|file, _| wanted.contains(file));
         for file in &wanted {
             let purpose = self.purpose(file);
@@ -187,6 +187,14 @@ impl<'r> Round<'r> {
                 self.put_faults(&faults);
             }
         }
+    }
+
+    /// Returns the scripts and jobs of the folder, with those that are open and not on disk yet.
+    fn wanted(&self, open: &BTreeSet<String>) -> BTreeSet<String> {
+        let listed = list_scripts(self.root).map(|listing| listing.files).unwrap_or_default();
+        let jobs = self.config.triggers.iter().map(|binding| binding.job.clone());
+        let new = open.iter().filter(|file| !is_module(file)).cloned();
+        listed.into_iter().chain(jobs).chain(new).filter(|file| !is_test(file)).collect()
     }
 
     /// Looks at a file outside of a scripts folder; one that declares no trigger is taken for a job.
