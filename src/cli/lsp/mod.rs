@@ -23,13 +23,15 @@ use crate::cli::settings::Globals;
 
 /// Speak the language server protocol with an editor, over standard input and output
 #[derive(clap::Args)]
-#[command(
-    after_help = "An editor starts it, and shows what `rhaid check` finds while somebody types, completes names and options, explains
-what the cursor is on and goes to where it comes from. The README says how for VS Code, Neovim, Helix, Zed and Emacs.
+#[command(after_help = "Examples:
+  rhaid lsp                          # as an editor's settings say it
+  rhaid --scripts attic/scripts lsp  # every file belongs to that folder
+
+An editor starts it, and shows what `rhaid check` finds while somebody types, completes names and options, explains what
+the cursor is on and goes to where it comes from. The README says how for VS Code, Neovim, Helix, Zed and Emacs.
 
 Without --scripts or --config, the scripts folder of a file is that of the next rhaid.yaml above it, or else the next
-folder above it that is called `scripts`."
-)]
+folder above it that is called `scripts`.")]
 pub(super) struct Args {
     /// Taken for the editors that say it; there is no other way
     #[arg(long, hide = true)]
