@@ -76,6 +76,28 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// The options of every trigger, and what each says.
+    pub const OPTIONS: &[(&str, &str)] = &[
+        ("name", "how the trigger is called in the ledger and in `rhaid fire`"),
+        (
+            "mode",
+            "`\"queued\"` (the default): one run after another; `\"single\"`: what comes meanwhile is skipped; `\"restart\"`: the run in progress is cancelled; `\"parallel\"`: side by side",
+        ),
+        ("max", "how many events may wait, or how many runs may be going side by side"),
+        (
+            "overflow",
+            "which event gives way when too many wait: `\"drop_oldest\"`, `\"drop_newest\"` or `\"latest_per_key\"`",
+        ),
+        ("key", "the part of the event that tells keys apart"),
+        ("timeout", "how long a run may take, such as `\"5s\"`"),
+        (
+            "retry",
+            "how often a run that failed is tried again: a number, or `#{ max: 3, delay: \"1s\", backoff: 2.0 }`",
+        ),
+        ("rate", "at most so many events in so long, such as `\"10/1s\"`; what is over is skipped"),
+        ("enabled", "`false`: it does not listen"),
+    ];
+
     /// Takes the options of every trigger out of what was written.
     ///
     /// # Errors
@@ -243,6 +265,15 @@ mod tests {
         assert_eq!(read_rate(&"1/m".into()), Ok(Rate { count: 1, per: Duration::from_secs(60) }));
         assert!(read_rate(&"0/s".into()).is_err());
         assert!(read_rate(&"10".into()).is_err());
+    }
+
+    #[test]
+    fn the_options_of_every_trigger_are_all_listed() {
+        let mut options = Options::new(Map::from([("zzz".into(), Value::Null)]));
+        Policy::take(&mut options).unwrap();
+        let why = options.finish().unwrap_err().message;
+        let known: std::collections::BTreeSet<_> = why.split("known are: ").nth(1).unwrap().split(", ").collect();
+        assert_eq!(known, Policy::OPTIONS.iter().map(|(name, _)| *name).collect());
     }
 
     #[test]

@@ -36,7 +36,7 @@ fn every_command_explains_itself_with_an_example() {
         .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
         .map(|line| line.split_whitespace().next().unwrap())
         .collect();
-    assert_eq!(commands.len(), 27, "{commands:?}");
+    assert_eq!(commands.len(), 28, "{commands:?}");
     for command in commands {
         let help = house.run(&[command, "--help"]);
         assert!(help.contains("Usage: rhaid"), "{command}: {help}");

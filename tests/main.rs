@@ -18,6 +18,7 @@ mod ledger;
 mod lessons;
 mod lessons_mqtt;
 mod lints;
+mod lsp;
 mod model;
 mod mqtt;
 mod new;

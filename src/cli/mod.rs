@@ -14,6 +14,7 @@ mod init;
 mod list;
 mod log;
 mod logs;
+mod lsp;
 mod new;
 mod next;
 mod record;
@@ -99,6 +100,7 @@ enum Command {
     Record(record::Args),
     Reference(reference::Args),
     Definitions(definitions::Args),
+    Lsp(lsp::Args),
     Schema(schema::Args),
     Completions(completions::Args),
 }
@@ -135,6 +137,7 @@ pub fn main() -> ExitCode {
         Command::Record(args) => record::run(&args, globals),
         Command::Reference(args) => reference::run(&args),
         Command::Definitions(args) => definitions::run(&args),
+        Command::Lsp(args) => lsp::run(&args, globals),
         Command::Schema(_) => schema::run(),
         Command::Completions(args) => completions::run(&args),
     };

@@ -117,22 +117,32 @@ impl Selection {
     fn markdown(&self) -> String {
         let mut text = "# Reference\n\n## Triggers\n".to_owned();
         for kind in &self.kinds {
-            let docs = kind.docs.trim().replace("\n# ", "\n#### ");
-            text.push_str(&format!("\n### `{}`\n\n{docs}\n\nThe handler gets {}\n", call(kind), kind.event));
+            text.push_str(&format!("\n### `{}`\n\n{}", call(kind), kind_docs(kind)));
         }
         for package in PACKAGES {
             text.push_str(&format!("\n## {}\n\n{}\n", package.name, package.docs));
             for entry in self.entries.iter().filter(|entry| entry.package == package.name) {
-                let signatures: Vec<_> = entry.signatures.iter().map(|signature| signature.text.as_str()).collect();
-                text.push_str(&format!("\n### `{}`\n\n```text\n{}\n```\n", entry.name, signatures.join("\n")));
-                text.push_str(&format!("\n{}\n", entry.docs));
-                if let Some(example) = &entry.example {
-                    text.push_str(&format!("\n```rhai\n{example}\n```\n"));
-                }
+                text.push_str(&format!("\n### `{}`\n\n{}", entry.name, entry_docs(entry, "text")));
             }
         }
         text
     }
+}
+
+/// Returns what there is to say about a kind of trigger, below its name. Markdown.
+pub(super) fn kind_docs(kind: &Kind) -> String {
+    let docs = kind.docs.trim().replace("\n# ", "\n#### ");
+    format!("{docs}\n\nThe handler gets {}\n", kind.event)
+}
+
+/// Returns what there is to say about a function, with the ways to call it in a block of this language. Markdown.
+pub(super) fn entry_docs(entry: &Entry, language: &str) -> String {
+    let signatures: Vec<_> = entry.signatures.iter().map(|signature| signature.text.as_str()).collect();
+    let mut text = format!("```{language}\n{}\n```\n\n{}\n", signatures.join("\n"), entry.docs);
+    if let Some(example) = &entry.example {
+        text.push_str(&format!("\n```rhai\n{example}\n```\n"));
+    }
+    text
 }
 
 fn section(name: &str, docs: &str, rows: &[Vec<Cell>]) -> String {
@@ -148,7 +158,8 @@ fn first_sentence(docs: &str) -> &str {
     line.split_inclusive(". ").next().unwrap_or_default().trim_end()
 }
 
-fn call(kind: &Kind) -> String {
+/// Returns how a trigger is declared.
+pub(super) fn call(kind: &Kind) -> String {
     let arguments: String = kind.arguments.iter().map(|argument| format!("{argument}, ")).collect();
     format!("{}({arguments}[options,] handler)", kind.name)
 }

@@ -35,6 +35,7 @@ pub(crate) use self::registry::name_of;
 pub use self::report::{Fired, Listed, ListedTrigger, Replayed, Status};
 use self::settings::Settings;
 pub use self::sources::{FolderSources, Listing, is_test, list_scripts, script_name};
+pub(crate) use self::sources::{Seen, Snapshot, Watched};
 use crate::config::{Config, Difference, Level};
 use crate::fault::Fault;
 use crate::services::Services;

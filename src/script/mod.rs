@@ -13,6 +13,7 @@ mod harden;
 pub mod lint;
 mod load;
 mod modules;
+pub mod outline;
 pub mod session;
 mod shape;
 mod source;
@@ -179,4 +180,9 @@ pub const STACK: usize = 256 << 20;
 /// build. Only what is used of a stack takes memory.
 pub fn stack(limits: &Limits) -> usize {
     usize::try_from(limits.memory).unwrap_or(usize::MAX).saturating_mul(4).max(STACK)
+}
+
+/// Returns the name of every function and method that scripts can call, those of the language too.
+pub fn standard_functions() -> impl Iterator<Item = &'static str> {
+    analyse::known::names()
 }

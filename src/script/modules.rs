@@ -217,7 +217,7 @@ impl ModuleResolver for Resolver {
 }
 
 /// Returns the file that an import means: from the scripts folder, or from the importing file's with `./` or `../`.
-fn file_of(importer: &str, path: &str) -> Result<String, String> {
+pub(super) fn file_of(importer: &str, path: &str) -> Result<String, String> {
     if path.is_empty() || path.starts_with('/') || path.contains(['\\', '\0', ':']) {
         return Err(format!("{path:?} is no module: write a path inside the scripts folder, such as \"_lib/units\""));
     }

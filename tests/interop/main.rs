@@ -5,6 +5,7 @@
 mod absence;
 mod broker;
 mod client;
+mod editors;
 mod faults;
 mod http;
 mod mosquitto;

@@ -68,7 +68,7 @@ pub(super) fn named(name: &str) -> &'static [Signature] {
 }
 
 /// Returns the name of every function.
-pub(super) fn names<'n>() -> impl Iterator<Item = &'n str> {
+pub(in crate::script) fn names<'n>() -> impl Iterator<Item = &'n str> {
     KNOWN.keys().map(String::as_str)
 }
 

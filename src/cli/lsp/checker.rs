@@ -1,0 +1,248 @@
+//! Checks what is edited, on a thread of its own: loads again what a change reaches, and keeps the rest.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use lsp_types::Diagnostic;
+
+use super::diagnostics;
+use super::house::{Edited, Flags, Home, Texts, is_test};
+use super::text::Text;
+use crate::cli::settings::{self, Globals};
+use crate::config::Config;
+use crate::fault::Fault;
+use crate::runtime::{FolderSources, Seen, Snapshot, Watched, bind, list_scripts, unreadable_job};
+use crate::script::lint::{self, Finding};
+use crate::script::outline::{self, Outline};
+use crate::script::{Purpose, Script, Sources as _};
+use crate::triggers::Surroundings;
+
+/// What is found wrong, by file.
+pub(super) type Found = BTreeMap<PathBuf, Vec<Diagnostic>>;
+
+/// What is to be checked: the open files as they are.
+pub(super) struct Order {
+    pub(super) homes: Vec<(PathBuf, Home)>,
+    pub(super) texts: Texts,
+}
+
+/// Who checks, with what was loaded before.
+pub(super) struct Checker {
+    globals: Globals,
+    folders: BTreeMap<(PathBuf, Flags), Folder>,
+}
+
+/// A scripts folder that was checked.
+#[derive(Default)]
+struct Folder {
+    /// The configuration that its scripts were loaded with.
+    yaml: Option<String>,
+    scripts: BTreeMap<String, Checked>,
+}
+
+/// A script that was loaded, with what its load read.
+struct Checked {
+    purpose: Purpose,
+    seen: Seen,
+    loaded: Result<Script, Vec<Fault>>,
+}
+
+impl Checker {
+    pub(super) fn new(globals: Globals) -> Self {
+        Self { globals, folders: BTreeMap::new() }
+    }
+
+    /// Checks; returns `None` if it went wrong in a way that nobody foresaw.
+    pub(super) fn check(&mut self, order: &Order) -> Option<Found> {
+        let found = catch_unwind(AssertUnwindSafe(|| self.found(order))).ok();
+        if found.is_none() {
+            self.folders.clear();
+        }
+        found
+    }
+
+    fn found(&mut self, order: &Order) -> Found {
+        let mut found = Found::new();
+        for (_, home) in order.homes.iter().filter(|(_, home)| home.is_inside) {
+            self.folders.entry((home.root.clone(), home.flags.clone())).or_default();
+        }
+        for ((root, flags), folder) in &mut self.folders {
+            let open = |(path, home): &&(PathBuf, Home)| {
+                home.is_inside && home.root == *root && order.texts.contains_key(path)
+            };
+            let open = order.homes.iter().filter(open).map(|(_, home)| home.file.clone()).collect();
+            let flags_of = flags.globals(&self.globals);
+            Round::new(root, &flags_of, flags, order, &mut found).folder(folder, &open);
+        }
+        for (path, home) in &order.homes {
+            let Some(text) = order.texts.get(path) else { continue };
+            if is_test(&home.file) {
+                found.insert(path.clone(), tests(home, text));
+            } else if !home.is_inside {
+                let flags = home.flags.globals(&self.globals);
+                Round::new(&home.root, &flags, &home.flags, order, &mut found).alone(home, text);
+            }
+        }
+        found
+    }
+}
+
+/// Returns what is wrong in a file of tests: what the compiler says.
+fn tests(home: &Home, text: &Arc<str>) -> Vec<Diagnostic> {
+    let config = Config::default_in(&home.root);
+    let fault = outline::syntax(&home.file, text, &config);
+    let text = Text::new(text.clone());
+    fault.iter().map(|fault| diagnostics::fault(fault, &text, &home.root)).collect()
+}
+
+/// Returns whether a file is there to be imported.
+fn is_module(file: &str) -> bool {
+    file.split('/').any(|part| part.starts_with(['_', '.']))
+}
+
+/// One look at a folder.
+struct Round<'r> {
+    root: &'r Path,
+    config: Arc<Config>,
+    yaml: Option<String>,
+    surroundings: Surroundings,
+    snapshot: Arc<Snapshot>,
+    found: &'r mut Found,
+}
+
+impl<'r> Round<'r> {
+    fn new(root: &'r Path, globals: &Globals, flags: &Flags, order: &Order, found: &'r mut Found) -> Self {
+        let file = flags.config.as_deref();
+        let yaml = file.and_then(|file| std::fs::read_to_string(file).ok());
+        let folder = root.parent().unwrap_or(root);
+        let mut faults = Vec::new();
+        let config = match settings::read(globals, file) {
+            Ok(loaded) => loaded.config,
+            Err(all) => {
+                faults = all;
+                Config::default_in(folder)
+            }
+        };
+        let surroundings = Surroundings {
+            zone: settings::zone(config.timezone.as_deref()).unwrap_or(TimeZone::UTC),
+            location: config.location,
+            brokers: config.mqtt.names(),
+            base: folder.to_owned(),
+        };
+        faults.extend(bind(&config.triggers, &config, &surroundings).err().unwrap_or_default());
+        for binding in &config.triggers {
+            if let Err(why) = FolderSources::new(&config.scripts, config.limits.script_size).read(&binding.job) {
+                faults.extend(unreadable_job(std::slice::from_ref(binding), &binding.job, &why));
+            }
+        }
+        if let Some(file) = file {
+            let text = Text::new(yaml.clone().unwrap_or_default());
+            let shown = faults.iter().map(|fault| diagnostics::fault(fault, &text, folder)).collect();
+            found.insert(file.to_owned(), shown);
+        }
+        let edited = Edited::new(root, config.limits.script_size, order.texts.clone());
+        let snapshot = Arc::new(Snapshot::new(edited));
+        Self { root, config: config.into(), yaml, surroundings, snapshot, found }
+    }
+
+    /// Looks at a scripts folder: its scripts, its jobs, and modules that are open though nobody imports them.
+    fn folder(mut self, folder: &mut Folder, open: &BTreeSet<String>) {
+        if folder.yaml != self.yaml {
+            *folder = Folder { yaml: self.yaml.clone(), ..Folder::default() };
+        }
+        let wanted = self.wanted(open);
+        folder.scripts.retain(|file, _| wanted.contains(file));
+        for file in &wanted {
+            let purpose = self.purpose(file);
+            let is_current = |checked: &Checked| checked.purpose == purpose && self.is_current(&checked.seen);
+            if !folder.scripts.get(file).is_some_and(is_current) {
+                folder.scripts.insert(file.clone(), self.load(file, purpose));
+            }
+        }
+        let mut known = BTreeSet::new();
+        let mut scripts = Vec::new();
+        for (file, checked) in std::mem::take(&mut folder.scripts) {
+            known.extend(checked.seen.iter().map(|(file, _)| file.to_owned()));
+            let Checked { purpose, seen, loaded } = checked;
+            match loaded {
+                Ok(script) => scripts.push((file, purpose, seen, script)),
+                Err(faults) => {
+                    self.put_faults(&faults);
+                    folder.scripts.insert(file, Checked { purpose, seen, loaded: Err(faults) });
+                }
+            }
+        }
+        let (rest, scripts): (Vec<_>, Vec<_>) =
+            scripts.into_iter().map(|(file, purpose, seen, script)| ((file, purpose, seen), script)).unzip();
+        self.put_findings(&lint::look(&scripts, &self.config));
+        let kept = rest.into_iter().zip(scripts);
+        folder
+            .scripts
+            .extend(kept.map(|((file, purpose, seen), script)| (file, Checked { purpose, seen, loaded: Ok(script) })));
+        for file in open.iter().filter(|file| is_module(file) && !known.contains(*file) && !is_test(file)) {
+            if let Err(faults) = self.load(file, Purpose::Handlers).loaded {
+                self.put_faults(&faults);
+            }
+        }
+    }
+
+    /// Returns the scripts and jobs of the folder, with those that are open and not on disk yet.
+    fn wanted(&self, open: &BTreeSet<String>) -> BTreeSet<String> {
+        let listed = list_scripts(self.root).map(|listing| listing.files).unwrap_or_default();
+        let jobs = self.config.triggers.iter().map(|binding| binding.job.clone());
+        let new = open.iter().filter(|file| !is_module(file)).cloned();
+        listed.into_iter().chain(jobs).chain(new).filter(|file| !is_test(file)).collect()
+    }
+
+    /// Looks at a file outside of a scripts folder; one that declares no trigger is taken for a job.
+    fn alone(mut self, home: &Home, text: &str) {
+        let is_job = text.starts_with("#!") || Outline::of(text).triggers.is_empty();
+        let purpose = if is_job { Purpose::Job } else { Purpose::Handlers };
+        match self.load(&home.file, purpose).loaded {
+            Ok(script) => self.put_findings(&lint::look(&[script], &self.config)),
+            Err(faults) => self.put_faults(&faults),
+        }
+    }
+
+    /// A job is bound in rhaid.yaml, or begins with `#!`.
+    fn purpose(&self, file: &str) -> Purpose {
+        let is_bound = self.config.triggers.iter().any(|binding| binding.job == file);
+        let is_job = is_bound || self.snapshot.read(file).is_ok_and(|text| text.starts_with("#!"));
+        if is_job { Purpose::Job } else { Purpose::Handlers }
+    }
+
+    fn is_current(&self, seen: &Seen) -> bool {
+        seen.iter().all(|(file, print)| self.snapshot.print(file) == print)
+    }
+
+    fn load(&self, file: &str, purpose: Purpose) -> Checked {
+        let watched = Arc::new(Watched::new(self.snapshot.clone()));
+        let loaded = Script::load(file, &purpose, watched.clone(), &self.config, &self.surroundings);
+        Checked { purpose, seen: watched.take_seen(), loaded }
+    }
+
+    fn put_faults(&mut self, faults: &[Fault]) {
+        for fault in faults {
+            self.put(fault, diagnostics::fault);
+        }
+    }
+
+    fn put_findings(&mut self, findings: &[Finding]) {
+        for finding in findings {
+            self.put(&finding.fault, |_, text, root| diagnostics::finding(finding, text, root));
+        }
+    }
+
+    /// Puts something once, however many scripts import the module that it is in.
+    fn put(&mut self, fault: &Fault, shown: impl FnOnce(&Fault, &Text, &Path) -> Diagnostic) {
+        let text = Text::new(self.snapshot.read(&fault.place.file).unwrap_or_else(|_| "".into()));
+        let diagnostic = shown(fault, &text, self.root);
+        let all = self.found.entry(self.root.join(&fault.place.file)).or_default();
+        if !all.contains(&diagnostic) {
+            all.push(diagnostic);
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What can be written at a place.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use lsp_types::{
+    CompletionItem, CompletionItemKind as Sort, CompletionTextEdit, Documentation, InsertTextFormat, MarkupContent,
+    MarkupKind, TextEdit,
+};
+
+use super::desk::Look;
+use super::known;
+use crate::cli::reference::call;
+use crate::functions::reference::{Entry, Form, reference};
+use crate::script::outline::{KEYWORDS, Spot};
+use crate::script::standard_functions;
+use crate::triggers::{KINDS, Kind};
+
+/// How deep modules are looked for.
+const DEPTH: usize = 8;
+
+/// Returns what can be written; with `snippets` triggers come with their handler.
+pub(super) fn complete(look: &Look<'_>, snippets: bool) -> Vec<CompletionItem> {
+    match look.outline.spot_at(look.text(), look.offset) {
+        Spot::Free => Vec::new(),
+        Spot::Path => modules(look),
+        Spot::Module(alias) => of_module(look, &alias),
+        Spot::Member(name) => members(look, name.as_deref()),
+        Spot::Option(call) if !known::options(&call.name).is_empty() => {
+            known::options(&call.name).into_iter().map(|(name, docs)| option(&name, docs)).collect()
+        }
+        Spot::Option(_) | Spot::Any => anything(look, snippets),
+    }
+}
+
+fn item(label: &str, sort: Sort, detail: impl Into<Option<String>>, docs: String) -> CompletionItem {
+    let value = MarkupContent { kind: MarkupKind::Markdown, value: docs };
+    CompletionItem {
+        label: label.to_owned(),
+        kind: Some(sort),
+        detail: detail.into(),
+        documentation: (!value.value.is_empty()).then_some(Documentation::MarkupContent(value)),
+        ..CompletionItem::default()
+    }
+}
+
+fn option(name: &str, docs: String) -> CompletionItem {
+    CompletionItem { insert_text: Some(format!("{name}: ")), ..item(name, Sort::FIELD, None, docs) }
+}
+
+fn entry(entry: &Entry) -> CompletionItem {
+    let form = entry.signatures.first().map(|signature| signature.form);
+    let sort = match form {
+        Some(Form::Function) => Sort::FUNCTION,
+        Some(Form::Method) => Sort::METHOD,
+        _ => Sort::PROPERTY,
+    };
+    let signatures: Vec<_> = entry.signatures.iter().map(|signature| signature.text.clone()).collect();
+    item(&entry.function, sort, signatures.first().cloned(), known::entry_page(entry))
+}
+
+fn kind(kind: &Kind, snippets: bool) -> CompletionItem {
+    let item = item(kind.name, Sort::EVENT, call(kind), known::kind_page(kind));
+    if !snippets {
+        return item;
+    }
+    let arguments = kind.arguments.iter().enumerate().map(|(index, name)| format!("\"${{{}:{name}}}\", ", index + 1));
+    let snippet =
+        format!("{}({}|{}| {{\n\t$0\n}});", kind.name, arguments.collect::<String>(), known::event_name(kind));
+    CompletionItem { insert_text: Some(snippet), insert_text_format: Some(InsertTextFormat::SNIPPET), ..item }
+}
+
+fn anything(look: &Look<'_>, snippets: bool) -> Vec<CompletionItem> {
+    let outline = &look.outline;
+    let mut items: Vec<_> = outline
+        .names
+        .iter()
+        .filter(|name| name.scope.contains(&look.offset) || name.scope.end == look.offset)
+        .map(|name| {
+            item(&name.name, if name.is_constant { Sort::CONSTANT } else { Sort::VARIABLE }, None, String::new())
+        })
+        .collect();
+    items.extend(outline.functions.iter().map(|function| {
+        item(&function.name, Sort::FUNCTION, known::own_signature(function), known::own_page(function))
+    }));
+    let imports = outline.imports.iter().filter(|import| !import.alias.is_empty());
+    items.extend(imports.map(|import| item(&import.alias, Sort::MODULE, import.path.clone(), String::new())));
+    items.push(item(
+        "state",
+        Sort::VARIABLE,
+        None,
+        "What this script remembers over runs, reloads and restarts.".into(),
+    ));
+    items.extend(KINDS.iter().map(|known| kind(known, snippets)));
+    items.extend(reference().iter().filter(|of| known::is_name(&of.function) && !known::is_member(of)).map(entry));
+    items.extend(KEYWORDS.iter().map(|word| item(word, Sort::KEYWORD, None, String::new())));
+    distinct(items)
+}
+
+/// Returns the items without later ones of the same name: the nearest come first.
+fn distinct(mut items: Vec<CompletionItem>) -> Vec<CompletionItem> {
+    let mut seen = BTreeSet::new();
+    items.retain(|item| seen.insert(item.label.clone()));
+    items
+}
+
+fn members(look: &Look<'_>, name: Option<&str>) -> Vec<CompletionItem> {
+    if let Some(trigger) = name.and_then(|name| look.outline.event_at(name, look.offset)) {
+        return known::event_fields(trigger.kind)
+            .into_iter()
+            .map(|field| match field.strip_suffix("()") {
+                Some(method) => item(method, Sort::METHOD, field.to_owned(), String::new()),
+                None => item(field, Sort::FIELD, None, String::new()),
+            })
+            .collect();
+    }
+    if let Some(of) = name.and_then(|name| known::type_of(&look.outline, name, look.offset)) {
+        let items: Vec<_> = known::members(of).into_iter().map(entry).collect();
+        if !items.is_empty() {
+            return items;
+        }
+    }
+    let all = reference().iter().filter(|of| known::is_name(&of.function) && known::is_member(of)).map(entry);
+    let is_function = |name: &&str| known::kind(name).is_some() || !known::entries(name, false).is_empty();
+    let standard = standard_functions()
+        .filter(|name| !is_function(name))
+        .map(|name| item(name, Sort::METHOD, None, String::new()));
+    distinct(all.chain(standard).collect())
+}
+
+fn of_module(look: &Look<'_>, alias: &str) -> Vec<CompletionItem> {
+    let Some(module) = look.module(alias) else { return Vec::new() };
+    let functions = module.outline.functions.iter().filter(|function| !function.is_private).map(|function| {
+        item(&function.name, Sort::FUNCTION, known::own_signature(function), known::own_page(function))
+    });
+    let constants =
+        module.outline.names.iter().filter(|name| name.is_constant && name.scope.end == module.text.text.len());
+    let constants = constants.map(|name| item(&name.name, Sort::CONSTANT, None, String::new()));
+    functions.chain(constants).collect()
+}
+
+fn modules(look: &Look<'_>) -> Vec<CompletionItem> {
+    let mut files = Vec::new();
+    below(&look.document.home.root, "", DEPTH, &mut files);
+    let token = look.outline.tokens.iter().find(|token| token.at.start < look.offset && look.offset <= token.at.end);
+    let Some(token) = token else { return Vec::new() };
+    let piece = &look.text()[token.at.clone()];
+    let is_closed = piece.len() > 1 && piece.ends_with('"');
+    let range = look.document.text.span(&(token.at.start + 1..token.at.end - usize::from(is_closed)));
+    let own = look.document.home.file.strip_suffix(".rhai").unwrap_or_default();
+    files.sort();
+    let items = files.into_iter().filter(|file| file != own).map(|file| CompletionItem {
+        text_edit: Some(CompletionTextEdit::Edit(TextEdit { range, new_text: file.clone() })),
+        ..item(&file, Sort::MODULE, None, String::new())
+    });
+    items.collect()
+}
+
+/// Lists what may be imported: everything below folders, and files, whose names begin with `_`.
+fn below(folder: &Path, prefix: &str, depth: usize, files: &mut Vec<String>) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let is_folder = entry.file_type().is_ok_and(|of| of.is_dir());
+        if name.starts_with('.') {
+            continue;
+        }
+        if is_folder && depth > 0 {
+            below(&entry.path(), &format!("{prefix}{name}/"), depth - 1, files);
+        } else if let Some(module) = name.strip_suffix(".rhai").filter(|_| !is_folder) {
+            let file = format!("{prefix}{module}");
+            if file.split('/').any(|part| part.starts_with('_')) {
+                files.push(file);
+            }
+        }
+    }
+}

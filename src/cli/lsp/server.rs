@@ -1,0 +1,266 @@
+//! The state of a conversation with an editor: what is open, what was told, what is still to be checked.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::time::{Duration, Instant};
+
+use lsp_server::{ErrorCode, Message, Notification, Request};
+use lsp_types::{
+    CompletionOptions, DidChangeTextDocumentParams, DidCloseTextDocumentParams, DidOpenTextDocumentParams,
+    HoverProviderCapability, InitializeParams, OneOf, PublishDiagnosticsParams, ServerCapabilities,
+    SignatureHelpOptions, TextDocumentIdentifier, TextDocumentPositionParams, TextDocumentSyncCapability,
+    TextDocumentSyncKind, TextDocumentSyncOptions, TextDocumentSyncSaveOptions,
+};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::Happening;
+use super::checker::{Found, Order};
+use super::desk::{Documents, Look};
+use super::wire::{self, Incoming};
+use super::{answers, completion, diagnostics};
+use crate::cli::exit::FAULTS;
+use crate::cli::settings::Globals;
+
+/// How long nobody must have typed before what is edited is checked.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// A time that is never waited out.
+const LONG: Duration = Duration::from_secs(86_400);
+
+/// A conversation with an editor.
+pub(super) struct Server {
+    globals: Globals,
+    documents: Documents,
+    orders: SyncSender<Order>,
+    /// When the next check is due.
+    due: Option<Instant>,
+    is_checking: bool,
+    told: Found,
+    phase: Phase,
+    client: Client,
+}
+
+/// How far the conversation is.
+#[derive(PartialEq)]
+enum Phase {
+    New,
+    Running,
+    ShutDown,
+}
+
+/// What the editor can do.
+#[derive(Default)]
+struct Client {
+    has_snippets: bool,
+    watches_files: bool,
+}
+
+type Answer = Result<Value, (ErrorCode, String)>;
+
+impl Server {
+    pub(super) fn new(globals: Globals, orders: SyncSender<Order>) -> Self {
+        Self {
+            globals,
+            documents: Documents::default(),
+            orders,
+            due: None,
+            is_checking: false,
+            told: Found::new(),
+            phase: Phase::New,
+            client: Client::default(),
+        }
+    }
+
+    /// Works until the end.
+    ///
+    /// Source: Language Server Protocol 3.17, "Exit Notification": 0 after a shutdown, else 1. An editor that is just gone is
+    /// no fault of ours.
+    pub(super) fn serve(mut self, happenings: &Receiver<Happening>) -> ExitCode {
+        loop {
+            let wait = self.due.filter(|_| !self.is_checking);
+            let wait = wait.map_or(LONG, |due| due.saturating_duration_since(Instant::now()));
+            match happenings.recv_timeout(wait) {
+                Ok(Happening::Incoming(Incoming::End)) | Err(RecvTimeoutError::Disconnected) => {
+                    return ExitCode::SUCCESS;
+                }
+                Ok(Happening::Incoming(Incoming::Malformed(answer))) => wire::send_raw(&answer),
+                Ok(Happening::Incoming(Incoming::Message(message))) => match message {
+                    Message::Request(request) => self.request(request),
+                    Message::Notification(notification) if notification.method == "exit" => {
+                        let is_asked = self.phase == Phase::ShutDown;
+                        return if is_asked { ExitCode::SUCCESS } else { ExitCode::from(FAULTS) };
+                    }
+                    Message::Notification(notification) => self.notification(notification),
+                    Message::Response(_) => {}
+                },
+                Ok(Happening::Checked(found)) => {
+                    self.is_checking = false;
+                    found.into_iter().for_each(|found| self.tell(found));
+                }
+                Err(RecvTimeoutError::Timeout) => self.check(),
+            }
+        }
+    }
+
+    fn request(&mut self, request: Request) {
+        let answer = match (request.method.as_str(), &self.phase) {
+            ("initialize", Phase::New) => self.initialize(&request.params),
+            ("initialize", _) => Err((ErrorCode::InvalidRequest, "this was said already".to_owned())),
+            (_, Phase::New) => Err((ErrorCode::ServerNotInitialized, "`initialize` comes first".to_owned())),
+            (_, Phase::ShutDown) => Err((ErrorCode::InvalidRequest, "the server is shut down".to_owned())),
+            ("shutdown", Phase::Running) => {
+                self.phase = Phase::ShutDown;
+                Ok(Value::Null)
+            }
+            (method, Phase::Running) => catch_unwind(AssertUnwindSafe(|| self.ask(method, request.params.clone())))
+                .unwrap_or_else(|_| Err((ErrorCode::InternalError, format!("{method} went wrong")))),
+        };
+        wire::answer(request.id, answer);
+    }
+
+    fn ask(&self, method: &str, params: Value) -> Answer {
+        match method {
+            "textDocument/completion" => {
+                let snippets = self.client.has_snippets;
+                self.at(params, |look| json!({ "isIncomplete": false, "items": completion::complete(look, snippets) }))
+            }
+            "textDocument/hover" => self.at(params, |look| json!(answers::hover(look))),
+            "textDocument/definition" => self.at(params, |look| json!(answers::definition(look))),
+            "textDocument/signatureHelp" => self.at(params, |look| json!(answers::signatures(look))),
+            "textDocument/documentSymbol" => {
+                let uri = read::<OfDocument>(params)?.text_document.uri;
+                Ok(self.documents.look(&uri).map_or(Value::Null, |look| json!(answers::symbols(&look))))
+            }
+            method => Err((ErrorCode::MethodNotFound, format!("there is no `{method}` here"))),
+        }
+    }
+
+    fn at(&self, params: Value, answer: impl FnOnce(&Look<'_>) -> Value) -> Answer {
+        let TextDocumentPositionParams { text_document, position } = read(params)?;
+        Ok(self.documents.look_at(&text_document.uri, position).map_or(Value::Null, |look| answer(&look)))
+    }
+
+    fn initialize(&mut self, params: &Value) -> Answer {
+        let params: InitializeParams = read(params.clone())?;
+        let text = params.capabilities.text_document;
+        let items = text.and_then(|text| text.completion).and_then(|completion| completion.completion_item);
+        let files = params.capabilities.workspace.and_then(|workspace| workspace.did_change_watched_files);
+        self.client = Client {
+            has_snippets: items.and_then(|item| item.snippet_support) == Some(true),
+            watches_files: files.and_then(|files| files.dynamic_registration) == Some(true),
+        };
+        self.phase = Phase::Running;
+        let words = |words: &[&str]| Some(words.iter().map(|word| (*word).to_owned()).collect());
+        let capabilities = ServerCapabilities {
+            text_document_sync: Some(TextDocumentSyncCapability::Options(TextDocumentSyncOptions {
+                open_close: Some(true),
+                change: Some(TextDocumentSyncKind::INCREMENTAL),
+                save: Some(TextDocumentSyncSaveOptions::Supported(true)),
+                ..TextDocumentSyncOptions::default()
+            })),
+            completion_provider: Some(CompletionOptions {
+                trigger_characters: words(&[".", ":", "\"", "/", "{"]),
+                ..CompletionOptions::default()
+            }),
+            hover_provider: Some(HoverProviderCapability::Simple(true)),
+            definition_provider: Some(OneOf::Left(true)),
+            document_symbol_provider: Some(OneOf::Left(true)),
+            signature_help_provider: Some(SignatureHelpOptions {
+                trigger_characters: words(&["(", ","]),
+                ..SignatureHelpOptions::default()
+            }),
+            ..ServerCapabilities::default()
+        };
+        Ok(json!({
+            "capabilities": capabilities,
+            "serverInfo": { "name": "rhaid", "version": env!("CARGO_PKG_VERSION") },
+        }))
+    }
+
+    /// Takes what needs no answer; what is malformed or unknown is passed over, since there is nobody to tell.
+    fn notification(&mut self, notification: Notification) {
+        let Notification { method, params } = notification;
+        match method.as_str() {
+            "initialized" if self.client.watches_files => {
+                let watchers = ["**/*.rhai", "**/rhaid.yaml"].map(|glob| json!({ "globPattern": glob }));
+                let registration = json!({ "registrations": [{
+                    "id": "files", "method": "workspace/didChangeWatchedFiles", "registerOptions": { "watchers": watchers },
+                }] });
+                let id = "files".to_owned().into();
+                wire::send(Request::new(id, "client/registerCapability".to_owned(), registration));
+            }
+            "textDocument/didOpen" => {
+                if let Ok(DidOpenTextDocumentParams { text_document: document }) = read(params) {
+                    self.documents.open(document.uri, document.version, document.text, &self.globals);
+                    self.due(Duration::ZERO);
+                }
+            }
+            "textDocument/didChange" => {
+                if let Ok(DidChangeTextDocumentParams { text_document: document, content_changes }) = read(params) {
+                    self.documents.change(&document.uri, document.version, &content_changes);
+                    self.due(PAUSE);
+                }
+            }
+            "textDocument/didClose" => {
+                if let Ok(DidCloseTextDocumentParams { text_document }) = read(params) {
+                    self.documents.close(&text_document.uri);
+                    self.due(Duration::ZERO);
+                }
+            }
+            "textDocument/didSave" | "workspace/didChangeWatchedFiles" => self.due(Duration::ZERO),
+            _ => {}
+        }
+    }
+
+    fn due(&mut self, pause: Duration) {
+        self.due = Some(Instant::now() + pause);
+    }
+
+    fn check(&mut self) {
+        if self.is_checking || self.due.is_none_or(|due| due > Instant::now()) {
+            return;
+        }
+        let homes = self.documents.all().map(|document| (document.path.clone(), document.home.clone())).collect();
+        let order = Order { homes, texts: self.documents.texts() };
+        if self.orders.try_send(order).is_ok() {
+            self.is_checking = true;
+            self.due = None;
+        }
+    }
+
+    /// Tells what has changed since it was told last.
+    fn tell(&mut self, found: Found) {
+        let gone = self.told.iter().filter(|(path, old)| !old.is_empty() && !found.contains_key(*path));
+        gone.for_each(|(path, _)| self.publish(path, &[]));
+        for (path, new) in &found {
+            if self.told.get(path).map_or(&[][..], Vec::as_slice) != new.as_slice() {
+                self.publish(path, new);
+            }
+        }
+        self.told = found;
+    }
+
+    fn publish(&self, path: &Path, diagnostics: &[lsp_types::Diagnostic]) {
+        let open = self.documents.of_file(path);
+        let uri = open.map(|document| document.uri.clone()).or_else(|| diagnostics::uri(path));
+        if let Some(uri) = uri {
+            let version = open.map(|document| document.version);
+            let params = PublishDiagnosticsParams { uri, diagnostics: diagnostics.to_vec(), version };
+            wire::notify("textDocument/publishDiagnostics", params);
+        }
+    }
+}
+
+/// What asks about a whole document.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OfDocument {
+    text_document: TextDocumentIdentifier,
+}
+
+fn read<P: DeserializeOwned>(params: Value) -> Result<P, (ErrorCode, String)> {
+    serde_json::from_value(params).map_err(|why| (ErrorCode::InvalidParams, why.to_string()))
+}

@@ -1,0 +1,353 @@
+//! `rhaid lsp`: the program itself, spoken to as an editor does.
+
+use std::io::{BufRead, BufReader, Write as _};
+use std::process::{Child, ChildStdin, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::house::House;
+
+/// Longer than anything here takes on the slowest machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// An editor with the server that it started.
+struct Editor {
+    house: House,
+    child: Child,
+    input: Option<ChildStdin>,
+    messages: Receiver<Value>,
+    /// Notifications that came while something else was waited for.
+    heard: Vec<Value>,
+    last: i64,
+}
+
+impl Editor {
+    /// Starts the server in a folder, and says hello.
+    fn new(house: House) -> Self {
+        let mut editor = Self::silent(house);
+        let hello = json!({ "processId": null, "rootUri": null, "capabilities": {
+            "textDocument": { "completion": { "completionItem": { "snippetSupport": true } } },
+            "workspace": { "didChangeWatchedFiles": { "dynamicRegistration": true } },
+        } });
+        let answer = editor.ask("initialize", hello);
+        assert_eq!(answer["serverInfo"]["name"], "rhaid");
+        editor.notify("initialized", json!({}));
+        editor
+    }
+
+    /// Starts the server, and says nothing.
+    fn silent(house: House) -> Self {
+        let mut command = house.command(&["lsp"]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let (tell, messages) = channel();
+        std::thread::spawn(move || {
+            while let Some(message) = message(&mut output) {
+                if tell.send(message).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { house, input: child.stdin.take(), child, messages, heard: Vec::new(), last: 0 }
+    }
+
+    fn send(&mut self, text: &str) {
+        let input = self.input.as_mut().unwrap();
+        write!(input, "Content-Length: {}\r\n\r\n{text}", text.len()).unwrap();
+        input.flush().unwrap();
+    }
+
+    fn notify(&mut self, method: &str, params: Value) {
+        self.send(&json!({ "jsonrpc": "2.0", "method": method, "params": params }).to_string());
+    }
+
+    /// Asks, and returns the whole answer.
+    fn answer(&mut self, method: &str, params: Value) -> Value {
+        self.last += 1;
+        let id = self.last;
+        self.send(&json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }).to_string());
+        loop {
+            let message = self.messages.recv_timeout(PATIENCE).unwrap();
+            if message["id"] == id && message.get("method").is_none() {
+                return message;
+            }
+            self.heard.push(message);
+        }
+    }
+
+    fn ask(&mut self, method: &str, params: Value) -> Value {
+        let answer = self.answer(method, params);
+        assert!(answer["error"].is_null(), "{answer}");
+        answer["result"].clone()
+    }
+
+    fn uri(&self, file: &str) -> String {
+        format!("file://{}", self.house.path(file).display())
+    }
+
+    fn open(&mut self, file: &str, text: &str) {
+        let document = json!({ "uri": self.uri(file), "languageId": "rhai", "version": 1, "text": text });
+        self.notify("textDocument/didOpen", json!({ "textDocument": document }));
+    }
+
+    /// Changes a range (line, column, line, column).
+    fn change(&mut self, file: &str, version: i32, [from, at, to, until]: [u32; 4], text: &str) {
+        let range = json!({ "start": { "line": from, "character": at }, "end": { "line": to, "character": until } });
+        self.notify(
+            "textDocument/didChange",
+            json!({ "textDocument": { "uri": self.uri(file), "version": version }, "contentChanges": [{ "range": range, "text": text }] }),
+        );
+    }
+
+    /// Waits for what is told of a file next, and returns it.
+    fn diagnostics(&mut self, file: &str) -> Vec<Value> {
+        let uri = std::fs::canonicalize(self.house.path(file))
+            .map_or_else(|_| self.uri(file), |path| format!("file://{}", path.display()));
+        let own = self.uri(file);
+        let is_it = |message: &Value| {
+            message["method"] == "textDocument/publishDiagnostics"
+                && [uri.as_str(), own.as_str()].contains(&message["params"]["uri"].as_str().unwrap())
+        };
+        let found = match self.heard.iter().position(is_it) {
+            Some(index) => self.heard.remove(index),
+            None => loop {
+                let message = self.messages.recv_timeout(PATIENCE).unwrap();
+                if is_it(&message) {
+                    break message;
+                }
+                self.heard.push(message);
+            },
+        };
+        found["params"]["diagnostics"].as_array().unwrap().clone()
+    }
+
+    fn place(&self, file: &str, line: u32, character: u32) -> Value {
+        json!({ "textDocument": { "uri": self.uri(file) }, "position": { "line": line, "character": character } })
+    }
+
+    fn labels(&mut self, file: &str, line: u32, character: u32) -> Vec<String> {
+        let place = self.place(file, line, character);
+        let answer = self.ask("textDocument/completion", place);
+        answer["items"].as_array().unwrap().iter().map(|item| item["label"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Closes the input; returns the exit code.
+    fn end(mut self) -> Option<i32> {
+        drop(self.input.take());
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Editor {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn message(output: &mut impl BufRead) -> Option<Value> {
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        output.read_line(&mut line).ok().filter(|read| *read > 0)?;
+        match line.trim().strip_prefix("Content-Length: ") {
+            Some(number) => length = number.parse().unwrap(),
+            None if line.trim().is_empty() => break,
+            None => {}
+        }
+    }
+    let mut bytes = vec![0; length];
+    output.read_exact(&mut bytes).ok()?;
+    Some(serde_json::from_slice(&bytes).unwrap())
+}
+
+fn house() -> House {
+    let house = House::empty();
+    house.write("rhaid.yaml", "timezone: UTC\n");
+    house.write(
+        "scripts/_lib/units.rhai",
+        "/// Converts to Fahrenheit.\nfn fahrenheit(celsius) { celsius * 1.8 + 32.0 }\nprivate fn hidden() { 1 }\nexport const ZERO = 0;\n",
+    );
+    house.write(
+        "scripts/user.rhai",
+        "import \"_lib/units\" as units;\nevery(\"1m\", || print(units::fahrenheit(20)));\n",
+    );
+    house
+}
+
+#[test]
+fn faults_and_warnings_of_unsaved_text_come_and_go() {
+    let mut editor = Editor::new(house());
+    let text = "// 🚪 ü\nevery(\"1m\", || { let s = \"🚪\"; http_gett(s) });\n";
+    editor.open("scripts/new.rhai", text);
+    let found = editor.diagnostics("scripts/new.rhai");
+    assert_eq!(found.len(), 1, "{found:?}");
+    let (range, message) = (&found[0]["range"], found[0]["message"].as_str().unwrap());
+    assert!(message.starts_with("unknown function `http_gett`\nhelp: did you mean `http_get(url)`"), "{message}");
+    let expected = json!({ "start": { "line": 1, "character": 31 }, "end": { "line": 1, "character": 40 } });
+    assert_eq!((range, &found[0]["severity"]), (&expected, &json!(1)));
+    // The door takes two units.
+    editor.change("scripts/new.rhai", 2, [1, 31, 1, 40], "http_get");
+    assert_eq!(editor.diagnostics("scripts/new.rhai"), Vec::<Value>::new());
+    editor.change("scripts/new.rhai", 3, [2, 0, 2, 0], "fn left_over() { 1 }\n");
+    let found = editor.diagnostics("scripts/new.rhai");
+    assert_eq!(
+        (&found[0]["code"], &found[0]["severity"], &found[0]["tags"]),
+        (&json!("unused-function"), &json!(2), &json!([1]))
+    );
+    assert!(found[0]["message"].as_str().unwrap().contains("rhaid explain unused-function"), "{found:?}");
+    let document = json!({ "textDocument": { "uri": editor.uri("scripts/new.rhai") } });
+    editor.notify("textDocument/didClose", document);
+    assert_eq!(editor.diagnostics("scripts/new.rhai"), Vec::<Value>::new(), "it was never saved");
+    assert_eq!(editor.end(), Some(0));
+}
+
+#[test]
+fn a_changed_module_has_its_importers_checked_again() {
+    let mut editor = Editor::new(house());
+    let text = std::fs::read_to_string(editor.house.path("scripts/_lib/units.rhai")).unwrap();
+    editor.open("scripts/_lib/units.rhai", &text);
+    editor.change("scripts/_lib/units.rhai", 2, [1, 3, 1, 13], "kelvin");
+    let found = editor.diagnostics("scripts/user.rhai");
+    assert!(found[0]["message"].as_str().unwrap().contains("has no public function `fahrenheit`"), "{found:?}");
+    editor.change("scripts/_lib/units.rhai", 3, [1, 3, 1, 9], "fahrenheit");
+    assert_eq!(editor.diagnostics("scripts/user.rhai"), Vec::<Value>::new());
+    // The fault is in the module itself, and shown there once.
+    editor.change("scripts/_lib/units.rhai", 4, [1, 0, 1, 2], "fnn");
+    assert_eq!(editor.diagnostics("scripts/_lib/units.rhai").len(), 1);
+}
+
+#[test]
+fn rhaid_yaml_and_files_of_tests_are_seen_for_what_they_are() {
+    let mut editor = Editor::new(house());
+    editor.open("scripts/user_test.rhai", "test(\"it works\", || { load(\"user\"); });\n");
+    editor.change("scripts/user_test.rhai", 2, [0, 0, 0, 4], "fn (");
+    let found = editor.diagnostics("scripts/user_test.rhai");
+    assert_eq!(found.len(), 1, "only what the compiler says: {found:?}");
+    assert_eq!(found[0]["code"], "syntax");
+    editor.house.write("rhaid.yaml", "timezone: UTC\nmqt: 1\n");
+    editor.notify("workspace/didChangeWatchedFiles", json!({ "changes": [] }));
+    let found = editor.diagnostics("rhaid.yaml");
+    assert!(found[0]["message"].as_str().unwrap().contains("mqt"), "{found:?}");
+    assert_eq!(found[0]["range"]["start"]["line"], 1);
+    editor.open("report.rhai", "print(args.len());\n");
+    editor.open("other.rhai", "every(\"1m\", || args);\n");
+    let found = editor.diagnostics("other.rhai");
+    assert!(found[0]["message"].as_str().unwrap().contains("`args`"), "one with triggers is no job: {found:?}");
+    assert!(editor.heard.iter().all(|message| !message.to_string().contains("report.rhai")), "a job sees `args`");
+}
+
+#[test]
+fn what_can_be_written_depends_on_the_place() {
+    let mut editor = Editor::new(house());
+    let lines = [
+        "import \"_lib/units\" as units;",
+        "fn mine(a) { a }",
+        "mqtt_subscribe(\"a\", #{ re }, |msg| {",
+        "    msg.",
+        "    let answer = http_get(\"x\");",
+        "    answer.",
+        "    state.",
+        "    units::",
+        "    mi",
+        "});",
+        "import \"_l\" as l;",
+        "http_post(\"x\", #{ js",
+    ];
+    editor.open("scripts/new.rhai", &lines.join("\n"));
+    let mut at = |line: u32| editor.labels("scripts/new.rhai", line, lines[line as usize].len() as u32);
+    let has = |labels: &[String], wanted: &[&str], unwanted: &[&str]| {
+        wanted.iter().for_each(|name| assert!(labels.iter().any(|label| label == name), "{name} in {labels:?}"));
+        unwanted.iter().for_each(|name| assert!(!labels.iter().any(|label| label == name), "{name} in {labels:?}"));
+    };
+    has(&at(3), &["topic", "payload", "json"], &["status_code", "http_get"]);
+    has(&at(5), &["status_code", "raise_for_status"], &["topic", "add"]);
+    has(&at(6), &["add", "keys"], &["status_code"]);
+    has(&at(7), &["fahrenheit", "ZERO"], &["hidden", "http_get"]);
+    has(&at(8), &["mine", "msg", "answer", "units", "http_get", "cron", "let", "state"], &["a"]);
+    has(&at(11), &["json", "headers", "timeout"], &["http_get"]);
+    has(&editor.labels("scripts/new.rhai", 2, 25), &["retained", "qos", "timeout", "mode"], &["http_get"]);
+    let modules = editor.place("scripts/new.rhai", 10, 10);
+    let modules = editor.ask("textDocument/completion", modules);
+    assert_eq!(modules["items"][0]["textEdit"]["newText"], "_lib/units");
+    assert_eq!(modules["items"][0]["textEdit"]["range"]["end"], json!({ "line": 10, "character": 10 }));
+    let all = editor.place("scripts/new.rhai", 8, 6);
+    let all = editor.ask("textDocument/completion", all);
+    let cron = all["items"].as_array().unwrap().iter().find(|item| item["label"] == "cron").unwrap();
+    assert_eq!(cron["insertText"], "cron(\"${1:expression}\", |tick| {\n\t$0\n});");
+}
+
+#[test]
+fn names_are_explained_and_lead_to_where_they_come_from() {
+    let mut editor = Editor::new(house());
+    let lines = [
+        "import \"_lib/units\" as units;",
+        "/// Adds one.",
+        "fn next(n) { n + 1 }",
+        "mqtt_subscribe(\"a\", #{ retained: \"only\" }, |msg| {",
+        "    print(next(units::fahrenheit(msg.json())));",
+        "    http_get(\"x\", ",
+        "});",
+    ];
+    editor.open("scripts/new.rhai", &lines.join("\n"));
+    let mut hover = |line: u32, column: u32| {
+        let place = editor.place("scripts/new.rhai", line, column);
+        editor.ask("textDocument/hover", place)["contents"]["value"].as_str().unwrap_or_default().to_owned()
+    };
+    assert!(hover(3, 3).contains("Wakes the handler on each message"));
+    assert!(hover(3, 25).contains("only"), "an option");
+    assert!(hover(4, 12).contains("fn next(n)") && hover(4, 12).contains("Adds one."));
+    assert!(hover(4, 25).contains("Converts to Fahrenheit."));
+    assert!(hover(4, 39).contains("as JSON"), "{}", hover(4, 39));
+    assert!(hover(5, 6).contains("http_get(url: string, options: map) -> Response"));
+    assert_eq!(hover(6, 0), "");
+    let mut definition = |line: u32, column: u32| {
+        let place = editor.place("scripts/new.rhai", line, column);
+        let found = editor.ask("textDocument/definition", place);
+        let file = found["uri"].as_str().unwrap_or_default().rsplit("scripts/").next().unwrap().to_owned();
+        (file, found["range"]["start"]["line"].as_u64(), found["range"]["start"]["character"].as_u64())
+    };
+    assert_eq!(definition(4, 12), ("new.rhai".into(), Some(2), Some(3)));
+    assert_eq!(definition(4, 25), ("_lib/units.rhai".into(), Some(1), Some(3)));
+    assert_eq!(definition(0, 12), ("_lib/units.rhai".into(), Some(0), Some(0)));
+    assert_eq!(definition(4, 34), ("new.rhai".into(), Some(3), Some(44)));
+    assert_eq!(definition(5, 6).1, None, "it is written in Rust");
+    let document = json!({ "textDocument": { "uri": editor.uri("scripts/new.rhai") } });
+    let symbols = editor.ask("textDocument/documentSymbol", document);
+    let names: Vec<_> = symbols.as_array().unwrap().iter().map(|symbol| symbol["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["next", "mqtt_subscribe a"]);
+    let place = editor.place("scripts/new.rhai", 5, 18);
+    let help = editor.ask("textDocument/signatureHelp", place);
+    let way = help["activeSignature"].as_u64().unwrap() as usize;
+    assert_eq!(help["signatures"][way]["label"], "http_get(url: string, options: map) -> Response");
+    assert_eq!(help["activeParameter"], 1);
+}
+
+#[test]
+fn what_is_malformed_is_answered_and_the_end_is_clean() {
+    let mut editor = Editor::silent(house());
+    assert_eq!(editor.answer("textDocument/hover", json!({}))["error"]["code"], -32002);
+    for (text, code) in [("{", -32700), ("[1]", -32600), ("{\"id\":7}", -32600), ("\u{0}", -32700)] {
+        editor.send(text);
+        let answer = editor.messages.recv_timeout(PATIENCE).unwrap();
+        assert_eq!(answer["error"]["code"], code, "{text}: {answer}");
+    }
+    write!(editor.input.as_mut().unwrap(), "Content-Length: many\r\n\r\n").unwrap();
+    assert_eq!(editor.messages.recv_timeout(PATIENCE).unwrap()["error"]["code"], -32700);
+    editor.ask("initialize", json!({ "capabilities": {} }));
+    assert_eq!(editor.answer("textDocument/hover", json!({ "position": 1 }))["error"]["code"], -32602);
+    assert_eq!(editor.answer("no/such", json!({}))["error"]["code"], -32601);
+    editor.notify("textDocument/didChange", json!({ "wrong": true }));
+    let place = editor.place("scripts/none.rhai", 4, 4);
+    assert_eq!(editor.ask("textDocument/hover", place), Value::Null, "it is not open");
+    assert_eq!(editor.ask("shutdown", Value::Null), Value::Null);
+    assert_eq!(editor.answer("textDocument/hover", json!({}))["error"]["code"], -32600);
+    editor.notify("exit", Value::Null);
+    assert_eq!(editor.child.wait().unwrap().code(), Some(0));
+    let mut editor = Editor::silent(house());
+    editor.notify("exit", Value::Null);
+    assert_eq!(editor.child.wait().unwrap().code(), Some(1), "nobody said `shutdown`");
+}
