@@ -5,7 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::{Timestamp, Zoned};
 
+use crate::chance;
 use crate::value::{Map, Value};
+
+/// How many names there were, from a random start.
+static COUNTER: AtomicU64 = AtomicU64::new(0);
 
 /// A name for an event or a run, unique over restarts, that sorts by time: 9 characters of milliseconds, 6 of a counter with a random start.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,7 +18,6 @@ pub struct Id(String);
 impl Id {
     /// Makes a new one for something that happened at `at`.
     pub fn new(at: Timestamp) -> Self {
-        static COUNTER: AtomicU64 = AtomicU64::new(0);
         const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
         let base32 = |mut number: u64, width: usize| {
             let mut text = vec![b'0'; width];
@@ -25,13 +28,18 @@ impl Id {
             text
         };
         let mut start = [0; 4];
-        if COUNTER.load(Ordering::Relaxed) == 0 && getrandom::fill(&mut start).is_ok() {
+        if COUNTER.load(Ordering::Relaxed) == 0 && chance::fill(&mut start).is_ok() {
             COUNTER.fetch_add(u64::from(u32::from_le_bytes(start)), Ordering::Relaxed);
         }
         let count = COUNTER.fetch_add(1, Ordering::Relaxed);
         let mut text = base32(at.as_millisecond().unsigned_abs(), 9);
         text.extend(base32(count, 6));
         Self(text.into_iter().map(char::from).collect())
+    }
+
+    /// Begins to count anew, so that a world that is played again gives the same names.
+    pub fn recount() {
+        COUNTER.store(0, Ordering::Relaxed);
     }
 
     /// Takes one that was written down before.

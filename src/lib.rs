@@ -1,6 +1,7 @@
 #![doc = include_str!("README.md")]
 
 // Floor 1: vocabulary. Plain data; no I/O, no async.
+pub mod chance;
 pub mod config;
 pub mod effect;
 pub mod event;

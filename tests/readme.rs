@@ -64,7 +64,7 @@ fn the_first_script_and_every_command_work_as_they_stand() {
     // The configuration was written while rhaid ran.
     house.wait_for("permissions, log applied");
     let all = ["check", "list", "runs", "logs", "fire", "disable", "enable", "next", "exec", "eval", "reference"];
-    for command in all.iter().chain(&["definitions", "schema", "completions", "init"]) {
+    for command in all.iter().chain(&["definitions", "schema", "completions", "init", "new", "record"]) {
         assert!(
             ran.iter().any(|line| line.starts_with(&format!("rhaid {command}"))),
             "the README shows no `{command}`"

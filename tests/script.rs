@@ -85,6 +85,7 @@ impl Bench {
             runtime: self.runtime.handle().clone(),
             cancel: CancellationToken::new(),
             deadline: Instant::now() + timeout,
+            due: None,
             batch: Mutex::new(Batch::default()),
             hops: 0,
             journal: Arc::new(Silence),

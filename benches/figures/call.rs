@@ -77,6 +77,7 @@ pub(crate) fn measure() {
             runtime: tokio.handle().clone(),
             cancel: tokio_util::sync::CancellationToken::new(),
             deadline: Instant::now() + Duration::from_secs(30),
+            due: None,
             batch: Mutex::new(Batch::default()),
             hops: 0,
             journal: Arc::new(Quiet),

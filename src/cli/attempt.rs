@@ -155,7 +155,7 @@ fn data(json: Option<&str>) -> anyhow::Result<Map> {
 }
 
 /// Reads a moment with its zone, with an offset, or in the zone of the config.
-fn moment(text: &str, zone: &TimeZone) -> anyhow::Result<Zoned> {
+pub(super) fn moment(text: &str, zone: &TimeZone) -> anyhow::Result<Zoned> {
     let zoned = text.parse::<Zoned>().ok();
     let instant = || text.parse::<Timestamp>().ok().map(|moment| moment.to_zoned(zone.clone()));
     let local = || text.parse::<jiff::civil::DateTime>().ok()?.to_zoned(zone.clone()).ok();

@@ -41,9 +41,11 @@ const VARIABLES: &[(&str, &str, &str)] = &[
     ("args", "Array", "In a job: what `rhaid exec FILE ARGS…` was given."),
 ];
 
+/// Returns the definitions.
+///
 /// Source: the format is the one that rhai 1.27 writes itself (`Engine::definitions`), and that the language server parses
 /// (<https://github.com/rhaiscript/lsp>, `crates/rhai-rowan/src/parser/parsers/def.rs`).
-fn definitions() -> String {
+pub(super) fn definitions() -> String {
     let mut text = "module static;\n".to_owned();
     for (name, of, docs) in VARIABLES {
         text.push_str(&format!("\n{}let {name}: {of};\n", comment(docs)));

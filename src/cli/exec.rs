@@ -161,6 +161,7 @@ fn context(
     Ok(Context {
         script: script_name(name).into(),
         deadline: Instant::now().checked_add(timeout).ok_or_else(|| Wrong("--timeout: this is too long".into()))?,
+        due: None,
         ..world::context(config, clock, Store::in_memory()?, journal, tokio)?
     })
 }

@@ -9,11 +9,14 @@ mod exec;
 mod exit;
 mod explain;
 mod fire;
+mod held;
 mod init;
 mod list;
 mod log;
 mod logs;
+mod new;
 mod next;
+mod record;
 mod reference;
 mod rehearsal;
 mod repl;
@@ -24,9 +27,11 @@ mod runs;
 mod schema;
 mod screen;
 mod settings;
+mod signals;
 mod state;
 mod switch;
 mod table;
+mod test;
 mod world;
 
 use std::process::ExitCode;
@@ -75,6 +80,7 @@ enum Command {
     Explain(explain::Args),
     Fire(fire::Args),
     Try(attempt::Args),
+    Test(test::Args),
     List(list::Args),
     Runs(runs::Args),
     RunInfo(run_info::Args),
@@ -87,6 +93,8 @@ enum Command {
     Backup(backup::Args),
     Next(next::Args),
     Init(init::Args),
+    New(new::Args),
+    Record(record::Args),
     Reference(reference::Args),
     Definitions(definitions::Args),
     Schema(schema::Args),
@@ -108,6 +116,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Fire(args) => fire::run(&args, globals),
         Command::Try(args) => attempt::run(&args, globals),
+        Command::Test(args) => test::run(&args, globals),
         Command::List(args) => list::run(&args, globals),
         Command::Runs(args) => runs::run(&args, globals),
         Command::RunInfo(args) => run_info::run(&args, globals),
@@ -119,6 +128,8 @@ pub fn main() -> ExitCode {
         Command::Backup(args) => backup::run(&args, globals),
         Command::Next(args) => next::run(&args, globals),
         Command::Init(args) => init::run(&args),
+        Command::New(args) => new::run(&args, globals),
+        Command::Record(args) => record::run(&args, globals),
         Command::Reference(args) => reference::run(&args),
         Command::Definitions(args) => definitions::run(&args),
         Command::Schema(_) => schema::run(),

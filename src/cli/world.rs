@@ -52,6 +52,7 @@ pub(super) fn context(
         runtime: tokio.clone(),
         cancel: CancellationToken::new(),
         deadline: Instant::now() + config.limits.timeout,
+        due: None,
         batch: Mutex::default(),
         hops: 0,
         journal,

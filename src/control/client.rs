@@ -62,7 +62,7 @@ impl Connection {
     /// If rhaid has gone.
     pub fn send(&mut self, request: &Request) -> anyhow::Result<()> {
         let patience = match request {
-            Request::Fire { .. } | Request::Logs { follow: true, .. } => None,
+            Request::Fire { .. } | Request::Logs { follow: true, .. } | Request::Overhear => None,
             _ => Some(PATIENCE),
         };
         let stream = self.lines.get_mut();

@@ -67,6 +67,8 @@ pub enum Request {
         /// Whether to go on with lines as they come.
         follow: bool,
     },
+    /// The answers of servers to scripts, as they come. Answers: a [`crate::control::Overheard`] each.
+    Overhear,
 }
 
 /// What comes back.

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::control::messages::{LogLevel, LogLine, Reply, Request, RunInfo, RunRow, StateSpace};
+use crate::control::overheard::Overheard;
 use crate::control::socket;
 use crate::runtime::{self, Runtime};
 use crate::services::store::{self, Edit};
@@ -95,6 +96,12 @@ async fn serve(stream: UnixStream, runtime: Runtime) -> io::Result<()> {
                 }
                 log.tell(&mut answers).await?;
             }
+            Ok(Request::Overhear) => {
+                return tokio::select! {
+                    told = overhear(&runtime, &mut answers) => told,
+                    _ = lines.fill_buf() => Ok(()),
+                };
+            }
             // Whoever has gone needs no outcome; the run goes on all the same.
             Ok(request) => match answer(request, &runtime).await {
                 Ok(value) => answers.give(value).await?,
@@ -148,7 +155,7 @@ async fn answer(request: Request, runtime: &Runtime) -> Result<serde_json::Value
             };
             blocking(runtime, flush).await.and_then(json)
         }
-        Request::Logs { .. } => Err("this is answered line by line".into()),
+        Request::Logs { .. } | Request::Overhear => Err("this is answered line by line".into()),
     }
 }
 
@@ -202,6 +209,19 @@ impl Log<'_> {
                 Err(RecvError::Lagged(missed)) => answers.give(missed_lines(missed)).await?,
                 Err(RecvError::Closed) => return answers.give(()).await,
             }
+        }
+    }
+}
+
+/// Tells the answers of servers as they come, without secrets.
+async fn overhear(runtime: &Runtime, answers: &mut Answers) -> io::Result<()> {
+    let mut news = runtime.overhear();
+    answers.give(Overheard::Begun).await?;
+    loop {
+        match news.recv().await {
+            Ok(answered) => answers.give(Overheard::of(&answered, &runtime.config().mask())).await?,
+            Err(RecvError::Lagged(missed)) => answers.give(Overheard::Missed { answers: missed }).await?,
+            Err(RecvError::Closed) => return Ok(()),
         }
     }
 }

@@ -58,6 +58,8 @@ fn line(level: Level, text: &str, fields: &Fields<String, serde_json::Value>) {
                 tracing::info!(script = %loading.script, "{text}");
             }
         }
+        // What a test prints is for who runs it.
+        Phase::Trial(trial) => trial.world.print(text),
         Phase::None => {}
     }
 }

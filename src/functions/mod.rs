@@ -7,6 +7,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::task::{self, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use rhai::{Dynamic, EvalAltResult, Position, Shared};
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +29,7 @@ pub mod reference;
 pub mod state;
 pub mod time;
 pub mod timers;
+pub mod trial;
 
 /// Functions that a script calls under one theme.
 pub struct Package {
@@ -105,6 +107,9 @@ pub trait Journal: Send + Sync {
 
     /// Takes notice of something the run did, for the ledger; when it began is the journal's to know.
     fn did(&self, effect: Effect);
+
+    /// Takes notice of an answer of a server, which is made ready only if somebody wants it.
+    fn heard(&self, _answer: &dyn Fn() -> http::Heard) {}
 }
 
 /// What functions can reach during a run; one per run.
@@ -121,6 +126,8 @@ pub struct Context {
     pub cancel: CancellationToken,
     /// When the run must have ended.
     pub deadline: Instant,
+    /// When it must have ended by the clock of a held world.
+    pub due: Option<Timestamp>,
     /// What the run has done to state and timers so far; committed when the handler returns.
     pub batch: Mutex<Batch>,
     /// How many `emit`s led to this run; 0 for a run that was woken by something else.
@@ -159,6 +166,8 @@ pub enum Phase {
     Loading(Arc<Loading>),
     /// A run.
     Running(Arc<Context>),
+    /// A test.
+    Trial(Arc<trial::Trial>),
 }
 
 thread_local! {
@@ -189,6 +198,10 @@ pub fn enter<T>(phase: Phase, code: impl FnOnce() -> T) -> T {
 pub fn context(function: &str) -> Result<Arc<Context>, Thrown> {
     match phase() {
         Phase::Running(context) => Ok(context),
+        Phase::Trial(_) => Err(thrown(
+            "top_level",
+            format!("`{function}` is for scripts: a test acts on its world, with `publish`, `advance`, `request` and others"),
+        )),
         _ => Err(thrown(
             "top_level",
             format!(
@@ -227,7 +240,31 @@ impl Context {
     /// # Errors
     /// What can not be caught: the run must end.
     pub fn wait_for<T>(&self, limit: Duration, outside: impl Future<Output = T>) -> Result<Option<T>, Thrown> {
-        self.wait(async { tokio::time::timeout(limit, outside).await.ok() })
+        let Some(due) = self.due else {
+            return self.wait(async { tokio::time::timeout(limit, outside).await.ok() });
+        };
+        let clock = &self.services.clock;
+        let end = clock.now().checked_add(limit).unwrap_or(due).min(due);
+        let waited = self.wait(async {
+            tokio::select! {
+                biased;
+                value = outside => Some(value),
+                () = clock.sleep_until(end) => None,
+            }
+        })?;
+        if waited.is_none() && end == due { Err(terminated(Stop::Deadline)) } else { Ok(waited) }
+    }
+
+    /// Waits until the clock shows a moment.
+    ///
+    /// # Errors
+    /// What can not be caught: the run must end.
+    pub fn sleep_until(&self, moment: Timestamp) -> Result<(), Thrown> {
+        let clock = &self.services.clock;
+        match self.due.filter(|due| moment > *due) {
+            None => self.wait(clock.sleep_until(moment)),
+            Some(due) => self.wait(clock.sleep_until(due)).and_then(|()| Err(terminated(Stop::Deadline))),
+        }
     }
 }
 

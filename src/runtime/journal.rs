@@ -8,11 +8,13 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::broadcast;
 
+use super::overheard::Overheard;
 use super::repeats::Repeats;
 use super::settings::Settings;
 use crate::config::Level;
 use crate::effect::Effect;
 use crate::functions::Journal;
+use crate::functions::http::Heard;
 use crate::services::clock::Clock;
 
 /// The target in `tracing` of what is in the log book already.
@@ -51,12 +53,19 @@ pub struct LogBook {
     recent: Arc<Mutex<VecDeque<Arc<LogLine>>>>,
     follow: broadcast::Sender<Arc<LogLine>>,
     repeats: Arc<Repeats>,
+    overheard: Overheard,
 }
 
 impl LogBook {
     /// Makes an empty one.
     pub fn new(clock: Clock) -> Self {
-        Self { clock, recent: Arc::default(), follow: broadcast::channel(FOLLOW).0, repeats: Arc::default() }
+        Self {
+            clock,
+            recent: Arc::default(),
+            follow: broadcast::channel(FOLLOW).0,
+            repeats: Arc::default(),
+            overheard: Overheard::default(),
+        }
     }
 
     /// Keeps a line that was said through `tracing`, for who listens there; what has [`LOG_TARGET`] is kept already.
@@ -91,6 +100,11 @@ impl LogBook {
     /// Returns the last lines, oldest first.
     pub(crate) fn recent(&self) -> Vec<Arc<LogLine>> {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    /// Returns where the answers of servers are told.
+    pub(crate) fn overheard(&self) -> &Overheard {
+        &self.overheard
     }
 
     /// Follows all lines from now on; who is too slow misses some and is told how many.
@@ -146,13 +160,21 @@ pub(crate) struct RunJournal {
     settings: Arc<Settings>,
     lines: LogBook,
     started: Instant,
+    /// When what woke the run happened.
+    woken: Timestamp,
     effects: Mutex<Effects>,
 }
 
 impl RunJournal {
-    pub(crate) fn new(script: Arc<str>, run: String, settings: Arc<Settings>, lines: LogBook) -> Self {
+    pub(crate) fn new(
+        script: Arc<str>,
+        run: String,
+        settings: Arc<Settings>,
+        lines: LogBook,
+        woken: Timestamp,
+    ) -> Self {
         let level = settings.level(&script);
-        Self { script, run, level, settings, lines, started: Instant::now(), effects: Mutex::default() }
+        Self { script, run, level, settings, lines, started: Instant::now(), woken, effects: Mutex::default() }
     }
 
     /// Logs why the run failed, unless the same was told over and over.
@@ -212,6 +234,14 @@ impl Journal for RunJournal {
 
     fn did(&self, effect: Effect) {
         self.note(effect);
+    }
+
+    fn heard(&self, answer: &dyn Fn() -> Heard) {
+        let moment = |heard: &Heard| {
+            let after = heard.began.saturating_duration_since(self.started);
+            self.woken.checked_add(after).unwrap_or(self.woken)
+        };
+        self.lines.overheard.tell(answer, moment);
     }
 }
 

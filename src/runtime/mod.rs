@@ -7,6 +7,7 @@ mod expected;
 mod house;
 mod journal;
 mod load;
+mod overheard;
 mod registry;
 mod reload;
 mod repeats;
@@ -26,12 +27,14 @@ pub(crate) use self::execute::facts::restored;
 use self::expected::Expected;
 pub use self::expected::Times;
 use self::house::{House, Order, Why};
+pub use self::house::Chosen;
 pub use self::journal::{LOG_TARGET, LogBook, LogLine};
 pub use self::load::{bind, unreadable_job};
+pub use self::overheard::{Answered, LEAD};
 pub(crate) use self::registry::name_of;
 pub use self::report::{Fired, Listed, ListedTrigger, Replayed, Status};
 use self::settings::Settings;
-pub use self::sources::{FolderSources, Listing, list_scripts, script_name};
+pub use self::sources::{FolderSources, Listing, is_test, list_scripts, script_name};
 use crate::config::{Config, Difference, Level};
 use crate::fault::Fault;
 use crate::services::Services;
@@ -73,6 +76,19 @@ impl Runtime {
     /// # Errors
     /// As [`Runtime::start`].
     pub async fn start_with(config: Arc<Config>, services: Services, lines: LogBook) -> Result<Self, StartError> {
+        Self::start_only(config, services, lines, None).await
+    }
+
+    /// As [`Runtime::start_with`], but of the scripts in the folder only those that are chosen live, now or after [`Runtime::look`].
+    ///
+    /// # Errors
+    /// As [`Runtime::start`].
+    pub async fn start_only(
+        config: Arc<Config>,
+        services: Services,
+        lines: LogBook,
+        chosen: Option<Chosen>,
+    ) -> Result<Self, StartError> {
         let settings = Settings::new(config.clone(), &services);
         load::bind(&config.triggers, &config, &settings.surroundings).map_err(StartError::Bindings)?;
         let folder = settings.folder.clone();
@@ -84,7 +100,7 @@ impl Runtime {
         // Watching begins before the first look, so that no change falls between the two.
         let FolderWatch { changes, .. } = services.files.watch(&folder.clone(), move |path| is_hidden(&folder, path));
         let hold = services.mqtt.hold();
-        let mut house = House::new(services.clone(), lines.clone(), desk, change_settings, expected);
+        let mut house = House::new(services.clone(), lines.clone(), desk, change_settings, expected, chosen);
         house.look_back().await;
         house.sync(Why::Boot).await;
         drop(hold);
@@ -102,6 +118,11 @@ impl Runtime {
         let store = self.services.store.clone();
         // Only a panic in the store could be told here, and it has been.
         let _ = tokio::task::spawn_blocking(move || store.flush()).await;
+    }
+
+    /// Looks at the scripts folder anew, and returns when what lives is in step with it.
+    pub async fn look(&self) {
+        self.order(Order::Look).await;
     }
 
     /// Lists the scripts that are known, by name.
@@ -191,6 +212,11 @@ impl Runtime {
     /// Follows the log from now on; who is too slow misses lines and is told how many.
     pub fn logs(&self) -> broadcast::Receiver<Arc<LogLine>> {
         self.lines.follow()
+    }
+
+    /// Hears the answers of servers to scripts from now on; who is too slow misses some and is told how many.
+    pub fn overhear(&self) -> broadcast::Receiver<Arc<Answered>> {
+        self.lines.overheard().follow()
     }
 
     /// Lists what became of events, newest first.

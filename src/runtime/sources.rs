@@ -184,7 +184,7 @@ pub struct Listing {
     pub problems: Vec<String>,
 }
 
-/// Lists the scripts of a folder: every `*.rhai` file with no part of its path starting with `_` or `.`.
+/// Lists the scripts of a folder: every `*.rhai` file that is no test, with no part of its path starting with `_` or `.`.
 ///
 /// # Errors
 /// If the folder itself can not be read.
@@ -214,7 +214,7 @@ fn list_below(folder: &Path, prefix: &str, above: &mut Vec<PathBuf>, listing: &m
             kind if kind.is_symlink() => fs::metadata(entry.path()).is_ok_and(|about| about.is_dir()),
             kind => kind.is_dir(),
         };
-        let is_script = name.len() > ".rhai".len() && name.ends_with(".rhai");
+        let is_script = name.len() > ".rhai".len() && name.ends_with(".rhai") && !is_test(name);
         match (is_folder, is_script) {
             (true, true) => listing.problems.push(format!("`{relative}` is a folder, not a script")),
             (true, false) => list_folder(&entry.path(), &relative, above, listing),
@@ -244,6 +244,11 @@ fn list_folder(folder: &Path, relative: &str, above: &mut Vec<PathBuf>, listing:
     if let Err(why) = listed {
         listing.problems.push(format!("`{relative}` is left out: {why}"));
     }
+}
+
+/// Returns whether a file holds tests: `*_test.rhai`.
+pub fn is_test(file: &str) -> bool {
+    file.ends_with("_test.rhai")
 }
 
 /// Returns the name of the script in a file.

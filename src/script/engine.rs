@@ -9,7 +9,7 @@ use rhai::{Dynamic, Engine, EvalContext, FnPtr, ImmutableString, Locked, Module,
 
 use super::handler::is_shallow;
 use super::modules::Resolver;
-use super::{declare, guard, harden};
+use super::{coverage, declare, guard, harden};
 use crate::config::Limits;
 use crate::functions;
 use crate::value::MAX_DEPTH;
@@ -52,6 +52,7 @@ pub(super) fn new(limits: &Limits) -> Engine {
     engine.on_parse_token(|token, _, _| functions::state::token(token));
     #[expect(deprecated, reason = "the interpreter marks this as subject to change, not as going away")]
     engine.on_var(|name, index, mut context| Ok(global(name, index, &mut context)));
+    coverage::watch(&mut engine);
     engine
 }
 

@@ -2,6 +2,7 @@
 
 mod analyse;
 mod call;
+pub mod coverage;
 mod declare;
 mod engine;
 mod errors;
@@ -15,6 +16,7 @@ mod modules;
 pub mod session;
 mod shape;
 mod source;
+pub mod trial;
 #[cfg(test)]
 mod tests;
 

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::Extension;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get};
 use hyper::server::conn::http1;
@@ -20,6 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower_service::Service as _;
 use tracing::debug;
 
 use crate::services::routes::Routes;
@@ -141,6 +143,28 @@ impl Drop for Server {
 /// [`Error`], if the address can not be had.
 pub async fn serve(address: SocketAddr, routes: Routes) -> Result<Server, Error> {
     Ok(Listener::bind(address).await?.serve(routes))
+}
+
+/// Answers one request that came in some other way than over the network; returns the status, the headers and the body.
+///
+/// # Errors
+/// A sentence, if there can be no such request.
+pub async fn visit(
+    routes: Routes,
+    request: http::request::Builder,
+    body: Vec<u8>,
+) -> Result<(u16, Vec<(String, String)>, Vec<u8>), String> {
+    let mut request = request.body(Body::from(body)).map_err(|error| error.to_string())?;
+    request.extensions_mut().insert(Remote(SocketAddr::from(([127, 0, 0, 1], 0))));
+    let response = match app(routes, LIMITS).call(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    };
+    let (head, body) = response.into_parts();
+    let body = axum::body::to_bytes(body, usize::MAX).await.map_err(|error| error.to_string())?;
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let headers = head.headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
+    Ok((head.status.as_u16(), headers, body.to_vec()))
 }
 
 fn app(routes: Routes, limits: Limits) -> Router {

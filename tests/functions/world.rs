@@ -119,6 +119,7 @@ impl World {
             runtime: self.runtime.handle().clone(),
             cancel: CancellationToken::new(),
             deadline: Instant::now() + timeout,
+            due: None,
             batch: Mutex::new(Batch::default()),
             hops: 0,
             journal: self.journal.clone(),

@@ -183,6 +183,7 @@ impl Desk {
             runtime: runtime.clone(),
             cancel: CancellationToken::new(),
             deadline: Instant::now().checked_add(self.timeout).unwrap_or(self.context.deadline),
+            due: None,
             batch: Mutex::default(),
             hops: 0,
             journal: journal.clone(),

@@ -1,7 +1,6 @@
 //! `rhaid run`, the default: runs the scripts until it is told to stop.
 
 mod house;
-mod signals;
 mod systemd;
 mod yaml;
 
@@ -13,6 +12,7 @@ use tracing::{info, warn};
 use self::house::House;
 use crate::cli::exit::Wrong;
 use crate::cli::settings::{self, Globals};
+use crate::cli::signals::Signals;
 use crate::cli::{log, world};
 use crate::config::Config;
 use crate::runtime::LogBook;
@@ -42,7 +42,7 @@ pub(super) fn run(_args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let filter = log::start(&config, book.clone(), clock.clone())?;
     loaded.warnings.iter().for_each(|warning| warn!("{warning}"));
     world::runtime()?.block_on(async {
-        let mut signals = signals::Signals::listen()?;
+        let mut signals = Signals::listen()?;
         // Before all else, so that no edit falls between.
         let files = Files::default();
         let edits = yaml::Watch::start(&config, &files);

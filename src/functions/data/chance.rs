@@ -2,6 +2,7 @@
 
 use rhai::plugin::*;
 
+use crate::chance;
 use crate::functions::arguments::refused;
 use crate::functions::{Thrown, thrown};
 
@@ -12,7 +13,7 @@ pub(super) fn register(module: &mut Module) {
 /// Returns random bytes from the system.
 pub(super) fn bytes<const N: usize>() -> Result<[u8; N], Thrown> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| thrown("io", format!("the system gives no chance: {error}")))?;
+    chance::fill(&mut bytes).map_err(|why| thrown("io", why))?;
     Ok(bytes)
 }
 

@@ -4,12 +4,14 @@ mod body;
 mod call;
 mod fault;
 mod fields;
+mod heard;
 mod response;
 mod session;
 mod stream;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use rhai::FnPtr;
 use rhai::plugin::*;
@@ -18,6 +20,7 @@ use tokio_util::task::AbortOnDropHandle;
 use self::call::Call;
 use self::fault::{failed, shown_url};
 pub use self::fields::Headers;
+pub use self::heard::Heard;
 pub use self::response::Response;
 pub use self::session::Session;
 pub use self::stream::Pieces;
@@ -69,9 +72,11 @@ fn send(function: &'static str, call: Call) -> Result<Response, Thrown> {
     context.act(function, with, Dry::Refused, |told| {
         // As a task of its own, it takes nothing of this thread's stack, of which there may be a thousand.
         let (http, gate) = (context.services.http.clone(), Gate(context.clone()));
-        let sending = context.runtime.spawn(async move { http.send(&request, &gate).await });
-        let arrived = context.wait(AbortOnDropHandle::new(sending))?.map_err(broken_off)?;
+        let began = Instant::now();
+        let sending = context.runtime.spawn(async move { (http.send(&request, &gate).await, request) });
+        let (arrived, request) = context.wait(AbortOnDropHandle::new(sending))?.map_err(broken_off)?;
         let arrived = arrived.map_err(|failure| failed(&failure))?;
+        context.journal.heard(&|| Heard::new(&request, &arrived, began));
         *told = arrived.answer.status.to_string();
         Ok(match arrived.incoming {
             Some(incoming) => Response::coming(arrived.answer, incoming, max_body),

@@ -1,6 +1,6 @@
 //! Messages that a script waits for.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rhai::Dynamic;
 
@@ -60,7 +60,8 @@ pub(super) fn receive(topics: &Dynamic, mut options: Options) -> Result<Dynamic,
     let topic = filters.iter().map(Filter::written).collect::<Vec<_>>().join(", ");
     let shown = format!("{topic}{}", for_broker(broker.as_deref()));
     let received = context.act("mqtt_receive", shown, Dry::Done, |_| {
-        let received = context.wait(collect(&mut subscription, wanted, timeout))??;
+        let mut received = Vec::new();
+        context.wait_for(timeout, collect(&mut subscription, wanted, &mut received))?.unwrap_or(Ok(()))?;
         if received.len() < wanted {
             let waited = show_duration(timeout);
             let got =
@@ -74,23 +75,20 @@ pub(super) fn receive(topics: &Dynamic, mut options: Options) -> Result<Dynamic,
     Ok(if single { received.next().unwrap_or_default() } else { Dynamic::from_array(received.collect()) })
 }
 
-/// Waits for so many messages, but no longer than this.
-async fn collect(subscription: &mut Subscription, wanted: usize, timeout: Duration) -> Result<Vec<Dynamic>, Thrown> {
-    let mut received = Vec::new();
-    let all = async {
-        // Nothing will come on what the broker refuses.
-        subscription.ready().await.map_err(|error| failed(&error))?;
-        while received.len() < wanted
-            && let Some(message) = subscription.messages.recv().await
-        {
-            received.push(to_dynamic(seen(&message).into()));
-        }
-        Ok(())
-    };
-    match tokio::time::timeout(timeout, all).await {
-        Ok(Err(refused)) => Err(refused),
-        _ => Ok(received),
+/// Waits for so many messages.
+async fn collect(
+    subscription: &mut Subscription,
+    wanted: usize,
+    received: &mut Vec<Dynamic>,
+) -> Result<(), Thrown> {
+    // Nothing will come on what the broker refuses.
+    subscription.ready().await.map_err(|error| failed(&error))?;
+    while received.len() < wanted
+        && let Some(message) = subscription.messages.recv().await
+    {
+        received.push(to_dynamic(seen(&message).into()));
     }
+    Ok(())
 }
 
 /// `mqtt_request`.
@@ -144,7 +142,7 @@ fn mark(sending: &mut Sending, answer: &Filter) -> Vec<u8> {
     }
     let mut unique = [0; 12];
     // Without randomness all requests look alike: then any answer will do.
-    let _ = getrandom::fill(&mut unique);
+    let _ = crate::chance::fill(&mut unique);
     properties.correlation_data.get_or_insert_with(|| unique.to_vec().into()).to_vec()
 }
 

@@ -25,7 +25,7 @@ pub(in crate::functions) fn allowed(function: &str, path: &str, write: bool) -> 
     let context = context(function)?;
     let path = resolved(path, &context.config)?;
     check(function, if write { Need::Write(&path) } else { Need::Read(&path) })?;
-    Ok(path)
+    Ok(context.services.files.place(path))
 }
 
 fn unusable(path: &Path, error: &std::io::Error) -> Thrown {

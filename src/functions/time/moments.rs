@@ -50,7 +50,7 @@ fn wait(duration: std::time::Duration) -> Result<(), Thrown> {
     let clock = &context.services.clock;
     let end = clock.now().checked_add(after).map_err(|_| refused("that is after the end of time"))?;
     let with = crate::units::show_duration(duration);
-    context.act("sleep", with, Dry::Gives(()), |_| context.wait(clock.sleep_until(end)))
+    context.act("sleep", with, Dry::Gives(()), |_| context.sleep_until(end))
 }
 
 #[export_module]
@@ -66,7 +66,7 @@ mod functions {
     /// ```
     #[rhai_fn(name = "now", return_raw)]
     pub fn now() -> Result<Zoned, Thrown> {
-        context("now").map(|context| context.services.clock.now_zoned())
+        Here::now("now")
     }
 
     #[rhai_fn(name = "now", return_raw)]

@@ -68,10 +68,18 @@ impl Executor {
                     mark = Some(executor.services.store.begin(&start.script));
                 }
                 let run = start.run;
+                executor.await_turn(&start.script);
                 next = ended(run, executor.run(start, &settings));
             }
         });
         self.pool.submit(stack, job);
+    }
+
+    /// Waits for a run's turn, in a held world.
+    fn await_turn(&self, script: &str) {
+        if self.services.clock.is_held() {
+            self.runtime.block_on(self.services.clock.turn(script));
+        }
     }
 
     /// Returns whether no run waits for a thread, so that one that has ended a run may go on with another.
@@ -111,8 +119,9 @@ impl Executor {
         }
         // The first try carries the event's name, so that both can be found by it.
         let id = if start.attempt == 0 { start.event.id.clone() } else { Id::new(started) };
-        let journal =
-            Arc::new(RunJournal::new(start.script.clone(), id.to_string(), settings.clone(), self.lines.clone()));
+        let woken = if start.attempt == 0 { start.event.at.timestamp() } else { started };
+        let (lines, settings_now) = (self.lines.clone(), settings.clone());
+        let journal = Arc::new(RunJournal::new(start.script.clone(), id.to_string(), settings_now, lines, woken));
         let limit = start.target.policy.timeout.unwrap_or(settings.config.limits.timeout);
         let context = Arc::new(Context {
             script: start.script.clone(),
@@ -121,6 +130,7 @@ impl Executor {
             runtime: self.runtime.clone(),
             cancel: start.cancel.clone(),
             deadline: Instant::now() + limit,
+            due: self.services.clock.is_held().then(|| started + limit),
             batch: Mutex::new(Batch {
                 timers_done: start.event.settles.iter().cloned().collect(),
                 told_done: start.event.told.into_iter().collect(),

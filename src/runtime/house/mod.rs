@@ -9,7 +9,7 @@ mod sync;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -47,9 +47,14 @@ pub(crate) enum Order {
     Disable(String, oneshot::Sender<Result<(), String>>),
     /// Applies another config.
     Apply(Arc<Config>, oneshot::Sender<Result<Difference, Vec<Fault>>>),
+    /// Brings what lives in step with the folder.
+    Look(oneshot::Sender<()>),
     /// Lets everything go.
     Stop(oneshot::Sender<()>),
 }
+
+/// The names of those scripts that may live, of all that lie in the folder.
+pub type Chosen = Arc<Mutex<BTreeSet<String>>>;
 
 /// The one who keeps the house.
 pub(crate) struct House {
@@ -65,6 +70,8 @@ pub(crate) struct House {
     retiring: BTreeMap<String, JoinHandle<()>>,
     /// Whether the scripts folder could not be read when it was last looked at.
     is_folder_gone: bool,
+    /// Who may live; `None`: all.
+    chosen: Option<Chosen>,
 }
 
 impl House {
@@ -74,6 +81,7 @@ impl House {
         desk: Desk,
         settings: watch::Sender<Arc<Settings>>,
         expected: Arc<Expected>,
+        chosen: Option<Chosen>,
     ) -> Self {
         Self {
             services,
@@ -86,6 +94,7 @@ impl House {
             last_trigger: 0,
             retiring: BTreeMap::new(),
             is_folder_gone: false,
+            chosen,
         }
     }
 
@@ -124,8 +133,18 @@ impl House {
             Order::Enable(script, answer) => drop(answer.send(self.enable(&script).await)),
             Order::Disable(script, answer) => drop(answer.send(self.disable(&script).await)),
             Order::Apply(config, answer) => drop(answer.send(self.apply(config).await)),
+            Order::Look(done) => {
+                self.sync(Why::Everything).await;
+                let _ = done.send(());
+            }
             Order::Stop(done) => drop(done.send(())),
         }
+    }
+
+    /// Returns whether a script may live.
+    pub(super) fn is_chosen(&self, name: &str) -> bool {
+        let lock = |chosen: &Chosen| chosen.lock().unwrap_or_else(PoisonError::into_inner).contains(name);
+        self.chosen.as_ref().is_none_or(lock)
     }
 
     fn touched(&self, batch: &[Change]) -> Why {

@@ -142,7 +142,8 @@ impl House {
     fn desired(&self, files: Vec<String>) -> BTreeMap<String, Request> {
         let settings = self.settings.borrow();
         let jobs = settings.config.triggers.iter().map(|binding| request(binding.job.clone(), true));
-        files.into_iter().map(|file| request(file, false)).chain(jobs).collect()
+        let all = files.into_iter().map(|file| request(file, false)).chain(jobs);
+        all.filter(|(name, _)| self.is_chosen(name)).collect()
     }
 
     fn say_problems(&self, listing: &Listing, why: &Why) {

@@ -19,6 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) struct Hand {
     state: Mutex<State>,
     calm: Condvar,
+    /// Whether runs go on one at a time.
+    pub(super) takes_turns: bool,
 }
 
 struct State {
@@ -33,8 +35,9 @@ struct State {
     next: u64,
 }
 
-/// Sorts sleepers by deadline, then by who came first.
-type Ticket = (Timestamp, u64);
+/// Sorts sleepers by deadline, then those without a name before those who wait for their turn, who are sorted by name, then by who
+/// came first.
+type Ticket = (Timestamp, String, u64);
 
 enum Step {
     Woke,
@@ -53,7 +56,11 @@ impl Hand {
             woken: BTreeMap::new(),
             next: 0,
         };
-        Self { state: Mutex::new(state), calm: Condvar::new() }
+        Self { state: Mutex::new(state), calm: Condvar::new(), takes_turns: false }
+    }
+
+    pub(super) fn in_turns(now: Timestamp) -> Self {
+        Self { takes_turns: true, ..Self::new(now) }
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -98,7 +105,18 @@ impl Hand {
 
     /// Sleeps, off the count while it does.
     pub(super) fn sleep(&self, moment: Timestamp) -> Sleep<'_> {
-        Sleep { hand: self, moment, ticket: None }
+        Sleep { hand: self, moment, turn: None, ticket: None }
+    }
+
+    /// Sleeps until nothing else is going on and nobody is before it, off the count while it does.
+    pub(super) fn turn<'a>(&'a self, name: &'a str) -> Sleep<'a> {
+        Sleep { hand: self, moment: self.now(), turn: Some(name), ticket: None }
+    }
+
+    /// Returns when the next sleeper is due, if nothing is going on.
+    pub(super) fn next_due(&self) -> Option<Timestamp> {
+        let state = self.lock();
+        state.sleepers.keys().next().filter(|_| state.count <= 0).map(|ticket| ticket.0)
     }
 
     /// Shows another time, and tells every sleeper.
@@ -106,6 +124,7 @@ impl Hand {
         let mut state = self.lock();
         state.now = moment;
         for (ticket, waker) in std::mem::take(&mut state.sleepers) {
+            // Who waits for a turn gets it early, which does no harm.
             state.woken.insert(ticket, Woken::Jumped);
             state.count += 1;
             waker.wake();
@@ -154,6 +173,11 @@ impl Hand {
 }
 
 impl State {
+    /// Returns whether only one is busy and nobody is due.
+    fn is_alone(&self) -> bool {
+        self.count == 1 && self.sleepers.keys().next().is_none_or(|first| first.0 > self.now)
+    }
+
     fn step(&mut self, target: Timestamp) -> Step {
         if self.count > 0 {
             return Step::Busy;
@@ -212,6 +236,8 @@ impl Drop for Idle<'_> {
 pub(super) struct Sleep<'a> {
     hand: &'a Hand,
     moment: Timestamp,
+    /// Who waits for a turn, if it is not the moment alone that is waited for.
+    turn: Option<&'a str>,
     /// Given out at the first poll that finds the moment still to come.
     ticket: Option<Ticket>,
 }
@@ -221,22 +247,26 @@ impl Future for Sleep<'_> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Woken> {
         let mut state = self.hand.lock();
-        if let Some(ticket) = self.ticket {
-            if let Some(woken) = state.woken.remove(&ticket) {
+        if let Some(ticket) = &self.ticket {
+            if let Some(woken) = state.woken.remove(ticket) {
                 drop(state);
                 self.ticket = None;
                 return Poll::Ready(woken);
             }
-            state.sleepers.insert(ticket, context.waker().clone());
+            state.sleepers.insert(ticket.clone(), context.waker().clone());
             return Poll::Pending;
         }
-        if self.moment <= state.now {
+        let is_next = match self.turn {
+            None => self.moment <= state.now,
+            Some(_) => state.is_alone(),
+        };
+        if is_next {
             return Poll::Ready(Woken::Due);
         }
-        let ticket = (self.moment, state.next);
+        let ticket = (self.moment, self.turn.unwrap_or_default().to_owned(), state.next);
         state.next += 1;
         state.count -= 1;
-        state.sleepers.insert(ticket, context.waker().clone());
+        state.sleepers.insert(ticket.clone(), context.waker().clone());
         drop(state);
         self.hand.calm.notify_all();
         self.ticket = Some(ticket);
@@ -246,11 +276,11 @@ impl Future for Sleep<'_> {
 
 impl Drop for Sleep<'_> {
     fn drop(&mut self) {
-        let Some(ticket) = self.ticket else { return };
+        let Some(ticket) = &self.ticket else { return };
         let mut state = self.hand.lock();
-        if state.sleepers.remove(&ticket).is_some() {
+        if state.sleepers.remove(ticket).is_some() {
             state.count += 1;
         }
-        state.woken.remove(&ticket);
+        state.woken.remove(ticket);
     }
 }

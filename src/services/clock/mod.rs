@@ -58,6 +58,34 @@ impl Clock {
         Self { zone: start.time_zone().clone(), face: Face::Hand(Arc::new(Hand::new(start.timestamp()))) }
     }
 
+    /// A clock of a world that is held in the hand: like one that is turned by hand, and runs take turns on it, in a fixed order, one
+    /// at a time, and have their limits by it.
+    pub fn held(start: Zoned) -> Self {
+        Self { zone: start.time_zone().clone(), face: Face::Hand(Arc::new(Hand::in_turns(start.timestamp()))) }
+    }
+
+    /// Returns whether runs take turns on this clock.
+    pub fn is_held(&self) -> bool {
+        matches!(&self.face, Face::Hand(hand) if hand.takes_turns)
+    }
+
+    /// Waits until nothing else is going on in a held world, for someone of this name who is counted; else returns at once.
+    pub async fn turn(&self, name: &str) {
+        if let Face::Hand(hand) = &self.face
+            && hand.takes_turns
+        {
+            hand.turn(name).await;
+        }
+    }
+
+    /// Returns the moment to which a hand-turned clock would move next, if nothing is going on and somebody sleeps.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        match &self.face {
+            Face::Hand(hand) => hand.next_due(),
+            Face::Wall(_) => None,
+        }
+    }
+
     /// Returns the zone of clock times.
     pub fn zone(&self) -> TimeZone {
         self.zone.clone()

@@ -2,6 +2,7 @@
 
 mod attention;
 mod exchange;
+mod held;
 mod hub;
 mod motion;
 mod mount;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 pub use self::exchange::successor;
+use crate::services::files::held::Held;
 use crate::services::files::hub::Hub;
 use crate::services::files::tree::Rules;
 use crate::services::files::watch::Watch;
@@ -45,7 +47,7 @@ pub struct Change {
 
 /// Files that change; cheap to clone.
 #[derive(Clone, Default)]
-pub struct Files(Arc<Hub>);
+pub struct Files(Arc<Hub>, Option<Arc<Held>>);
 
 /// A watch over a folder; ends when its changes are dropped.
 pub struct FolderWatch {
@@ -65,6 +67,10 @@ impl Files {
         let root = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
         let rules = Arc::new(Rules::new(root, ignore));
         let (deliver, changes) = mpsc::channel(MAX_BATCHES);
+        if let Some(held) = &self.1 {
+            held.watch(Arc::clone(&rules), deliver);
+            return FolderWatch { changes, rules };
+        }
         let watch = Watch::start(Arc::clone(&self.0), Arc::clone(&rules));
         tokio::spawn(watch::keep(watch, deliver));
         FolderWatch { changes, rules }
@@ -75,7 +81,7 @@ impl Files {
 impl Files {
     /// Hears of nothing, as on a file system that sends no events.
     fn deaf() -> Self {
-        Self(Arc::new(Hub::deaf()))
+        Self(Arc::new(Hub::deaf()), None)
     }
 }
 

@@ -97,6 +97,9 @@ impl Http {
         guard: &dyn Guard,
         progress: &Progress,
     ) -> Result<(Answer, reqwest::Response), Error> {
+        if let Some(stage) = &self.stage {
+            return self.staged(&**stage, hop, request, guard);
+        }
         let way = self.clients.way(&hop.url, &request.way);
         let is_proxied = through(&hop.url, &way).is_some();
         let no_connection = Error::ConnectTimeout(request.times.connect);

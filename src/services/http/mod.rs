@@ -16,6 +16,7 @@ mod redirect;
 mod request;
 mod resolve;
 mod retry;
+mod stage;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ pub use self::error::{Error, Failure};
 pub use self::request::{Body, Content, Credentials, Part, Proxy, Request, Sink, Times, Verify, Way};
 use self::resolve::Resolver;
 pub use self::retry::{Cause, Retry};
+pub use self::stage::{Reply, Stage, Wanted, error_of};
 use crate::config::Denied;
 
 /// Says where requests may go; asked for every hop, by name and by address.
@@ -67,6 +69,8 @@ pub struct Arrived {
 pub struct Http {
     clients: Arc<Clients>,
     resolver: Arc<Resolver>,
+    /// What answers in place of the network, in a held world.
+    stage: Option<Arc<dyn Stage>>,
 }
 
 impl Default for Http {
@@ -81,7 +85,7 @@ impl Http {
         // Two TLS stacks may ask for the process's default; the first one to say so decides, and both can live with it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let resolver = Arc::new(Resolver::default());
-        Self { clients: Arc::new(Clients::new(resolver.clone())), resolver }
+        Self { clients: Arc::new(Clients::new(resolver.clone())), resolver, stage: None }
     }
 
     /// Sends a request, again if it says so, and returns the answer. Cancel-safe: dropped, it closes its connection.
@@ -99,7 +103,7 @@ impl Http {
             let again = pause.and_then(|pause| Instant::now().checked_add(pause)).filter(|again| *again < until);
             let Some(again) = again else { return outcome };
             drop(outcome);
-            tokio::time::sleep_until(again).await;
+            self.sleep_until(again).await;
         }
     }
 }

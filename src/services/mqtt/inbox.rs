@@ -6,28 +6,35 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
+use crate::services::clock::{Busy, Clock};
 use crate::services::mqtt::message::Message;
 
 /// How many messages wait for a subscriber before those with QoS 0 are dropped.
 pub(super) const CAPACITY: usize = 1_000;
 
 /// The subscriber's end: what came in.
-pub struct Messages(Arc<Inbox>);
+pub struct Messages {
+    inbox: Arc<Inbox>,
+    /// Holds a hand-turned clock until the next message is asked for.
+    busy: Option<Busy>,
+}
 
 /// The connection's end.
 pub(super) struct Sender(Arc<Inbox>);
 
 #[derive(Default)]
 struct Inbox {
-    queue: Mutex<VecDeque<Message>>,
+    queue: Mutex<VecDeque<(Message, Option<Busy>)>>,
+    /// The clock of a held world, which does not move on while a message waits to be taken.
+    clock: Option<Clock>,
     arrived: Notify,
     closed: AtomicBool,
 }
 
 /// Makes the two ends of a queue.
-pub(super) fn queue() -> (Sender, Messages) {
-    let inbox = Arc::new(Inbox::default());
-    (Sender(Arc::clone(&inbox)), Messages(inbox))
+pub(super) fn queue(clock: Option<Clock>) -> (Sender, Messages) {
+    let inbox = Arc::new(Inbox { clock, ..Inbox::default() });
+    (Sender(Arc::clone(&inbox)), Messages { inbox, busy: None })
 }
 
 impl Messages {
@@ -37,16 +44,19 @@ impl Messages {
             if let Some(message) = self.try_recv() {
                 return Some(message);
             }
-            if self.0.closed.load(Ordering::Acquire) {
+            if self.inbox.closed.load(Ordering::Acquire) {
                 return None;
             }
-            self.0.arrived.notified().await;
+            self.inbox.arrived.notified().await;
         }
     }
 
     /// Returns the next message if there is one.
     pub fn try_recv(&mut self) -> Option<Message> {
-        self.0.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+        self.busy = None;
+        let (message, busy) = self.inbox.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()?;
+        self.busy = busy;
+        Some(message)
     }
 }
 
@@ -59,7 +69,7 @@ impl Sender {
         if message.qos == 0 && queue.len() >= CAPACITY {
             return false;
         }
-        queue.push_back(message);
+        queue.push_back((message, self.0.clock.as_ref().map(Clock::busy)));
         drop(queue);
         self.0.arrived.notify_one();
         true

@@ -90,8 +90,9 @@ pub(super) async fn run(shared: Arc<Shared>, store: Store, end: CancellationToke
             is_troubled = sent.is_err() || received.is_err();
             shared.core().changed(&marks, &sent);
             shared.core().set_aside(&kept, received.is_ok());
-            shared.payments.wake();
+            shared.stir();
         }
+        drop(shared.keeping().take());
         if is_over {
             return;
         }

@@ -6,6 +6,7 @@ mod debts;
 mod embedded;
 mod entries;
 mod first;
+mod held;
 mod inbox;
 mod keeper;
 mod last;
@@ -28,12 +29,14 @@ use tokio::sync::{Notify, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use self::embedded::{Embedded, EmbeddedError};
+pub use self::held::{HeldBrokers, Published};
 pub use self::inbox::Messages;
 pub use self::message::{Message, Properties, Publish, Receipt, Retained, Wish};
 pub use self::settings::{DEFAULT_BROKER, Place, Protocol, Proxy, Settings, client_id};
 
 use self::core::Core;
 use self::debts::Payments;
+use self::held::Held;
 use self::outbox::Waiter;
 use self::registry::Ready;
 use self::supervisor::Shared;
@@ -119,7 +122,7 @@ impl Subscription {
     /// Wants no more; what has come can still be taken, and ends with `None`.
     pub fn end(&self) {
         self.shared.core().registry.remove(self.id, Instant::now());
-        self.shared.payments.wake();
+        self.shared.stir();
     }
 }
 
@@ -172,12 +175,12 @@ impl Mqtt {
     ///
     /// Nothing is connected before a first wish: a subscription or a message.
     pub fn new(brokers: Vec<Settings>, clock: &Clock) -> Self {
-        Self(brokers.into_iter().map(|settings| start(settings, clock.clone(), None)).collect())
+        Self(brokers.into_iter().map(|settings| start(settings, clock.clone(), None, None)).collect())
     }
 
     /// Makes the handle like [`Mqtt::new`], and keeps in the store what is promised to be sent.
     pub fn with_store(brokers: Vec<Settings>, clock: &Clock, store: &Store) -> Self {
-        Self(brokers.into_iter().map(|settings| start(settings, clock.clone(), Some(store.clone()))).collect())
+        Self(brokers.into_iter().map(|settings| start(settings, clock.clone(), Some(store.clone()), None)).collect())
     }
 
     /// Wants a filter from now on; the broker is asked again after every reconnect.
@@ -203,7 +206,7 @@ impl Mqtt {
     pub fn subscribe_all(&self, filters: &[Filter], wish: Wish, broker: Option<&str>) -> Result<Subscription, Error> {
         let shared = Arc::clone(self.broker(broker)?);
         let (id, messages, ready) = shared.core().registry.add(filters, wish);
-        shared.payments.wake();
+        shared.stir();
         Ok(Subscription { messages, ready, id, shared })
     }
 
@@ -259,6 +262,8 @@ impl Mqtt {
                 }
                 if !core.outbox.is_full() {
                     take(shared, &mut core, publish, waiter, keeper);
+                    drop(core);
+                    shared.stir();
                     return Ok(());
                 }
                 if is_away {
@@ -302,7 +307,7 @@ impl Mqtt {
     pub fn link(&self, broker: Option<&str>) -> Result<(String, watch::Receiver<State>), Error> {
         let shared = self.broker(broker)?;
         shared.core().is_wanted = true;
-        shared.payments.wake();
+        shared.stir();
         Ok((shared.settings.name.clone(), shared.state.subscribe()))
     }
 
@@ -357,9 +362,10 @@ impl Mqtt {
     }
 }
 
-fn start(settings: Settings, clock: Clock, store: Option<Store>) -> Arc<Shared> {
+fn start(settings: Settings, clock: Clock, store: Option<Store>, held: Option<Arc<Held>>) -> Arc<Shared> {
     let payments = Arc::new(Payments::default());
     let mut core = Core::new(&settings.name, settings.outbox, Arc::clone(&payments));
+    core.registry.clock = held.is_some().then(|| clock.clone());
     if let Some(store) = &store {
         let letters = |name: &str| {
             store.letters(name).unwrap_or_else(|error| {
@@ -380,6 +386,8 @@ fn start(settings: Settings, clock: Clock, store: Option<Store>) -> Arc<Shared> 
         close: CancellationToken::new(),
         keep: Notify::new(),
         holds: watch::Sender::new(0),
+        held,
+        keeping: Mutex::default(),
     });
     tokio::spawn(supervisor::run(Arc::clone(&shared), store));
     shared
@@ -399,7 +407,6 @@ fn take(shared: &Shared, core: &mut Core, publish: Publish, waiter: Option<Waite
     if core.has_changes() {
         shared.keep.notify_one();
     }
-    shared.payments.wake();
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use crate::services::clock::Clock;
 use crate::services::mqtt::Error;
 use crate::services::mqtt::entries::{Entries, Part};
 use crate::services::mqtt::inbox::Messages;
@@ -30,6 +31,8 @@ pub(super) type Ready = watch::Receiver<Option<Result<(), Error>>>;
 
 /// Who wants which filters, and what the broker has been asked for.
 pub(super) struct Registry {
+    /// The clock of a held world.
+    pub(super) clock: Option<Clock>,
     broker: String,
     next: u64,
     subscribers: HashMap<u64, Subscriber>,
@@ -61,6 +64,7 @@ enum Need {
 impl Registry {
     pub(super) fn new(broker: &str) -> Self {
         Self {
+            clock: None,
             broker: broker.to_owned(),
             next: 0,
             subscribers: HashMap::new(),
@@ -78,7 +82,7 @@ impl Registry {
     pub(super) fn add(&mut self, filters: &[Filter], wish: Wish) -> (u64, Messages, Ready) {
         let id = self.next;
         self.next += 1;
-        let (mut subscriber, messages, ready) = Subscriber::new(filters, wish);
+        let (mut subscriber, messages, ready) = Subscriber::new(filters, wish, self.clock.clone());
         for (place, filter) in filters.iter().enumerate() {
             let entry = self.entries.entry(filter.wire());
             entry.parts.push((id, place));

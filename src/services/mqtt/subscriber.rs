@@ -7,6 +7,7 @@ use std::time::Instant;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use crate::services::clock::Clock;
 use crate::services::mqtt::Error;
 use crate::services::mqtt::first::First;
 use crate::services::mqtt::inbox::{self, Messages, Sender};
@@ -30,8 +31,8 @@ struct Part {
 }
 
 impl Subscriber {
-    pub(super) fn new(filters: &[Filter], wish: Wish) -> (Self, Messages, Ready) {
-        let (sender, messages) = inbox::queue();
+    pub(super) fn new(filters: &[Filter], wish: Wish, clock: Option<Clock>) -> (Self, Messages, Ready) {
+        let (sender, messages) = inbox::queue(clock);
         let (ready, news) = watch::channel(None);
         let part = |filter: &Filter| Part { filter: filter.clone(), first: First::new(wish.retained), answer: None };
         let parts = filters.iter().map(part).collect();

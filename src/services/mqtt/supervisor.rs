@@ -10,10 +10,11 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::services::clock::Clock;
+use crate::services::clock::{Busy, Clock};
 use crate::services::mqtt::State;
 use crate::services::mqtt::core::Core;
 use crate::services::mqtt::debts::Payments;
+use crate::services::mqtt::held::Held;
 use crate::services::mqtt::keeper;
 use crate::services::mqtt::link::{FLUSH, Link};
 use crate::services::mqtt::report::Report;
@@ -43,6 +44,10 @@ pub(super) struct Shared {
     pub(super) keep: Notify,
     /// How many do not want a connection to begin yet.
     pub(super) holds: watch::Sender<usize>,
+    /// The broker, in a held world.
+    pub(super) held: Option<Arc<Held>>,
+    /// Holds the clock of a held world while something is written to disk.
+    pub(super) keeping: Mutex<Option<Busy>>,
 }
 
 impl Shared {
@@ -55,7 +60,10 @@ impl Shared {
 pub(super) async fn run(shared: Arc<Shared>, store: Option<Store>) {
     let end = CancellationToken::new();
     let keeper = store.map(|store| tokio::spawn(keeper::run(Arc::clone(&shared), store, end.clone())));
-    serve(&shared).await;
+    match &shared.held {
+        None => serve(&shared).await,
+        Some(_) => shared.close.cancelled().await,
+    }
     end.cancel();
     if let Some(keeper) = keeper {
         // A task that panicked has said so.

@@ -109,7 +109,7 @@ impl Timing {
             return None;
         }
         let mut bytes = [0; 4];
-        getrandom::fill(&mut bytes).ok()?;
+        crate::chance::fill(&mut bytes).ok()?;
         Some(self.jitter.mul_f64(f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)))
     }
 }

@@ -16,6 +16,7 @@ pub(super) use self::alias::Aliases;
 pub(super) use self::frames::{Frame, Frames};
 pub(super) use self::stream::{Stream, open, speaks_mqtt};
 pub(super) use self::tls::certificates;
+pub(super) use self::v5::properties;
 
 use bytes::BytesMut;
 

@@ -194,6 +194,11 @@ fn arrived(publish: v5::Publish) -> Result<Arrived, Broken> {
     })
 }
 
+/// Returns the properties of a message of ours as whoever gets it sees them.
+pub(in crate::services::mqtt) fn properties(properties: Properties) -> Map {
+    seen(carried(properties))
+}
+
 /// Returns the properties as scripts see them.
 fn seen(properties: v5::PublishProperties) -> Map {
     let mut user: Map = Map::new();

@@ -1,7 +1,11 @@
 //! Secret values, and the mask that keeps them out of logs, faults and the ledger.
 
+mod redact;
+
 use std::borrow::Cow;
 use std::fmt;
+
+pub use self::redact::is_secret_name;
 
 /// A value that is never shown.
 #[derive(Clone, PartialEq, Eq)]

@@ -1,0 +1,140 @@
+//! What answers the requests of scripts in a held world.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use globset::GlobMatcher;
+
+use crate::functions::trial::{Answering, matcher};
+use crate::services::clock::Clock;
+use crate::services::http::{Error, Reply, Stage, Wanted, error_of};
+use crate::value::{Map, Value};
+
+/// The keys by which a map is an answer, and not data.
+const PARTS: &[&str] = &["status", "headers", "json", "body"];
+
+/// The answers there are, and what was asked.
+pub(super) struct Answers {
+    clock: Clock,
+    rules: Mutex<Vec<(String, GlobMatcher, Arc<Answering>)>>,
+    asked: Mutex<Vec<Map>>,
+}
+
+impl Answers {
+    pub(super) fn new(clock: Clock) -> Self {
+        Self { clock, rules: Mutex::default(), asked: Mutex::default() }
+    }
+
+    /// Answers requests of a method to URLs of a pattern, before those that were told earlier.
+    pub(super) fn put(&self, method: &str, url: &str, answer: Answering) -> Result<(), String> {
+        if let Answering::Fails(kind) = &answer
+            && error_of(kind).is_none()
+        {
+            return Err(format!("there is no {kind:?}: requests fail with timeout, timeout.connect, timeout.read, connect, tls, proxy, too_many_redirects or decode"));
+        }
+        let rule = (method.to_uppercase(), matcher(url)?, Arc::new(answer));
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner).push(rule);
+        Ok(())
+    }
+
+    /// Returns what was asked.
+    pub(super) fn asked(&self) -> MutexGuard<'_, Vec<Map>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn find(&self, wanted: &Wanted) -> Option<Arc<Answering>> {
+        let rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = |(method, url, _): &&(String, GlobMatcher, _)| {
+            (method == "*" || *method == wanted.method) && url.is_match(&wanted.url)
+        };
+        rules.iter().rev().find(fits).map(|(.., answer)| answer.clone())
+    }
+}
+
+impl Stage for Answers {
+    fn answer(&self, wanted: &Wanted) -> Result<Reply, Error> {
+        let mut request = seen(wanted);
+        let reply = match self.find(wanted).as_deref() {
+            None => Err(Error::Connect(format!(
+                "nothing answers {} {} in this world: add `on_http({:?}, {:?}, …)`",
+                wanted.method, wanted.url, wanted.method, wanted.url
+            ))),
+            Some(Answering::With(value)) => reply(value),
+            Some(Answering::By(answer)) => answer(request.clone())
+                .and_then(|value| reply(&value).map_err(|error| error.to_string()))
+                .map_err(|why| Error::Connect(format!("on_http: {why}"))),
+            Some(Answering::Fails(kind)) => Err(error_of(kind).unwrap_or(Error::Connect(kind.clone()))),
+        };
+        let status = reply.as_ref().map_or(Value::Null, |reply| i64::from(reply.status).into());
+        request.insert("status".into(), status);
+        request.insert("time".into(), Value::Time(self.clock.now().to_zoned(self.clock.zone())));
+        self.asked().push(request);
+        reply
+    }
+
+    fn clock(&self) -> &Clock {
+        &self.clock
+    }
+}
+
+/// Returns a request as tests see it.
+fn seen(wanted: &Wanted) -> Map {
+    let headers: Map = wanted.headers.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
+    let query = url::Url::parse(&wanted.url).map(|url| {
+        url.query_pairs().map(|(name, value)| (name.into_owned(), Value::from(value.into_owned()))).collect::<Map>()
+    });
+    Map::from([
+        ("method".into(), wanted.method.as_str().into()),
+        ("url".into(), wanted.url.as_str().into()),
+        ("headers".into(), headers.into()),
+        ("query".into(), query.unwrap_or_default().into()),
+        ("text".into(), String::from_utf8_lossy(&wanted.body).into_owned().into()),
+    ])
+}
+
+/// Returns the answer that is meant by what a test wrote.
+fn reply(value: &Value) -> Result<Reply, Error> {
+    let json = |value: &Value| ("application/json".to_owned(), value.to_json().to_string().into_bytes());
+    let plain = |text: &str| ("text/plain; charset=utf-8".to_owned(), text.as_bytes().to_vec());
+    let content = |value: &Value| match value {
+        Value::Null => (String::new(), Vec::new()),
+        Value::Text(text) => plain(text),
+        Value::Bytes(bytes) => ("application/octet-stream".to_owned(), bytes.clone()),
+        other => json(other),
+    };
+    let (status, given, (kind, body)) = match value {
+        Value::Map(map) if map.keys().any(|key| PARTS.contains(&key.as_str())) => {
+            let status = match map.get("status") {
+                None => 200,
+                Some(Value::Int(status @ 100..=999)) => *status as u16,
+                Some(other) => return Err(Error::Connect(format!("status: {} is no status", other.shown(40)))),
+            };
+            let given = match map.get("headers") {
+                Some(Value::Map(headers)) => headers.clone(),
+                _ => Map::new(),
+            };
+            let body = match (map.get("json"), map.get("body")) {
+                (Some(value), _) => json(value),
+                (None, Some(value)) => content(value),
+                (None, None) => content(&Value::Null),
+            };
+            (status, given, body)
+        }
+        other => (200, Map::new(), content(other)),
+    };
+    let mut headers: Vec<(String, String)> = Vec::new();
+    for (name, value) in &given {
+        let values = match value {
+            Value::List(values) => values.clone(),
+            one => vec![one.clone()],
+        };
+        headers.extend(values.iter().map(|value| (name.to_lowercase(), text(value))));
+    }
+    if !kind.is_empty() && !headers.iter().any(|(name, _)| name == "content-type") {
+        headers.push(("content-type".to_owned(), kind));
+    }
+    Ok(Reply { status, headers, body: body.into() })
+}
+
+fn text(value: &Value) -> String {
+    value.as_text().map_or_else(|| value.to_json().to_string(), str::to_owned)
+}

@@ -1,0 +1,111 @@
+//! A world held in the hand, in which scripts live as in the real one: `rhaid test` and `rhaid simulate`.
+
+mod boot;
+mod http;
+mod seen;
+mod world;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Zoned;
+use jiff::tz::TimeZone;
+
+pub(super) use self::seen::Moment;
+
+use self::boot::Boot;
+use self::http::Answers;
+use crate::config::Config;
+use crate::functions::trial::World as _;
+use crate::runtime::{Chosen, LogLine};
+use crate::services::clock::Clock;
+use crate::services::mqtt::HeldBrokers;
+use crate::services::store::Store;
+
+/// When a world begins that is not told another time.
+const BEGIN: jiff::civil::DateTime = jiff::civil::date(2026, 1, 1).at(0, 0, 0, 0);
+
+/// How long something may take that needs no time in the world before time passes there.
+const STILL: Duration = Duration::from_millis(5);
+
+/// A world held in the hand.
+pub(super) struct HeldWorld {
+    clock: Clock,
+    zone: TimeZone,
+    brokers: HeldBrokers,
+    answers: Arc<Answers>,
+    store: Store,
+    /// The whole file system of this world.
+    files: tempfile::TempDir,
+    chosen: Option<Chosen>,
+    config: Mutex<Arc<Config>>,
+    boot: Mutex<Option<Boot>>,
+    marks: Mutex<Marks>,
+    printed: Mutex<Vec<String>>,
+}
+
+/// What counts no more.
+#[derive(Default)]
+struct Marks {
+    published: usize,
+    asked: usize,
+    runs: BTreeSet<String>,
+    logged: usize,
+    excused: BTreeSet<String>,
+    /// What was logged before the last restart.
+    logs: Vec<Arc<LogLine>>,
+}
+
+impl HeldWorld {
+    /// Makes a world in which no script lives yet, or with `all` those of the folder as soon as something happens.
+    pub(super) fn new(config: &Arc<Config>, zone: &TimeZone, all: bool) -> anyhow::Result<Self> {
+        let clock = Clock::held(BEGIN.to_zoned(zone.clone())?);
+        Ok(Self {
+            answers: Arc::new(Answers::new(clock.clone())),
+            clock,
+            zone: zone.clone(),
+            brokers: HeldBrokers::default(),
+            store: Store::in_memory()?,
+            files: tempfile::tempdir()?,
+            chosen: (!all).then(Chosen::default),
+            config: Mutex::new(config.clone()),
+            boot: Mutex::default(),
+            marks: Mutex::default(),
+            printed: Mutex::default(),
+        })
+    }
+
+    /// Turns the clock to a moment that is not before now.
+    pub(super) fn turn_to(&self, moment: &Zoned) -> Result<(), String> {
+        match Duration::try_from(self.clock.now().duration_until(moment.timestamp())) {
+            Ok(ahead) => self.advance(ahead),
+            Err(_) => Err(format!("{moment} is past: it is {}", self.clock.now_zoned())),
+        }
+    }
+
+    /// Returns what the test printed.
+    pub(super) fn take_printed(&self) -> Vec<String> {
+        std::mem::take(&mut *self.printed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn marks(&self) -> MutexGuard<'_, Marks> {
+        self.marks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn config(&self) -> Arc<Config> {
+        self.config.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Does something with what runs, which begins to if it does not yet.
+    fn with<T>(&self, act: impl FnOnce(&Boot) -> Result<T, String>) -> Result<T, String> {
+        let mut boot = self.boot.lock().unwrap_or_else(PoisonError::into_inner);
+        if boot.is_none() {
+            *boot = Some(Boot::start(self)?);
+        }
+        match &*boot {
+            Some(boot) => act(boot),
+            None => Err("nothing runs".to_owned()),
+        }
+    }
+}

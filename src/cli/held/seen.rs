@@ -1,0 +1,150 @@
+//! What is seen of a held world: messages, requests, runs and log lines, each alone or all in the order of time.
+
+use std::sync::Arc;
+
+use jiff::Zoned;
+
+use super::HeldWorld;
+use crate::runtime::LogLine;
+use crate::services::store::{Query, Row};
+use crate::value::{Map, Value};
+
+/// How many runs are looked at.
+const RUNS: usize = 100_000;
+
+/// Something that happened.
+#[derive(Debug, Clone, serde::Serialize)]
+pub(in crate::cli) struct Moment {
+    /// When.
+    pub(in crate::cli) time: Zoned,
+    /// `run`, `message`, `request` or `log`.
+    pub(in crate::cli) what: &'static str,
+    /// Whose; empty if that is not known.
+    pub(in crate::cli) script: String,
+    /// In a few words.
+    pub(in crate::cli) text: String,
+    /// Whether something went wrong.
+    pub(in crate::cli) is_bad: bool,
+}
+
+impl HeldWorld {
+    pub(super) fn all_published(&self) -> Vec<Map> {
+        let all = self.brokers.published().into_iter();
+        all.map(|published| {
+            let payload = match String::from_utf8(published.publish.payload.to_vec()) {
+                Ok(text) => Value::from(text),
+                Err(bytes) => Value::Bytes(bytes.into_bytes()),
+            };
+            Map::from([
+                ("topic".into(), published.publish.topic.as_str().into()),
+                ("payload".into(), payload),
+                ("qos".into(), i64::from(published.publish.qos).into()),
+                ("retain".into(), published.publish.retain.into()),
+                ("broker".into(), published.broker.as_str().into()),
+                ("time".into(), Value::Time(published.at.to_zoned(self.zone.clone()))),
+            ])
+        })
+        .collect()
+    }
+
+    pub(super) fn all_logs(&self) -> Vec<Map> {
+        let mut lines = self.marks().logs.clone();
+        lines.extend(self.with(|boot| Ok(boot.runtime.recent_logs())).unwrap_or_default());
+        // What rhaid says of a script counts if something is wrong.
+        let counts = |line: &&Arc<LogLine>| {
+            !line.run.is_empty() || (!line.script.is_empty() && matches!(line.level, "warn" | "error"))
+        };
+        let of_scripts = lines.iter().filter(counts);
+        of_scripts
+            .map(|line| {
+                Map::from([
+                    ("script".into(), line.script.as_str().into()),
+                    ("level".into(), line.level.into()),
+                    ("text".into(), line.text.as_str().into()),
+                    ("time".into(), Value::Time(line.at.to_zoned(self.zone.clone()))),
+                ])
+            })
+            .collect()
+    }
+
+    /// Returns what became of events, oldest first.
+    pub(super) fn rows(&self) -> Result<Vec<Row>, String> {
+        self.store.flush();
+        let rows = self.store.rows(&Query { limit: RUNS, ..Query::default() });
+        let mut rows = rows.map_err(|error| error.to_string())?;
+        rows.retain(|row| row.trigger != "reload");
+        rows.reverse();
+        Ok(rows)
+    }
+
+    pub(super) fn shown_run(&self, row: &Row) -> Map {
+        Map::from([
+            ("script".into(), row.script.as_str().into()),
+            ("trigger".into(), row.trigger.as_str().into()),
+            ("event".into(), row.event.as_str().into()),
+            ("outcome".into(), row.outcome.as_str().into()),
+            ("time".into(), Value::Time(row.started.unwrap_or(row.ended).to_zoned(self.zone.clone()))),
+            ("why".into(), row.why.as_deref().map_or(Value::Null, Value::from)),
+        ])
+    }
+
+    /// Does not count the last failed run of a script as a failure, if it failed in this way.
+    pub(super) fn excuse_failure(&self, script: &str, kind: &str) -> Result<(), String> {
+        let rows = self.rows()?;
+        let failed = rows.iter().rev().find(|row| row.script == script && is_failure(row));
+        let Some(row) = failed else { return Err(format!("expected a run of {script} to fail, and none did")) };
+        let why = row.why.as_deref().unwrap_or_default();
+        let is_so = why.contains(kind)
+            || row.effects.iter().any(|effect| effect.fault.starts_with(kind))
+            || (kind == "timeout" && row.outcome == "timed out");
+        if !is_so {
+            return Err(format!("expected a run of {script} to fail with {kind}, it failed with: {why}"));
+        }
+        self.marks().excused.insert(row.id.clone());
+        Ok(())
+    }
+
+    /// Returns the first run that failed without being excused.
+    pub(in crate::cli) fn unexcused(&self) -> Option<Row> {
+        let rows = self.rows().ok()?;
+        let marks = self.marks();
+        rows.into_iter().find(|row| is_failure(row) && !marks.excused.contains(&row.id))
+    }
+
+    /// Returns all that happened, in the order of time.
+    pub(in crate::cli) fn timeline(&self) -> Vec<Moment> {
+        let text = |map: &Map, name: &str| map.get(name).map(|value| value.shown(120)).unwrap_or_default();
+        let plain = |map: &Map, name: &str| map.get(name).and_then(Value::as_text).unwrap_or_default().to_owned();
+        let time = |map: &Map| match map.get("time") {
+            Some(Value::Time(time)) => time.clone(),
+            _ => self.clock.now_zoned(),
+        };
+        let mut all = Vec::new();
+        for row in self.rows().unwrap_or_default() {
+            let at = row.started.unwrap_or(row.ended).to_zoned(self.zone.clone());
+            let why = row.why.as_deref().and_then(|why| why.lines().next()).unwrap_or_default();
+            let outcome = if row.outcome == "succeeded" { String::new() } else { format!(": {} {why}", row.outcome) };
+            let is_bad = is_failure(&row);
+            all.push(Moment { time: at, what: "run", script: row.script, text: format!("{}{outcome}", row.event), is_bad });
+        }
+        for message in self.all_published() {
+            let shown = format!("{} {}", plain(&message, "topic"), text(&message, "payload"));
+            all.push(Moment { time: time(&message), what: "message", script: String::new(), text: shown, is_bad: false });
+        }
+        for request in self.answers.asked().iter() {
+            let shown = format!("{} {} {}", plain(request, "method"), plain(request, "url"), text(request, "status"));
+            all.push(Moment { time: time(request), what: "request", script: String::new(), text: shown, is_bad: false });
+        }
+        for line in self.all_logs() {
+            let is_bad = plain(&line, "level") == "error";
+            let shown = format!("{} {}", plain(&line, "level"), plain(&line, "text").lines().next().unwrap_or_default());
+            all.push(Moment { time: time(&line), what: "log", script: plain(&line, "script"), text: shown, is_bad });
+        }
+        all.sort_by_key(|moment| moment.time.timestamp());
+        all
+    }
+}
+
+fn is_failure(row: &Row) -> bool {
+    matches!(row.outcome.as_str(), "failed" | "timed out")
+}

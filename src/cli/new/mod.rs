@@ -1,0 +1,84 @@
+//! `rhaid new`: a script and its test, from a template.
+
+mod name;
+mod templates;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use self::name::Name;
+use self::templates::{TEMPLATES, Template};
+use crate::cli::exit::Wrong;
+use crate::cli::init::write_new;
+use crate::cli::screen::{self, Tone, harmless, paint};
+use crate::cli::settings::{self, Globals};
+use crate::cli::table::{Cell, aligned};
+
+/// Write a new script and its test, from a template
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  rhaid new --list
+  rhaid new porch --template motion-light    # scripts/porch.rhai and scripts/porch_test.rhai
+  rhaid new garden/pump
+
+The script goes into the scripts folder; a rhaid that runs brings it to life at once. Its topics and paths begin with its name.
+A file that is there already is never written over.")]
+pub(super) struct Args {
+    /// What the script is called, such as porch or garden/pump
+    #[arg(value_name = "NAME", required_unless_present = "list")]
+    name: Option<String>,
+    /// What it begins as: one of those that --list shows
+    #[arg(short, long, value_name = "TEMPLATE", default_value = templates::DEFAULT)]
+    template: String,
+    /// List the templates
+    #[arg(long, conflicts_with = "name")]
+    list: bool,
+}
+
+/// Writes the two files, and says what comes next; or lists the templates.
+pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
+    let Some(written) = args.name.as_deref().filter(|_| !args.list) else {
+        let rows = TEMPLATES.iter().map(|template| {
+            let summary = Cell::plain(template.summary());
+            vec![Cell::toned(Tone::Name, template.name), summary]
+        });
+        screen::say(&aligned(&rows.collect::<Vec<_>>()));
+        return Ok(ExitCode::SUCCESS);
+    };
+    let template = Template::called(&args.template).map_err(Wrong)?;
+    let config = settings::load(globals)?;
+    let name = Name::read(written, &config.scripts).map_err(|why| Wrong(harmless(&why)))?;
+    let [script, test] = [name.script(&config.scripts), name.test(&config.scripts)];
+    for file in [&script, &test] {
+        if file.symlink_metadata().is_ok() {
+            anyhow::bail!("{} is there already: choose another name, or move it away", shown(file));
+        }
+    }
+    // The script last: a rhaid that runs brings it to life.
+    for (file, text) in [(&test, template.test), (&script, template.script)] {
+        let is_new = write_new(file, &name.put_into(text))?;
+        anyhow::ensure!(is_new, "{} is there already: choose another name", shown(file));
+    }
+    screen::say(&told(template, &name, &script, &test));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Returns what was written, and what to do next.
+fn told(template: &Template, name: &Name, script: &Path, test: &Path) -> String {
+    let wrote = paint(Tone::Good, "wrote");
+    let mut text = format!("{wrote} {}\n{wrote} {}\n", shown(script), shown(test));
+    if let Some(needs) = template.needs {
+        let lines = name.put_into(needs);
+        text.push_str(&format!("\nIt needs this in {}, if it is not there:\n\n{lines}", settings::FILE));
+    }
+    let run = paint(Tone::Strong, &format!("rhaid test {}", shown(test)));
+    text.push_str(&format!("\nChange what is not as you want it, and run: {run}\n"));
+    text
+}
+
+/// Returns a file as seen from here.
+fn shown(file: &Path) -> String {
+    let here = std::env::current_dir().and_then(std::fs::canonicalize);
+    let below = here.ok().and_then(|here| file.strip_prefix(here).ok().map(PathBuf::from));
+    below.unwrap_or_else(|| file.to_owned()).display().to_string()
+}

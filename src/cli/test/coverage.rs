@@ -1,0 +1,89 @@
+//! Which lines of the scripts the tests ran.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use super::Runner;
+use crate::cli::screen::{self, Tone, harmless, paint};
+use crate::cli::table::{Cell, aligned};
+use crate::runtime::{FolderSources, is_test, list_scripts};
+use crate::script::Sources;
+use crate::script::coverage::{self, Hits};
+
+/// Shows and writes what is asked for.
+pub(super) fn tell(runner: &Runner<'_>) -> anyhow::Result<()> {
+    let limits = &runner.config.limits;
+    let sources: Arc<dyn Sources> = Arc::new(FolderSources::new(&runner.root, limits.script_size));
+    let scripts = list_scripts(&runner.root).map(|listing| listing.files).unwrap_or_default();
+    let mut hits = coverage::of(scripts, &sources, limits);
+    hits.retain(|file, lines| !is_test(file) && !lines.is_empty());
+    if runner.args.coverage && !runner.args.json {
+        screen::say(&text(&hits));
+    }
+    match &runner.args.lcov {
+        None => Ok(()),
+        Some(file) => std::fs::write(file, lcov(&hits, runner)).with_context(|| format!("writing {}", file.display())),
+    }
+}
+
+fn text(hits: &Hits) -> String {
+    let mut rows = Vec::new();
+    for (file, lines) in hits {
+        let ran = lines.values().filter(|count| **count > 0).count();
+        let share = format!("{} %", 100 * ran / lines.len());
+        let left = left_out(lines.iter().map(|(line, count)| (*line, *count > 0)));
+        let left = if left.is_empty() { String::new() } else { format!("not run: {left}") };
+        rows.push(vec![Cell::plain(harmless(file)), Cell::plain(share), Cell::plain(format!("{ran}/{}", lines.len())), Cell::toned(Tone::Quiet, left)]);
+    }
+    let all: usize = hits.values().map(|lines| lines.len()).sum();
+    let ran: usize = hits.values().map(|lines| lines.values().filter(|count| **count > 0).count()).sum();
+    let share = format!("{} %", (100 * ran).checked_div(all).unwrap_or(100));
+    rows.push(vec![Cell::plain("all"), Cell::plain(share), Cell::plain(format!("{ran}/{all}"))]);
+    format!("{}\n{}", paint(Tone::Strong, "lines that ran"), aligned(&rows))
+}
+
+/// Returns the lines that did not run, as ranges over lines that can run.
+fn left_out(lines: impl Iterator<Item = (usize, bool)>) -> String {
+    let mut ranges: Vec<(usize, usize)> = Vec::new();
+    let mut goes_on = false;
+    for (line, has_run) in lines {
+        match ranges.last_mut() {
+            _ if has_run => {}
+            Some(last) if goes_on => last.1 = line,
+            _ => ranges.push((line, line)),
+        }
+        goes_on = !has_run;
+    }
+    let range = |(from, to): &(usize, usize)| if from == to { from.to_string() } else { format!("{from}-{to}") };
+    ranges.iter().map(range).collect::<Vec<_>>().join(", ")
+}
+
+/// Returns it in the format of lcov.
+///
+/// Source: `geninfo(1)` of lcov, "FILES".
+fn lcov(hits: &Hits, runner: &Runner<'_>) -> String {
+    let mut text = String::new();
+    for (file, lines) in hits {
+        let ran = lines.values().filter(|count| **count > 0).count();
+        let _ = writeln!(text, "TN:\nSF:{}", runner.root.join(file).display());
+        for (line, count) in lines {
+            let _ = writeln!(text, "DA:{line},{count}");
+        }
+        let _ = writeln!(text, "LF:{}\nLH:{ran}\nend_of_record", lines.len());
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_did_not_run_are_ranges() {
+        let lines = [(1, true), (2, false), (4, false), (5, true), (7, false)];
+        assert_eq!(left_out(lines.into_iter()), "2-4, 7");
+        assert_eq!(left_out([(1, true)].into_iter()), "");
+    }
+}

@@ -1,0 +1,207 @@
+//! How tests went, for people, for programs, and for what collects results (JUnit XML).
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::cli::held::Moment;
+use crate::cli::screen::{self, Tone, harmless, paint};
+use crate::fault::{Fault, Place};
+
+/// How many of the last things that happened are shown.
+const MOMENTS: usize = 20;
+
+/// How all tests went.
+#[derive(Default)]
+pub(super) struct Report {
+    pub(super) files: Vec<FileReport>,
+    pub(super) took: Duration,
+}
+
+/// How the tests of a file went.
+pub(super) struct FileReport {
+    pub(super) file: String,
+    /// Why it could not be read.
+    pub(super) faults: Vec<Fault>,
+    pub(super) verdicts: Vec<Verdict>,
+}
+
+/// How a test went.
+pub(super) struct Verdict {
+    pub(super) name: String,
+    pub(super) place: Place,
+    pub(super) took: Duration,
+    /// What does not hold; `None`: it passed.
+    pub(super) fault: Option<Fault>,
+    pub(super) timeline: Vec<Moment>,
+    pub(super) printed: Vec<String>,
+}
+
+impl FileReport {
+    /// Shows how it went.
+    pub(super) fn tell(&self) {
+        if self.faults.is_empty() && self.verdicts.is_empty() {
+            return;
+        }
+        let mut text = format!("{}\n", paint(Tone::Strong, &harmless(&self.file)));
+        for fault in &self.faults {
+            let _ = writeln!(text, "{}", indented(&fault.report(), 2));
+        }
+        for verdict in &self.verdicts {
+            let word = match verdict.fault {
+                None => paint(Tone::Good, "ok  "),
+                Some(_) => paint(Tone::Error, "FAIL"),
+            };
+            let _ = writeln!(text, "  {word} {}", harmless(&verdict.name));
+            for line in &verdict.printed {
+                let _ = writeln!(text, "       {}", paint(Tone::Quiet, &harmless(line)));
+            }
+            if let Some(fault) = &verdict.fault {
+                let _ = writeln!(text, "{}", indented(&harmless(&fault.report()), 7));
+                text.push_str(&shown(&verdict.timeline));
+            }
+        }
+        screen::say(&text);
+    }
+}
+
+impl Report {
+    fn counts(&self) -> (usize, usize) {
+        let verdicts = self.files.iter().flat_map(|file| &file.verdicts);
+        let unread = self.files.iter().filter(|file| !file.faults.is_empty()).count();
+        let (passed, failed) = verdicts.partition::<Vec<_>, _>(|verdict| verdict.fault.is_none());
+        (passed.len(), failed.len() + unread)
+    }
+
+    /// Returns whether there was nothing to try.
+    pub(super) fn is_empty(&self) -> bool {
+        self.counts() == (0, 0)
+    }
+
+    /// Returns whether all tests passed.
+    pub(super) fn is_good(&self) -> bool {
+        self.counts().1 == 0
+    }
+
+    /// Shows the sum of it.
+    pub(super) fn tell(&self, as_json: bool) -> anyhow::Result<()> {
+        if as_json {
+            return screen::say_json(&self.json());
+        }
+        let (passed, failed) = self.counts();
+        if passed + failed > 0 {
+            let tone = if failed == 0 { Tone::Good } else { Tone::Error };
+            let failures = if failed == 0 { String::new() } else { format!(", {failed} failed") };
+            let sum = paint(tone, &format!("{passed} passed{failures}"));
+            screen::say(&format!("{sum} ({} ms)\n", self.took.as_millis()));
+        }
+        Ok(())
+    }
+
+    fn json(&self) -> serde_json::Value {
+        let test = |verdict: &Verdict| {
+            json!({
+                "name": verdict.name,
+                "line": verdict.place.line,
+                "passed": verdict.fault.is_none(),
+                "took_ms": verdict.took.as_secs_f64() * 1_000.0,
+                "failure": verdict.fault.as_ref().map(|fault| json!({
+                    "file": fault.place.file, "line": fault.place.line, "column": fault.place.column, "text": fault.text,
+                })),
+                "timeline": verdict.timeline,
+                "printed": verdict.printed,
+            })
+        };
+        let file = |file: &FileReport| {
+            let faults: Vec<_> = file.faults.iter().map(Fault::report).collect();
+            json!({ "file": file.file, "faults": faults, "tests": file.verdicts.iter().map(test).collect::<Vec<_>>() })
+        };
+        let (passed, failed) = self.counts();
+        json!({ "passed": passed, "failed": failed, "files": self.files.iter().map(file).collect::<Vec<_>>() })
+    }
+
+    /// Returns it as JUnit XML.
+    ///
+    /// Source: the schema of the Jenkins xUnit plugin, `junit-10.xsd`.
+    pub(super) fn junit(&self) -> String {
+        let (passed, failed) = self.counts();
+        let seconds = |took: Duration| format!("{:.3}", took.as_secs_f64());
+        let mut text = format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites tests=\"{}\" failures=\"{failed}\" time=\"{}\">\n",
+            passed + failed,
+            seconds(self.took)
+        );
+        for file in &self.files {
+            let failures = file.verdicts.iter().filter(|verdict| verdict.fault.is_some()).count();
+            let (name, errors) = (escaped(&file.file), file.faults.len().min(1));
+            let tests = file.verdicts.len() + errors;
+            let _ = writeln!(
+                text,
+                "  <testsuite name=\"{name}\" tests=\"{tests}\" failures=\"{failures}\" errors=\"{errors}\">"
+            );
+            if let Some(fault) = file.faults.first() {
+                let why = escaped(&fault.report());
+                let _ = writeln!(text, "    <testcase name=\"{name}\" classname=\"{name}\"><error>{why}</error></testcase>");
+            }
+            for verdict in &file.verdicts {
+                let (test, time) = (escaped(&verdict.name), seconds(verdict.took));
+                let _ = write!(text, "    <testcase name=\"{test}\" classname=\"{name}\" time=\"{time}\"");
+                match &verdict.fault {
+                    None => text.push_str("/>\n"),
+                    Some(fault) => {
+                        let (why, whole) = (escaped(&fault.text), escaped(&format!("{}\n{}", fault.report(), shown(&verdict.timeline))));
+                        let _ = writeln!(text, "><failure message=\"{why}\">{whole}</failure></testcase>");
+                    }
+                }
+            }
+            text.push_str("  </testsuite>\n");
+        }
+        text + "</testsuites>\n"
+    }
+}
+
+/// Returns the last things that happened, a line each.
+pub(in crate::cli) fn shown(timeline: &[Moment]) -> String {
+    let mut text = String::new();
+    let left = timeline.len().saturating_sub(MOMENTS);
+    if !timeline.is_empty() {
+        let before = if left > 0 { format!(" (the last {MOMENTS} of {})", timeline.len()) } else { String::new() };
+        let _ = writeln!(text, "       what happened{before}:");
+    }
+    for moment in &timeline[left..] {
+        let _ = writeln!(text, "         {}", line(moment));
+    }
+    text
+}
+
+/// Returns one thing that happened as a line.
+pub(in crate::cli) fn line(moment: &Moment) -> String {
+    let time = moment.time.strftime("%Y-%m-%d %H:%M:%S%.3f%:z").to_string();
+    let script = if moment.script.is_empty() { String::new() } else { format!("{}: ", moment.script) };
+    let text = harmless(&format!("{script}{}", moment.text));
+    let text = if moment.is_bad { paint(Tone::Error, &text) } else { text };
+    format!("{} {:<7} {text}", paint(Tone::Quiet, &time), moment.what)
+}
+
+fn indented(text: &str, by: usize) -> String {
+    let indent = " ".repeat(by);
+    text.lines().map(|line| format!("{indent}{line}")).collect::<Vec<_>>().join("\n")
+}
+
+/// Returns text as it may stand in XML: without characters that must not be there, and with the others that mean something escaped.
+fn escaped(text: &str) -> String {
+    let mut out = String::new();
+    for letter in anstream::adapter::strip_str(text).to_string().chars() {
+        match letter {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\n' | '\t' => out.push(letter),
+            letter if letter.is_control() || matches!(letter, '\u{fffe}' | '\u{ffff}') => out.push('\u{fffd}'),
+            letter => out.push(letter),
+        }
+    }
+    out
+}

@@ -1,0 +1,257 @@
+//! `rhaid record`: what is heard on real topics and from real servers stands in the file, and no secret does.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
+use std::process::{Child, ChildStderr, Command, Stdio};
+
+use serde_json::{Value as Json, json};
+
+use crate::house::{House, text};
+
+/// A recording that is on.
+struct Recorder {
+    child: Child,
+    errors: BufReader<ChildStderr>,
+}
+
+impl Recorder {
+    /// Starts, and waits until it records.
+    fn start(house: &House, arguments: &[&str]) -> Self {
+        let mut command = house.command(&[&["record"], arguments].concat());
+        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let errors = BufReader::new(child.stderr.take().unwrap());
+        let mut recorder = Self { child, errors };
+        let line = recorder.line();
+        assert!(line.starts_with("recording ") && line.ends_with("; Ctrl-C ends it\n"), "{line}");
+        recorder
+    }
+
+    /// Returns the next line that it says.
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.errors.read_line(&mut line).unwrap();
+        line
+    }
+
+    fn signal(&self, name: &str) {
+        let process = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &process]).status().unwrap().success());
+    }
+
+    /// Waits for its end; returns what it said last, and its standard output.
+    fn end(mut self) -> (String, String) {
+        let mut said = String::new();
+        self.errors.read_to_string(&mut said).unwrap();
+        let output = self.child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{said}");
+        (said, text(&output.stdout))
+    }
+}
+
+/// Returns the lines of a recording, and takes their times out, which must be in order.
+fn lines(text: &str) -> Vec<Json> {
+    let mut last = String::new();
+    let lines = text.lines().map(|line| {
+        assert!(line.starts_with("{\"time\":\""), "{line}");
+        let mut json: Json = serde_json::from_str(line).unwrap();
+        let time = json.as_object_mut().unwrap().remove("time").unwrap().as_str().unwrap().to_owned();
+        assert!(time.parse::<jiff::Timestamp>().is_ok() && time.len() == 24, "{time}");
+        assert!(time >= last, "{time} comes after {last}");
+        last = time;
+        json
+    });
+    lines.collect()
+}
+
+fn read(house: &House, file: &str) -> Vec<Json> {
+    lines(&std::fs::read_to_string(house.path(file)).unwrap())
+}
+
+#[test]
+fn messages_of_chosen_topics_are_written_as_they_come_and_secrets_are_not() {
+    let mut house = House::empty();
+    house.write("rhaid.yaml", "secrets:\n  door: hunter22\n");
+    house.write("scripts/quiet.rhai", "on_event(\"never\", || ());");
+    house.start();
+    house.eval("mqtt_publish(\"door/front\", \"closed\", #{ retain: true, qos: 1 })");
+    let topics = ["--topic", "door/#", "--topic", "sensor/+/t"];
+    let recorder = Recorder::start(&house, &[&topics[..], &["-o", "events.jsonl", "--count", "7"]].concat());
+    house.eval(
+        r#"mqtt_publish("door/front", "open", #{ qos: 1 });
+           mqtt_publish("sensor/a/t", 21.5, #{ qos: 1 });
+           mqtt_publish("sensor/a/humidity", "not wanted", #{ qos: 1 });
+           mqtt_publish("door/raw", blob(2, 255), #{ qos: 2 });
+           mqtt_publish("door/login", #{ user: "ann", password: "x", more: [#{ api_key: 7 }] }, #{ qos: 1 });
+           mqtt_publish("door/text", "the code is hunter22, again hunter22", #{ qos: 1 });
+           mqtt_publish("door/bell", "")"#,
+    );
+    let (said, printed) = recorder.end();
+    assert!(said.starts_with("recorded 7 messages (1 retained) in ") && said.lines().count() == 1, "{said}");
+    assert_eq!(printed, "");
+    assert_eq!(
+        read(&house, "events.jsonl"),
+        [
+            json!({ "topic": "door/front", "payload": "closed", "qos": 1, "retain": true }),
+            json!({ "topic": "door/front", "payload": "open", "qos": 1 }),
+            json!({ "topic": "sensor/a/t", "payload": "21.5", "qos": 1 }),
+            json!({ "topic": "door/raw", "payload_base64": "//8=", "qos": 2 }),
+            json!({ "topic": "door/login", "payload": r#"{"more":[{"api_key":"***"}],"password":"***","user":"ann"}"#, "qos": 1 }),
+            json!({ "topic": "door/text", "payload": "the code is ***, again ***", "qos": 1 }),
+            json!({ "topic": "door/bell", "payload": "" }),
+        ]
+    );
+    let rights = std::os::unix::fs::PermissionsExt::mode(&house.path("events.jsonl").metadata().unwrap().permissions());
+    assert_eq!(rights & 0o077, 0, "others can read it");
+}
+
+#[test]
+fn a_recording_ends_at_a_signal_or_after_its_time_and_has_each_line_at_once() {
+    let mut house = House::empty();
+    house.write("scripts/quiet.rhai", "on_event(\"never\", || ());");
+    house.start();
+    for signal in ["INT", "TERM"] {
+        let mut recorder = Recorder::start(&house, &["--topic", "a"]);
+        house.eval("mqtt_publish(\"a\", \"1\", #{ qos: 1 })");
+        let mut line = String::new();
+        let mut printed = BufReader::new(recorder.child.stdout.take().unwrap());
+        printed.read_line(&mut line).unwrap();
+        assert_eq!(lines(&line), [json!({ "topic": "a", "payload": "1", "qos": 1 })]);
+        recorder.signal(signal);
+        assert!(recorder.end().0.starts_with("recorded 1 message in "));
+    }
+    let (said, printed) = Recorder::start(&house, &["--topic", "a", "--for", "300ms"]).end();
+    assert!(said.starts_with("recorded 0 messages in ") && printed.is_empty(), "{said}{printed}");
+}
+
+#[test]
+fn what_can_not_be_recorded_is_refused_in_words() {
+    let house = House::empty();
+    house.write("scripts/quiet.rhai", "on_event(\"never\", || ());");
+    house.write("there.jsonl", "mine");
+    for (arguments, code, words) in [
+        (&["record"][..], 2, "--topic"),
+        (&["record", "--topic", "a/#/b"], 2, "--topic: "),
+        (&["record", "--topic", "a", "--broker", "attic"], 2, "there is no broker `attic`"),
+        (&["record", "--topic", "a", "-o", "there.jsonl"], 1, "there.jsonl is there already: name another file"),
+        (&["record", "--http"], 2, "--output"),
+        (&["record", "--http", "-o", "new.jsonl"], 3, "no rhaid runs on"),
+    ] {
+        let output = house.rhaid(arguments);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        assert!(said.contains(words), "{arguments:?}: {said}");
+    }
+    assert_eq!(std::fs::read_to_string(house.path("there.jsonl")).unwrap(), "mine");
+    assert!(!house.path("new.jsonl").exists());
+}
+
+/// Answers requests in the order of a list, one a connection; returns where.
+fn server(answers: Vec<String>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for answer in answers {
+            let (mut connection, _) = listener.accept().unwrap();
+            let mut asked = BufReader::new(connection.try_clone().unwrap());
+            let mut line = String::new();
+            while line != "\r\n" {
+                line.clear();
+                asked.read_line(&mut line).unwrap();
+            }
+            connection.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    address
+}
+
+fn answer(status: &str, headers: &str, body: &str) -> String {
+    format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
+}
+
+const ASKING: &str = r#"
+const AT = "http://ann:pw12@SERVER";
+mqtt_subscribe("ask/{what}", |msg| {
+    let options = #{ params: #{ city: "Oslo", api_key: "k", near: secret("home") }, auth: #{ bearer: "abc" } };
+    let answer = http_get(`${AT}/${msg.params.what}`, if msg.payload == "stream" { #{ stream: true } } else { options });
+    mqtt_publish("answer", answer.status_code, #{ qos: 1 });
+});
+"#;
+
+#[test]
+fn answers_of_real_servers_stand_before_what_asks_for_them() {
+    let mut house = House::empty();
+    let weather = r#"{"celsius":3.50,"session_token":"s","said":"hunter22"}"#;
+    let server = server(vec![
+        answer(
+            "200 OK",
+            "Content-Type: application/json\r\nSet-Cookie: id=7\r\nX-Served-By: a\r\nX-Served-By: b\r\n",
+            weather,
+        ),
+        answer("404 Not Found", "", ""),
+        answer("200 OK", "", &"x".repeat((1 << 20) + 1)),
+        answer("200 OK", "", "drop by drop"),
+        answer("200 OK", "", "the last"),
+    ]);
+    house.write("rhaid.yaml", "secrets:\n  home: hunter22\npermissions:\n  a: { secrets: [home] }\n");
+    house.write("scripts/a.rhai", &ASKING.replace("SERVER", &server));
+    house.start();
+    let recorder = Recorder::start(&house, &["--http", "--topic", "ask/+", "-o", "events.jsonl", "--count", "8"]);
+    for (ask, payload, status) in [
+        ("weather", "1", "200"),
+        ("none", "2", "404"),
+        ("large", "3", "200"),
+        ("slowly", "stream", "200"),
+        ("last", "4", "200"),
+    ] {
+        assert_eq!(house.answer_on("answer", &format!("ask/{ask}"), payload), status);
+    }
+    let (said, _) = recorder.end();
+    assert!(said.starts_with("recorded 5 messages and 3 answers in "), "{said}");
+    assert!(said.ends_with("; 2 answers left out\n"), "{said}");
+    let file = std::fs::read_to_string(house.path("events.jsonl")).unwrap();
+    for secret in ["pw12", "hunter22", "id=7", "abc"] {
+        assert!(!file.contains(secret), "{secret} in {file}");
+    }
+    let recorded = lines(&file);
+    let asked = format!("http://{server}");
+    assert_eq!(
+        recorded[0],
+        json!({
+            "http": format!("GET {asked}/weather?api_key=***&city=Oslo&near=***"),
+            "status": 200,
+            "headers": { "content-type": "application/json", "set-cookie": "***", "x-served-by": "a, b" },
+            "body": r#"{"celsius":3.5,"said":"***","session_token":"***"}"#,
+        })
+    );
+    let order: Vec<_> = recorded
+        .iter()
+        .map(|line| match (line["topic"].as_str(), line["http"].as_str()) {
+            (Some(topic), _) => topic.to_owned(),
+            (_, Some(http)) => http[asked.len() + 4..].split('?').next().unwrap().to_owned(),
+            _ => panic!("{line}"),
+        })
+        .collect();
+    let place = |what: &str| order.iter().position(|line| line == what).unwrap();
+    for what in ["weather", "none", "last"] {
+        assert!(place(&format!("/{what}")) < place(&format!("ask/{what}")), "{order:?}");
+    }
+    assert_eq!(recorded[place("/none")]["body"], "");
+}
+
+#[test]
+fn answers_alone_are_recorded_until_rhaid_stops() {
+    let mut house = House::empty();
+    let server = server(vec![answer("200 OK", "", "hi")]);
+    house.write("scripts/a.rhai", &format!("on_event(\"ask\", || http_get(\"http://{server}/\").text);"));
+    house.start();
+    let recorder = Recorder::start(&house, &["--http", "-o", "events.jsonl"]);
+    assert!(house.run(&["fire", "a"]).contains("hi"));
+    assert_eq!(house.stop(), Some(0));
+    let (said, _) = recorder.end();
+    assert!(said.starts_with("rhaid has stopped: "), "{said}");
+    assert!(said.contains("recorded 0 messages and 1 answer in "), "{said}");
+    assert_eq!(
+        read(&house, "events.jsonl"),
+        [json!({ "http": format!("GET http://{server}/"), "status": 200, "body": "hi" })]
+    );
+}
