@@ -200,7 +200,9 @@ pub fn context(function: &str) -> Result<Arc<Context>, Thrown> {
         Phase::Running(context) => Ok(context),
         Phase::Trial(_) => Err(thrown(
             "top_level",
-            format!("`{function}` is for scripts: a test acts on its world, with `publish`, `advance`, `request` and others"),
+            format!(
+                "`{function}` is for scripts: a test acts on its world, with `publish`, `advance`, `request` and others"
+            ),
         )),
         _ => Err(thrown(
             "top_level",

@@ -16,9 +16,9 @@ mod modules;
 pub mod session;
 mod shape;
 mod source;
-pub mod trial;
 #[cfg(test)]
 mod tests;
+pub mod trial;
 
 use std::panic::resume_unwind;
 use std::sync::Arc;

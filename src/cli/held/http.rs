@@ -29,7 +29,9 @@ impl Answers {
         if let Answering::Fails(kind) = &answer
             && error_of(kind).is_none()
         {
-            return Err(format!("there is no {kind:?}: requests fail with timeout, timeout.connect, timeout.read, connect, tls, proxy, too_many_redirects or decode"));
+            return Err(format!(
+                "there is no {kind:?}: requests fail with timeout, timeout.connect, timeout.read, connect, tls, proxy, too_many_redirects or decode"
+            ));
         }
         let rule = (method.to_uppercase(), matcher(url)?, Arc::new(answer));
         self.rules.lock().unwrap_or_else(PoisonError::into_inner).push(rule);

@@ -125,19 +125,38 @@ impl HeldWorld {
             let why = row.why.as_deref().and_then(|why| why.lines().next()).unwrap_or_default();
             let outcome = if row.outcome == "succeeded" { String::new() } else { format!(": {} {why}", row.outcome) };
             let is_bad = is_failure(&row);
-            all.push(Moment { time: at, what: "run", script: row.script, text: format!("{}{outcome}", row.event), is_bad });
+            all.push(Moment {
+                time: at,
+                what: "run",
+                script: row.script,
+                text: format!("{}{outcome}", row.event),
+                is_bad,
+            });
         }
         for message in self.all_published() {
             let shown = format!("{} {}", plain(&message, "topic"), text(&message, "payload"));
-            all.push(Moment { time: time(&message), what: "message", script: String::new(), text: shown, is_bad: false });
+            all.push(Moment {
+                time: time(&message),
+                what: "message",
+                script: String::new(),
+                text: shown,
+                is_bad: false,
+            });
         }
         for request in self.answers.asked().iter() {
             let shown = format!("{} {} {}", plain(request, "method"), plain(request, "url"), text(request, "status"));
-            all.push(Moment { time: time(request), what: "request", script: String::new(), text: shown, is_bad: false });
+            all.push(Moment {
+                time: time(request),
+                what: "request",
+                script: String::new(),
+                text: shown,
+                is_bad: false,
+            });
         }
         for line in self.all_logs() {
             let is_bad = plain(&line, "level") == "error";
-            let shown = format!("{} {}", plain(&line, "level"), plain(&line, "text").lines().next().unwrap_or_default());
+            let shown =
+                format!("{} {}", plain(&line, "level"), plain(&line, "text").lines().next().unwrap_or_default());
             all.push(Moment { time: time(&line), what: "log", script: plain(&line, "script"), text: shown, is_bad });
         }
         all.sort_by_key(|moment| moment.time.timestamp());

@@ -35,7 +35,12 @@ fn text(hits: &Hits) -> String {
         let share = format!("{} %", 100 * ran / lines.len());
         let left = left_out(lines.iter().map(|(line, count)| (*line, *count > 0)));
         let left = if left.is_empty() { String::new() } else { format!("not run: {left}") };
-        rows.push(vec![Cell::plain(harmless(file)), Cell::plain(share), Cell::plain(format!("{ran}/{}", lines.len())), Cell::toned(Tone::Quiet, left)]);
+        rows.push(vec![
+            Cell::plain(harmless(file)),
+            Cell::plain(share),
+            Cell::plain(format!("{ran}/{}", lines.len())),
+            Cell::toned(Tone::Quiet, left),
+        ]);
     }
     let all: usize = hits.values().map(|lines| lines.len()).sum();
     let ran: usize = hits.values().map(|lines| lines.values().filter(|count| **count > 0).count()).sum();

@@ -83,7 +83,9 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     if report.is_empty() {
         return Err(Wrong(match &args.filter {
             Some(filter) => format!("no test holds {filter:?} in its name"),
-            None => "there are no tests: write some into a file such as scripts/door_test.rhai, or see `rhaid new`".into(),
+            None => {
+                "there are no tests: write some into a file such as scripts/door_test.rhai, or see `rhaid new`".into()
+            }
         })
         .into());
     }
@@ -140,7 +142,9 @@ impl Runner<'_> {
                 let root = if whole.starts_with(&self.root) { self.root.clone() } else { folder };
                 files.push((root.clone(), relative(&root, &whole)));
             } else if whole.is_file() {
-                return Err(Wrong(format!("{} is no test: its name does not end with _test.rhai", path.display())).into());
+                return Err(
+                    Wrong(format!("{} is no test: its name does not end with _test.rhai", path.display())).into()
+                );
             } else {
                 return Err(Wrong(format!("there is no file or folder {}", path.display())).into());
             }

@@ -142,7 +142,10 @@ impl Report {
             );
             if let Some(fault) = file.faults.first() {
                 let why = escaped(&fault.report());
-                let _ = writeln!(text, "    <testcase name=\"{name}\" classname=\"{name}\"><error>{why}</error></testcase>");
+                let _ = writeln!(
+                    text,
+                    "    <testcase name=\"{name}\" classname=\"{name}\"><error>{why}</error></testcase>"
+                );
             }
             for verdict in &file.verdicts {
                 let (test, time) = (escaped(&verdict.name), seconds(verdict.took));
@@ -150,7 +153,10 @@ impl Report {
                 match &verdict.fault {
                     None => text.push_str("/>\n"),
                     Some(fault) => {
-                        let (why, whole) = (escaped(&fault.text), escaped(&format!("{}\n{}", fault.report(), shown(&verdict.timeline))));
+                        let (why, whole) = (
+                            escaped(&fault.text),
+                            escaped(&format!("{}\n{}", fault.report(), shown(&verdict.timeline))),
+                        );
                         let _ = writeln!(text, "><failure message=\"{why}\">{whole}</failure></testcase>");
                     }
                 }

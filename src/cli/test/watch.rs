@@ -25,9 +25,8 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
                 exit::report(&error);
             }
             screen::say(&format!("{}\n", paint(Tone::Quiet, "waiting for a change; Ctrl-C ends this")));
-            let changed = futures_util::future::select_all(
-                watches.iter_mut().map(|watch| Box::pin(watch.changes.recv())),
-            );
+            let changed =
+                futures_util::future::select_all(watches.iter_mut().map(|watch| Box::pin(watch.changes.recv())));
             tokio::select! {
                 _ = changed => {}
                 _ = tokio::signal::ctrl_c() => return Ok(ExitCode::SUCCESS),

@@ -76,11 +76,7 @@ pub(super) fn receive(topics: &Dynamic, mut options: Options) -> Result<Dynamic,
 }
 
 /// Waits for so many messages.
-async fn collect(
-    subscription: &mut Subscription,
-    wanted: usize,
-    received: &mut Vec<Dynamic>,
-) -> Result<(), Thrown> {
+async fn collect(subscription: &mut Subscription, wanted: usize, received: &mut Vec<Dynamic>) -> Result<(), Thrown> {
     // Nothing will come on what the broker refuses.
     subscription.ready().await.map_err(|error| failed(&error))?;
     while received.len() < wanted

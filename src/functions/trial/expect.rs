@@ -129,7 +129,8 @@ pub fn matcher(url: &str) -> Result<GlobMatcher, String> {
 
 fn asked(method: &str, url: &str) -> Result<Vec<Map>, Thrown> {
     let matcher = url_glob(url)?;
-    let fits = |request: &Map| text(request, "method").eq_ignore_ascii_case(method) && matcher.is_match(text(request, "url"));
+    let fits =
+        |request: &Map| text(request, "method").eq_ignore_ascii_case(method) && matcher.is_match(text(request, "url"));
     Ok(trial()?.world.requests().into_iter().filter(fits).collect())
 }
 
@@ -157,13 +158,13 @@ fn requested(
 
 fn logged(level: Option<&str>, wanted: &str) -> Result<(), Thrown> {
     let lines = trial()?.world.logs();
-    let fits = |line: &&Map| {
-        level.is_none_or(|level| text(line, "level") == level) && text(line, "text").contains(wanted)
-    };
+    let fits =
+        |line: &&Map| level.is_none_or(|level| text(line, "level") == level) && text(line, "text").contains(wanted);
     if lines.iter().any(|line| fits(&line)) {
         return Ok(());
     }
-    let shown = lines.iter().map(|line| format!("{} {}: {}", text(line, "level"), text(line, "script"), text(line, "text")));
+    let shown =
+        lines.iter().map(|line| format!("{} {}: {}", text(line, "level"), text(line, "script"), text(line, "text")));
     let level = level.map(|level| format!(" of level {level}")).unwrap_or_default();
     let all = among("what was logged", shown.collect(), "nothing was logged");
     Err(unmet(format!("expected a line{level} with {wanted:?}; {all}")))

@@ -94,7 +94,9 @@ pub fn module() -> Shared<Module> {
 fn trial() -> Result<Arc<Trial>, Thrown> {
     match phase() {
         Phase::Trial(trial) => Ok(trial),
-        _ => Err(thrown("top_level", "this is for inside of `test(\"…\", || { … })`, where there is a world to act on")),
+        _ => {
+            Err(thrown("top_level", "this is for inside of `test(\"…\", || { … })`, where there is a world to act on"))
+        }
     }
 }
 

@@ -6,9 +6,9 @@ use rhai::FnPtr;
 use rhai::plugin::*;
 
 use super::{Answering, trial, wrong};
+use crate::functions::Thrown;
 use crate::functions::arguments::{self, duration, options, refused, value};
 use crate::functions::convert::{map, returned, to_dynamic, to_value};
-use crate::functions::Thrown;
 use crate::options::Options;
 use crate::services::mqtt::Publish;
 use crate::value::{Map, Value};

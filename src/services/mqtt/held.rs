@@ -7,11 +7,11 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::services::clock::Busy;
+use crate::services::clock::Clock;
 use crate::services::mqtt::message::Publish;
 use crate::services::mqtt::supervisor::Shared;
 use crate::services::mqtt::wire::{Arrived, Frame, Greeting, Incoming, Outgoing, Wanted, properties};
 use crate::services::mqtt::{Error, Mqtt, Settings, State, start};
-use crate::services::clock::Clock;
 use crate::services::store::Store;
 use crate::topic::{Filter, check_topic};
 
@@ -177,7 +177,9 @@ impl Held {
     fn subscribe(&self, wanted: Wanted, shared: &Shared) {
         let Ok(filter) = Filter::parse(&wanted.filter) else { return };
         let kept: Vec<Publish> = match wanted.with_retained {
-            true => self.desk().retained.values().filter(|kept| filter.matches(&kept.topic).is_some()).cloned().collect(),
+            true => {
+                self.desk().retained.values().filter(|kept| filter.matches(&kept.topic).is_some()).cloned().collect()
+            }
             false => Vec::new(),
         };
         let numbers: Vec<u32> = wanted.number.into_iter().collect();
@@ -201,9 +203,10 @@ impl Held {
                 (true, false) => drop(desk.retained.insert(publish.topic.clone(), publish.clone())),
                 (false, _) => {}
             }
-            let fitting = desk.subscribed.iter().filter(|(filter, wanted)| {
-                filter.matches(&publish.topic).is_some() && !(is_ours && wanted.no_local)
-            });
+            let fitting = desk
+                .subscribed
+                .iter()
+                .filter(|(filter, wanted)| filter.matches(&publish.topic).is_some() && !(is_ours && wanted.no_local));
             fitting.map(|(_, wanted)| wanted.qos).max()
         };
         if let Some(qos) = qos {
