@@ -1,12 +1,13 @@
 //! Every block of code in the book is loaded, run or parsed, its links lead somewhere, and its reference is the program's.
 //!
 //! The words behind a fence say what is done: `rhai` is checked as a script, `rhai,job` is run, `rhai,fault` is refused, `rhai,test` is run by
-//! `rhaid test`; a `file=` is written for the blocks that follow on the page. Lines of `sh` are parsed by the program, and run with `sh,run` or,
-//! where they speak of tests, `sh,test`; `sh,start` is the first start. `yaml` is a `rhaid.yaml`.
+//! `rhaid test`; a `file=` is written for the blocks that follow on the page. Lines of `sh` are parsed by the program, and run with `sh,run`;
+//! `sh,start` is the first start. `yaml` is a `rhaid.yaml`.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Output;
 
 use crate::house::{House, text};
 use crate::pages::{Block, blocks, shell};
@@ -77,9 +78,14 @@ fn parse(house: &House, line: &str) {
     assert!(output.status.success(), "{line}: {}", text(&output.stderr));
 }
 
+/// Returns all that a program printed.
+fn printed(output: &Output) -> String {
+    format!("{}{}", text(&output.stdout), text(&output.stderr))
+}
+
 fn check(house: &House, file: &str) -> (bool, String) {
     let output = house.rhaid(&["check", "--strict", "--format", "compact", file]);
-    (output.status.success(), text(&output.stdout) + &text(&output.stderr))
+    (output.status.success(), printed(&output))
 }
 
 /// Writes a block's code where it says, or under a name of its own, and returns the file.
@@ -109,14 +115,12 @@ fn try_block(house: &mut House, page: &Path, block: &Block) {
         ["rhai", "test"] => {
             let file = put(house, block, &code, "");
             let output = house.rhaid(&["test", &file]);
-            assert!(output.status.success(), "{}\n{}", place(), text(&output.stdout) + &text(&output.stderr));
+            assert!(output.status.success(), "{}\n{}", place(), printed(&output));
         }
         ["sh"] => code.lines().for_each(|line| parse(house, line)),
-        ["sh", "run" | "test"] => code.lines().for_each(|line| {
+        ["sh", "run"] => code.lines().for_each(|line| {
             parse(house, line);
-            if !line.contains("--watch") {
-                shell(house, line);
-            }
+            shell(house, line);
         }),
         ["sh", "start"] => {
             house.start();
@@ -171,7 +175,7 @@ fn recipes_have_no_warnings_and_their_tests_pass() {
     let (good, said) = check(&house, ".");
     assert!(good, "{said}");
     let output = house.rhaid(&["test", "."]);
-    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{}", printed(&output));
 }
 
 /// Returns what stands between `](` and `)` on a page, outside of code.
