@@ -151,7 +151,7 @@ fn every_block_does_what_its_fence_says() {
             tried += 1;
         }
     }
-    assert!(tried > 100, "{tried}");
+    assert!(tried > 90, "{tried}");
 }
 
 #[test]
@@ -210,6 +210,34 @@ fn links_lead_to_pages_and_headings_and_the_summary_names_all_pages() {
     let all: BTreeSet<_> =
         pages.into_iter().map(|(page, _)| page).filter(|page| !page.ends_with("SUMMARY.md")).collect();
     assert_eq!(linked, all.iter().map(|page| page.canonicalize().unwrap()).collect());
+}
+
+/// Returns the names that are called in the code of a table's last column.
+fn called(row: &str) -> Vec<String> {
+    let row = row.replace("\\|", "");
+    let cell = row.trim().trim_end_matches('|').rsplit('|').next().unwrap_or_default().to_owned();
+    let code = cell.split('`').skip(1).step_by(2);
+    let before = code.flat_map(|code| code.rsplit_once('(').map(|(head, _)| head.split('(').map(str::to_owned)));
+    let name =
+        |head: String| head.rsplit(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default().to_owned();
+    let names = before.flatten().map(name);
+    names.filter(|name| !name.is_empty()).collect()
+}
+
+#[test]
+fn the_tables_of_those_who_come_from_elsewhere_name_what_there_is() {
+    let functions = rhaid::functions::reference::reference().iter().map(|entry| entry.function.as_str());
+    let kinds = rhaid::triggers::KINDS.iter().map(|kind| kind.name);
+    let known: BTreeSet<_> = functions.chain(kinds).collect();
+    let folder = source().join("coming-from");
+    let mut names = 0;
+    for (page, text) in pages().iter().filter(|(page, _)| page.starts_with(&folder)) {
+        for name in text.lines().filter(|line| line.starts_with('|')).flat_map(called) {
+            assert!(known.contains(name.as_str()), "{}: {name}", page.display());
+            names += 1;
+        }
+    }
+    assert!(names > 50, "{names}");
 }
 
 /// Its pages are written anew with `RHAID_WRITE_REFERENCE=1 cargo test --test tests the_reference_is_the_programs`.
