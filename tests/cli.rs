@@ -275,7 +275,7 @@ fn the_reference_knows_triggers_and_functions() {
     let names: Vec<_> =
         json["triggers"].as_array().unwrap().iter().map(|kind| kind["name"].as_str().unwrap()).collect();
     assert!(names.contains(&"cron") && names.contains(&"webhook"), "{names:?}");
-    assert!(house.run(&["reference", "--markdown"]).contains("### `http_get`"));
+    assert!(house.run(&["reference", "--markdown"]).contains("## `http_get`"));
     let unknown = house.rhaid(&["reference", "mqtt_publsh"]);
     assert_eq!(text(&unknown.stderr), "rhaid: there is nothing called `mqtt_publsh`: did you mean `mqtt_publish`?\n");
     house.run(&["definitions"]);

@@ -5,6 +5,7 @@
 mod architecture;
 mod bad_input;
 mod bench;
+mod book;
 mod cli;
 mod config;
 mod crash;
@@ -22,6 +23,7 @@ mod lsp;
 mod model;
 mod mqtt;
 mod new;
+mod pages;
 mod process;
 mod readme;
 mod record;

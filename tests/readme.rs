@@ -1,48 +1,18 @@
 //! The README's first script and every command in it do what it says.
 
-use std::process::Command;
-
-use crate::house::{House, text};
+use crate::house::House;
+use crate::pages::{blocks, shell};
 
 const README: &str = include_str!("../README.md");
-
-/// A fenced block: the words behind its fence, and its lines.
-struct Block {
-    info: Vec<&'static str>,
-    text: String,
-}
-
-fn blocks() -> Vec<Block> {
-    let mut blocks = Vec::new();
-    let mut lines = README.lines();
-    while let Some(line) = lines.next() {
-        if let Some(info) = line.strip_prefix("```") {
-            let body: Vec<_> = lines.by_ref().take_while(|line| *line != "```").collect();
-            blocks.push(Block { info: info.split_whitespace().collect(), text: body.join("\n") + "\n" });
-        }
-    }
-    blocks
-}
-
-/// Runs a line as a shell in the folder would, with rhaid in the path; returns what it printed.
-fn shell(house: &House, line: &str) -> String {
-    let program = std::path::Path::new(env!("CARGO_BIN_EXE_rhaid")).parent().unwrap();
-    let path = std::env::var("PATH").unwrap_or_default();
-    let mut command = Command::new("sh");
-    house.surround(&mut command);
-    let output = command.args(["-c", line]).env("PATH", format!("{}:{path}", program.display())).output().unwrap();
-    let printed = text(&output.stdout);
-    assert!(output.status.success(), "{line}: {}\n{printed}\n{}", output.status, text(&output.stderr));
-    printed
-}
 
 #[test]
 fn the_first_script_and_every_command_work_as_they_stand() {
     let mut house = House::empty();
     let mut ran: Vec<String> = Vec::new();
     let mut fridge = String::new();
-    for block in blocks() {
-        match block.info.as_slice() {
+    for block in blocks(README) {
+        let info: Vec<_> = block.info.iter().map(String::as_str).collect();
+        match info.as_slice() {
             [_, file] if file.starts_with("file=") => house.write(file.trim_start_matches("file="), &block.text),
             ["sh", "start"] => house.start(),
             ["sh", "run"] => {

@@ -17,19 +17,24 @@ use crate::triggers::{KINDS, Kind};
 #[command(after_help = "Examples:
   rhaid reference                  # everything, a line each
   rhaid reference mqtt_publish
-  rhaid reference HTTP
-  rhaid reference --markdown > reference.md")]
+  rhaid reference 'HTTP out'
+  rhaid reference --markdown > reference.md
+  rhaid reference --markdown Triggers")]
 pub(super) struct Args {
     /// A trigger, a function, or a group of functions
     #[arg(value_name = "NAME")]
     name: Option<String>,
-    /// Print everything as Markdown
+    /// Print it as Markdown, a chapter for each group
     #[arg(long, conflicts_with = "json")]
     markdown: bool,
-    /// Print everything as JSON
+    /// Print it as JSON
     #[arg(long)]
     json: bool,
 }
+
+/// The group of all triggers, and what it is.
+const TRIGGERS: &str = "Triggers";
+const TRIGGERS_DOCS: &str = "What wakes a handler.";
 
 /// What is shown: triggers and functions.
 struct Selection {
@@ -66,7 +71,7 @@ impl Selection {
     /// Everything of that name, whatever its case.
     fn of(name: &str) -> anyhow::Result<Self> {
         let is_meant = |known: &str| known.eq_ignore_ascii_case(name);
-        let kinds: Vec<_> = KINDS.iter().copied().filter(|kind| is_meant(kind.name)).collect();
+        let kinds: Vec<_> = KINDS.iter().copied().filter(|kind| is_meant(kind.name) || is_meant(TRIGGERS)).collect();
         let meant = |entry: &&Entry| is_meant(&entry.name) || is_meant(&entry.function) || is_meant(entry.package);
         let entries: Vec<_> = reference().iter().filter(meant).collect();
         if kinds.is_empty() && entries.is_empty() {
@@ -80,7 +85,7 @@ impl Selection {
 
     fn overview(&self) -> String {
         let triggers: Vec<_> = self.kinds.iter().map(|kind| row(kind.name, kind.docs)).collect();
-        let mut text = section("Triggers", "What wakes a handler.", &triggers);
+        let mut text = section(TRIGGERS, TRIGGERS_DOCS, &triggers);
         for package in PACKAGES {
             // What has no documentation, such as comparing, needs none.
             let of_package =
@@ -115,30 +120,46 @@ impl Selection {
     }
 
     fn markdown(&self) -> String {
-        let mut text = "# Reference\n\n## Triggers\n".to_owned();
-        for kind in &self.kinds {
-            text.push_str(&format!("\n### `{}`\n\n{}", call(kind), kind_docs(kind)));
+        let mut chapters = Vec::new();
+        if !self.kinds.is_empty() {
+            chapters.push(self.triggers());
         }
         for package in PACKAGES {
-            text.push_str(&format!("\n## {}\n\n{}\n", package.name, package.docs));
-            for entry in self.entries.iter().filter(|entry| entry.package == package.name) {
-                text.push_str(&format!("\n### `{}`\n\n{}", entry.name, entry_docs(entry, "text")));
+            let entries: Vec<_> = self.entries.iter().filter(|entry| entry.package == package.name).collect();
+            if !entries.is_empty() {
+                let entries: String = entries.iter().map(|entry| chapter_of(entry)).collect();
+                chapters.push(format!("# {}\n\n{}\n{entries}", package.name, package.docs));
             }
+        }
+        chapters.join("\n")
+    }
+
+    fn triggers(&self) -> String {
+        let mut text = format!("# {TRIGGERS}\n\n{TRIGGERS_DOCS}\n");
+        for kind in &self.kinds {
+            text.push_str(&format!("\n## `{}`\n\n{}", call(kind), kind_docs(kind)));
         }
         text
     }
 }
 
+fn chapter_of(entry: &Entry) -> String {
+    format!("\n## `{}`\n\n{}", entry.name, entry_docs(entry, "text"))
+}
+
 /// Returns what there is to say about a kind of trigger, below its name. Markdown.
 pub(super) fn kind_docs(kind: &Kind) -> String {
-    let docs = kind.docs.trim().replace("\n# ", "\n#### ");
+    let docs = kind.docs.trim().replace("\n# ", "\n### ");
     format!("{docs}\n\nThe handler gets {}\n", kind.event)
 }
 
 /// Returns what there is to say about a function, with the ways to call it in a block of this language. Markdown.
 pub(super) fn entry_docs(entry: &Entry, language: &str) -> String {
     let signatures: Vec<_> = entry.signatures.iter().map(|signature| signature.text.as_str()).collect();
-    let mut text = format!("```{language}\n{}\n```\n\n{}\n", signatures.join("\n"), entry.docs);
+    let mut text = format!("```{language}\n{}\n```\n", signatures.join("\n"));
+    if !entry.docs.is_empty() {
+        text.push_str(&format!("\n{}\n", entry.docs));
+    }
     if let Some(example) = &entry.example {
         text.push_str(&format!("\n```rhai\n{example}\n```\n"));
     }

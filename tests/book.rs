@@ -1,0 +1,259 @@
+//! Every block of code in the book is loaded, run or parsed, its links lead somewhere, and its reference is the program's.
+//!
+//! The words behind a fence say what is done: `rhai` is checked as a script, `rhai,job` is run, `rhai,fault` is refused, `rhai,test` is run by
+//! `rhaid test`; a `file=` is written for the blocks that follow on the page. Lines of `sh` are parsed by the program, and run with `sh,run`;
+//! `sh,start` is the first start. `yaml` is a `rhaid.yaml`.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use crate::house::{House, text};
+use crate::pages::{Block, blocks, shell};
+
+/// What is shown, and nothing is done with.
+const SHOWN: &[&str] = &["text", "ini", "dockerfile"];
+
+/// Lets every script have what the pages speak of.
+const CONFIG: &str = r#"
+timezone: Europe/Oslo
+location: { latitude: 59.91, longitude: 10.75 }
+secrets: { ntfy: a, influx: b, backup: c, github: d, fridge: e, homeassistant: f }
+permissions:
+  "*": { secrets: ["*"], exec: ["/usr/bin/df"], read: ["./**"] }
+"#;
+
+fn source() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/book/src")
+}
+
+/// Returns each page below the book's sources, with its text.
+fn pages() -> Vec<(PathBuf, String)> {
+    let mut folders = vec![source()];
+    let mut pages = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let text = fs::read_to_string(&path).unwrap();
+                pages.push((path, text));
+            }
+        }
+    }
+    pages.sort();
+    pages
+}
+
+/// Returns the code of a block, with the file that it includes in its place.
+fn code(page: &Path, block: &Block) -> String {
+    match block.text.trim().strip_prefix("{{#include ").and_then(|rest| rest.strip_suffix("}}")) {
+        Some(file) => fs::read_to_string(page.parent().unwrap().join(file))
+            .unwrap_or_else(|error| panic!("{}: {file}: {error}", page.display())),
+        None => block.text.clone(),
+    }
+}
+
+/// Returns the words of a command line as a shell takes them apart, without its comment; `None` if it is not rhaid's.
+fn words(line: &str) -> Option<Vec<String>> {
+    let line = line.split(" #").next().unwrap_or_default().trim();
+    let rest = line.strip_prefix("rhaid")?;
+    let mut words = Vec::new();
+    for (index, part) in rest.split('\'').enumerate() {
+        match index % 2 {
+            0 => words.extend(part.split_whitespace().map(str::to_owned)),
+            _ => words.push(part.to_owned()),
+        }
+    }
+    Some(words)
+}
+
+/// Has the program read a command line, and do nothing.
+fn parse(house: &House, line: &str) {
+    let Some(words) = words(line) else { return };
+    let arguments: Vec<_> = words.iter().map(String::as_str).chain(["--help"]).collect();
+    let output = house.rhaid(&arguments);
+    assert!(output.status.success(), "{line}: {}", text(&output.stderr));
+}
+
+/// Returns all that a program printed.
+fn printed(output: &Output) -> String {
+    format!("{}{}", text(&output.stdout), text(&output.stderr))
+}
+
+fn check(house: &House, file: &str) -> (bool, String) {
+    let output = house.rhaid(&["check", "--strict", "--format", "compact", file]);
+    (output.status.success(), printed(&output))
+}
+
+/// Writes a block's code where it says, or under a name of its own, and returns the file.
+fn put(house: &House, block: &Block, code: &str, other: &str) -> String {
+    let file = block.file().unwrap_or(other).to_owned();
+    house.write(&file, code);
+    file
+}
+
+fn try_block(house: &mut House, page: &Path, block: &Block) {
+    let code = code(page, block);
+    let info: Vec<_> = block.info.iter().map(String::as_str).filter(|word| !word.starts_with("file=")).collect();
+    let place = || format!("{}: {code}", page.display());
+    match info.as_slice() {
+        ["rhai"] => {
+            let (good, said) = check(house, &put(house, block, &code, "pages/script.rhai"));
+            assert!(good, "{}\n{said}", place());
+        }
+        ["rhai", "fault"] => assert!(!check(house, &put(house, block, &code, "pages/script.rhai")).0, "{}", place()),
+        ["rhai", "job"] => {
+            let file = put(house, block, &code, "pages/job.rhai");
+            let output = house.rhaid(&["exec", &file]);
+            assert!(output.status.success(), "{}\n{}", place(), text(&output.stderr));
+        }
+        // Those of the recipes run beside their scripts.
+        ["rhai", "test"] if block.file().is_none() => assert!(block.text.contains("recipes/"), "{}", place()),
+        ["rhai", "test"] => {
+            let file = put(house, block, &code, "");
+            let output = house.rhaid(&["test", &file]);
+            assert!(output.status.success(), "{}\n{}", place(), printed(&output));
+        }
+        ["sh"] => code.lines().for_each(|line| parse(house, line)),
+        ["sh", "run"] => code.lines().for_each(|line| {
+            parse(house, line);
+            shell(house, line);
+        }),
+        ["sh", "start"] => {
+            house.start();
+            assert_eq!(house.stop(), Some(0));
+        }
+        ["yaml"] => {
+            let house = House::empty();
+            house.write("scripts/empty.rhai", "");
+            house.write("rhaid.yaml", &code);
+            let output = house.rhaid(&["check"]);
+            assert!(output.status.success(), "{}\n{}", place(), text(&output.stderr));
+        }
+        [shown] if SHOWN.contains(shown) => {}
+        other => panic!("{}: nothing is known of the fence {other:?}", page.display()),
+    }
+}
+
+#[test]
+fn every_block_does_what_its_fence_says() {
+    let mut tried = 0;
+    // The examples of the reference are run where its functions are tested.
+    let own = |page: &Path| !page.starts_with(source().join("reference")) || page.ends_with("options.md");
+    for (page, text) in pages().iter().filter(|(page, _)| own(page)) {
+        let mut house = House::empty();
+        house.write("rhaid.yaml", CONFIG);
+        for block in blocks(text) {
+            try_block(&mut house, page, &block);
+            tried += 1;
+        }
+    }
+    assert!(tried > 90, "{tried}");
+}
+
+#[test]
+fn every_recipe_stands_in_the_book_with_its_test() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/recipes");
+    let names: BTreeSet<String> = fs::read_dir(folder)
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().to_str()?.strip_suffix(".rhai").map(str::to_owned))
+        .collect();
+    let book: String = pages().into_iter().map(|(_, text)| text).collect();
+    let (tests, scripts): (Vec<_>, Vec<_>) = names.iter().partition(|name| name.ends_with("_test"));
+    assert_eq!((scripts.len(), tests.len()), (20, 20));
+    for name in names.iter() {
+        assert!(book.contains(&format!("recipes/{name}.rhai}}}}")), "{name} is not in the book");
+    }
+}
+
+#[test]
+fn recipes_have_no_warnings_and_their_tests_pass() {
+    let house = House::copy_of("examples/recipes");
+    let (good, said) = check(&house, ".");
+    assert!(good, "{said}");
+    let output = house.rhaid(&["test", "."]);
+    assert!(output.status.success(), "{}", printed(&output));
+}
+
+/// Returns what stands between `](` and `)` on a page, outside of code.
+fn links(page: &str) -> Vec<&str> {
+    let links = page.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    links.filter(|link| !link.contains(':') && link.contains(".md") || link.starts_with('#')).collect()
+}
+
+/// Returns what mdBook makes of a heading for links to it.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim_start_matches('#').trim().chars();
+    kept.filter(|c| c.is_alphanumeric() || "-_ ".contains(*c)).collect::<String>().to_lowercase().replace(' ', "-")
+}
+
+#[test]
+fn links_lead_to_pages_and_headings_and_the_summary_names_all_pages() {
+    let pages = pages();
+    let mut linked = BTreeSet::new();
+    for (page, text) in &pages {
+        for link in links(text) {
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { page.clone() } else { page.parent().unwrap().join(file) };
+            let target = target.canonicalize().unwrap_or_else(|_| panic!("{}: {link}", page.display()));
+            let text = fs::read_to_string(&target).unwrap();
+            let there = text.lines().any(|line| line.starts_with('#') && anchor(line) == heading);
+            assert!(heading.is_empty() || there, "{}: {link}", page.display());
+            if page.ends_with("SUMMARY.md") {
+                linked.insert(target);
+            }
+        }
+    }
+    let all: BTreeSet<_> =
+        pages.into_iter().map(|(page, _)| page).filter(|page| !page.ends_with("SUMMARY.md")).collect();
+    assert_eq!(linked, all.iter().map(|page| page.canonicalize().unwrap()).collect());
+}
+
+/// Returns the names that are called in the code of a table's last column.
+fn called(row: &str) -> Vec<String> {
+    let row = row.replace("\\|", "");
+    let cell = row.trim().trim_end_matches('|').rsplit('|').next().unwrap_or_default().to_owned();
+    let code = cell.split('`').skip(1).step_by(2);
+    let before = code.flat_map(|code| code.rsplit_once('(').map(|(head, _)| head.split('(').map(str::to_owned)));
+    let name =
+        |head: String| head.rsplit(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default().to_owned();
+    let names = before.flatten().map(name);
+    names.filter(|name| !name.is_empty()).collect()
+}
+
+#[test]
+fn the_tables_of_those_who_come_from_elsewhere_name_what_there_is() {
+    let functions = rhaid::functions::reference::reference().iter().map(|entry| entry.function.as_str());
+    let kinds = rhaid::triggers::KINDS.iter().map(|kind| kind.name);
+    let known: BTreeSet<_> = functions.chain(kinds).collect();
+    let folder = source().join("coming-from");
+    let mut names = 0;
+    for (page, text) in pages().iter().filter(|(page, _)| page.starts_with(&folder)) {
+        for name in text.lines().filter(|line| line.starts_with('|')).flat_map(called) {
+            assert!(known.contains(name.as_str()), "{}: {name}", page.display());
+            names += 1;
+        }
+    }
+    assert!(names > 50, "{names}");
+}
+
+/// Its pages are written anew with `RHAID_WRITE_REFERENCE=1 cargo test --test tests the_reference_is_the_programs`.
+#[test]
+fn the_reference_is_the_programs() {
+    let house = House::empty();
+    let groups = rhaid::functions::PACKAGES.iter().map(|package| package.name);
+    for group in ["Triggers"].into_iter().chain(groups) {
+        let written = house.run(&["reference", "--markdown", group]);
+        let page = source().join(format!("reference/{}.md", group.to_lowercase().replace(' ', "-")));
+        if std::env::var_os("RHAID_WRITE_REFERENCE").is_some() {
+            fs::write(&page, written).unwrap();
+        } else {
+            let committed = fs::read_to_string(&page).unwrap_or_default();
+            let hint = "write it anew: RHAID_WRITE_REFERENCE=1 cargo test --test tests the_reference_is_the_programs";
+            assert!(committed == written, "{} differs from `rhaid reference`; {hint}", page.display());
+        }
+    }
+}

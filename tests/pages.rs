@@ -1,0 +1,46 @@
+//! Blocks of code in Markdown, and how a shell runs their lines.
+
+use std::process::Command;
+
+use crate::house::{House, text};
+
+/// A fenced block: the words behind its fence, and its lines.
+pub(crate) struct Block {
+    /// The words, such as `sh` and `run`, between spaces or commas.
+    pub(crate) info: Vec<String>,
+    /// What stands in it.
+    pub(crate) text: String,
+}
+
+impl Block {
+    /// Returns the file that it says it is, as in `file=scripts/door.rhai`.
+    pub(crate) fn file(&self) -> Option<&str> {
+        self.info.iter().find_map(|word| word.strip_prefix("file="))
+    }
+}
+
+/// Returns the fenced blocks of a page, in order.
+pub(crate) fn blocks(page: &str) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    let mut lines = page.lines();
+    while let Some(line) = lines.next() {
+        if let Some(info) = line.strip_prefix("```") {
+            let body: Vec<_> = lines.by_ref().take_while(|line| *line != "```").collect();
+            let info = info.split([' ', ',']).map(str::to_owned).collect();
+            blocks.push(Block { info, text: body.join("\n") + "\n" });
+        }
+    }
+    blocks
+}
+
+/// Runs a line as a shell in the folder would, with rhaid in the path; returns what it printed.
+pub(crate) fn shell(house: &House, line: &str) -> String {
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_rhaid")).parent().unwrap();
+    let path = std::env::var("PATH").unwrap_or_default();
+    let mut command = Command::new("sh");
+    house.surround(&mut command);
+    let output = command.args(["-c", line]).env("PATH", format!("{}:{path}", program.display())).output().unwrap();
+    let printed = text(&output.stdout);
+    assert!(output.status.success(), "{line}: {}\n{printed}\n{}", output.status, text(&output.stderr));
+    printed
+}
