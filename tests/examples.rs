@@ -8,7 +8,7 @@ fn every_setup_passes_the_check() {
     let mut setups: Vec<_> = std::fs::read_dir(root.join("examples"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| path.is_dir() && !path.ends_with("book") && !path.ends_with("recipes"))
+        .filter(|path| path.is_dir() && !["book", "editors", "recipes"].iter().any(|other| path.ends_with(other)))
         .map(|path| format!("examples/{}", path.file_name().unwrap().to_str().unwrap()))
         .collect();
     setups.sort();
@@ -19,6 +19,42 @@ fn every_setup_passes_the_check() {
         let output = House::copy_of(&setup).run(&["check"]);
         assert!(output.contains("no faults"), "{setup}:\n{output}");
     }
+}
+
+/// Runs the tests beside the scripts of a folder with a house; each script has some.
+fn passes_its_tests(setup: &str, house: &House) {
+    let output = house.run(&["test", "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&output).unwrap();
+    let files: Vec<_> = report["files"].as_array().unwrap().iter().map(|file| file["file"].as_str().unwrap()).collect();
+    assert!(report["passed"].as_u64().unwrap() >= files.len() as u64, "{setup}: {report}");
+    for script in std::fs::read_dir(house.path("scripts")).unwrap() {
+        let name = script.unwrap().file_name().into_string().unwrap();
+        let Some(name) = name.strip_suffix(".rhai").filter(|name| !name.ends_with("_test")) else { continue };
+        assert!(files.contains(&format!("scripts/{name}_test.rhai").as_str()), "{setup}: {name} has no test");
+    }
+}
+
+#[test]
+fn the_tests_beside_the_shipped_scripts_and_in_every_setup_pass() {
+    for setup in [
+        "device-watchdog",
+        "home-assistant",
+        "http",
+        "motion-light",
+        "nightly-job",
+        "quick-start",
+        "thermostat",
+        "web-and-mqtt",
+    ] {
+        passes_its_tests(setup, &House::copy_of(&format!("examples/{setup}")));
+    }
+    let house = House::empty();
+    let scripts = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts");
+    for script in std::fs::read_dir(scripts).unwrap().map(|entry| entry.unwrap().path()) {
+        let name = script.file_name().unwrap().to_str().unwrap();
+        house.write(&format!("scripts/{name}"), &std::fs::read_to_string(&script).unwrap());
+    }
+    passes_its_tests("scripts", &house);
 }
 
 #[test]

@@ -106,15 +106,18 @@ fn a_new_script_goes_into_the_folder_that_the_config_names_and_comes_to_life() {
     let said = house.run(&["new", "porch.rhai"]);
     assert!(said.contains("wrote automations/porch.rhai\n"), "{said}");
     house.wait_for("porch: ");
-    house.eval("mqtt_publish(\"porch/temperature\", \"30\", #{ qos: 1 })");
-    let last = "mqtt_receive(\"porch/alarm\", #{ retained: true, timeout: \"10s\" }).payload";
-    assert_eq!(house.eval(last), "on");
+    // It lives a little before the broker knows what it wants to hear.
+    let alarm = (0..30).any(|_| {
+        house.eval("mqtt_publish(\"porch/temperature\", \"30\", #{ qos: 1 })");
+        let last = "mqtt_receive(\"porch/alarm\", #{ retained: true, timeout: \"1s\" }).payload";
+        text(&house.rhaid(&["eval", last]).stdout).trim() == "on"
+    });
+    assert!(alarm);
     let list: Json = serde_json::from_str(&house.run(&["list", "--json"])).unwrap();
     assert_eq!(list.as_array().unwrap().len(), 1, "a test lives: {list}");
 }
 
 #[test]
-#[ignore = "`rhaid test` is not there yet"]
 fn the_test_of_every_template_passes() {
     let house = furnished();
     let said = house.run(&["test"]);
@@ -171,7 +174,6 @@ fn what_init_writes_for_editors_is_what_the_commands_print() {
 }
 
 #[test]
-#[ignore = "`rhaid test` is not there yet"]
 fn the_test_that_init_writes_passes() {
     let house = House::empty();
     house.run(&["init"]);

@@ -93,19 +93,17 @@ impl HeldWorld {
         ])
     }
 
-    /// Does not count the last failed run of a script as a failure, if it failed in this way.
+    /// Does not count the runs of a script so far as failures that failed in this way; the last that failed must be one.
     pub(super) fn excuse_failure(&self, script: &str, kind: &str) -> Result<(), String> {
         let rows = self.rows()?;
         let failed = rows.iter().rev().find(|row| row.script == script && is_failure(row));
         let Some(row) = failed else { return Err(format!("expected a run of {script} to fail, and none did")) };
-        let why = row.why.as_deref().unwrap_or_default();
-        let is_so = why.contains(kind)
-            || row.effects.iter().any(|effect| effect.fault.starts_with(kind))
-            || (kind == "timeout" && row.outcome == "timed out");
-        if !is_so {
+        if !failed_with(row, kind) {
+            let why = row.why.as_deref().unwrap_or_default();
             return Err(format!("expected a run of {script} to fail with {kind}, it failed with: {why}"));
         }
-        self.marks().excused.insert(row.id.clone());
+        let alike = rows.iter().filter(|row| row.script == script && is_failure(row) && failed_with(row, kind));
+        self.marks().excused.extend(alike.map(|row| row.id.clone()));
         Ok(())
     }
 
@@ -190,6 +188,13 @@ pub(in crate::cli) fn line(moment: &Moment) -> String {
     let text = harmless(&format!("{script}{}", moment.text));
     let text = if moment.is_bad { paint(Tone::Error, &text) } else { text };
     format!("{} {:<7} {text}", paint(Tone::Quiet, &time), moment.what)
+}
+
+/// Returns whether a run failed with an error of a kind, or one whose words hold this.
+fn failed_with(row: &Row, kind: &str) -> bool {
+    row.why.as_deref().unwrap_or_default().contains(kind)
+        || row.effects.iter().any(|effect| effect.fault.starts_with(kind))
+        || (kind == "timeout" && row.outcome == "timed out")
 }
 
 fn is_failure(row: &Row) -> bool {

@@ -134,7 +134,7 @@ impl House {
             Order::Disable(script, answer) => drop(answer.send(self.disable(&script).await)),
             Order::Apply(config, answer) => drop(answer.send(self.apply(config).await)),
             Order::Look(done) => {
-                self.sync(Why::Everything).await;
+                self.sync(Why::Boot).await;
                 let _ = done.send(());
             }
             Order::Stop(done) => drop(done.send(())),

@@ -81,7 +81,7 @@ impl Answer {
 }
 
 /// Returns headers as text; what is no UTF-8 is read as ISO 8859-1.
-fn plain(headers: &HeaderMap) -> Vec<(String, String)> {
+pub(super) fn plain(headers: &HeaderMap) -> Vec<(String, String)> {
     headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect()
 }
 

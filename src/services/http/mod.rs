@@ -100,10 +100,10 @@ impl Http {
             let outcome = self.attempt(request, guard, until).await;
             let seen = outcome.as_ref().map(|arrived| &arrived.answer).map_err(|failure| &failure.error);
             let pause = request.retry.pause(&request.method, tries, seen);
-            let again = pause.and_then(|pause| Instant::now().checked_add(pause)).filter(|again| *again < until);
-            let Some(again) = again else { return outcome };
+            let pause = pause.filter(|pause| Instant::now().checked_add(*pause).is_some_and(|again| again < until));
+            let Some(pause) = pause else { return outcome };
             drop(outcome);
-            self.sleep_until(again).await;
+            self.pause(pause).await;
         }
     }
 }

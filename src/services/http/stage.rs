@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::COOKIE;
-use tokio::time::Instant;
 
 use crate::services::clock::Clock;
+use crate::services::http::answer::plain;
 use crate::services::http::redirect::Hop;
 use crate::services::http::{Answer, Asked, Body, Content, Error, Guard, Http, Part, Request};
 
@@ -18,7 +18,7 @@ pub struct Wanted {
     pub method: String,
     /// Where to.
     pub url: String,
-    /// Names in lower case and values; credentials are `***`.
+    /// Names in lower case and values, credentials too.
     pub headers: Vec<(String, String)>,
     /// What is sent.
     pub body: Bytes,
@@ -54,10 +54,10 @@ impl Http {
     }
 
     /// Waits before the next try.
-    pub(super) async fn sleep_until(&self, again: Instant) {
-        let Some(stage) = &self.stage else { return tokio::time::sleep_until(again).await };
+    pub(super) async fn pause(&self, pause: Duration) {
+        let Some(stage) = &self.stage else { return tokio::time::sleep(pause).await };
         let clock = stage.clock();
-        clock.sleep_until(clock.now() + again.saturating_duration_since(Instant::now())).await;
+        clock.sleep_until(clock.now() + pause).await;
     }
 
     /// Makes one hop on the stage.
@@ -77,7 +77,7 @@ impl Http {
         let asked = Asked::of(&hop.method, &hop.url, &headers);
         let (method, url) = (asked.method.clone(), hop.url.to_string());
         let body = hop.body.as_ref().map(sent).unwrap_or_default();
-        let reply = stage.answer(&Wanted { method, url, headers: asked.headers.clone(), body })?;
+        let reply = stage.answer(&Wanted { method, url, headers: plain(&headers), body })?;
         let mut response = http::Response::builder().status(reply.status);
         for (name, value) in &reply.headers {
             response = response.header(name, value);
