@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use super::{HeldWorld, STILL};
+use super::HeldWorld;
 use crate::cli::world;
 use crate::runtime::{LogBook, Runtime};
 use crate::script;
@@ -19,6 +19,12 @@ use crate::services::http::Http;
 use crate::services::mqtt::Mqtt;
 use crate::services::routes::Routes;
 use crate::services::timers::Timers;
+
+/// How long something may take that needs no time in the world before time passes there.
+const STILL: Duration = Duration::from_millis(5);
+
+/// How long rhaid may take to stop before time passes: it waits for its disk, too.
+const STOP: Duration = Duration::from_secs(2);
 
 /// How often the clock is looked at while something is waited for.
 const GLANCE: Duration = Duration::from_micros(200);
@@ -70,7 +76,7 @@ impl Boot {
         let lines = LogBook::whole(held.clock.clone());
         let (given, chosen) = (services.clone(), held.chosen.clone());
         let starting = async move { Runtime::start_only(config, given, lines, chosen).await };
-        let started = wait(&held.clock, &handle, starting, false);
+        let started = wait(&held.clock, &handle, starting, None);
         let runtime = started?.map_err(|error| error.to_string())?;
         let boot = Self { runtime, services, clock: held.clock.clone(), handle, end: Some(end), driver: Some(driver) };
         boot.settle();
@@ -80,15 +86,7 @@ impl Boot {
     /// Waits until nothing is going on that needs no time.
     pub(super) fn settle(&self) {
         for _ in 0..2 {
-            let (done, is_done) = sync_channel(1);
-            self.handle.spawn(async move {
-                for _ in 0..ROUNDS {
-                    tokio::task::yield_now().await;
-                }
-                let _ = done.send(());
-            });
-            // The thread that drives it lives as long as this.
-            let _ = is_done.recv();
+            give_the_floor(&self.handle);
             self.clock.advance(Duration::ZERO);
         }
     }
@@ -98,9 +96,15 @@ impl Boot {
         &self,
         outside: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, String> {
-        let value = wait(&self.clock, &self.handle, outside, true)?;
+        let value = wait(&self.clock, &self.handle, outside, Some(STILL))?;
         self.settle();
         Ok(value)
+    }
+
+    /// Lets rhaid stop; time passes if handlers take some.
+    pub(super) fn stop(&self) -> Result<(), String> {
+        let runtime = self.runtime.clone();
+        wait(&self.clock, &self.handle, async move { runtime.stop().await }, Some(STOP))
     }
 
     /// Waits for something that needs no time.
@@ -108,7 +112,7 @@ impl Boot {
         &self,
         outside: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, String> {
-        let value = wait(&self.clock, &self.handle, outside, false)?;
+        let value = wait(&self.clock, &self.handle, outside, None)?;
         self.settle();
         Ok(value)
     }
@@ -124,27 +128,46 @@ impl Drop for Boot {
     }
 }
 
+/// Lets every task go on that can.
+fn give_the_floor(handle: &Handle) {
+    let (done, is_done) = sync_channel(1);
+    handle.spawn(async move {
+        for _ in 0..ROUNDS {
+            tokio::task::yield_now().await;
+        }
+        let _ = done.send(());
+    });
+    // The thread that drives them lives as long as there is something to wait for.
+    let _ = is_done.recv();
+}
+
+/// Waits for something; time passes when nothing has been going on for so long, `None`: never.
 fn wait<T: Send + 'static>(
     clock: &Clock,
     handle: &Handle,
     outside: impl Future<Output = T> + Send + 'static,
-    may_pass: bool,
+    still: Option<Duration>,
 ) -> Result<T, String> {
     let (done, is_done) = sync_channel(1);
     handle.spawn(async move {
         let _ = done.send(outside.await);
     });
-    let mut still = Instant::now();
+    let mut since = Instant::now();
     loop {
         clock.advance(Duration::ZERO);
         match is_done.recv_timeout(GLANCE) {
             Ok(value) => return Ok(value),
             Err(RecvTimeoutError::Disconnected) => return Err("rhaid broke off: this is a mistake in it".to_owned()),
-            Err(RecvTimeoutError::Timeout) if may_pass && still.elapsed() >= STILL => {
+            Err(RecvTimeoutError::Timeout) if still.is_some_and(|still| since.elapsed() >= still) => {
+                give_the_floor(handle);
+                clock.advance(Duration::ZERO);
+                if let Ok(value) = is_done.try_recv() {
+                    return Ok(value);
+                }
                 if let Some(due) = clock.next_due() {
                     clock.advance(clock.now().duration_until(due).try_into().unwrap_or_default());
                 }
-                still = Instant::now();
+                since = Instant::now();
             }
             Err(RecvTimeoutError::Timeout) => {}
         }

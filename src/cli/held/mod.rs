@@ -29,9 +29,6 @@ use crate::services::store::Store;
 /// When a world begins that is not told another time.
 const BEGIN: jiff::civil::DateTime = jiff::civil::date(2026, 1, 1).at(0, 0, 0, 0);
 
-/// How long something may take that needs no time in the world before time passes there.
-const STILL: Duration = Duration::from_millis(5);
-
 /// A world held in the hand.
 pub(super) struct HeldWorld {
     clock: Clock,

@@ -181,8 +181,7 @@ impl World for HeldWorld {
 
     fn restart(&self) -> Result<(), String> {
         self.with(|boot| {
-            let runtime = boot.runtime.clone();
-            boot.wait(async move { runtime.stop().await })?;
+            boot.stop()?;
             self.marks().logs.extend(boot.runtime.recent_logs());
             Ok(())
         })?;

@@ -83,7 +83,7 @@ impl Hand {
         if let Some(holders) = state.holders.get_mut(place) {
             *holders -= 1;
         }
-        self.calm.notify_all();
+        self.tell_if_calm(&state);
     }
 
     /// Takes one off the count until the guard is dropped.
@@ -94,8 +94,9 @@ impl Hand {
 
     /// Takes one off the count until [`Hand::rouse`].
     pub(super) fn rest(&self) {
-        self.lock().count -= 1;
-        self.calm.notify_all();
+        let mut state = self.lock();
+        state.count -= 1;
+        self.tell_if_calm(&state);
     }
 
     /// Puts on the count what [`Hand::rest`] took off.
@@ -111,6 +112,10 @@ impl Hand {
     /// Sleeps until nothing else is going on and nobody is before it, off the count while it does.
     pub(super) fn turn<'a>(&'a self, name: &'a str) -> Sleep<'a> {
         Sleep { hand: self, moment: self.now(), turn: Some(name), ticket: None }
+    }
+
+    pub(super) fn is_alone(&self) -> bool {
+        self.lock().is_alone()
     }
 
     /// Returns when the next sleeper is due, if nothing is going on.
@@ -149,6 +154,12 @@ impl Hand {
     #[cfg(test)]
     pub(super) fn count(&self) -> i64 {
         self.lock().count
+    }
+
+    fn tell_if_calm(&self, state: &State) {
+        if state.count <= 0 {
+            self.calm.notify_all();
+        }
     }
 
     fn wait_for_calm(&self) {
@@ -267,8 +278,8 @@ impl Future for Sleep<'_> {
         state.next += 1;
         state.count -= 1;
         state.sleepers.insert(ticket.clone(), context.waker().clone());
+        self.hand.tell_if_calm(&state);
         drop(state);
-        self.hand.calm.notify_all();
         self.ticket = Some(ticket);
         Poll::Pending
     }

@@ -78,6 +78,14 @@ impl Clock {
         }
     }
 
+    /// Returns whether only one is busy on a hand-turned clock, and nobody is due before it.
+    pub fn is_alone(&self) -> bool {
+        match &self.face {
+            Face::Hand(hand) => hand.is_alone(),
+            Face::Wall(_) => true,
+        }
+    }
+
     /// Returns the moment to which a hand-turned clock would move next, if nothing is going on and somebody sleeps.
     pub fn next_due(&self) -> Option<Timestamp> {
         match &self.face {
