@@ -79,10 +79,12 @@ fn entries(package: &Package) -> Vec<Entry> {
     let mut engine = Engine::new_raw();
     engine.register_global_module(module.into());
     let public = |info: rhai::FuncInfo<'_>| (info.metadata.access == FnAccess::Public).then(|| info.metadata.clone());
+    let functions = engine.collect_fn_metadata(None, public, false);
+    let mut ways: Vec<_> = functions.iter().map(|function| (signature(function), documentation(function))).collect();
+    // The engine's own order is another one in each build.
+    ways.sort_by_key(|((way, _), _)| (way.parameters.len(), way.text.clone()));
     let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
-    for function in engine.collect_fn_metadata(None, public, false) {
-        let (signature, bare) = signature(&function);
-        let (docs, example) = documentation(&function);
+    for ((signature, bare), (docs, example)) in ways {
         let name = match (&signature.receiver, signature.form) {
             (Some(receiver), Form::Index | Form::IndexAssignment) => format!("{receiver}[…]"),
             (Some(receiver), Form::Operator) => format!("{receiver} {bare}"),
@@ -106,7 +108,6 @@ fn entries(package: &Package) -> Vec<Entry> {
         }
     }
     for entry in entries.values_mut() {
-        entry.signatures.sort_by_key(|signature| (signature.parameters.len(), signature.text.clone()));
         entry.example = entry.example.take().filter(|example| !example.is_empty());
     }
     entries.into_values().collect()
