@@ -1,8 +1,8 @@
 //! One life of rhaid in a held world, from a start to a stop: a runtime of its own, on one thread, so that all is done in a fixed order.
 
-use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -25,9 +25,6 @@ const STILL: Duration = Duration::from_millis(5);
 
 /// How long rhaid may take to stop before time passes: it waits for its disk, too.
 const STOP: Duration = Duration::from_secs(2);
-
-/// How often the clock is looked at while something is waited for.
-const GLANCE: Duration = Duration::from_micros(200);
 
 /// How many times the tasks are given the floor before they count as done.
 const ROUNDS: usize = 16;
@@ -76,19 +73,31 @@ impl Boot {
         let lines = LogBook::whole(held.clock.clone());
         let (given, chosen) = (services.clone(), held.chosen.clone());
         let starting = async move { Runtime::start_only(config, given, lines, chosen).await };
-        let started = wait(&held.clock, &handle, starting, None);
+        let clock = held.clock.clone();
+        let started = outcome(&handle, async move {
+            let started = waited(&clock, starting, None).await;
+            settled(&clock).await;
+            started
+        });
         let runtime = started?.map_err(|error| error.to_string())?;
-        let boot = Self { runtime, services, clock: held.clock.clone(), handle, end: Some(end), driver: Some(driver) };
-        boot.settle();
-        Ok(boot)
+        Ok(Self { runtime, services, clock: held.clock.clone(), handle, end: Some(end), driver: Some(driver) })
     }
 
     /// Waits until nothing is going on that needs no time.
-    pub(super) fn settle(&self) {
-        for _ in 0..2 {
-            give_the_floor(&self.handle);
-            self.clock.advance(Duration::ZERO);
-        }
+    pub(super) fn settle(&self) -> Result<(), String> {
+        self.pass(Duration::ZERO)
+    }
+
+    /// Lets time pass; everything that is due happens.
+    pub(super) fn pass(&self, duration: Duration) -> Result<(), String> {
+        let clock = self.clock.clone();
+        outcome(&self.handle, async move {
+            settled(&clock).await;
+            if !duration.is_zero() {
+                clock.advance_along(duration).await;
+                settled(&clock).await;
+            }
+        })
     }
 
     /// Waits for something while time passes as it needs to.
@@ -96,15 +105,7 @@ impl Boot {
         &self,
         outside: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, String> {
-        let value = wait(&self.clock, &self.handle, outside, Some(STILL))?;
-        self.settle();
-        Ok(value)
-    }
-
-    /// Lets rhaid stop; time passes if handlers take some.
-    pub(super) fn stop(&self) -> Result<(), String> {
-        let runtime = self.runtime.clone();
-        wait(&self.clock, &self.handle, async move { runtime.stop().await }, Some(STOP))
+        self.wait_for(outside, Some(STILL))
     }
 
     /// Waits for something that needs no time.
@@ -112,9 +113,26 @@ impl Boot {
         &self,
         outside: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, String> {
-        let value = wait(&self.clock, &self.handle, outside, None)?;
-        self.settle();
-        Ok(value)
+        self.wait_for(outside, None)
+    }
+
+    /// Lets rhaid stop; time passes if handlers take some.
+    pub(super) fn stop(&self) -> Result<(), String> {
+        let runtime = self.runtime.clone();
+        self.wait_for(async move { runtime.stop().await }, Some(STOP))
+    }
+
+    fn wait_for<T: Send + 'static>(
+        &self,
+        outside: impl Future<Output = T> + Send + 'static,
+        still: Option<Duration>,
+    ) -> Result<T, String> {
+        let clock = self.clock.clone();
+        outcome(&self.handle, async move {
+            let value = waited(&clock, outside, still).await;
+            settled(&clock).await;
+            value
+        })
     }
 }
 
@@ -128,48 +146,48 @@ impl Drop for Boot {
     }
 }
 
-/// Lets every task go on that can.
-fn give_the_floor(handle: &Handle) {
+/// Does something on the thread of a life.
+fn outcome<T: Send + 'static>(handle: &Handle, work: impl Future<Output = T> + Send + 'static) -> Result<T, String> {
     let (done, is_done) = sync_channel(1);
     handle.spawn(async move {
+        let _ = done.send(work.await);
+    });
+    is_done.recv().map_err(|_| "rhaid broke off: this is a mistake in it".to_owned())
+}
+
+/// Waits until nothing is going on that needs no time.
+async fn settled(clock: &Clock) {
+    for _ in 0..2 {
         for _ in 0..ROUNDS {
             tokio::task::yield_now().await;
         }
-        let _ = done.send(());
-    });
-    // The thread that drives them lives as long as there is something to wait for.
-    let _ = is_done.recv();
+        clock.advance_along(Duration::ZERO).await;
+    }
 }
 
-/// Waits for something; time passes when nothing has been going on for so long, `None`: never.
-fn wait<T: Send + 'static>(
-    clock: &Clock,
-    handle: &Handle,
-    outside: impl Future<Output = T> + Send + 'static,
-    still: Option<Duration>,
-) -> Result<T, String> {
-    let (done, is_done) = sync_channel(1);
-    handle.spawn(async move {
-        let _ = done.send(outside.await);
-    });
-    let mut since = Instant::now();
-    loop {
-        clock.advance(Duration::ZERO);
-        match is_done.recv_timeout(GLANCE) {
-            Ok(value) => return Ok(value),
-            Err(RecvTimeoutError::Disconnected) => return Err("rhaid broke off: this is a mistake in it".to_owned()),
-            Err(RecvTimeoutError::Timeout) if still.is_some_and(|still| since.elapsed() >= still) => {
-                give_the_floor(handle);
-                clock.advance(Duration::ZERO);
-                if let Ok(value) = is_done.try_recv() {
-                    return Ok(value);
+/// Waits for something; time passes when it has not come for so long, `None`: never.
+async fn waited<T>(clock: &Clock, outside: impl Future<Output = T>, still: Option<Duration>) -> T {
+    let time = async {
+        loop {
+            let without_time = async {
+                loop {
+                    clock.advance_along(Duration::ZERO).await;
+                    clock.until_due().await;
                 }
-                if let Some(due) = clock.next_due() {
-                    clock.advance(clock.now().duration_until(due).try_into().unwrap_or_default());
-                }
-                since = Instant::now();
+            };
+            match still {
+                None => without_time.await,
+                Some(still) => drop(tokio::time::timeout(still, without_time).await),
             }
-            Err(RecvTimeoutError::Timeout) => {}
+            settled(clock).await;
+            if let Some(due) = clock.next_due() {
+                clock.advance_along(clock.now().duration_until(due).try_into().unwrap_or_default()).await;
+            }
         }
+    };
+    tokio::select! {
+        biased;
+        value = outside => value,
+        () = time => unreachable!("time has no end"),
     }
 }

@@ -74,8 +74,7 @@ impl World for HeldWorld {
     fn publish(&self, publish: Publish) -> Result<(), String> {
         self.with(|boot| {
             boot.services.mqtt.bring(publish).map_err(|error| error.to_string())?;
-            boot.settle();
-            Ok(())
+            boot.settle()
         })
     }
 
@@ -84,12 +83,7 @@ impl World for HeldWorld {
             self.clock.advance(duration);
             return Ok(());
         }
-        self.with(|boot| {
-            boot.settle();
-            self.clock.advance(duration);
-            boot.settle();
-            Ok(())
-        })
+        self.with(|boot| boot.pass(duration))
     }
 
     fn at(&self, moment: &str) -> Result<(), String> {
@@ -141,8 +135,7 @@ impl World for HeldWorld {
         self.with(|boot| {
             let changed = boot.services.files.change(&file, text.map(str::as_bytes));
             changed.map_err(|error| format!("{path}: {error}"))?;
-            boot.settle();
-            Ok(())
+            boot.settle()
         })
     }
 
@@ -174,8 +167,7 @@ impl World for HeldWorld {
     fn set_away(&self, broker: Option<&str>, is_away: bool) -> Result<(), String> {
         self.with(|boot| {
             boot.services.mqtt.set_away(broker, is_away).map_err(|error| error.to_string())?;
-            boot.settle();
-            Ok(())
+            boot.settle()
         })
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
+use std::future::poll_fn;
 use std::panic::Location;
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -32,6 +33,8 @@ struct State {
     sleepers: BTreeMap<Ticket, Waker>,
     /// Sleepers that were woken and have not gone on yet.
     woken: BTreeMap<Ticket, Woken>,
+    /// Tasks that wait until nobody is busy.
+    walkers: Vec<Waker>,
     next: u64,
 }
 
@@ -54,6 +57,7 @@ impl Hand {
             holders: BTreeMap::new(),
             sleepers: BTreeMap::new(),
             woken: BTreeMap::new(),
+            walkers: Vec::new(),
             next: 0,
         };
         Self { state: Mutex::new(state), calm: Condvar::new(), takes_turns: false }
@@ -83,7 +87,7 @@ impl Hand {
         if let Some(holders) = state.holders.get_mut(place) {
             *holders -= 1;
         }
-        self.tell_if_calm(&state);
+        self.tell_if_calm(&mut state);
     }
 
     /// Takes one off the count until the guard is dropped.
@@ -96,7 +100,7 @@ impl Hand {
     pub(super) fn rest(&self) {
         let mut state = self.lock();
         state.count -= 1;
-        self.tell_if_calm(&state);
+        self.tell_if_calm(&mut state);
     }
 
     /// Puts on the count what [`Hand::rest`] took off.
@@ -138,12 +142,39 @@ impl Hand {
 
     /// Walks from deadline to deadline; waits at each until nothing is busy.
     pub(super) fn walk(&self, target: Timestamp) {
+        while self.go(target) {
+            let (state, waited) = self
+                .calm
+                .wait_timeout_while(self.lock(), PATIENCE, |state| state.count > 0)
+                .unwrap_or_else(PoisonError::into_inner);
+            if waited.timed_out() {
+                Self::give_up(state);
+            }
+        }
+    }
+
+    /// Walks like [`Hand::walk`], as a task, beside those that sleep.
+    pub(super) async fn walk_along(&self, target: Timestamp) {
+        while self.go(target) {
+            if tokio::time::timeout(PATIENCE, self.until(|state| state.count <= 0)).await.is_err() {
+                Self::give_up(self.lock());
+            }
+        }
+    }
+
+    /// Waits until nobody is busy and somebody is due.
+    pub(super) async fn until_due(&self) {
+        let is_due = |state: &State| state.sleepers.keys().next().is_some_and(|first| first.0 <= state.now);
+        self.until(|state| state.count <= 0 && is_due(state)).await;
+    }
+
+    /// Walks as far as it can; returns whether somebody is busy now.
+    fn go(&self, target: Timestamp) -> bool {
         loop {
-            let step = self.lock().step(target);
-            match step {
+            match self.lock().step(target) {
                 Step::Woke => {}
-                Step::Arrived => return,
-                Step::Busy => self.wait_for_calm(),
+                Step::Arrived => return false,
+                Step::Busy => return true,
                 Step::Miscounted => panic!(
                     "a sleeper is not counted: a task of its own must hold a `Busy` and wait in `Busy::sleep_until`"
                 ),
@@ -151,31 +182,39 @@ impl Hand {
         }
     }
 
+    /// Waits for what can come only when nobody is busy.
+    async fn until(&self, is_so: impl Fn(&State) -> bool) {
+        poll_fn(|context| {
+            let mut state = self.lock();
+            if is_so(&state) {
+                return Poll::Ready(());
+            }
+            state.walkers.push(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
     #[cfg(test)]
     pub(super) fn count(&self) -> i64 {
         self.lock().count
     }
 
-    fn tell_if_calm(&self, state: &State) {
+    fn tell_if_calm(&self, state: &mut State) {
         if state.count <= 0 {
             self.calm.notify_all();
+            state.walkers.drain(..).for_each(Waker::wake);
         }
     }
 
-    fn wait_for_calm(&self) {
-        let (state, waited) = self
-            .calm
-            .wait_timeout_while(self.lock(), PATIENCE, |state| state.count > 0)
-            .unwrap_or_else(PoisonError::into_inner);
-        if waited.timed_out() {
-            let mut held = String::new();
-            for (place, holders) in state.holders.iter().filter(|(_, holders)| **holders > 0) {
-                let _ = write!(held, "\n  {holders} from {place}");
-            }
-            let count = state.count;
-            drop(state);
-            panic!("{count} still busy after {PATIENCE:?}; held, sleepers among them:{held}");
+    fn give_up(state: MutexGuard<'_, State>) -> ! {
+        let mut held = String::new();
+        for (place, holders) in state.holders.iter().filter(|(_, holders)| **holders > 0) {
+            let _ = write!(held, "\n  {holders} from {place}");
         }
+        let count = state.count;
+        drop(state);
+        panic!("{count} still busy after {PATIENCE:?}; held, sleepers among them:{held}");
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -278,7 +317,7 @@ impl Future for Sleep<'_> {
         state.next += 1;
         state.count -= 1;
         state.sleepers.insert(ticket.clone(), context.waker().clone());
-        self.hand.tell_if_calm(&state);
+        self.hand.tell_if_calm(&mut state);
         drop(state);
         self.ticket = Some(ticket);
         Poll::Pending

@@ -147,15 +147,21 @@ impl Clock {
         hand.walk(hand.after(duration));
     }
 
-    /// Turns a hand-turned clock like [`Clock::advance`], from a task.
+    /// Turns a hand-turned clock like [`Clock::advance`], as a task beside those that sleep.
     ///
     /// # Panics
     /// As [`Clock::advance`].
-    pub async fn advance_async(&self, duration: Duration) {
-        let hand = Arc::clone(self.hand());
-        let target = hand.after(duration);
-        // A thread of its own, since a current-thread runtime has to go on meanwhile.
-        tokio::task::spawn_blocking(move || hand.walk(target)).await.expect("the walk has said why it ended");
+    pub async fn advance_along(&self, duration: Duration) {
+        let hand = self.hand();
+        hand.walk_along(hand.after(duration)).await;
+    }
+
+    /// Waits until a hand-turned clock has somebody to wake who is due already.
+    ///
+    /// # Panics
+    /// On the real clock.
+    pub async fn until_due(&self) {
+        self.hand().until_due().await;
     }
 
     /// Sets a hand-turned clock forward or back without the time between passing, and waits until nothing is busy.
@@ -407,7 +413,7 @@ mod tests {
                 busy.sleep_until(sleeper.now() + jiff::SignedDuration::from_secs(5)).await;
                 sleeper.now()
             });
-            clock.advance_async(Duration::from_secs(7)).await;
+            clock.advance_along(Duration::from_secs(7)).await;
             assert_eq!(clock.now().duration_since(slept.await.unwrap()), jiff::SignedDuration::from_secs(2));
         });
     }

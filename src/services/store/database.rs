@@ -138,6 +138,11 @@ impl Database {
         copy().map_err(|error| failed("reading", &error))
     }
 
+    /// Returns whether it is forgotten with the process.
+    pub(super) fn is_in_memory(&self) -> bool {
+        self.readers.is_none()
+    }
+
     /// Returns the connection that writes.
     pub(super) fn writer(&self) -> MutexGuard<'_, Connection> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)

@@ -1,8 +1,9 @@
-//! The one thread that writes: batches that come together share a commit, and rows and notes ride along.
+//! Who writes: one thread, where batches that come together share a commit, and rows and notes ride along. What is in memory only is
+//! written by who brings it.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -28,7 +29,7 @@ const RETRY_WAIT: Duration = Duration::from_secs(1);
 type Work = Box<dyn Fn(&Connection) -> Result<u64, Error> + Send>;
 type Done = SyncSender<Result<u64, Error>>;
 
-enum Job {
+pub(super) enum Job {
     Commit(Work, Done),
     /// Rows or notes wait.
     Wake,
@@ -36,24 +37,31 @@ enum Job {
     Flush(Done),
 }
 
-/// The writing thread; writes what waits and ends when dropped.
-pub(super) struct Writer {
-    jobs: Option<SyncSender<Job>>,
-    thread: Option<JoinHandle<()>>,
+/// Writes what waits, and ends when dropped.
+pub(super) enum Writer {
+    /// A thread of its own, for a disk takes its time.
+    Thread { jobs: Option<SyncSender<Job>>, thread: Option<JoinHandle<()>> },
+    /// Whoever brings something.
+    Anyone(Mutex<Pen>),
 }
 
 impl Writer {
-    /// Starts the thread.
+    /// Starts the thread, if one is needed.
     ///
     /// # Errors
     /// If the system has no thread to give.
     pub(super) fn start(shared: Arc<Shared>) -> Result<Self, Error> {
+        let is_in_memory = shared.database.is_in_memory();
+        let pen = Pen { shared, tally: Tally::default(), troubled: false };
+        if is_in_memory {
+            return Ok(Self::Anyone(Mutex::new(pen)));
+        }
         let (jobs, inbox) = sync_channel(MAX_WAITING);
         let thread = thread::Builder::new()
             .name("store".into())
-            .spawn(move || Pen { shared, tally: Tally::default(), troubled: false }.run(&inbox))
+            .spawn(move || pen.run(&inbox))
             .map_err(|error| Error::Failed(format!("no thread for the store: {error}")))?;
-        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
+        Ok(Self::Thread { jobs: Some(jobs), thread: Some(thread) })
     }
 
     /// Does some work within a transaction; blocks until it is on disk.
@@ -71,9 +79,15 @@ impl Writer {
 
     /// Says that rows or notes wait.
     pub(super) fn wake(&self) {
-        // A writer whose queue is full is awake.
-        if let Some(jobs) = &self.jobs {
-            let _ = jobs.try_send(Job::Wake);
+        match self {
+            // A writer whose queue is full is awake.
+            Self::Thread { jobs, .. } => drop(jobs.as_ref().map(|jobs| jobs.try_send(Job::Wake))),
+            Self::Anyone(pen) => {
+                let mut pen = pen.lock().unwrap_or_else(PoisonError::into_inner);
+                if pen.shared.ledger.len() >= MAX_RIDERS {
+                    pen.write(Vec::new(), false);
+                }
+            }
         }
     }
 
@@ -85,23 +99,25 @@ impl Writer {
     }
 
     fn send(&self, job: Job) {
-        if let Some(jobs) = &self.jobs {
-            let _ = jobs.send(job);
+        match self {
+            Self::Thread { jobs, .. } => drop(jobs.as_ref().map(|jobs| jobs.send(job))),
+            Self::Anyone(pen) => pen.lock().unwrap_or_else(PoisonError::into_inner).write(vec![job], true),
         }
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        drop(self.jobs.take());
-        if let Some(thread) = self.thread.take() {
+        let Self::Thread { jobs, thread } = self else { return };
+        drop(jobs.take());
+        if let Some(thread) = thread.take() {
             let _ = thread.join();
         }
     }
 }
 
-/// What the thread holds.
-struct Pen {
+/// What it takes to write.
+pub(super) struct Pen {
     shared: Arc<Shared>,
     tally: Tally,
     /// Whether rows or notes could not be written the last time.
@@ -133,7 +149,7 @@ impl Pen {
     }
 
     fn rides_empty(&self) -> bool {
-        self.shared.ledger.is_empty() && self.shared.notes.is_empty()
+        self.shared.ledger.len() == 0 && self.shared.notes.is_empty()
     }
 
     /// Writes a group, and what rides along, in one transaction; answers everyone.

@@ -10,6 +10,8 @@ use crate::value::Value;
 
 /// At most so many rows wait in memory.
 const MAX_WAITING: usize = 8192;
+/// Of so many rows that wait, and of each as many more, the writer hears anew.
+const CROWD: usize = 512;
 /// At most about so many bytes wait in memory.
 const MAX_WAITING_BYTES: usize = 16 << 20;
 
@@ -36,20 +38,20 @@ impl Waiting {
         self.lock().keep
     }
 
-    /// Adds a row, never waiting; returns whether it is the first to wait.
+    /// Adds a row, never waiting; returns whether the writer should hear of it: of the first, and of each crowd.
     pub(in crate::services::store) fn push(&self, row: Row) -> bool {
         let weight = weight(&row);
         let mut state = self.lock();
-        let first = state.rows.is_empty();
         state.bytes += weight;
         state.rows.push_back(row);
+        let is_news = state.rows.len() == 1 || state.rows.len().is_multiple_of(CROWD);
         state.thin();
-        first
+        is_news
     }
 
-    /// Returns whether no row waits.
-    pub(in crate::services::store) fn is_empty(&self) -> bool {
-        self.lock().rows.is_empty()
+    /// Returns how many rows wait.
+    pub(in crate::services::store) fn len(&self) -> usize {
+        self.lock().rows.len()
     }
 
     /// Takes the oldest rows, at most so many.
