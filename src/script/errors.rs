@@ -5,8 +5,8 @@ use rhai::{Dynamic, EvalAltResult, ParseError, Position};
 use super::files::Files;
 use crate::config::Limits;
 use crate::fault::{Call, Fault};
-use crate::functions::reference::{Form, reference};
-use crate::functions::{Stop, convert};
+use crate::functions::reference::{Form, in_tests, reference};
+use crate::functions::{Phase, Stop, convert, phase};
 use crate::value::Value;
 
 /// Returns an error of the compiler as a fault.
@@ -195,7 +195,8 @@ fn hint(cause: &EvalAltResult) -> Option<String> {
 
 /// Returns how a function of rhaid is called, with types.
 fn ways(function: &str) -> Option<String> {
-    let entries = reference().iter().filter(|entry| entry.function == function);
+    let known = if matches!(phase(), Phase::Trial(_)) { in_tests() } else { reference() };
+    let entries = known.iter().filter(|entry| entry.function == function);
     let signatures = entries.flat_map(|entry| &entry.signatures);
     let called = signatures.filter(|signature| matches!(signature.form, Form::Function | Form::Method));
     let ways: Vec<_> = called.map(|signature| format!("`{}`", signature.text)).take(3).collect();

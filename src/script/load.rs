@@ -158,7 +158,7 @@ impl Loader<'_> {
 }
 
 /// Returns the faults in the order of their places, each place once, with their source lines.
-fn in_order(mut faults: Vec<Fault>, files: &Files) -> Vec<Fault> {
+pub(super) fn in_order(mut faults: Vec<Fault>, files: &Files) -> Vec<Fault> {
     let own = |fault: &Fault| fault.place.file != files.own();
     faults.sort_by(|a, b| {
         let key = |fault: &Fault| (own(fault), fault.place.file.clone(), fault.place.line, fault.place.column);

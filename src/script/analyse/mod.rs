@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use rhai::{AST, ASTFlags, ASTNode, Expr, ImmutableString, Module, Position, ScriptFuncDef, Shared, Stmt};
 
 use self::imports::Imported;
+use self::known::Known;
 use super::files::Files;
 use super::handler;
 use crate::fault::Fault;
@@ -22,6 +23,8 @@ pub(super) struct Source<'s> {
     /// Whether it is a job, which sees `event` and `args`.
     pub job: bool,
     pub imported: &'s [Imported],
+    /// The functions that are there without being defined in it.
+    pub known: &'static Known,
     /// Its top level first, then each function and closure.
     pub units: Vec<Unit>,
     /// What its top level names, and whether that is a constant.
@@ -70,7 +73,7 @@ impl<'s> Source<'s> {
             .map(|(.., function)| Unit { statements: handler::statements(function), function: Some(function.clone()) });
         let units: Vec<_> = std::iter::once(top_level).chain(functions).collect();
         let keys = keys(&units);
-        Self { file, files, job, imported, top: top(ast.statements()), units, keys }
+        Self { file, files, job, imported, known: &known::IN_SCRIPTS, top: top(ast.statements()), units, keys }
     }
 
     /// Returns everything that is wrong in it.
