@@ -28,17 +28,26 @@ fn house(script: &str) -> House {
 
 /// Returns the first block of code under a title.
 fn block<'d>(docs: &'d str, title: &str) -> &'d str {
-    let (_, after) = docs.split_once(&format!("# {title}\n```rhai\n")).expect("it has that title");
-    after.split_once("\n```").unwrap().0
+    let (_, after) = docs.split_once(&format!("# {title}\n```")).expect("it has that title");
+    after.split_once('\n').unwrap().1.split_once("\n```").unwrap().0
 }
 
 #[test]
 fn each_explanation_shows_a_script_with_that_warning_and_one_without_any() {
     for lint in LINTS {
-        let (found, code) = check(&house(block(lint.docs, "Wrong")), &[]);
+        // What one finds only beside what was seen comes with that.
+        let arguments: &[&str] = if lint.docs.contains("\n# Events\n") { &["--events", "events.jsonl"] } else { &[] };
+        let house = |title: &str| {
+            let house = house(block(lint.docs, title));
+            if !arguments.is_empty() {
+                house.write("events.jsonl", block(lint.docs, "Events"));
+            }
+            house
+        };
+        let (found, code) = check(&house("Wrong"), arguments);
         let codes: Vec<_> = found.iter().map(|(code, ..)| code.as_str()).collect();
         assert_eq!((codes, code), (vec![lint.code], Some(0)), "{found:?}");
-        let (found, _) = check(&house(block(lint.docs, "Right")), &[]);
+        let (found, _) = check(&house("Right"), arguments);
         // What is allowed there is the point of that one.
         let found: Vec<_> = found.into_iter().filter(|_| lint.code != "unknown-lint").collect();
         assert_eq!(found, [], "{}", lint.code);
@@ -109,6 +118,36 @@ fn scripts_that_wake_each_other_are_told_of_once() {
         ),
     ];
     assert_eq!(found, expected);
+}
+
+#[test]
+fn topics_are_held_against_what_was_seen() {
+    let house = house(concat!(
+        "mqtt_subscribe([\"door/{name}/lok\", \"door/+/state\"], |msg| print(msg.topic));\n",
+        "for room in [\"attic\", \"celar\"] { mqtt_subscribe(`room/${room}/#`, |msg| print(msg.topic)); }\n",
+        "mqtt_subscribe(\"$share/group/zigbee2mqtt/#\", |msg| print(msg.topic));\n",
+        "mqtt_subscribe(\"later\", |msg| print(msg.topic)); // rhaid: allow(unseen-topic)\n",
+        "mqtt_silence(\"router\", \"5m\", || print(\"dead\"));\n",
+    ));
+    let message = |topic: &str| format!("{{\"time\": \"2026-01-01T00:00:00Z\", \"topic\": \"{topic}\"}}\n");
+    let seen = ["door/front/lock", "door/front/state", "room/attic/light/1", "room/cellar/light/1"].map(message);
+    house.write("day.jsonl", &(seen.concat() + "{\"time\": \"2026-01-01T00:00:01Z\", \"event\": \"later\"}\n"));
+    assert_eq!(check(&house, &[]).0, [], "nothing is known of what comes");
+    let unseen =
+        |line: u64, topic: &str| ("unseen-topic".to_owned(), line, format!("nothing that was seen is on `{topic}`"));
+    let wanted = [unseen(1, "door/{name}/lok"), unseen(2, "room/celar/#"), unseen(3, "$share/group/zigbee2mqtt/#")];
+    assert_eq!(check(&house, &["--events", "day.jsonl"]), (wanted.to_vec(), Some(0)));
+    let people = house.rhaid(&["check", "--strict", "--events", "day.jsonl"]);
+    let said = text(&people.stdout);
+    assert_eq!(people.status.code(), Some(1), "{said}");
+    for near in ["door/front/lock", "room/cellar/light/1"] {
+        assert!(said.contains(&format!("help: the most similar topic seen is `{near}`: is that one meant?")), "{said}");
+    }
+    assert!(said.contains("help: is it written as it is published? else record until something comes there"), "{said}");
+    house.write("none.jsonl", "");
+    let empty = house.rhaid(&["check", "--events", "none.jsonl"]);
+    assert_eq!(empty.status.code(), Some(2));
+    assert!(text(&empty.stderr).contains("no messages in none.jsonl: write some with `rhaid record"), "{empty:?}");
 }
 
 #[test]

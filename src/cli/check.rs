@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use jiff::Zoned;
+use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use crate::cli::exit::FAULTS;
+use crate::cli::events::{self, Happening};
+use crate::cli::exit::{FAULTS, Wrong};
 use crate::cli::next::rfc3339;
 use crate::cli::screen::{self, Tone, harmless, paint};
 use crate::cli::settings::{self, Globals};
@@ -31,6 +33,7 @@ const UPCOMING: usize = 3;
   rhaid check scripts/door.rhai
   rhaid check --format compact      # file:line:column: message, for editors
   rhaid check --job nightly.rhai    # a script that runs whole
+  rhaid check --events day.jsonl    # also: topics on which nothing came that `rhaid record` saw
 
 A fault keeps a script from going live; a warning is likely a mistake. `rhaid explain CODE` says more about one. A comment
 `// rhaid: allow(CODE)` at the end of a line, or on the line above, allows it there; `// rhaid: allow-file(CODE)` in the whole file.
@@ -46,6 +49,9 @@ pub(super) struct Args {
     /// Take the scripts that are named for jobs: their top level is what they do, not what they declare
     #[arg(long, requires = "paths")]
     job: bool,
+    /// Warn of topics that no message in this file was on: one JSON object a line, as `rhaid record` writes them
+    #[arg(long, value_name = "FILE")]
+    events: Option<PathBuf>,
     /// End with 1 if there are warnings, too
     #[arg(long)]
     strict: bool,
@@ -174,11 +180,28 @@ fn look(args: &Args, config: &Arc<Config>, folder: &Path, findings: &mut Finding
             Err(faults) => findings.faults.extend(faults.iter().map(|fault| FoundFault::new(fault, &subject.root))),
         }
     }
+    let topics = args.events.as_deref().map(|file| topics(file, &zone)).transpose()?;
     for (root, scripts) in &loaded {
-        let found = lint::look(scripts, config);
+        let found = lint::look(scripts, config, topics.as_ref());
         findings.warnings.extend(found.iter().map(|finding| FoundFault::likely(finding, root)));
     }
     Ok(())
+}
+
+/// Returns the topics of the messages in a file of events.
+fn topics(file: &Path, zone: &TimeZone) -> anyhow::Result<BTreeSet<String>> {
+    let topics: BTreeSet<_> = events::read(file, zone)?
+        .into_iter()
+        .filter_map(|line| match line.what {
+            Happening::Message(message) => Some(message.topic),
+            _ => None,
+        })
+        .collect();
+    if topics.is_empty() {
+        let hint = "write some with `rhaid record --topic '#' -o FILE`";
+        return Err(Wrong(format!("there are no messages in {}: {hint}", file.display())).into());
+    }
+    Ok(topics)
 }
 
 fn subjects(args: &Args, config: &Config) -> anyhow::Result<Vec<Subject>> {

@@ -186,7 +186,7 @@ impl<'r> Round<'r> {
         }
         let (rest, scripts): (Vec<_>, Vec<_>) =
             scripts.into_iter().map(|(file, purpose, seen, script)| ((file, purpose, seen), script)).unzip();
-        self.put_findings(&lint::look(&scripts, &self.config));
+        self.put_findings(&lint::look(&scripts, &self.config, None));
         let kept = rest.into_iter().zip(scripts);
         folder
             .scripts
@@ -211,7 +211,7 @@ impl<'r> Round<'r> {
         let is_job = text.starts_with("#!") || Outline::of(text).triggers.is_empty();
         let purpose = if is_job { Purpose::Job } else { Purpose::Handlers };
         match self.load(&home.file, purpose).loaded {
-            Ok(script) => self.put_findings(&lint::look(&[script], &self.config)),
+            Ok(script) => self.put_findings(&lint::look(&[script], &self.config, None)),
             Err(faults) => self.put_faults(&faults),
         }
     }
