@@ -1,5 +1,6 @@
-//! `rhaid check` warns of what is likely a mistake, and of nothing else.
+//! `rhaid check` warns of what is likely a mistake, and of nothing else; `rhaid explain` explains all that it finds.
 
+use rhaid::script::codes::CODES;
 use rhaid::script::lint::LINTS;
 use serde_json::Value;
 
@@ -51,6 +52,48 @@ fn each_explanation_shows_a_script_with_that_warning_and_one_without_any() {
         // What is allowed there is the point of that one.
         let found: Vec<_> = found.into_iter().filter(|_| lint.code != "unknown-lint").collect();
         assert_eq!(found, [], "{}", lint.code);
+    }
+}
+
+#[test]
+fn each_explanation_of_a_fault_shows_a_script_with_it_and_one_in_order() {
+    for explained in CODES {
+        let wrong = house(block(explained.docs, "Wrong"));
+        let output = wrong.rhaid(&["check", "--format", "json"]);
+        let found: Value = serde_json::from_str(&text(&output.stdout)).unwrap();
+        let codes: Vec<_> = found["faults"].as_array().unwrap().iter().map(|fault| fault["code"].clone()).collect();
+        assert_eq!((codes, output.status.code()), (vec![Value::from(explained.code)], Some(1)), "{found}");
+        let compact = text(&wrong.rhaid(&["check", "--format", "compact"]).stdout);
+        assert!(compact.ends_with(&format!(" [{}]\n", explained.code)) && !compact.contains("warning"), "{compact}");
+        let people = text(&wrong.rhaid(&["check"]).stdout);
+        assert!(people.contains(&format!("fault [{}] a.rhai:", explained.code)), "{people}");
+        assert_eq!(
+            check(&house(block(explained.docs, "Right")), &["--strict"]),
+            (vec![], Some(0)),
+            "{}",
+            explained.code
+        );
+    }
+}
+
+#[test]
+fn faults_of_every_kind_have_the_code_that_explains_them() {
+    for (script, code) in [
+        ("fn f(a) { a }\nevery(\"1m\", || f());", "unknown-function"),
+        ("every(\"1m\", || state = 1);", "lost-assignment"),
+        ("every(\"1m\", || units::fahrenheit(1));", "import"),
+        ("import \"_lib/units\" as units;\nevery(\"1m\", || units::kelvin(1));", "unknown-function"),
+        ("import \"_lib/units\" as units;\nevery(\"1m\", || units::ZERO);", "unknown-variable"),
+        ("every(\"1m\", #{ name: \"a\" }, || 1);\nevery(\"2m\", #{ name: \"a\" }, || 1);", "declaration"),
+        ("every(\"1m\", 1);", "declaration"),
+        ("every(\"soon\", || 1);", "declaration"),
+        ("throw \"no\";", "top-level"),
+        ("loop {}", "top-level"),
+    ] {
+        let house = house(script);
+        let output = house.rhaid(&["check", "--format", "json"]);
+        let found: Value = serde_json::from_str(&text(&output.stdout)).unwrap();
+        assert_eq!(found["faults"][0]["code"], code, "{script}: {found}");
     }
 }
 
@@ -185,6 +228,9 @@ fn a_code_is_explained_and_a_wrong_one_has_a_hint() {
     let house = House::empty();
     let all = house.run(&["explain"]);
     assert!(LINTS.iter().all(|lint| all.contains(lint.code)), "{all}");
+    assert!(CODES.iter().all(|explained| all.contains(explained.code)), "{all}");
+    let fault = house.run(&["explain", "Lost-Assignment"]);
+    assert!(fault.contains("state.add(\"count\", 1)"), "{fault}");
     let page = house.run(&["explain", "payload-type"]);
     assert!(page.contains("msg.json()") && page.contains("Right"), "{page}");
     let wrong = house.rhaid(&["explain", "payload-typ"]);

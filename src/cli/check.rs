@@ -1,6 +1,7 @@
 //! `rhaid check`: what is wrong with scripts or likely to be, and what would wake them; touches nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -104,7 +105,7 @@ struct FoundTrigger {
 
 #[derive(Serialize)]
 struct FoundFault {
-    /// The lint, if it is a warning.
+    /// What `rhaid explain` explains.
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'static str>,
     file: String,
@@ -139,7 +140,9 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
         Format::Text => screen::say(&text(&findings)),
         Format::Json => screen::say_json(&findings)?,
         Format::Compact => {
-            screen::say(&findings.faults.iter().chain(&findings.warnings).map(compact).collect::<String>());
+            let faults = findings.faults.iter().map(|fault| compact("", fault));
+            let warnings = findings.warnings.iter().map(|warning| compact("warning: ", warning));
+            screen::say(&faults.chain(warnings).collect::<String>());
         }
     }
     let is_well = findings.faults.is_empty() && (findings.warnings.is_empty() || !args.strict);
@@ -273,7 +276,7 @@ impl FoundTrigger {
 impl FoundFault {
     fn new(fault: &Fault, root: &Path) -> Self {
         Self {
-            code: None,
+            code: fault.code,
             file: shown(root, &fault.place.file),
             line: fault.place.line,
             column: fault.place.column,
@@ -296,11 +299,11 @@ fn shown(root: &Path, file: &str) -> String {
     below.unwrap_or(file).display().to_string()
 }
 
-fn compact(fault: &FoundFault) -> String {
+fn compact(sort: &str, fault: &FoundFault) -> String {
     // Editors want a line and a column, even for what concerns the whole file.
     let (line, column) = (fault.line.max(1), fault.column.max(1));
     let message = harmless(&fault.message).replace('\n', " ");
-    let (sort, code) = fault.code.map_or_else(Default::default, |code| ("warning: ", format!(" [{code}]")));
+    let code = fault.code.map(|code| format!(" [{code}]")).unwrap_or_default();
     format!("{}:{line}:{column}: {sort}{message}{code}\n", fault.file)
 }
 
@@ -317,11 +320,10 @@ fn text(findings: &Findings) -> String {
         }
     }
     for fault in &findings.faults {
-        text.push_str(&format!("\n{} {}\n", paint(Tone::Error, "fault"), harmless(&fault.report)));
+        text.push_str(&shown_fault(paint(Tone::Error, "fault"), fault));
     }
     for warning in &findings.warnings {
-        let code = paint(Tone::Quiet, &format!("[{}]", warning.code.unwrap_or_default()));
-        text.push_str(&format!("\n{} {code} {}\n", paint(Tone::Warn, "warning"), harmless(&warning.report)));
+        text.push_str(&shown_fault(paint(Tone::Warn, "warning"), warning));
     }
     let triggers = findings.scripts.iter().map(|script| script.triggers.len()).sum();
     let (scripts, faults) = (findings.scripts.len(), findings.faults.len());
@@ -330,6 +332,11 @@ fn text(findings: &Findings) -> String {
     let end = end.join(", ");
     text.push_str(&format!("\n{end}\n"));
     text
+}
+
+fn shown_fault(sort: impl Display, fault: &FoundFault) -> String {
+    let code = fault.code.map(|code| paint(Tone::Quiet, &format!("[{code}] "))).unwrap_or_default();
+    format!("\n{sort} {code}{}\n", harmless(&fault.report))
 }
 
 fn count(number: usize, what: &str) -> String {

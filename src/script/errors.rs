@@ -2,6 +2,7 @@
 
 use rhai::{Dynamic, EvalAltResult, ParseError, Position};
 
+use super::codes;
 use super::files::Files;
 use crate::config::Limits;
 use crate::fault::{Call, Fault};
@@ -13,7 +14,12 @@ use crate::value::Value;
 pub(super) fn syntax(files: &Files, file: &str, error: &ParseError) -> Fault {
     let mut fault = files.fault(file, error.position(), plain(&error.err_type().to_string()));
     fault.kind = "syntax".into();
-    fault
+    fault.with_code(codes::SYNTAX.code)
+}
+
+/// Returns an error of the top level as a fault.
+pub(super) fn at_top_level(files: &Files, error: &EvalAltResult) -> Fault {
+    thrown(files, error).with_code(codes::TOP_LEVEL.code)
 }
 
 /// Returns an error of a run as a fault.
@@ -54,7 +60,7 @@ pub(super) fn stop_loading(faults: &mut Vec<Fault>, files: &Files, stop: Stop, l
     if !faults.iter().any(|fault| fault.kind == STOPPED) {
         let mut fault = files.fault("", Position::NONE, "");
         fault.kind = STOPPED.into();
-        faults.push(fault);
+        faults.push(fault.with_code(codes::TOP_LEVEL.code));
     }
     let (text, hint) = match stop {
         Stop::Deadline | Stop::Cancelled => (

@@ -2,6 +2,7 @@
 
 mod analyse;
 mod call;
+pub mod codes;
 pub mod coverage;
 mod declare;
 mod engine;

@@ -13,7 +13,7 @@ use rhai::{AST, ASTFlags, ASTNode, Expr, ImmutableString, Module, Position, Scri
 use self::imports::Imported;
 use self::known::Known;
 use super::files::Files;
-use super::handler;
+use super::{codes, handler};
 use crate::fault::Fault;
 
 /// A compiled file, taken apart.
@@ -80,8 +80,11 @@ impl<'s> Source<'s> {
     pub(super) fn faults(&self) -> Vec<Fault> {
         let mut faults = Vec::new();
         for unit in &self.units {
-            variables::check(self, unit, &mut faults);
-            functions::check(self, unit, &mut faults);
+            let (mut of_variables, mut of_functions) = (Vec::new(), Vec::new());
+            variables::check(self, unit, &mut of_variables);
+            functions::check(self, unit, &mut of_functions);
+            faults.extend(of_variables.into_iter().map(|fault| fault.with_code(codes::UNKNOWN_VARIABLE.code)));
+            faults.extend(of_functions.into_iter().map(|fault| fault.with_code(codes::UNKNOWN_FUNCTION.code)));
         }
         // A closure that passes a name on to one inside it would be told twice.
         let mut seen = BTreeSet::new();
