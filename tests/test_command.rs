@@ -310,6 +310,15 @@ fn what_can_not_be_tested_is_told_with_its_place() {
 }
 
 #[test]
+fn scripts_do_not_hear_of_what_only_tests_call() {
+    let house = house("");
+    house.write("scripts/heater.rhai", "on_start(|| { assert_publishd(\"a\"); loda(\"b\"); });");
+    let said = text(&house.rhaid(&["check"]).stdout);
+    assert!(said.contains("unknown function `assert_publishd`") && said.contains("unknown function `loda`"), "{said}");
+    assert!(!said.contains("assert_published") && !said.contains("load(script)"), "{said}");
+}
+
+#[test]
 fn tests_run_again_when_a_script_changes() {
     let house = house(
         "test(\"it\", || { load(\"heater\"); publish(\"room/attic/temperature\", 20); assert_not_published(\"#\"); });",
