@@ -44,6 +44,8 @@ pub struct Fault {
     pub text: String,
     /// The word that scripts see as `err.kind`: `timeout`, `connect`, `denied`, …; `script` for a mistake in the script itself.
     pub kind: String,
+    /// What `rhaid explain` explains, if it is a sort of fault that it knows.
+    pub code: Option<&'static str>,
     /// The source line at [`Fault::place`], if it is known.
     pub source_line: Option<String>,
     /// What to do about it.
@@ -62,6 +64,13 @@ impl Fault {
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// Says what sort of fault it is, if that is not known already.
+    #[must_use]
+    pub fn with_code(mut self, code: &'static str) -> Self {
+        self.code.get_or_insert(code);
         self
     }
 

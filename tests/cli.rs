@@ -278,11 +278,20 @@ fn the_reference_knows_triggers_and_functions() {
     assert!(house.run(&["reference", "--markdown"]).contains("## `http_get`"));
     let unknown = house.rhaid(&["reference", "mqtt_publsh"]);
     assert_eq!(text(&unknown.stderr), "rhaid: there is nothing called `mqtt_publsh`: did you mean `mqtt_publish`?\n");
+    let twins = house.run(&["reference", "emit"]);
+    let (scripts, tests) = twins.split_once("\n\nemit(name: string)\n").unwrap();
+    assert!(scripts.contains(")\nin scripts\n") && tests.contains(")\nin tests only: "), "{twins}");
+    assert!(house.run(&["reference", "at"]).contains("at(moment: string)\nin tests only: "));
+    assert!(house.run(&["reference", "now"]).lines().all(|line| !line.starts_with("in ")));
+    assert!(house.run(&["reference", "--markdown", "Tests"]).contains("## `assert_published`"));
+    assert!(house.run(&["reference"]).contains("  assert_published "));
     house.run(&["definitions"]);
     let definitions = std::fs::read_to_string(house.path("definitions/rhaid.d.rhai")).unwrap();
     assert!(definitions.contains("fn mqtt_publish(topic: String, payload: ?) -> ();"), "{definitions}");
     // The language server marks every variable that it does not know.
     assert!(definitions.contains("\nlet state: State;\n"), "{definitions}");
+    assert!(definitions.contains("/// Only in `*_test.rhai` files. Turns the clock by a duration"), "{definitions}");
+    assert!(definitions.contains("fn advance(time: ?) -> ();"), "{definitions}");
     assert!(house.run(&["completions", "bash"]).contains("_rhaid"));
 }
 

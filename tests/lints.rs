@@ -1,5 +1,6 @@
-//! `rhaid check` warns of what is likely a mistake, and of nothing else.
+//! `rhaid check` warns of what is likely a mistake, and of nothing else; `rhaid explain` explains all that it finds.
 
+use rhaid::script::codes::CODES;
 use rhaid::script::lint::LINTS;
 use serde_json::Value;
 
@@ -28,20 +29,71 @@ fn house(script: &str) -> House {
 
 /// Returns the first block of code under a title.
 fn block<'d>(docs: &'d str, title: &str) -> &'d str {
-    let (_, after) = docs.split_once(&format!("# {title}\n```rhai\n")).expect("it has that title");
-    after.split_once("\n```").unwrap().0
+    let (_, after) = docs.split_once(&format!("# {title}\n```")).expect("it has that title");
+    after.split_once('\n').unwrap().1.split_once("\n```").unwrap().0
 }
 
 #[test]
 fn each_explanation_shows_a_script_with_that_warning_and_one_without_any() {
     for lint in LINTS {
-        let (found, code) = check(&house(block(lint.docs, "Wrong")), &[]);
+        // What one finds only beside what was seen comes with that.
+        let arguments: &[&str] = if lint.docs.contains("\n# Events\n") { &["--events", "events.jsonl"] } else { &[] };
+        let house = |title: &str| {
+            let house = house(block(lint.docs, title));
+            if !arguments.is_empty() {
+                house.write("events.jsonl", block(lint.docs, "Events"));
+            }
+            house
+        };
+        let (found, code) = check(&house("Wrong"), arguments);
         let codes: Vec<_> = found.iter().map(|(code, ..)| code.as_str()).collect();
         assert_eq!((codes, code), (vec![lint.code], Some(0)), "{found:?}");
-        let (found, _) = check(&house(block(lint.docs, "Right")), &[]);
+        let (found, _) = check(&house("Right"), arguments);
         // What is allowed there is the point of that one.
         let found: Vec<_> = found.into_iter().filter(|_| lint.code != "unknown-lint").collect();
         assert_eq!(found, [], "{}", lint.code);
+    }
+}
+
+#[test]
+fn each_explanation_of_a_fault_shows_a_script_with_it_and_one_in_order() {
+    for explained in CODES {
+        let wrong = house(block(explained.docs, "Wrong"));
+        let output = wrong.rhaid(&["check", "--format", "json"]);
+        let found: Value = serde_json::from_str(&text(&output.stdout)).unwrap();
+        let codes: Vec<_> = found["faults"].as_array().unwrap().iter().map(|fault| fault["code"].clone()).collect();
+        assert_eq!((codes, output.status.code()), (vec![Value::from(explained.code)], Some(1)), "{found}");
+        let compact = text(&wrong.rhaid(&["check", "--format", "compact"]).stdout);
+        assert!(compact.ends_with(&format!(" [{}]\n", explained.code)) && !compact.contains("warning"), "{compact}");
+        let people = text(&wrong.rhaid(&["check"]).stdout);
+        assert!(people.contains(&format!("fault [{}] a.rhai:", explained.code)), "{people}");
+        assert_eq!(
+            check(&house(block(explained.docs, "Right")), &["--strict"]),
+            (vec![], Some(0)),
+            "{}",
+            explained.code
+        );
+    }
+}
+
+#[test]
+fn faults_of_every_kind_have_the_code_that_explains_them() {
+    for (script, code) in [
+        ("fn f(a) { a }\nevery(\"1m\", || f());", "unknown-function"),
+        ("every(\"1m\", || state = 1);", "lost-assignment"),
+        ("every(\"1m\", || units::fahrenheit(1));", "import"),
+        ("import \"_lib/units\" as units;\nevery(\"1m\", || units::kelvin(1));", "unknown-function"),
+        ("import \"_lib/units\" as units;\nevery(\"1m\", || units::ZERO);", "unknown-variable"),
+        ("every(\"1m\", #{ name: \"a\" }, || 1);\nevery(\"2m\", #{ name: \"a\" }, || 1);", "declaration"),
+        ("every(\"1m\", 1);", "declaration"),
+        ("every(\"soon\", || 1);", "declaration"),
+        ("throw \"no\";", "top-level"),
+        ("loop {}", "top-level"),
+    ] {
+        let house = house(script);
+        let output = house.rhaid(&["check", "--format", "json"]);
+        let found: Value = serde_json::from_str(&text(&output.stdout)).unwrap();
+        assert_eq!(found["faults"][0]["code"], code, "{script}: {found}");
     }
 }
 
@@ -112,6 +164,36 @@ fn scripts_that_wake_each_other_are_told_of_once() {
 }
 
 #[test]
+fn topics_are_held_against_what_was_seen() {
+    let house = house(concat!(
+        "mqtt_subscribe([\"door/{name}/lok\", \"door/+/state\"], |msg| print(msg.topic));\n",
+        "for room in [\"attic\", \"celar\"] { mqtt_subscribe(`room/${room}/#`, |msg| print(msg.topic)); }\n",
+        "mqtt_subscribe(\"$share/group/zigbee2mqtt/#\", |msg| print(msg.topic));\n",
+        "mqtt_subscribe(\"later\", |msg| print(msg.topic)); // rhaid: allow(unseen-topic)\n",
+        "mqtt_silence(\"router\", \"5m\", || print(\"dead\"));\n",
+    ));
+    let message = |topic: &str| format!("{{\"time\": \"2026-01-01T00:00:00Z\", \"topic\": \"{topic}\"}}\n");
+    let seen = ["door/front/lock", "door/front/state", "room/attic/light/1", "room/cellar/light/1"].map(message);
+    house.write("day.jsonl", &(seen.concat() + "{\"time\": \"2026-01-01T00:00:01Z\", \"event\": \"later\"}\n"));
+    assert_eq!(check(&house, &[]).0, [], "nothing is known of what comes");
+    let unseen =
+        |line: u64, topic: &str| ("unseen-topic".to_owned(), line, format!("nothing that was seen is on `{topic}`"));
+    let wanted = [unseen(1, "door/{name}/lok"), unseen(2, "room/celar/#"), unseen(3, "$share/group/zigbee2mqtt/#")];
+    assert_eq!(check(&house, &["--events", "day.jsonl"]), (wanted.to_vec(), Some(0)));
+    let people = house.rhaid(&["check", "--strict", "--events", "day.jsonl"]);
+    let said = text(&people.stdout);
+    assert_eq!(people.status.code(), Some(1), "{said}");
+    for near in ["door/front/lock", "room/cellar/light/1"] {
+        assert!(said.contains(&format!("help: the most similar topic seen is `{near}`: is that one meant?")), "{said}");
+    }
+    assert!(said.contains("help: is it written as it is published? else record until something comes there"), "{said}");
+    house.write("none.jsonl", "");
+    let empty = house.rhaid(&["check", "--events", "none.jsonl"]);
+    assert_eq!(empty.status.code(), Some(2));
+    assert!(text(&empty.stderr).contains("no messages in none.jsonl: write some with `rhaid record"), "{empty:?}");
+}
+
+#[test]
 fn what_is_used_somehow_is_not_unused() {
     let (found, _) = check(
         &house(
@@ -146,6 +228,9 @@ fn a_code_is_explained_and_a_wrong_one_has_a_hint() {
     let house = House::empty();
     let all = house.run(&["explain"]);
     assert!(LINTS.iter().all(|lint| all.contains(lint.code)), "{all}");
+    assert!(CODES.iter().all(|explained| all.contains(explained.code)), "{all}");
+    let fault = house.run(&["explain", "Lost-Assignment"]);
+    assert!(fault.contains("state.add(\"count\", 1)"), "{fault}");
     let page = house.run(&["explain", "payload-type"]);
     assert!(page.contains("msg.json()") && page.contains("Right"), "{page}");
     let wrong = house.rhaid(&["explain", "payload-typ"]);

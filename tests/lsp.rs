@@ -228,6 +228,13 @@ fn rhaid_yaml_and_files_of_tests_are_seen_for_what_they_are() {
     let found = editor.diagnostics("scripts/user_test.rhai");
     assert_eq!(found.len(), 1, "only what the compiler says: {found:?}");
     assert_eq!(found[0]["code"], "syntax");
+    let text = "import \"_lib/units\" as units;\ntest(\"it\", || { loda(\"user\"); publish(\"a\"); units::fahrenheit(1); units::kelvin(1); });\n";
+    editor.open("scripts/user_test.rhai", text);
+    let found = editor.diagnostics("scripts/user_test.rhai");
+    let said: Vec<_> = found.iter().map(|found| found["message"].as_str().unwrap().lines().next().unwrap()).collect();
+    let units = "`_lib/units.rhai` has no public function `kelvin`";
+    assert_eq!(said, ["unknown function `loda`", "no function `publish` takes 1 argument", units], "{found:?}");
+    assert!(found[0]["message"].as_str().unwrap().contains("did you mean `load(script)`?"), "{found:?}");
     editor.house.write("rhaid.yaml", "timezone: UTC\nmqt: 1\n");
     editor.notify("workspace/didChangeWatchedFiles", json!({ "changes": [] }));
     let found = editor.diagnostics("rhaid.yaml");
@@ -278,6 +285,34 @@ fn what_can_be_written_depends_on_the_place() {
     let all = editor.ask("textDocument/completion", all);
     let cron = all["items"].as_array().unwrap().iter().find(|item| item["label"] == "cron").unwrap();
     assert_eq!(cron["insertText"], "cron(\"${1:expression}\", |tick| {\n\t$0\n});");
+}
+
+#[test]
+fn only_files_of_tests_know_the_functions_of_tests() {
+    let mut editor = Editor::new(house());
+    let text = "test(\"it\", || {\n    publish(\"a\", 1, #{ re\n    at(\n    emit(\n    \n});";
+    for file in ["scripts/new_test.rhai", "scripts/new.rhai"] {
+        editor.open(file, text);
+        let is_test = file.ends_with("_test.rhai");
+        let all = editor.labels(file, 4, 4);
+        let has = |name: &str| all.iter().any(|label| label == name);
+        assert!(
+            has("now") && has("assert_published") == is_test && has("load") == is_test && has("cron") != is_test,
+            "{all:?}"
+        );
+        assert_eq!(editor.labels(file, 1, 24).contains(&"retain".to_owned()), is_test);
+        let mut hover = |line: u32, column: u32| {
+            let place = editor.place(file, line, column);
+            editor.ask("textDocument/hover", place)["contents"]["value"].as_str().unwrap_or_default().to_owned()
+        };
+        assert_eq!(hover(0, 1).contains("Declares a test"), is_test);
+        assert_eq!(hover(2, 5).contains("at(moment: string)"), is_test, "a trigger is called like it");
+        assert!(hover(3, 6).contains(if is_test { "as another script would" } else { "on_event" }));
+        let place = editor.place(file, 1, 17);
+        let help = editor.ask("textDocument/signatureHelp", place);
+        let way = help["activeSignature"].as_u64().map(|way| help["signatures"][way as usize]["label"].clone());
+        assert_eq!(way, is_test.then(|| json!("publish(topic: string, payload: any)")), "{help}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 
+use rhaid::functions::reference::only_in_tests;
 use serde_json::Value;
 
 use crate::house::{House, text};
@@ -112,6 +113,11 @@ fn what_does_not_hold_is_told_with_its_line_what_was_there_and_what_happened() {
     fails("assert_fails(\"heater\", \"timeout\");", &["expected a run of heater to fail, and none did"]);
     fails("assert_fails(|| 3, \"timeout\");", &["expected a failure of kind timeout, it returned 3"]);
     fails("no_such(3);", &["heater_test.rhai:2:1", "no_such"]);
+    fails(
+        "advanse(\"1h\"); assert(limt);",
+        &["2:1: unknown function `advanse`", "`advance(time)`", "2:23: unknown variable `limt`"],
+    );
+    fails("emit(1);", &["there is no `emit` for (int)", "write `emit(name: string)`"]);
     fails("mqtt_publish(\"a\", \"b\");", &["`mqtt_publish` is for scripts"]);
     fails("load(\"heatr\");", &["there is no script `heatr`"]);
     fails("on_event(\"a\", || 1);", &["heater_test.rhai:2:1"]);
@@ -304,6 +310,15 @@ fn what_can_not_be_tested_is_told_with_its_place() {
 }
 
 #[test]
+fn scripts_do_not_hear_of_what_only_tests_call() {
+    let house = house("");
+    house.write("scripts/heater.rhai", "on_start(|| { assert_publishd(\"a\"); loda(\"b\"); });");
+    let said = text(&house.rhaid(&["check"]).stdout);
+    assert!(said.contains("unknown function `assert_publishd`") && said.contains("unknown function `loda`"), "{said}");
+    assert!(!said.contains("assert_published") && !said.contains("load(script)"), "{said}");
+}
+
+#[test]
 fn tests_run_again_when_a_script_changes() {
     let house = house(
         "test(\"it\", || { load(\"heater\"); publish(\"room/attic/temperature\", 20); assert_not_published(\"#\"); });",
@@ -317,4 +332,47 @@ fn tests_run_again_when_a_script_changes() {
     assert!(lines.any(|line| line.contains("1 failed")));
     watching.kill().unwrap();
     watching.wait().unwrap();
+}
+
+/// What the examples of the reference speak of.
+const KITCHEN: &str = r##"
+mqtt_subscribe("kitchen/fridge", |msg| {
+    if msg.payload != "open" { return timer_cancel("left open"); }
+    warn("the fridge is open");
+    state.add("times", 1);
+    timer_start("left open", "2m");
+});
+on_timer("left open", || mqtt_publish("kitchen/alarm", "close the fridge", #{ qos: 1 }));
+mqtt_subscribe("kitchen/oven", |msg| {
+    if msg.payload == "hot" { throw "the oven says hot"; }
+    state.celsius = msg.json().celsius;
+});
+cron("0 7 * * *", || {
+    let headers = #{ "x-key": secret("weather") };
+    let weather = http_get("https://api.example.com/weather", #{ params: #{ city: "Oslo" }, headers: headers });
+    weather.raise_for_status();
+    mqtt_publish("kitchen/display", weather.json().summary);
+});
+webhook("fridge", #{ methods: ["GET"], public: true }, || #{ times: state.times ?? 0 });
+webhook("fridge", #{ methods: ["POST"], public: true }, |request| { state.times = request.json().times; });
+on_event("away", || mqtt_publish("kitchen/light", "off"));
+on_event("home", |event| mqtt_publish("kitchen/display", `hello ${event.data.who}`));
+watch_file("inbox/*.txt", |change| info(if change.kind == "removed" { "removed" } else { `${change.kind}: ${change.text()}` }));
+"##;
+
+#[test]
+fn every_example_of_a_function_for_tests_is_a_test_that_passes() {
+    let house = House::empty();
+    house.write("rhaid.yaml", "timezone: UTC\nsecrets: { weather: none }\npermissions: { kitchen: { secrets: [weather], read: [./inbox] } }\n");
+    house.write("scripts/kitchen.rhai", KITCHEN);
+    house.write("scripts/garden/pump.rhai", "every(\"1h\", || print(\"pumps\"));");
+    for entry in only_in_tests() {
+        let example = entry.example.as_deref().unwrap();
+        let is_whole = example.lines().any(|line| line.starts_with("test("));
+        let text =
+            if is_whole { example.to_owned() } else { format!("test(\"{}\", || {{\n{example}\n}});", entry.name) };
+        house.write(&format!("scripts/{}_test.rhai", entry.name), &text);
+    }
+    let (code, printed) = tried(&house, &[]);
+    assert!(code == Some(0) && printed.contains(&format!("{} passed", only_in_tests().len())), "{printed}");
 }

@@ -1,15 +1,18 @@
 //! `rhaid check`: what is wrong with scripts or likely to be, and what would wake them; touches nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use jiff::Zoned;
+use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use crate::cli::exit::FAULTS;
+use crate::cli::events::{self, Happening};
+use crate::cli::exit::{FAULTS, Wrong};
 use crate::cli::next::rfc3339;
 use crate::cli::screen::{self, Tone, harmless, paint};
 use crate::cli::settings::{self, Globals};
@@ -31,6 +34,7 @@ const UPCOMING: usize = 3;
   rhaid check scripts/door.rhai
   rhaid check --format compact      # file:line:column: message, for editors
   rhaid check --job nightly.rhai    # a script that runs whole
+  rhaid check --events day.jsonl    # also: topics on which nothing came that `rhaid record` saw
 
 A fault keeps a script from going live; a warning is likely a mistake. `rhaid explain CODE` says more about one. A comment
 `// rhaid: allow(CODE)` at the end of a line, or on the line above, allows it there; `// rhaid: allow-file(CODE)` in the whole file.
@@ -46,6 +50,9 @@ pub(super) struct Args {
     /// Take the scripts that are named for jobs: their top level is what they do, not what they declare
     #[arg(long, requires = "paths")]
     job: bool,
+    /// Warn of topics that no message in this file was on: one JSON object a line, as `rhaid record` writes them
+    #[arg(long, value_name = "FILE")]
+    events: Option<PathBuf>,
     /// End with 1 if there are warnings, too
     #[arg(long)]
     strict: bool,
@@ -98,7 +105,7 @@ struct FoundTrigger {
 
 #[derive(Serialize)]
 struct FoundFault {
-    /// The lint, if it is a warning.
+    /// What `rhaid explain` explains.
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'static str>,
     file: String,
@@ -133,7 +140,9 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
         Format::Text => screen::say(&text(&findings)),
         Format::Json => screen::say_json(&findings)?,
         Format::Compact => {
-            screen::say(&findings.faults.iter().chain(&findings.warnings).map(compact).collect::<String>());
+            let faults = findings.faults.iter().map(|fault| compact("", fault));
+            let warnings = findings.warnings.iter().map(|warning| compact("warning: ", warning));
+            screen::say(&faults.chain(warnings).collect::<String>());
         }
     }
     let is_well = findings.faults.is_empty() && (findings.warnings.is_empty() || !args.strict);
@@ -174,11 +183,28 @@ fn look(args: &Args, config: &Arc<Config>, folder: &Path, findings: &mut Finding
             Err(faults) => findings.faults.extend(faults.iter().map(|fault| FoundFault::new(fault, &subject.root))),
         }
     }
+    let topics = args.events.as_deref().map(|file| topics(file, &zone)).transpose()?;
     for (root, scripts) in &loaded {
-        let found = lint::look(scripts, config);
+        let found = lint::look(scripts, config, topics.as_ref());
         findings.warnings.extend(found.iter().map(|finding| FoundFault::likely(finding, root)));
     }
     Ok(())
+}
+
+/// Returns the topics of the messages in a file of events.
+fn topics(file: &Path, zone: &TimeZone) -> anyhow::Result<BTreeSet<String>> {
+    let topics: BTreeSet<_> = events::read(file, zone)?
+        .into_iter()
+        .filter_map(|line| match line.what {
+            Happening::Message(message) => Some(message.topic),
+            _ => None,
+        })
+        .collect();
+    if topics.is_empty() {
+        let hint = "write some with `rhaid record --topic '#' -o FILE`";
+        return Err(Wrong(format!("there are no messages in {}: {hint}", file.display())).into());
+    }
+    Ok(topics)
 }
 
 fn subjects(args: &Args, config: &Config) -> anyhow::Result<Vec<Subject>> {
@@ -250,7 +276,7 @@ impl FoundTrigger {
 impl FoundFault {
     fn new(fault: &Fault, root: &Path) -> Self {
         Self {
-            code: None,
+            code: fault.code,
             file: shown(root, &fault.place.file),
             line: fault.place.line,
             column: fault.place.column,
@@ -273,11 +299,11 @@ fn shown(root: &Path, file: &str) -> String {
     below.unwrap_or(file).display().to_string()
 }
 
-fn compact(fault: &FoundFault) -> String {
+fn compact(sort: &str, fault: &FoundFault) -> String {
     // Editors want a line and a column, even for what concerns the whole file.
     let (line, column) = (fault.line.max(1), fault.column.max(1));
     let message = harmless(&fault.message).replace('\n', " ");
-    let (sort, code) = fault.code.map_or_else(Default::default, |code| ("warning: ", format!(" [{code}]")));
+    let code = fault.code.map(|code| format!(" [{code}]")).unwrap_or_default();
     format!("{}:{line}:{column}: {sort}{message}{code}\n", fault.file)
 }
 
@@ -294,11 +320,10 @@ fn text(findings: &Findings) -> String {
         }
     }
     for fault in &findings.faults {
-        text.push_str(&format!("\n{} {}\n", paint(Tone::Error, "fault"), harmless(&fault.report)));
+        text.push_str(&shown_fault(paint(Tone::Error, "fault"), fault));
     }
     for warning in &findings.warnings {
-        let code = paint(Tone::Quiet, &format!("[{}]", warning.code.unwrap_or_default()));
-        text.push_str(&format!("\n{} {code} {}\n", paint(Tone::Warn, "warning"), harmless(&warning.report)));
+        text.push_str(&shown_fault(paint(Tone::Warn, "warning"), warning));
     }
     let triggers = findings.scripts.iter().map(|script| script.triggers.len()).sum();
     let (scripts, faults) = (findings.scripts.len(), findings.faults.len());
@@ -307,6 +332,11 @@ fn text(findings: &Findings) -> String {
     let end = end.join(", ");
     text.push_str(&format!("\n{end}\n"));
     text
+}
+
+fn shown_fault(sort: impl Display, fault: &FoundFault) -> String {
+    let code = fault.code.map(|code| paint(Tone::Quiet, &format!("[{code}] "))).unwrap_or_default();
+    format!("\n{sort} {code}{}\n", harmless(&fault.report))
 }
 
 fn count(number: usize, what: &str) -> String {

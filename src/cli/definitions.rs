@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 
 use crate::cli::screen;
-use crate::functions::reference::{Entry, Form, Signature, reference};
+use crate::functions::reference::{Entry, Form, Signature, only_in_tests, reference};
 use crate::triggers::{KINDS, Kind};
 
 const FILE: &str = "rhaid.d.rhai";
@@ -55,8 +55,8 @@ pub(super) fn definitions() -> String {
             text.push_str(&format!("\n{}{}\n", comment(kind.docs), trigger(kind, options)));
         }
     }
-    for entry in reference() {
-        let mut seen = BTreeSet::new();
+    let mut seen = BTreeSet::new();
+    for entry in reference().iter().chain(only_in_tests()) {
         for signature in &entry.signatures {
             let line = definition(entry, signature);
             if let Some(line) = line.filter(|line| seen.insert(line.clone())) {
@@ -104,9 +104,11 @@ fn type_name(of: &str) -> &str {
 }
 
 fn documented(entry: &Entry) -> String {
+    // The language server does not tell tests from scripts.
+    let place = if entry.is_only_in_tests() { "Only in `*_test.rhai` files. " } else { "" };
     match &entry.example {
-        Some(example) => format!("{}\n\n# Example\n```rhai\n{example}\n```", entry.docs),
-        None => entry.docs.clone(),
+        Some(example) => format!("{place}{}\n\n# Example\n```rhai\n{example}\n```", entry.docs),
+        None => format!("{place}{}", entry.docs),
     }
 }
 

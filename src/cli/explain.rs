@@ -1,4 +1,4 @@
-//! `rhaid explain`: what a warning of `rhaid check` means.
+//! `rhaid explain`: what a fault or a warning of `rhaid check` means.
 
 use std::process::ExitCode;
 
@@ -6,46 +6,67 @@ use crate::cli::exit::Wrong;
 use crate::cli::screen::{self, Tone, paint};
 use crate::cli::table::{Cell, aligned};
 use crate::options::nearest;
-use crate::script::lint::{LINTS, Lint};
+use crate::script::codes::CODES;
+use crate::script::lint::LINTS;
 
-/// Explain a warning of `rhaid check`, or list all of them
+/// Explain a fault or a warning of `rhaid check`, or list all of them
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   rhaid explain
-  rhaid explain payload-type")]
+  rhaid explain payload-type
+  rhaid explain lost-assignment")]
 pub(super) struct Args {
-    /// The warning's code, as `rhaid check` shows it
+    /// The code, as `rhaid check` shows it
     #[arg(value_name = "CODE")]
     code: Option<String>,
+}
+
+/// What there is to say of a code.
+struct Explained {
+    code: &'static str,
+    docs: &'static str,
+}
+
+fn faults() -> impl Iterator<Item = Explained> {
+    CODES.iter().map(|of| Explained { code: of.code, docs: of.docs })
+}
+
+fn warnings() -> impl Iterator<Item = Explained> {
+    LINTS.iter().map(|lint| Explained { code: lint.code, docs: lint.docs })
 }
 
 /// Prints the explanation.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let Some(code) = &args.code else {
-        let rows: Vec<_> = LINTS.iter().map(|lint| row(lint)).collect();
-        screen::say(&format!("{}\nMore about one: rhaid explain CODE\n", aligned(&rows)));
+        let table = |title, all: Vec<Explained>| {
+            let rows: Vec<_> = all.iter().map(row).collect();
+            format!("{}\n{}\n", paint(Tone::Strong, title), aligned(&rows))
+        };
+        let (faults, warnings) = (table("Faults", faults().collect()), table("Warnings", warnings().collect()));
+        screen::say(&format!("{faults}{warnings}More about one: rhaid explain CODE\n"));
         return Ok(ExitCode::SUCCESS);
     };
-    let Some(lint) = LINTS.iter().find(|lint| lint.code.eq_ignore_ascii_case(code)) else {
-        let near = nearest(code, LINTS.iter().map(|lint| lint.code));
+    let all = || faults().chain(warnings());
+    let Some(explained) = all().find(|explained| explained.code.eq_ignore_ascii_case(code)) else {
+        let near = nearest(code, all().map(|explained| explained.code));
         let hint =
             near.map_or_else(|| "`rhaid explain` lists them".to_owned(), |near| format!("did you mean `{near}`?"));
-        return Err(Wrong(format!("there is no warning `{code}`: {hint}")).into());
+        return Err(Wrong(format!("there is no code `{code}`: {hint}")).into());
     };
-    screen::say(&page(lint));
+    screen::say(&page(&explained));
     Ok(ExitCode::SUCCESS)
 }
 
-fn row(lint: &Lint) -> Vec<Cell> {
-    let first = lint.docs.lines().next().unwrap_or_default();
-    vec![Cell::toned(Tone::Name, lint.code.to_owned()), Cell::plain(first)]
+fn row(explained: &Explained) -> Vec<Cell> {
+    let first = explained.docs.lines().next().unwrap_or_default();
+    vec![Cell::toned(Tone::Name, format!("  {}", explained.code)), Cell::plain(first)]
 }
 
 /// Returns the docs with titles that stand out and code that is indented.
-fn page(lint: &Lint) -> String {
-    let mut page = format!("{}\n\n", paint(Tone::Strong, lint.code));
+fn page(explained: &Explained) -> String {
+    let mut page = format!("{}\n\n", paint(Tone::Strong, explained.code));
     let mut is_code = false;
-    for line in lint.docs.lines() {
+    for line in explained.docs.lines() {
         if line.starts_with("```") {
             is_code = !is_code;
         } else if let Some(title) = line.strip_prefix("# ") {

@@ -5,6 +5,7 @@ mod backup;
 mod check;
 mod completions;
 mod definitions;
+mod events;
 mod exec;
 mod exit;
 mod explain;

@@ -7,8 +7,9 @@ use serde_json::json;
 use crate::cli::exit::Wrong;
 use crate::cli::screen::{self, Tone, paint};
 use crate::cli::table::{Cell, aligned};
-use crate::functions::PACKAGES;
-use crate::functions::reference::{Entry, reference};
+use crate::functions::reference::{Entry, only_in_tests, reference};
+use crate::functions::trial::TESTS;
+use crate::functions::{PACKAGES, Package};
 use crate::options::nearest;
 use crate::triggers::{KINDS, Kind};
 
@@ -18,6 +19,7 @@ use crate::triggers::{KINDS, Kind};
   rhaid reference                  # everything, a line each
   rhaid reference mqtt_publish
   rhaid reference 'HTTP out'
+  rhaid reference Tests            # what *_test.rhai files call
   rhaid reference --markdown > reference.md
   rhaid reference --markdown Triggers")]
 pub(super) struct Args {
@@ -42,10 +44,19 @@ struct Selection {
     entries: Vec<&'static Entry>,
 }
 
+/// Returns what scripts can call, then what only tests can.
+fn everything() -> impl Iterator<Item = &'static Entry> {
+    reference().iter().chain(only_in_tests())
+}
+
+fn packages() -> impl Iterator<Item = &'static Package> {
+    PACKAGES.iter().copied().chain([&TESTS])
+}
+
 /// Prints the reference, or a part of it.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let selection = match &args.name {
-        None => Selection { kinds: KINDS.to_vec(), entries: reference().iter().collect() },
+        None => Selection { kinds: KINDS.to_vec(), entries: everything().collect() },
         Some(name) => Selection::of(name)?,
     };
     if args.json {
@@ -73,10 +84,9 @@ impl Selection {
         let is_meant = |known: &str| known.eq_ignore_ascii_case(name);
         let kinds: Vec<_> = KINDS.iter().copied().filter(|kind| is_meant(kind.name) || is_meant(TRIGGERS)).collect();
         let meant = |entry: &&Entry| is_meant(&entry.name) || is_meant(&entry.function) || is_meant(entry.package);
-        let entries: Vec<_> = reference().iter().filter(meant).collect();
+        let entries: Vec<_> = everything().filter(meant).collect();
         if kinds.is_empty() && entries.is_empty() {
-            let known =
-                reference().iter().map(|entry| entry.function.as_str()).chain(KINDS.iter().map(|kind| kind.name));
+            let known = everything().map(|entry| entry.function.as_str()).chain(KINDS.iter().map(|kind| kind.name));
             let hint = nearest(name, known).map(|near| format!(": did you mean `{near}`?")).unwrap_or_default();
             return Err(Wrong(format!("there is nothing called `{name}`{hint}")).into());
         }
@@ -86,7 +96,7 @@ impl Selection {
     fn overview(&self) -> String {
         let triggers: Vec<_> = self.kinds.iter().map(|kind| row(kind.name, kind.docs)).collect();
         let mut text = section(TRIGGERS, TRIGGERS_DOCS, &triggers);
-        for package in PACKAGES {
+        for package in packages() {
             // What has no documentation, such as comparing, needs none.
             let of_package =
                 self.entries.iter().filter(|entry| entry.package == package.name && !entry.docs.is_empty());
@@ -110,6 +120,7 @@ impl Selection {
             for signature in &entry.signatures {
                 page.push_str(&format!("{}\n", paint(Tone::Strong, &signature.text)));
             }
+            page.push_str(&self.place_of(entry));
             page.push_str(&format!("\n{}\n", entry.docs));
             if let Some(example) = &entry.example {
                 page.push_str(&format!("\n{}\n", indented(example)));
@@ -119,12 +130,23 @@ impl Selection {
         pages.join("\n")
     }
 
+    /// Returns the line that tells where something can be called, if that is not in every script or another one is called like it.
+    fn place_of(&self, entry: &Entry) -> String {
+        let has_twin = |name: &str| self.entries.iter().any(|other| other.is_only_in_tests() && other.name == name);
+        let place = match entry.is_only_in_tests() {
+            true => "in tests only: files whose names end with _test.rhai",
+            false if has_twin(&entry.name) => "in scripts",
+            false => return String::new(),
+        };
+        format!("{}\n", paint(Tone::Quiet, place))
+    }
+
     fn markdown(&self) -> String {
         let mut chapters = Vec::new();
         if !self.kinds.is_empty() {
             chapters.push(self.triggers());
         }
-        for package in PACKAGES {
+        for package in packages() {
             let entries: Vec<_> = self.entries.iter().filter(|entry| entry.package == package.name).collect();
             if !entries.is_empty() {
                 let entries: String = entries.iter().map(|entry| chapter_of(entry)).collect();

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use rhai::{Engine, FnAccess, FuncMetadata, Module};
 
+use crate::functions::trial::TESTS;
 use crate::functions::{PACKAGES, Package};
 
 /// A function, method or property, with all the ways to call it.
@@ -22,6 +23,18 @@ pub struct Entry {
     pub docs: String,
     /// A script that shows it, and that a test runs.
     pub example: Option<String>,
+}
+
+impl Entry {
+    /// Returns whether it is called by its name alone, and not by a dot behind a value.
+    pub fn is_function(&self) -> bool {
+        self.signatures.iter().any(|signature| matches!(signature.form, Form::Function | Form::Operator))
+    }
+
+    /// Returns whether only files with tests can call it.
+    pub fn is_only_in_tests(&self) -> bool {
+        self.package == TESTS.name
+    }
 }
 
 /// One way to call something.
@@ -63,6 +76,23 @@ pub enum Form {
 pub fn reference() -> &'static [Entry] {
     static ENTRIES: LazyLock<Vec<Entry>> =
         LazyLock::new(|| PACKAGES.iter().flat_map(|package| entries(package)).collect());
+    &ENTRIES
+}
+
+/// Returns everything that only files with tests can call, by name.
+pub fn only_in_tests() -> &'static [Entry] {
+    static ENTRIES: LazyLock<Vec<Entry>> = LazyLock::new(|| entries(&TESTS));
+    &ENTRIES
+}
+
+/// Returns everything that files with tests can call: what is theirs alone, and what scripts can call, without functions that are called
+/// as one of theirs.
+pub fn in_tests() -> &'static [Entry] {
+    static ENTRIES: LazyLock<Vec<Entry>> = LazyLock::new(|| {
+        let own = only_in_tests();
+        let is_hidden = |entry: &&Entry| entry.is_function() && own.iter().any(|own| own.name == entry.name);
+        own.iter().chain(reference().iter().filter(|entry| !is_hidden(entry))).cloned().collect()
+    });
     &ENTRIES
 }
 
@@ -238,8 +268,22 @@ mod tests {
                     && !entry.signatures.iter().any(|s| s.form == Form::Operator)
                     && !entry.function.starts_with("to_")
         };
-        let missing: Vec<_> = reference().iter().filter(quiet).map(|entry| &entry.name).collect();
+        let missing: Vec<_> =
+            reference().iter().chain(only_in_tests()).filter(quiet).map(|entry| &entry.name).collect();
         assert!(missing.is_empty(), "no documentation or example: {missing:?}");
+    }
+
+    #[test]
+    fn tests_have_functions_of_their_own_which_hide_those_of_scripts() {
+        let packages = |entries: &[Entry], name: &str| {
+            entries.iter().filter(|entry| entry.function == name).map(|entry| entry.package).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            (packages(reference(), "emit"), packages(in_tests(), "emit")),
+            (vec!["Timers and events"], vec!["Tests"])
+        );
+        assert_eq!((packages(reference(), "load"), packages(in_tests(), "load")), (vec![], vec!["Tests"]));
+        assert_eq!(packages(in_tests(), "now"), ["Time"]);
     }
 
     #[test]

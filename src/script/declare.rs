@@ -5,9 +5,9 @@ use std::sync::{Arc, LazyLock};
 
 use rhai::{Dynamic, FnPtr, FuncRegistration, Module, NativeCallContext, Position, Shared};
 
-use super::Declared;
 use super::files::Files;
 use super::shape::{Arguments, Calls};
+use super::{Declared, codes};
 use crate::config::{Config, Denied, Need};
 use crate::fault::Fault;
 use crate::functions::{Phase, Thrown, convert, phase, thrown};
@@ -129,7 +129,7 @@ fn declare(kind: &'static Kind, context: &NativeCallContext<'_>, arguments: Vec<
             return Err(thrown("declaration", text));
         }
         if let Err(fault) = collector.take(&Site { kind, file, position }, arguments) {
-            collector.faults.push(*fault);
+            collector.faults.push(fault.with_code(codes::DECLARATION.code));
         }
         Ok(())
     })
@@ -232,7 +232,7 @@ impl Collector {
         let place = self.arguments(site).and_then(|arguments| arguments.start(0)).unwrap_or(site.position);
         let mut fault = self.files.fault(site.file, place, denied.message).with_hint(denied.hint);
         fault.kind = "denied".into();
-        fault
+        fault.with_code(codes::DENIED.code)
     }
 
     /// Returns the name that was written, or one made from what is watched that no other trigger of the script has.

@@ -2,18 +2,24 @@
 
 use rhai::{Dynamic, EvalAltResult, ParseError, Position};
 
+use super::codes;
 use super::files::Files;
 use crate::config::Limits;
 use crate::fault::{Call, Fault};
-use crate::functions::reference::{Form, reference};
-use crate::functions::{Stop, convert};
+use crate::functions::reference::{Form, in_tests, reference};
+use crate::functions::{Phase, Stop, convert, phase};
 use crate::value::Value;
 
 /// Returns an error of the compiler as a fault.
 pub(super) fn syntax(files: &Files, file: &str, error: &ParseError) -> Fault {
     let mut fault = files.fault(file, error.position(), plain(&error.err_type().to_string()));
     fault.kind = "syntax".into();
-    fault
+    fault.with_code(codes::SYNTAX.code)
+}
+
+/// Returns an error of the top level as a fault.
+pub(super) fn at_top_level(files: &Files, error: &EvalAltResult) -> Fault {
+    thrown(files, error).with_code(codes::TOP_LEVEL.code)
 }
 
 /// Returns an error of a run as a fault.
@@ -54,7 +60,7 @@ pub(super) fn stop_loading(faults: &mut Vec<Fault>, files: &Files, stop: Stop, l
     if !faults.iter().any(|fault| fault.kind == STOPPED) {
         let mut fault = files.fault("", Position::NONE, "");
         fault.kind = STOPPED.into();
-        faults.push(fault);
+        faults.push(fault.with_code(codes::TOP_LEVEL.code));
     }
     let (text, hint) = match stop {
         Stop::Deadline | Stop::Cancelled => (
@@ -195,7 +201,8 @@ fn hint(cause: &EvalAltResult) -> Option<String> {
 
 /// Returns how a function of rhaid is called, with types.
 fn ways(function: &str) -> Option<String> {
-    let entries = reference().iter().filter(|entry| entry.function == function);
+    let known = if matches!(phase(), Phase::Trial(_)) { in_tests() } else { reference() };
+    let entries = known.iter().filter(|entry| entry.function == function);
     let signatures = entries.flat_map(|entry| &entry.signatures);
     let called = signatures.filter(|signature| matches!(signature.form, Form::Function | Form::Method));
     let ways: Vec<_> = called.map(|signature| format!("`{}`", signature.text)).take(3).collect();

@@ -13,7 +13,7 @@ use super::files::Files;
 use super::handler::Handler;
 use super::modules::{Modules, unreadable};
 use super::shape::{self, Calls};
-use super::{Body, Declared, Purpose, Script, Sources, engine, errors, guard, source};
+use super::{Body, Declared, Purpose, Script, Sources, codes, engine, errors, guard, source};
 use crate::config::Config;
 use crate::fault::Fault;
 use crate::functions::{self, Loading, Phase};
@@ -124,7 +124,7 @@ impl Loader<'_> {
             Err(error) => {
                 let mut all = files.clone();
                 all.0.extend(modules.files());
-                faults.push(errors::thrown(&all, &error));
+                faults.push(errors::at_top_level(&all, &error));
                 (faults, None, changes)
             }
         }
@@ -146,7 +146,9 @@ impl Loader<'_> {
             faults.extend(changes.by(pointer));
             match Handler::new(pointer, &loaded.ast, &modules) {
                 Ok(handler) => handlers.push(handler),
-                Err(why) => faults.push(Fault::new(declared.place.clone(), why)),
+                Err(why) => {
+                    faults.push(Fault::new(declared.place.clone(), why).with_code(codes::DECLARATION.code));
+                }
             }
         }
         let constants = engine::take_constants();
@@ -158,7 +160,7 @@ impl Loader<'_> {
 }
 
 /// Returns the faults in the order of their places, each place once, with their source lines.
-fn in_order(mut faults: Vec<Fault>, files: &Files) -> Vec<Fault> {
+pub(super) fn in_order(mut faults: Vec<Fault>, files: &Files) -> Vec<Fault> {
     let own = |fault: &Fault| fault.place.file != files.own();
     faults.sort_by(|a, b| {
         let key = |fault: &Fault| (own(fault), fault.place.file.clone(), fault.place.line, fault.place.column);

@@ -2,6 +2,7 @@
 
 mod analyse;
 mod call;
+pub mod codes;
 pub mod coverage;
 mod declare;
 mod engine;
@@ -184,5 +185,5 @@ pub fn stack(limits: &Limits) -> usize {
 
 /// Returns the name of every function and method that scripts can call, those of the language too.
 pub fn standard_functions() -> impl Iterator<Item = &'static str> {
-    analyse::known::names()
+    analyse::known::IN_SCRIPTS.names()
 }

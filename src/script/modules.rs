@@ -11,7 +11,7 @@ use super::analyse::captures::Changes;
 use super::analyse::imports::{self, Imported};
 use super::files::Files;
 use super::load::with_constants;
-use super::{Sources, declare, engine, errors, source};
+use super::{Sources, codes, declare, engine, errors, source};
 use crate::fault::{Fault, Place};
 use crate::functions::{Thrown, thrown};
 
@@ -88,7 +88,10 @@ impl Modules {
     pub(super) fn follow(&self, engine: &Engine, ast: &AST, files: &Files, file: &str) -> Vec<Imported> {
         let mut followed = Vec::new();
         for import in imports::of(ast) {
-            let fault = |why: String| self.loaded().faults.push(files.fault(file, import.position, why));
+            let fault = |why: String| {
+                let fault = files.fault(file, import.position, why).with_code(codes::IMPORT.code);
+                self.loaded().faults.push(fault);
+            };
             let Some(path) = import.path else {
                 fault("an import needs a plain text, so that it is known before the script runs".into());
                 continue;
@@ -163,7 +166,7 @@ impl Modules {
         }
         let ast = with_constants(&ast, ast.shared_lib().clone());
         let module = declare::inside_module(|| Module::eval_ast_as_new(Scope::new(), &ast, engine))
-            .map_err(|error| wrong(errors::thrown(&files, &error)))?;
+            .map_err(|error| wrong(errors::at_top_level(&files, &error)))?;
         engine::check_constants(engine::take_constants().as_ref(), &module)
             .map_err(|why| wrong(unreadable(file, why)))?;
         Ok(module.into())

@@ -43,14 +43,14 @@ fn page(look: &Look<'_>, index: usize) -> Option<String> {
         return function(&look.module(alias)?.outline.functions, word).map(known::own_page);
     }
     if let Some(receiver) = look.before(index, &[".", "?."]) {
-        let of = known::type_of(&look.outline, receiver, look.offset);
-        return join(known::entries(word, true), of).or_else(|| join(known::entries(word, false), None));
+        let of = look.known.type_of(&look.outline, receiver, look.offset);
+        return join(look.known.entries(word, true), of).or_else(|| join(look.known.entries(word, false), None));
     }
     if let Some(own) = function(&look.outline.functions, word) {
         return Some(known::own_page(own));
     }
     if let Some(call) = look.outline.call_at(look.text(), look.offset).filter(|call| call.is_in_options)
-        && let Some((name, docs)) = known::options(&call.name).into_iter().find(|(name, _)| name == word)
+        && let Some((name, docs)) = look.known.options(&call.name).into_iter().find(|(name, _)| name == word)
         && look.word(index + 1) == ":"
     {
         return Some(format!("`{name}` of `{}`: {docs}", call.name));
@@ -61,7 +61,7 @@ fn page(look: &Look<'_>, index: usize) -> Option<String> {
     if look.outline.name_at(word, look.offset).is_some() {
         return None;
     }
-    known::kind(word).map(known::kind_page).or_else(|| join(known::entries(word, false), None))
+    look.known.kind(word).map(known::kind_page).or_else(|| join(look.known.entries(word, false), None))
 }
 
 /// Returns the pages of entries, of those of a type alone if there are some.
@@ -158,11 +158,11 @@ pub(super) fn signatures(look: &Look<'_>) -> Option<SignatureHelp> {
         own(function(&look.module(alias)?.outline.functions, &call.name)?)
     } else if let Some(function) = function(&look.outline.functions, &call.name) {
         own(function)
-    } else if let Some(kind) = known::kind(&call.name) {
+    } else if let Some(kind) = look.known.kind(&call.name) {
         let names = kind.arguments.iter().copied().chain(["[options,]", "handler"]).map(str::to_owned).collect();
         vec![one(trigger_call(kind), names, kind.docs.to_owned())]
     } else {
-        let entries = known::entries(&call.name, call.is_method);
+        let entries = look.known.entries(&call.name, call.is_method);
         let each = |entry: &'static Entry| entry.signatures.iter().map(move |signature| (entry, signature));
         let ways = entries.into_iter().flat_map(each);
         ways.map(|(entry, way)| {

@@ -12,11 +12,13 @@ use super::diagnostics;
 use super::house::{Edited, Flags, Home, Texts, is_test};
 use super::text::Text;
 use crate::cli::settings::{self, Globals};
+use crate::cli::world::on_a_thread_for;
 use crate::config::Config;
 use crate::fault::Fault;
 use crate::runtime::{FolderSources, Seen, Snapshot, Watched, bind, list_scripts, unreadable_job};
 use crate::script::lint::{self, Finding};
-use crate::script::outline::{self, Outline};
+use crate::script::outline::Outline;
+use crate::script::trial::Tests;
 use crate::script::{Purpose, Script, Sources as _};
 use crate::triggers::Surroundings;
 
@@ -80,7 +82,7 @@ impl Checker {
         for (path, home) in &order.homes {
             let Some(text) = order.texts.get(path) else { continue };
             if is_test(&home.file) {
-                found.insert(path.clone(), tests(home, text));
+                found.insert(path.clone(), self.tests(home, text, &order.texts));
             } else if !home.is_inside {
                 let flags = home.flags.globals(&self.globals);
                 Round::new(&home.root, &flags, &home.flags, order, &mut found).alone(home, text);
@@ -88,14 +90,21 @@ impl Checker {
         }
         found
     }
-}
 
-/// Returns what is wrong in a file of tests: what the compiler says.
-fn tests(home: &Home, text: &Arc<str>) -> Vec<Diagnostic> {
-    let config = Config::default_in(&home.root);
-    let fault = outline::syntax(&home.file, text, &config);
-    let text = Text::new(text.clone());
-    fault.iter().map(|fault| diagnostics::fault(fault, &text, &home.root)).collect()
+    /// Returns what is wrong in a file of tests, as far as that shows before they run.
+    fn tests(&self, home: &Home, text: &Arc<str>, texts: &Texts) -> Vec<Diagnostic> {
+        let globals = home.flags.globals(&self.globals);
+        let limits = match settings::read(&globals, home.flags.config.as_deref()) {
+            Ok(loaded) => loaded.config.limits,
+            Err(_) => Config::default_in(&home.root).limits,
+        };
+        let sources = Arc::new(Edited::new(&home.root, limits.script_size, texts.clone()));
+        let faults = on_a_thread_for(&limits, || Tests::faults(&home.file, sources, &limits)).unwrap_or_default();
+        let text = Text::new(text.clone());
+        // What is wrong in a module is shown there.
+        let own = faults.iter().filter(|fault| fault.place.file == home.file);
+        own.map(|fault| diagnostics::fault(fault, &text, &home.root)).collect()
+    }
 }
 
 /// Returns whether a file is there to be imported.
@@ -177,7 +186,7 @@ impl<'r> Round<'r> {
         }
         let (rest, scripts): (Vec<_>, Vec<_>) =
             scripts.into_iter().map(|(file, purpose, seen, script)| ((file, purpose, seen), script)).unzip();
-        self.put_findings(&lint::look(&scripts, &self.config));
+        self.put_findings(&lint::look(&scripts, &self.config, None));
         let kept = rest.into_iter().zip(scripts);
         folder
             .scripts
@@ -202,7 +211,7 @@ impl<'r> Round<'r> {
         let is_job = text.starts_with("#!") || Outline::of(text).triggers.is_empty();
         let purpose = if is_job { Purpose::Job } else { Purpose::Handlers };
         match self.load(&home.file, purpose).loaded {
-            Ok(script) => self.put_findings(&lint::look(&[script], &self.config)),
+            Ok(script) => self.put_findings(&lint::look(&[script], &self.config, None)),
             Err(faults) => self.put_faults(&faults),
         }
     }

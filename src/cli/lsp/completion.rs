@@ -11,10 +11,10 @@ use lsp_types::{
 use super::desk::Look;
 use super::known;
 use crate::cli::reference::call;
-use crate::functions::reference::{Entry, Form, reference};
+use crate::functions::reference::{Entry, Form};
 use crate::script::outline::{KEYWORDS, Spot};
 use crate::script::standard_functions;
-use crate::triggers::{KINDS, Kind};
+use crate::triggers::Kind;
 
 /// How deep modules are looked for.
 const DEPTH: usize = 8;
@@ -26,8 +26,8 @@ pub(super) fn complete(look: &Look<'_>, snippets: bool) -> Vec<CompletionItem> {
         Spot::Path => modules(look),
         Spot::Module(alias) => of_module(look, &alias),
         Spot::Member(name) => members(look, name.as_deref()),
-        Spot::Option(call) if !known::options(&call.name).is_empty() => {
-            known::options(&call.name).into_iter().map(|(name, docs)| option(&name, docs)).collect()
+        Spot::Option(call) if !look.known.options(&call.name).is_empty() => {
+            look.known.options(&call.name).into_iter().map(|(name, docs)| option(&name, docs)).collect()
         }
         Spot::Option(_) | Spot::Any => anything(look, snippets),
     }
@@ -91,8 +91,8 @@ fn anything(look: &Look<'_>, snippets: bool) -> Vec<CompletionItem> {
         None,
         "What this script remembers over runs, reloads and restarts.".into(),
     ));
-    items.extend(KINDS.iter().map(|known| kind(known, snippets)));
-    items.extend(reference().iter().filter(|of| known::is_name(&of.function) && !known::is_member(of)).map(entry));
+    items.extend(look.known.kinds.iter().map(|known| kind(known, snippets)));
+    items.extend(look.known.entries.iter().filter(|of| known::is_name(&of.function) && of.is_function()).map(entry));
     items.extend(KEYWORDS.iter().map(|word| item(word, Sort::KEYWORD, None, String::new())));
     distinct(items)
 }
@@ -114,14 +114,14 @@ fn members(look: &Look<'_>, name: Option<&str>) -> Vec<CompletionItem> {
             })
             .collect();
     }
-    if let Some(of) = name.and_then(|name| known::type_of(&look.outline, name, look.offset)) {
-        let items: Vec<_> = known::members(of).into_iter().map(entry).collect();
+    if let Some(of) = name.and_then(|name| look.known.type_of(&look.outline, name, look.offset)) {
+        let items: Vec<_> = look.known.members(of).into_iter().map(entry).collect();
         if !items.is_empty() {
             return items;
         }
     }
-    let all = reference().iter().filter(|of| known::is_name(&of.function) && known::is_member(of)).map(entry);
-    let is_function = |name: &&str| known::kind(name).is_some() || !known::entries(name, false).is_empty();
+    let all = look.known.entries.iter().filter(|of| known::is_name(&of.function) && !of.is_function()).map(entry);
+    let is_function = |name: &&str| look.known.kind(name).is_some() || !look.known.entries(name, false).is_empty();
     let standard = standard_functions()
         .filter(|name| !is_function(name))
         .map(|name| item(name, Sort::METHOD, None, String::new()));

@@ -8,6 +8,7 @@ use lsp_types::{Position, TextDocumentContentChangeEvent, Uri};
 use url::Url;
 
 use super::house::{Home, Texts};
+use super::known::Known;
 use super::text::Text;
 use crate::cli::settings::Globals;
 use crate::script::outline::{Outline, imported_file};
@@ -61,7 +62,13 @@ impl Documents {
     /// Returns a document, read.
     pub(super) fn look(&self, uri: &Uri) -> Option<Look<'_>> {
         let document = self.0.get(uri.as_str())?;
-        Some(Look { document, documents: self, outline: Outline::of(&document.text.text), offset: 0 })
+        Some(Look {
+            document,
+            documents: self,
+            outline: Outline::of(&document.text.text),
+            known: Known::of(&document.home.file),
+            offset: 0,
+        })
     }
 
     /// Returns a document, read, with a place in it.
@@ -83,6 +90,7 @@ pub(super) struct Look<'d> {
     pub(super) document: &'d Document,
     documents: &'d Documents,
     pub(super) outline: Outline,
+    pub(super) known: Known,
     pub(super) offset: usize,
 }
 

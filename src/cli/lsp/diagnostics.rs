@@ -26,7 +26,7 @@ pub(super) fn fault(fault: &Fault, text: &Text, root: &Path) -> Diagnostic {
         range: text.span_of(&fault.place),
         severity: Some(DiagnosticSeverity::ERROR),
         source: Some("rhaid".into()),
-        code: (fault.kind == "syntax").then(|| NumberOrString::String("syntax".into())),
+        code: fault.code.map(|code| NumberOrString::String(code.into())),
         message: message(fault),
         related_information: (!calls.is_empty()).then_some(calls),
         ..Diagnostic::default()

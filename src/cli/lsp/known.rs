@@ -2,31 +2,85 @@
 
 use std::collections::BTreeSet;
 
+use super::house::is_test;
 use crate::cli::reference::{call, entry_docs, kind_docs};
-use crate::functions::reference::{Entry, Form, reference};
+use crate::functions::reference::{Entry, in_tests, reference};
 use crate::run::Policy;
 use crate::script::outline::{Function, Outline};
 use crate::triggers::{KINDS, Kind};
 
-/// Returns the kind of trigger of that name.
-pub(super) fn kind(name: &str) -> Option<&'static Kind> {
-    KINDS.iter().copied().find(|kind| kind.name == name)
+/// What a file can call.
+#[derive(Clone, Copy)]
+pub(super) struct Known {
+    pub(super) entries: &'static [Entry],
+    pub(super) kinds: &'static [&'static Kind],
 }
 
-/// Returns the functions of that name, or with `is_member` the methods and properties.
-pub(super) fn entries(name: &str, is_member: bool) -> Vec<&'static Entry> {
-    reference().iter().filter(|entry| entry.function == name && self::is_member(entry) == is_member).collect()
-}
+impl Known {
+    /// Returns what a file of that name can call: tests declare no triggers, and have functions of their own.
+    pub(super) fn of(file: &str) -> Self {
+        match is_test(file) {
+            true => Self { entries: in_tests(), kinds: &[] },
+            false => Self { entries: reference(), kinds: KINDS },
+        }
+    }
 
-pub(super) fn is_member(entry: &Entry) -> bool {
-    entry.signatures.iter().all(|signature| !matches!(signature.form, Form::Function | Form::Operator))
-}
+    /// Returns the kind of trigger of that name.
+    pub(super) fn kind(self, name: &str) -> Option<&'static Kind> {
+        self.kinds.iter().copied().find(|kind| kind.name == name)
+    }
 
-/// Returns the methods and properties of a type.
-pub(super) fn members(receiver: &str) -> Vec<&'static Entry> {
-    let is_of =
-        |entry: &&Entry| entry.signatures.iter().any(|signature| signature.receiver.as_deref() == Some(receiver));
-    reference().iter().filter(|entry| is_name(&entry.function) && is_member(entry)).filter(is_of).collect()
+    /// Returns the functions of that name, or with `is_member` the methods and properties.
+    pub(super) fn entries(self, name: &str, is_member: bool) -> Vec<&'static Entry> {
+        self.entries.iter().filter(|entry| entry.function == name && entry.is_function() != is_member).collect()
+    }
+
+    /// Returns the methods and properties of a type.
+    pub(super) fn members(self, receiver: &str) -> Vec<&'static Entry> {
+        let is_of =
+            |entry: &&Entry| entry.signatures.iter().any(|signature| signature.receiver.as_deref() == Some(receiver));
+        self.entries.iter().filter(|entry| is_name(&entry.function) && !entry.is_function()).filter(is_of).collect()
+    }
+
+    /// Returns the type of a variable's value, if it comes from a function that always returns the same.
+    pub(super) fn type_of(self, outline: &Outline, name: &str, offset: usize) -> Option<&'static str> {
+        if name == "state" {
+            return Some("state");
+        }
+        let from = outline.name_at(name, offset)?.from.as_deref()?;
+        let types: BTreeSet<_> = self
+            .entries(from, false)
+            .into_iter()
+            .flat_map(|entry| &entry.signatures)
+            .map(|signature| signature.returns.as_str())
+            .collect();
+        (types.len() == 1).then(|| types.into_iter().next()).flatten()
+    }
+
+    /// Returns the options of a trigger or function, each with what it does.
+    pub(super) fn options(self, name: &str) -> Vec<(String, String)> {
+        if let Some(kind) = self.kind(name) {
+            let own = listed(kind.docs).into_iter();
+            let every = Policy::OPTIONS.iter().map(|(name, docs)| ((*name).to_owned(), (*docs).to_owned()));
+            return own.chain(every).collect();
+        }
+        let Some(entry) = self.entries(name, false).into_iter().chain(self.entries(name, true)).next() else {
+            return Vec::new();
+        };
+        let own = listed(&entry.docs);
+        let takes_options =
+            entry.signatures.iter().any(|signature| signature.parameters.iter().any(|(name, _)| name == "options"));
+        if !own.is_empty() || !takes_options {
+            return own;
+        }
+        // Some say only that they take the options of another one.
+        let other = quoted(&entry.docs)
+            .map(|word| word.trim_end_matches("()"))
+            .find(|word| *word != name && !self.entries(word, false).is_empty());
+        other.map_or_else(Vec::new, |other| {
+            self.entries(other, false).iter().flat_map(|entry| listed(&entry.docs)).collect()
+        })
+    }
 }
 
 pub(super) fn is_name(word: &str) -> bool {
@@ -67,41 +121,6 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
-/// Returns the type of a variable's value, if it comes from a function that always returns the same.
-pub(super) fn type_of(outline: &Outline, name: &str, offset: usize) -> Option<&'static str> {
-    if name == "state" {
-        return Some("state");
-    }
-    let from = outline.name_at(name, offset)?.from.as_deref()?;
-    let types: BTreeSet<_> = entries(from, false)
-        .into_iter()
-        .flat_map(|entry| &entry.signatures)
-        .map(|signature| signature.returns.as_str())
-        .collect();
-    (types.len() == 1).then(|| types.into_iter().next()).flatten()
-}
-
-/// Returns the options of a trigger or function, each with what it does.
-pub(super) fn options(name: &str) -> Vec<(String, String)> {
-    if let Some(kind) = kind(name) {
-        let own = listed(kind.docs).into_iter();
-        let every = Policy::OPTIONS.iter().map(|(name, docs)| ((*name).to_owned(), (*docs).to_owned()));
-        return own.chain(every).collect();
-    }
-    let Some(entry) = entries(name, false).into_iter().chain(entries(name, true)).next() else { return Vec::new() };
-    let own = listed(&entry.docs);
-    let takes_options =
-        entry.signatures.iter().any(|signature| signature.parameters.iter().any(|(name, _)| name == "options"));
-    if !own.is_empty() || !takes_options {
-        return own;
-    }
-    // Some say only that they take the options of another one.
-    let other = quoted(&entry.docs)
-        .map(|word| word.trim_end_matches("()"))
-        .find(|word| *word != name && !entries(word, false).is_empty());
-    other.map_or_else(Vec::new, |other| entries(other, false).iter().flat_map(|entry| listed(&entry.docs)).collect())
-}
-
 /// Returns the options that a documentation lists: in lines with a dash, in a table, or in a paragraph that begins with `Options:`.
 fn listed(docs: &str) -> Vec<(String, String)> {
     let mut options = Vec::new();
@@ -139,11 +158,14 @@ mod tests {
 
     #[test]
     fn options_are_read_from_the_reference() {
-        let names = |name: &str| options(name).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        let names =
+            |name: &str| Known::of("a.rhai").options(name).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
         assert_eq!(names("cron")[..4], ["timezone", "missed", "window", "jitter"]);
         assert!(names("webhook").contains(&"public".to_owned()) && names("webhook").contains(&"timeout".to_owned()));
         assert!(names("http_post").contains(&"json".to_owned()), "{:?}", names("http_post"));
         assert_eq!(names("mqtt_publish")[..3], ["qos", "retain", "broker"]);
         assert_eq!(names("print"), [""; 0]);
+        let in_test = Known::of("a_test.rhai").options("publish");
+        assert_eq!(in_test.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["qos", "retain", "broker"]);
     }
 }

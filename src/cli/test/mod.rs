@@ -21,10 +21,10 @@ use crate::cli::world::on_a_thread_for;
 use crate::config::Config;
 use crate::event::Id;
 use crate::fault::{Fault, Place};
-use crate::functions::trial::World;
+use crate::functions::trial::{Test, World};
 use crate::runtime::{FolderSources, is_test};
 use crate::script;
-use crate::script::trial::{Test, Tests};
+use crate::script::trial::Tests;
 
 /// Run tests: `*_test.rhai` beside the scripts
 #[derive(clap::Args)]

@@ -192,25 +192,46 @@ mod functions {
         if holds { Ok(()) } else { Err(unmet("it does not hold")) }
     }
 
-    /// Expects that something holds, and else says this.
+    /// With what is said if it does not.
+    ///
+    /// # Example
+    /// ```rhai
+    /// load("kitchen");
+    /// let answer = request("GET", "/hooks/fridge");
+    /// assert(answer.text.contains("times"));
+    /// assert(answer.status == 200, "the page is not there");
+    /// ```
     #[rhai_fn(name = "assert", return_raw, volatile)]
     pub fn assert_saying(holds: bool, message: &str) -> Result<(), Thrown> {
         if holds { Ok(()) } else { Err(unmet(message)) }
     }
 
-    /// Expects two values to be the same.
+    /// Expects two values to be the same. Numbers are compared by their size, and text that is JSON of a list or a map as what it says.
+    ///
+    /// # Example
+    /// ```rhai
+    /// load("kitchen");
+    /// assert_eq(request("GET", "/hooks/fridge").text, #{ times: 0 });
+    /// assert_eq(2, 2.0, "numbers");
+    /// ```
     #[rhai_fn(name = "assert_eq", return_raw, volatile)]
     pub fn assert_eq(there: Dynamic, wanted: Dynamic) -> Result<(), Thrown> {
         equal(&there, &wanted, "")
     }
 
-    /// Expects two values to be the same, and else says this.
+    /// With what is said if they are not.
     #[rhai_fn(name = "assert_eq", return_raw, volatile)]
     pub fn assert_eq_saying(there: Dynamic, wanted: Dynamic, message: &str) -> Result<(), Thrown> {
         equal(&there, &wanted, message)
     }
 
     /// Expects two values to differ.
+    ///
+    /// # Example
+    /// ```rhai
+    /// load("kitchen");
+    /// assert_ne(request("GET", "/hooks/garage").status, 200);
+    /// ```
     #[rhai_fn(name = "assert_ne", return_raw, volatile)]
     pub fn assert_ne(there: Dynamic, other: Dynamic) -> Result<(), Thrown> {
         match is_same(&value(&there)?, &value(&other)?) {
@@ -219,19 +240,29 @@ mod functions {
         }
     }
 
-    /// Expects a message on topics of a filter.
+    /// Expects that scripts published a message on a topic, or on one that a filter such as `kitchen/#` matches.
     #[rhai_fn(name = "assert_published", return_raw, volatile)]
     pub fn assert_published(context: NativeCallContext<'_>, filter: &str) -> Result<(), Thrown> {
         published(&context, filter, None)
     }
 
-    /// Expects a message with this payload, or for which the predicate holds.
+    /// With its payload, or a function that says of a message (`topic`, `payload`, `qos`, `retain`) whether it is the one.
+    ///
+    /// # Example
+    /// ```rhai
+    /// load("kitchen");
+    /// publish("kitchen/fridge", "open");
+    /// advance("2m");
+    /// assert_published("kitchen/#");
+    /// assert_published("kitchen/alarm", "close the fridge");
+    /// assert_published("kitchen/alarm", |message| message.qos == 1);
+    /// ```
     #[rhai_fn(name = "assert_published", return_raw, volatile)]
     pub fn assert_published_as(context: NativeCallContext<'_>, filter: &str, wanted: Dynamic) -> Result<(), Thrown> {
         published(&context, filter, Some(&wanted))
     }
 
-    /// Expects no message on topics of a filter.
+    /// Expects that scripts published no message on a topic, or on one that a filter matches.
     #[rhai_fn(name = "assert_not_published", return_raw, volatile)]
     pub fn assert_not_published(filter: &str) -> Result<(), Thrown> {
         let there = on_topic(filter)?;
@@ -241,7 +272,15 @@ mod functions {
         }
     }
 
-    /// Expects no message with this payload, or for which the predicate holds.
+    /// With its payload, or a function that says of a message whether it is such a one.
+    ///
+    /// # Example
+    /// ```rhai
+    /// load("kitchen");
+    /// emit("away");
+    /// assert_not_published("kitchen/alarm");
+    /// assert_not_published("kitchen/light", "on");
+    /// ```
     #[rhai_fn(name = "assert_not_published", return_raw, volatile)]
     pub fn assert_not_published_as(
         context: NativeCallContext<'_>,
@@ -257,13 +296,22 @@ mod functions {
         Ok(())
     }
 
-    /// Expects a request of a method to URLs of a pattern.
+    /// Expects that scripts sent a request of a method to a URL of a pattern, in which `*` stands for anything.
+    ///
+    /// # Example
+    /// ```rhai
+    /// load("kitchen");
+    /// on_http("GET", "https://api.example.com/*", #{ summary: "rain" });
+    /// at("07:00");
+    /// assert_requested("GET", "https://api.example.com/weather*");
+    /// assert_requested("GET", "*", |request| request.url.contains("city=Oslo"));
+    /// ```
     #[rhai_fn(name = "assert_requested", return_raw, volatile)]
     pub fn assert_requested(context: NativeCallContext<'_>, method: &str, url: &str) -> Result<(), Thrown> {
         requested(&context, method, url, None)
     }
 
-    /// Expects a request for which the predicate holds.
+    /// With a function that says of a request (`method`, `url`, `headers`, `text`, `status`) whether it is the one.
     #[rhai_fn(name = "assert_requested", return_raw, volatile)]
     pub fn assert_requested_as(
         context: NativeCallContext<'_>,
@@ -274,7 +322,14 @@ mod functions {
         requested(&context, method, url, Some(&predicate))
     }
 
-    /// Expects no request of a method to URLs of a pattern.
+    /// Expects that scripts sent no request of a method to a URL of a pattern.
+    ///
+    /// # Example
+    /// ```rhai
+    /// load("kitchen");
+    /// advance("1h");
+    /// assert_not_requested("GET", "https://api.example.com/*");
+    /// ```
     #[rhai_fn(name = "assert_not_requested", return_raw, volatile)]
     pub fn assert_not_requested(method: &str, url: &str) -> Result<(), Thrown> {
         let there = asked(method, url)?;
@@ -286,7 +341,15 @@ mod functions {
         }
     }
 
-    /// Expects what a script keeps under a key: a value, or one for which the predicate holds.
+    /// Expects what a script keeps under a key: a value, or one of which a function says that it is right.
+    ///
+    /// # Example
+    /// ```rhai
+    /// load("kitchen");
+    /// publish("kitchen/fridge", "open");
+    /// assert_state("kitchen", "times", 1);
+    /// assert_state("kitchen", "times", |times| times > 0);
+    /// ```
     #[rhai_fn(name = "assert_state", return_raw, volatile)]
     pub fn assert_state(
         context: NativeCallContext<'_>,
@@ -306,25 +369,41 @@ mod functions {
         Err(unmet(format!("expected {wish} as state.{key} of {script}, there is {}", show(there))))
     }
 
-    /// Expects a line of the log that holds a text.
+    /// Expects a line in the log that holds a text.
+    ///
+    /// # Example
+    /// ```rhai
+    /// load("kitchen");
+    /// publish("kitchen/fridge", "open");
+    /// assert_log("is open");
+    /// assert_log("warn", "the fridge is open");
+    /// ```
     #[rhai_fn(name = "assert_log", return_raw, volatile)]
     pub fn assert_log(wanted: &str) -> Result<(), Thrown> {
         logged(None, wanted)
     }
 
-    /// Expects a line of the log of a level that holds a text.
+    /// With its level: `"debug"`, `"info"`, `"warn"` or `"error"`.
     #[rhai_fn(name = "assert_log", return_raw, volatile)]
     pub fn assert_log_level(level: &str, wanted: &str) -> Result<(), Thrown> {
         logged(Some(level), wanted)
     }
 
-    /// Expects that the last failed run of a script failed in this way, and does not count it as a failure of the test.
+    /// Expects that the last failed run of a script failed with an error of a kind, or with one that holds the text: then it does not fail the
+    /// test. Or expects the same of a function of the test.
+    ///
+    /// # Example
+    /// ```rhai
+    /// load("kitchen");
+    /// publish("kitchen/oven", "hot");
+    /// assert_fails("kitchen", "the oven says hot");
+    /// assert_fails(|| load("garage"), "there is no script");
+    /// ```
     #[rhai_fn(name = "assert_fails", return_raw, volatile)]
     pub fn assert_fails(script: &str, kind: &str) -> Result<(), Thrown> {
         trial()?.world.excuse(script, kind).map_err(unmet)
     }
 
-    /// Expects that a function throws an error of a kind, or one whose message holds the text.
     #[rhai_fn(name = "assert_fails", return_raw, volatile)]
     pub fn assert_throws(context: NativeCallContext<'_>, function: FnPtr, kind: &str) -> Result<(), Thrown> {
         match function.call_within_context::<Dynamic>(&context, ()) {
@@ -335,30 +414,54 @@ mod functions {
     }
 
     /// Returns what scripts published: maps with `topic`, `payload`, `qos`, `retain`, `broker`, `time`.
+    ///
+    /// # Example
+    /// ```rhai
+    /// load("kitchen");
+    /// emit("away");
+    /// assert_eq(published().map(|message| message.topic), ["kitchen/light"]);
+    /// assert_eq(published("kitchen/light")[0].payload, "off");
+    /// ```
     #[rhai_fn(name = "published", return_raw, volatile)]
     pub fn all_published() -> Result<Dynamic, Thrown> {
         Ok(list(trial()?.world.published()))
     }
 
-    /// Returns what scripts published on topics of a filter.
+    /// Only what they published on a topic, or on those that a filter matches.
     #[rhai_fn(name = "published", return_raw, volatile)]
     pub fn published_on(filter: &str) -> Result<Dynamic, Thrown> {
         on_topic(filter).map(list)
     }
 
-    /// Returns what scripts asked for: maps with `method`, `url`, `headers`, `text`, `status`, `time`.
+    /// Returns what scripts asked servers for: maps with `method`, `url`, `headers`, `text`, `status`, `time`.
+    ///
+    /// # Example
+    /// ```rhai
+    /// load("kitchen");
+    /// on_http("GET", "*", #{ summary: "rain" });
+    /// at("07:00");
+    /// assert_eq(requests().map(|request| request.status), [200]);
+    /// ```
     #[rhai_fn(name = "requests", return_raw, volatile)]
     pub fn requests() -> Result<Dynamic, Thrown> {
         Ok(list(trial()?.world.requests()))
     }
 
     /// Returns what became of events: maps with `script`, `trigger`, `event`, `outcome`, `time`, `why`.
+    ///
+    /// # Example
+    /// ```rhai
+    /// load("kitchen");
+    /// emit("away");
+    /// assert_eq(runs().map(|run| run.outcome), ["succeeded"]);
+    /// assert_eq(runs("garden/pump"), []);
+    /// ```
     #[rhai_fn(name = "runs", return_raw, volatile)]
     pub fn runs() -> Result<Dynamic, Thrown> {
         trial()?.world.runs().map(list).map_err(wrong)
     }
 
-    /// Returns what became of the events of a script.
+    /// Only what became of the events of a script.
     #[rhai_fn(name = "runs", return_raw, volatile)]
     pub fn runs_of(script: &str) -> Result<Dynamic, Thrown> {
         let runs = trial()?.world.runs().map_err(wrong)?;
@@ -366,12 +469,20 @@ mod functions {
     }
 
     /// Returns what scripts logged: maps with `script`, `level`, `text`, `time`.
+    ///
+    /// # Example
+    /// ```rhai
+    /// load("kitchen");
+    /// publish("kitchen/fridge", "open");
+    /// assert_eq(logs().map(|line| line.level), ["warn"]);
+    /// assert_eq(logs("kitchen")[0].text, "the fridge is open");
+    /// ```
     #[rhai_fn(name = "logs", return_raw, volatile)]
     pub fn logs() -> Result<Dynamic, Thrown> {
         Ok(list(trial()?.world.logs()))
     }
 
-    /// Returns what a script logged.
+    /// Only what a script logged.
     #[rhai_fn(name = "logs", return_raw, volatile)]
     pub fn logs_of(script: &str) -> Result<Dynamic, Thrown> {
         let lines = trial()?.world.logs();

@@ -1,14 +1,15 @@
 //! What a test calls: a world that is held in the hand, and what is expected of the scripts in it.
 
+mod declared;
 mod expect;
 mod turn;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use rhai::{Dynamic, FnPtr, Module, Shared};
 
-use crate::functions::{Phase, Thrown, phase, thrown};
+use crate::functions::{Package, Phase, Thrown, phase, thrown};
 use crate::services::clock::Clock;
 use crate::services::mqtt::Publish;
 use crate::value::{Map, Value};
@@ -82,15 +83,29 @@ pub struct Trial {
     pub call: Box<Caller>,
 }
 
+pub use self::declared::{Test, Wish, declare};
 pub use self::expect::matcher;
+
+/// Tests; no package of [`crate::functions::PACKAGES`], since scripts can not call them.
+pub const TESTS: Package = Package {
+    name: "Tests",
+    docs: "What files whose names end with `_test.rhai` can call, and scripts can not. `rhaid test` runs them.",
+    register: |module| {
+        declared::register(module);
+        turn::register(module);
+        expect::register(module);
+    },
+};
 
 /// Returns the functions of tests in one module.
 pub fn module() -> Shared<Module> {
-    let mut module = Module::new();
-    turn::register(&mut module);
-    expect::register(&mut module);
-    module.build_index();
-    module.into()
+    static MODULE: LazyLock<Shared<Module>> = LazyLock::new(|| {
+        let mut module = Module::new();
+        (TESTS.register)(&mut module);
+        module.build_index();
+        module.into()
+    });
+    MODULE.clone()
 }
 
 /// Returns the test that runs on this thread.

@@ -6,7 +6,7 @@ use rhai::{ASTNode, Dynamic, Expr, FnPtr, ImmutableString, Position, Stmt};
 
 use super::{Source, Unit, is_unresolved};
 use crate::fault::Fault;
-use crate::script::engine;
+use crate::script::{codes, engine};
 
 /// Methods of arrays, maps, text and blobs that change what they are called on.
 const CHANGING: &[&str] = &[
@@ -144,6 +144,7 @@ fn changed(source: &Source<'_>, unit: &Unit) -> Vec<Change> {
                 "`{name}` is captured, and captured variables are constants: each run starts from a fresh copy"
             );
             let fault = source.fault(position, text).with_hint(format!("keep it in `state`: `state.{name}`"));
+            let fault = fault.with_code(codes::LOST_ASSIGNMENT.code);
             changes.push(Change { name: name.to_owned(), fault });
         }
     });

@@ -27,7 +27,7 @@ fn function(source: &Source<'_>, unit: &Unit, call: &FnCallExpr, position: Posit
         return None;
     }
     let own: Vec<_> = source.functions().filter(|function| function.name == name).map(Signature::of).collect();
-    let all = || own.iter().chain(known::named(name));
+    let all = || own.iter().chain(source.known.named(name));
     if all().any(|signature| signature.count == count) {
         return None;
     }
@@ -49,7 +49,7 @@ fn method(source: &Source<'_>, call: &FnCallExpr, position: Position) -> Option<
     if source.functions().chain(scripts).any(|function| function.name == name && function.params.len() == count) {
         return None;
     }
-    let all: Vec<_> = known::named(name).iter().collect();
+    let all: Vec<_> = source.known.named(name).iter().collect();
     if all.iter().any(|signature| signature.count == count + 1) {
         return None;
     }
@@ -65,10 +65,10 @@ fn unknown(source: &Source<'_>, position: Position, name: &str, count: &str, sam
     let mut fault = source.fault(position, format!("unknown function `{name}`"));
     let mut names: Vec<&str> = source.functions().map(|function| function.name.as_str()).collect();
     names.retain(|name| !name.starts_with("anon$"));
-    names.extend(known::names());
+    names.extend(source.known.names());
     fault.hint = nearest(name, names).map(|near| {
         let own: Vec<_> = source.functions().filter(|function| function.name == near).map(Signature::of).collect();
-        format!("did you mean {}?", listed(own.iter().chain(known::named(near))))
+        format!("did you mean {}?", listed(own.iter().chain(source.known.named(near))))
     });
     fault
 }

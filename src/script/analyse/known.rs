@@ -1,14 +1,14 @@
-//! The functions that every script can call, by name.
+//! The functions that a file can call, by name.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use rhai::{FuncInfo, ScriptFuncDef, Shared};
+use rhai::{Engine, FuncInfo, ScriptFuncDef, Shared};
 
 use crate::config::Config;
 use crate::script::declare::usage;
-use crate::script::engine;
+use crate::script::{engine, trial};
 use crate::triggers::KINDS;
 
 /// One way to call a function.
@@ -30,19 +30,41 @@ impl Signature {
     }
 }
 
-static KNOWN: LazyLock<BTreeMap<String, Vec<Signature>>> = LazyLock::new(|| {
-    let engine = engine::new(&Config::default_in(Path::new(".")).limits);
-    let mut known: BTreeMap<String, Vec<Signature>> = BTreeMap::new();
-    for (name, signature) in engine.collect_fn_metadata(None, read, true) {
-        let signatures = known.entry(name).or_default();
-        if !signatures.contains(&signature) {
-            signatures.push(signature);
+/// The functions that an interpreter has.
+pub(in crate::script) struct Known(BTreeMap<String, Vec<Signature>>);
+
+/// What scripts can call.
+pub(in crate::script) static IN_SCRIPTS: LazyLock<Known> =
+    LazyLock::new(|| Known::of(&engine::new(&Config::default_in(Path::new(".")).limits)));
+
+/// What files with tests can call.
+pub(in crate::script) static IN_TESTS: LazyLock<Known> =
+    LazyLock::new(|| Known::of(&trial::engine(&Config::default_in(Path::new(".")).limits)));
+
+impl Known {
+    fn of(engine: &Engine) -> Self {
+        let mut known: BTreeMap<String, Vec<Signature>> = BTreeMap::new();
+        for (name, signature) in engine.collect_fn_metadata(None, read, true) {
+            let signatures = known.entry(name).or_default();
+            if !signatures.contains(&signature) {
+                signatures.push(signature);
+            }
         }
+        // The interpreter lists them in an order of its own, another one each time.
+        known.values_mut().for_each(|signatures| signatures.sort());
+        Self(known)
     }
-    // The interpreter lists them in an order of its own, another one each time.
-    known.values_mut().for_each(|signatures| signatures.sort());
-    known
-});
+
+    /// Returns the ways to call a function.
+    pub(super) fn named(&self, name: &str) -> &[Signature] {
+        self.0.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// Returns the name of every function.
+    pub(in crate::script) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+}
 
 fn read(info: FuncInfo<'_>) -> Option<(String, Signature)> {
     let metadata = info.metadata;
@@ -62,16 +84,6 @@ fn parameter(info: Option<&rhai::Identifier>) -> String {
     if name.is_empty() || name == "_" { "…".to_owned() } else { name.to_owned() }
 }
 
-/// Returns the ways to call a function.
-pub(super) fn named(name: &str) -> &'static [Signature] {
-    KNOWN.get(name).map_or(&[], Vec::as_slice)
-}
-
-/// Returns the name of every function.
-pub(in crate::script) fn names<'n>() -> impl Iterator<Item = &'n str> {
-    KNOWN.keys().map(String::as_str)
-}
-
 /// Returns whether this is a part of the language that only looks like a function.
 pub(super) fn is_syntax(name: &str) -> bool {
     const SYNTAX: &[&str] =
@@ -85,5 +97,5 @@ pub(in crate::script) fn calls() -> std::collections::BTreeSet<(&'static str, us
     let each = |(name, signatures): (&'static String, &'static Vec<Signature>)| {
         signatures.iter().map(move |signature| (name.as_str(), signature.count))
     };
-    KNOWN.iter().flat_map(each).collect()
+    IN_SCRIPTS.0.iter().flat_map(each).collect()
 }

@@ -11,8 +11,9 @@ use std::collections::BTreeSet;
 use rhai::{AST, ASTFlags, ASTNode, Expr, ImmutableString, Module, Position, ScriptFuncDef, Shared, Stmt};
 
 use self::imports::Imported;
+use self::known::Known;
 use super::files::Files;
-use super::handler;
+use super::{codes, handler};
 use crate::fault::Fault;
 
 /// A compiled file, taken apart.
@@ -22,6 +23,8 @@ pub(super) struct Source<'s> {
     /// Whether it is a job, which sees `event` and `args`.
     pub job: bool,
     pub imported: &'s [Imported],
+    /// The functions that are there without being defined in it.
+    pub known: &'static Known,
     /// Its top level first, then each function and closure.
     pub units: Vec<Unit>,
     /// What its top level names, and whether that is a constant.
@@ -70,15 +73,18 @@ impl<'s> Source<'s> {
             .map(|(.., function)| Unit { statements: handler::statements(function), function: Some(function.clone()) });
         let units: Vec<_> = std::iter::once(top_level).chain(functions).collect();
         let keys = keys(&units);
-        Self { file, files, job, imported, top: top(ast.statements()), units, keys }
+        Self { file, files, job, imported, known: &known::IN_SCRIPTS, top: top(ast.statements()), units, keys }
     }
 
     /// Returns everything that is wrong in it.
     pub(super) fn faults(&self) -> Vec<Fault> {
         let mut faults = Vec::new();
         for unit in &self.units {
-            variables::check(self, unit, &mut faults);
-            functions::check(self, unit, &mut faults);
+            let (mut of_variables, mut of_functions) = (Vec::new(), Vec::new());
+            variables::check(self, unit, &mut of_variables);
+            functions::check(self, unit, &mut of_functions);
+            faults.extend(of_variables.into_iter().map(|fault| fault.with_code(codes::UNKNOWN_VARIABLE.code)));
+            faults.extend(of_functions.into_iter().map(|fault| fault.with_code(codes::UNKNOWN_FUNCTION.code)));
         }
         // A closure that passes a name on to one inside it would be told twice.
         let mut seen = BTreeSet::new();

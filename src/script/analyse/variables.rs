@@ -7,6 +7,7 @@ use rhai::{ASTNode, Expr, Position, Stmt};
 use super::{Source, Unit, follow, is_unresolved};
 use crate::fault::Fault;
 use crate::options::nearest;
+use crate::script::codes;
 
 /// Checks every variable of a unit.
 pub(super) fn check(source: &Source<'_>, unit: &Unit, faults: &mut Vec<Fault>) {
@@ -17,7 +18,8 @@ pub(super) fn check(source: &Source<'_>, unit: &Unit, faults: &mut Vec<Fault>) {
             && name == "state"
         {
             let fault = source.fault(position, "`state` itself can not be replaced");
-            faults.push(fault.with_hint("write to what is in it: `state.name = …` or `state[key] = …`"));
+            let hint = "write to what is in it: `state.name = …` or `state[key] = …`";
+            faults.push(fault.with_hint(hint).with_code(codes::LOST_ASSIGNMENT.code));
         }
         let Some(ASTNode::Expr(expression)) = path.last() else { return };
         if let Expr::Variable(variable, _, _) = expression
@@ -101,6 +103,7 @@ impl Source<'_> {
     pub(super) fn unknown_module(&self, alias: &rhai::Ident) -> Fault {
         let near = nearest(&alias.name, self.imported.iter().map(|imported| imported.alias.as_str()));
         let fault = self.fault(alias.pos, format!("no module is imported as `{}`", alias.name));
+        let fault = fault.with_code(codes::IMPORT.code);
         fault.with_hint(match near {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("write `import \"_lib/{0}\" as {0};` at the top", alias.name),

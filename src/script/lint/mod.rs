@@ -8,10 +8,12 @@ mod payload_type;
 mod same_webhook;
 mod sleep_outlasts;
 mod unreachable_code;
+mod unseen_topic;
 mod unused_function;
 mod unused_import;
 mod unused_variable;
 
+use std::collections::BTreeSet;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 
@@ -53,6 +55,7 @@ pub const LINTS: &[&Lint] = &[
     &sleep_outlasts::LINT,
     &same_webhook::LINT,
     &mqtt_loop::LINT,
+    &unseen_topic::LINT,
     &allow::LINT,
 ];
 
@@ -73,6 +76,7 @@ struct Look<'l> {
     imports: Vec<Import>,
     declared: &'l [Declared],
     config: &'l Config,
+    topics: Option<&'l BTreeSet<String>>,
 }
 
 /// Where findings are put, but for those that are allowed.
@@ -96,18 +100,19 @@ impl Found<'_> {
     }
 }
 
-/// Looks at scripts that were loaded, each alone and all together, and returns what is likely wrong, in the order of places.
+/// Looks at scripts that were loaded, each alone and all together, and returns what is likely wrong, in the order of places; `topics` are
+/// those on which messages were seen, if somebody has looked.
 ///
 /// Runs on a thread of its own with a large stack; blocks the caller.
-pub fn look(scripts: &[Script], config: &Arc<Config>) -> Vec<Finding> {
+pub fn look(scripts: &[Script], config: &Arc<Config>, topics: Option<&BTreeSet<String>>) -> Vec<Finding> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("lint".into()).stack_size(stack(&config.limits));
-        let looking = thread.spawn_scoped(scope, || look_here(scripts, config));
+        let looking = thread.spawn_scoped(scope, || look_here(scripts, config, topics));
         looking.map_or_else(|_| Vec::new(), |looking| looking.join().unwrap_or_else(|panic| resume_unwind(panic)))
     })
 }
 
-fn look_here(scripts: &[Script], config: &Config) -> Vec<Finding> {
+fn look_here(scripts: &[Script], config: &Config, topics: Option<&BTreeSet<String>>) -> Vec<Finding> {
     let engine = engine::shared(&config.limits);
     let files: Vec<_> = scripts.iter().map(|script| Files(script.files[..1].to_vec())).collect();
     let looks: Vec<_> = scripts
@@ -119,7 +124,7 @@ fn look_here(scripts: &[Script], config: &Config) -> Vec<Finding> {
             let ast = source::compile(&engine, file, text).ok()?;
             let source = Source::new(&ast, file, files, script.is_job(), &[]);
             let imports = imports::of(&ast);
-            Some(Look { file, files, source, imports, declared: &script.declared, config })
+            Some(Look { file, files, source, imports, declared: &script.declared, config, topics })
         })
         .collect();
     let allowed: Vec<_> = files.iter().flat_map(Allowed::of).collect();

@@ -1,7 +1,5 @@
 //! `rhaid simulate`: the scripts of the folder in a held world, through a day or what was recorded.
 
-mod events;
-
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,9 +8,9 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use jiff::{ToSpan as _, Zoned};
 
-use self::events::{Happening, Line};
 use crate::chance;
 use crate::cli::attempt;
+use crate::cli::events::{self, Happening, Line};
 use crate::cli::exit::{FAULTS, Wrong};
 use crate::cli::held::{HeldWorld, Moment, line};
 use crate::cli::screen;
