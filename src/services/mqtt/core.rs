@@ -198,6 +198,11 @@ impl Core {
         self.outbox.has_changes() || self.debts.aside.has_changes()
     }
 
+    /// Returns whether something is to be written to disk soon.
+    pub(super) fn is_pressed(&self) -> bool {
+        self.outbox.is_pressed() || self.debts.aside.has_changes()
+    }
+
     /// Takes what is to be written of messages that are set aside.
     pub(super) fn take_aside(&mut self) -> Vec<LetterChange> {
         self.debts.aside.take_changes()

@@ -1,6 +1,7 @@
 //! Writes to disk what the outbox has promised: what comes together shares a write.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -9,6 +10,10 @@ use crate::services::mqtt::message::{Properties, Publish};
 use crate::services::mqtt::supervisor::Shared;
 use crate::services::mqtt::{Error, aside};
 use crate::services::store::{Letter, LetterChange, Store};
+
+/// How long a message that the broker has stays on disk until something else is written: one more write costs more than one message
+/// more that comes twice after a power cut.
+const COMPANY: Duration = Duration::from_millis(20);
 
 /// A change that somebody waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +74,7 @@ pub(super) fn read_properties(written: &str) -> Option<Box<Properties>> {
 pub(super) async fn run(shared: Arc<Shared>, store: Store, end: CancellationToken) {
     let mut is_troubled = false;
     loop {
-        let is_over = end.run_until_cancelled(shared.keep.notified()).await.is_none();
+        let is_over = end.run_until_cancelled(work(&shared)).await.is_none();
         loop {
             let (outgoing, aside) = {
                 let mut core = shared.core();
@@ -80,8 +85,10 @@ pub(super) async fn run(shared: Arc<Shared>, store: Store, end: CancellationToke
             }
             let marks: Vec<_> = outgoing.iter().filter_map(Mark::of).collect();
             let kept: Vec<_> = aside.iter().filter_map(Mark::of).map(Mark::number).collect();
-            let sent = write(&store, shared.settings.name.clone(), outgoing).await;
-            let received = write(&store, aside::name(&shared.settings.name), aside).await;
+            let name = &shared.settings.name;
+            let aside_name = aside::name(name);
+            // Both share a commit.
+            let (sent, received) = tokio::join!(write(&store, name, outgoing), write(&store, &aside_name, aside));
             if let Err(why) = sent.as_ref().and(received.as_ref())
                 && !is_troubled
             {
@@ -99,16 +106,25 @@ pub(super) async fn run(shared: Arc<Shared>, store: Store, end: CancellationToke
     }
 }
 
-async fn write(store: &Store, name: String, changes: Vec<LetterChange>) -> Result<(), Error> {
+/// Waits until there is something to write; what need not be soon waits for company for a while.
+async fn work(shared: &Shared) {
+    shared.keep.notified().await;
+    let company = async {
+        while !shared.core().is_pressed() {
+            shared.keep.notified().await;
+        }
+    };
+    // Nobody waits in a world that is held, where nothing comes while time stands.
+    if shared.held.is_none() {
+        let _ = tokio::time::timeout(COMPANY, company).await;
+    }
+}
+
+async fn write(store: &Store, name: &str, changes: Vec<LetterChange>) -> Result<(), Error> {
     if changes.is_empty() {
         return Ok(());
     }
-    let store = store.clone();
-    let written = tokio::task::spawn_blocking(move || store.change_letters(&name, changes)).await;
-    match written {
-        Ok(written) => written.map_err(|error| Error::NotKept(error.to_string())),
-        Err(error) => Err(Error::NotKept(error.to_string())),
-    }
+    store.change_letters(name, changes).await.map_err(|error| Error::NotKept(error.to_string()))
 }
 
 #[cfg(test)]

@@ -36,8 +36,9 @@ pub(super) struct Outbox {
     taken: HashSet<u16>,
     next_packet: u16,
     next_number: u64,
-    // What is to be written to disk, if there is one.
+    // What is to be written to disk, if there is one, and whether somebody waits for it.
     changes: Option<Vec<LetterChange>>,
+    is_pressed: bool,
 }
 
 struct Item {
@@ -92,6 +93,7 @@ impl Outbox {
             next_packet: 1,
             next_number: 0,
             changes: None,
+            is_pressed: false,
         }
     }
 
@@ -159,9 +161,10 @@ impl Outbox {
         self.next_number += 1;
         self.bytes += publish.size();
         let is_kept = publish.qos == 2 || (publish.qos == 1 && keeper.is_some());
-        let changes = self.changes.as_mut().filter(|_| is_kept);
-        let is_kept = changes.is_some();
-        changes.into_iter().for_each(|changes| changes.push(LetterChange::Keep(row(number, &publish))));
+        let is_kept = is_kept && self.changes.is_some();
+        if is_kept {
+            self.change(LetterChange::Keep(row(number, &publish)));
+        }
         let mut item = Item { number, publish, waiter, keeper, is_kept, packet: None, is_noted: false };
         if let Some(keeper) = item.keeper.take_if(|_| !is_kept) {
             let _ = keeper.send(Ok(()));
@@ -332,7 +335,15 @@ impl Outbox {
     }
 
     fn change(&mut self, change: LetterChange) {
-        self.changes.iter_mut().for_each(|changes| changes.push(change.clone()));
+        if let Some(changes) = &mut self.changes {
+            self.is_pressed |= Mark::of(&change).is_some();
+            changes.push(change);
+        }
+    }
+
+    /// Returns whether somebody waits for what is to be written.
+    pub(super) fn is_pressed(&self) -> bool {
+        self.is_pressed
     }
 
     /// Returns whether something is to be written to disk.
@@ -342,6 +353,7 @@ impl Outbox {
 
     /// Takes what is to be written to disk, in order.
     pub(super) fn take_changes(&mut self) -> Vec<LetterChange> {
+        self.is_pressed = false;
         self.changes.as_mut().map(std::mem::take).unwrap_or_default()
     }
 

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rusqlite::Connection;
+use tokio::sync::oneshot;
 
 pub use self::backup::back_up;
 pub use self::letters::{Letter, LetterChange};
@@ -272,15 +273,18 @@ impl Store {
         self.0.writer.wake();
     }
 
-    /// Makes changes to the messages of a box, in order; blocks until they are on disk.
+    /// Makes changes to the messages of a box, in order; returns when they are on disk.
     ///
     /// # Errors
     /// If they are not on disk; then none of them is.
-    pub fn change_letters(&self, name: &str, changes: Vec<LetterChange>) -> Result<(), Error> {
+    pub async fn change_letters(&self, name: &str, changes: Vec<LetterChange>) -> Result<(), Error> {
         let name = name.to_owned();
         let work =
             move |db: &Connection| changes.iter().try_for_each(|change| letters::change(db, &name, change)).map(|()| 0);
-        self.0.writer.commit(move |db| work(db).map_err(|error| failed("writing to", &error))).map(|_| ())
+        let (done, outcome) = oneshot::channel();
+        let work = move |db: &Connection| work(db).map_err(|error| failed("writing to", &error));
+        self.0.writer.begin(work, move |what| drop(done.send(what)));
+        outcome.await.unwrap_or_else(|_| Err(Error::Failed("the store has stopped".into()))).map(|_| ())
     }
 
     /// Returns the messages of a box, in order.

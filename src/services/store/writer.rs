@@ -27,7 +27,8 @@ const RETRY_WAIT: Duration = Duration::from_secs(1);
 
 /// What a batch does within a transaction; may be called again if the whole group had to be undone.
 type Work = Box<dyn Fn(&Connection) -> Result<u64, Error> + Send>;
-type Done = SyncSender<Result<u64, Error>>;
+/// Hears what became of it.
+type Done = Box<dyn FnOnce(Result<u64, Error>) + Send>;
 
 pub(super) enum Job {
     Commit(Work, Done),
@@ -73,8 +74,17 @@ impl Writer {
         work: impl Fn(&Connection) -> Result<u64, Error> + Send + 'static,
     ) -> Result<u64, Error> {
         let (done, outcome) = sync_channel(1);
-        self.send(Job::Commit(Box::new(work), done));
+        self.begin(work, move |what| drop(done.send(what)));
         outcome.recv().unwrap_or_else(|_| Err(Error::Failed("the store has stopped".into())))
+    }
+
+    /// Does some work like [`Writer::commit`], and does not wait: `done` hears of it on the thread that writes.
+    pub(super) fn begin(
+        &self,
+        work: impl Fn(&Connection) -> Result<u64, Error> + Send + 'static,
+        done: impl FnOnce(Result<u64, Error>) + Send + 'static,
+    ) {
+        self.send(Job::Commit(Box::new(work), Box::new(done)));
     }
 
     /// Says that rows or notes wait.
@@ -94,7 +104,7 @@ impl Writer {
     /// Writes rows and notes; blocks until they are on disk.
     pub(super) fn flush(&self) {
         let (done, outcome) = sync_channel(1);
-        self.send(Job::Flush(done));
+        self.send(Job::Flush(Box::new(move |what| drop(done.send(what)))));
         let _ = outcome.recv();
     }
 
@@ -180,10 +190,10 @@ impl Pen {
             }
         };
         for (done, outcome) in dones.into_iter().zip(outcomes) {
-            let _ = done.send(outcome);
+            done(outcome);
         }
         for done in flushes {
-            let _ = done.send(Ok(0));
+            done(Ok(0));
         }
     }
 
