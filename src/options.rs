@@ -183,10 +183,11 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::value::map_of;
 
     #[test]
     fn an_unknown_option_names_the_nearest_known_one() {
-        let mut options = Options::new(Map::from([("tiemout".into(), Value::from("5s"))]));
+        let mut options = Options::new(map_of([("tiemout".into(), Value::from("5s"))]));
         assert_eq!(options.duration("timeout"), Ok(None));
         let fault = options.finish().unwrap_err();
         assert_eq!(fault.option.as_deref(), Some("tiemout"));
@@ -195,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_wrong_value_is_named_with_its_option() {
-        let mut options = Options::new(Map::from([("qos".into(), Value::Int(3))]));
+        let mut options = Options::new(map_of([("qos".into(), Value::Int(3))]));
         assert_eq!(options.int("qos", 0..=2).unwrap_err().message, "qos: write a whole number from 0 to 2");
     }
 }

@@ -257,7 +257,7 @@ impl Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::value::Map;
+    use crate::value::map_of;
 
     #[test]
     fn a_rate_is_a_count_and_a_duration() {
@@ -269,7 +269,7 @@ mod tests {
 
     #[test]
     fn the_options_of_every_trigger_are_all_listed() {
-        let mut options = Options::new(Map::from([("zzz".into(), Value::Null)]));
+        let mut options = Options::new(map_of([("zzz".into(), Value::Null)]));
         Policy::take(&mut options).unwrap();
         let why = options.finish().unwrap_err().message;
         let known: std::collections::BTreeSet<_> = why.split("known are: ").nth(1).unwrap().split(", ").collect();
@@ -278,8 +278,8 @@ mod tests {
 
     #[test]
     fn a_retry_with_a_wrong_field_is_refused() {
-        let retry = Value::Map(Map::from([("maximum".into(), Value::Int(2))]));
-        let fault = Policy::take(&mut Options::new(Map::from([("retry".into(), retry)]))).unwrap_err();
+        let retry = Value::Map(map_of([("maximum".into(), Value::Int(2))]));
+        let fault = Policy::take(&mut Options::new(map_of([("retry".into(), retry)]))).unwrap_err();
         assert!(fault.message.contains("did you mean `max`?"), "{}", fault.message);
     }
 }

@@ -11,6 +11,15 @@ use serde_json::json;
 /// A map of named values, in alphabetical order of the names.
 pub type Map = BTreeMap<String, Value>;
 
+/// Returns a map of pairs; of several with the same name the last one counts.
+///
+/// `collect` and `from` do the same, and bring a sorting algorithm of some 4 kB to each place where they stand.
+pub fn map_of(pairs: impl IntoIterator<Item = (String, Value)>) -> Map {
+    let mut map = Map::new();
+    map.extend(pairs);
+    map
+}
+
 /// How deeply values may nest before they are refused; the same limit as `serde_json`'s parser.
 pub const MAX_DEPTH: usize = 128;
 
@@ -138,7 +147,7 @@ impl Value {
         match json {
             serde_json::Value::Array(items) => Self::List(items.into_iter().map(Self::from_stored).collect()),
             serde_json::Value::Object(map) => {
-                Self::Map(map.into_iter().map(|(key, value)| (key, Self::from_stored(value))).collect())
+                Self::Map(map_of(map.into_iter().map(|(key, value)| (key, Self::from_stored(value)))))
             }
             scalar => Self::from(scalar),
         }
@@ -196,7 +205,7 @@ impl From<serde_json::Value> for Value {
             serde_json::Value::String(value) => Self::Text(value),
             serde_json::Value::Array(items) => Self::List(items.into_iter().map(Self::from).collect()),
             serde_json::Value::Object(map) => {
-                Self::Map(map.into_iter().map(|(key, value)| (key, Self::from(value))).collect())
+                Self::Map(map_of(map.into_iter().map(|(key, value)| (key, Self::from(value)))))
             }
         }
     }
@@ -285,7 +294,7 @@ mod tests {
 
     #[test]
     fn what_is_stored_comes_back_equal() {
-        let value = Value::Map(Map::from([
+        let value = Value::Map(map_of([
             ("bytes".into(), Value::Bytes(vec![0, 255])),
             ("time".into(), Value::Time("2026-03-29T03:00:00+02:00[Europe/Berlin]".parse().unwrap())),
             ("list".into(), Value::List(vec![Value::Int(1), Value::Float(1.5), Value::Null])),

@@ -18,7 +18,7 @@ use crate::services::Services;
 use crate::services::clock::Clock;
 use crate::services::store::Store;
 use crate::triggers::by_hand;
-use crate::value::{Map, Value};
+use crate::value::{Map, Value, map_of};
 
 /// Wake one script with one event, and show what it does
 #[derive(clap::Args)]
@@ -93,7 +93,7 @@ struct Wish {
 impl What {
     fn wish(&self) -> anyhow::Result<Wish> {
         let of = |kind, given: &[(&str, &str)]| {
-            let given = given.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect();
+            let given = map_of(given.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))));
             Ok(Wish { kind: Some(kind), name: None, given })
         };
         if let Some(message) = &self.mqtt {
@@ -148,7 +148,7 @@ fn data(json: Option<&str>) -> anyhow::Result<Map> {
         None => Ok(Map::new()),
         Some(Ok(data)) => match Value::from(data) {
             Value::Map(facts) => Ok(facts),
-            other => Ok(Map::from([("data".to_owned(), other)])),
+            other => Ok(map_of([("data".to_owned(), other)])),
         },
         Some(Err(error)) => Err(Wrong(format!("--data: this is no JSON: {error}")).into()),
     }

@@ -12,7 +12,7 @@ use crate::cli::exit::Wrong;
 use crate::options::nearest;
 use crate::services::http::Reply;
 use crate::services::mqtt::Publish;
-use crate::value::{Map, Value};
+use crate::value::{Map, Value, map_of};
 
 /// Every key there is.
 const KEYS: &[&str] = &[
@@ -120,7 +120,7 @@ fn happening(object: &Object<String, Json>) -> Result<Happening, String> {
     if let Some(request) = text(object, "request")? {
         let (method, path) = split(request, "request", "POST /hooks/door")?;
         let with = ["json", "body", "headers", "query"].into_iter();
-        let with = with.filter_map(|key| Some((key.to_owned(), Value::from(object.get(key)?.clone())))).collect();
+        let with = map_of(with.filter_map(|key| Some((key.to_owned(), Value::from(object.get(key)?.clone())))));
         return Ok(Happening::Request { method, path, with });
     }
     if let Some(path) = text(object, "file")? {

@@ -1,7 +1,7 @@
 //! What stands in a config file, each piece with its place.
 
 use crate::fault::Place;
-use crate::value::Value;
+use crate::value::{Value, map_of};
 
 /// A piece of a document.
 #[derive(Debug, Clone, PartialEq)]
@@ -85,7 +85,7 @@ impl Node {
             Content::Scalar(scalar) => scalar.value(),
             Content::List(items) => Value::List(items.iter().map(Self::value).collect()),
             Content::Map(entries) => {
-                Value::Map(entries.iter().map(|entry| (entry.key.clone(), entry.node.value())).collect())
+                Value::Map(map_of(entries.iter().map(|entry| (entry.key.clone(), entry.node.value()))))
             }
             Content::Refused => Value::Null,
         }

@@ -10,7 +10,7 @@ use super::report::Report;
 use super::{Binding, KindInfo};
 use crate::options::nearest;
 use crate::secrets::Secret;
-use crate::value::{Map, Value};
+use crate::value::{Value, map_of};
 
 /// Options, or parts of them, that hold a secret, whatever the kind.
 const SECRET_OPTIONS: [&str; 4] = ["token", "hmac", "secret", "password"];
@@ -43,7 +43,7 @@ fn binding(item: &Node, kinds: &[KindInfo], report: &mut Report) -> Option<Bindi
         job_place,
         kind: kind.name.to_owned(),
         arguments,
-        options: options.iter().map(|entry| (entry.key.clone(), entry.node.value())).collect::<Map>(),
+        options: map_of(options.iter().map(|entry| (entry.key.clone(), entry.node.value()))),
         option_places: options.iter().map(|entry| (entry.key.clone(), entry.place.clone())).collect::<BTreeMap<_, _>>(),
         argument_place: if entry.node.is_null() { entry.place.clone() } else { entry.node.place.clone() },
         lines: BTreeMap::new(),

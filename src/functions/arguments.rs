@@ -7,7 +7,7 @@ use rhai::Dynamic;
 use crate::functions::convert::to_value;
 use crate::functions::{Thrown, thrown};
 use crate::options::{self, Options};
-use crate::value::{Map, Value, rfc3339};
+use crate::value::{Value, map_of, rfc3339};
 
 /// The largest text or blob that a function makes, in bytes.
 pub(super) const MAX_BYTES: usize = 16 << 20;
@@ -36,7 +36,8 @@ pub(super) fn options(written: &rhai::Map) -> Result<Options, Thrown> {
         let key = ToString::to_string(key);
         to_value(option).map(|value| (key.clone(), value)).map_err(|why| refused(format!("{key}: {why}")))
     };
-    written.iter().map(named).collect::<Result<Map, Thrown>>().map(Options::new)
+    let named = written.iter().map(named).collect::<Result<Vec<_>, Thrown>>()?;
+    Ok(Options::new(map_of(named)))
 }
 
 /// Returns a duration: text with a unit, or a number of seconds.

@@ -3,7 +3,7 @@
 use rhai::{Dynamic, ImmutableString};
 
 use crate::functions::http::{Headers, Response};
-use crate::value::{MAX_DEPTH, Map, Value};
+use crate::value::{MAX_DEPTH, Map, Value, map_of};
 
 /// Returns a script's value as plain data.
 ///
@@ -48,7 +48,8 @@ fn at_depth(dynamic: &Dynamic, depth: usize) -> Result<Value, String> {
         return map
             .iter()
             .map(|(key, value)| Ok((key.to_string(), at_depth(value, depth + 1)?)))
-            .collect::<Result<Map, String>>()
+            .collect::<Result<Vec<_>, String>>()
+            .map(map_of)
             .map(Value::Map);
     }
     if let Some(headers) = dynamic.read_lock::<Headers>() {
@@ -71,9 +72,16 @@ pub fn returned(dynamic: &Dynamic) -> Value {
     }
 }
 
+/// Returns a script's map of pairs, like [`map_of`].
+pub fn dynamics(pairs: impl IntoIterator<Item = (rhai::Identifier, Dynamic)>) -> rhai::Map {
+    let mut map = rhai::Map::new();
+    map.extend(pairs);
+    map
+}
+
 /// Returns what an event tells as a script's map.
 pub fn map(facts: &Map) -> Dynamic {
-    Dynamic::from_map(facts.iter().map(|(name, value)| (name.as_str().into(), to_dynamic(value.clone()))).collect())
+    Dynamic::from_map(dynamics(facts.iter().map(|(name, value)| (name.as_str().into(), to_dynamic(value.clone())))))
 }
 
 /// Returns plain data as a script's value.
@@ -88,7 +96,7 @@ pub fn to_dynamic(value: Value) -> Dynamic {
         Value::Time(value) => Dynamic::from(value),
         Value::List(items) => Dynamic::from_array(items.into_iter().map(to_dynamic).collect()),
         Value::Map(map) => {
-            Dynamic::from_map(map.into_iter().map(|(key, value)| (key.into(), to_dynamic(value))).collect())
+            Dynamic::from_map(dynamics(map.into_iter().map(|(key, value)| (key.into(), to_dynamic(value)))))
         }
     }
 }

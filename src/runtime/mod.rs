@@ -41,7 +41,7 @@ use crate::fault::Fault;
 use crate::services::Services;
 use crate::services::files::FolderWatch;
 use crate::services::store::{Edit, Error, Kept, Query, Row, Store};
-use crate::value::{Map, Value};
+use crate::value::{Map, Value, map_of};
 
 /// Why nothing was started.
 #[derive(Debug, thiserror::Error)]
@@ -143,7 +143,7 @@ impl Runtime {
         let given = match data {
             Value::Map(facts) => facts,
             Value::Null => Map::new(),
-            other => Map::from([("data".to_owned(), other)]),
+            other => map_of([("data".to_owned(), other)]),
         };
         let found = self.order(|answer| Order::Find(script, trigger, given, answer)).await;
         let (fire, event) = found.ok_or_else(stopping)??;

@@ -93,10 +93,11 @@ pub(super) fn instance(pattern: &str, given: &Map) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::value::map_of;
 
     #[test]
     fn a_pattern_becomes_one_that_it_matches() {
-        let given = Map::from([("params".into(), Map::from([("id".into(), Value::Int(7))]).into())]);
+        let given = map_of([("params".into(), map_of([("id".into(), Value::Int(7))]).into())]);
         assert_eq!(instance("door/{id}/+/{side}", &given), "door/7/any/side");
         assert_eq!(instance("files/{*rest}", &Map::new()), "files/rest");
         assert_eq!(instance("a/#", &Map::new()), "a/any");
@@ -110,7 +111,7 @@ mod tests {
         assert_eq!(later, Value::Time("2026-01-01T00:00:00+00:00[UTC]".parse().unwrap()));
         assert_eq!(fit(Some(&now), "soon".into(), &zone), Value::from("soon"));
         assert_eq!(fit(Some(&Value::Float(0.0)), Value::Int(3), &zone), Value::Float(3.0));
-        assert_eq!(fit(Some(&"".into()), Map::from([("a".into(), Value::Int(1))]).into(), &zone), r#"{"a":1}"#.into());
+        assert_eq!(fit(Some(&"".into()), map_of([("a".into(), Value::Int(1))]).into(), &zone), r#"{"a":1}"#.into());
         assert_eq!(fit(Some(&Value::Null), Value::Int(3), &zone), Value::Int(3));
     }
 }

@@ -4,7 +4,7 @@ use crate::event::Event;
 use crate::options::{OptionFault, Options};
 use crate::services::Services;
 use crate::triggers::{Fire, Kind, Surroundings, Trigger, Watch, one_argument};
-use crate::value::{Map, Value};
+use crate::value::{Map, Value, map_of};
 
 /// `on_event(name, …)`.
 pub const KIND: Kind = Kind {
@@ -69,5 +69,5 @@ impl Trigger for Named {
 }
 
 fn facts(name: &str, data: Value, from: &str) -> Map {
-    Map::from([("name".into(), name.into()), ("data".into(), data), ("from".into(), from.into())])
+    map_of([("name".into(), name.into()), ("data".into(), data), ("from".into(), from.into())])
 }

@@ -9,7 +9,7 @@ use crate::options::{OptionFault, Options};
 use crate::services::Services;
 use crate::services::files::ChangeKind;
 use crate::triggers::{Fire, Kind, Surroundings, Trigger, Want, Watch, one_argument};
-use crate::value::{Map, Value};
+use crate::value::{Map, Value, map_of};
 
 /// `watch_file(glob, …)`.
 pub const KIND: Kind = Kind {
@@ -107,7 +107,7 @@ impl Trigger for Files {
 }
 
 fn facts(path: &Path, kind: &str) -> Map {
-    Map::from([("path".into(), path.to_string_lossy().as_ref().into()), ("kind".into(), kind.into())])
+    map_of([("path".into(), path.to_string_lossy().as_ref().into()), ("kind".into(), kind.into())])
 }
 
 fn word(kind: ChangeKind) -> &'static str {

@@ -3,7 +3,7 @@
 use crate::options::OptionFault;
 use crate::services::Services;
 use crate::triggers::{Fire, Kind, Moment, Trigger, Watch};
-use crate::value::{Map, Value};
+use crate::value::{Map, Value, map_of};
 
 /// `on_start(…)`.
 pub const START: Kind = Kind {
@@ -50,7 +50,7 @@ impl Trigger for Moment {
             Self::Start => "boot",
             Self::Stop => "stopping",
         };
-        Map::from([("reason".into(), reason.into())])
+        map_of([("reason".into(), reason.into())])
     }
 
     fn moment(&self) -> Option<Moment> {

@@ -5,7 +5,7 @@ use crate::options::{OptionFault, Options};
 use crate::services::Services;
 use crate::services::mqtt::State;
 use crate::triggers::{Fire, Kind, Surroundings, Trigger, Watch, mqtt, one_argument};
-use crate::value::{Map, Value};
+use crate::value::{Map, Value, map_of};
 
 /// `on_mqtt(state, …)`.
 pub const KIND: Kind = Kind {
@@ -42,7 +42,7 @@ struct Link {
 impl Link {
     fn facts(&self, broker: &str, why: &str) -> Map {
         let state = if self.is_connected { CONNECTED } else { DISCONNECTED };
-        Map::from([("broker".into(), broker.into()), ("state".into(), state.into()), ("why".into(), why.into())])
+        map_of([("broker".into(), broker.into()), ("state".into(), state.into()), ("why".into(), why.into())])
     }
 }
 

@@ -15,7 +15,7 @@ use crate::services::clock::{Busy, Clock};
 use crate::services::timers::Timer;
 use crate::triggers::{Asked, Fire, Kind, Surroundings, Trigger, Watch, event};
 use crate::units::show_duration;
-use crate::value::{Map, Value};
+use crate::value::{Map, Value, map_of};
 
 /// `on_timer(name, …)`.
 pub const KIND: Kind = Kind {
@@ -92,7 +92,7 @@ impl Trigger for Named {
 }
 
 fn facts(name: &str, data: Value, due: Zoned, late: f64) -> Map {
-    Map::from([
+    map_of([
         ("name".into(), name.into()),
         ("data".into(), data),
         ("due".into(), Value::Time(due)),

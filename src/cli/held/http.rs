@@ -8,7 +8,7 @@ use crate::functions::trial::{Answering, matcher};
 use crate::secrets::Mask;
 use crate::services::clock::Clock;
 use crate::services::http::{Error, Reply, Stage, Wanted, error_of};
-use crate::value::{Map, Value};
+use crate::value::{Map, Value, map_of};
 
 /// The keys by which a map is an answer, and not data.
 const PARTS: &[&str] = &["status", "headers", "json", "body"];
@@ -54,8 +54,8 @@ impl Answers {
 
     /// Answers a call as it was answered when that was written down.
     pub(super) fn record(&self, method: &str, url: &str, reply: Reply, mask: &Mask) -> Result<(), String> {
-        let headers: Map = reply.headers.into_iter().map(|(name, value)| (name, value.into())).collect();
-        let answer = Map::from([
+        let headers = map_of(reply.headers.into_iter().map(|(name, value)| (name, value.into())));
+        let answer = map_of([
             ("status".into(), i64::from(reply.status).into()),
             ("headers".into(), headers.into()),
             ("body".into(), reply.body.to_vec().into()),
@@ -120,11 +120,10 @@ impl Stage for Answers {
 
 /// Returns a request as tests see it.
 fn seen(wanted: &Wanted) -> Map {
-    let headers: Map = wanted.headers.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
-    let query = url::Url::parse(&wanted.url).map(|url| {
-        url.query_pairs().map(|(name, value)| (name.into_owned(), Value::from(value.into_owned()))).collect::<Map>()
-    });
-    Map::from([
+    let headers = map_of(wanted.headers.iter().map(|(name, value)| (name.clone(), value.as_str().into())));
+    let query = url::Url::parse(&wanted.url)
+        .map(|url| map_of(url.query_pairs().map(|(name, value)| (name.into_owned(), Value::from(value.into_owned())))));
+    map_of([
         ("method".into(), wanted.method.as_str().into()),
         ("url".into(), wanted.url.as_str().into()),
         ("headers".into(), headers.into()),

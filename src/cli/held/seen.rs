@@ -9,7 +9,7 @@ use super::HeldWorld;
 use crate::cli::screen::{Tone, harmless, paint};
 use crate::runtime::LogLine;
 use crate::services::store::{Query, Row};
-use crate::value::{Map, Value};
+use crate::value::{Map, Value, map_of};
 
 /// How many runs are looked at.
 const RUNS: usize = 100_000;
@@ -40,7 +40,7 @@ impl HeldWorld {
                 Ok(text) => Value::from(text),
                 Err(bytes) => Value::Bytes(bytes.into_bytes()),
             };
-            Map::from([
+            map_of([
                 ("topic".into(), published.publish.topic.as_str().into()),
                 ("payload".into(), payload),
                 ("qos".into(), i64::from(published.publish.qos).into()),
@@ -62,7 +62,7 @@ impl HeldWorld {
         let of_scripts = lines.iter().filter(counts);
         of_scripts
             .map(|line| {
-                Map::from([
+                map_of([
                     ("script".into(), line.script.as_str().into()),
                     ("level".into(), line.level.into()),
                     ("text".into(), line.text.as_str().into()),
@@ -83,7 +83,7 @@ impl HeldWorld {
     }
 
     pub(super) fn shown_run(&self, row: &Row) -> Map {
-        Map::from([
+        map_of([
             ("script".into(), row.script.as_str().into()),
             ("trigger".into(), row.trigger.as_str().into()),
             ("event".into(), row.event.as_str().into()),

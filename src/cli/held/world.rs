@@ -16,7 +16,7 @@ use crate::services::bus::Emitted;
 use crate::services::clock::Clock;
 use crate::services::mqtt::Publish;
 use crate::services::store::Edit;
-use crate::value::{Map, Value};
+use crate::value::{Map, Value, map_of};
 use crate::web;
 
 impl HeldWorld {
@@ -104,8 +104,8 @@ impl World for HeldWorld {
         self.with(|boot| {
             let visit = web::visit(boot.services.routes.clone(), request, body);
             let (status, headers, body) = boot.wait(visit)??;
-            let headers: Map = headers.into_iter().map(|(name, value)| (name, value.into())).collect();
-            Ok(Map::from([
+            let headers = map_of(headers.into_iter().map(|(name, value)| (name, value.into())));
+            Ok(map_of([
                 ("status".into(), i64::from(status).into()),
                 ("headers".into(), headers.into()),
                 ("text".into(), String::from_utf8_lossy(&body).into_owned().into()),

@@ -5,7 +5,7 @@ use crate::config::schema;
 use crate::fault::Place;
 use crate::options::Options;
 use crate::run::Policy;
-use crate::value::{Map, Value};
+use crate::value::{Map, Value, map_of};
 
 #[test]
 fn a_trigger_is_bound_with_its_arguments_and_options() {
@@ -18,7 +18,7 @@ fn a_trigger_is_bound_with_its_arguments_and_options() {
     assert_eq!(cron.place, Place { file: "rhaid.yaml".into(), line: 2, column: 5 });
     assert_eq!(cron.argument_place.column, 11);
     assert_eq!(cron.options["timezone"], Value::from("Europe/Oslo"));
-    assert_eq!(cron.options["retry"], Value::Map(Map::from([("max".into(), Value::Int(2))])));
+    assert_eq!(cron.options["retry"], Value::Map(map_of([("max".into(), Value::Int(2))])));
     assert_eq!((cron.option_places["timezone"].line, cron.option_places["timezone"].column), (4, 5));
     assert_eq!(mqtt.arguments, [Value::List(vec![Value::from("a"), Value::from("b")])]);
     assert_eq!(silence.arguments, [Value::from("a/#"), Value::from("5m")]);

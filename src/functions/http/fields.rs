@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rhai::plugin::*;
 
+use crate::functions::convert::dynamics;
 use crate::services::http::Answer;
 
 pub(super) fn register(module: &mut Module) {
@@ -42,7 +43,7 @@ impl Headers {
     /// Returns all of them as a map.
     pub fn map(&self) -> rhai::Map {
         let value = |name: &str| self.joined(name).map_or(Dynamic::UNIT, Into::into);
-        self.names().into_iter().map(|name| (name.into(), value(name))).collect()
+        dynamics(self.names().into_iter().map(|name| (name.into(), value(name))))
     }
 }
 

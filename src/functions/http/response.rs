@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use rhai::plugin::*;
 
 use crate::functions::arguments::refused;
+use crate::functions::convert::dynamics;
 use crate::functions::data::json;
 use crate::functions::http::Headers;
 use crate::functions::http::body::Body;
@@ -12,7 +13,7 @@ use crate::functions::http::fault::{shown_url, with};
 use crate::functions::http::stream::{Format, Pieces};
 use crate::functions::{Thrown, thrown};
 use crate::services::http::{Answer, Incoming, charset, links};
-use crate::value::{Map, Value};
+use crate::value::{Map, Value, map_of};
 
 pub(super) fn register(module: &mut Module) {
     module.set_custom_type::<Response>("Response");
@@ -45,7 +46,7 @@ impl Response {
     pub fn to_data(&self) -> Map {
         let Some(body) = self.body.here() else {
             let why = "the body of the response was not read: leave out `stream`, or return its `text`";
-            return Map::from([("status".to_owned(), 500.into()), ("body".to_owned(), why.into())]);
+            return map_of([("status".to_owned(), 500.into()), ("body".to_owned(), why.into())]);
         };
         // As text where that is the same, so that `rhaid fire` shows it.
         let body = match std::str::from_utf8(&body) {
@@ -53,10 +54,9 @@ impl Response {
             Ok(text) => text.into(),
             Err(_) => Value::Bytes(body.to_vec()),
         };
-        let mut data =
-            Map::from([("status".to_owned(), i64::from(self.answer.status).into()), ("body".to_owned(), body)]);
+        let mut data = map_of([("status".to_owned(), i64::from(self.answer.status).into()), ("body".to_owned(), body)]);
         if let Some(kind) = self.answer.header("content-type").next() {
-            data.insert("headers".into(), Map::from([("content-type".to_owned(), kind.into())]).into());
+            data.insert("headers".into(), map_of([("content-type".to_owned(), kind.into())]).into());
         }
         data
     }
@@ -102,15 +102,14 @@ impl Response {
             let (name, value) = set.split(';').next()?.split_once('=')?;
             Some((name.trim().into(), value.trim().to_owned().into()))
         };
-        self.answer.header("set-cookie").filter_map(pair).collect()
+        dynamics(self.answer.header("set-cookie").filter_map(pair))
     }
 
     fn links(&self) -> rhai::Map {
         let mut found = rhai::Map::new();
         for link in self.answer.header("link").flat_map(links::parse) {
             let url = self.answer.url.join(&link.url).map_or_else(|_| link.url.clone(), String::from);
-            let mut map: rhai::Map =
-                link.parameters.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+            let mut map = dynamics(link.parameters.into_iter().map(|(name, value)| (name.into(), value.into())));
             let name = map.get("rel").map_or_else(|| url.clone(), ToString::to_string);
             map.insert("url".into(), url.into());
             found.insert(name.into(), map.into());
@@ -294,8 +293,7 @@ mod functions {
     #[rhai_fn(get = "request", pure)]
     pub fn request(response: &mut Response) -> rhai::Map {
         let asked = &response.answer.asked;
-        let headers: rhai::Map =
-            asked.headers.iter().map(|(name, value)| (name.as_str().into(), value.clone().into())).collect();
+        let headers = dynamics(asked.headers.iter().map(|(name, value)| (name.as_str().into(), value.clone().into())));
         let mut map = rhai::Map::new();
         map.insert("method".into(), asked.method.clone().into());
         map.insert("url".into(), response.answer.url.as_str().into());

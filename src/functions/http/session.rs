@@ -6,6 +6,7 @@ use rhai::FnPtr;
 use rhai::plugin::*;
 
 use crate::functions::arguments::{options, refused};
+use crate::functions::convert::dynamics;
 use crate::functions::http::call::{Call, read_options};
 use crate::functions::http::{Response, send};
 use crate::functions::{Thrown, context};
@@ -328,7 +329,7 @@ mod functions {
     /// ```
     #[rhai_fn(get = "cookies", pure)]
     pub fn cookies(session: &mut Session) -> rhai::Map {
-        session.cookies().into_iter().map(|(name, value)| (name.into(), value.into())).collect()
+        dynamics(session.cookies().into_iter().map(|(name, value)| (name.into(), value.into())))
     }
 
     #[rhai_fn(set = "cookies", return_raw)]

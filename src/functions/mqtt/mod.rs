@@ -16,7 +16,7 @@ use crate::functions::{Package, Thrown, context, denied, thrown};
 use crate::options::Options;
 use crate::services::mqtt::{Error, Message};
 use crate::topic::{Filter, check_topic};
-use crate::value::{Map, Value};
+use crate::value::{Map, Value, map_of};
 
 /// MQTT out.
 pub const MQTT: Package = Package {
@@ -43,7 +43,7 @@ fn failed(error: &Error) -> Thrown {
 
 /// What a script sees of a message: the same fields as a handler of `mqtt_subscribe`.
 fn seen(message: &Message) -> Map {
-    Map::from([
+    map_of([
         ("topic".into(), message.topic.as_str().into()),
         ("payload".into(), String::from_utf8_lossy(&message.payload).into_owned().into()),
         ("bytes".into(), message.payload.to_vec().into()),
@@ -78,7 +78,7 @@ fn last(topic: &str, mut options: Options) -> Result<Dynamic, Thrown> {
 
 fn clear(topic: &str, mut options: Options) -> Result<(), Thrown> {
     let context = context("mqtt_clear")?;
-    let mut map = Map::from([("retain".into(), Value::Bool(true)), ("qos".into(), Value::Int(1))]);
+    let mut map = map_of([("retain".into(), Value::Bool(true)), ("qos".into(), Value::Int(1))]);
     for name in ["broker", "wait", "timeout"] {
         map.extend(options.take(name).map(|value| (name.to_owned(), value)));
     }

@@ -11,6 +11,7 @@ use tokio::process::{Child, Command};
 use crate::config::Need;
 use crate::functions::act::Dry;
 use crate::functions::arguments::{bytes, options, refused, value};
+use crate::functions::convert::dynamics;
 use crate::functions::outside::{base, check, resolved};
 use crate::functions::{Context, Thrown, context, thrown};
 use crate::value::Value;
@@ -136,7 +137,7 @@ async fn finish(mut child: Child, stdin: Vec<u8>) -> std::io::Result<rhai::Map> 
     };
     use std::os::unix::process::ExitStatusExt as _;
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(-1);
-    Ok(rhai::Map::from([
+    Ok(dynamics([
         ("code".into(), i64::from(code).into()),
         ("stdout".into(), output.text().into()),
         ("stderr".into(), errors.text().into()),

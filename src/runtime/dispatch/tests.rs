@@ -7,7 +7,7 @@ use super::*;
 use crate::fault::{Fault, Place};
 use crate::run::{Mode, Overflow, Policy, Rate, Retry};
 use crate::services::clock::{Busy, Clock};
-use crate::value::{Map, Value};
+use crate::value::{Map, Value, map_of};
 
 const LANE: LaneId = LaneId(1);
 
@@ -49,7 +49,7 @@ impl Table {
 
     fn arrive_with(&mut self, trigger: u64, name: &str, key: &str, hops: u32) -> oneshot::Receiver<Outcome> {
         let (reply, outcome) = oneshot::channel();
-        let facts = Map::from([("key".into(), Value::from(key))]);
+        let facts = map_of([("key".into(), Value::from(key))]);
         let mut event = Event::new(self.now.to_zoned(TimeZone::UTC), name, facts);
         event.hops = hops;
         let firing = Firing { trigger: TriggerId(trigger), event, reply: Some(reply), ignored: None, busy: busy() };

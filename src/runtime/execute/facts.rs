@@ -3,7 +3,7 @@
 use crate::runtime::journal::shorten;
 use crate::secrets::Mask;
 use crate::services::store::Kept;
-use crate::value::{Map, Value};
+use crate::value::{Map, Value, map_of};
 
 /// How much of one text or blob is kept of facts that are cut.
 const LONGEST: usize = 2_000;
@@ -28,14 +28,14 @@ pub(super) fn kept(facts: &Map, mask: &Mask, payload: u64) -> (Value, Kept) {
 /// Returns an event's facts as they were, of what was kept whole.
 pub(crate) fn restored(kept: Value) -> Map {
     let Value::Map(kept) = kept else { return Map::new() };
-    kept.iter().map(|(name, value)| (name.clone(), restore(value, &kept))).collect()
+    map_of(kept.iter().map(|(name, value)| (name.clone(), restore(value, &kept))))
 }
 
 fn restore(value: &Value, beside: &Map) -> Value {
     match value {
         Value::Map(map) => match map.get(SAME).and_then(Value::as_text).and_then(|name| beside.get(name)) {
             Some(Value::Text(text)) if map.len() == 1 => Value::Bytes(text.clone().into_bytes()),
-            _ => Value::Map(map.iter().map(|(name, value)| (name.clone(), restore(value, map))).collect()),
+            _ => Value::Map(map_of(map.iter().map(|(name, value)| (name.clone(), restore(value, map))))),
         },
         Value::List(items) => Value::List(items.iter().map(|item| restore(item, beside)).collect()),
         scalar => scalar.clone(),
@@ -59,7 +59,7 @@ impl Copy<'_> {
             };
             let copy = match value {
                 Value::Bytes(bytes) => match twin(bytes) {
-                    Some(twin) => Value::Map(Map::from([(SAME.to_owned(), Value::Text(twin))])),
+                    Some(twin) => Value::Map(map_of([(SAME.to_owned(), Value::Text(twin))])),
                     None => self.value(value, depth)?,
                 },
                 _ => self.value(value, depth)?,
@@ -118,7 +118,7 @@ fn cut(whole: &Value, mask: &Mask, depth: usize) -> Value {
 
 fn cut_map(entries: &Map, mask: &Mask, depth: usize) -> Map {
     let kept = entries.iter().take(ENTRIES);
-    kept.map(|(key, entry)| (mask.apply(key).into_owned(), cut(entry, mask, depth + 1))).collect()
+    map_of(kept.map(|(key, entry)| (mask.apply(key).into_owned(), cut(entry, mask, depth + 1))))
 }
 
 #[cfg(test)]
@@ -127,11 +127,11 @@ mod tests {
     use crate::secrets::Secret;
 
     fn message(payload: &[u8]) -> Map {
-        Map::from([
+        map_of([
             ("topic".into(), Value::from("a/b")),
             ("payload".into(), Value::from(String::from_utf8_lossy(payload).into_owned())),
             ("bytes".into(), Value::Bytes(payload.to_vec())),
-            ("params".into(), Value::Map(Map::from([("id".into(), Value::Int(7))]))),
+            ("params".into(), Value::Map(map_of([("id".into(), Value::Int(7))]))),
         ])
     }
 
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn secrets_are_hidden_in_text_and_bytes() {
         let mask = Mask::new([Secret::new("s3cret")]);
-        let facts = Map::from([
+        let facts = map_of([
             ("token".into(), Value::from("Bearer s3cret")),
             ("bytes".into(), Value::Bytes(b"is s3cret".to_vec())),
         ]);
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn long_texts_are_cut() {
-        let facts = Map::from([("text".into(), Value::from("é".repeat(LONGEST + 1)))]);
+        let facts = map_of([("text".into(), Value::from("é".repeat(LONGEST + 1)))]);
         let (Value::Map(cut), Kept::Cut) = kept(&facts, &Mask::default(), 2_000) else { panic!("cut") };
         assert_eq!(cut["text"].as_text().map(|text| text.chars().count()), Some(LONGEST + 1));
     }

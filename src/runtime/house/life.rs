@@ -17,7 +17,7 @@ use crate::runtime::registry::{Life, Live, Version, name_of};
 use crate::runtime::reload::{Diff, Side, describe, diff};
 use crate::services::Services;
 use crate::triggers::{Fire, Moment, Trigger, TriggerId, Watch};
-use crate::value::{Map, Value};
+use crate::value::{Value, map_of};
 
 /// How long a watch that is told to stop may take.
 const WATCH_LIMIT: Duration = Duration::from_secs(5);
@@ -242,7 +242,7 @@ fn at_moment(life: &Life, moment: Moment) -> impl Iterator<Item = TriggerId> {
 }
 
 fn moment_event(services: &Services, kind: &str, reason: &str) -> Event {
-    let facts = Map::from([("reason".to_owned(), Value::from(reason))]);
+    let facts = map_of([("reason".to_owned(), Value::from(reason))]);
     Event::new(services.clock.now_zoned(), format!("{kind} ({reason})"), facts)
 }
 

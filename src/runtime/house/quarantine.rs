@@ -8,7 +8,7 @@ use crate::runtime::registry::Entry;
 use crate::runtime::sources::{FolderSources, fingerprint};
 use crate::script::Sources as _;
 use crate::services::store::LastEnd;
-use crate::value::{Map, Value};
+use crate::value::{Value, map_of};
 
 /// So many crashes in a row, each while a script ran, set it aside.
 const CRASHES: usize = 3;
@@ -114,7 +114,7 @@ fn crashes(noted: Value) -> Vec<Crash> {
 
 fn value(crash: Crash) -> Value {
     let scripts = crash.scripts.into_iter().map(Value::from).collect();
-    Map::from([("at".to_owned(), crash.at.to_string().into()), ("scripts".to_owned(), Value::List(scripts))]).into()
+    map_of([("at".to_owned(), crash.at.to_string().into()), ("scripts".to_owned(), Value::List(scripts))]).into()
 }
 
 /// The key under which the store keeps what a script in quarantine looked like.

@@ -122,10 +122,11 @@ fn message(letter: Letter, broker: &str) -> Message {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::value::map_of;
 
     #[test]
     fn what_is_set_aside_comes_back_as_it_was() {
-        let properties = crate::value::Map::from([("content_type".into(), "text/plain".into())]);
+        let properties = map_of([("content_type".into(), "text/plain".into())]);
         let before = Message {
             topic: "温度/1".into(),
             payload: vec![0, 255].into(),

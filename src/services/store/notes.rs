@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use crate::event::TimerKey;
 use crate::services::store::{batch, told};
-use crate::value::Value;
+use crate::value::{Map, Value, map_of};
 
 /// The facts, and which of them are not on disk yet.
 pub(super) struct Notes(Mutex<State>);
@@ -107,8 +107,9 @@ impl Unwritten {
 }
 
 /// Reads all facts but those that make no sense.
-pub(super) fn all(db: &Connection) -> rusqlite::Result<BTreeMap<String, Value>> {
+pub(super) fn all(db: &Connection) -> rusqlite::Result<Map> {
     let mut statement = db.prepare("SELECT key, value FROM note")?;
     let facts = statement.query_map([], |row| Ok((row.get(0)?, batch::decoded(row, 1).ok())))?;
-    facts.filter_map(|fact| fact.map(|(key, value)| Some((key, value?))).transpose()).collect()
+    let facts = facts.filter_map(|fact| fact.map(|(key, value)| Some((key, value?))).transpose());
+    facts.collect::<Result<Vec<_>, _>>().map(map_of)
 }

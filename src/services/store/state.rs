@@ -6,7 +6,7 @@ use rusqlite::Connection;
 
 use crate::services::store::batch::decoded;
 use crate::services::store::{Batch, Change, Error, Store};
-use crate::value::Value;
+use crate::value::{Map, Value, map_of};
 
 /// The longest key, in bytes.
 pub const MAX_KEY: usize = 1_024;
@@ -89,8 +89,9 @@ fn spaces(db: &Connection) -> rusqlite::Result<Vec<Space>> {
         .collect()
 }
 
-fn values(db: &Connection, space: &str) -> rusqlite::Result<BTreeMap<String, Value>> {
+fn values(db: &Connection, space: &str) -> rusqlite::Result<Map> {
     db.prepare_cached("SELECT key, value FROM state WHERE space = ?1")?
         .query_map([space], |row| Ok((row.get(0)?, decoded(row, 1)?)))?
-        .collect()
+        .collect::<Result<Vec<_>, _>>()
+        .map(map_of)
 }

@@ -12,7 +12,7 @@ use crate::effect::Effect;
 use crate::event::TimerKey;
 use crate::services::store::{Batch, Change, Edit, Error, Keep, Kept, Only, Query, Row, Space, Store, back_up};
 use crate::services::timers::Timer;
-use crate::value::{Map, Value};
+use crate::value::{Value, map_of};
 
 fn set(key: &str, value: impl Into<Value>) -> (String, String, Change) {
     ("script:a".into(), key.into(), Change::Set(value.into()))
@@ -43,7 +43,7 @@ fn row(number: usize, outcome: &str) -> Row {
         version: 3,
         trigger: "cron".into(),
         event: "cron * * * * *".into(),
-        facts: Value::Map(Map::from([("n".into(), Value::Int(1))])),
+        facts: Value::Map(map_of([("n".into(), Value::Int(1))])),
         kept: Kept::Whole,
         attempt: 0,
         queued: at,
@@ -69,7 +69,7 @@ fn pragma(store: &Store, sql: &str) {
 #[test]
 fn what_is_committed_is_there_after_reopening() {
     let folder = tempfile::tempdir().unwrap();
-    let nested = Value::Map(Map::from([("list".into(), Value::List(vec![Value::Float(1.0), Value::Bytes(vec![7])]))]));
+    let nested = Value::Map(map_of([("list".into(), Value::List(vec![Value::Float(1.0), Value::Bytes(vec![7])]))]));
     let store = Store::open(folder.path()).unwrap();
     let both = Batch { timers_set: vec![timer("nag", 5)], ..batch([set("b", 1), set("a", nested.clone())]) };
     store.commit(&both).unwrap();
@@ -505,7 +505,7 @@ fn state_is_seen_and_edited_by_hand_all_or_nothing() {
         &[],
     )
     .unwrap();
-    assert_eq!(store.values("script:a").unwrap(), Map::from([("n".into(), Value::Float(1.5))]));
+    assert_eq!(store.values("script:a").unwrap(), map_of([("n".into(), Value::Float(1.5))]));
     edit(vec![("script:a", "new", Value::Int(1))], &["script:a"]).unwrap();
     assert_eq!(store.keys("script:a").unwrap(), ["new"]);
     let wrong = edit(vec![("script:a", "good", Value::Int(1)), ("a", "bad", Value::Int(2))], &["shared:h"]);

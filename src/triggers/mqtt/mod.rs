@@ -16,7 +16,7 @@ use crate::services::Services;
 use crate::services::mqtt::{Message, Retained, Subscription, Wish};
 use crate::topic::Filter;
 use crate::triggers::{Fire, Kind, Surroundings, Trigger, Want, Watch, by_hand};
-use crate::value::{Map, Value};
+use crate::value::{Map, Value, map_of};
 
 /// `mqtt_subscribe(topic or [topics], …)`.
 pub const KIND: Kind = Kind {
@@ -179,7 +179,7 @@ impl Trigger for Subscribe {
         let topic = example_topic(&self.filters[0], given);
         let default = || services.mqtt.states().into_iter().next().map(|(name, ..)| name).unwrap_or_default();
         let broker = self.brokers.first().cloned().unwrap_or_else(default);
-        let mut facts = Map::from([
+        let mut facts = map_of([
             ("qos".into(), i64::from(self.wish.qos).into()),
             ("retain".into(), false.into()),
             ("dup".into(), false.into()),
@@ -205,7 +205,7 @@ impl Trigger for Subscribe {
 /// Returns the values of the named levels of a topic, by the first filter that matches it.
 pub(super) fn params(filters: &[Filter], topic: &str) -> Map {
     let params = filters.iter().find_map(|filter| filter.matches(topic)).unwrap_or_default();
-    params.into_iter().map(|(name, level)| (name, level.into())).collect()
+    map_of(params.into_iter().map(|(name, level)| (name, level.into())))
 }
 
 /// Returns the topic that is given, or one that the filter matches.
@@ -270,7 +270,7 @@ impl Listener {
     }
 
     fn event(&self, message: &Message) -> Event {
-        let facts = Map::from([
+        let facts = map_of([
             ("topic".into(), message.topic.as_str().into()),
             ("payload".into(), String::from_utf8_lossy(&message.payload).into_owned().into()),
             ("bytes".into(), message.payload.to_vec().into()),

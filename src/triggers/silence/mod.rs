@@ -16,7 +16,7 @@ use crate::triggers::mqtt::one_broker;
 use crate::triggers::mqtt::{example_topic, params};
 use crate::triggers::{Fire, Kind, Surroundings, Trigger, Want, Watch};
 use crate::units::show_duration;
-use crate::value::{Map, Value};
+use crate::value::{Map, Value, map_of};
 
 /// `mqtt_silence(topic, duration, …)`.
 pub const KIND: Kind = Kind {
@@ -146,7 +146,7 @@ impl Listener {
 }
 
 fn facts(filter: &Filter, topic: &str, last: Option<Zoned>, since: i64, is_connected: bool) -> Map {
-    Map::from([
+    map_of([
         ("topic".into(), topic.into()),
         ("last".into(), last.into()),
         ("since".into(), since.into()),

@@ -16,7 +16,7 @@ use crate::services::Services;
 use crate::services::clock::{Busy, Clock, Woken};
 use crate::services::store::Store;
 use crate::triggers::{Asked, Fire, Watch};
-use crate::value::{Map, Value};
+use crate::value::{Map, Value, map_of};
 
 /// How late a moment may be and still count as in time: a busy machine, a short stop.
 const GRACE: SignedDuration = SignedDuration::from_secs(60);
@@ -99,7 +99,7 @@ pub(super) fn example(timing: &Timing, services: &Services) -> Map {
 }
 
 fn facts(scheduled: Zoned, now: Zoned, missed: u64) -> Map {
-    Map::from([
+    map_of([
         ("scheduled".into(), Value::Time(scheduled)),
         ("now".into(), Value::Time(now)),
         ("missed".into(), Value::Int(i64::try_from(missed).unwrap_or(i64::MAX))),

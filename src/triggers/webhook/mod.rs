@@ -13,7 +13,7 @@ use crate::services::Services;
 use crate::services::clock::Clock;
 use crate::services::routes::{Access, Answer, Pattern, Request, Route};
 use crate::triggers::{Asked, Fire, Kind, Surroundings, Trigger, Watch, by_hand, one_argument};
-use crate::value::{Map, Value};
+use crate::value::{Map, Value, map_of};
 
 /// `webhook(path, …)`.
 pub const KIND: Kind = Kind {
@@ -157,9 +157,9 @@ fn example(route: &Route, given: &Map) -> Map {
         _ => by_hand::instance(&route.path.to_string(), given),
     };
     let params = route.path.params(&path).into_iter().flatten().map(|(name, value)| (name, value.into()));
-    let mut facts = Map::from([
+    let mut facts = map_of([
         ("method".into(), method.into()),
-        ("params".into(), Value::Map(params.collect())),
+        ("params".into(), Value::Map(map_of(params))),
         ("query".into(), Map::new().into()),
         ("headers".into(), Map::new().into()),
         ("remote".into(), "127.0.0.1".into()),
@@ -178,8 +178,8 @@ async fn reply(asked: Asked, back: oneshot::Sender<Answer>, script: String) {
 fn happened(request: Request, clock: &Clock) -> Event {
     let text = String::from_utf8_lossy(&request.body).into_owned();
     let summary = format!("webhook {} {}", request.method, request.path);
-    let params = request.params.into_iter().map(|(name, value)| (name, value.into())).collect();
-    let facts = Map::from([
+    let params = map_of(request.params.into_iter().map(|(name, value)| (name, value.into())));
+    let facts = map_of([
         ("method".into(), request.method.into()),
         ("path".into(), request.path.into()),
         ("params".into(), Value::Map(params)),
@@ -216,7 +216,7 @@ fn join(headers: Vec<(String, String)>) -> Map {
         let divider = if name == "cookie" { "; " } else { ", " };
         map.entry(name).and_modify(|all| *all = format!("{all}{divider}{value}")).or_insert(value);
     }
-    map.into_iter().map(|(name, value)| (name, value.into())).collect()
+    map_of(map.into_iter().map(|(name, value)| (name, value.into())))
 }
 
 #[cfg(test)]

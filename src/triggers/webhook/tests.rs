@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::options::Options;
+use crate::value::map_of;
 
 fn fault(options: &[(&str, Value)]) -> String {
     let options = options.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
@@ -30,9 +31,9 @@ fn a_webhook_says_who_may_call_it() {
     assert_eq!(fault(&[("token", "".into())]), "token: write a secret, not empty text");
     assert_eq!(fault(&[("public", true.into())]), "webhook door");
     assert_eq!(fault(&[("hmac", "x".into())]), "webhook door");
-    let map = Value::Map(Map::from([("secret".into(), "x".into()), ("header".into(), "X-Sign".into())]));
+    let map = Value::Map(map_of([("secret".into(), "x".into()), ("header".into(), "X-Sign".into())]));
     assert_eq!(fault(&[("hmac", map)]), "webhook door");
-    let map = Value::Map(Map::from([("secret".into(), "x".into()), ("heder".into(), "X-Sign".into())]));
+    let map = Value::Map(map_of([("secret".into(), "x".into()), ("heder".into(), "X-Sign".into())]));
     assert_eq!(fault(&[("hmac", map)]), "hmac: unknown option `heder`: did you mean `header`?");
 }
 

@@ -90,10 +90,10 @@ fn method(value: Value) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::value::Map;
+    use crate::value::map_of;
 
     fn read(name: &str, value: Value) -> Options {
-        Options::new(Map::from([(name.into(), value)]))
+        Options::new(map_of([(name.into(), value)]))
     }
 
     #[test]
@@ -102,9 +102,9 @@ mod tests {
         let seconds = |seconds| Some(Duration::from_secs(seconds));
         assert_eq!(of("5s".into()), Ok((None, None, seconds(5))));
         assert_eq!(of(Value::List(vec![3.into(), 27.into()])), Ok((seconds(3), seconds(27), None)));
-        let map = Map::from([("read".into(), 2.into()), ("total".into(), "1m".into())]);
+        let map = map_of([("read".into(), 2.into()), ("total".into(), "1m".into())]);
         assert_eq!(of(Value::Map(map)), Ok((None, seconds(2), seconds(60))));
-        let map = Map::from([("raed".into(), 2.into())]);
+        let map = map_of([("raed".into(), 2.into())]);
         assert_eq!(of(Value::Map(map)).unwrap_err().message, "timeout: unknown option `raed`: did you mean `read`?");
         assert!(of(0.into()).unwrap_err().message.contains("above zero"));
     }
@@ -114,7 +114,7 @@ mod tests {
         let plain = retry(&mut read("retry", 3.into())).unwrap();
         assert_eq!((plain.max, plain.on.len(), plain.methods.len()), (3, 6, 6));
         let on = Value::List(vec![500.into(), "timeout".into()]);
-        let map = Map::from([("on".into(), on), ("methods".into(), "post".into()), ("backoff".into(), 2.into())]);
+        let map = map_of([("on".into(), on), ("methods".into(), "post".into()), ("backoff".into(), 2.into())]);
         let told = retry(&mut read("retry", Value::Map(map))).unwrap();
         assert_eq!((told.max, told.backoff), (3, Duration::from_secs(2)));
         assert_eq!((told.on, told.methods), (vec![Cause::Status(500), Cause::Timeout], vec!["POST".to_owned()]));

@@ -66,7 +66,7 @@ pub(super) fn encoded(pairs: &Pairs) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::value::Map;
+    use crate::value::map_of;
 
     #[test]
     fn queries_are_written_as_python_writes_them() {
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn parameters_repeat_lists_and_leave_nothing_out_but_nothing() {
-        let map = Map::from([
+        let map = map_of([
             ("a".into(), Value::List(vec![1.into(), 2.into()])),
             ("b".into(), Value::Null),
             ("c".into(), Value::Bool(true)),
