@@ -301,11 +301,20 @@ fn what_can_not_be_tested_is_told_with_its_place() {
     );
     for (arguments, words) in [
         (&["nowhere"][..], "there is no file or folder nowhere"),
-        (&["scripts/heater.rhai"], "does not end with _test.rhai"),
+        (&["scripts/broken.rhai"], "scripts/broken.rhai is no test and has none beside it"),
         (&["--filter", "zebra"], "no test holds \"zebra\""),
     ] {
         let (code, printed) = tried(&house, arguments);
         assert!(code == Some(2) && printed.contains(words), "{printed}");
+    }
+}
+
+#[test]
+fn tests_are_named_by_their_file_their_script_or_its_name() {
+    let house = house("test(\"it\", || load(\"heater\"));");
+    for name in ["scripts/heater_test.rhai", "scripts/heater.rhai", "heater", "scripts"] {
+        let (code, printed) = tried(&house, &[name]);
+        assert!(code == Some(0) && printed.contains("1 passed"), "{name}: {printed}");
     }
 }
 

@@ -30,7 +30,8 @@ use crate::script::trial::Tests;
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   rhaid test
-  rhaid test scripts/door_test.rhai --filter alarm
+  rhaid test door                              # scripts/door_test.rhai
+  rhaid test scripts/garden --filter alarm
   rhaid test --watch
   rhaid test --junit report.xml
 
@@ -39,7 +40,7 @@ what the test says, state and files of its own; nothing real is touched, but pro
 
 Ends with 0 if all tests pass, else with 1.")]
 pub(super) struct Args {
-    /// Files with tests, or folders; by default the scripts folder
+    /// Files with tests, scripts that have tests, or folders; by default the scripts folder
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// Only tests whose name, or file, holds this text
@@ -130,26 +131,36 @@ impl Runner<'_> {
         }
         let named = if self.args.paths.is_empty() { vec![self.root.clone()] } else { self.args.paths.clone() };
         for path in named {
-            let whole = std::path::absolute(&path)?;
+            let given = std::path::absolute(&path)?;
+            let whole = if given.is_dir() { given } else { self.tests_of(&path).unwrap_or(given) };
             if whole.is_dir() {
                 let root = if whole.starts_with(&self.root) { self.root.clone() } else { whole.clone() };
                 let mut found = Vec::new();
                 below(&whole, &mut found).with_context(|| path.display().to_string())?;
                 found.sort();
                 files.extend(found.into_iter().map(|file| (root.clone(), relative(&root, &file))));
-            } else if whole.is_file() && is_test(&path.to_string_lossy()) {
+            } else if whole.is_file() && is_test(&whole.to_string_lossy()) {
                 let folder = whole.parent().unwrap_or(Path::new("/")).to_owned();
                 let root = if whole.starts_with(&self.root) { self.root.clone() } else { folder };
                 files.push((root.clone(), relative(&root, &whole)));
             } else if whole.is_file() {
-                return Err(
-                    Wrong(format!("{} is no test: its name does not end with _test.rhai", path.display())).into()
-                );
+                let why = "is no test and has none beside it, in a file whose name ends with _test.rhai";
+                return Err(Wrong(format!("{} {why}", path.display())).into());
             } else {
-                return Err(Wrong(format!("there is no file or folder {}", path.display())).into());
+                let hint = "name a file with tests, a script that has one, or a folder";
+                return Err(Wrong(format!("there is no file or folder {}: {hint}", path.display())).into());
             }
         }
         Ok(files)
+    }
+
+    /// Returns the file with the tests of a script, which is given by its file, or by its name alone.
+    fn tests_of(&self, script: &Path) -> Option<PathBuf> {
+        let script = script.to_string_lossy();
+        let name = script.strip_suffix(".rhai").unwrap_or(&script);
+        let tests = format!("{name}_test.rhai");
+        let places = [std::path::absolute(&tests).ok(), Some(self.root.join(tests))];
+        places.into_iter().flatten().find(|file| file.is_file())
     }
 
     /// Runs the tests of one file.
