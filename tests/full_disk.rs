@@ -21,6 +21,12 @@ webhook("grow", #{ methods: ["GET"], public: true }, |request| {
 webhook("look", #{ methods: ["GET"], public: true }, |request|
     `${state.n} ${state.twin} ${type_of(timer_left("set"))} ${type_of(timer_left("never set"))}`);
 webhook("set", #{ methods: ["GET"], public: true }, |request| { timer_start("set", "1h"); "set" });
+webhook("send", #{ methods: ["GET"], public: true }, |request| {
+    let much = "";
+    much.pad(1_000_000, "x");
+    mqtt_publish("much", much, #{ qos: 1, broker: "away" });
+    "sent"
+});
 on_timer("set", || ());
 on_timer("never set", || ());
 "#;
@@ -70,6 +76,7 @@ fn count(process: &mut Process) -> u64 {
 #[test]
 fn a_full_file_system_is_told_loses_nothing_confirmed_and_holds_up_nothing_once_there_is_room() {
     let home = Home::new(&[("work.rhai", WORK)]);
+    fs::write(home.path().join("rhaid.yaml"), "mqtt: { brokers: { away: { url: \"mqtt://127.0.0.1:1\" } } }").unwrap();
     let Some(disk) = Small::mount(&home.path().join(".rhaid")) else {
         eprintln!("not tested: no file system can be mounted here; the store's tests bound its file instead");
         return;
@@ -82,6 +89,8 @@ fn a_full_file_system_is_told_loses_nothing_confirmed_and_holds_up_nothing_once_
         disk.fill();
         assert_eq!(process.ask("grow"), None, "a megabyte was confirmed where there is no room");
         process.expect("the disk is full");
+        assert_eq!(process.ask("send"), None, "a message counted as sent that is nowhere");
+        process.expect("what the run published is not kept");
         // A little may still go into the room that the database has.
         let more = std::iter::from_fn(|| process.ask("count")).take(20).last();
         confirmed = more.map_or(confirmed, |count| count.parse().unwrap());
@@ -89,6 +98,7 @@ fn a_full_file_system_is_told_loses_nothing_confirmed_and_holds_up_nothing_once_
         assert_eq!(looked, Some(format!("{confirmed} {confirmed} f64 ()")), "reading needs no room");
         disk.empty();
         assert_eq!(count(&mut process), confirmed + 1);
+        assert_eq!(process.ask("send").as_deref(), Some("sent"));
     }
     disk.fill();
     assert_eq!(process.ask("grow"), None);

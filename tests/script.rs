@@ -87,6 +87,7 @@ impl Bench {
             deadline: Instant::now() + timeout,
             due: None,
             batch: Mutex::new(Batch::default()),
+            promised: None,
             hops: 0,
             journal: Arc::new(Silence),
             dry: false,

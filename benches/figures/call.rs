@@ -79,6 +79,7 @@ pub(crate) fn measure() {
             deadline: Instant::now() + Duration::from_secs(30),
             due: None,
             batch: Mutex::new(Batch::default()),
+            promised: None,
             hops: 0,
             journal: Arc::new(Quiet),
             dry: false,

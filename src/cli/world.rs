@@ -54,6 +54,7 @@ pub(super) fn context(
         deadline: Instant::now() + config.limits.timeout,
         due: None,
         batch: Mutex::default(),
+        promised: None,
         hops: 0,
         journal,
         dry: false,

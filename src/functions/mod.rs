@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, Denied, Level};
 use crate::effect::Effect;
 use crate::services::Services;
+use crate::services::mqtt::Delivery;
 use crate::services::store::Batch;
 
 mod act;
@@ -130,6 +131,8 @@ pub struct Context {
     pub due: Option<Timestamp>,
     /// What the run has done to state and timers so far; committed when the handler returns.
     pub batch: Mutex<Batch>,
+    /// Messages that the disk must have before the run is done; `None`: the function that sends one waits for that.
+    pub promised: Option<Mutex<Vec<Delivery>>>,
     /// How many `emit`s led to this run; 0 for a run that was woken by something else.
     pub hops: u32,
     /// Where it says what it does and logs.

@@ -6,11 +6,11 @@ use jiff::Timestamp;
 use tokio::sync::{Notify, oneshot};
 
 use super::dispatch::{Action, Answer, Dispatch, Heirs, LaneId, RunId, Shares, Start, Target};
-use super::execute::Executor;
+use super::execute::{End, Executor};
 use super::journal::LogBook;
 use super::registry::Version;
 use crate::config::Level;
-use crate::run::{Outcome, Skip};
+use crate::run::Skip;
 use crate::services::Services;
 use crate::services::clock::Busy;
 use crate::triggers::{Firing, Inbox, TriggerId};
@@ -156,8 +156,11 @@ impl Desk {
     }
 
     /// Takes notice of the end of a run; returns the one that the worker goes on with, if it is to go on.
-    fn ended(&self, run: RunId, outcome: Outcome) -> Option<Start<Arc<Version>>> {
-        let mut turn = self.0.turn(|dispatch, now| dispatch.ended(run, outcome, now));
+    fn ended(&self, run: RunId, end: End) -> Option<Start<Arc<Version>>> {
+        let mut turn = self.0.turn(|dispatch, now| match end {
+            End::Returned => dispatch.returned(run, now),
+            End::Over(outcome) => dispatch.ended(run, outcome, now),
+        });
         let next = turn.actions.iter().position(|action| matches!(action, Action::Start(_)));
         let next = next.filter(|_| self.0.executor.is_free()).map(|at| turn.actions.remove(at));
         self.act(turn);
@@ -173,7 +176,7 @@ impl Desk {
             match action {
                 Action::Start(start) => {
                     let desk = self.clone();
-                    executor.start(start, move |run, outcome| desk.ended(run, outcome));
+                    executor.start(start, move |run, end| desk.ended(run, end));
                 }
                 Action::Skipped { script, version, trigger, event, skip } => {
                     executor.note_skip(&script, &version, &trigger, &event, &skip);

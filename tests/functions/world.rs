@@ -121,6 +121,7 @@ impl World {
             deadline: Instant::now() + timeout,
             due: None,
             batch: Mutex::new(Batch::default()),
+            promised: None,
             hops: 0,
             journal: self.journal.clone(),
             dry: false,

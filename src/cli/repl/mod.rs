@@ -185,6 +185,7 @@ impl Desk {
             deadline: Instant::now().checked_add(self.timeout).unwrap_or(self.context.deadline),
             due: None,
             batch: Mutex::default(),
+            promised: None,
             hops: 0,
             journal: journal.clone(),
             dry: self.is_dry,

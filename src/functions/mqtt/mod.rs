@@ -94,7 +94,7 @@ mod functions {
     /// Options: `qos` (0, 1, 2; default 0), `retain` (`true`: the broker keeps it), `broker` (one of those in `rhaid.yaml`),
     /// `wait` (whether to wait for the broker's confirmation; by default for QoS 1 and 2 while the broker is connected),
     /// `timeout` (of that wait; default `"10s"`). While the broker is away the message waits in a bounded outbox; what has QoS 1 or 2
-    /// and is not waited for is on disk when this returns, and goes out also after a crash.
+    /// and is not waited for is on disk before the run counts as done and what woke it is confirmed, and goes out also after a crash.
     ///
     /// With MQTT 5 also `content_type`, `response_topic`, `correlation_data`, `user_properties` (a map) and `message_expiry` (how long
     /// the broker keeps it for who is away); a broker that speaks only 3.1.1 gets the message without them.

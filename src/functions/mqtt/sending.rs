@@ -1,5 +1,6 @@
 //! Messages on their way out of a script.
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -98,20 +99,32 @@ impl Sending {
     /// Hands it over, and waits for what is to be waited for.
     pub(super) fn send(self, context: &Context) -> Result<(), Thrown> {
         let timeout = self.timeout;
-        self.hand_over(context)?.confirmed(timeout, context)
+        match self.hand_over(context)? {
+            Some(on_its_way) => on_its_way.confirmed(timeout, context),
+            None => Ok(()),
+        }
     }
 
-    /// Puts it into the outbox; returns a way to wait for the broker, or else for the disk that keeps it until the broker has it.
-    fn hand_over(self, context: &Context) -> Result<OnItsWay, Thrown> {
+    /// Puts it into the outbox; returns a way to wait for the broker, or else for the disk that keeps it until the broker has it, if
+    /// that is not left to the end of the run.
+    fn hand_over(self, context: &Context) -> Result<Option<OnItsWay>, Thrown> {
         let Self { publish, wait, .. } = self;
         let topic = publish.topic.clone();
         let mqtt = &context.services.mqtt;
-        let wait = wait.unwrap_or_else(|| publish.qos > 0 && mqtt.is_connected(publish.broker.as_deref()));
-        let (delivery, who) = match wait {
-            true => (context.wait(mqtt.send(publish))?, "broker"),
-            false => (context.wait(mqtt.entrust(publish))?, "disk"),
-        };
-        Ok(OnItsWay { topic, delivery: delivery.map_err(|error| failed(&error))?, who })
+        let is_confirmed = publish.qos > 0;
+        let wait = wait.unwrap_or_else(|| is_confirmed && mqtt.is_connected(publish.broker.as_deref()));
+        if wait {
+            let delivery = context.wait(mqtt.send(publish))?.map_err(|error| failed(&error))?;
+            return Ok(Some(OnItsWay { topic, delivery, who: "broker" }));
+        }
+        let delivery = context.wait(mqtt.entrust(publish))?.map_err(|error| failed(&error))?;
+        match &context.promised {
+            Some(promised) if is_confirmed => {
+                promised.lock().unwrap_or_else(PoisonError::into_inner).push(delivery);
+                Ok(None)
+            }
+            _ => Ok(Some(OnItsWay { topic, delivery, who: "disk" })),
+        }
     }
 }
 
@@ -159,7 +172,7 @@ pub(super) fn publish_all(context: &Context, messages: &[Dynamic], common: Optio
         let timeout = all.iter().map(|sending| sending.timeout).max().unwrap_or(PATIENCE);
         let until = std::time::Instant::now() + timeout;
         let on_their_way = all.into_iter().map(|sending| sending.hand_over(context)).collect::<Result<Vec<_>, _>>()?;
-        for one in on_their_way {
+        for one in on_their_way.into_iter().flatten() {
             let left = until.saturating_duration_since(std::time::Instant::now());
             one.confirmed(left, context)?;
         }

@@ -177,6 +177,16 @@ impl<V: Clone> Dispatch<V> {
         self.pump(now);
     }
 
+    /// Takes notice that a run's handler has returned, and only the disk is waited for: its script's line goes on.
+    pub(crate) fn returned(&mut self, run: RunId, now: Timestamp) {
+        let Some(id) = self.runs.get(&run).copied() else { return };
+        if let Some(lane) = self.lanes.get_mut(&id).filter(|lane| lane.serial == Some(run)) {
+            lane.serial = None;
+            self.mark_ready(id);
+            self.pump(now);
+        }
+    }
+
     /// Takes notice of the end of a run: its event is tried again later, or over.
     pub(crate) fn ended(&mut self, run: RunId, outcome: Outcome, now: Timestamp) {
         let Some(id) = self.runs.remove(&run) else { return };

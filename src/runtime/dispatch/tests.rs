@@ -77,6 +77,13 @@ impl Table {
         self.step();
     }
 
+    /// Lets a handler return whose run waits for the disk; the run can end after that.
+    fn return_from(&mut self, name: &str) {
+        let start = self.running.iter().find(|start| start.event.summary == name).expect("it runs");
+        self.dispatch.returned(start.run, self.now);
+        self.step();
+    }
+
     fn pass(&mut self, seconds: u64) {
         self.now += Duration::from_secs(seconds);
         self.dispatch.wake(self.now);
@@ -131,6 +138,24 @@ fn events_of_one_script_run_one_after_another_in_order() {
     assert_eq!(table.running(), ["b"]);
     table.end("b", done());
     assert_eq!(table.running(), ["c"]);
+}
+
+#[test]
+fn a_run_that_waits_for_the_disk_holds_up_no_other_and_its_event_is_over_only_then() {
+    let mut table = Table::new(vec![Policy::default()]);
+    let [mut a, mut b] = ["a", "b"].map(|name| table.arrive(0, name));
+    assert_eq!(table.running(), ["a"]);
+    table.return_from("a");
+    assert_eq!(table.running(), ["a", "b"]);
+    assert!(a.try_recv().is_err(), "nobody may take it for done");
+    table.return_from("b");
+    table.end("b", done());
+    assert!(matches!(b.try_recv(), Ok(Outcome::Succeeded(_))));
+    assert!(!table.dispatch.is_idle(Some(LANE)), "a stop or a reload waits for it");
+    drop((table.arrive(0, "c"), table.arrive(0, "d")));
+    table.end("a", done());
+    assert!(matches!(a.try_recv(), Ok(Outcome::Succeeded(_))));
+    assert_eq!(table.running(), ["c"], "what ends later than its line went on lets nothing in beside it");
 }
 
 #[test]

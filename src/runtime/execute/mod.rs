@@ -3,6 +3,7 @@
 pub(super) mod facts;
 mod pool;
 
+use std::fmt::Display;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -22,11 +23,30 @@ use crate::functions::{Context, Spent, Stop};
 use crate::run::{Outcome, Skip};
 use crate::script::{self, Ended};
 use crate::services::Services;
+use crate::services::mqtt::{self, Delivery};
 use crate::services::store::{self, Batch, Row};
 use crate::value::Value;
 
 /// How often a run of a held world looks whether it is its turn before it sleeps.
 const MOMENTS: usize = 50;
+
+/// How a run comes to its end.
+pub(crate) enum End {
+    /// The handler has returned, and what it published is on its way to the disk.
+    Returned,
+    /// Nothing is left to be done.
+    Over(Outcome),
+}
+
+/// A run whose handler is at its end.
+struct Called {
+    start: Start<Arc<Version>>,
+    id: Id,
+    started: Timestamp,
+    journal: Arc<RunJournal>,
+    settings: Arc<Settings>,
+    outcome: Outcome,
+}
 
 /// Carries out runs; cheap to clone.
 #[derive(Clone)]
@@ -55,7 +75,7 @@ impl Executor {
     pub(crate) fn start(
         &self,
         start: Start<Arc<Version>>,
-        ended: impl Fn(RunId, Outcome) -> Option<Start<Arc<Version>>> + Clone + Send + 'static,
+        ended: impl Fn(RunId, End) -> Option<Start<Arc<Version>>> + Clone + Send + 'static,
     ) {
         let executor = self.clone();
         let stack = script::stack(&self.settings.borrow().config.limits);
@@ -72,7 +92,13 @@ impl Executor {
                 }
                 let run = start.run;
                 executor.await_turn(&start.script);
-                next = ended(run, executor.run(start, &settings));
+                let (called, promised) = executor.run(start, &settings);
+                if promised.is_empty() {
+                    next = ended(run, End::Over(executor.finish(called)));
+                } else {
+                    next = ended(run, End::Returned);
+                    executor.runtime.spawn(executor.clone().finish_when_kept(called, promised, ended.clone()));
+                }
             }
         });
         self.pool.submit(stack, job);
@@ -124,7 +150,7 @@ impl Executor {
     }
 
     /// Carries out a run under the settings for which its thread was chosen.
-    fn run(&self, start: Start<Arc<Version>>, settings: &Arc<Settings>) -> Outcome {
+    fn run(&self, start: Start<Arc<Version>>, settings: &Arc<Settings>) -> (Called, Vec<Delivery>) {
         let started = self.services.clock.now();
         if let Some(due) = start.event.due.filter(|_| start.attempt == 0) {
             self.expected.count(&start.script, &start.target.name, due, started);
@@ -148,13 +174,38 @@ impl Executor {
                 told_done: start.event.told.into_iter().collect(),
                 ..Batch::default()
             }),
+            promised: Some(Mutex::default()),
             hops: start.event.hops,
             journal: journal.clone(),
             dry: false,
             spent: Spent::default(),
         });
         let outcome = self.call(&start, &context, limit);
-        let outcome = mask(outcome, settings);
+        let promised = if matches!(outcome, Outcome::Succeeded(_)) { promised(&context) } else { Vec::new() };
+        (Called { start, id, started, journal, settings: settings.clone(), outcome }, promised)
+    }
+
+    /// Finishes a run when the disk has what it published; meanwhile its script goes on.
+    async fn finish_when_kept(
+        self,
+        mut called: Called,
+        promised: Vec<Delivery>,
+        ended: impl Fn(RunId, End) -> Option<Start<Arc<Version>>> + Clone + Send + 'static,
+    ) {
+        if let Err(error) = kept(promised).await {
+            called.outcome = not_kept(&called.start, "published", &error);
+        }
+        let run = called.start.run;
+        let outcome = self.finish(called);
+        if let Some(next) = ended(run, End::Over(outcome)) {
+            self.start(next, ended);
+        }
+    }
+
+    /// Reports a failure, and writes the run's row.
+    fn finish(&self, called: Called) -> Outcome {
+        let Called { start, id, started, journal, settings, outcome } = called;
+        let outcome = mask(outcome, &settings);
         if let Outcome::Failed(fault) | Outcome::TimedOut(fault) = &outcome {
             journal.report(fault.report());
         }
@@ -198,11 +249,14 @@ impl Executor {
             && batch.timers_cancelled.is_empty()
             && batch.timers_done.is_empty()
             && batch.told.is_empty());
+        if (is_kept || !batch.told_done.is_empty())
+            && let Err(error) = self.runtime.block_on(kept(promised(context)))
+        {
+            return not_kept(start, "published", &error);
+        }
         if is_kept {
             if let Err(error) = self.services.store.commit(&batch) {
-                let place = Place { line: 0, column: 0, ..start.version.place() };
-                let text = format!("what the run did to state, timers and events is not kept: {error}");
-                return Outcome::Failed(Box::new(Fault { kind: "store".into(), ..Fault::new(place, text) }));
+                return not_kept(start, "did to state, timers and events", &error);
             }
             self.services.timers.committed(&batch);
         } else {
@@ -249,6 +303,26 @@ impl Executor {
             effects: journal.take_effects(),
         });
     }
+}
+
+/// Takes the messages that the disk must have before a run is done.
+fn promised(context: &Context) -> Vec<Delivery> {
+    let promised = context.promised.as_ref();
+    promised.map(|all| std::mem::take(&mut *all.lock().unwrap_or_else(PoisonError::into_inner))).unwrap_or_default()
+}
+
+/// Waits until the disk has all of them.
+async fn kept(promised: Vec<Delivery>) -> Result<(), mqtt::Error> {
+    for delivery in promised {
+        delivery.confirmed().await?;
+    }
+    Ok(())
+}
+
+fn not_kept(start: &Start<Arc<Version>>, what: &str, error: &dyn Display) -> Outcome {
+    let place = Place { line: 0, column: 0, ..start.version.place() };
+    let text = format!("what the run {what} is not kept: {error}");
+    Outcome::Failed(Box::new(Fault { kind: "store".into(), ..Fault::new(place, text) }))
 }
 
 fn mask(outcome: Outcome, settings: &Settings) -> Outcome {
