@@ -364,7 +364,7 @@ impl Mqtt {
 
 fn start(settings: Settings, clock: Clock, store: Option<Store>, held: Option<Arc<Held>>) -> Arc<Shared> {
     let payments = Arc::new(Payments::default());
-    let mut core = Core::new(&settings.name, settings.outbox, Arc::clone(&payments));
+    let mut core = Core::new(&settings, Arc::clone(&payments));
     core.registry.clock = held.is_some().then(|| clock.clone());
     if let Some(store) = &store {
         let letters = |name: &str| {
