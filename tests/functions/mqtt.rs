@@ -18,6 +18,7 @@ fn payloads_go_out_as_scripts_expect() {
                 mqtt_publish(`温度/${number}`, pair[0], #{ qos: 1, retain: true });
                 let msg = mqtt_receive(`+/${number}`, #{ retained: true, timeout: "20s" });
                 assert_eq([msg.payload, msg.topic], [pair[1], `温度/${number}`]);
+                assert(now().since(msg.time) < 60.0);
                 mqtt_clear(`温度/${number}`);
             }
             mqtt_publish("cooled/a", 1, #{ qos: 2, retain: true });
@@ -42,8 +43,15 @@ fn every_way_to_fail_has_a_kind() {
         "mqtt: { max_packet: 4KiB }\npermissions: { \"*\": { publish: [\"own/#\"], subscribe: [\"own/#\"] } }",
     );
     for (call, kind, words) in [
-        ("mqtt_publish(\"\", 1)", "invalid_argument", ""),
-        ("mqtt_publish(\"own/+\", 1)", "invalid_argument", ""),
+        ("mqtt_publish(\"\", 1)", "invalid_argument", "a topic is not empty: write something like \"house/door\""),
+        ("mqtt_publish(\"own/+\", 1)", "invalid_argument", "a topic to publish to has no `+`: write one topic"),
+        ("mqtt_publish(\"own/#\", 1)", "invalid_argument", "a topic to publish to has no `#`: write one topic"),
+        ("mqtt_publish(\"own/\\x00\", 1)", "invalid_argument", "a topic has no NUL character"),
+        (
+            "let long = \"own/\"; long.pad(65536, \"x\"); mqtt_publish(long, 1)",
+            "invalid_argument",
+            "a topic has at most 65535 bytes, not 65536",
+        ),
         ("mqtt_publish(\"own/a\", 1, #{ qos: 3 })", "invalid_argument", "from 0 to 2"),
         ("mqtt_publish(\"own/a\", 1, #{ retian: true })", "invalid_argument", "did you mean `retain`?"),
         ("mqtt_publish(\"own/a\", 1, #{ broker: \"elsewhere\" })", "invalid_argument", "elsewhere"),
@@ -72,7 +80,15 @@ fn every_way_to_fail_has_a_kind() {
         ("mqtt_receive(\"#\")", "denied", "#"),
         ("mqtt_last(\"other/a\")", "denied", "other/a"),
         ("mqtt_request(\"own/a\", 1, #{ response_topic: \"other\" })", "denied", "other"),
-        ("mqtt_receive(\"own/a/#/b\")", "invalid_argument", ""),
+        ("mqtt_receive(\"\")", "invalid_argument", "a topic filter is not empty"),
+        ("mqtt_receive(\"own/a/#/b\")", "invalid_argument", "`#` stands for all the rest, so it comes last"),
+        (
+            "mqtt_receive(\"own/a+\")",
+            "invalid_argument",
+            "a wildcard is a whole level: write `+` or `#` between slashes",
+        ),
+        ("mqtt_matches(\"own/{a\", \"own\")", "invalid_argument", "write `{id}` instead of `{a`"),
+        ("mqtt_clear(\"own/+\")", "invalid_argument", "a topic to publish to has no `+`: write one topic"),
         ("mqtt_receive(\"own/a\", #{ timeout: \"50ms\" })", "timeout", "no message came on own/a within 50ms"),
         ("mqtt_request(\"own/a\", 1, #{ timeout: \"200ms\" })", "timeout", "own/a/response"),
     ] {

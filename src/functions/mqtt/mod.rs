@@ -12,7 +12,7 @@ use self::sending::{Sending, publish_all};
 use crate::config::Need;
 use crate::functions::arguments::{options, refused};
 use crate::functions::convert::to_dynamic;
-use crate::functions::{Package, Thrown, context, denied, thrown};
+use crate::functions::{Context, Package, Thrown, context, denied, thrown};
 use crate::options::Options;
 use crate::services::mqtt::{Error, Message};
 use crate::topic::{Filter, check_topic};
@@ -42,7 +42,7 @@ fn failed(error: &Error) -> Thrown {
 }
 
 /// What a script sees of a message: the same fields as a handler of `mqtt_subscribe`.
-fn seen(message: &Message) -> Map {
+fn seen(message: &Message, context: &Context) -> Map {
     Map::from([
         ("topic".into(), message.topic.as_str().into()),
         ("payload".into(), String::from_utf8_lossy(&message.payload).into_owned().into()),
@@ -52,6 +52,7 @@ fn seen(message: &Message) -> Map {
         ("dup".into(), message.dup.into()),
         ("broker".into(), message.broker.as_str().into()),
         ("properties".into(), message.properties.clone().into()),
+        ("time".into(), message.received.to_zoned(context.services.clock.zone()).into()),
     ])
 }
 
@@ -69,10 +70,11 @@ fn last(topic: &str, mut options: Options) -> Result<Dynamic, Thrown> {
     context.did("mqtt_last", format!("{topic}{}", for_broker(broker.as_deref())));
     let last = context.services.mqtt.last(topic, broker.as_deref()).map_err(|error| failed(&error))?;
     let Some(message) = last else { return Ok(Dynamic::UNIT) };
-    let clock = &context.services.clock;
-    let mut map = seen(&message);
-    map.insert("time".into(), message.received.to_zoned(clock.zone()).into());
-    map.insert("age".into(), clock.now().duration_since(message.received).as_secs_f64().max(0.0).into());
+    let mut map = seen(&message, &context);
+    map.insert(
+        "age".into(),
+        context.services.clock.now().duration_since(message.received).as_secs_f64().max(0.0).into(),
+    );
     Ok(to_dynamic(map.into()))
 }
 
@@ -181,8 +183,7 @@ mod functions {
         request(topic, &payload, super::options(&options)?)
     }
 
-    /// Returns the last message seen on a topic, without waiting, or `()`: the fields of a handler's `msg`, `time` (when it came) and
-    /// `age` (in seconds).
+    /// Returns the last message seen on a topic, without waiting, or `()`: the fields of a handler's `msg`, and `age` (in seconds).
     ///
     /// Seen is what some script subscribes to. The option `broker` names another broker than the default one.
     ///
