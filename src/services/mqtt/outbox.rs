@@ -470,6 +470,19 @@ mod tests {
     }
 
     #[test]
+    fn few_messages_fill_it_too_if_they_are_large() {
+        let mut outbox = Outbox::new(10_000, 100);
+        let payload = bytes::Bytes::from(vec![0; MAX_BYTES / 4]);
+        for taken in 0..4 {
+            assert!(!outbox.is_full(), "after {taken} messages");
+            outbox.push(Publish { topic: "t".into(), payload: payload.clone(), ..Publish::default() }, None, None);
+        }
+        assert!(outbox.is_full());
+        outbox.drop_oldest();
+        assert!(!outbox.is_full());
+    }
+
+    #[test]
     fn a_packet_id_that_is_on_the_way_is_given_to_nobody_else() {
         let mut outbox = Outbox::new(10, 100);
         let _first = push(&mut outbox, "first", 1);
