@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use super::http::python;
 use super::mosquitto::{self, Listener, Mosquitto};
@@ -89,7 +89,9 @@ async fn every_way_to_a_broker_stands_in_the_config() {
     );
     let listener =
         Listener::start(broker.address, &["-u", "house", "-P", "sesame", "-t", "out/#", "-q", "1", "-F", "%t %p"]);
-    let (_home, mut process) = start(&script, &yaml, &[("MQTT_PASSWORD", "sesame")]);
+    // What is said of proxies in the environment is not for brokers.
+    let proxies = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"].map(|name| (name, "http://127.0.0.1:9"));
+    let (_home, mut process) = start(&script, &yaml, &[&proxies[..], &[("MQTT_PASSWORD", "sesame")]].concat());
     for way in ways {
         until_logged(&mut process, way);
     }
@@ -108,6 +110,51 @@ async fn every_way_to_a_broker_stands_in_the_config() {
         }
     }
     assert!(!process.said().contains("sesame"), "{}", process.said());
+}
+
+/// A web server with TLS, killed when dropped.
+struct WebServer(Child);
+
+impl WebServer {
+    fn start(folder: &Path, port: u16) -> Self {
+        let accept = format!("127.0.0.1:{port}");
+        let mut command = Command::new("openssl");
+        command.args(["s_server", "-quiet", "-www", "-cert", "server.pem", "-key", "server.key", "-accept", &accept]);
+        command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Self(command.spawn().unwrap())
+    }
+}
+
+impl Drop for WebServer {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn https_and_mqtts_get_along_in_one_script() {
+    let folder = tempfile::tempdir().unwrap();
+    make_certificates(folder.path());
+    let at = folder.path().display();
+    let broker = Mosquitto::start(&format!("certfile {at}/server.pem\nkeyfile {at}/server.key"));
+    let port = free_port();
+    let _server = WebServer::start(folder.path(), port);
+    let yaml = format!(
+        "mqtt: {{ url: \"mqtts://{}\", tls: {{ ca: {at}/ca.pem }} }}\npermissions: {{ \"*\": {{ read: [\"{at}/**\"] }} }}\n",
+        broker.address
+    );
+    let script = format!(
+        r#"on_mqtt("connected", |link| {{
+            for round in 0..3 {{
+                let r = http_get("https://127.0.0.1:{port}/", #{{ verify: "{at}/ca.pem", retry: 5 }});
+                mqtt_publish("seen", r.status_code, #{{ qos: 1, timeout: "20s" }});
+            }}
+            print("both are well");
+        }});"#
+    );
+    let (_home, mut process) = start(&script, &yaml, &[]);
+    process.expect("both are well");
 }
 
 /// Waits until the log says that a broker is there.
