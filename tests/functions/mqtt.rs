@@ -140,6 +140,51 @@ fn several_messages_go_out_in_one_call_and_in_order() {
 }
 
 #[test]
+fn a_script_may_do_something_else_until_a_message_is_confirmed() {
+    let world = World::new();
+    world
+        .run(
+            r#"
+            for qos in [0, 1, 2] {
+                let sent = mqtt_publish("later/a", qos, #{ qos: qos, retain: true, wait: false });
+                sent.wait("20s");
+                assert(sent.is_confirmed());
+                sent.wait("1ms");
+                assert_eq(`${sent}`, "<Sent: confirmed>");
+                assert_eq(mqtt_receive("later/a", #{ retained: true, timeout: "20s" }).json(), qos);
+            }
+            assert_eq(mqtt_publish("later/a", "", #{ qos: 1, retain: true }), ());
+            let all = mqtt_publish([["later/a", 1, 1], ["later/b", 2, 2], ["later/c", 3]], #{ wait: false });
+            all.wait("20s");
+            assert(all.is_confirmed());
+            "#,
+        )
+        .unwrap();
+}
+
+#[test]
+fn what_a_broker_that_is_away_has_not_confirmed_is_said_not_to_be() {
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let world = World::with(&format!("mqtt: {{ url: \"mqtt://{gone}\" }}"));
+    let found = world
+        .run(
+            r#"
+            let sent = mqtt_publish("a", 1, #{ qos: 1, wait: false });
+            let kind = "none";
+            for round in 0..2 {
+                try { sent.wait("50ms"); } catch (err) { kind = `${err.kind}: ${err.message}`; }
+            }
+            [sent.is_confirmed(), kind, `${sent}`]
+            "#,
+        )
+        .unwrap();
+    let why = "timeout: the broker has not confirmed the message to a within 50ms; it stays on its way";
+    assert_eq!(found, Value::List(vec![false.into(), why.into(), "<Sent: on its way>".into()]));
+    let (kind, message) = fault(&world, "mqtt_publish(\"a\", 1, #{ wait: false }).wait(\"soon\");");
+    assert!(kind == "invalid_argument" && message.contains("is no duration"), "{kind}: {message}");
+}
+
+#[test]
 fn what_mqtt_5_lets_a_message_carry_arrives() {
     let world = World::new();
     let found = world

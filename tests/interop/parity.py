@@ -39,6 +39,15 @@ def one_message_at_a_time(client):
     assert client.all("marker/single") == []
 
 
+def what_becomes_of_a_message(client):
+    client.subscribe("rhaid/later", 2)
+    ask(client, "later")
+    assert payloads([client.next(), client.next()]) == ["boo", "true"]
+    info = client.client.publish("paho/later", "boo", 2)
+    info.wait_for_publish(PATIENCE)
+    assert info.is_published()
+
+
 def several_messages_at_once(client):
     client.subscribe("rhaid/many/+", 2)
     ask(client, "many")
@@ -208,6 +217,7 @@ def own_messages(client):
 
 for check in (
     one_message_at_a_time,
+    what_becomes_of_a_message,
     several_messages_at_once,
     payloads_of_all_sorts,
     waiting_for_messages,

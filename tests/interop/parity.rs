@@ -255,9 +255,17 @@ async fn what_the_broker_refuses_is_a_fault_of_the_call() {
             try { mqtt_publish(topic, "x", #{ qos: qos, timeout: "20s" }); } catch (err) { return `${err.kind}: ${err.message}`; }
             "taken"
         }
+        fn told_later(topic) {
+            let sent = mqtt_publish(topic, "x", #{ qos: 1, wait: false });
+            for round in 0..2 {
+                try { sent.wait("20s"); } catch (err) { if round == 1 { return `${err.kind} ${sent.is_confirmed()}`; } }
+            }
+            `taken ${sent.is_confirmed()}`
+        }
         mqtt_subscribe("open/go", #{ qos: 1 }, |msg| {
             let all = [];
             for qos in 1..3 { for topic in ["open/x", "closed/x"] { all.push(told(topic, qos)); } }
+            for topic in ["open/x", "closed/x"] { all.push(told_later(topic)); }
             mqtt_publish("open/told", all, #{ qos: 1 });
         });
     "#;
@@ -271,7 +279,7 @@ async fn what_the_broker_refuses_is_a_fault_of_the_call() {
         told = listener.rest();
     }
     let refused = "refused: the broker refused: not authorized";
-    let expected = serde_json::json!(["taken", refused, "taken", refused]).to_string();
+    let expected = serde_json::json!(["taken", refused, "taken", refused, "taken true", "refused false"]).to_string();
     assert_eq!(told[0], expected);
 }
 

@@ -2,6 +2,7 @@
 
 mod receiving;
 mod sending;
+mod sent;
 
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ pub const MQTT: Package = Package {
     docs: "Publishing, waiting for a message, and the last value seen.",
     register: |module| {
         combine_with_exported_module!(module, "mqtt", functions);
+        sent::register(module);
     },
 };
 
@@ -85,7 +87,7 @@ fn clear(topic: &str, mut options: Options) -> Result<(), Thrown> {
         map.extend(options.take(name).map(|value| (name.to_owned(), value)));
     }
     options.finish().map_err(refused)?;
-    Sending::read(topic, &Dynamic::UNIT, &mut Options::new(map))?.publish("mqtt_clear", &context)
+    Sending::read(topic, &Dynamic::UNIT, &mut Options::new(map))?.publish("mqtt_clear", &context).map(|_| ())
 }
 
 #[export_module]
@@ -104,6 +106,8 @@ mod functions {
     /// Several messages are an array of maps with `topic`, `payload` and options of their own, or of arrays of topic, payload, QoS and
     /// `retain`; they go out in order, and all confirmations are waited for together.
     ///
+    /// With `wait: false` it returns what tells later whether the broker has confirmed it: `is_confirmed()`, `wait("5s")`.
+    ///
     /// # Example
     /// ```rhai
     /// mqtt_publish("house/alarm", "freezer is warm", #{ qos: 1, retain: true });
@@ -112,12 +116,12 @@ mod functions {
     /// mqtt_publish([#{ topic: "house/a", payload: 1, retain: true }, ["house/b", 2, 1]], #{ qos: 1 });
     /// ```
     #[rhai_fn(name = "mqtt_publish", return_raw)]
-    pub fn mqtt_publish(topic: &str, payload: Dynamic) -> Result<(), Thrown> {
+    pub fn mqtt_publish(topic: &str, payload: Dynamic) -> Result<Dynamic, Thrown> {
         mqtt_publish_with(topic, payload, rhai::Map::new())
     }
 
     #[rhai_fn(name = "mqtt_publish", return_raw)]
-    pub fn mqtt_publish_with(topic: &str, payload: Dynamic, options: rhai::Map) -> Result<(), Thrown> {
+    pub fn mqtt_publish_with(topic: &str, payload: Dynamic, options: rhai::Map) -> Result<Dynamic, Thrown> {
         let context = context("mqtt_publish")?;
         let mut options = super::options(&options)?;
         let sending = Sending::read(topic, &payload, &mut options)?;
@@ -126,12 +130,12 @@ mod functions {
     }
 
     #[rhai_fn(name = "mqtt_publish", return_raw)]
-    pub fn mqtt_publish_all(messages: rhai::Array) -> Result<(), Thrown> {
+    pub fn mqtt_publish_all(messages: rhai::Array) -> Result<Dynamic, Thrown> {
         publish_all(&*context("mqtt_publish")?, &messages, Options::default())
     }
 
     #[rhai_fn(name = "mqtt_publish", return_raw)]
-    pub fn mqtt_publish_all_with(messages: rhai::Array, options: rhai::Map) -> Result<(), Thrown> {
+    pub fn mqtt_publish_all_with(messages: rhai::Array, options: rhai::Map) -> Result<Dynamic, Thrown> {
         publish_all(&*context("mqtt_publish")?, &messages, super::options(&options)?)
     }
 

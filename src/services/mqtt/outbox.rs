@@ -56,15 +56,17 @@ impl Item {
         if let Some(keeper) = self.keeper.take() {
             let _ = keeper.send(outcome.clone());
         }
-        match (self.waiter.take(), &outcome) {
+        // Who has stopped waiting does not hear it.
+        let unheard = match self.waiter.take() {
+            Some(waiter) => waiter.send(outcome).err(),
+            None => Some(outcome),
+        };
+        match unheard {
             // It is told how many there were.
-            (None, Err(Error::Dropped)) => {}
-            (None, Err(why)) => {
+            None | Some(Ok(()) | Err(Error::Dropped)) => {}
+            Some(Err(why)) => {
                 warn!(topic = self.publish.topic, "a message that nobody waits for did not go out: {why}")
             }
-            (None, Ok(())) => {}
-            // Nobody waits any more when a run was cancelled.
-            (Some(waiter), _) => drop(waiter.send(outcome)),
         }
     }
 }
