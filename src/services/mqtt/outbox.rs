@@ -54,7 +54,9 @@ struct Item {
 impl Item {
     fn end(&mut self, outcome: Result<(), Error>) {
         if let Some(keeper) = self.keeper.take() {
-            let _ = keeper.send(outcome.clone());
+            // What the broker does not take need not be kept; that it does not is for who waits for the broker.
+            let is_answered = matches!(outcome, Err(Error::Refused(_) | Error::TooLarge { .. }));
+            let _ = keeper.send(if is_answered { Ok(()) } else { outcome.clone() });
         }
         // Who has stopped waiting does not hear it.
         let unheard = match self.waiter.take() {
@@ -469,6 +471,18 @@ mod tests {
         assert_eq!(drain(&mut outbox).len(), 99);
         assert_eq!(outbox.waiting(), 51);
         drop(outcomes);
+    }
+
+    #[test]
+    fn a_refusal_that_is_quicker_than_the_disk_is_for_who_waits_for_the_broker() {
+        let mut outbox = Outbox::new(10, 100);
+        outbox.restore(Vec::new());
+        let ((keeper, mut kept), (waiter, mut answer)) = (oneshot::channel(), oneshot::channel());
+        outbox.push(Publish { topic: "a".into(), qos: 1, ..Publish::default() }, Some(waiter), Some(keeper));
+        assert_eq!(drain(&mut outbox).len(), 1);
+        outbox.acknowledged(1, Some("not authorized".into()));
+        assert_eq!(kept.try_recv(), Ok(Ok(())));
+        assert_eq!(answer.try_recv(), Ok(Err(Error::Refused("not authorized".into()))));
     }
 
     #[test]
