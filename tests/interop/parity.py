@@ -42,7 +42,8 @@ def one_message_at_a_time(client):
 def what_becomes_of_a_message(client):
     client.subscribe("rhaid/later", 2)
     ask(client, "later")
-    assert payloads([client.next(), client.next()]) == ["boo", "true"]
+    # What has QoS 2 is there for good a step later.
+    assert sorted(payloads([client.next(), client.next()])) == ["boo", "true"]
     info = client.client.publish("paho/later", "boo", 2)
     info.wait_for_publish(PATIENCE)
     assert info.is_published()
@@ -52,7 +53,6 @@ def several_messages_at_once(client):
     client.subscribe("rhaid/many/+", 2)
     ask(client, "many")
     found = [client.next() for _ in range(4)]
-    # What has QoS 2 is there for good a step later.
     ordered = [message for message in found if message.qos < 2]
     assert [(message.topic, message.payload, message.qos) for message in ordered] == [
         ("rhaid/many/2", b"two", 1),
@@ -208,11 +208,18 @@ def large_payloads(client):
 
 def own_messages(client):
     client.subscribe("rhaid/local", 1)
+    client.subscribe("local", 1)
     ask(client, "local")
+    found = []
+    while ("local", b"ours") not in found:
+        message = client.next()
+        found.append((message.topic, message.payload))
     client.publish("local", "theirs")
-    assert payloads([client.next()]) == ["theirs"]
+    while ("rhaid/local", b"theirs") not in found:
+        message = client.next()
+        found.append((message.topic, message.payload))
     # MQTT 3.1.1 knows of no such wish.
-    assert payloads(client.all("marker/local")) == ([] if IS_NEW else ["ours"])
+    assert (("rhaid/local", b"ours") in found) is not IS_NEW, found
 
 
 for check in (

@@ -101,7 +101,9 @@ async fn every_way_to_a_broker_stands_in_the_config() {
     let sent = ["-u", "house", "-P", "sesame", "-q", "1", "-t", "in/1", "-f", file.to_str().unwrap()];
     // Connected is not yet subscribed.
     let mut missing = Vec::from(ways);
+    let end = std::time::Instant::now() + PATIENCE;
     while !missing.is_empty() {
+        assert!(std::time::Instant::now() < end, "nothing came through {missing:?}: {}", process.said());
         mosquitto::publish(broker.address, &sent);
         for line in listener.rest() {
             let (topic, told) = line.split_once(' ').unwrap();
@@ -244,6 +246,18 @@ async fn the_will_of_the_config_is_told_with_all_that_comes_with_it() {
     }
 }
 
+/// Asks a script that may not listen yet until it answers.
+fn first_answer(broker: &Mosquitto, topic: &str, listener: &Listener) -> String {
+    let end = std::time::Instant::now() + PATIENCE;
+    loop {
+        assert!(std::time::Instant::now() < end, "no answer to {topic}");
+        mosquitto::publish(broker.address, &["-q", "1", "-m", "x", "-t", topic]);
+        if let Some(first) = listener.rest().into_iter().next() {
+            return first;
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_broker_refuses_is_a_fault_of_the_call() {
     let folder = tempfile::tempdir().unwrap();
@@ -273,14 +287,10 @@ async fn what_the_broker_refuses_is_a_fault_of_the_call() {
     let listener = Listener::start(broker.address, &["-t", "open/told", "-q", "1"]);
     let (_home, mut process) = start(script, &yaml, &[]);
     process.expect("connected to");
-    let mut told = Vec::new();
-    while told.is_empty() {
-        mosquitto::publish(broker.address, &["-q", "1", "-m", "x", "-t", "open/go"]);
-        told = listener.rest();
-    }
+    let told = first_answer(&broker, "open/go", &listener);
     let refused = "refused: the broker refused: not authorized";
     let expected = serde_json::json!(["taken", refused, "taken", refused, "taken true", "refused false"]).to_string();
-    assert_eq!(told[0], expected);
+    assert_eq!(told, expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -302,12 +312,7 @@ async fn what_is_too_large_is_told_or_left_out_and_harms_no_connection() {
         let yaml = format!("mqtt: {{ url: \"mqtt://{}\", protocol: {version}, max_packet: 10KiB }}", broker.address);
         let (_home, mut process) = start(script, &yaml, &[]);
         process.expect("connected to");
-        let mut told = Vec::new();
-        while told.is_empty() {
-            mosquitto::publish(broker.address, &["-q", "1", "-m", "x", "-t", "in/1000"]);
-            told = listener.rest();
-        }
-        assert_eq!(told[0], "1000 sent");
+        assert_eq!(first_answer(&broker, "in/1000", &listener), "1000 sent");
         mosquitto::publish(broker.address, &["-q", "1", "-m", &large, "-t", "in/1"]);
         mosquitto::publish(broker.address, &["-q", "1", "-m", "x", "-t", "in/20000"]);
         assert_eq!(listener.line(), "20000 too_large", "MQTT {version}");
