@@ -116,8 +116,8 @@ mod functions {
     /// mqtt_publish([#{ topic: "house/a", payload: 1, retain: true }, ["house/b", 2, 1]], #{ qos: 1 });
     /// ```
     #[rhai_fn(name = "mqtt_publish", return_raw)]
-    pub fn mqtt_publish(topic: &str, payload: Dynamic) -> Result<Dynamic, Thrown> {
-        mqtt_publish_with(topic, payload, rhai::Map::new())
+    pub fn mqtt_publish(topic: &str, payload: Dynamic) -> Result<(), Thrown> {
+        mqtt_publish_with(topic, payload, rhai::Map::new()).map(|_| ())
     }
 
     #[rhai_fn(name = "mqtt_publish", return_raw)]
@@ -130,8 +130,8 @@ mod functions {
     }
 
     #[rhai_fn(name = "mqtt_publish", return_raw)]
-    pub fn mqtt_publish_all(messages: rhai::Array) -> Result<Dynamic, Thrown> {
-        publish_all(&*context("mqtt_publish")?, &messages, Options::default())
+    pub fn mqtt_publish_all(messages: rhai::Array) -> Result<(), Thrown> {
+        mqtt_publish_all_with(messages, rhai::Map::new()).map(|_| ())
     }
 
     #[rhai_fn(name = "mqtt_publish", return_raw)]
