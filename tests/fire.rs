@@ -31,7 +31,7 @@ fn every_kind_has_the_facts_that_it_promises() {
     let message = seen(r#"mqtt_subscribe("door/{id}/+", #{ qos: 1 }, |e| e);"#, "null");
     let expected = serde_json::json!({
         "topic": "door/id/any", "payload": "", "bytes": "", "qos": 1, "retain": false, "dup": false,
-        "params": { "id": "id" }, "broker": "default", "properties": {},
+        "params": { "id": "id" }, "broker": "default", "time": noon, "properties": {},
     });
     assert_eq!(message, expected);
     let request = seen(r#"webhook("door/{id}", #{ public: true, methods: ["PUT"] }, |e| e);"#, "null");

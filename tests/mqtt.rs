@@ -144,6 +144,33 @@ fn a_subscription_that_the_broker_refuses_is_told_with_the_script() {
     assert!(line.contains("ears"), "{line}");
 }
 
+#[test]
+fn a_broker_that_confirms_nothing_holds_a_script_for_as_long_as_it_said() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut tcp = listener.accept().unwrap().0;
+        packet(&mut tcp);
+        tcp.write_all(&[0x20, 2, 0, 0]).unwrap();
+        // Whatever comes, until the other side goes.
+        let _ = std::io::copy(&mut tcp, &mut std::io::sink());
+    });
+    let mut house = House::empty();
+    house.write("rhaid.yaml", "mqtt: { protocol: 3.1.1 }\n");
+    let script = r#"on_mqtt("connected", |link| {
+        let began = now();
+        for qos in [1, 2] {
+            try { mqtt_publish("t", "x", #{ qos: qos, timeout: "300ms" }); } catch (err) { print(`${err.kind}: ${err.message}`); }
+        }
+        print(`over in time: ${now().since(began) < 10.0}`);
+    });"#;
+    house.write("scripts/patient.rhai", script);
+    house.start_with(&[("RHAID_MQTT_URL", &format!("mqtt://{address}"))]);
+    house.wait_for("over in time: true");
+    let told = "timeout: the broker has not confirmed the message to t within 300ms; it stays on its way";
+    assert_eq!(house.count(told), 2);
+}
+
 /// Reads a short packet; returns what stands behind its length.
 fn packet(tcp: &mut TcpStream) -> Vec<u8> {
     let mut head = [0; 2];

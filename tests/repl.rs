@@ -70,9 +70,13 @@ fn a_fault_shows_its_place_and_the_next_line_is_read() {
 fn dry_lines_show_what_they_would_do_and_messages_come_while_lines_are_typed() {
     let mut house = House::empty();
     house.write("scripts/a.rhai", "mqtt_subscribe(\"ask\", |msg| mqtt_publish(\"answer\", msg.payload));");
-    let (printed, complained, code) = typed(&house, &["--dry"], "mqtt_publish(\"a\", 1)\nstate.x = 1;\nstate.x\n");
+    let (printed, complained, code) = typed(
+        &house,
+        &["--dry"],
+        "mqtt_publish(\"a\", 1)\nstate.x = 1;\nstate.x\nmqtt_publish(\"a\", 1, #{ wait: false })\n",
+    );
     assert!(complained.starts_with("would do mqtt_publish a \"1\""), "{complained}");
-    assert_eq!((printed.as_str(), code), ("", Some(0)));
+    assert_eq!((printed.as_str(), code), ("<Sent: confirmed>\n", Some(0)));
     house.start();
     house.wait_for("connected to");
     let lines = ":subscribe answer\nmqtt_request(\"ask\", \"hi\", #{ response_topic: \"answer\" }).payload\nsleep(0.5)\n:unsubscribe\n:quit\nnever\n";

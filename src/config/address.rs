@@ -43,6 +43,24 @@ pub(super) fn proxy(text: String) -> Result<String, String> {
     if fits { Ok(text) } else { Err("write a proxy as http://HOST:PORT or socks5://HOST:PORT".to_owned()) }
 }
 
+/// Checks a header of a WebSocket's greeting.
+///
+/// Source: RFC 9110, section 5.1 (names) and 5.5 (values).
+pub(super) fn header(name: &str, value: &Secret) -> Result<(), String> {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if name.is_empty() || !name.bytes().all(is_token) {
+        return Err("this is no name of a header: write one such as Authorization".to_owned());
+    }
+    let is_own = |own: &&str| own.eq_ignore_ascii_case(name);
+    if ["Host", "Connection", "Upgrade"].iter().any(is_own) || name.to_ascii_lowercase().starts_with("sec-websocket-") {
+        return Err("rhaid writes this header itself: leave it out".to_owned());
+    }
+    match value.expose().bytes().all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte)) {
+        true => Ok(()),
+        false => Err("the value of a header is one line of ASCII".to_owned()),
+    }
+}
+
 /// Keeps a password that stands in a URL out of what is shown.
 pub(super) fn hide_password(keys: &mut Keys<'_>, name: &str) {
     let Some(text) = keys.text(name) else { return };

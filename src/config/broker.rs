@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::address::{hide_password, proxy, url};
+use super::address::{header, hide_password, proxy, url};
 use super::keys::Keys;
 use super::read::{MIB, count};
 use super::shape::{self, Shape};
-use super::{Broker, Certificate, DEFAULT_BROKER, Embedded, Mqtt, OutboxFull, Protocol, Session, Tls, Will};
+use super::{Backoff, Broker, Certificate, DEFAULT_BROKER, Embedded, Mqtt, OutboxFull, Protocol, Session, Tls, Will};
+use crate::secrets::Secret;
 
 /// Reads the brokers and the one that comes along; relative paths count from the folder.
 pub(super) fn read(keys: &mut Keys<'_>, folder: &Path) -> Mqtt {
@@ -50,9 +51,13 @@ const SHORT: &[&str] = &[
     "keep_alive",
     "receive_maximum",
     "max_packet",
+    "max_inflight",
     "outbox",
     "outbox_full",
+    "reconnect_delay",
+    "max_reconnect_delay",
     "proxy",
+    "headers",
     "tls",
     "will",
 ];
@@ -76,6 +81,7 @@ fn broker(keys: &mut Keys<'_>, folder: &Path, name: &str) -> Broker {
     hide_password(keys, "proxy");
     let about = "Where the broker is: mqtt://HOST[:PORT], mqtts:// with TLS, ws:// or wss:// with a path, or unix:///PATH. Left out: the embedded broker.";
     let url = keys.maybe("url", about, &shape::word().and_then(url));
+    let (max_inflight, outbox, outbox_full) = outgoing(keys);
     let broker = Broker {
         name: name.to_owned(),
         client_id: keys.maybe(
@@ -102,24 +108,40 @@ fn broker(keys: &mut Keys<'_>, folder: &Path, name: &str) -> Broker {
             "The largest MQTT packet taken or sent.",
             &shape::size(1 << 10, 256 * MIB - 1),
         ),
-        outbox: keys.or("outbox", "10000", "How many publishes wait while the broker is away.", &count(1..=1_000_000)),
-        outbox_full: keys.or(
-            "outbox_full",
-            "refuse",
-            "What happens when more come: refuse (a fault of the script) or drop_oldest (what has waited longest is given up).",
-            &shape::one_of(&[("refuse", OutboxFull::Refuse), ("drop_oldest", OutboxFull::DropOldest)]),
-        ),
+        max_inflight,
+        outbox,
+        outbox_full,
+        backoff: backoff(keys),
         proxy: keys.maybe(
             "proxy",
             "The way out, for the broker elsewhere: http://HOST:PORT or socks5://HOST:PORT, with USER:PASSWORD@ if need be.",
             &shape::word().and_then(proxy),
         ),
+        headers: headers(keys),
         tls: keys.section("tls", "TLS to the broker elsewhere.", |keys| tls(keys, folder)),
         will: keys.section("will", "What the broker tells others when it has lost us.", will),
         url,
     };
     check_together(keys, broker.url.as_deref());
     broker
+}
+
+/// Reads how many messages are on the way, how many wait, and what happens when more come.
+fn outgoing(keys: &mut Keys<'_>) -> (u16, usize, OutboxFull) {
+    let max_inflight = keys.or(
+        "max_inflight",
+        "100",
+        "How many messages with QoS 1 and 2 are on the way to the broker before the first is confirmed; fewer if it wants that.",
+        &count(1..=10_000),
+    ) as u16;
+    let outbox = keys.or("outbox", "10000", "How many publishes wait while the broker is away.", &count(1..=1_000_000));
+    let outbox_full = keys.or(
+        "outbox_full",
+        "refuse",
+        "What happens when more come: refuse (a fault of the script) or drop_oldest (what has waited longest is given up).",
+        &shape::one_of(&[("refuse", OutboxFull::Refuse), ("drop_oldest", OutboxFull::DropOldest)]),
+    );
+    (max_inflight, outbox, outbox_full)
 }
 
 /// Reads how long each side remembers the other, and how it is known to be there.
@@ -152,6 +174,40 @@ fn session(keys: &mut Keys<'_>) -> Session {
     }
 }
 
+/// Reads how long to wait before a broker that is away is called again.
+fn backoff(keys: &mut Keys<'_>) -> Backoff {
+    let (least, most) = (Duration::from_millis(100), Duration::from_secs(86_400));
+    let first = "How long to wait before a broker that is away is called again; twice as long each further time.";
+    let backoff = Backoff {
+        first: keys.or("reconnect_delay", "500ms", first, &shape::duration(least, most)),
+        longest: keys.or(
+            "max_reconnect_delay",
+            "1m",
+            "How long to wait before that at most.",
+            &shape::duration(least, most),
+        ),
+    };
+    if backoff.first > backoff.longest {
+        keys.refuse("reconnect_delay", "this is longer than `max_reconnect_delay`");
+        keys.refuse("max_reconnect_delay", "this is shorter than `reconnect_delay`");
+    }
+    backoff
+}
+
+/// Reads what else the greeting of a WebSocket says.
+fn headers(keys: &mut Keys<'_>) -> Vec<(String, Secret)> {
+    let about = "Headers for a broker with ws:// or wss://, such as `Authorization`; they are never shown.";
+    let values = keys.pairs("headers", about, &shape::secret());
+    let mut headers = Vec::new();
+    for (entry, value) in values {
+        match header(&entry.key, &value) {
+            Ok(()) => headers.push((entry.key.clone(), value)),
+            Err(why) => keys.refuse("headers", &format!("{:?}: {why}", entry.key)),
+        }
+    }
+    headers
+}
+
 /// Refuses keys that make no sense without another.
 fn check_together(keys: &mut Keys<'_>, url: Option<&str>) {
     if keys.is_written("password") && !keys.is_written("username") {
@@ -160,13 +216,16 @@ fn check_together(keys: &mut Keys<'_>, url: Option<&str>) {
     if keys.is_written("tls") && url.is_some_and(|url| !url.starts_with("mqtts:") && !url.starts_with("wss:")) {
         keys.refuse("tls", "this is for brokers with TLS only: write the `url` with mqtts:// or wss://");
     }
+    if keys.is_written("headers") && url.is_none_or(|url| !url.starts_with("ws:") && !url.starts_with("wss:")) {
+        keys.refuse("headers", "this is for WebSockets only: write the `url` with ws:// or wss://");
+    }
     if keys.is_written("proxy") && url.is_none_or(|url| url.starts_with("unix:")) {
         keys.refuse("proxy", "there is no proxy on the way to this broker: leave it out");
     }
 }
 
 fn will(keys: &mut Keys<'_>) -> Option<Will> {
-    let topic = keys.maybe("topic", "The topic of that message.", &mqtt_text().and_then(topic));
+    let topic = keys.maybe("topic", "The topic of that message.", &mqtt_text().and_then(one_topic));
     let will = Will {
         topic: String::new(),
         payload: keys.maybe("payload", "Its payload; left out: empty.", &shape::text()).unwrap_or_default(),
@@ -178,16 +237,48 @@ fn will(keys: &mut Keys<'_>) -> Option<Will> {
             "How long the broker waits for us to come back before it tells, with MQTT 5.",
             &shape::duration(Duration::ZERO, Duration::from_secs(u32::MAX as u64)),
         ),
+        content_type: keys.maybe("content_type", "What the payload is, such as text/plain, with MQTT 5.", &mqtt_text()),
+        response_topic: keys.maybe(
+            "response_topic",
+            "Where an answer goes, with MQTT 5.",
+            &mqtt_text().and_then(one_topic),
+        ),
+        correlation_data: keys.maybe("correlation_data", "What an answer repeats, with MQTT 5.", &mqtt_text()),
+        message_expiry: keys.maybe(
+            "message_expiry",
+            "How long the broker keeps that message for who is away, with MQTT 5.",
+            &shape::duration(Duration::from_secs(1), Duration::from_secs(u32::MAX as u64)),
+        ),
+        user_properties: user_properties(keys),
     };
     if topic.is_none() {
-        for name in ["payload", "qos", "retain", "delay"] {
+        for name in WITH_TOPIC {
             keys.refuse(name, "a will needs a topic: write `topic` beside it");
         }
     }
     topic.map(|topic| Will { topic, ..will })
 }
 
-fn topic(text: String) -> Result<String, String> {
+/// The keys of a will that mean nothing without its topic.
+const WITH_TOPIC: &[&str] = &[
+    "payload",
+    "qos",
+    "retain",
+    "delay",
+    "content_type",
+    "response_topic",
+    "correlation_data",
+    "message_expiry",
+    "user_properties",
+];
+
+fn user_properties(keys: &mut Keys<'_>) -> Vec<(String, String)> {
+    let about = "What else comes with that message, as names and texts, with MQTT 5.";
+    let pairs = keys.pairs("user_properties", about, &shape::text());
+    pairs.into_iter().map(|(entry, text)| (entry.key.clone(), text)).collect()
+}
+
+fn one_topic(text: String) -> Result<String, String> {
     crate::topic::check_topic(&text).map(|()| text)
 }
 

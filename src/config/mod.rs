@@ -72,7 +72,8 @@ impl Config {
     /// Returns the mask that hides every secret this config knows: values of `secrets:`, passwords, and what came from files.
     pub fn mask(&self) -> Mask {
         let passwords = self.mqtt.brokers.iter().map(|broker| &broker.password);
-        let passwords = passwords.chain([&self.mqtt.embedded.password]).flatten();
+        let headers = self.mqtt.brokers.iter().flat_map(|broker| &broker.headers).map(|(_, value)| value);
+        let passwords = passwords.chain([&self.mqtt.embedded.password]).flatten().chain(headers);
         let secrets = self.secrets.iter().map(|(_, secret)| secret);
         Mask::new(secrets.chain(passwords).chain(&self.hidden).cloned())
     }
@@ -126,12 +127,18 @@ pub struct Broker {
     pub session: Session,
     /// The largest packet taken or sent, in bytes.
     pub max_packet: u64,
+    /// How many messages with QoS 1 and 2 are on the way before the first is confirmed.
+    pub max_inflight: u16,
     /// How many publishes wait while the broker is away.
     pub outbox: usize,
     /// What happens when more come.
     pub outbox_full: OutboxFull,
+    /// How long to wait before it is called again.
+    pub backoff: Backoff,
     /// The URL of a proxy on the way to it.
     pub proxy: Option<String>,
+    /// What else the greeting of a WebSocket says.
+    pub headers: Vec<(String, Secret)>,
     /// TLS to the broker elsewhere.
     pub tls: Tls,
     /// What it tells others when it has lost us.
@@ -173,8 +180,17 @@ pub struct Session {
     pub receive_maximum: u16,
 }
 
+/// How long to wait before a broker that is away is called again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backoff {
+    /// The first time; twice as long at each further one.
+    pub first: Duration,
+    /// At most.
+    pub longest: Duration,
+}
+
 /// What a broker tells others when it has lost us.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Will {
     /// Where to.
     pub topic: String,
@@ -186,6 +202,16 @@ pub struct Will {
     pub retain: bool,
     /// How long it waits for us to come back, in MQTT 5.
     pub delay: Duration,
+    /// What it says of the payload, in MQTT 5.
+    pub content_type: Option<String>,
+    /// Where an answer goes, in MQTT 5.
+    pub response_topic: Option<String>,
+    /// What an answer repeats, in MQTT 5.
+    pub correlation_data: Option<String>,
+    /// How long it is told to who is away, in MQTT 5.
+    pub message_expiry: Option<Duration>,
+    /// What else comes with it, in MQTT 5.
+    pub user_properties: Vec<(String, String)>,
 }
 
 /// TLS to a broker elsewhere; the files are PEM, their paths absolute if the config's folder is.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rhai::{AST, Dynamic, Engine, LexError, Module, ParseErrorType, Scope, Shared, Stmt};
+use rhai::{AST, Dynamic, Engine, FnPtr, ImmutableString, LexError, Module, ParseErrorType, Scope, Shared, Stmt};
 
 use super::files::Files;
 use super::modules::{self, Modules};
@@ -76,7 +76,7 @@ impl Session {
         let (engine, scope, reachable) = (&self.engine, &mut self.scope, &self.modules);
         let ended = within(&files.0, context, || {
             let _reach = modules::reach(reachable);
-            engine.eval_ast_with_scope::<Dynamic>(scope, &whole).map(|value| shown(&value))
+            engine.eval_ast_with_scope::<Dynamic>(scope, &whole).map(|value| shown(engine, &value))
         });
         self.imports.extend(imports);
         ended.map_err(|ended| vec![ended])
@@ -117,7 +117,10 @@ pub fn is_unfinished(text: &str, config: &Config) -> bool {
     }
 }
 
-fn shown(value: &Dynamic) -> Evaluated {
+fn shown(engine: &Engine, value: &Dynamic) -> Evaluated {
+    // What is no plain value, such as an HTTP response, has words of its own, which only the engine knows.
+    let words = FnPtr::new("to_string").and_then(|show| show.call(engine, &AST::empty(), (value.clone(),)));
+    let text = words.map_or_else(|_| value.to_string(), |words: ImmutableString| words.into());
     let sort = value.type_name().rsplit("::").next().unwrap_or_default().to_lowercase();
-    Evaluated { value: convert::to_value(value).unwrap_or_default(), text: value.to_string(), sort }
+    Evaluated { value: convert::to_value(value).unwrap_or_default(), text, sort }
 }

@@ -54,7 +54,8 @@ fn every_function_returns_soon_with_any_argument() {
                 let deep = 1; for i in 0..100 { deep = [deep]; }
                 let wide = []; wide.pad(20000, 1);
                 let session = http_session(); let r = (); try { r = http_get(`http://example.test/get`); } catch {}
-                let time = now(); let m = #{ bytes: blob(1000000, 65) }; let s = shared(`x`); let slow = [];\n",
+                let time = now(); let m = #{ bytes: blob(1000000, 65) }; let s = shared(`x`); let slow = [];
+                let sent = mqtt_publish(`t`, 1, #{ wait: false });\n",
             );
             let receiver = match signature.receiver.as_deref() {
                 Some("state") => "s",
@@ -62,6 +63,7 @@ fn every_function_returns_soon_with_any_argument() {
                 Some("Response") => "r",
                 Some("Headers") => "r.headers",
                 Some("Session") => "session",
+                Some("Sent") => "sent",
                 Some("map") => "m",
                 _ => "",
             };

@@ -44,6 +44,27 @@ fn what_requests_shows_of_an_answer_is_there() {
 }
 
 #[test]
+fn a_page_that_does_not_name_its_encoding_is_read_in_the_likely_one_or_in_the_one_that_is_set() {
+    let world = World::new();
+    world
+        .run(
+            r#"
+            let r = http_get("http://example.test/gbk/page");
+            assert(!r.headers["content-type"].contains("charset"));
+            assert_eq([r.encoding, r.text], ["gbk", "<html><p>温度太高了，请检查冰箱的门是否关好</p></html>"]);
+            r.encoding = "utf-8";
+            assert(r.text.contains("�") && !r.text.contains("温度"));
+            r.encoding = "GBK";
+            assert(r.text.contains("温度太高了"));
+            let kind = "none";
+            try { r.encoding = "klingon"; } catch (err) { kind = err.kind; }
+            assert_eq([kind, r.text.contains("温度太高了")], ["invalid_argument", true]);
+            "#,
+        )
+        .unwrap();
+}
+
+#[test]
 fn credentials_do_not_follow_to_another_host() {
     let world = World::new();
     let other = format!("http://localhost:{}/x", world.server.port());
@@ -128,18 +149,27 @@ fn permissions_hold_for_names_addresses_and_redirects() {
 #[test]
 fn a_cancelled_run_leaves_a_slow_server_at_once() {
     let world = World::new();
+    let mut times: Vec<_> = (0..11).map(|_| time_to_leave(&world)).collect();
+    times.sort();
+    // Whatever else the machine has to do, most are not late.
+    assert!(times[5] < Duration::from_millis(10), "{times:?}");
+}
+
+/// Cancels a run that waits for an answer; returns how long it took until it had ended.
+fn time_to_leave(world: &World) -> Duration {
     let context = world.context(Duration::from_secs(60));
     let cancel = context.cancel.clone();
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let script = format!("try {{ http_get(\"http://{}/\"); }} catch {{}} loop {{}}", silent.local_addr().unwrap());
     let cancelled = std::thread::spawn(move || {
         let asked = silent.accept().unwrap();
+        let began = Instant::now();
         cancel.cancel();
-        (Instant::now(), asked)
+        (began, asked)
     });
     let why = world.run_in(&script, &context).unwrap_err();
     let ended = Instant::now();
     let (cancelled, _) = cancelled.join().unwrap();
     assert!(why.starts_with("Cancelled"), "{why}");
-    assert!(ended - cancelled < Duration::from_millis(500), "{:?}", ended - cancelled);
+    ended - cancelled
 }

@@ -18,6 +18,7 @@ fn payloads_go_out_as_scripts_expect() {
                 mqtt_publish(`温度/${number}`, pair[0], #{ qos: 1, retain: true });
                 let msg = mqtt_receive(`+/${number}`, #{ retained: true, timeout: "20s" });
                 assert_eq([msg.payload, msg.topic], [pair[1], `温度/${number}`]);
+                assert(now().since(msg.time) < 60.0);
                 mqtt_clear(`温度/${number}`);
             }
             mqtt_publish("cooled/a", 1, #{ qos: 2, retain: true });
@@ -42,8 +43,15 @@ fn every_way_to_fail_has_a_kind() {
         "mqtt: { max_packet: 4KiB }\npermissions: { \"*\": { publish: [\"own/#\"], subscribe: [\"own/#\"] } }",
     );
     for (call, kind, words) in [
-        ("mqtt_publish(\"\", 1)", "invalid_argument", ""),
-        ("mqtt_publish(\"own/+\", 1)", "invalid_argument", ""),
+        ("mqtt_publish(\"\", 1)", "invalid_argument", "a topic is not empty: write something like \"house/door\""),
+        ("mqtt_publish(\"own/+\", 1)", "invalid_argument", "a topic to publish to has no `+`: write one topic"),
+        ("mqtt_publish(\"own/#\", 1)", "invalid_argument", "a topic to publish to has no `#`: write one topic"),
+        ("mqtt_publish(\"own/\\x00\", 1)", "invalid_argument", "a topic has no NUL character"),
+        (
+            "let long = \"own/\"; long.pad(65536, \"x\"); mqtt_publish(long, 1)",
+            "invalid_argument",
+            "a topic has at most 65535 bytes, not 65536",
+        ),
         ("mqtt_publish(\"own/a\", 1, #{ qos: 3 })", "invalid_argument", "from 0 to 2"),
         ("mqtt_publish(\"own/a\", 1, #{ retian: true })", "invalid_argument", "did you mean `retain`?"),
         ("mqtt_publish(\"own/a\", 1, #{ broker: \"elsewhere\" })", "invalid_argument", "elsewhere"),
@@ -72,7 +80,15 @@ fn every_way_to_fail_has_a_kind() {
         ("mqtt_receive(\"#\")", "denied", "#"),
         ("mqtt_last(\"other/a\")", "denied", "other/a"),
         ("mqtt_request(\"own/a\", 1, #{ response_topic: \"other\" })", "denied", "other"),
-        ("mqtt_receive(\"own/a/#/b\")", "invalid_argument", ""),
+        ("mqtt_receive(\"\")", "invalid_argument", "a topic filter is not empty"),
+        ("mqtt_receive(\"own/a/#/b\")", "invalid_argument", "`#` stands for all the rest, so it comes last"),
+        (
+            "mqtt_receive(\"own/a+\")",
+            "invalid_argument",
+            "a wildcard is a whole level: write `+` or `#` between slashes",
+        ),
+        ("mqtt_matches(\"own/{a\", \"own\")", "invalid_argument", "write `{id}` instead of `{a`"),
+        ("mqtt_clear(\"own/+\")", "invalid_argument", "a topic to publish to has no `+`: write one topic"),
         ("mqtt_receive(\"own/a\", #{ timeout: \"50ms\" })", "timeout", "no message came on own/a within 50ms"),
         ("mqtt_request(\"own/a\", 1, #{ timeout: \"200ms\" })", "timeout", "own/a/response"),
     ] {
@@ -121,6 +137,51 @@ fn several_messages_go_out_in_one_call_and_in_order() {
     assert_eq!(found, Value::List(vec!["many/1 {\"a\":1}".into(), "many/2 2.5".into()]));
     let done = world.journal.done.lock().unwrap();
     assert_eq!(done[0].with, "3 messages: many/1, many/2, many/3");
+}
+
+#[test]
+fn a_script_may_do_something_else_until_a_message_is_confirmed() {
+    let world = World::new();
+    world
+        .run(
+            r#"
+            for qos in [0, 1, 2] {
+                let sent = mqtt_publish("later/a", qos, #{ qos: qos, retain: true, wait: false });
+                sent.wait("20s");
+                assert(sent.is_confirmed());
+                sent.wait("1ms");
+                assert_eq(`${sent}`, "<Sent: confirmed>");
+                assert_eq(mqtt_receive("later/a", #{ retained: true, timeout: "20s" }).json(), qos);
+            }
+            assert_eq(mqtt_publish("later/a", "", #{ qos: 1, retain: true }), ());
+            let all = mqtt_publish([["later/a", 1, 1], ["later/b", 2, 2], ["later/c", 3]], #{ wait: false });
+            all.wait("20s");
+            assert(all.is_confirmed());
+            "#,
+        )
+        .unwrap();
+}
+
+#[test]
+fn what_a_broker_that_is_away_has_not_confirmed_is_said_not_to_be() {
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let world = World::with(&format!("mqtt: {{ url: \"mqtt://{gone}\" }}"));
+    let found = world
+        .run(
+            r#"
+            let sent = mqtt_publish("a", 1, #{ qos: 1, wait: false });
+            let kind = "none";
+            for round in 0..2 {
+                try { sent.wait("50ms"); } catch (err) { kind = `${err.kind}: ${err.message}`; }
+            }
+            [sent.is_confirmed(), kind, `${sent}`]
+            "#,
+        )
+        .unwrap();
+    let why = "timeout: the broker has not confirmed the message to a within 50ms; it stays on its way";
+    assert_eq!(found, Value::List(vec![false.into(), why.into(), "<Sent: on its way>".into()]));
+    let (kind, message) = fault(&world, "mqtt_publish(\"a\", 1, #{ wait: false }).wait(\"soon\");");
+    assert!(kind == "invalid_argument" && message.contains("is no duration"), "{kind}: {message}");
 }
 
 #[test]

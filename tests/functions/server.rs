@@ -79,6 +79,10 @@ async fn answer(request: Request) -> Response<Body> {
             plain.body("late".into())
         }
         ["zipped"] => plain.header(CONTENT_ENCODING, "gzip").body(b"\x1f\x8b".as_slice().into()),
+        ["gbk", "page"] => {
+            let page = encoding_rs::GBK.encode("<html><p>温度太高了，请检查冰箱的门是否关好</p></html>").0;
+            plain.header(CONTENT_TYPE, "text/html").body(page.into_owned().into())
+        }
         ["gbk"] => plain.header(CONTENT_TYPE, "text/html").body(b"\xce\xc2\xb6\xc8".as_slice().into()),
         ["wrong.json"] => plain.header(CONTENT_TYPE, "application/json").body("{\"a\": oops".into()),
         _ => {

@@ -76,3 +76,31 @@ async fn until_heard(process: &mut Process, broker: SocketAddr, name: &str) {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_of_one_client_id_are_told_once_each_and_call_less_than_once_a_second() {
+    let broker = Mosquitto::start("log_dest file FOLDER/log\nlog_type notice\nconnection_messages true");
+    let homes = [(); 2].map(|()| Home::new(&[("ears.rhai", "mqtt_subscribe(\"t\", |msg| ());")]));
+    let url = format!("mqtt://{}", broker.address);
+    let twin = [("RHAID_MQTT_URL", url.as_str()), ("RHAID_MQTT_CLIENT_ID", "twin")];
+    let mut twins = homes.each_ref().map(|home| home.spawn(&twin));
+    let connections = || {
+        let log = std::fs::read_to_string(broker.folder().join("log")).unwrap_or_default();
+        log.lines().filter(|line| line.contains("New client connected") && line.contains(" as twin ")).count()
+    };
+    let end = tokio::time::Instant::now() + PATIENCE;
+    let hint = "is there another client with the id `twin`?";
+    while twins.iter_mut().all(|process| count(process, hint) == 0) {
+        assert!(tokio::time::Instant::now() < end, "{}", twins[0].said());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let before = connections();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let since = connections() - before;
+    assert!(before > 2 && since < 10, "{before} connections before it was told, {since} in ten seconds since");
+    for process in &mut twins {
+        assert!(count(process, hint) <= 1, "{}", process.said());
+        // What is lost before it is a pattern is told each time, and then no more.
+        assert!(count(process, "lost the connection") <= 3, "{}", process.said());
+    }
+}

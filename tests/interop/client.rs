@@ -86,7 +86,7 @@ async fn through_a_crash(protocol: Protocol) -> Vec<String> {
             }
             _ => {}
         }
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
     for delivery in deliveries {
         soon(delivery.confirmed()).await.unwrap();
@@ -119,20 +119,36 @@ async fn overlapping_filters_wake_each_subscriber_once() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_confirmed_message_takes_no_forty_milliseconds() {
-    let broker = Mosquitto::start("");
-    let mqtt = client(broker.address, "one", Protocol::Newest);
-    publish(&mqtt, "t", "warm", 1, false).await;
+/// Publishes twenty messages a second, and returns how long the middle one took until it was confirmed and had come back.
+async fn middle_round_trip(mqtt: &Mqtt, all: &mut Subscription) -> Duration {
     let mut times = Vec::new();
-    for _ in 0..50 {
+    for number in 0..20 {
         let began = Instant::now();
-        publish(&mqtt, "t", "x", 1, false).await;
+        // Together: Mosquitto holds its confirmation back until it has ours.
+        let (number, came) = (number.to_string(), async { text(all).await });
+        let ((), came) = tokio::join!(publish(mqtt, "t", &number, 1, false), came);
         times.push(began.elapsed());
+        assert_eq!(came, number);
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     times.sort();
-    // Nagle's delay, if it were on, would make every one of them slow.
-    assert!(times[5] < Duration::from_millis(20), "{times:?}");
+    times[times.len() / 2]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_goes_around_at_leisure_takes_less_than_two_milliseconds() {
+    let broker = Mosquitto::start("");
+    for (protocol, id) in BOTH {
+        let mqtt = client(broker.address, id, protocol);
+        let mut all = subscribe(&mqtt, "t", 1, Retained::Live).await;
+        let mut rounds = Vec::new();
+        // Nagle's delay, if it were on, would make all of them slow; a machine that is busy makes some so.
+        while rounds.last().is_none_or(|time| *time >= Duration::from_millis(2)) {
+            assert!(rounds.len() < 10, "{id}: {rounds:?}");
+            rounds.push(middle_round_trip(&mqtt, &mut all).await);
+        }
+        mqtt.close().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -195,26 +211,6 @@ async fn tls_trusts_the_authority_that_was_named_and_no_other() {
         let sent = timeout(Duration::from_secs(if fits { 60 } else { 2 }), mqtt.publish(message("t", "x", 1, false)));
         assert_eq!(sent.await.is_ok_and(|sent| sent.is_ok()), fits, "{:?}", mqtt.states());
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn two_clients_of_one_id_do_not_fight_without_pause() {
-    let broker = Mosquitto::start("");
-    let (one, two) = (client(broker.address, "same", Protocol::V5), client(broker.address, "same", Protocol::V4));
-    let _one = subscribe(&one, "t", 0, Retained::Live).await;
-    let _two = subscribe(&two, "t", 0, Retained::Live).await;
-    let listener = Listener::start(broker.address, &["-t", "$SYS/broker/log/#"]);
-    drop(listener);
-    let (mut changes, mut last) = (0, one.is_connected(None));
-    let began = Instant::now();
-    while began.elapsed() < Duration::from_secs(5) {
-        if one.is_connected(None) != last {
-            last = !last;
-            changes += 1;
-        }
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-    assert!(changes <= 10, "{changes} changes in 5 s");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -342,7 +342,10 @@ async fn a_line_on_which_nothing_comes_through_is_noticed_and_costs_no_message()
     let fault = async |_: &mut Mosquitto, process: &mut Process| {
         tokio::time::sleep(Duration::from_millis(300)).await;
         line.become_(Mode::Deaf);
+        let began = std::time::Instant::now();
         process.expect("no answer for");
+        // Twice the keep-alive of `through`, and what a busy machine adds.
+        assert!(began.elapsed() < Duration::from_secs(13), "{:?}", began.elapsed());
         line.become_(Mode::Pass);
         tokio::time::sleep(Duration::from_secs(1)).await;
     };
@@ -385,6 +388,47 @@ async fn payloads_of_ten_megabytes_come_and_go_whole() {
     }
     let resident = resident(&process);
     assert!(resident < 400 << 20, "{} MiB", resident >> 20);
+}
+
+/// Publishes ten thousand messages of a kilobyte, and then one more.
+const FLOODER: &str = r#"
+on_mqtt("disconnected", |link| print("it is away"));
+webhook("flood", #{ methods: ["GET"], public: true, timeout: "2m" }, |request| {
+    let payload = "";
+    payload.pad(1000, "x");
+    for thousand in 0..10 {
+        let messages = [];
+        for number in 0..1000 {
+            messages.push(#{ topic: `out/${thousand * 1000 + number}`, payload: payload, qos: number % 2 + 1 });
+        }
+        mqtt_publish(messages, #{ timeout: "60s" });
+    }
+    let began = now();
+    let kind = "taken";
+    try { mqtt_publish("out/10000", payload, #{ qos: 1, timeout: "5s" }); } catch (err) { kind = err.kind; }
+    if now().since(began) < 5.0 { kind } else { "late" }
+});
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_messages_wait_for_a_broker_that_is_away_and_hold_up_no_script() {
+    let broker = Mosquitto::start(PATIENT);
+    let line = Proxy::open(broker.address).await;
+    let home = Home::new(&[("flooder.rhai", FLOODER)]);
+    let mqtt = client(broker.address, "test", Protocol::V5);
+    let seen = Seen::watch(&mqtt).await;
+    line.become_(Mode::Closed);
+    let mut process = start(&home, line.address, &[]);
+    process.expect("it is away");
+    let asked = process.address();
+    let answer = tokio::task::spawn_blocking(move || ask(&asked, "flood")).await.unwrap();
+    assert_eq!(answer.as_deref(), Some("not_connected"), "{}", process.said());
+    let resident = resident(&process);
+    line.become_(Mode::Pass);
+    seen.expect_all(10_000).await;
+    println!("{} MiB at most", resident >> 20);
+    assert!(resident < 200 << 20, "{} MiB", resident >> 20);
+    assert_eq!(seen.missing(10_001), [10_000], "what was refused stays away");
 }
 
 /// Returns how many bytes of memory the process has.

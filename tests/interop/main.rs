@@ -10,6 +10,7 @@ mod faults;
 mod http;
 mod mosquitto;
 mod paho;
+mod parity;
 #[expect(dead_code, reason = "what only the other tests use")]
 #[path = "../process.rs"]
 mod process;

@@ -76,7 +76,7 @@ pub(super) fn make_certificates(folder: &Path) {
     }
 }
 
-fn free_port() -> u16 {
+pub(super) fn free_port() -> u16 {
     std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
@@ -133,7 +133,7 @@ async fn our_certificate_is_shown_to_who_wants_it_also_inside_a_websocket() {
 }
 
 /// A proxy that speaks just enough HTTP and SOCKS 5, and wants the user `me` with the password `sesame`; it answers one client.
-async fn proxy(is_socks: bool) -> (Proxy, tokio::task::JoinHandle<()>) {
+pub(super) async fn proxy(is_socks: bool) -> (Proxy, tokio::task::JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let login = Some(("me".into(), Secret::new("sesame")));
     let proxy = Proxy { is_socks, host: "127.0.0.1".into(), port: listener.local_addr().unwrap().port(), login };
@@ -193,8 +193,7 @@ async fn the_will_is_told_when_the_broker_has_lost_us_and_not_when_we_leave() {
     for (protocol, id) in BOTH {
         let listener = Listener::start(broker.address, &["-t", "will/#", "-q", "1", "-F", "%t %q %r %p"]);
         let topic = format!("will/{id}");
-        let will =
-            Will { topic: topic.clone(), payload: "go\u{e9}".into(), qos: 1, retain: true, delay: Duration::ZERO };
+        let will = Will { topic: topic.clone(), payload: "go\u{e9}".into(), qos: 1, retain: true, ..Will::default() };
         let mortal = Settings { will: Some(will), ..settings(broker.address, id, protocol) };
         let leaves = connect(mortal.clone());
         publish(&leaves, "will/marker", "1", 1, false).await;

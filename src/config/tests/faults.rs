@@ -137,6 +137,35 @@ fn values_that_would_end_the_process_later_are_refused() {
 }
 
 #[test]
+fn headers_of_websockets_and_pauses_between_calls_are_checked() {
+    for (text, fault) in [
+        (
+            "mqtt: {url: \"mqtt://b\", headers: {a: b}}",
+            "1:34: `mqtt.headers`: this is for WebSockets only: write the `url` with ws:// or wss://",
+        ),
+        (
+            "mqtt: {url: \"ws://b\", headers: {\"a b\": c}}",
+            "1:32: `mqtt.headers`: \"a b\": this is no name of a header: write one such as Authorization",
+        ),
+        (
+            "mqtt: {url: \"ws://b\", headers: {upgrade: c}}",
+            "1:32: `mqtt.headers`: \"upgrade\": rhaid writes this header itself: leave it out",
+        ),
+        (
+            "mqtt: {url: \"ws://b\", headers: {a: \"b\\nc\"}}",
+            "1:32: `mqtt.headers`: \"a\": the value of a header is one line of ASCII",
+        ),
+        ("mqtt: {reconnect_delay: 2m}", "1:25: `mqtt.reconnect_delay`: this is longer than `max_reconnect_delay`"),
+        (
+            "mqtt: {max_reconnect_delay: 200ms}",
+            "1:29: `mqtt.max_reconnect_delay`: this is shorter than `reconnect_delay`",
+        ),
+    ] {
+        assert_eq!(faults(text), [format!("rhaid.yaml:{fault}")], "{text}");
+    }
+}
+
+#[test]
 fn what_belongs_together_is_asked_for_together() {
     for (text, fault) in [
         ("location: {latitude: 1}", "1:22: `location.latitude`: write `longitude` too"),

@@ -106,10 +106,10 @@ fn every_single_value_has_a_variable_of_its_own() {
 
 #[test]
 fn secrets_show_nowhere() {
-    let text = "mqtt:\n  username: u\n  password: passw0rd\n  client_id: x${file:token}\n  embedded: {username: u, password: inner-word}\nsecrets:\n  ntfy: tk_123456\n";
+    let text = "mqtt:\n  url: \"mqtt://b\"\n  username: u\n  password: passw0rd\n  client_id: x${file:token}\n  embedded: {username: u, password: inner-word}\n  brokers: {c: {url: \"ws://c\", headers: {Authorization: Bearer w0rd}}}\nsecrets:\n  ntfy: tk_123456\n";
     let config = config(text);
-    let shown = config.mask().apply("passw0rd inner-word tk_123456 hunter22 else").into_owned();
-    assert_eq!(shown, "*** *** *** *** else");
+    let shown = config.mask().apply("passw0rd inner-word tk_123456 hunter22 Bearer w0rd else").into_owned();
+    assert_eq!(shown, "*** *** *** *** *** else");
     assert!(!format!("{config:?}").contains("tk_123456"));
 }
 
@@ -140,8 +140,13 @@ fn brokers_have_names_and_one_is_the_default() {
         names("mqtt: {default: c, brokers: {b: {url: \"unix:///run/b\"}, c: {}}}"),
         [named("c", None), named("b", Some("unix:///run/b"))]
     );
-    let broker = &Given::text("mqtt: {brokers: {b: {session_expiry: 1h, will: {topic: t, qos: 1}}}}").config().mqtt;
+    let broker =
+        &Given::text("mqtt: {brokers: {b: {session_expiry: 1h, will: {topic: t, qos: 1, user_properties: {a: 1}}}}}")
+            .config()
+            .mqtt;
     assert_eq!(broker.brokers[0].session.expiry, Duration::from_secs(3_600));
     assert_eq!(broker.brokers[0].will.as_ref().map(|will| (will.topic.as_str(), will.qos)), Some(("t", 1)));
+    let properties = broker.brokers[0].will.as_ref().map(|will| will.user_properties.clone());
+    assert_eq!(properties, Some(vec![("a".to_owned(), "1".to_owned())]));
     assert!(broker.wants_embedded());
 }

@@ -2,6 +2,7 @@
 
 mod receiving;
 mod sending;
+mod sent;
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use self::sending::{Sending, publish_all};
 use crate::config::Need;
 use crate::functions::arguments::{options, refused};
 use crate::functions::convert::to_dynamic;
-use crate::functions::{Package, Thrown, context, denied, thrown};
+use crate::functions::{Context, Package, Thrown, context, denied, thrown};
 use crate::options::Options;
 use crate::services::mqtt::{Error, Message};
 use crate::topic::{Filter, check_topic};
@@ -24,6 +25,7 @@ pub const MQTT: Package = Package {
     docs: "Publishing, waiting for a message, and the last value seen.",
     register: |module| {
         combine_with_exported_module!(module, "mqtt", functions);
+        sent::register(module);
     },
 };
 
@@ -42,7 +44,7 @@ fn failed(error: &Error) -> Thrown {
 }
 
 /// What a script sees of a message: the same fields as a handler of `mqtt_subscribe`.
-fn seen(message: &Message) -> Map {
+fn seen(message: &Message, context: &Context) -> Map {
     map_of([
         ("topic".into(), message.topic.as_str().into()),
         ("payload".into(), String::from_utf8_lossy(&message.payload).into_owned().into()),
@@ -52,6 +54,7 @@ fn seen(message: &Message) -> Map {
         ("dup".into(), message.dup.into()),
         ("broker".into(), message.broker.as_str().into()),
         ("properties".into(), message.properties.clone().into()),
+        ("time".into(), message.received.to_zoned(context.services.clock.zone()).into()),
     ])
 }
 
@@ -69,10 +72,11 @@ fn last(topic: &str, mut options: Options) -> Result<Dynamic, Thrown> {
     context.did("mqtt_last", format!("{topic}{}", for_broker(broker.as_deref())));
     let last = context.services.mqtt.last(topic, broker.as_deref()).map_err(|error| failed(&error))?;
     let Some(message) = last else { return Ok(Dynamic::UNIT) };
-    let clock = &context.services.clock;
-    let mut map = seen(&message);
-    map.insert("time".into(), message.received.to_zoned(clock.zone()).into());
-    map.insert("age".into(), clock.now().duration_since(message.received).as_secs_f64().max(0.0).into());
+    let mut map = seen(&message, &context);
+    map.insert(
+        "age".into(),
+        context.services.clock.now().duration_since(message.received).as_secs_f64().max(0.0).into(),
+    );
     Ok(to_dynamic(map.into()))
 }
 
@@ -83,7 +87,7 @@ fn clear(topic: &str, mut options: Options) -> Result<(), Thrown> {
         map.extend(options.take(name).map(|value| (name.to_owned(), value)));
     }
     options.finish().map_err(refused)?;
-    Sending::read(topic, &Dynamic::UNIT, &mut Options::new(map))?.publish("mqtt_clear", &context)
+    Sending::read(topic, &Dynamic::UNIT, &mut Options::new(map))?.publish("mqtt_clear", &context).map(|_| ())
 }
 
 #[export_module]
@@ -102,6 +106,8 @@ mod functions {
     /// Several messages are an array of maps with `topic`, `payload` and options of their own, or of arrays of topic, payload, QoS and
     /// `retain`; they go out in order, and all confirmations are waited for together.
     ///
+    /// With `wait: false` it returns what tells later whether the broker has confirmed it: `is_confirmed()`, `wait("5s")`.
+    ///
     /// # Example
     /// ```rhai
     /// mqtt_publish("house/alarm", "freezer is warm", #{ qos: 1, retain: true });
@@ -111,11 +117,11 @@ mod functions {
     /// ```
     #[rhai_fn(name = "mqtt_publish", return_raw)]
     pub fn mqtt_publish(topic: &str, payload: Dynamic) -> Result<(), Thrown> {
-        mqtt_publish_with(topic, payload, rhai::Map::new())
+        mqtt_publish_with(topic, payload, rhai::Map::new()).map(|_| ())
     }
 
     #[rhai_fn(name = "mqtt_publish", return_raw)]
-    pub fn mqtt_publish_with(topic: &str, payload: Dynamic, options: rhai::Map) -> Result<(), Thrown> {
+    pub fn mqtt_publish_with(topic: &str, payload: Dynamic, options: rhai::Map) -> Result<Dynamic, Thrown> {
         let context = context("mqtt_publish")?;
         let mut options = super::options(&options)?;
         let sending = Sending::read(topic, &payload, &mut options)?;
@@ -125,11 +131,11 @@ mod functions {
 
     #[rhai_fn(name = "mqtt_publish", return_raw)]
     pub fn mqtt_publish_all(messages: rhai::Array) -> Result<(), Thrown> {
-        publish_all(&*context("mqtt_publish")?, &messages, Options::default())
+        mqtt_publish_all_with(messages, rhai::Map::new()).map(|_| ())
     }
 
     #[rhai_fn(name = "mqtt_publish", return_raw)]
-    pub fn mqtt_publish_all_with(messages: rhai::Array, options: rhai::Map) -> Result<(), Thrown> {
+    pub fn mqtt_publish_all_with(messages: rhai::Array, options: rhai::Map) -> Result<Dynamic, Thrown> {
         publish_all(&*context("mqtt_publish")?, &messages, super::options(&options)?)
     }
 
@@ -181,8 +187,7 @@ mod functions {
         request(topic, &payload, super::options(&options)?)
     }
 
-    /// Returns the last message seen on a topic, without waiting, or `()`: the fields of a handler's `msg`, `time` (when it came) and
-    /// `age` (in seconds).
+    /// Returns the last message seen on a topic, without waiting, or `()`: the fields of a handler's `msg`, and `age` (in seconds).
     ///
     /// Seen is what some script subscribes to. The option `broker` names another broker than the default one.
     ///

@@ -61,7 +61,7 @@ pub(super) fn receive(topics: &Dynamic, mut options: Options) -> Result<Dynamic,
     let shown = format!("{topic}{}", for_broker(broker.as_deref()));
     let received = context.act("mqtt_receive", shown, Dry::Done, |_| {
         let mut received = Vec::new();
-        context.wait_for(timeout, collect(&mut subscription, wanted, &mut received))?.unwrap_or(Ok(()))?;
+        context.wait_for(timeout, collect(&context, &mut subscription, wanted, &mut received))?.unwrap_or(Ok(()))?;
         if received.len() < wanted {
             let waited = show_duration(timeout);
             let got =
@@ -76,13 +76,18 @@ pub(super) fn receive(topics: &Dynamic, mut options: Options) -> Result<Dynamic,
 }
 
 /// Waits for so many messages.
-async fn collect(subscription: &mut Subscription, wanted: usize, received: &mut Vec<Dynamic>) -> Result<(), Thrown> {
+async fn collect(
+    context: &Context,
+    subscription: &mut Subscription,
+    wanted: usize,
+    received: &mut Vec<Dynamic>,
+) -> Result<(), Thrown> {
     // Nothing will come on what the broker refuses.
     subscription.ready().await.map_err(|error| failed(&error))?;
     while received.len() < wanted
         && let Some(message) = subscription.messages.recv().await
     {
-        received.push(to_dynamic(seen(&message).into()));
+        received.push(to_dynamic(seen(&message, context).into()));
     }
     Ok(())
 }
@@ -120,7 +125,7 @@ pub(super) fn request(topic: &str, payload: &Dynamic, mut options: Options) -> R
         match answered.flatten() {
             Some(message) => {
                 *told = format!("{} bytes on {}", message.payload.len(), message.topic);
-                Ok(to_dynamic(seen(&message).into()))
+                Ok(to_dynamic(seen(&message, &context).into()))
             }
             None => {
                 let (answer, waited) = (answer.written(), show_duration(timeout));

@@ -1,20 +1,19 @@
 //! Messages on their way out of a script.
 
-use std::sync::PoisonError;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rhai::Dynamic;
 
+use super::sent::{OnItsWay, Sent};
 use super::{PATIENCE, failed, for_broker};
 use crate::config::Need;
 use crate::functions::act::Dry;
 use crate::functions::arguments::{bytes, refused, value};
-use crate::functions::{Context, Thrown, denied, thrown};
+use crate::functions::{Context, Thrown, denied};
 use crate::options::{OptionFault, Options};
-use crate::services::mqtt::{Delivery, Properties, Publish};
+use crate::services::mqtt::{Properties, Publish};
 use crate::topic::check_topic;
-use crate::units::show_duration;
 use crate::value::{Map, Value};
 
 /// How many characters of a payload the ledger keeps.
@@ -90,68 +89,42 @@ impl Sending {
         format!("{topic} {text} ({} bytes{qos}{retain}){}", payload.len(), for_broker(self.publish.broker.as_deref()))
     }
 
-    /// Publishes it for the script.
-    pub(super) fn publish(self, function: &'static str, context: &Context) -> Result<(), Thrown> {
+    /// Publishes it for the script; what is not to be waited for can be asked about later.
+    pub(super) fn publish(self, function: &'static str, context: &Context) -> Result<Dynamic, Thrown> {
         self.check(context)?;
-        context.act(function, self.shown(), Dry::Gives(()), |_| self.send(context))
+        let is_asked_about = self.is_asked_about();
+        let sent = context.act(function, self.shown(), Dry::Gives(Sent::default()), |_| self.send(context))?;
+        Ok(if is_asked_about { Dynamic::from(sent) } else { Dynamic::UNIT })
+    }
+
+    fn is_asked_about(&self) -> bool {
+        self.wait == Some(false)
     }
 
     /// Hands it over, and waits for what is to be waited for.
-    pub(super) fn send(self, context: &Context) -> Result<(), Thrown> {
-        let timeout = self.timeout;
-        match self.hand_over(context)? {
-            Some(on_its_way) => on_its_way.confirmed(timeout, context),
-            None => Ok(()),
-        }
+    pub(super) fn send(self, context: &Context) -> Result<Sent, Thrown> {
+        let limit = self.timeout;
+        let mut message = self.hand_over(context)?;
+        message.settled(Instant::now() + limit, limit, context)?;
+        Ok(Sent::new(vec![message]))
     }
 
-    /// Puts it into the outbox; returns a way to wait for the broker, or else for the disk that keeps it until the broker has it, if
-    /// that is not left to the end of the run.
-    fn hand_over(self, context: &Context) -> Result<Option<OnItsWay>, Thrown> {
+    /// Puts it into the outbox.
+    fn hand_over(self, context: &Context) -> Result<OnItsWay, Thrown> {
         let Self { publish, wait, .. } = self;
         let topic = publish.topic.clone();
         let mqtt = &context.services.mqtt;
-        let is_confirmed = publish.qos > 0;
-        let wait = wait.unwrap_or_else(|| is_confirmed && mqtt.is_connected(publish.broker.as_deref()));
-        if wait {
-            let delivery = context.wait(mqtt.send(publish))?.map_err(|error| failed(&error))?;
-            return Ok(Some(OnItsWay { topic, delivery, who: "broker" }));
-        }
-        let delivery = context.wait(mqtt.entrust(publish))?.map_err(|error| failed(&error))?;
-        match &context.promised {
-            Some(promised) if is_confirmed => {
-                promised.lock().unwrap_or_else(PoisonError::into_inner).push(delivery);
-                Ok(None)
-            }
-            _ => Ok(Some(OnItsWay { topic, delivery, who: "disk" })),
-        }
-    }
-}
-
-/// A message that the broker, or the disk, has yet to confirm.
-struct OnItsWay {
-    topic: String,
-    delivery: Delivery,
-    who: &'static str,
-}
-
-impl OnItsWay {
-    fn confirmed(self, timeout: Duration, context: &Context) -> Result<(), Thrown> {
-        let Self { topic, delivery, who } = self;
-        match context.wait_for(timeout, delivery.confirmed())? {
-            Some(confirmed) => confirmed.map_err(|error| failed(&error)),
-            None => {
-                let waited = show_duration(timeout);
-                let why =
-                    format!("the {who} has not confirmed the message to {topic} within {waited}; it stays on its way");
-                Err(thrown("timeout", why))
-            }
-        }
+        let wait = wait.unwrap_or_else(|| publish.qos > 0 && mqtt.is_connected(publish.broker.as_deref()));
+        let handed_over = match wait {
+            true => context.wait(mqtt.send(publish))?.map(|delivery| OnItsWay::sent(topic, delivery)),
+            false => context.wait(mqtt.entrust(publish))?.map(|entrusted| OnItsWay::entrusted(topic, entrusted)),
+        };
+        handed_over.map_err(|error| failed(&error))
     }
 }
 
 /// Publishes several messages, in order, and then waits for all of them together.
-pub(super) fn publish_all(context: &Context, messages: &[Dynamic], common: Options) -> Result<(), Thrown> {
+pub(super) fn publish_all(context: &Context, messages: &[Dynamic], common: Options) -> Result<Dynamic, Thrown> {
     if messages.len() > MAX_MESSAGES {
         return Err(refused(format!("write at most {MAX_MESSAGES} messages at a time")));
     }
@@ -168,16 +141,15 @@ pub(super) fn publish_all(context: &Context, messages: &[Dynamic], common: Optio
     let named: Vec<_> = all.iter().take(NAMED).map(|sending| sending.publish.topic.as_str()).collect();
     let more = if all.len() > NAMED { ", …" } else { "" };
     let shown = format!("{} messages: {}{more}", all.len(), named.join(", "));
-    context.act("mqtt_publish", shown, Dry::Gives(()), |_| {
-        let timeout = all.iter().map(|sending| sending.timeout).max().unwrap_or(PATIENCE);
-        let until = std::time::Instant::now() + timeout;
-        let on_their_way = all.into_iter().map(|sending| sending.hand_over(context)).collect::<Result<Vec<_>, _>>()?;
-        for one in on_their_way.into_iter().flatten() {
-            let left = until.saturating_duration_since(std::time::Instant::now());
-            one.confirmed(left, context)?;
-        }
-        Ok(())
-    })
+    let is_asked_about = all.iter().any(Sending::is_asked_about);
+    let sent = context.act("mqtt_publish", shown, Dry::Gives(Sent::default()), |_| {
+        let limit = all.iter().map(|sending| sending.timeout).max().unwrap_or(PATIENCE);
+        let until = Instant::now() + limit;
+        let mut messages = all.into_iter().map(|sending| sending.hand_over(context)).collect::<Result<Vec<_>, _>>()?;
+        messages.iter_mut().try_for_each(|message| message.settled(until, limit, context))?;
+        Ok(Sent::new(messages))
+    })?;
+    Ok(if is_asked_about { Dynamic::from(sent) } else { Dynamic::UNIT })
 }
 
 /// Puts a message's number before what is wrong with it.

@@ -15,6 +15,7 @@ use crate::services::mqtt::last::LastValues;
 use crate::services::mqtt::message::{Message, Receipt};
 use crate::services::mqtt::outbox::Outbox;
 use crate::services::mqtt::registry::Registry;
+use crate::services::mqtt::settings::Settings;
 use crate::services::mqtt::wire::{Arrived, Broken, Frame, Greeting, Incoming, Outgoing};
 use crate::services::store::{Letter, LetterChange};
 
@@ -41,11 +42,11 @@ pub(super) struct Core {
 }
 
 impl Core {
-    pub(super) fn new(broker: &str, outbox: usize, payments: Arc<Payments>) -> Self {
+    pub(super) fn new(settings: &Settings, payments: Arc<Payments>) -> Self {
         Self {
-            broker: broker.to_owned(),
-            registry: Registry::new(broker),
-            outbox: Outbox::new(outbox),
+            broker: settings.name.clone(),
+            registry: Registry::new(&settings.name),
+            outbox: Outbox::new(settings.outbox, settings.max_inflight),
             last: LastValues::default(),
             debts: Debts::default(),
             payments,

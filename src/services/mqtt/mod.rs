@@ -22,7 +22,9 @@ mod supervisor;
 mod trie;
 mod wire;
 
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use tokio::sync::{Notify, oneshot, watch};
@@ -132,10 +134,29 @@ impl Drop for Subscription {
     }
 }
 
-/// A message on its way to a broker.
+/// A message on its way to a broker; to be waited for once.
+#[derive(Debug)]
 pub struct Delivery(oneshot::Receiver<Result<(), Error>>);
 
+/// A message that goes out whatever happens to this process.
+#[derive(Debug)]
+pub struct Entrusted {
+    /// Until it is on disk; at QoS 0 there is nothing to wait for.
+    pub kept: Delivery,
+    /// Until the broker has it.
+    pub confirmed: Delivery,
+}
+
 impl Delivery {
+    /// Returns how it ended, if it has.
+    pub fn answer(&mut self) -> Option<Result<(), Error>> {
+        match self.0.try_recv() {
+            Ok(answer) => Some(answer),
+            Err(oneshot::error::TryRecvError::Empty) => None,
+            Err(oneshot::error::TryRecvError::Closed) => Some(Err(stopped())),
+        }
+    }
+
     /// Waits until the message is written (QoS 0; while the broker is away: at once) or confirmed (QoS 1 and 2); after
     /// [`Mqtt::entrust`] until it is on disk.
     ///
@@ -144,8 +165,20 @@ impl Delivery {
     /// # Errors
     /// [`Error::Refused`] if the broker does not take it, [`Error::NotKept`] if the disk does not.
     pub async fn confirmed(self) -> Result<(), Error> {
-        self.0.await.unwrap_or_else(|_| Err(Error::Refused("rhaid stopped before it was confirmed".into())))
+        self.await
     }
+}
+
+impl Future for Delivery {
+    type Output = Result<(), Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context).map(|answer| answer.unwrap_or_else(|_| Err(stopped())))
+    }
+}
+
+fn stopped() -> Error {
+    Error::Refused("rhaid stopped before it was confirmed".into())
 }
 
 /// Keeps connections from beginning until it is dropped.
@@ -232,15 +265,15 @@ impl Mqtt {
         Ok(Delivery(outcome))
     }
 
-    /// Takes a message for good, and returns a way to wait until it is on disk: from then on, at QoS 1 and 2, it goes out whatever
+    /// Takes a message for good, and returns ways to wait until it is on disk and until the broker has it: from the former on, at QoS 1 and 2, it goes out whatever
     /// happens to this process. QoS 0 waits for nothing.
     ///
     /// # Errors
     /// As [`Mqtt::send`].
-    pub async fn entrust(&self, publish: Publish) -> Result<Delivery, Error> {
-        let (keeper, kept) = oneshot::channel();
-        self.put(publish, None, Some(keeper)).await?;
-        Ok(Delivery(kept))
+    pub async fn entrust(&self, publish: Publish) -> Result<Entrusted, Error> {
+        let ((keeper, kept), (waiter, confirmed)) = (oneshot::channel(), oneshot::channel());
+        self.put(publish, Some(waiter), Some(keeper)).await?;
+        Ok(Entrusted { kept: Delivery(kept), confirmed: Delivery(confirmed) })
     }
 
     async fn put(&self, publish: Publish, waiter: Option<Waiter>, keeper: Option<Waiter>) -> Result<(), Error> {
@@ -364,7 +397,7 @@ impl Mqtt {
 
 fn start(settings: Settings, clock: Clock, store: Option<Store>, held: Option<Arc<Held>>) -> Arc<Shared> {
     let payments = Arc::new(Payments::default());
-    let mut core = Core::new(&settings.name, settings.outbox, Arc::clone(&payments));
+    let mut core = Core::new(&settings, Arc::clone(&payments));
     core.registry.clock = held.is_some().then(|| clock.clone());
     if let Some(store) = &store {
         let letters = |name: &str| {

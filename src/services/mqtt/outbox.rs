@@ -11,9 +11,6 @@ use crate::services::mqtt::message::Publish;
 use crate::services::mqtt::wire::{Greeting, Outgoing};
 use crate::services::store::{self, LetterChange};
 
-/// How many messages of QoS 1 and 2 are on the way at a time.
-const WINDOW: u16 = 100;
-
 /// How many bytes wait at most, whatever their number.
 const MAX_BYTES: usize = 64 << 20;
 
@@ -23,6 +20,8 @@ pub(super) type Waiter = oneshot::Sender<Result<(), Error>>;
 /// Messages in the order in which they were given, which is the order in which they go out.
 pub(super) struct Outbox {
     limit: usize,
+    // How many messages of QoS 1 and 2 are on the way at a time, at most.
+    widest: u16,
     // What the broker takes at a time, and in one packet.
     window: u16,
     max_packet: u64,
@@ -56,17 +55,21 @@ struct Item {
 impl Item {
     fn end(&mut self, outcome: Result<(), Error>) {
         if let Some(keeper) = self.keeper.take() {
-            let _ = keeper.send(outcome.clone());
+            // What the broker does not take need not be kept; that it does not is for who waits for the broker.
+            let is_answered = matches!(outcome, Err(Error::Refused(_) | Error::TooLarge { .. }));
+            let _ = keeper.send(if is_answered { Ok(()) } else { outcome.clone() });
         }
-        match (self.waiter.take(), &outcome) {
+        // Who has stopped waiting does not hear it.
+        let unheard = match self.waiter.take() {
+            Some(waiter) => waiter.send(outcome).err(),
+            None => Some(outcome),
+        };
+        match unheard {
             // It is told how many there were.
-            (None, Err(Error::Dropped)) => {}
-            (None, Err(why)) => {
+            None | Some(Ok(()) | Err(Error::Dropped)) => {}
+            Some(Err(why)) => {
                 warn!(topic = self.publish.topic, "a message that nobody waits for did not go out: {why}")
             }
-            (None, Ok(())) => {}
-            // Nobody waits any more when a run was cancelled.
-            (Some(waiter), _) => drop(waiter.send(outcome)),
         }
     }
 }
@@ -80,10 +83,11 @@ struct OnTheWay {
 }
 
 impl Outbox {
-    pub(super) fn new(limit: usize) -> Self {
+    pub(super) fn new(limit: usize, widest: u16) -> Self {
         Self {
             limit,
-            window: WINDOW,
+            widest,
+            window: widest,
             max_packet: u64::MAX,
             waiting: VecDeque::new(),
             bytes: 0,
@@ -281,7 +285,7 @@ impl Outbox {
     ///
     /// Source: MQTT 3.1.1, section 4.4 [MQTT-4.4.0-1].
     pub(super) fn connected(&mut self, greeting: &Greeting) -> Vec<Outgoing> {
-        self.window = greeting.window.unwrap_or(WINDOW).clamp(1, WINDOW);
+        self.window = greeting.window.unwrap_or(self.widest).clamp(1, self.widest);
         self.max_packet = greeting.max_packet.map_or(u64::MAX, u64::from);
         let mut unsent: Vec<_> = self.in_hand.drain(..).collect();
         if !greeting.same_session {
@@ -434,7 +438,7 @@ mod tests {
 
     #[test]
     fn acknowledgements_find_their_waiters_in_any_order() {
-        let mut outbox = Outbox::new(10);
+        let mut outbox = Outbox::new(10, 100);
         let mut outcomes: Vec<_> = ["a", "b", "c"].map(|name| push(&mut outbox, name, 1)).into();
         drain(&mut outbox);
         outbox.acknowledged(2, None);
@@ -446,7 +450,7 @@ mod tests {
 
     #[test]
     fn a_lost_session_sends_all_that_was_on_the_way_again_and_in_order() {
-        let mut outbox = Outbox::new(10);
+        let mut outbox = Outbox::new(10, 100);
         let _outcomes = [push(&mut outbox, "a", 1), push(&mut outbox, "b", 2), push(&mut outbox, "c", 1)];
         drain(&mut outbox);
         outbox.received(2, None);
@@ -458,7 +462,7 @@ mod tests {
 
     #[test]
     fn a_kept_session_goes_on_where_it_was() {
-        let mut outbox = Outbox::new(10);
+        let mut outbox = Outbox::new(10, 100);
         let mut outcomes: Vec<_> = [("a", 1), ("b", 2)].map(|(name, qos)| push(&mut outbox, name, qos)).into();
         drain(&mut outbox);
         outbox.received(2, None);
@@ -471,14 +475,49 @@ mod tests {
 
     #[test]
     fn a_full_window_holds_back_but_forgets_nothing() {
-        let mut outbox = Outbox::new(1_000);
+        let mut outbox = Outbox::new(1_000, 100);
         let outcomes: Vec<_> = (0..250).map(|number| push(&mut outbox, &number.to_string(), 1)).collect();
-        assert_eq!(drain(&mut outbox).len(), usize::from(WINDOW));
+        assert_eq!(drain(&mut outbox).len(), 100);
         // The broker answers out of order, the first one never.
         (2..=100).for_each(|packet| outbox.acknowledged(packet, None));
         assert_eq!(drain(&mut outbox).len(), 99);
         assert_eq!(outbox.waiting(), 51);
         drop(outcomes);
+    }
+
+    #[test]
+    fn a_refusal_that_is_quicker_than_the_disk_is_for_who_waits_for_the_broker() {
+        let mut outbox = Outbox::new(10, 100);
+        outbox.restore(Vec::new());
+        let ((keeper, mut kept), (waiter, mut answer)) = (oneshot::channel(), oneshot::channel());
+        outbox.push(Publish { topic: "a".into(), qos: 1, ..Publish::default() }, Some(waiter), Some(keeper));
+        assert_eq!(drain(&mut outbox).len(), 1);
+        outbox.acknowledged(1, Some("not authorized".into()));
+        assert_eq!(kept.try_recv(), Ok(Ok(())));
+        assert_eq!(answer.try_recv(), Ok(Err(Error::Refused("not authorized".into()))));
+    }
+
+    #[test]
+    fn few_messages_fill_it_too_if_they_are_large() {
+        let mut outbox = Outbox::new(10_000, 100);
+        let payload = bytes::Bytes::from(vec![0; MAX_BYTES / 4]);
+        for taken in 0..4 {
+            assert!(!outbox.is_full(), "after {taken} messages");
+            outbox.push(Publish { topic: "t".into(), payload: payload.clone(), ..Publish::default() }, None, None);
+        }
+        assert!(outbox.is_full());
+        outbox.drop_oldest();
+        assert!(!outbox.is_full());
+    }
+
+    #[test]
+    fn a_packet_id_that_is_on_the_way_is_given_to_nobody_else() {
+        let mut outbox = Outbox::new(10, 100);
+        let _first = push(&mut outbox, "first", 1);
+        assert_eq!(drain(&mut outbox), [("first".into(), 1, false)]);
+        outbox.next_packet = u16::MAX;
+        let _later = ["a", "b"].map(|name| push(&mut outbox, name, 1));
+        assert_eq!(drain(&mut outbox), [("a".into(), u16::MAX, false), ("b".into(), 2, false)]);
     }
 
     /// Writes what is to be written; returns what goes out because of it.
@@ -497,7 +536,7 @@ mod tests {
 
     #[test]
     fn what_is_promised_is_on_disk_before_it_is_said_so_and_forgotten_when_it_is_over() {
-        let (mut outbox, mut disk) = (Outbox::new(10), Vec::new());
+        let (mut outbox, mut disk) = (Outbox::new(10, 100), Vec::new());
         outbox.restore(Vec::new());
         let (mut kept, mut unkept) = (promise(&mut outbox, "a", 1), promise(&mut outbox, "b", 0));
         assert_eq!(unkept.try_recv(), Ok(Ok(())), "QoS 0 costs nothing");
@@ -512,7 +551,7 @@ mod tests {
 
     #[test]
     fn what_can_not_be_kept_is_not_promised() {
-        let mut outbox = Outbox::new(10);
+        let mut outbox = Outbox::new(10, 100);
         outbox.restore(Vec::new());
         let mut kept = promise(&mut outbox, "a", 1);
         let marks: Vec<_> = outbox.take_changes().iter().filter_map(Mark::of).collect();
@@ -523,7 +562,7 @@ mod tests {
 
     #[test]
     fn qos_2_is_written_down_at_each_step_before_it_is_taken() {
-        let (mut outbox, mut disk) = (Outbox::new(10), Vec::new());
+        let (mut outbox, mut disk) = (Outbox::new(10, 100), Vec::new());
         outbox.restore(Vec::new());
         let _kept = promise(&mut outbox, "a", 2);
         write(&mut outbox, &mut disk);
@@ -546,7 +585,7 @@ mod tests {
 
     #[test]
     fn what_gives_way_is_forgotten_on_disk_too_and_who_waits_for_it_is_told() {
-        let (mut outbox, mut disk) = (Outbox::new(2), Vec::new());
+        let (mut outbox, mut disk) = (Outbox::new(2, 100), Vec::new());
         outbox.restore(Vec::new());
         let mut first = push(&mut outbox, "a", 1);
         let _kept = promise(&mut outbox, "b", 1);
@@ -569,12 +608,12 @@ mod tests {
             ..row(number, &Publish { topic: number.to_string(), ..Publish::default() })
         };
         let rows = || vec![kept(3, 2, Some(7), true), kept(4, 2, Some(8), false), kept(5, 1, None, false)];
-        let mut outbox = Outbox::new(10);
+        let mut outbox = Outbox::new(10, 100);
         outbox.restore(rows());
         let again = outbox.connected(&Greeting { same_session: true, ..Greeting::default() });
         assert_eq!(again.iter().map(show).collect::<Vec<_>>(), [("release".into(), 7, false), ("4".into(), 8, true)]);
         assert_eq!(drain(&mut outbox), [("5".into(), 1, false)]);
-        let mut outbox = Outbox::new(10);
+        let mut outbox = Outbox::new(10, 100);
         outbox.restore(rows());
         assert!(outbox.connected(&Greeting::default()).is_empty());
         write(&mut outbox, &mut Vec::new());

@@ -4,14 +4,11 @@ use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
+use crate::config::Backoff;
 use crate::services::mqtt::settings::Settings;
 use crate::services::mqtt::wire::Broken;
 use crate::units::show_duration;
 
-/// The first wait; each further one is twice as long.
-const FIRST_WAIT: Duration = Duration::from_millis(500);
-/// The longest wait.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// A connection that lived this long counts as sound.
 pub(super) const SOUND: Duration = Duration::from_secs(30);
 /// A connection that lived less was most likely ended on purpose.
@@ -27,6 +24,7 @@ pub(super) struct Report {
     broker: String,
     address: String,
     client_id: String,
+    backoff: Backoff,
     // What was said since it was last connected.
     said: Vec<String>,
     failures: u32,
@@ -39,6 +37,7 @@ impl Report {
             broker: settings.name.clone(),
             address: settings.address(),
             client_id: settings.client_id.clone(),
+            backoff: settings.backoff,
             said: Vec::new(),
             failures: 0,
             short: 0,
@@ -71,7 +70,8 @@ impl Report {
         // In one outage each reason is said once, and after a loss not that it goes on.
         let is_new = self.said.len() < REASONS && !self.said.contains(&line);
         if is_new && (since.is_some() || self.said.is_empty() || matches!(why, Broken::Refused(_))) {
-            warn!(broker = self.broker, "{line}; trying again, at most {} apart", show_duration(LONGEST_WAIT));
+            let longest = show_duration(self.backoff.longest);
+            warn!(broker = self.broker, "{line}; trying again, at most {longest} apart");
             self.said.push(line);
         }
     }
@@ -90,8 +90,9 @@ impl Report {
 
     /// Returns how long to wait before the next attempt.
     pub(super) fn wait(&mut self) -> Duration {
-        let wait = FIRST_WAIT.saturating_mul(1 << self.failures.min(10)).min(LONGEST_WAIT);
-        self.failures += 1;
+        let Backoff { first, longest } = self.backoff;
+        let wait = first.saturating_mul(1 << self.failures.min(20)).min(longest);
+        self.failures = self.failures.saturating_add(1);
         // Clients that lost the same broker must not all come back in the same moment.
         let mut random = [0; 1];
         let _ = getrandom::fill(&mut random);
@@ -143,11 +144,13 @@ mod tests {
     #[test]
     fn waits_grow_to_a_minute_and_begin_anew_after_a_sound_connection() {
         let mut report = report();
-        let first = report.wait();
-        assert!(first <= FIRST_WAIT && first >= FIRST_WAIT / 2, "{first:?}");
+        let Backoff { first, longest } = report.backoff;
+        assert_eq!((first, longest), (Duration::from_millis(500), Duration::from_secs(60)));
+        let wait = report.wait();
+        assert!(wait <= first && wait >= first / 2, "{wait:?}");
         let last = (0..20).map(|_| report.wait()).last().unwrap();
-        assert!(last <= LONGEST_WAIT && last >= LONGEST_WAIT / 2, "{last:?}");
+        assert!(last <= longest && last >= longest / 2, "{last:?}");
         report.sound();
-        assert!(report.wait() <= FIRST_WAIT);
+        assert!(report.wait() <= first);
     }
 }

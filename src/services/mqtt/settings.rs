@@ -6,7 +6,7 @@ use std::{fs, io};
 
 use url::{Host, Url};
 
-use crate::config::{self, Broker, OutboxFull, Session, Tls, Will};
+use crate::config::{self, Backoff, Broker, OutboxFull, Session, Tls, Will};
 use crate::secrets::Secret;
 
 pub use crate::config::{DEFAULT_BROKER, Protocol};
@@ -32,10 +32,16 @@ pub struct Settings {
     pub session: Session,
     /// The largest packet taken or sent, in bytes.
     pub max_packet: usize,
+    /// How many messages with QoS 1 and 2 are on the way before the first is confirmed.
+    pub max_inflight: u16,
     /// How many publishes wait while the broker is away.
     pub outbox: usize,
     /// What happens when more come.
     pub outbox_full: OutboxFull,
+    /// How long to wait before it is called again.
+    pub backoff: Backoff,
+    /// What else the greeting of a WebSocket says.
+    pub headers: Vec<(String, Secret)>,
     /// What it tells others when it has lost us.
     pub will: Option<Will>,
 }
@@ -115,8 +121,11 @@ impl Settings {
             password: embedded.password.clone(),
             session: broker.session,
             max_packet: usize::try_from(broker.max_packet).unwrap_or(usize::MAX),
+            max_inflight: broker.max_inflight,
             outbox: broker.outbox,
             outbox_full: broker.outbox_full,
+            backoff: broker.backoff,
+            headers: broker.headers.clone(),
             will: broker.will.clone(),
         };
         if let Some(url) = &broker.url {

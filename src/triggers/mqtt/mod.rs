@@ -22,7 +22,7 @@ use crate::value::{Map, Value, map_of};
 pub const KIND: Kind = Kind {
     name: "mqtt_subscribe",
     arguments: &["topic"],
-    event: "`msg`: `topic`, `payload`, `bytes`, `json()`, `qos`, `retain`, `dup`, `params`, `broker`, `properties`",
+    event: "`msg`: `topic`, `payload`, `bytes`, `json()`, `qos`, `retain`, `dup`, `params`, `broker`, `time`, `properties`",
     docs: include_str!("mqtt.md"),
     read,
 };
@@ -186,6 +186,7 @@ impl Trigger for Subscribe {
             ("params".into(), params(&self.filters, &topic).into()),
             ("broker".into(), broker.into()),
             ("properties".into(), Map::new().into()),
+            ("time".into(), services.clock.now_zoned().into()),
             ("topic".into(), topic.into()),
         ]);
         facts.extend(by_hand::carried("payload", given));
@@ -270,6 +271,7 @@ impl Listener {
     }
 
     fn event(&self, message: &Message) -> Event {
+        let at = message.received.to_zoned(self.zone.clone());
         let facts = map_of([
             ("topic".into(), message.topic.as_str().into()),
             ("payload".into(), String::from_utf8_lossy(&message.payload).into_owned().into()),
@@ -280,8 +282,8 @@ impl Listener {
             ("params".into(), params(&self.filters, &message.topic).into()),
             ("broker".into(), message.broker.as_str().into()),
             ("properties".into(), message.properties.clone().into()),
+            ("time".into(), at.clone().into()),
         ]);
-        let at = message.received.to_zoned(self.zone.clone());
         Event { is_owed: message.qos > 0, ..Event::new(at, format!("mqtt_subscribe {}", message.topic), facts) }
     }
 }

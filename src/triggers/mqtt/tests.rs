@@ -90,6 +90,7 @@ async fn a_message_becomes_an_event_with_all_its_facts() {
     assert_eq!(event.fact("qos"), Some(&0.into()));
     assert_eq!(event.fact("retain"), Some(&false.into()));
     assert_eq!(event.fact("broker"), Some(&"default".into()));
+    assert_eq!(event.fact("time"), Some(&event.at.clone().into()));
     assert!(reply.is_none(), "nobody waits for what need not be confirmed");
 }
 

@@ -4,7 +4,7 @@ use rumqttc::mqttbytes::v4::{Packet, PubAck, PubRec, PubRel};
 
 use super::wicked::Wicked;
 use super::*;
-use crate::config::OutboxFull;
+use crate::config::{Backoff, OutboxFull};
 use crate::services::mqtt::{Error, State};
 
 fn qos_1(payload: &str) -> Publish {
@@ -94,8 +94,11 @@ async fn a_release_of_an_unknown_message_is_answered() {
     let _all = mqtt.subscribe(&Filter::parse("t").unwrap(), 2, Retained::Live, None).unwrap();
     let mut peer = broker.accept(false).await;
     peer.grant().await;
-    peer.write(Packet::PubRel(PubRel::new(99))).await;
-    assert!(matches!(peer.read().await, Packet::PubComp(done) if done.pkid == 99));
+    for _ in 0..3 {
+        peer.write(Packet::PubRel(PubRel::new(99))).await;
+        assert!(matches!(peer.read().await, Packet::PubComp(done) if done.pkid == 99));
+    }
+    publish_on(&mqtt, &mut peer).await;
 }
 
 #[tokio::test]
@@ -132,6 +135,53 @@ async fn what_was_on_the_way_when_the_broker_died_arrives_in_order() {
     assert_eq!(seen, ["0", "1", "2", "4", "6", "7", "8", "9", "10", "11", "12"]);
     for delivery in deliveries {
         soon(delivery.confirmed()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_first_message_that_is_never_confirmed_holds_back_no_later_one() {
+    let broker = Wicked::listen().await;
+    let settings = Settings { max_inflight: 3, ..settings(broker.address(), "x") };
+    let mqtt = connect(Settings { protocol: Protocol::V4, ..settings });
+    let mut deliveries = Vec::new();
+    for number in 0..30 {
+        deliveries.push(mqtt.send(qos_1(&number.to_string())).await.unwrap());
+    }
+    let mut peer = broker.accept(false).await;
+    let (first, unconfirmed) = peer.message().await;
+    assert_eq!(first, "0");
+    for number in 1..30 {
+        let (payload, id) = peer.message().await;
+        assert!(payload == number.to_string() && id != unconfirmed, "{payload} has the id {id}");
+        peer.write(Packet::PubAck(PubAck::new(id))).await;
+    }
+    peer.write(Packet::PubAck(PubAck::new(unconfirmed))).await;
+    for delivery in deliveries {
+        soon(delivery.confirmed()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn no_more_than_so_many_messages_are_on_the_way() {
+    let broker = Wicked::listen().await;
+    let settings = Settings { max_inflight: 3, ..settings(broker.address(), "x") };
+    let mqtt = connect(Settings { protocol: Protocol::V4, ..settings });
+    for number in 0..5 {
+        drop(mqtt.send(qos_1(&number.to_string())).await.unwrap());
+    }
+    // A subscription overtakes what has to wait, and so tells that it waits.
+    let mut peer = broker.accept(false).await;
+    let mut ids = Vec::new();
+    for number in 0..3 {
+        let (payload, id) = peer.message().await;
+        assert_eq!(payload, number.to_string());
+        ids.push(id);
+    }
+    let _wish = mqtt.subscribe(&Filter::parse("t").unwrap(), 0, Retained::Live, None).unwrap();
+    peer.grant().await;
+    for number in 3..5 {
+        peer.write(Packet::PubAck(PubAck::new(ids.remove(0)))).await;
+        assert_eq!(peer.message().await.0, number.to_string());
     }
 }
 
@@ -212,14 +262,17 @@ async fn messages_over_the_limit_harm_nothing() {
 async fn a_broker_that_stands_still_is_noticed() {
     let broker = Wicked::listen().await;
     let mut settings = Settings { protocol: Protocol::V4, ..settings(broker.address(), "x") };
-    settings.session.keep_alive = Duration::from_secs(1);
+    settings.session.keep_alive = Duration::from_secs(2);
     let mqtt = connect(settings);
     publish_later(&mqtt);
     let mut peer = broker.accept(false).await;
-    assert_eq!(peer.connect.keep_alive, 1);
+    assert_eq!(peer.connect.keep_alive, 2);
     peer.message().await;
+    let began = std::time::Instant::now();
     assert!(matches!(peer.read().await, Packet::PingReq));
     assert!(soon(peer.read_or_end()).await.is_none(), "it hangs up");
+    // After twice the time, and what a busy machine adds.
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     broker.accept(false).await;
 }
 
@@ -238,6 +291,20 @@ async fn a_broker_that_hangs_up_is_called_ever_more_slowly() {
         drop(broker.accept(false).await);
     }
     assert!(began.elapsed() > Duration::from_millis(2_500), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_broker_that_hangs_up_is_called_as_often_as_it_is_written() {
+    let broker = Wicked::listen().await;
+    let tenth = Duration::from_millis(100);
+    let often = Settings { backoff: Backoff { first: tenth, longest: tenth }, ..settings(broker.address(), "x") };
+    publish_later(&connect(Settings { protocol: Protocol::V4, ..often }));
+    let began = std::time::Instant::now();
+    for _ in 0..11 {
+        drop(broker.accept(false).await);
+    }
+    // Ten waits, each up to a quarter shorter; by default they would take five minutes.
+    assert!(began.elapsed() > 7 * tenth && began.elapsed() < PATIENCE / 2, "{:?}", began.elapsed());
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod embedded;
 mod faults;
+mod ways;
 mod wicked;
 
 use std::net::SocketAddr;

@@ -50,7 +50,7 @@ pub(in crate::services::mqtt) async fn open(settings: &Settings) -> io::Result<B
     };
     match websocket {
         None => Ok(stream),
-        Some(_) => websocket::wrap(stream, &settings.address(), settings.max_packet).await,
+        Some(_) => websocket::wrap(stream, settings).await,
     }
 }
 

@@ -39,11 +39,11 @@ fn will(will: &Will) -> v5::LastWill {
     let properties = v5::LastWillProperties {
         delay_interval: Some(seconds(will.delay)),
         payload_format_indicator: Some(1),
-        message_expiry_interval: None,
-        content_type: None,
-        response_topic: None,
-        correlation_data: None,
-        user_properties: Vec::new(),
+        message_expiry_interval: will.message_expiry.map(seconds),
+        content_type: will.content_type.clone(),
+        response_topic: will.response_topic.clone(),
+        correlation_data: will.correlation_data.clone().map(Bytes::from),
+        user_properties: will.user_properties.clone(),
     };
     v5::LastWill::new(&will.topic, will.payload.as_str(), qos(will.qos), will.retain, Some(properties))
 }

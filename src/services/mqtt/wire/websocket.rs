@@ -6,10 +6,11 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
 use futures_util::{Sink, Stream as _};
-use http::header::{HeaderValue, SEC_WEBSOCKET_PROTOCOL};
+use http::header::{HeaderName, HeaderValue, SEC_WEBSOCKET_PROTOCOL};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_websockets::{ClientBuilder, Error, Limits, Message, WebSocketStream};
 
+use crate::services::mqtt::settings::Settings;
 use crate::services::mqtt::wire::Stream;
 
 /// How much is put into one message.
@@ -24,13 +25,18 @@ struct Wrapped {
     left: Bytes,
 }
 
-/// Asks for a WebSocket at a URL over a connection that stands.
+/// Asks for a WebSocket over a connection that stands.
 ///
 /// Source: MQTT 5.0, section 6: binary messages, packets cut anywhere, the subprotocol `mqtt`.
-pub(super) async fn wrap(stream: Box<dyn Stream>, url: &str, max_packet: usize) -> io::Result<Box<dyn Stream>> {
-    let builder = ClientBuilder::new().uri(url).map_err(io::Error::other)?;
-    let builder = builder.add_header(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("mqtt")).map_err(failed)?;
-    let limits = Limits::default().max_payload_len(Some(max_packet.saturating_add(SLACK)));
+pub(super) async fn wrap(stream: Box<dyn Stream>, settings: &Settings) -> io::Result<Box<dyn Stream>> {
+    let builder = ClientBuilder::new().uri(&settings.address()).map_err(io::Error::other)?;
+    let mut builder = builder.add_header(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("mqtt")).map_err(failed)?;
+    for (name, value) in &settings.headers {
+        let name = HeaderName::try_from(name).map_err(io::Error::other)?;
+        let value = HeaderValue::try_from(value.expose()).map_err(io::Error::other)?;
+        builder = builder.add_header(name, value).map_err(failed)?;
+    }
+    let limits = Limits::default().max_payload_len(Some(settings.max_packet.saturating_add(SLACK)));
     let (socket, _) = builder.limits(limits).connect_on(stream).await.map_err(failed)?;
     Ok(Box::new(Wrapped { socket, left: Bytes::new() }))
 }
