@@ -15,6 +15,14 @@ pub fn held() -> i64 {
     HELD.get()
 }
 
+/// Does work that counts as nobody's on this thread: what it leaves behind belongs to all.
+pub fn uncounted<T>(work: impl FnOnce() -> T) -> T {
+    let held = HELD.get();
+    let value = work();
+    HELD.set(held);
+    value
+}
+
 /// What every allocation costs the system beside its size.
 const OVERHEAD: i64 = 16;
 
@@ -66,6 +74,14 @@ static COUNTING: Counting = Counting;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_belongs_to_all_is_not_counted() {
+        let before = held();
+        let all = uncounted(|| vec![0_u8; 1 << 20]);
+        assert_eq!(held(), before);
+        drop(all);
+    }
 
     #[test]
     fn a_thread_counts_what_it_holds_and_gives_back() {

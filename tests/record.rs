@@ -141,6 +141,10 @@ fn what_can_not_be_recorded_is_refused_in_words() {
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
         assert!(said.contains(words), "{arguments:?}: {said}");
     }
+    house.write("rhaid.yaml", "mqtt: { url: \"mqtt://127.0.0.1:1\" }");
+    let output = house.rhaid(&["record", "--topic", "a", "--for", "200ms"]);
+    let said = text(&output.stderr);
+    assert!(output.status.code() == Some(1) && said.contains("no broker answered at mqtt://127.0.0.1:1"), "{said}");
     assert_eq!(std::fs::read_to_string(house.path("there.jsonl")).unwrap(), "mine");
     assert!(!house.path("new.jsonl").exists());
 }

@@ -67,6 +67,15 @@ fn a_fault_shows_its_place_and_the_next_line_is_read() {
 }
 
 #[test]
+fn whoever_wants_to_leave_leaves() {
+    let house = House::empty();
+    for word in [":quit", "exit", "quit()", "exit()"] {
+        let (printed, complained, code) = typed(&house, &[], &format!("1\n{word}\n2\n"));
+        assert_eq!((printed.as_str(), complained.as_str(), code), ("1\n", "", Some(0)), "{word}");
+    }
+}
+
+#[test]
 fn dry_lines_show_what_they_would_do_and_messages_come_while_lines_are_typed() {
     let mut house = House::empty();
     house.write("scripts/a.rhai", "mqtt_subscribe(\"ask\", |msg| mqtt_publish(\"answer\", msg.payload));");

@@ -206,7 +206,7 @@ fn brokers_go_and_come_and_rhaid_restarts_with_what_it_kept() {
         emit("nap");
         advance("10s");
         assert_not_published("nap/done");
-        assert_fails(|| publish("room/attic/temperature", 1), "not connected");
+        assert_fails(|| publish("room/attic/temperature", 1), "`broker_up()` brings it back");
         broker_up();
         assert_published("nap/done");
         publish("room/attic/temperature", 16);
@@ -307,6 +307,54 @@ fn what_can_not_be_tested_is_told_with_its_place() {
         let (code, printed) = tried(&house, arguments);
         assert!(code == Some(2) && printed.contains(words), "{printed}");
     }
+}
+
+#[test]
+fn what_a_test_leaves_running_ends_with_it_and_what_its_world_remembers_is_no_memory_of_a_run() {
+    let house = house(
+        r#"
+test("ends while a run waits", || { load("send"); broker_down(); emit("wait"); });
+test("waits for exactly so long", || {
+    at("2026-01-01T12:00");
+    load("send");
+    broker_down();
+    emit("wait");
+    advance("5s");
+    assert_state("send", "at", "12:00:03.000000000");
+});
+test("remembers much", || { load("send"); advance("15m"); assert_eq(published().len(), 18_000); });
+"#,
+    );
+    house.write("rhaid.yaml", "limits: { memory: 1MiB }");
+    house.write(
+        "scripts/send.rhai",
+        r#"
+on_event("wait", || {
+    let sent = mqtt_publish("out", 1, #{ qos: 1, wait: false });
+    try { sent.wait("3s"); } catch { state.at = now().format("%H:%M:%S%.9f"); }
+});
+every("1s", || {
+    let all = [];
+    for n in 0..20 { all.push([`out/${n}`, n]); }
+    mqtt_publish(all, #{ qos: 1, wait: false });
+});
+"#,
+    );
+    let (code, printed) = tried(&house, &[]);
+    assert!(code == Some(0) && printed.contains("3 passed") && !printed.contains("panicked"), "{printed}");
+}
+
+#[test]
+fn check_looks_at_files_of_tests_as_such() {
+    let house = house("test(\"it\", || { load(\"heater\"); advance(\"1h\"); });");
+    let check = |house: &House| {
+        let output = house.rhaid(&["check", "scripts/heater_test.rhai"]);
+        (output.status.code(), text(&output.stdout))
+    };
+    assert_eq!(check(&house).0, Some(0), "{}", check(&house).1);
+    house.write("scripts/heater_test.rhai", "test(\"it\", || loda(\"heater\"));");
+    let (code, said) = check(&house);
+    assert!(code == Some(1) && said.contains("heater_test.rhai:1:15") && said.contains("`load("), "{said}");
 }
 
 #[test]

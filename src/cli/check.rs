@@ -16,10 +16,12 @@ use crate::cli::exit::{FAULTS, Wrong};
 use crate::cli::next::rfc3339;
 use crate::cli::screen::{self, Tone, harmless, paint};
 use crate::cli::settings::{self, Globals};
+use crate::cli::world;
 use crate::config::{Binding, Config};
 use crate::fault::Fault;
-use crate::runtime::{FolderSources, bind, list_scripts, unreadable_job};
+use crate::runtime::{FolderSources, bind, is_test, list_scripts, unreadable_job};
 use crate::script::lint::{self, Finding};
+use crate::script::trial::Tests;
 use crate::script::{Declared, Purpose, Script, Sources as _};
 use crate::services::clock::Clock;
 use crate::triggers::Surroundings;
@@ -169,6 +171,12 @@ fn look(args: &Args, config: &Arc<Config>, folder: &Path, findings: &mut Finding
         if let (false, Err(why)) = (subject.bindings.is_empty(), sources.read(&subject.file)) {
             let faults = unreadable_job(&subject.bindings, &subject.file, &why);
             findings.faults.extend(faults.iter().map(|fault| FoundFault::new(fault, folder)));
+            continue;
+        }
+        if is_test(&subject.file) {
+            let (file, limits) = (&subject.file, &config.limits);
+            let faults = world::on_a_thread_for(limits, || Tests::faults(file, sources, limits))?;
+            findings.faults.extend(faults.iter().map(|fault| FoundFault::new(fault, &subject.root)));
             continue;
         }
         match Script::load(&subject.file, &subject.purpose, sources, config, &surroundings) {

@@ -143,6 +143,14 @@ pub struct Context {
     pub spent: Spent,
 }
 
+/// A stretch of time within which several things are waited for.
+#[derive(Debug, Clone, Copy)]
+pub struct Stretch {
+    until: Instant,
+    /// Its end by the clock of a held world.
+    held: Option<Timestamp>,
+}
+
 /// What a run has spent so far of what functions limit; starts at nothing.
 #[derive(Debug, Default)]
 pub struct Spent {
@@ -258,6 +266,20 @@ impl Context {
             }
         })?;
         if waited.is_none() && end == due { Err(terminated(Stop::Deadline)) } else { Ok(waited) }
+    }
+
+    /// Begins a stretch of time within which several things are waited for.
+    pub fn stretch(&self, limit: Duration) -> Stretch {
+        let held = self.due.map(|due| self.services.clock.now().checked_add(limit).unwrap_or(due));
+        Stretch { until: Instant::now() + limit, held }
+    }
+
+    /// Returns how much is left of a stretch.
+    pub fn left(&self, stretch: Stretch) -> Duration {
+        match stretch.held {
+            Some(end) => self.services.clock.now().duration_until(end).try_into().unwrap_or_default(),
+            None => stretch.until.saturating_duration_since(Instant::now()),
+        }
     }
 
     /// Waits until the clock shows a moment.

@@ -1,9 +1,11 @@
 //! The one door for all events, and the desk behind it, where they are dispatched and carried out.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::{Notify, oneshot};
+use tokio::time::timeout;
 
 use super::dispatch::{Action, Answer, Dispatch, Heirs, LaneId, RunId, Shares, Start, Target};
 use super::execute::{End, Executor};
@@ -140,6 +142,16 @@ impl Desk {
         self.act(self.0.turn(|_, _| {}));
         // It is told, or the desk is gone.
         let _ = is_idle.await;
+    }
+
+    /// Cancels runs until there are none, for a second at most.
+    pub(crate) async fn cut_off(&self) {
+        for _ in 0..100 {
+            self.cancel(None);
+            if timeout(Duration::from_millis(10), self.idle(None)).await.is_ok() {
+                return;
+            }
+        }
     }
 
     /// Returns how busy a lane is.

@@ -126,6 +126,11 @@ impl Runtime {
         self.order(Order::Look).await;
     }
 
+    /// Cancels all runs, and returns when they have ended.
+    pub async fn cut_off(&self) {
+        self.order(Order::CutOff).await;
+    }
+
     /// Lists the scripts that are known, by name.
     pub async fn list(&self) -> Vec<Listed> {
         self.order(Order::List).await.unwrap_or_default()

@@ -138,6 +138,9 @@ impl Boot {
 
 impl Drop for Boot {
     fn drop(&mut self) {
+        let runtime = self.runtime.clone();
+        // A life that is broken has nothing to be cut off from.
+        let _ = outcome(&self.handle, async move { runtime.cut_off().await });
         drop(self.end.take());
         if let Some(driver) = self.driver.take() {
             // A panic there has been told by what was waited for.

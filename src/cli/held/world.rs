@@ -14,7 +14,7 @@ use crate::runtime::Status;
 use crate::secrets::Secret;
 use crate::services::bus::Emitted;
 use crate::services::clock::Clock;
-use crate::services::mqtt::Publish;
+use crate::services::mqtt::{Error, Publish};
 use crate::services::store::Edit;
 use crate::value::{Map, Value, map_of};
 use crate::web;
@@ -73,7 +73,12 @@ impl World for HeldWorld {
 
     fn publish(&self, publish: Publish) -> Result<(), String> {
         self.with(|boot| {
-            boot.services.mqtt.bring(publish).map_err(|error| error.to_string())?;
+            boot.services.mqtt.bring(publish).map_err(|error| match error {
+                Error::NotConnected { broker, .. } => {
+                    format!("no message comes from the broker `{broker}`, which is down: `broker_up()` brings it back")
+                }
+                other => other.to_string(),
+            })?;
             boot.settle()
         })
     }

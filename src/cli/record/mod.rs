@@ -59,7 +59,7 @@ pub(super) struct Args {
     /// How many lines at most
     #[arg(long, value_name = "N")]
     count: Option<NonZeroU64>,
-    /// A new file; by default standard output
+    /// A new file; by default standard output, but --http needs one
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -105,7 +105,11 @@ impl Session<'_> {
         tokio::pin!(end);
         let mut topics = tokio::select! {
             _ = self.signals.next() => return Ok(()),
-            () = &mut end => return Ok(()),
+            () = &mut end => {
+                let broker = address(&mqtt, self.args.broker.as_deref());
+                anyhow::ensure!(filters.is_empty(), "no broker answered at {broker}, so nothing was recorded");
+                return Ok(());
+            }
             subscribed = subscribe(filters, &mqtt, self.args.broker.as_deref()) => subscribed?,
         };
         screen::complain(&format!("recording {}; Ctrl-C ends it\n", self.subject()));
@@ -163,12 +167,15 @@ async fn subscribe(filters: &[Filter], mqtt: &Mqtt, broker: Option<&str>) -> any
     if let Ok(ready) = timeout(PATIENCE, subscription.ready()).await {
         return Ok(ready.map(|()| Some(subscription))?);
     }
-    let states = mqtt.states();
-    let known = states.iter().find(|(name, ..)| broker.is_none_or(|broker| broker == name));
-    let address = known.map_or("the broker", |(_, address, _)| address);
-    screen::complain(&format!("no broker answers at {address}: waiting for it\n"));
+    screen::complain(&format!("no broker answers at {}: waiting for it\n", address(mqtt, broker)));
     subscription.ready().await?;
     Ok(Some(subscription))
+}
+
+/// Returns where a broker is.
+fn address(mqtt: &Mqtt, broker: Option<&str>) -> String {
+    let known = mqtt.states().into_iter().find(|(name, ..)| broker.is_none_or(|broker| broker == name));
+    known.map_or_else(|| "the broker".to_owned(), |(_, address, _)| address)
 }
 
 /// Waits for the next message, or for ever if none is wanted.

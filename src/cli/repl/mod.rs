@@ -113,7 +113,7 @@ impl Desk {
             let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
             match (word, rest.trim()) {
                 ("", _) => {}
-                (":quit" | ":q" | ":exit", _) => break,
+                (":quit" | ":q" | ":exit" | "quit" | "exit" | "quit()" | "exit()", "") => break,
                 (":help" | ":h", "") => help(),
                 (":help" | ":h", name) => match reference::pages(name) {
                     Ok(pages) => screen::say(&pages),

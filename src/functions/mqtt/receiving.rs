@@ -1,7 +1,5 @@
 //! Messages that a script waits for.
 
-use std::time::Instant;
-
 use rhai::Dynamic;
 
 use super::sending::Sending;
@@ -105,7 +103,7 @@ pub(super) fn request(topic: &str, payload: &Dynamic, mut options: Options) -> R
     let (timeout, qos) = (sending.timeout, sending.publish.qos);
     let broker = sending.publish.broker.clone();
     sending.check(&context)?;
-    let until = Instant::now() + timeout;
+    let until = context.stretch(timeout);
     context.act("mqtt_request", sending.shown(), Dry::Refused, |told| {
         let filters = std::slice::from_ref(&answer);
         let mut subscription = subscribe(&context, filters, Wish { qos, ..Wish::default() }, broker.as_deref())?;
@@ -113,8 +111,7 @@ pub(super) fn request(topic: &str, payload: &Dynamic, mut options: Options) -> R
         let ready = context.wait_for(timeout, subscription.ready())?;
         ready.unwrap_or(Ok(())).map_err(|error| failed(&error))?;
         sending.send(&context)?;
-        let left = until.saturating_duration_since(Instant::now());
-        let answered = context.wait_for(left, async {
+        let answered = context.wait_for(context.left(until), async {
             while let Some(message) = subscription.messages.recv().await {
                 if answers(&message, &correlation) {
                     return Some(message);

@@ -1,6 +1,6 @@
 //! Messages on their way out of a script.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use rhai::Dynamic;
@@ -105,7 +105,7 @@ impl Sending {
     pub(super) fn send(self, context: &Context) -> Result<Sent, Thrown> {
         let limit = self.timeout;
         let mut message = self.hand_over(context)?;
-        message.settled(Instant::now() + limit, limit, context)?;
+        message.settled(context.stretch(limit), limit, context)?;
         Ok(Sent::new(vec![message]))
     }
 
@@ -144,7 +144,7 @@ pub(super) fn publish_all(context: &Context, messages: &[Dynamic], common: Optio
     let is_asked_about = all.iter().any(Sending::is_asked_about);
     let sent = context.act("mqtt_publish", shown, Dry::Gives(Sent::default()), |_| {
         let limit = all.iter().map(|sending| sending.timeout).max().unwrap_or(PATIENCE);
-        let until = Instant::now() + limit;
+        let until = context.stretch(limit);
         let mut messages = all.into_iter().map(|sending| sending.hand_over(context)).collect::<Result<Vec<_>, _>>()?;
         messages.iter_mut().try_for_each(|message| message.settled(until, limit, context))?;
         Ok(Sent::new(messages))

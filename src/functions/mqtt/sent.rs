@@ -1,13 +1,13 @@
 //! Messages that a script has handed over, and what the broker says to them.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rhai::plugin::*;
 
 use super::failed;
 use crate::functions::arguments::{refused, value};
-use crate::functions::{Context, Thrown, context, thrown};
+use crate::functions::{Context, Stretch, Thrown, context, thrown};
 use crate::options::duration;
 use crate::services::mqtt::{Delivery, Entrusted, Error};
 use crate::units::show_duration;
@@ -33,7 +33,7 @@ impl Sent {
 
     /// Waits until the broker has confirmed all of them.
     fn wait(&self, limit: Duration, context: &Context) -> Result<(), Thrown> {
-        let until = Instant::now() + limit;
+        let until = context.stretch(limit);
         // No lock is held while it waits.
         let mut messages = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         let waited = messages.iter_mut().try_for_each(|message| message.confirmed(until, limit, context));
@@ -70,7 +70,7 @@ impl OnItsWay {
 
     /// Waits for what has to be waited for: the broker, or else the disk that keeps it until the broker has it, if that is not left to
     /// the end of the run.
-    pub(super) fn settled(&mut self, until: Instant, limit: Duration, context: &Context) -> Result<(), Thrown> {
+    pub(super) fn settled(&mut self, until: Stretch, limit: Duration, context: &Context) -> Result<(), Thrown> {
         let Some(mut disk) = self.disk.take() else { return self.confirmed(until, limit, context) };
         if let Some(kept) = disk.answer() {
             return kept.map_err(|error| failed(&error));
@@ -79,22 +79,19 @@ impl OnItsWay {
             promised.lock().unwrap_or_else(PoisonError::into_inner).push(disk);
             return Ok(());
         }
-        match context.wait_for(until.saturating_duration_since(Instant::now()), &mut disk)? {
+        match context.wait_for(context.left(until), &mut disk)? {
             Some(kept) => kept.map_err(|error| failed(&error)),
             None => Err(self.late("disk", limit)),
         }
     }
 
-    fn confirmed(&mut self, until: Instant, limit: Duration, context: &Context) -> Result<(), Thrown> {
+    fn confirmed(&mut self, until: Stretch, limit: Duration, context: &Context) -> Result<(), Thrown> {
         let answer = match &mut self.broker {
             Answer::Given(answer) => answer.clone(),
-            Answer::Open(delivery) => {
-                let left = until.saturating_duration_since(Instant::now());
-                match context.wait_for(left, delivery)? {
-                    Some(answer) => answer,
-                    None => return Err(self.late("broker", limit)),
-                }
-            }
+            Answer::Open(delivery) => match context.wait_for(context.left(until), delivery)? {
+                Some(answer) => answer,
+                None => return Err(self.late("broker", limit)),
+            },
         };
         self.broker = Answer::Given(answer.clone());
         answer.map_err(|error| failed(&error))

@@ -49,6 +49,8 @@ pub(crate) enum Order {
     Apply(Arc<Config>, oneshot::Sender<Result<Difference, Vec<Fault>>>),
     /// Brings what lives in step with the folder.
     Look(oneshot::Sender<()>),
+    /// Cancels all runs, and tries nothing again.
+    CutOff(oneshot::Sender<()>),
     /// Lets everything go.
     Stop(oneshot::Sender<()>),
 }
@@ -135,6 +137,11 @@ impl House {
             Order::Apply(config, answer) => drop(answer.send(self.apply(config).await)),
             Order::Look(done) => {
                 self.sync(Why::Boot).await;
+                let _ = done.send(());
+            }
+            Order::CutOff(done) => {
+                self.desk.stop();
+                self.desk.cut_off().await;
                 let _ = done.send(());
             }
             Order::Stop(done) => drop(done.send(())),

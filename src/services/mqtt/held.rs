@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use jiff::Timestamp;
 
+use crate::memory;
 use crate::services::clock::Busy;
 use crate::services::clock::Clock;
 use crate::services::mqtt::message::Publish;
@@ -127,6 +128,11 @@ impl Held {
 
     /// Takes and answers all that is to be sent.
     pub(super) fn pump(&self, shared: &Shared) {
+        // What a world remembers is no memory of the run that happens to bring it.
+        memory::uncounted(|| self.take_all(shared));
+    }
+
+    fn take_all(&self, shared: &Shared) {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         while !self.desk().is_away {
             let Some(packet) = shared.core().outgoing() else { break };
