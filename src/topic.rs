@@ -1,5 +1,6 @@
 //! MQTT topics and topic filters, with named levels.
 
+use crate::value::map_of;
 use std::collections::BTreeMap;
 
 /// The longest topic or filter, in bytes.
@@ -76,7 +77,7 @@ impl Filter {
             return None;
         }
         let levels: Vec<_> = topic.split('/').collect();
-        Some(self.names.iter().map(|(index, name)| (name.clone(), levels[*index].to_owned())).collect())
+        Some(map_of(self.names.iter().map(|(index, name)| (name.clone(), levels[*index].to_owned()))))
     }
 
     /// Returns whether every topic that the other matches is matched by this one too. Groups do not count.

@@ -14,8 +14,8 @@ pub type Map = BTreeMap<String, Value>;
 /// Returns a map of pairs; of several with the same name the last one counts.
 ///
 /// `collect` and `from` do the same, and bring a sorting algorithm of some 4 kB to each place where they stand.
-pub fn map_of(pairs: impl IntoIterator<Item = (String, Value)>) -> Map {
-    let mut map = Map::new();
+pub fn map_of<K: Ord, V>(pairs: impl IntoIterator<Item = (K, V)>) -> BTreeMap<K, V> {
+    let mut map = BTreeMap::new();
     map.extend(pairs);
     map
 }
@@ -167,9 +167,11 @@ impl Value {
             Self::Bytes(value) => bytes(value),
             Self::Time(value) => time(value),
             Self::List(items) => items.iter().map(|item| item.json(bytes, time)).collect(),
-            Self::Map(map) => serde_json::Value::Object(
-                map.iter().map(|(key, value)| (key.clone(), value.json(bytes, time))).collect(),
-            ),
+            Self::Map(map) => {
+                let mut object = serde_json::Map::new();
+                object.extend(map.iter().map(|(key, value)| (key.clone(), value.json(bytes, time))));
+                object.into()
+            }
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use crate::fault::{Fault, Place};
 use crate::secrets::{Mask, Secret};
+use crate::value::map_of;
 
 const MAX_FAULTS: usize = 100;
 const MAX_LINE: usize = 500;
@@ -71,7 +72,7 @@ impl Report {
     /// Returns the lines that places stand on, as they may be shown: secrets masked, and none that is too long to be read.
     pub(super) fn shown_lines<'p>(&self, places: impl IntoIterator<Item = &'p Place>) -> BTreeMap<usize, String> {
         let mask = self.mask();
-        places.into_iter().filter_map(|place| Some((place.line, self.shown_line(place, &mask)?))).collect()
+        map_of(places.into_iter().filter_map(|place| Some((place.line, self.shown_line(place, &mask)?))))
     }
 
     /// Returns the faults in the order of the file, each once, with their source lines, secrets masked; after many comes their number.

@@ -44,7 +44,7 @@ fn binding(item: &Node, kinds: &[KindInfo], report: &mut Report) -> Option<Bindi
         kind: kind.name.to_owned(),
         arguments,
         options: map_of(options.iter().map(|entry| (entry.key.clone(), entry.node.value()))),
-        option_places: options.iter().map(|entry| (entry.key.clone(), entry.place.clone())).collect::<BTreeMap<_, _>>(),
+        option_places: map_of(options.iter().map(|entry| (entry.key.clone(), entry.place.clone()))),
         argument_place: if entry.node.is_null() { entry.place.clone() } else { entry.node.place.clone() },
         lines: BTreeMap::new(),
     })

@@ -72,16 +72,9 @@ pub fn returned(dynamic: &Dynamic) -> Value {
     }
 }
 
-/// Returns a script's map of pairs, like [`map_of`].
-pub fn dynamics(pairs: impl IntoIterator<Item = (rhai::Identifier, Dynamic)>) -> rhai::Map {
-    let mut map = rhai::Map::new();
-    map.extend(pairs);
-    map
-}
-
 /// Returns what an event tells as a script's map.
 pub fn map(facts: &Map) -> Dynamic {
-    Dynamic::from_map(dynamics(facts.iter().map(|(name, value)| (name.as_str().into(), to_dynamic(value.clone())))))
+    Dynamic::from_map(map_of(facts.iter().map(|(name, value)| (name.as_str().into(), to_dynamic(value.clone())))))
 }
 
 /// Returns plain data as a script's value.
@@ -96,7 +89,7 @@ pub fn to_dynamic(value: Value) -> Dynamic {
         Value::Time(value) => Dynamic::from(value),
         Value::List(items) => Dynamic::from_array(items.into_iter().map(to_dynamic).collect()),
         Value::Map(map) => {
-            Dynamic::from_map(dynamics(map.into_iter().map(|(key, value)| (key.into(), to_dynamic(value)))))
+            Dynamic::from_map(map_of(map.into_iter().map(|(key, value)| (key.into(), to_dynamic(value)))))
         }
     }
 }

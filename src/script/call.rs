@@ -13,7 +13,7 @@ use super::handler::{Code, Handler, fresh};
 use super::{Body, Ended, Finished, Script, engine, errors, guard, modules};
 use crate::event::Event;
 use crate::functions::{self, Context, Phase, Thrown, convert};
-use crate::value::{Map, Value};
+use crate::value::{Map, Value, map_of};
 
 impl Script {
     pub(super) fn call_handler(&self, handler: usize, event: &Event, context: &Arc<Context>) -> Result<Value, Ended> {
@@ -61,7 +61,7 @@ impl Script {
         global.lib.push(lib.clone());
         // Functions see constants, so they see what the job was given too.
         let given = [("event", event), ("args", args)];
-        let constants = given.iter().map(|(name, value)| ((*name).into(), value.clone())).collect();
+        let constants = map_of(given.iter().map(|(name, value)| ((*name).into(), value.clone())));
         global.constants = Some(Shared::new(Locked::new(constants)));
         for (name, value) in given {
             scope.push_dynamic(name, value);

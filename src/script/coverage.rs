@@ -8,6 +8,7 @@ use rhai::{AST, ASTNode, Engine, Stmt};
 
 use super::{Sources, engine, source};
 use crate::config::Limits;
+use crate::value::map_of;
 
 /// How often each line of each file has run.
 pub type Hits = BTreeMap<String, BTreeMap<usize, u64>>;
@@ -40,7 +41,7 @@ pub fn of(mut files: Vec<String>, sources: &Arc<dyn Sources>, limits: &Limits) -
         }
         Some((file.clone(), lines))
     };
-    files.iter().filter_map(counted).collect()
+    map_of(files.iter().filter_map(counted))
 }
 
 /// Has an interpreter count, if that has begun.

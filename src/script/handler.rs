@@ -2,7 +2,7 @@
 
 use rhai::{AST, Dynamic, Expr, FnPtr, ImmutableString, Module, ScriptFuncDef, Shared, Stmt, StmtBlock};
 
-use crate::value::MAX_DEPTH;
+use crate::value::{MAX_DEPTH, map_of};
 
 /// A function that a trigger wakes.
 pub(super) struct Handler {
@@ -93,7 +93,7 @@ pub(super) fn fresh(value: &Dynamic) -> Dynamic {
         return items.iter().map(fresh).collect::<rhai::Array>().into();
     }
     if let Some(map) = value.read_lock::<rhai::Map>() {
-        return map.iter().map(|(key, value)| (key.clone(), fresh(value))).collect::<rhai::Map>().into();
+        return map_of(map.iter().map(|(key, value)| (key.clone(), fresh(value)))).into();
     }
     value
 }

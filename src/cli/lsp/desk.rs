@@ -12,6 +12,7 @@ use super::known::Known;
 use super::text::Text;
 use crate::cli::settings::Globals;
 use crate::script::outline::{Outline, imported_file};
+use crate::value::map_of;
 
 /// The open documents.
 #[derive(Default)]
@@ -56,7 +57,7 @@ impl Documents {
 
     /// Returns the texts as they are edited.
     pub(super) fn texts(&self) -> Texts {
-        self.all().map(|document| (document.path.clone(), document.text.text.clone())).collect()
+        map_of(self.all().map(|document| (document.path.clone(), document.text.text.clone())))
     }
 
     /// Returns a document, read.

@@ -6,7 +6,8 @@ use regex::{Captures, Regex, RegexBuilder};
 use rhai::plugin::*;
 
 use crate::functions::arguments::{MAX_BYTES, MAX_ITEMS, refused, too_large};
-use crate::functions::convert::dynamics;
+use crate::value::map_of;
+
 use crate::functions::{Patience, Thrown};
 
 pub(super) fn register(module: &mut Module) {
@@ -56,7 +57,7 @@ fn compiled(pattern: &str) -> Result<Regex, Thrown> {
 /// Returns a match as a map: the whole text as `0`, groups by number and name.
 fn groups(regex: &Regex, captures: &Captures<'_>) -> rhai::Map {
     let text = |group: Option<regex::Match<'_>>| group.map_or(Dynamic::UNIT, |group| group.as_str().into());
-    let mut map = dynamics(captures.iter().enumerate().map(|(number, group)| (number.to_string().into(), text(group))));
+    let mut map = map_of(captures.iter().enumerate().map(|(number, group)| (number.to_string().into(), text(group))));
     for name in regex.capture_names().flatten() {
         map.insert(name.into(), text(captures.name(name)));
     }

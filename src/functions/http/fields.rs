@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use rhai::plugin::*;
 
-use crate::functions::convert::dynamics;
 use crate::services::http::Answer;
+use crate::value::map_of;
 
 pub(super) fn register(module: &mut Module) {
     module.set_custom_type::<Headers>("Headers");
@@ -43,7 +43,7 @@ impl Headers {
     /// Returns all of them as a map.
     pub fn map(&self) -> rhai::Map {
         let value = |name: &str| self.joined(name).map_or(Dynamic::UNIT, Into::into);
-        dynamics(self.names().into_iter().map(|name| (name.into(), value(name))))
+        map_of(self.names().into_iter().map(|name| (name.into(), value(name))))
     }
 }
 

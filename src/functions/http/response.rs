@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use rhai::plugin::*;
 
 use crate::functions::arguments::refused;
-use crate::functions::convert::dynamics;
+
 use crate::functions::data::json;
 use crate::functions::http::Headers;
 use crate::functions::http::body::Body;
@@ -102,14 +102,15 @@ impl Response {
             let (name, value) = set.split(';').next()?.split_once('=')?;
             Some((name.trim().into(), value.trim().to_owned().into()))
         };
-        dynamics(self.answer.header("set-cookie").filter_map(pair))
+        map_of(self.answer.header("set-cookie").filter_map(pair))
     }
 
     fn links(&self) -> rhai::Map {
         let mut found = rhai::Map::new();
         for link in self.answer.header("link").flat_map(links::parse) {
             let url = self.answer.url.join(&link.url).map_or_else(|_| link.url.clone(), String::from);
-            let mut map = dynamics(link.parameters.into_iter().map(|(name, value)| (name.into(), value.into())));
+            let mut map: rhai::Map =
+                map_of(link.parameters.into_iter().map(|(name, value)| (name.into(), value.into())));
             let name = map.get("rel").map_or_else(|| url.clone(), ToString::to_string);
             map.insert("url".into(), url.into());
             found.insert(name.into(), map.into());
@@ -293,7 +294,8 @@ mod functions {
     #[rhai_fn(get = "request", pure)]
     pub fn request(response: &mut Response) -> rhai::Map {
         let asked = &response.answer.asked;
-        let headers = dynamics(asked.headers.iter().map(|(name, value)| (name.as_str().into(), value.clone().into())));
+        let headers: rhai::Map =
+            map_of(asked.headers.iter().map(|(name, value)| (name.as_str().into(), value.clone().into())));
         let mut map = rhai::Map::new();
         map.insert("method".into(), asked.method.clone().into());
         map.insert("url".into(), response.answer.url.as_str().into());

@@ -6,13 +6,13 @@ use rhai::FnPtr;
 use rhai::plugin::*;
 
 use crate::functions::arguments::{options, refused};
-use crate::functions::convert::dynamics;
+
 use crate::functions::http::call::{Call, read_options};
 use crate::functions::http::{Response, send};
 use crate::functions::{Thrown, context};
 use crate::options::Options;
 use crate::services::http::Cookies;
-use crate::value::{Map, Value};
+use crate::value::{Map, Value, map_of};
 
 pub(super) fn register(module: &mut Module) {
     module.set_custom_type::<Session>("Session");
@@ -329,7 +329,7 @@ mod functions {
     /// ```
     #[rhai_fn(get = "cookies", pure)]
     pub fn cookies(session: &mut Session) -> rhai::Map {
-        dynamics(session.cookies().into_iter().map(|(name, value)| (name.into(), value.into())))
+        map_of(session.cookies().into_iter().map(|(name, value)| (name.into(), value.into())))
     }
 
     #[rhai_fn(set = "cookies", return_raw)]

@@ -11,10 +11,10 @@ use tokio::process::{Child, Command};
 use crate::config::Need;
 use crate::functions::act::Dry;
 use crate::functions::arguments::{bytes, options, refused, value};
-use crate::functions::convert::dynamics;
+
 use crate::functions::outside::{base, check, resolved};
 use crate::functions::{Context, Thrown, context, thrown};
-use crate::value::Value;
+use crate::value::{Value, map_of};
 
 pub(super) fn register(module: &mut Module) {
     combine_with_exported_module!(module, "exec", functions);
@@ -137,7 +137,7 @@ async fn finish(mut child: Child, stdin: Vec<u8>) -> std::io::Result<rhai::Map> 
     };
     use std::os::unix::process::ExitStatusExt as _;
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(-1);
-    Ok(dynamics([
+    Ok(map_of([
         ("code".into(), i64::from(code).into()),
         ("stdout".into(), output.text().into()),
         ("stderr".into(), errors.text().into()),

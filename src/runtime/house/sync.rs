@@ -14,7 +14,7 @@ use crate::run::Skip;
 use crate::runtime::load::{Loaded, Request, load, load_all};
 use crate::runtime::registry::Entry;
 use crate::runtime::sources::{FolderSources, Listing, Seen, Snapshot, list_scripts, script_name};
-use crate::value::Value;
+use crate::value::{Value, map_of};
 
 /// Why what lives may be out of step.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,7 +143,7 @@ impl House {
         let settings = self.settings.borrow();
         let jobs = settings.config.triggers.iter().map(|binding| request(binding.job.clone(), true));
         let all = files.into_iter().map(|file| request(file, false)).chain(jobs);
-        all.filter(|(name, _)| self.is_chosen(name)).collect()
+        map_of(all.filter(|(name, _)| self.is_chosen(name)))
     }
 
     fn say_problems(&self, listing: &Listing, why: &Why) {

@@ -1,12 +1,11 @@
 //! Handlers of messages on topics that nothing seen matches.
 
-use std::collections::BTreeMap;
-
 use super::{Find, Found, Lint, Look};
 use crate::fault::Fault;
 use crate::options::nearest;
 use crate::topic::Filter;
 use crate::triggers::Want;
+use crate::value::map_of;
 
 pub(super) const LINT: Lint =
     Lint { code: "unseen-topic", docs: include_str!("docs/unseen-topic.md"), find: Find::Each(find) };
@@ -31,7 +30,7 @@ fn find(look: &Look<'_>, found: &mut Found<'_>) {
 
 /// Returns the topic that a filter most likely meant; what a wildcard stands for may be anything.
 fn likely<'t>(filter: &Filter, topics: impl Iterator<Item = &'t str>) -> Option<&'t str> {
-    let generalised: BTreeMap<_, _> = topics.map(|topic| (generalise(filter.pattern(), topic), topic)).collect();
+    let generalised = map_of(topics.map(|topic| (generalise(filter.pattern(), topic), topic)));
     let near = nearest(filter.pattern(), generalised.keys().map(String::as_str))?;
     generalised.get(near).copied()
 }

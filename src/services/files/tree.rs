@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::services::files::hub::PROBE;
+use crate::value::map_of;
 
 /// Of larger files, time and size are compared instead of the content.
 const MAX_COMPARED: u64 = 1 << 20;
@@ -204,7 +205,7 @@ impl Tree {
         let seen = self.rules.look(path);
         let known = |(file, known): (&PathBuf, &Known)| (file.clone(), known.stamp);
         let below = self.files.range(path.to_owned()..).take_while(|(file, _)| file.starts_with(path));
-        let mut missing: BTreeMap<PathBuf, Stamp> = below.map(known).collect();
+        let mut missing = map_of(below.map(known));
         self.leave(path);
         let mut found = |file: &Path, stamp: Stamp| {
             if missing.remove(file) != Some(stamp) {
