@@ -84,6 +84,7 @@ fn a_failed_run_is_told_by_the_exit_code_and_a_wrong_line_by_its_place() {
     assert!(code == Some(1) && printed.is_empty(), "{printed}");
     let written = std::fs::read_to_string(house.path("out.txt")).unwrap();
     assert!(written.contains("nothing answers GET https://api.example.com/people"), "{written}");
+    assert!(written.contains("`rhaid record --http` writes a file"), "{written}");
     for (line, words) in [
         (
             "{\"time\": \"2026-03-28T08:00:00Z\", \"tpic\": \"a\"}",

@@ -17,6 +17,8 @@ const PARTS: &[&str] = &["status", "headers", "json", "body"];
 /// The answers there are, and what was asked.
 pub(super) struct Answers {
     clock: Clock,
+    /// Whether a test says what is answered, and not a recording.
+    is_test: bool,
     rules: Mutex<Vec<Rule>>,
     asked: Mutex<Vec<Map>>,
 }
@@ -36,8 +38,8 @@ enum Urls {
 }
 
 impl Answers {
-    pub(super) fn new(clock: Clock) -> Self {
-        Self { clock, rules: Mutex::default(), asked: Mutex::default() }
+    pub(super) fn new(clock: Clock, is_test: bool) -> Self {
+        Self { clock, is_test, rules: Mutex::default(), asked: Mutex::default() }
     }
 
     /// Answers requests of a method to URLs of a pattern, before those that were told earlier.
@@ -75,6 +77,15 @@ impl Answers {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn unanswered(&self, wanted: &Wanted) -> String {
+        let Wanted { method, url, .. } = wanted;
+        let hint = match self.is_test {
+            true => format!("add `on_http({method:?}, {url:?}, …)`"),
+            false => "`rhaid record --http` writes a file for `--events` with what servers answer".to_owned(),
+        };
+        format!("nothing answers {method} {url} in this world: {hint}")
+    }
+
     fn find(&self, wanted: &Wanted) -> Option<Arc<Answering>> {
         let rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
         let fits = |rule: &&Rule| (rule.method == "*" || rule.method == wanted.method) && rule.url.has(&wanted.url);
@@ -97,10 +108,7 @@ impl Stage for Answers {
     fn answer(&self, wanted: &Wanted) -> Result<Reply, Error> {
         let mut request = seen(wanted);
         let reply = match self.find(wanted).as_deref() {
-            None => Err(Error::Connect(format!(
-                "nothing answers {} {} in this world: add `on_http({:?}, {:?}, …)`",
-                wanted.method, wanted.url, wanted.method, wanted.url
-            ))),
+            None => Err(Error::Connect(self.unanswered(wanted))),
             Some(Answering::With(value)) => reply(value),
             Some(Answering::By(answer)) => answer(request.clone())
                 .and_then(|value| reply(&value).map_err(|error| error.to_string()))

@@ -62,7 +62,7 @@ impl HeldWorld {
     pub(super) fn new(config: &Arc<Config>, zone: &TimeZone, all: bool) -> anyhow::Result<Self> {
         let clock = Clock::held(BEGIN.to_zoned(zone.clone())?);
         Ok(Self {
-            answers: Arc::new(Answers::new(clock.clone())),
+            answers: Arc::new(Answers::new(clock.clone(), !all)),
             clock,
             zone: zone.clone(),
             brokers: HeldBrokers::default(),
