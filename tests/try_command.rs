@@ -45,6 +45,8 @@ fn an_event_of_ones_own_making_wakes_a_script_that_is_not_live() {
         "GET back 7"
     );
     assert_eq!(seen(&house, &["--timer", "closes", "--data", "41"])["value"], 42);
+    let by_name = house.rhaid(&["try", "door", "--timer", "closes", "--data", "41", "--json"]);
+    assert!(text(&by_name.stdout).contains("42"), "{}", text(&by_name.stderr));
     let morning = ["--cron", "--at", "2026-03-29T07:00+02:00[Europe/Oslo]", "--dry", "--data", r#"{"missed": 2}"#];
     assert_eq!(seen(&house, &morning)["value"], "07:00 2");
     let (code, printed) = tried(&house, &["--trigger", "opened", "--data", r#"{"payload": "thief"}"#, "--dry"]);

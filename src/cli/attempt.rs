@@ -34,7 +34,7 @@ What it publishes and asks for goes out for real; with --dry nothing does, and w
 
 Ends with 0 if the run succeeded, else with 1.")]
 pub(super) struct Args {
-    /// The script
+    /// The script: its file, or its name
     #[arg(value_name = "FILE")]
     file: PathBuf,
     #[command(flatten)]

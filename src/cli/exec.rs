@@ -80,8 +80,11 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     Ok(perform(&task, &config)?.map_or_else(|code| code, |finished| ExitCode::from(finished.code)))
 }
 
-/// Returns the folder that a script's imports are looked for in, the scripts folder if it lies there, and its file below that.
+/// Returns the folder that a script's imports are looked for in, the scripts folder if it lies there, and its file below that. The name
+/// of a script in the scripts folder stands for its file.
 pub(super) fn place(file: &Path, config: &Config) -> anyhow::Result<(PathBuf, String)> {
+    let named = config.scripts.join(format!("{}.rhai", file.display()));
+    let file = if !file.exists() && named.is_file() { &named } else { file };
     let file = file.canonicalize().with_context(|| file.display().to_string())?;
     let root = match config.scripts.canonicalize() {
         Ok(scripts) if file.starts_with(&scripts) => scripts,
