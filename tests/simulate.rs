@@ -111,3 +111,20 @@ fn the_same_seed_gives_the_same_day() {
     assert_eq!(day("1"), first);
     assert_ne!(day("2"), first);
 }
+
+#[test]
+fn only_some_scripts_are_played_and_what_the_last_event_began_comes_to_its_end() {
+    let house = House::empty();
+    house.write("scripts/beat.rhai", "every(\"1m\", || print(\"beat\"));");
+    house.write(
+        "scripts/slow.rhai",
+        "mqtt_subscribe(\"go\", |msg| { sleep(\"3s\"); mqtt_publish(\"gone\", msg.payload); });",
+    );
+    house.write("one.jsonl", "{\"time\": \"2026-03-28T08:00:00Z\", \"topic\": \"go\", \"payload\": \"1\"}\n");
+    let (code, printed) = played(&house, &["slow", "--events", "one.jsonl"]);
+    assert!(code == Some(0) && printed.contains("08:00:03.000+00:00 message gone \"1\""), "{printed}");
+    let (code, printed) = played(&house, &["slow", "--from", "2026-03-28", "--to", "2026-03-29"]);
+    assert_eq!((code, printed.as_str()), (Some(0), ""));
+    let (code, printed) = played(&house, &["slw"]);
+    assert!(code == Some(1) && printed.contains("there is no script `slw`"), "{printed}");
+}

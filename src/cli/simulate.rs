@@ -26,16 +26,20 @@ use crate::functions::trial::World as _;
   rhaid simulate                                   # today, from midnight to midnight
   rhaid simulate --from 2026-03-29 --to 2026-03-30 # the day the clocks change
   rhaid simulate --events day.jsonl                # what `rhaid record` wrote
+  rhaid simulate porch garden/pump                 # only these scripts
 
 Nothing real is touched, but programs that scripts run with exec(): the clock, the broker, answers of servers, state and files are of
 a world of their own, which begins empty. Requests that no recorded answer fits fail.
 
 Ends with 0 if no run failed, else with 1.")]
 pub(super) struct Args {
+    /// Only these scripts; by default all of the folder
+    #[arg(value_name = "SCRIPT")]
+    only: Vec<String>,
     /// When it begins; by default with the first event, or else today
     #[arg(long, value_name = "TIME")]
     from: Option<String>,
-    /// When it ends; by default with the last event, or else a day after it began
+    /// When it ends; by default with the last event and what that leads to at once, or else a day after it began
     #[arg(long, value_name = "TIME")]
     to: Option<String>,
     /// What comes from outside: one JSON object a line, as `rhaid record` writes them
@@ -82,8 +86,11 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     }
     chance::seed(args.seed);
     Id::recount();
-    let world = HeldWorld::new(&config, &zone, true)?;
-    let played = on_a_thread_for(&config.limits, || play(&world, &config, &lines, &from, &to))?;
+    let world = HeldWorld::new(&config, &zone, args.only.is_empty(), false)?;
+    let played = on_a_thread_for(&config.limits, || {
+        play(&world, &config, &args.only, &lines, &from, &to)?;
+        if args.to.is_none() { world.finish(config.limits.timeout) } else { Ok(()) }
+    })?;
     played.map_err(|why| anyhow::anyhow!(why))?;
     let timeline = world.timeline();
     tell(args, &timeline)?;
@@ -91,7 +98,14 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::from(FAULTS) })
 }
 
-fn play(world: &HeldWorld, config: &Config, lines: &[Line], from: &Zoned, to: &Zoned) -> Result<(), String> {
+fn play(
+    world: &HeldWorld,
+    config: &Config,
+    scripts: &[String],
+    lines: &[Line],
+    from: &Zoned,
+    to: &Zoned,
+) -> Result<(), String> {
     world.at(&from.to_string())?;
     let mask = config.mask();
     let mut known = BTreeSet::new();
@@ -101,7 +115,10 @@ fn play(world: &HeldWorld, config: &Config, lines: &[Line], from: &Zoned, to: &Z
             world.record(method, url, reply.clone(), &mask)?;
         }
     }
-    world.begin()?;
+    match scripts.is_empty() {
+        true => world.begin()?,
+        false => scripts.iter().try_for_each(|script| world.load(script))?,
+    }
     for line in lines.iter().filter(|line| line.time >= *from && line.time <= *to) {
         world.turn_to(&line.time)?;
         let done = match &line.what {

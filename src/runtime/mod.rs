@@ -126,6 +126,11 @@ impl Runtime {
         self.order(Order::Look).await;
     }
 
+    /// Waits until nothing runs or waits to run.
+    pub async fn idle(&self) {
+        self.order(Order::Idle).await;
+    }
+
     /// Cancels all runs, and returns when they have ended.
     pub async fn cut_off(&self) {
         self.order(Order::CutOff).await;

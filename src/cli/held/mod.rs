@@ -58,11 +58,12 @@ struct Marks {
 }
 
 impl HeldWorld {
-    /// Makes a world in which no script lives yet, or with `all` those of the folder as soon as something happens.
-    pub(super) fn new(config: &Arc<Config>, zone: &TimeZone, all: bool) -> anyhow::Result<Self> {
+    /// Makes a world in which no script lives yet, or with `all` those of the folder as soon as something happens; a test says what is
+    /// answered in it, or else a recording.
+    pub(super) fn new(config: &Arc<Config>, zone: &TimeZone, all: bool, is_test: bool) -> anyhow::Result<Self> {
         let clock = Clock::held(BEGIN.to_zoned(zone.clone())?);
         Ok(Self {
-            answers: Arc::new(Answers::new(clock.clone(), !all)),
+            answers: Arc::new(Answers::new(clock.clone(), is_test)),
             clock,
             zone: zone.clone(),
             brokers: HeldBrokers::default(),
@@ -87,6 +88,21 @@ impl HeldWorld {
     /// Brings the scripts to life now.
     pub(super) fn begin(&self) -> Result<(), String> {
         self.with(|_| Ok(()))
+    }
+
+    /// Lets runs that have begun come to their end, for a limited time.
+    pub(super) fn finish(&self, limit: Duration) -> Result<(), String> {
+        self.with(|boot| {
+            let (runtime, clock) = (boot.runtime.clone(), self.clock.clone());
+            boot.wait(async move {
+                let end = clock.now() + limit;
+                let mut busy = clock.busy();
+                tokio::select! {
+                    () = runtime.idle() => {}
+                    () = busy.sleep_until(end) => {}
+                }
+            })
+        })
     }
 
     /// Answers a call as a server did; secrets in its URL are hidden, as they were when it was written down.

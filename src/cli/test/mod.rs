@@ -197,7 +197,7 @@ impl Runner<'_> {
         chance::seed(self.args.seed);
         Id::recount();
         let failed = |fault: Fault| Verdict { fault: Some(fault), ..Verdict::new(&test, Duration::ZERO) };
-        let world = match HeldWorld::new(config, &self.zone, false) {
+        let world = match HeldWorld::new(config, &self.zone, false, true) {
             Ok(world) => Arc::new(world),
             Err(error) => return failed(Fault::new(test.place.clone(), format!("there is no world: {error:#}"))),
         };

@@ -49,6 +49,8 @@ pub(crate) enum Order {
     Apply(Arc<Config>, oneshot::Sender<Result<Difference, Vec<Fault>>>),
     /// Brings what lives in step with the folder.
     Look(oneshot::Sender<()>),
+    /// Waits until nothing runs or waits to run.
+    Idle(oneshot::Sender<()>),
     /// Cancels all runs, and tries nothing again.
     CutOff(oneshot::Sender<()>),
     /// Lets everything go.
@@ -138,6 +140,13 @@ impl House {
             Order::Look(done) => {
                 self.sync(Why::Boot).await;
                 let _ = done.send(());
+            }
+            Order::Idle(done) => {
+                let desk = self.desk.clone();
+                tokio::spawn(async move {
+                    desk.idle(None).await;
+                    let _ = done.send(());
+                });
             }
             Order::CutOff(done) => {
                 self.desk.stop();
