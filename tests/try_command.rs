@@ -13,6 +13,7 @@ mqtt_subscribe("door/{side}", #{ name: "opened" }, |msg| {
 });
 mqtt_subscribe("window/+", |msg| ());
 webhook("door/{side}", #{ public: true, methods: ["GET"] }, |request| `${request.method} ${request.params.side} ${request.query.key}`);
+webhook("post", #{ public: true }, |request| request.json().a);
 on_timer("closes", |timer| timer.data + 1);
 cron("0 7 * * *", #{ timezone: "Europe/Oslo" }, |tick| now("Europe/Oslo").format("%H:%M") + " " + tick.missed);
 "#;
@@ -44,6 +45,8 @@ fn an_event_of_ones_own_making_wakes_a_script_that_is_not_live() {
         seen(&house, &["--webhook", "GET /hooks/door/back", "--data", r#"{"query": {"key": "7"}}"#])["value"],
         "GET back 7"
     );
+    assert_eq!(seen(&house, &["--webhook", "POST /hooks/post", "--data", r#"{"json": {"a": 7}}"#])["value"], 7);
+    assert_eq!(seen(&house, &["--webhook", "post", "--data", r#"{"body": "{\"a\": 8}"}"#])["value"], 8);
     assert_eq!(seen(&house, &["--timer", "closes", "--data", "41"])["value"], 42);
     let by_name = house.rhaid(&["try", "door", "--timer", "closes", "--data", "41", "--json"]);
     assert!(text(&by_name.stdout).contains("42"), "{}", text(&by_name.stderr));

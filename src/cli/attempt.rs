@@ -124,6 +124,12 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let zone = settings::zone(config.timezone.as_deref())?;
     let Wish { kind, name, mut given } = args.what.wish()?;
     given.extend(data(args.data.as_deref())?);
+    if kind == Some("webhook") {
+        // As a test says it; the handler gets the text.
+        let json = given.remove("json").map(|json| Value::from(json.to_json().to_string()));
+        let text = json.or_else(|| given.remove("body"));
+        given.extend(text.map(|text| ("text".to_owned(), text)));
+    }
     let clock = match &args.at {
         None => Clock::system(zone.clone()),
         Some(at) => Clock::by_hand(moment(at, &zone)?),
