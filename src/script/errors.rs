@@ -199,6 +199,9 @@ fn hint(cause: &EvalAltResult) -> Option<String> {
             let property = text.split('\'').nth(1)?;
             Some(format!("there is no value here: write `?.{property}` and `?? …` where one may be missing"))
         }
+        EvalAltResult::ErrorMismatchDataType(_, actual, _) if type_name(actual) == "range" => {
+            Some(habits::SLICE.into())
+        }
         EvalAltResult::ErrorDataRace(..) => Some(
             "a closure may not use the very list it is called for: take what it needs into a variable first".into(),
         ),
@@ -252,6 +255,7 @@ fn type_name(of: &str) -> &str {
         "i64" => "int",
         "f64" => "float",
         "Fn" => "function",
+        range if range.starts_with("core::ops::range::") => "range",
         own if own.starts_with("rhaid::") => own.rsplit("::").next().unwrap_or(own),
         other => other,
     }

@@ -63,8 +63,10 @@ push: there is no list yet: write `list = (list ?? []) + [x]`, such as `state.se
 "#;
 
 const CLOSURE: &str = "write `|x| …`";
-const SLICE: &str = "write `text[1..3]`, or `list.extract(1..3)`";
 const TYPES: &str = "leave the type out: a variable takes any value";
+
+/// What to write for a part of a text or list.
+pub(super) const SLICE: &str = "write `text[1..3]`, or `list.extract(1..3)`";
 
 /// What to write instead of an import of what other languages bring.
 pub(super) const IMPORT: &str = "write `import \"_lib/name\" as name;` for a file of yours; what rhaid has needs no import, such as \

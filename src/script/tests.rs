@@ -522,6 +522,11 @@ fn small_mistakes_are_told_in_plain_words() {
     assert!(unasked.hint.as_deref().unwrap().starts_with("write `wait: false`"), "{:?}", unasked.hint);
     let no_list = run("let a = #{}; a.seen.push(1)", &[]).unwrap_err();
     assert!(no_list.hint.as_deref().unwrap().contains("`state.seen = (state.seen ?? []) + [x]`"), "{:?}", no_list.hint);
+    for part in ["[1, 2][1..]", "[1, 2][0..=1]"] {
+        let part = run(part, &[]).unwrap_err();
+        assert_eq!(part.text, "int is wanted here, not range");
+        assert!(part.hint.as_deref().unwrap().contains("`list.extract(1..3)`"), "{:?}", part.hint);
+    }
     let own = run("int(\"5\")", &[]).unwrap_err();
     assert!(own.hint.as_deref().unwrap().contains("`parse_int(text)`"), "{:?}", own.hint);
     assert_eq!(run("let f = 3; f.call(1)", &[]).unwrap_err().text, "function is wanted here, not int");
