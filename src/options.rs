@@ -174,10 +174,16 @@ pub fn duration(value: &Value) -> Result<Duration, String> {
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known
         .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
+        .map(|candidate| (likeness(name, candidate), candidate))
         .filter(|(likeness, _)| *likeness > 0.8)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, candidate)| candidate)
+}
+
+/// Returns how alike two names are, from 0 to 1; 0 if more than a third of the letters would have to change.
+fn likeness(name: &str, candidate: &str) -> f64 {
+    let longest = name.len().max(candidate.len());
+    if strsim::osa_distance(name, candidate) > longest / 3 { 0.0 } else { strsim::jaro_winkler(name, candidate) }
 }
 
 #[cfg(test)]
@@ -192,6 +198,16 @@ mod tests {
         let fault = options.finish().unwrap_err();
         assert_eq!(fault.option.as_deref(), Some("tiemout"));
         assert_eq!(fault.message, "unknown option `tiemout`: did you mean `timeout`?");
+    }
+
+    #[test]
+    fn a_far_name_is_no_guess() {
+        for (name, known) in [("str", "start"), ("float", "format"), ("size", "since"), ("isinstance", "is_nan")] {
+            assert_eq!(nearest(name, [known]), None, "{name}");
+        }
+        for (name, known) in [("qoz", "qos"), ("logs", "log"), ("sorted", "sort"), ("motion-lamp", "motion-light")] {
+            assert_eq!(nearest(name, [known]), Some(known), "{name}");
+        }
     }
 
     #[test]

@@ -224,6 +224,21 @@ for name in names {
 }
 
 #[test]
+fn a_comparison_of_types_is_told_in_its_own_words() {
+    let handler =
+        |condition: &str| house(&format!("mqtt_subscribe(\"a\", |msg| {{ if {condition} {{ print(msg); }} }});"));
+    for (condition, said) in [
+        ("msg.payload == 30", "`msg.payload` is text, and never equal to a number"),
+        ("msg.payload > 30", "`msg.payload` is text, and never smaller or greater than a number"),
+        ("msg.payload != \"\" && \"5\" != 5", "text is never equal to a number: `!=` is always true"),
+        ("msg.payload != \"\" && \"5\" < 5", "text is never smaller or greater than a number: `<` is always false"),
+    ] {
+        let (found, _) = check(&handler(condition), &[]);
+        assert_eq!(found.iter().map(|(.., message)| message.as_str()).collect::<Vec<_>>(), [said], "{condition}");
+    }
+}
+
+#[test]
 fn a_code_is_explained_and_a_wrong_one_has_a_hint() {
     let house = House::empty();
     let all = house.run(&["explain"]);

@@ -2,8 +2,8 @@
 
 use rhai::{Dynamic, EvalAltResult, ParseError, Position};
 
-use super::codes;
 use super::files::Files;
+use super::{codes, habits};
 use crate::config::Limits;
 use crate::fault::{Call, Fault};
 use crate::functions::reference::{Form, in_tests, reference};
@@ -14,6 +14,8 @@ use crate::value::Value;
 pub(super) fn syntax(files: &Files, file: &str, error: &ParseError) -> Fault {
     let mut fault = files.fault(file, error.position(), plain(&error.err_type().to_string()));
     fault.kind = "syntax".into();
+    let around = files.around(&fault.place);
+    fault.hint = around.and_then(|(before, after)| habits::of_syntax(&fault.text, before, after));
     fault.with_code(codes::SYNTAX.code)
 }
 
@@ -27,11 +29,14 @@ pub(super) fn thrown(files: &Files, error: &EvalAltResult) -> Fault {
     let mut chain = Chain { file: files.own().to_owned(), calls: Vec::new(), innermost: Position::NONE };
     let cause = chain.descend(files, error);
     let (kind, text) = words(cause);
-    let hint = hint(cause);
     let position = if cause.position().is_none() { chain.innermost } else { cause.position() };
     let mut fault = files.fault(&chain.file, position, text);
     fault.kind = kind;
-    fault.hint = hint;
+    fault.hint = hint(cause).or_else(|| {
+        let EvalAltResult::ErrorFunctionNotFound(signature, _) = cause else { return None };
+        let (before, after) = files.around(&fault.place)?;
+        habits::of_operator(signature, before, after)
+    });
     chain.calls.reverse();
     fault.calls = chain.calls;
     fault
@@ -184,10 +189,18 @@ fn hint(cause: &EvalAltResult) -> Option<String> {
         EvalAltResult::ErrorAssignmentToConstant(..) | EvalAltResult::ErrorNonPureMethodCallOnConstant(..) => Some(
             "what is captured or defined at the top level does not change: keep it in `state`, or change a copy".into(),
         ),
-        EvalAltResult::ErrorFunctionNotFound(signature, _) => ways(signature.split(' ').next()?),
+        EvalAltResult::ErrorFunctionNotFound(signature, _) => {
+            let name = signature.split(' ').next()?;
+            let missing = habits::of_nothing(name).filter(|_| signature[name.len()..].starts_with(" (()"));
+            let other = || ways(name).or_else(|| habits::of_function(name).map(str::to_owned));
+            missing.map(str::to_owned).or_else(other)
+        }
         EvalAltResult::ErrorDotExpr(text, _) if text.contains("getter") && text.ends_with("'()'") => {
             let property = text.split('\'').nth(1)?;
             Some(format!("there is no value here: write `?.{property}` and `?? …` where one may be missing"))
+        }
+        EvalAltResult::ErrorMismatchDataType(_, actual, _) if type_name(actual) == "range" => {
+            Some(habits::SLICE.into())
         }
         EvalAltResult::ErrorDataRace(..) => Some(
             "a closure may not use the very list it is called for: take what it needs into a variable first".into(),
@@ -242,6 +255,7 @@ fn type_name(of: &str) -> &str {
         "i64" => "int",
         "f64" => "float",
         "Fn" => "function",
+        range if range.starts_with("core::ops::range::") => "range",
         own if own.starts_with("rhaid::") => own.rsplit("::").next().unwrap_or(own),
         other => other,
     }

@@ -24,6 +24,14 @@ impl Files {
         }
     }
 
+    /// Returns the text before a place, and from there on.
+    pub(super) fn around(&self, place: &Place) -> Option<(&str, &str)> {
+        let (_, text) = self.0.iter().find(|(file, _)| *file == place.file)?;
+        let line = text.split_inclusive('\n').take(place.line.checked_sub(1)?).map(str::len).sum::<usize>();
+        let column = text[line..].chars().take(place.column.saturating_sub(1)).map(char::len_utf8).sum::<usize>();
+        Some(text.split_at(line + column))
+    }
+
     /// Returns a fault at a place, with the line of the source that it points at.
     pub(super) fn fault(&self, file: &str, position: Position, text: impl Into<String>) -> Fault {
         self.shown(Fault::new(self.place(file, position), text))

@@ -9,6 +9,7 @@ mod engine;
 mod errors;
 mod files;
 mod guard;
+mod habits;
 mod handler;
 mod harden;
 pub mod lint;

@@ -516,6 +516,19 @@ fn small_mistakes_are_told_in_plain_words() {
     assert_eq!(call(&script, 0, &[]).unwrap(), Value::Int(1), "each run starts from a fresh copy");
     assert_eq!(run("#{} - 1", &[]).unwrap_err().to_string(), "t.rhai:1:5: `-` does not work on map and int");
     assert_eq!(run("1 + ()", &[]).unwrap_err().to_string(), "t.rhai:1:3: `+` does not work on int and ()");
+    let started = run("let a = #{};\n a.n += 1;", &[]).unwrap_err();
+    assert_eq!(started.hint.as_deref(), Some("`a.n` has no value yet: write `a.n = (a.n ?? 0) + 1`"));
+    let unasked = run("let sent = (); sent.wait(\"5s\")", &[]).unwrap_err();
+    assert!(unasked.hint.as_deref().unwrap().starts_with("write `wait: false`"), "{:?}", unasked.hint);
+    let no_list = run("let a = #{}; a.seen.push(1)", &[]).unwrap_err();
+    assert!(no_list.hint.as_deref().unwrap().contains("`state.seen = (state.seen ?? []) + [x]`"), "{:?}", no_list.hint);
+    for part in ["[1, 2][1..]", "[1, 2][0..=1]"] {
+        let part = run(part, &[]).unwrap_err();
+        assert_eq!(part.text, "int is wanted here, not range");
+        assert!(part.hint.as_deref().unwrap().contains("`list.extract(1..3)`"), "{:?}", part.hint);
+    }
+    let own = run("int(\"5\")", &[]).unwrap_err();
+    assert!(own.hint.as_deref().unwrap().contains("`parse_int(text)`"), "{:?}", own.hint);
     assert_eq!(run("let f = 3; f.call(1)", &[]).unwrap_err().text, "function is wanted here, not int");
     assert_eq!(run("let a = (); a[0]", &[]).unwrap_err().text, "`()` has nothing to find with [int]");
     assert_eq!(run("let a = 5; a.b = 3", &[]).unwrap_err().text, "`int` has no property `b` that can be set");

@@ -155,7 +155,7 @@ fn a_script_may_do_something_else_until_a_message_is_confirmed() {
             }
             assert_eq(mqtt_publish("later/a", "", #{ qos: 1, retain: true }), ());
             let all = mqtt_publish([["later/a", 1, 1], ["later/b", 2, 2], ["later/c", 3]], #{ wait: false });
-            all.wait("20s");
+            all.wait();
             assert(all.is_confirmed());
             "#,
         )

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rhai::plugin::*;
 
-use super::failed;
+use super::{PATIENCE, failed};
 use crate::functions::arguments::{refused, value};
 use crate::functions::{Context, Stretch, Thrown, context, thrown};
 use crate::options::duration;
@@ -133,14 +133,26 @@ mod functions {
         sent.is_confirmed()
     }
 
-    /// Waits until the broker has confirmed what `mqtt_publish` sent with `wait: false`, for at most a duration. A fault (`timeout`) if it
+    /// Waits until the broker has confirmed what `mqtt_publish` sent with `wait: false`, for at most 10 seconds. A fault (`timeout`) if it
     /// does not, and (`refused`) if it does not take it.
     ///
     /// # Example
     /// ```rhai
-    /// let all = mqtt_publish([["house/a", 1], ["house/b", 2]], #{ qos: 1, wait: false });
+    /// let sent = mqtt_publish("house/report", "long", #{ qos: 1, wait: false });
     /// // Something else meanwhile.
-    /// all.wait("10s");
+    /// sent.wait();
+    /// ```
+    #[rhai_fn(name = "wait", pure, return_raw)]
+    pub fn wait_a_while(sent: &mut Sent) -> Result<(), Thrown> {
+        sent.wait(PATIENCE, &*context("wait")?)
+    }
+
+    /// Waits for at most a duration of your own.
+    ///
+    /// # Example
+    /// ```rhai
+    /// let all = mqtt_publish([["house/a", 1], ["house/b", 2]], #{ qos: 1, wait: false });
+    /// all.wait("1m");
     /// ```
     #[rhai_fn(name = "wait", pure, return_raw)]
     pub fn wait(sent: &mut Sent, limit: Dynamic) -> Result<(), Thrown> {

@@ -6,6 +6,7 @@ use super::known::{self, Signature};
 use super::{Source, Unit, follow, variables};
 use crate::fault::Fault;
 use crate::options::nearest;
+use crate::script::habits;
 
 /// Checks every call of a unit.
 pub(super) fn check(source: &Source<'_>, unit: &Unit, faults: &mut Vec<Fault>) {
@@ -63,6 +64,9 @@ fn unknown(source: &Source<'_>, position: Position, name: &str, count: &str, sam
         return fault.with_hint(format!("write {}", listed(same_name.iter().copied())));
     }
     let mut fault = source.fault(position, format!("unknown function `{name}`"));
+    if let Some(help) = habits::of_function(name) {
+        return fault.with_hint(help);
+    }
     let mut names: Vec<&str> = source.functions().map(|function| function.name.as_str()).collect();
     names.retain(|name| !name.starts_with("anon$"));
     names.extend(source.known.names());

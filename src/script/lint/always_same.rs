@@ -26,10 +26,16 @@ fn find(look: &Look<'_>, found: &mut Found<'_>) {
         } else if let (Some(one), Some(other)) = (sort(left), sort(right))
             && one != other
         {
-            let text = format!("{one} and {other} are never equal: `{}` is always {}", call.name, call.name == "!=");
+            let (name, never) = (&call.name, never(call));
+            let text = format!("{one} is never {never} {other}: `{name}` is always {}", name == "!=");
             found.put(look, *position, text, "write both as the same type");
         }
     });
+}
+
+/// Returns what values of different types never are to each other, in the words of the comparison.
+pub(super) fn never(call: &FnCallExpr) -> &'static str {
+    if matches!(call.name.as_str(), "==" | "!=") { "equal to" } else { "smaller or greater than" }
 }
 
 /// Returns what is compared, and whether the comparison holds for two equal values.

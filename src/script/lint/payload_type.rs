@@ -2,7 +2,7 @@
 
 use rhai::{ASTNode, Expr, Stmt};
 
-use super::always_same::{compared, sort};
+use super::always_same::{compared, never, sort};
 use super::handlers::Handler;
 use super::{Find, Found, Lint, Look, variable};
 
@@ -27,7 +27,7 @@ fn find(look: &Look<'_>, found: &mut Found<'_>) {
             return;
         };
         if is_woken() {
-            let text = format!("`{name}.payload` is text, and never equal to {other}");
+            let text = format!("`{name}.payload` is text, and never {} {other}", never(call));
             let hint = format!("write `{name}.json()` for the value in it, or compare it with text");
             found.put(look, *position, text, hint);
         }
