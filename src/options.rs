@@ -180,10 +180,13 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .map(|(_, candidate)| candidate)
 }
 
-/// Returns how alike two names are, from 0 to 1; 0 if more than a third of the letters would have to change.
+/// Returns how alike two names are, from 0 to 1; 0 if more than a third of the letters would have to change, and it is no mistyped
+/// beginning of the other either.
 fn likeness(name: &str, candidate: &str) -> f64 {
     let longest = name.len().max(candidate.len());
-    if strsim::osa_distance(name, candidate) > longest / 3 { 0.0 } else { strsim::jaro_winkler(name, candidate) }
+    let is_near = strsim::osa_distance(name, candidate) <= longest / 3;
+    let begins = |begin: &str| name.len() > 4 && strsim::osa_distance(name, begin) <= 1;
+    if is_near || candidate.get(..name.len()).is_some_and(begins) { strsim::jaro_winkler(name, candidate) } else { 0.0 }
 }
 
 #[cfg(test)]

@@ -40,6 +40,11 @@ impl Aside {
         std::mem::take(&mut self.left).into_iter().map(|letter| (letter.number, message(letter, broker))).collect()
     }
 
+    /// Returns whether an earlier process had set something aside.
+    pub(super) fn has_left(&self) -> bool {
+        !self.left.is_empty()
+    }
+
     pub(super) fn has_room(&self) -> bool {
         self.changes.is_some() && self.sizes.len() < MOST.0 && self.bytes < MOST.1
     }

@@ -181,6 +181,11 @@ impl Core {
         self.debts.restore(left);
     }
 
+    /// Returns whether an earlier process had set something aside.
+    pub(super) fn has_left(&self) -> bool {
+        self.debts.aside.has_left()
+    }
+
     /// Tells subscribers what an earlier process had set aside.
     pub(super) fn deliver_left(&mut self) {
         for (number, message) in self.debts.aside.take_left(&self.broker) {

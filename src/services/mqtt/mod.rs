@@ -23,6 +23,7 @@ mod trie;
 mod wire;
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -211,7 +212,8 @@ impl Mqtt {
         Self(brokers.into_iter().map(|settings| start(settings, clock.clone(), None, None)).collect())
     }
 
-    /// Makes the handle like [`Mqtt::new`], and keeps in the store what is promised to be sent.
+    /// Makes the handle like [`Mqtt::new`], and keeps in the store what is promised to be sent. If an earlier process has left something
+    /// there, no connection begins before the first [`Mqtt::hold`] has come and gone.
     pub fn with_store(brokers: Vec<Settings>, clock: &Clock, store: &Store) -> Self {
         Self(brokers.into_iter().map(|settings| start(settings, clock.clone(), Some(store.clone()), None)).collect())
     }
@@ -355,7 +357,9 @@ impl Mqtt {
     /// Begins no connection until the hold is dropped: a broker sends what it has kept for us at once, and not to nobody.
     #[must_use]
     pub fn hold(&self) -> Hold {
-        self.0.iter().for_each(|shared| shared.holds.send_modify(|holds| *holds += 1));
+        for shared in self.0.iter().filter(|shared| !shared.is_born_held.swap(false, Ordering::AcqRel)) {
+            shared.holds.send_modify(|holds| *holds += 1);
+        }
         Hold(self.clone())
     }
 
@@ -409,6 +413,8 @@ fn start(settings: Settings, clock: Clock, store: Option<Store>, held: Option<Ar
         core.outbox.restore(letters(&settings.name));
         core.restore(letters(&aside::name(&settings.name)));
     }
+    // Who has something to send connects at once, and would hear what the broker kept for scripts that do not live yet.
+    let is_born_held = held.is_none() && (!core.outbox.is_empty() || core.has_left());
     let shared = Arc::new(Shared {
         settings,
         clock,
@@ -418,7 +424,8 @@ fn start(settings: Settings, clock: Clock, store: Option<Store>, held: Option<Ar
         room: Notify::new(),
         close: CancellationToken::new(),
         keep: Notify::new(),
-        holds: watch::Sender::new(0),
+        holds: watch::Sender::new(usize::from(is_born_held)),
+        is_born_held: AtomicBool::new(is_born_held),
         held,
         keeping: Mutex::default(),
     });

@@ -1,6 +1,7 @@
 //! The task that keeps one broker connected.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -44,6 +45,8 @@ pub(super) struct Shared {
     pub(super) keep: Notify,
     /// How many do not want a connection to begin yet.
     pub(super) holds: watch::Sender<usize>,
+    /// Whether the first hold is still to be taken over.
+    pub(super) is_born_held: AtomicBool,
     /// The broker, in a held world.
     pub(super) held: Option<Arc<Held>>,
     /// Holds the clock of a held world while something is written to disk.

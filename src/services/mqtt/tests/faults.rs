@@ -6,6 +6,7 @@ use super::wicked::Wicked;
 use super::*;
 use crate::config::{Backoff, OutboxFull};
 use crate::services::mqtt::{Error, State};
+use crate::services::store::Store;
 
 fn qos_1(payload: &str) -> Publish {
     Publish { topic: "t".into(), payload: payload.to_owned().into(), qos: 1, ..Publish::default() }
@@ -375,4 +376,24 @@ async fn what_did_not_get_out_is_counted() {
     drop(mqtt.send(qos_1("lost")).await.unwrap());
     drop(mqtt.send(qos_1("lost")).await.unwrap());
     assert_eq!(soon(mqtt.close()).await, 2);
+}
+
+#[tokio::test]
+async fn who_has_something_left_to_send_waits_for_those_who_will_hear_what_comes() {
+    let store = Store::in_memory().unwrap();
+    let old = |address| Settings { protocol: Protocol::V4, ..settings(address, "x") };
+    let away = old("127.0.0.1:1".parse().unwrap());
+    let first = Mqtt::with_store(vec![away], &Clock::system(TimeZone::UTC), &store);
+    first.entrust(qos_1("left")).await.unwrap().kept.await.unwrap();
+    drop(first);
+    let broker = Wicked::listen().await;
+    let mqtt = Mqtt::with_store(vec![old(broker.address())], &Clock::system(TimeZone::UTC), &store);
+    let is_there = timeout(Duration::from_millis(400), broker.accept(true)).await.is_ok();
+    assert!(!is_there, "what the broker has kept would come to nobody");
+    let hold = mqtt.hold();
+    let mut all = mqtt.subscribe(&Filter::parse("t").unwrap(), 1, Retained::Live, None).unwrap();
+    drop(hold);
+    let mut peer = broker.accept(true).await;
+    peer.send("t", "kept", 7, false).await;
+    assert_eq!(text(&mut all).await, "kept");
 }
