@@ -180,13 +180,13 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .map(|(_, candidate)| candidate)
 }
 
-/// Returns how alike two names are, from 0 to 1; 0 if more than a third of the letters would have to change, and it is no mistyped
-/// beginning of the other either.
+/// Returns how alike two names are, from 0 to 1; 0 if more than a third of the letters would have to change, and neither is the
+/// beginning of the other, maybe mistyped.
 fn likeness(name: &str, candidate: &str) -> f64 {
-    let longest = name.len().max(candidate.len());
-    let is_near = strsim::osa_distance(name, candidate) <= longest / 3;
-    let begins = |begin: &str| name.len() > 4 && strsim::osa_distance(name, begin) <= 1;
-    if is_near || candidate.get(..name.len()).is_some_and(begins) { strsim::jaro_winkler(name, candidate) } else { 0.0 }
+    let (short, long) = if name.len() < candidate.len() { (name, candidate) } else { (candidate, name) };
+    let is_near = strsim::osa_distance(short, long) <= long.len() / 3;
+    let begins = |begin: &str| short.len() > 2 && strsim::osa_distance(short, begin) <= short.len() / 5;
+    if is_near || long.get(..short.len()).is_some_and(begins) { strsim::jaro_winkler(name, candidate) } else { 0.0 }
 }
 
 #[cfg(test)]

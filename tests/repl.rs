@@ -85,7 +85,7 @@ fn dry_lines_show_what_they_would_do_and_messages_come_while_lines_are_typed() {
         "mqtt_publish(\"a\", 1)\nstate.x = 1;\nstate.x\nmqtt_publish(\"a\", 1, #{ wait: false })\n",
     );
     assert!(complained.starts_with("would do mqtt_publish a \"1\""), "{complained}");
-    assert_eq!((printed.as_str(), code), ("<Sent: confirmed>\n", Some(0)));
+    assert_eq!((printed.as_str(), code), ("1\n<Sent: confirmed>\n", Some(0)));
     house.start();
     house.wait_for("connected to");
     let lines = ":subscribe answer\nmqtt_request(\"ask\", \"hi\", #{ response_topic: \"answer\" }).payload\nsleep(0.5)\n:unsubscribe\n:quit\nnever\n";
