@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::services::store::database::failed;
-use crate::services::store::ledger::Tally;
+use crate::services::store::ledger::{CROWD, Tally};
 use crate::services::store::notes::Unwritten;
 use crate::services::store::{Error, Row, Shared};
 
@@ -18,8 +18,6 @@ use crate::services::store::{Error, Row, Shared};
 const MAX_WAITING: usize = 1024;
 /// At most so many batches share a commit.
 const MAX_GROUP: usize = 256;
-/// At most so many rows ride along with the batches of a commit.
-const MAX_RIDERS: usize = 512;
 /// Rows and notes wait for a commit to ride along with for so long.
 const RIDE_WAIT: Duration = Duration::from_millis(200);
 /// After a failure, rows and notes are tried again after so long.
@@ -91,10 +89,11 @@ impl Writer {
     pub(super) fn wake(&self) {
         match self {
             // A writer whose queue is full is awake.
-            Self::Thread { jobs, .. } => drop(jobs.as_ref().map(|jobs| jobs.try_send(Job::Wake))),
+            Self::Thread { jobs: Some(jobs), .. } => drop(jobs.try_send(Job::Wake)),
+            Self::Thread { jobs: None, .. } => {}
             Self::Anyone(pen) => {
                 let mut pen = pen.lock().unwrap_or_else(PoisonError::into_inner);
-                if pen.shared.ledger.len() >= MAX_RIDERS {
+                if pen.shared.ledger.len() >= CROWD {
                     pen.write(Vec::new(), false);
                 }
             }
@@ -110,7 +109,8 @@ impl Writer {
 
     fn send(&self, job: Job) {
         match self {
-            Self::Thread { jobs, .. } => drop(jobs.as_ref().map(|jobs| jobs.send(job))),
+            Self::Thread { jobs: Some(jobs), .. } => drop(jobs.send(job)),
+            Self::Thread { jobs: None, .. } => {}
             Self::Anyone(pen) => pen.lock().unwrap_or_else(PoisonError::into_inner).write(vec![job], true),
         }
     }
@@ -176,7 +176,7 @@ impl Pen {
             }
         }
         // Who waits for a commit does not wait for a flood of rows.
-        let most = if works.is_empty() || !flushes.is_empty() { usize::MAX } else { MAX_RIDERS };
+        let most = if works.is_empty() || !flushes.is_empty() { usize::MAX } else { CROWD };
         let riders = Riders { rows: self.shared.ledger.take(most), notes: self.shared.notes.take() };
         let outcomes = match self.attempt(&works, Some(&riders), durable) {
             Ok(written) => {

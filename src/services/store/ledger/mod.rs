@@ -8,4 +8,4 @@ mod waiting;
 pub(super) use self::quota::Tally;
 pub(super) use self::read::{find, list};
 pub use self::row::{Keep, Kept, Only, Query, Row};
-pub(super) use self::waiting::Waiting;
+pub(super) use self::waiting::{CROWD, Waiting};

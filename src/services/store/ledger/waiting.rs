@@ -10,8 +10,8 @@ use crate::value::Value;
 
 /// At most so many rows wait in memory.
 const MAX_WAITING: usize = 8192;
-/// Of so many rows that wait, and of each as many more, the writer hears anew.
-const CROWD: usize = 512;
+/// Of so many rows that wait, and of each as many more, the writer hears anew; no more of them ride along with a commit.
+pub(in crate::services::store) const CROWD: usize = 512;
 /// At most about so many bytes wait in memory.
 const MAX_WAITING_BYTES: usize = 16 << 20;
 
