@@ -1,7 +1,8 @@
 //! MQTT topics and topic filters, with named levels.
 
-use crate::value::map_of;
 use std::collections::BTreeMap;
+
+use crate::value::map_of;
 
 /// The longest topic or filter, in bytes.
 ///

@@ -89,7 +89,7 @@ async fn through_a_crash(protocol: Protocol) -> Vec<String> {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     for delivery in deliveries {
-        soon(delivery.confirmed()).await.unwrap();
+        soon(delivery).await.unwrap();
     }
     soon(reading).await.unwrap()
 }

@@ -94,7 +94,7 @@ fn keep_publishing(mqtt: &Mqtt, qos: u8, pause: Duration) -> (Arc<Mutex<bool>>, 
         }
         for (number, delivery) in deliveries.into_iter().enumerate() {
             // Mosquitto refuses some of QoS 2 when it comes back with its memory: what is refused is not confirmed.
-            if soon(delivery.confirmed()).await.is_err() {
+            if soon(delivery).await.is_err() {
                 publish(&mqtt, &format!("in/{number}"), &number.to_string(), qos, false).await;
             }
         }
@@ -459,7 +459,7 @@ async fn flood(count: u32) {
         deliveries
             .push_back(soon(mqtt.send(message(&format!("flood/{number}"), &"x".repeat(100), 1, false))).await.unwrap());
         if deliveries.len() > 500 {
-            soon(deliveries.pop_front().unwrap().confirmed()).await.unwrap();
+            soon(deliveries.pop_front().unwrap()).await.unwrap();
         }
     }
     let end = tokio::time::Instant::now() + Duration::from_secs(60 + u64::from(count) / 50);

@@ -314,7 +314,7 @@ fn promised(context: &Context) -> Vec<Delivery> {
 /// Waits until the disk has all of them.
 async fn kept(promised: Vec<Delivery>) -> Result<(), mqtt::Error> {
     for delivery in promised {
-        delivery.confirmed().await?;
+        delivery.await?;
     }
     Ok(())
 }

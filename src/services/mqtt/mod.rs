@@ -3,6 +3,7 @@
 mod aside;
 mod core;
 mod debts;
+mod delivery;
 mod embedded;
 mod entries;
 mod first;
@@ -22,15 +23,14 @@ mod supervisor;
 mod trie;
 mod wire;
 
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
 use std::time::Instant;
 
 use tokio::sync::{Notify, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+pub use self::delivery::{Delivery, Entrusted};
 pub use self::embedded::{Embedded, EmbeddedError};
 pub use self::held::{HeldBrokers, Published};
 pub use self::inbox::Messages;
@@ -135,53 +135,6 @@ impl Drop for Subscription {
     }
 }
 
-/// A message on its way to a broker; to be waited for once.
-#[derive(Debug)]
-pub struct Delivery(oneshot::Receiver<Result<(), Error>>);
-
-/// A message that goes out whatever happens to this process.
-#[derive(Debug)]
-pub struct Entrusted {
-    /// Until it is on disk; at QoS 0 there is nothing to wait for.
-    pub kept: Delivery,
-    /// Until the broker has it.
-    pub confirmed: Delivery,
-}
-
-impl Delivery {
-    /// Returns how it ended, if it has.
-    pub fn answer(&mut self) -> Option<Result<(), Error>> {
-        match self.0.try_recv() {
-            Ok(answer) => Some(answer),
-            Err(oneshot::error::TryRecvError::Empty) => None,
-            Err(oneshot::error::TryRecvError::Closed) => Some(Err(stopped())),
-        }
-    }
-
-    /// Waits until the message is written (QoS 0; while the broker is away: at once) or confirmed (QoS 1 and 2); after
-    /// [`Mqtt::entrust`] until it is on disk.
-    ///
-    /// Whoever stops waiting does not call the message back.
-    ///
-    /// # Errors
-    /// [`Error::Refused`] if the broker does not take it, [`Error::NotKept`] if the disk does not.
-    pub async fn confirmed(self) -> Result<(), Error> {
-        self.await
-    }
-}
-
-impl Future for Delivery {
-    type Output = Result<(), Error>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(context).map(|answer| answer.unwrap_or_else(|_| Err(stopped())))
-    }
-}
-
-fn stopped() -> Error {
-    Error::Refused("rhaid stopped before it was confirmed".into())
-}
-
 /// Keeps connections from beginning until it is dropped.
 pub struct Hold(Mqtt);
 
@@ -252,7 +205,7 @@ impl Mqtt {
     /// # Errors
     /// If it can not be taken into the outbox or the broker refuses it.
     pub async fn publish(&self, publish: Publish) -> Result<(), Error> {
-        self.send(publish).await?.confirmed().await
+        self.send(publish).await?.await
     }
 
     /// Takes a message into the outbox, from where messages go out in order, and returns a way to wait for the rest.
@@ -264,18 +217,18 @@ impl Mqtt {
     pub async fn send(&self, publish: Publish) -> Result<Delivery, Error> {
         let (waiter, outcome) = oneshot::channel();
         self.put(publish, Some(waiter), None).await?;
-        Ok(Delivery(outcome))
+        Ok(Delivery::new(outcome))
     }
 
-    /// Takes a message for good, and returns ways to wait until it is on disk and until the broker has it: from the former on, at QoS 1 and 2, it goes out whatever
-    /// happens to this process. QoS 0 waits for nothing.
+    /// Takes a message for good, and returns ways to wait until it is on disk and until the broker has it: once on disk, at QoS 1 and 2,
+    /// it goes out whatever happens to this process. QoS 0 waits for nothing.
     ///
     /// # Errors
     /// As [`Mqtt::send`].
     pub async fn entrust(&self, publish: Publish) -> Result<Entrusted, Error> {
         let ((keeper, kept), (waiter, confirmed)) = (oneshot::channel(), oneshot::channel());
         self.put(publish, Some(waiter), Some(keeper)).await?;
-        Ok(Entrusted { kept: Delivery(kept), confirmed: Delivery(confirmed) })
+        Ok(Entrusted { kept: Delivery::new(kept), confirmed: Delivery::new(confirmed) })
     }
 
     async fn put(&self, publish: Publish, waiter: Option<Waiter>, keeper: Option<Waiter>) -> Result<(), Error> {

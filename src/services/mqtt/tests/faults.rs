@@ -117,8 +117,8 @@ async fn what_was_on_the_way_when_the_broker_died_arrives_in_order() {
     // It acknowledges out of order, and dies.
     peer.write(Packet::PubAck(PubAck::new(4))).await;
     peer.write(Packet::PubAck(PubAck::new(6))).await;
-    soon(deliveries.remove(5).confirmed()).await.unwrap();
-    soon(deliveries.remove(3).confirmed()).await.unwrap();
+    soon(deliveries.remove(5)).await.unwrap();
+    soon(deliveries.remove(3)).await.unwrap();
     drop(peer);
     while mqtt.is_connected(None) {
         tokio::task::yield_now().await;
@@ -135,7 +135,7 @@ async fn what_was_on_the_way_when_the_broker_died_arrives_in_order() {
     }
     assert_eq!(seen, ["0", "1", "2", "4", "6", "7", "8", "9", "10", "11", "12"]);
     for delivery in deliveries {
-        soon(delivery.confirmed()).await.unwrap();
+        soon(delivery).await.unwrap();
     }
 }
 
@@ -158,7 +158,7 @@ async fn a_first_message_that_is_never_confirmed_holds_back_no_later_one() {
     }
     peer.write(Packet::PubAck(PubAck::new(unconfirmed))).await;
     for delivery in deliveries {
-        soon(delivery.confirmed()).await.unwrap();
+        soon(delivery).await.unwrap();
     }
 }
 
@@ -199,7 +199,7 @@ async fn qos_2_goes_on_where_it_was_in_a_session_that_was_kept() {
     let mut peer = broker.accept(true).await;
     assert!(matches!(peer.read().await, Packet::PubRel(release) if release.pkid == id));
     peer.write(Packet::PubComp(rumqttc::mqttbytes::v4::PubComp::new(id))).await;
-    soon(delivery.confirmed()).await.unwrap();
+    soon(delivery).await.unwrap();
 }
 
 #[tokio::test]
@@ -349,7 +349,7 @@ async fn closing_sends_what_waits_and_says_goodbye() {
     peer.write(Packet::PubAck(PubAck::new(id))).await;
     assert!(matches!(peer.read().await, Packet::Disconnect));
     soon(closing).await.unwrap();
-    soon(delivery.confirmed()).await.unwrap();
+    soon(delivery).await.unwrap();
     assert_eq!(mqtt.states()[0].2, State::Closed);
 }
 
