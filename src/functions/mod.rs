@@ -238,14 +238,25 @@ impl Context {
                 return Ok(value);
             }
         }
-        self.runtime.block_on(async {
-            tokio::select! {
-                biased;
-                () = self.cancel.cancelled() => Err(terminated(Stop::Cancelled)),
-                () = tokio::time::sleep_until(self.deadline.into()) => Err(terminated(Stop::Deadline)),
-                value = outside => Ok(value),
-            }
-        })
+        self.runtime.block_on(self.within_limits(outside))
+    }
+
+    /// Waits like [`Context::wait`] for what HTTP brings.
+    ///
+    /// # Errors
+    /// What can not be caught: the run must end.
+    pub fn wait_for_http<T>(&self, outside: impl Future<Output = T>) -> Result<T, Thrown> {
+        let Some(driver) = self.services.http.driver() else { return self.wait(outside) };
+        driver.block_on(self.within_limits(outside)).inspect_err(|_| driver.look())
+    }
+
+    async fn within_limits<T>(&self, outside: impl Future<Output = T>) -> Result<T, Thrown> {
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => Err(terminated(Stop::Cancelled)),
+            () = tokio::time::sleep_until(self.deadline.into()) => Err(terminated(Stop::Deadline)),
+            value = outside => Ok(value),
+        }
     }
 
     /// Waits like [`Context::wait`], but no longer than `limit`: then `None`.

@@ -5,6 +5,7 @@ mod examples;
 mod extremes;
 mod http;
 mod http_calls;
+mod http_connections;
 mod http_streams;
 mod liar;
 mod lies;

@@ -52,7 +52,7 @@ impl Body {
             }
         };
         let context = context("text")?;
-        let read = context.wait(incoming.whole(self.limit))?;
+        let read = context.wait_for_http(incoming.whole(self.limit))?;
         let bytes = read.map_err(|error| broken(error, answer))?;
         *self.state() = State::Whole(bytes.clone());
         Ok(bytes)
@@ -76,7 +76,7 @@ impl Body {
             }
         };
         let context = context("lines")?;
-        let read = context.wait(incoming.chunk())?;
+        let read = context.wait_for_http(incoming.chunk())?;
         let chunk = read.map_err(|error| broken(error, answer))?;
         if chunk.is_some() {
             *self.state() = State::Coming(incoming, true);

@@ -30,7 +30,7 @@ use crate::functions::act::Dry;
 use crate::functions::arguments::{options, refused};
 use crate::functions::{Context, Package, Thrown, context};
 use crate::options::Options;
-use crate::services::http::Guard;
+use crate::services::http::{Arrived, Failure, Guard, Request};
 
 /// HTTP out.
 pub const HTTP: Package = Package {
@@ -70,19 +70,31 @@ fn send(function: &'static str, call: Call) -> Result<Response, Thrown> {
     let request = call.request(function, url, &context)?;
     let max_body = request.max_body;
     context.act(function, with, Dry::Refused, |told| {
-        // As a task of its own, it takes nothing of this thread's stack, of which there may be a thousand.
-        let (http, gate) = (context.services.http.clone(), Gate(context.clone()));
         let began = Instant::now();
-        let sending = context.runtime.spawn(async move { (http.send(&request, &gate).await, request) });
-        let (arrived, request) = context.wait(AbortOnDropHandle::new(sending))?.map_err(broken_off)?;
-        let arrived = arrived.map_err(|failure| failed(&failure))?;
-        context.journal.heard(&|| Heard::new(&request, &arrived, began));
+        let outcome = context.wait_for_http(begin(&context, request))?.map_err(broken_off)?;
+        let (request, arrived) = (&outcome.0, outcome.1.map_err(|failure| failed(&failure))?);
+        context.journal.heard(&|| Heard::new(request, &arrived, began));
         *told = arrived.answer.status.to_string();
         Ok(match arrived.incoming {
             Some(incoming) => Response::coming(arrived.answer, incoming, max_body),
             None => Response::whole(arrived.answer),
         })
     })
+}
+
+/// A request, and what came of it.
+type Sent = Box<(Request, Result<Arrived, Box<Failure>>)>;
+
+/// Begins to send a request, as a task and in a function of its own: neither takes anything of the stack of a thread that waits, of
+/// which there may be a thousand.
+#[inline(never)]
+fn begin(context: &Arc<Context>, request: Request) -> AbortOnDropHandle<Sent> {
+    let (http, gate) = (context.services.http.clone(), Gate(context.clone()));
+    let work = async move {
+        let arrived = Box::pin(http.send(&request, &gate)).await;
+        Box::new((request, arrived))
+    };
+    AbortOnDropHandle::new(context.services.http.spawn(&context.runtime, work))
 }
 
 /// Goes on with the panic of a task here, where it is this run's; else rhaid ends.

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::services::files::successor;
 use crate::services::http::Error;
+use crate::services::http::driver::LastLook;
 
 /// A body on its way; dropped, it closes its connection unless all has come.
 #[derive(Debug)]
@@ -17,11 +18,13 @@ pub struct Incoming {
     read: Option<Duration>,
     /// When all must have come, and how long that is after the beginning.
     until: Option<(Instant, Duration)>,
+    /// Dropped after the response: it may go while nobody waits for anything.
+    pub(super) last_look: Option<LastLook>,
 }
 
 impl Incoming {
     pub(super) fn new(response: reqwest::Response, read: Option<Duration>, until: Option<(Instant, Duration)>) -> Self {
-        Self { response, read, until }
+        Self { response, read, until, last_look: None }
     }
 
     /// Returns the next bytes, decompressed; `None` at the end. Cancel-safe.

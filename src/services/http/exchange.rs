@@ -7,6 +7,7 @@ use url::{Host, Url};
 
 use crate::services::http::client::through;
 use crate::services::http::connect::{PROGRESS, Progress};
+use crate::services::http::driver::LastLook;
 use crate::services::http::redirect::Hop;
 use crate::services::http::{
     Answer, Arrived, Asked, Body, Content, Error, Failure, Guard, Http, Incoming, Part, Request, Sink, Way,
@@ -25,7 +26,8 @@ impl Http {
     ) -> Result<Arrived, Box<Failure>> {
         let progress = Progress::new(request.times.connect);
         let mut at = request.url.clone();
-        let following = self.follow(request, guard, &progress, until, &mut at);
+        // Once on the heap, it is not copied from one wrapping into the next.
+        let following = Box::pin(self.follow(request, guard, &progress, until, &mut at));
         let followed = timeout_at(until, PROGRESS.scope(progress.clone(), following)).await;
         let (mut answer, mut incoming) = followed.unwrap_or_else(|_| {
             let total = request.times.total;
@@ -33,7 +35,10 @@ impl Http {
             Err(Failure::new(error, &at, None))
         })?;
         let done = match &request.sink {
-            Sink::Stream { .. } => return Ok(Arrived { answer, incoming: Some(incoming) }),
+            Sink::Stream { .. } => {
+                incoming.last_look = self.driver.clone().map(LastLook);
+                return Ok(Arrived { answer, incoming: Some(incoming) });
+            }
             Sink::File { path, limit } if (200..300).contains(&answer.status) && request.method != "HEAD" => {
                 let saved = incoming.save(path, *limit).await;
                 saved.map(|()| answer.saved = Some(path.clone()))

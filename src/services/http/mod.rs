@@ -7,6 +7,7 @@ mod client;
 mod connect;
 mod cookies;
 mod digest;
+mod driver;
 mod environment;
 mod error;
 mod exchange;
@@ -21,12 +22,15 @@ mod stage;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 pub use self::answer::{Answer, Asked};
 pub use self::body::Incoming;
 use self::client::Clients;
 pub use self::cookies::Cookies;
+pub use self::driver::Driver;
 pub use self::error::{Error, Failure};
 pub use self::request::{Body, Content, Credentials, Part, Proxy, Request, Sink, Times, Verify, Way};
 use self::resolve::Resolver;
@@ -71,6 +75,7 @@ pub struct Http {
     resolver: Arc<Resolver>,
     /// What answers in place of the network, in a held world.
     stage: Option<Arc<dyn Stage>>,
+    driver: Option<Driver>,
 }
 
 impl Default for Http {
@@ -82,10 +87,31 @@ impl Default for Http {
 impl Http {
     /// Makes it ready; clients are made when they are first needed.
     pub fn new() -> Self {
+        Self::with(None, Driver::new())
+    }
+
+    fn with(stage: Option<Arc<dyn Stage>>, driver: Option<Driver>) -> Self {
         // Two TLS stacks may ask for the process's default; the first one to say so decides, and both can live with it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let resolver = Arc::new(Resolver::default());
-        Self { clients: Arc::new(Clients::new(resolver.clone())), resolver, stage: None }
+        Self { clients: Arc::new(Clients::new(resolver.clone())), resolver, stage, driver }
+    }
+
+    /// Returns who moves its connections on while somebody waits; `None`: the runtime does.
+    pub fn driver(&self) -> Option<&Driver> {
+        self.driver.as_ref()
+    }
+
+    /// Begins work that sends requests, on the runtime if there is no driver.
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        runtime: &Handle,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        match &self.driver {
+            Some(driver) => driver.spawn(work),
+            None => runtime.spawn(work),
+        }
     }
 
     /// Sends a request, again if it says so, and returns the answer. Cancel-safe: dropped, it closes its connection.
@@ -95,6 +121,10 @@ impl Http {
     pub async fn send(&self, request: &Request, guard: &dyn Guard) -> Result<Arrived, Box<Failure>> {
         let until = Instant::now() + request.times.total;
         let mut tries = 0;
+        if self.driver.is_some() {
+            // What servers have closed since the last look is known before a connection is chosen.
+            tokio::task::yield_now().await;
+        }
         loop {
             tries += 1;
             let outcome = self.attempt(request, guard, until).await;

@@ -50,7 +50,7 @@ pub trait Stage: Send + Sync {
 impl Http {
     /// Makes it ready for a held world.
     pub fn held(stage: Arc<dyn Stage>) -> Self {
-        Self { stage: Some(stage), ..Self::new() }
+        Self::with(Some(stage), None)
     }
 
     /// Waits before the next try.
