@@ -1,10 +1,10 @@
 //! What a script can call: one file per package, the list, and the context through which functions reach the world.
 
 use std::cell::RefCell;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, LazyLock, Mutex};
-use std::task::{self, Poll, Waker};
+use std::task::{self, Waker};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -230,15 +230,7 @@ impl Context {
     /// # Errors
     /// What can not be caught: the run must end.
     pub fn wait<T>(&self, outside: impl Future<Output = T>) -> Result<T, Thrown> {
-        let mut outside = pin!(outside);
-        if !self.cancel.is_cancelled() {
-            // Much is there already, and a limit has its price.
-            let _inside = self.runtime.enter();
-            if let Poll::Ready(value) = outside.as_mut().poll(&mut task::Context::from_waker(Waker::noop())) {
-                return Ok(value);
-            }
-        }
-        self.runtime.block_on(self.within_limits(outside))
+        arrived(outside, |arrival| self.wait_until(arrival))
     }
 
     /// Waits like [`Context::wait`] for what HTTP brings.
@@ -247,15 +239,27 @@ impl Context {
     /// What can not be caught: the run must end.
     pub fn wait_for_http<T>(&self, outside: impl Future<Output = T>) -> Result<T, Thrown> {
         let Some(driver) = self.services.http.driver() else { return self.wait(outside) };
-        driver.block_on(self.within_limits(outside)).inspect_err(|_| driver.look())
+        let waited = arrived(outside, |arrival| driver.block_on(self.within_limits(arrival)));
+        waited.inspect_err(|_| driver.look())
     }
 
-    async fn within_limits<T>(&self, outside: impl Future<Output = T>) -> Result<T, Thrown> {
+    fn wait_until(&self, mut arrival: Arrival<'_>) -> Result<(), Thrown> {
+        if !self.cancel.is_cancelled() {
+            // Much is there already, and a limit has its price.
+            let _inside = self.runtime.enter();
+            if arrival.as_mut().poll(&mut task::Context::from_waker(Waker::noop())).is_ready() {
+                return Ok(());
+            }
+        }
+        self.runtime.block_on(self.within_limits(arrival))
+    }
+
+    async fn within_limits(&self, arrival: Arrival<'_>) -> Result<(), Thrown> {
         tokio::select! {
             biased;
             () = self.cancel.cancelled() => Err(terminated(Stop::Cancelled)),
             () = tokio::time::sleep_until(self.deadline.into()) => Err(terminated(Stop::Deadline)),
-            value = outside => Ok(value),
+            () = arrival => Ok(()),
         }
     }
 
@@ -304,6 +308,20 @@ impl Context {
             Some(due) => self.wait(clock.sleep_until(due)).and_then(|()| Err(terminated(Stop::Deadline))),
         }
     }
+}
+
+/// What is waited for, whatever it brings: how to wait is compiled once.
+type Arrival<'a> = Pin<&'a mut dyn Future<Output = ()>>;
+
+/// Has somebody wait for an arrival, and returns what it brought.
+fn arrived<T>(
+    outside: impl Future<Output = T>,
+    wait: impl FnOnce(Arrival<'_>) -> Result<(), Thrown>,
+) -> Result<T, Thrown> {
+    let mut brought = None;
+    wait(pin!(async { brought = Some(outside.await) }))?;
+    // Nobody says that it has come before it has.
+    brought.ok_or_else(|| terminated(Stop::Cancelled))
 }
 
 /// The limit of work that no wait is part of: the run's deadline, and a few seconds where there is none.

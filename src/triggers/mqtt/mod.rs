@@ -244,15 +244,14 @@ impl Listener {
             }
             let is_news = self.changed.as_mut().is_none_or(|changed| changed.is_news(&message));
             if is_news {
-                // Boxed, so that a trigger that waits, as most do, is small.
-                Box::pin(self.pass(message)).await;
+                self.pass(message);
             } else {
                 self.fire.ignore(self.event(&message), Skip::Unchanged);
             }
         }
     }
 
-    async fn pass(&self, message: Message) {
+    fn pass(&self, message: Message) {
         let event = self.event(&message);
         if message.qos == 0 {
             return self.fire.tell(event);
