@@ -1,4 +1,4 @@
-//! JSON and YAML.
+//! JSON, YAML, and lists as text.
 
 use rhai::plugin::*;
 
@@ -64,6 +64,26 @@ mod functions {
     #[rhai_fn(name = "to_json", return_raw)]
     pub fn to_json_pretty(any: Dynamic, pretty: bool) -> Result<String, Thrown> {
         written(&value(&any)?, pretty)
+    }
+
+    /// Returns the items of a list as one text, with something between them; each as it stands in an interpolated string.
+    ///
+    /// # Example
+    /// ```rhai
+    /// assert_eq(["attic", 21.5, true].join(", "), "attic, 21.5, true");
+    /// assert_eq([].join(", "), "");
+    /// ```
+    #[rhai_fn(name = "join", return_raw, pure)]
+    pub fn join(context: NativeCallContext<'_>, list: &mut rhai::Array, between: &str) -> Result<String, Thrown> {
+        let mut joined = String::new();
+        for (place, item) in list.iter().enumerate() {
+            if place > 0 {
+                joined.push_str(between);
+            }
+            let text: ImmutableString = context.call_native_fn("to_string", (item.clone(),))?;
+            joined.push_str(&text);
+        }
+        Ok(joined)
     }
 
     /// Reads YAML: one document.
