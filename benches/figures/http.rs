@@ -7,8 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use rhaid::runtime::Runtime;
-use rhaid::value::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -60,7 +58,7 @@ async fn crowd() {
         let fired: Vec<_> = (0..CROWD)
             .map(|_| {
                 let runtime = runtime.clone();
-                tokio::spawn(async move { fire(&runtime, "crowd").await })
+                tokio::spawn(async move { live::fire(&runtime, "crowd").await })
             })
             .collect();
         for fired in fired {
@@ -109,7 +107,7 @@ async fn one_by_one() {
     let (mut ours, mut bare, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let began = Instant::now();
-        fire(&runtime, "one").await;
+        live::fire(&runtime, "one").await;
         ours.push(began.elapsed().as_secs_f64());
         let began = Instant::now();
         tokio::task::block_in_place(|| reqwest_alone(&client, &url));
@@ -139,11 +137,6 @@ fn reqwest_alone(client: &reqwest::Client, url: &str) {
         }
     };
     std::thread::scope(|scope| scope.spawn(calls).join().expect("it answers"));
-}
-
-async fn fire(runtime: &Runtime, script: &str) {
-    let fired = runtime.fire(script, Some("on_event"), Value::Null).await.expect("there is such a trigger");
-    assert_eq!(fired.outcome, "succeeded", "{:?}", fired.why);
 }
 
 /// A Python that calls as often as it is told; ended when dropped.

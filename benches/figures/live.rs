@@ -9,6 +9,7 @@ use rhaid::services::Services;
 use rhaid::services::clock::Clock;
 use rhaid::services::mqtt;
 use rhaid::services::store::Store;
+use rhaid::value::Value;
 
 /// Runs the scripts of a folder in this process, with a store in memory. Must be called inside the tokio runtime.
 pub(crate) async fn live(folder: &Path) -> Runtime {
@@ -24,4 +25,10 @@ pub(crate) async fn live(folder: &Path) -> Runtime {
 pub(crate) fn percentile(values: &mut [f64], percent: usize) -> f64 {
     values.sort_by(f64::total_cmp);
     values[(values.len() - 1) * percent / 100]
+}
+
+/// Fires a script's `on_event`, and waits until it has run.
+pub(crate) async fn fire(runtime: &Runtime, script: &str) {
+    let fired = runtime.fire(script, Some("on_event"), Value::Null).await.expect("there is such a trigger");
+    assert_eq!(fired.outcome, "succeeded", "{:?}", fired.why);
 }
