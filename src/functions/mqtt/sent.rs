@@ -79,6 +79,7 @@ impl OnItsWay {
             promised.lock().unwrap_or_else(PoisonError::into_inner).push(disk);
             return Ok(());
         }
+        context.services.mqtt.hurry();
         match context.wait_for(context.left(until), &mut disk)? {
             Some(kept) => kept.map_err(|error| failed(&error)),
             None => Err(self.late("disk", limit)),

@@ -250,7 +250,7 @@ impl Executor {
             && batch.timers_done.is_empty()
             && batch.told.is_empty());
         if (is_kept || !batch.told_done.is_empty())
-            && let Err(error) = self.runtime.block_on(kept(promised(context)))
+            && let Err(error) = self.keep_now(context)
         {
             return not_kept(start, "published", &error);
         }
@@ -268,6 +268,16 @@ impl Executor {
             missed.into_iter().for_each(|number| self.services.store.settle_told(number));
         }
         Outcome::Succeeded(value)
+    }
+
+    /// Waits until the disk has what the run published, which its other effects come after.
+    fn keep_now(&self, context: &Context) -> Result<(), mqtt::Error> {
+        let promised = promised(context);
+        if promised.is_empty() {
+            return Ok(());
+        }
+        context.services.mqtt.hurry();
+        self.runtime.block_on(kept(promised))
     }
 
     fn record(

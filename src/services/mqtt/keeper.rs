@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use crate::services::mqtt::core::Core;
 use crate::services::mqtt::message::{Properties, Publish};
 use crate::services::mqtt::supervisor::Shared;
 use crate::services::mqtt::{Error, aside};
@@ -14,6 +15,9 @@ use crate::services::store::{Letter, LetterChange, Store};
 /// How long a message that the broker has stays on disk until something else is written: one more write costs more than one message
 /// more that comes twice after a power cut.
 const COMPANY: Duration = Duration::from_millis(20);
+
+/// How long a promise for which nothing stands still waits for others, with which it shares a write.
+const GATHER: Duration = Duration::from_millis(3);
 
 /// A change that somebody waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +102,10 @@ pub(super) async fn run(shared: Arc<Shared>, store: Store, end: CancellationToke
             shared.core().changed(&marks, &sent);
             shared.core().set_aside(&kept, received.is_ok());
             shared.stir();
+            if !is_over && shared.held.is_none() {
+                // What came meanwhile waits for company again.
+                break;
+            }
         }
         drop(shared.keeping().take());
         if is_over {
@@ -108,16 +116,27 @@ pub(super) async fn run(shared: Arc<Shared>, store: Store, end: CancellationToke
 
 /// Waits until there is something to write; what need not be soon waits for company for a while.
 async fn work(shared: &Shared) {
-    shared.keep.notified().await;
+    while !shared.core().has_changes() {
+        shared.keep.notified().await;
+    }
+    // Nobody waits in a world that is held, where nothing comes while time stands.
+    if shared.held.is_some() {
+        return;
+    }
+    wait(shared, COMPANY, |core| core.is_pressed() || core.outbox.has_promises()).await;
+    if shared.core().outbox.has_promises() {
+        wait(shared, GATHER, Core::is_pressed).await;
+    }
+}
+
+/// Waits for a change after which it `is_time`, but no longer than a limit.
+async fn wait(shared: &Shared, limit: Duration, is_time: impl Fn(&Core) -> bool) {
     let company = async {
-        while !shared.core().is_pressed() {
+        while !is_time(&shared.core()) {
             shared.keep.notified().await;
         }
     };
-    // Nobody waits in a world that is held, where nothing comes while time stands.
-    if shared.held.is_none() {
-        let _ = tokio::time::timeout(COMPANY, company).await;
-    }
+    let _ = tokio::time::timeout(limit, company).await;
 }
 
 async fn write(store: &Store, name: &str, changes: Vec<LetterChange>) -> Result<(), Error> {

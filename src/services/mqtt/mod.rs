@@ -268,6 +268,14 @@ impl Mqtt {
         }
     }
 
+    /// Has written to disk at once what was promised and waits for company there: something stands still until it is.
+    pub fn hurry(&self) {
+        for shared in self.0.iter() {
+            shared.core().outbox.press();
+            shared.keep.notify_one();
+        }
+    }
+
     /// Returns whether a broker is connected now; `None`: the default one.
     pub fn is_connected(&self, broker: Option<&str>) -> bool {
         self.broker(broker).is_ok_and(|shared| *shared.state.borrow() == State::Connected)

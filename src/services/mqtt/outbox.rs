@@ -14,6 +14,9 @@ use crate::services::store::{self, LetterChange};
 /// How many bytes wait at most, whatever their number.
 const MAX_BYTES: usize = 64 << 20;
 
+/// So many promises are written without waiting for more.
+const TOGETHER: usize = 16;
+
 /// Tells whoever waits how a message ended, or whether it is on disk.
 pub(super) type Waiter = oneshot::Sender<Result<(), Error>>;
 
@@ -35,8 +38,9 @@ pub(super) struct Outbox {
     taken: HashSet<u16>,
     next_packet: u16,
     next_number: u64,
-    // What is to be written to disk, if there is one, and whether somebody waits for it.
+    // What is to be written to disk, if there is one; how many promises are among it; and whether it is not to wait for company.
     changes: Option<Vec<LetterChange>>,
+    promises: usize,
     is_pressed: bool,
 }
 
@@ -97,6 +101,7 @@ impl Outbox {
             next_packet: 1,
             next_number: 0,
             changes: None,
+            promises: 0,
             is_pressed: false,
         }
     }
@@ -340,14 +345,28 @@ impl Outbox {
 
     fn change(&mut self, change: LetterChange) {
         if let Some(changes) = &mut self.changes {
-            self.is_pressed |= Mark::of(&change).is_some();
+            match Mark::of(&change) {
+                Some(Mark::Kept(_)) => self.promises += 1,
+                Some(Mark::Packet(_) | Mark::Received(_)) => self.is_pressed = true,
+                None => {}
+            }
             changes.push(change);
         }
     }
 
-    /// Returns whether somebody waits for what is to be written.
+    /// Notes that somebody waits for what was promised.
+    pub(super) fn press(&mut self) {
+        self.is_pressed |= self.promises > 0;
+    }
+
+    /// Returns whether what is to be written is not to wait for company: somebody waits for it, or there are enough of it.
     pub(super) fn is_pressed(&self) -> bool {
-        self.is_pressed
+        self.is_pressed || self.promises >= TOGETHER
+    }
+
+    /// Returns whether promises are to be written.
+    pub(super) fn has_promises(&self) -> bool {
+        self.promises > 0
     }
 
     /// Returns whether something is to be written to disk.
@@ -357,7 +376,7 @@ impl Outbox {
 
     /// Takes what is to be written to disk, in order.
     pub(super) fn take_changes(&mut self) -> Vec<LetterChange> {
-        self.is_pressed = false;
+        (self.promises, self.is_pressed) = (0, false);
         self.changes.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
@@ -434,6 +453,26 @@ mod tests {
             Outgoing::PubRel(id) => ("release".into(), *id, false),
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn a_promise_waits_for_others_unless_somebody_waits_for_it() {
+        let mut outbox = Outbox::new(100, 10);
+        outbox.restore(Vec::new());
+        let promise = |outbox: &mut Outbox| {
+            let (keeper, kept) = oneshot::channel();
+            outbox.push(Publish { topic: "a".into(), qos: 1, ..Publish::default() }, None, Some(keeper));
+            kept
+        };
+        outbox.press();
+        let mut all = vec![promise(&mut outbox)];
+        assert!(outbox.has_promises() && !outbox.is_pressed(), "nobody waits for it yet");
+        outbox.press();
+        assert!(outbox.is_pressed());
+        assert_eq!(outbox.take_changes().len(), 1);
+        assert!(!outbox.has_promises() && !outbox.is_pressed());
+        all.extend((0..TOGETHER).map(|_| promise(&mut outbox)));
+        assert!(outbox.is_pressed(), "there are enough");
     }
 
     #[test]
