@@ -285,6 +285,10 @@ fn the_reference_knows_triggers_and_functions() {
     assert!(house.run(&["reference", "now"]).lines().all(|line| !line.starts_with("in ")));
     assert!(house.run(&["reference", "--markdown", "Tests"]).contains("## `assert_published`"));
     assert!(house.run(&["reference"]).contains("  assert_published "));
+    let group = house.run(&["reference", "mqtt"]);
+    assert!(group.contains("mqtt_publish(") && group.contains("Sent.wait") && !group.contains("http_get("), "{group}");
+    let kind = house.run(&["reference", "headers"]);
+    assert!(kind.contains("Headers.get_all(") && !kind.contains("\nhttp_get("), "{kind}");
     house.run(&["definitions"]);
     let definitions = std::fs::read_to_string(house.path("definitions/rhaid.d.rhai")).unwrap();
     assert!(definitions.contains("fn mqtt_publish(topic: String, payload: ?) -> ();"), "{definitions}");

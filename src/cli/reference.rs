@@ -18,12 +18,12 @@ use crate::triggers::{KINDS, Kind};
 #[command(after_help = "Examples:
   rhaid reference                  # everything, a line each
   rhaid reference mqtt_publish
-  rhaid reference 'HTTP out'
+  rhaid reference http             # all of a group, or of a type such as Response
   rhaid reference Tests            # what *_test.rhai files call
   rhaid reference --markdown > reference.md
   rhaid reference --markdown Triggers")]
 pub(super) struct Args {
-    /// A trigger, a function, or a group of functions
+    /// A trigger, a function, a type, or a group of functions
     #[arg(value_name = "NAME")]
     name: Option<String>,
     /// Print it as Markdown, a chapter for each group
@@ -83,7 +83,11 @@ impl Selection {
     fn of(name: &str) -> anyhow::Result<Self> {
         let is_meant = |known: &str| known.eq_ignore_ascii_case(name);
         let kinds: Vec<_> = KINDS.iter().copied().filter(|kind| is_meant(kind.name) || is_meant(TRIGGERS)).collect();
-        let meant = |entry: &&Entry| is_meant(&entry.name) || is_meant(&entry.function) || is_meant(entry.package);
+        // `mqtt` is enough for `MQTT out`, and a type stands for what is called on it.
+        let is_group = |package: &str| is_meant(package) || package.split(' ').next().is_some_and(is_meant);
+        let is_type = |name: &str| name.split_once('.').is_some_and(|(of, _)| is_meant(of));
+        let is_named = |entry: &Entry| is_meant(&entry.name) || is_meant(&entry.function) || is_type(&entry.name);
+        let meant = |entry: &&Entry| is_named(entry) || is_group(entry.package);
         let entries: Vec<_> = everything().filter(meant).collect();
         if kinds.is_empty() && entries.is_empty() {
             let known = everything().map(|entry| entry.function.as_str()).chain(KINDS.iter().map(|kind| kind.name));

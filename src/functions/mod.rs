@@ -121,7 +121,7 @@ pub struct Context {
     pub services: Services,
     /// Limits, permissions, secrets.
     pub config: Arc<Config>,
-    /// Where waiting is done: functions run on a thread of their own and block on this.
+    /// Where waiting is done, but for HTTP, which has a driver: functions run on a thread of their own and block on this.
     pub runtime: tokio::runtime::Handle,
     /// Set when the run must end.
     pub cancel: CancellationToken,
