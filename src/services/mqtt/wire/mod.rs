@@ -5,6 +5,7 @@
 
 mod alias;
 mod frames;
+mod prompt;
 mod proxy;
 mod stream;
 mod tls;
