@@ -77,11 +77,13 @@ mod functions {
         moved(time, &duration, true)
     }
 
-    /// Returns how many seconds a moment is after another one; negative if it is before.
+    /// Returns how many seconds a moment is after another one; negative if it is before. `later - earlier` is the same.
     ///
     /// # Example
     /// ```rhai
     /// assert_eq(datetime("2026-03-01 12:00").since(datetime("2026-03-01 11:59")), 60.0);
+    /// let began = now();
+    /// assert(now() - began < 60.0);
     /// ```
     #[rhai_fn(name = "since", pure)]
     pub fn since(time: &mut Zoned, other: Zoned) -> f64 {
@@ -98,6 +100,11 @@ mod functions {
     #[rhai_fn(name = "in_timezone", pure, return_raw)]
     pub fn in_timezone(time: &mut Zoned, timezone: &str) -> Result<Zoned, Thrown> {
         Ok(time.with_time_zone(zone(timezone)?))
+    }
+
+    #[rhai_fn(name = "-", pure)]
+    pub fn minus(a: &mut Zoned, b: Zoned) -> f64 {
+        since(a, b)
     }
 
     #[rhai_fn(name = "==", pure)]
