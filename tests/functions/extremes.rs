@@ -65,6 +65,7 @@ fn every_function_returns_soon_with_any_argument() {
                 Some("Session") => "session",
                 Some("Sent") => "sent",
                 Some("map") => "m",
+                Some("array") => "[t, 1]",
                 _ => "",
             };
             for arguments in combinations(signature.parameters.len()) {
