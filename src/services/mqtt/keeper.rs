@@ -79,44 +79,37 @@ pub(super) async fn run(shared: Arc<Shared>, store: Store, end: CancellationToke
     let mut is_troubled = false;
     loop {
         let is_over = end.run_until_cancelled(work(&shared)).await.is_none();
-        loop {
-            let (outgoing, aside) = {
-                let mut core = shared.core();
-                (core.outbox.take_changes(), core.take_aside())
-            };
-            if outgoing.is_empty() && aside.is_empty() {
-                break;
-            }
-            let marks: Vec<_> = outgoing.iter().filter_map(Mark::of).collect();
-            let kept: Vec<_> = aside.iter().filter_map(Mark::of).map(Mark::number).collect();
-            let name = &shared.settings.name;
-            let aside_name = aside::name(name);
-            // Both share a commit.
-            let (sent, received) = tokio::join!(write(&store, name, outgoing), write(&store, &aside_name, aside));
-            if let Err(why) = sent.as_ref().and(received.as_ref())
-                && !is_troubled
-            {
-                warn!(broker = shared.settings.name, "{why}");
-            }
-            is_troubled = sent.is_err() || received.is_err();
-            shared.core().changed(&marks, &sent);
-            shared.core().set_aside(&kept, received.is_ok());
-            shared.stir();
-            if !is_over && shared.held.is_none() {
-                // What came meanwhile waits for company again.
-                break;
-            }
-        }
-        drop(shared.keeping().take());
-        if is_over {
+        let (outgoing, aside) = {
+            let mut core = shared.core();
+            (core.outbox.take_changes(), core.take_aside())
+        };
+        if is_over && outgoing.is_empty() && aside.is_empty() {
+            drop(shared.keeping().take());
             return;
         }
+        let marks: Vec<_> = outgoing.iter().filter_map(Mark::of).collect();
+        let kept: Vec<_> = aside.iter().filter_map(Mark::of).map(Mark::number).collect();
+        let name = &shared.settings.name;
+        let aside_name = aside::name(name);
+        // Both share a commit.
+        let (sent, received) = tokio::join!(write(&store, name, outgoing), write(&store, &aside_name, aside));
+        if let Err(why) = sent.as_ref().and(received.as_ref())
+            && !is_troubled
+        {
+            warn!(broker = shared.settings.name, "{why}");
+        }
+        is_troubled = sent.is_err() || received.is_err();
+        shared.core().changed(&marks, &sent);
+        shared.core().set_aside(&kept, received.is_ok());
+        shared.stir();
     }
 }
 
 /// Waits until there is something to write; what need not be soon waits for company for a while.
 async fn work(shared: &Shared) {
     while !shared.core().has_changes() {
+        // Also if it was held only after the last of them was written: nothing else would let go of it.
+        drop(shared.keeping().take());
         shared.keep.notified().await;
     }
     // Nobody waits in a world that is held, where nothing comes while time stands.
