@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::{Timestamp, Zoned};
 
-use crate::chance;
+use crate::random;
 use crate::value::{Map, Value};
 
 /// How many names there were, from a random start.
@@ -28,7 +28,7 @@ impl Id {
             text
         };
         let mut start = [0; 4];
-        if COUNTER.load(Ordering::Relaxed) == 0 && chance::fill(&mut start).is_ok() {
+        if COUNTER.load(Ordering::Relaxed) == 0 && random::fill(&mut start).is_ok() {
             COUNTER.fetch_add(u64::from(u32::from_le_bytes(start)), Ordering::Relaxed);
         }
         let count = COUNTER.fetch_add(1, Ordering::Relaxed);
@@ -89,7 +89,7 @@ pub struct Event {
     /// What a person sees of it in a list, such as `mqtt_subscribe door/front` or `cron 0 7 * * *`.
     pub summary: String,
     /// What the handler sees of it: the fields of its argument.
-    pub facts: Map,
+    pub payload: Map,
     /// The timer that ran out, if it was one: the run that it wakes puts an end to it when it commits.
     pub settles: Option<TimerKey>,
     /// When it should have come, if it comes by the clock and is not made up for later.
@@ -104,16 +104,16 @@ pub struct Event {
 
 impl Event {
     /// Puts an event together.
-    pub fn new(at: Zoned, summary: impl Into<String>, facts: Map) -> Self {
+    pub fn new(at: Zoned, summary: impl Into<String>, payload: Map) -> Self {
         let id = Id::new(at.timestamp());
         let summary = summary.into();
-        Self { id, at, summary, facts, settles: None, due: None, told: None, is_owed: false, hops: 0 }
+        Self { id, at, summary, payload, settles: None, due: None, told: None, is_owed: false, hops: 0 }
     }
 
     /// Returns the fact at a dotted path such as `params.id`, as text, for `key` options.
     pub fn fact(&self, path: &str) -> Option<&Value> {
         let mut steps = path.split('.');
-        let mut found = self.facts.get(steps.next()?)?;
+        let mut found = self.payload.get(steps.next()?)?;
         for step in steps {
             let Value::Map(map) = found else { return None };
             found = map.get(step)?;

@@ -1,13 +1,13 @@
 #![doc = include_str!("README.md")]
 
 // Floor 1: vocabulary. Plain data; no I/O, no async.
-pub mod chance;
 pub mod config;
 pub mod effect;
 pub mod event;
 pub mod fault;
 pub mod memory;
 pub mod options;
+pub mod random;
 pub mod run;
 pub mod secrets;
 pub mod topic;

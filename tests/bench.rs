@@ -16,7 +16,7 @@ use rhaid::services::files::Files;
 use rhaid::services::http::Http;
 use rhaid::services::mqtt::{self, Embedded, Mqtt, Publish, Retained};
 use rhaid::services::routes::Routes;
-use rhaid::services::store::{Query, Row, Store};
+use rhaid::services::store::{Query, RunRecord, Store};
 use rhaid::services::timers::Timers;
 use rhaid::topic::Filter;
 use rhaid::triggers::KINDS;
@@ -102,7 +102,7 @@ impl Setup {
 
     /// Starts rhaid; all scripts are live when this returns.
     pub(crate) fn start(self) -> Bench {
-        let clock = Clock::by_hand(self.start.parse().expect("a moment with a zone"));
+        let clock = Clock::manual(self.start.parse().expect("a moment with a zone"));
         let broker = self.has_broker.then(|| "127.0.0.1:0".parse().unwrap());
         let mut bench = Bench { folder: self.folder, config: self.config, clock, broker, running: None, power_cuts: 0 };
         bench.boot();
@@ -194,7 +194,7 @@ impl Bench {
             tokio.shutdown_background();
         }
         // What was going on holds the old clock.
-        self.clock = Clock::by_hand(self.clock.now_zoned() + away);
+        self.clock = Clock::manual(self.clock.now_zoned() + away);
         self.boot();
     }
 
@@ -324,7 +324,7 @@ impl Bench {
     }
 
     /// Returns what became of a script's events, oldest first, without reloads.
-    pub(crate) fn runs(&self, script: &str) -> Vec<Row> {
+    pub(crate) fn runs(&self, script: &str) -> Vec<RunRecord> {
         let query = Query { script: Some(script.into()), limit: 10_000, ..Query::default() };
         let mut rows = self.wait(self.running().runtime.runs(query)).unwrap();
         rows.retain(|row| row.trigger != "reload");

@@ -245,7 +245,7 @@ fn the_tables_of_those_who_come_from_elsewhere_name_what_there_is() {
 fn the_reference_is_the_programs() {
     let house = House::empty();
     let groups = rhaid::functions::PACKAGES.iter().map(|package| package.name);
-    for group in ["Triggers"].into_iter().chain(groups).chain([rhaid::functions::trial::TESTS.name]) {
+    for group in ["Triggers"].into_iter().chain(groups).chain([rhaid::functions::testing::TESTS.name]) {
         let written = house.run(&["reference", "--markdown", group]);
         let page = source().join(format!("reference/{}.md", group.to_lowercase().replace(' ', "-")));
         if std::env::var_os("RHAID_WRITE_REFERENCE").is_some() {

@@ -122,8 +122,8 @@ fn secrets_are_seen_neither_in_the_log_nor_in_the_ledger() {
         .config("permissions: { \"*\": { secrets: [token] } }")
         .script("a", r#"on_event("go", |event| { let t = secret("token"); print(`it is ${t}`); throw `bad ${t}`; });"#)
         .start();
-    let facts = Value::Map(Map::from([("data".into(), Value::from("hush-hush"))]));
-    let fired = bench.fire("a", "", facts);
+    let payload = Value::Map(Map::from([("data".into(), Value::from("hush-hush"))]));
+    let fired = bench.fire("a", "", payload);
     assert!(fired.why.as_ref().unwrap().contains("bad ***"), "{fired:?}");
     bench.until("the fault to be logged", || bench.printed("a").len() == 2);
     assert_eq!(bench.printed("a")[0], "it is ***");

@@ -9,7 +9,7 @@ use jiff::Zoned;
 use jiff::tz::TimeZone;
 use rhaid::config::{Config, Level};
 use rhaid::event::Event;
-use rhaid::functions::{Context, Journal, Spent, Stop};
+use rhaid::functions::{Context, RunLog, RunUsage, Stop};
 use rhaid::script::{Ended, Finished, Purpose, STACK, Script, Sources};
 use rhaid::services::Services;
 use rhaid::services::clock::Clock;
@@ -17,14 +17,14 @@ use rhaid::services::http::Http;
 use rhaid::services::mqtt::Mqtt;
 use rhaid::services::store::{Batch, Store};
 use rhaid::services::timers::Timers;
-use rhaid::triggers::Surroundings;
+use rhaid::triggers::TriggerContext;
 use rhaid::value::Value;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 struct Silence;
 
-impl Journal for Silence {
+impl RunLog for Silence {
     fn line(&self, _: Level, _: &str, _: &serde_json::Map<String, serde_json::Value>) {}
 
     fn did(&self, _: rhaid::effect::Effect) {}
@@ -65,14 +65,14 @@ impl Bench {
     }
 
     fn load(&self, text: &str, purpose: &Purpose) -> Script {
-        let surroundings = Surroundings {
+        let trigger_context = TriggerContext {
             zone: TimeZone::UTC,
             location: None,
             brokers: std::sync::Arc::default(),
             base: "/nowhere".into(),
         };
         let folder = Folder(BTreeMap::from([("t.rhai".into(), text.into())]));
-        Script::load("t.rhai", purpose, Arc::new(folder), &self.config, &surroundings).unwrap_or_else(|faults| {
+        Script::load("t.rhai", purpose, Arc::new(folder), &self.config, &trigger_context).unwrap_or_else(|faults| {
             panic!("{}", faults.iter().map(|fault| fault.report()).collect::<Vec<_>>().join("\n"))
         })
     }
@@ -91,7 +91,7 @@ impl Bench {
             hops: 0,
             journal: Arc::new(Silence),
             dry: false,
-            spent: Spent::default(),
+            spent: RunUsage::default(),
         })
     }
 
@@ -155,8 +155,8 @@ fn a_handler_sees_what_woke_it_and_is_quick() {
         &Purpose::Handlers,
     );
     assert_eq!(script.declared[0].kind, "every");
-    let facts = rhaid::value::Map::from([("missed".to_owned(), Value::Int(4))]);
-    let event = Event::new(Zoned::now(), "every 1s", facts);
+    let payload = rhaid::value::Map::from([("missed".to_owned(), Value::Int(4))]);
+    let event = Event::new(Zoned::now(), "every 1s", payload);
     on_stack(|| {
         let context = bench.context(Duration::from_secs(60));
         assert_eq!(script.call(0, &event, &context).unwrap(), Value::from("a true 5"));

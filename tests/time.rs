@@ -35,7 +35,7 @@ impl House {
         let root = folder.path().canonicalize().unwrap();
         std::fs::create_dir(root.join("scripts")).unwrap();
         std::fs::write(root.join("scripts/t.rhai"), script).unwrap();
-        let clock = Clock::by_hand(start.parse::<Zoned>().unwrap());
+        let clock = Clock::manual(start.parse::<Zoned>().unwrap());
         let tokio = tokio::runtime::Runtime::new().unwrap();
         let (runtime, server) = tokio.block_on(async {
             let store = Store::in_memory().unwrap();

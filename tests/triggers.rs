@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use rhaid::config::{Config, Source, parse};
 use rhaid::script::{Purpose, Script, Sources};
-use rhaid::triggers::{KINDS, Surroundings};
+use rhaid::triggers::{KINDS, TriggerContext};
 
 struct Text(String);
 
@@ -37,14 +37,14 @@ fn every_kinds_example_declares_a_trigger_of_that_kind() {
     let folder = tempfile::tempdir().unwrap();
     let base = folder.path().canonicalize().unwrap();
     let config = config(&base);
-    let surroundings =
-        Surroundings { zone: TimeZone::UTC, location: Some((59.9, 10.7)), brokers: std::sync::Arc::default(), base };
+    let trigger_context =
+        TriggerContext { zone: TimeZone::UTC, location: Some((59.9, 10.7)), brokers: std::sync::Arc::default(), base };
     for kind in KINDS {
         let mut examples = kind.docs.split("```rhai\n").skip(1).filter_map(|rest| rest.split("```").next()).peekable();
         assert!(examples.peek().is_some(), "{} has no example", kind.name);
         for example in examples {
             let sources = Arc::new(Text(example.into()));
-            let script = Script::load("example.rhai", &Purpose::Handlers, sources, &config, &surroundings)
+            let script = Script::load("example.rhai", &Purpose::Handlers, sources, &config, &trigger_context)
                 .unwrap_or_else(|faults| panic!("{}: {}", kind.name, faults[0].report()));
             assert!(script.declared.iter().any(|declared| declared.kind == kind.name), "{}", kind.name);
         }

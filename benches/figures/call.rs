@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use rhaid::config::{Config, Level};
 use rhaid::event::Event;
-use rhaid::functions::{Context, Journal, Spent};
+use rhaid::functions::{Context, RunLog, RunUsage};
 use rhaid::runtime::FolderSources;
 use rhaid::script::{Purpose, Script};
 use rhaid::services::Services;
 use rhaid::services::clock::Clock;
 use rhaid::services::mqtt;
 use rhaid::services::store::{Batch, Store};
-use rhaid::triggers::Surroundings;
+use rhaid::triggers::TriggerContext;
 use rhaid::value::Map;
 use serde_json::Value as Json;
 
@@ -37,7 +37,7 @@ on_event("loop", || {
 
 struct Quiet;
 
-impl Journal for Quiet {
+impl RunLog for Quiet {
     fn line(&self, _: Level, _: &str, _: &serde_json::Map<String, Json>) {}
     fn did(&self, _: rhaid::effect::Effect) {}
 }
@@ -51,24 +51,25 @@ pub(crate) fn measure() {
     std::fs::write(folder.path().join("a.rhai"), SCRIPT).expect("the folder is ours");
     let config = Arc::new(Config::default_in(folder.path()));
     let zone = jiff::tz::TimeZone::UTC;
-    let surroundings = Surroundings {
+    let trigger_context = TriggerContext {
         zone: zone.clone(),
         location: None,
         brokers: std::sync::Arc::default(),
         base: folder.path().into(),
     };
     let sources = Arc::new(FolderSources::new(folder.path(), 1 << 20));
-    let script = Script::load("a.rhai", &Purpose::Handlers, sources, &config, &surroundings).unwrap_or_else(|faults| {
-        panic!("{}", faults[0].report());
-    });
+    let script =
+        Script::load("a.rhai", &Purpose::Handlers, sources, &config, &trigger_context).unwrap_or_else(|faults| {
+            panic!("{}", faults[0].report());
+        });
     let tokio = tokio::runtime::Runtime::new().expect("there are threads");
     let _inside = tokio.enter();
     let broker = mqtt::Settings::new(&config.mqtt, SocketAddr::from(([127, 0, 0, 1], 1)), "bench".into());
     let store = Store::in_memory().expect("there is room for a store");
     let services = Services::new(Clock::system(zone), store, vec![broker.expect("the defaults are right")]);
     let data = Map::from([("celsius".to_owned(), 22.0.into())]);
-    let facts = Map::from([("data".to_owned(), data.into())]);
-    let event = Event::new(services.clock.now_zoned(), "bench", facts);
+    let payload = Map::from([("data".to_owned(), data.into())]);
+    let event = Event::new(services.clock.now_zoned(), "bench", payload);
     let context = || {
         Arc::new(Context {
             script: "a".into(),
@@ -83,7 +84,7 @@ pub(crate) fn measure() {
             hops: 0,
             journal: Arc::new(Quiet),
             dry: false,
-            spent: Spent::default(),
+            spent: RunUsage::default(),
         })
     };
     for (handler, name) in ["empty", "small", "loop of 1,000"].iter().enumerate() {

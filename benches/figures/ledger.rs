@@ -12,7 +12,7 @@ use rhaid::runtime::Runtime;
 use rhaid::services::Services;
 use rhaid::services::clock::Clock;
 use rhaid::services::mqtt;
-use rhaid::services::store::{Batch, Change, Keep, Kept, Query, Row, Store};
+use rhaid::services::store::{Batch, Change, PayloadFidelity, Query, RetentionPolicy, RunRecord, Store};
 use rhaid::services::timers::Timer;
 use rhaid::value::{Map, Value};
 
@@ -124,21 +124,21 @@ fn commits(store: &Store) {
 }
 
 /// A row as a small handler leaves it behind.
-fn row(number: usize) -> Row {
+fn row(number: usize) -> RunRecord {
     let at = Timestamp::from_microsecond(1_800_000_000_000_000 + number as i64 * 1_000).expect("it is no far future");
-    let facts = Map::from([
+    let payload = Map::from([
         ("topic".to_owned(), Value::from("freezer/1/temperature")),
         ("payload".to_owned(), Value::from(r#"{"celsius": -17.5}"#)),
         ("qos".to_owned(), Value::Int(0)),
     ]);
-    Row {
+    RunRecord {
         id: format!("1m84kh0{number:08}"),
         script: format!("room{}", number % 20),
         version: 3,
         trigger: "mqtt_subscribe freezer/{id}/temperature".into(),
         event: "mqtt_subscribe freezer/1/temperature".into(),
-        facts: facts.into(),
-        kept: Kept::Whole,
+        payload: payload.into(),
+        kept: PayloadFidelity::Whole,
         attempt: 0,
         queued: at,
         started: Some(at),
@@ -151,7 +151,7 @@ fn row(number: usize) -> Row {
 
 /// Rows as fast as they can be written, what they take on disk, and how soon one is found.
 fn rows(store: &Store, folder: &Path) {
-    store.keep(Keep { rows: 2 * ROWS as u64, bytes: u64::MAX / 4, age: Duration::from_secs(86_400 * 365) });
+    store.keep(RetentionPolicy { rows: 2 * ROWS as u64, bytes: u64::MAX / 4, age: Duration::from_secs(86_400 * 365) });
     let mut slowest = Duration::ZERO;
     let started = Instant::now();
     for chunk in (0..ROWS).collect::<Vec<_>>().chunks(4_096) {

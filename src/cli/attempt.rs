@@ -17,7 +17,7 @@ use crate::runtime::name_of;
 use crate::services::Services;
 use crate::services::clock::Clock;
 use crate::services::store::Store;
-use crate::triggers::by_hand;
+use crate::triggers::manual;
 use crate::value::{Map, Value, map_of};
 
 /// Wake one script with one event, and show what it does
@@ -132,20 +132,20 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     }
     let clock = match &args.at {
         None => Clock::system(zone.clone()),
-        Some(at) => Clock::by_hand(moment(at, &zone)?),
+        Some(at) => Clock::manual(moment(at, &zone)?),
     };
     let (root, file) = place(&args.file, &config)?;
     let script = Rehearsed::load(&config, &root, &file, None, zone)?;
     let Some(script) = rehearsal::unless_faulty(script) else { return Ok(ExitCode::from(FAULTS)) };
     let at = choose(&script, kind, name.as_deref(), &given)?;
     let declared = &script.declared()[at];
-    let facts = {
+    let payload = {
         let tokio = world::runtime()?;
         let _inside = tokio.enter();
         let services = Services::new(clock.clone(), Store::in_memory()?, world::brokers_for_a_visit(&config)?);
-        by_hand(&*declared.trigger, given, &services)
+        manual(&*declared.trigger, given, &services)
     };
-    let event = Event::new(clock.now_zoned(), format!("{} (tried)", declared.trigger.summary()), facts);
+    let event = Event::new(clock.now_zoned(), format!("{} (tried)", declared.trigger.summary()), payload);
     script.play(at, &event, clock, args.dry)?.tell(args.json)
 }
 
@@ -153,7 +153,7 @@ fn data(json: Option<&str>) -> anyhow::Result<Map> {
     match json.map(serde_json::from_str::<serde_json::Value>) {
         None => Ok(Map::new()),
         Some(Ok(data)) => match Value::from(data) {
-            Value::Map(facts) => Ok(facts),
+            Value::Map(payload) => Ok(payload),
             other => Ok(map_of([("data".to_owned(), other)])),
         },
         Some(Err(error)) => Err(Wrong(format!("--data: this is no JSON: {error}")).into()),

@@ -21,10 +21,10 @@ use crate::config::{Binding, Config};
 use crate::fault::Fault;
 use crate::runtime::{FolderSources, bind, is_test, list_scripts, unreadable_job};
 use crate::script::lint::{self, Finding};
-use crate::script::trial::Tests;
+use crate::script::testing::Tests;
 use crate::script::{Declared, Purpose, Script, Sources as _};
 use crate::services::clock::Clock;
-use crate::triggers::Surroundings;
+use crate::triggers::TriggerContext;
 
 /// How many of the next times of a trigger are shown.
 const UPCOMING: usize = 3;
@@ -155,7 +155,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
 fn look(args: &Args, config: &Arc<Config>, folder: &Path, findings: &mut Findings) -> anyhow::Result<()> {
     let zone = settings::zone(config.timezone.as_deref())?;
     let now = Clock::system(zone.clone()).now_zoned();
-    let around = |root: &Path| Surroundings {
+    let around = |root: &Path| TriggerContext {
         zone: zone.clone(),
         location: config.location,
         brokers: config.mqtt.names(),
@@ -166,7 +166,7 @@ fn look(args: &Args, config: &Arc<Config>, folder: &Path, findings: &mut Finding
     }
     let mut loaded: BTreeMap<PathBuf, Vec<Script>> = BTreeMap::new();
     for subject in subjects(args, config)? {
-        let surroundings = around(&subject.root);
+        let trigger_context = around(&subject.root);
         let sources = Arc::new(FolderSources::new(&subject.root, config.limits.script_size));
         if let (false, Err(why)) = (subject.bindings.is_empty(), sources.read(&subject.file)) {
             let faults = unreadable_job(&subject.bindings, &subject.file, &why);
@@ -179,10 +179,10 @@ fn look(args: &Args, config: &Arc<Config>, folder: &Path, findings: &mut Finding
             findings.faults.extend(faults.iter().map(|fault| FoundFault::new(fault, &subject.root)));
             continue;
         }
-        match Script::load(&subject.file, &subject.purpose, sources, config, &surroundings) {
+        match Script::load(&subject.file, &subject.purpose, sources, config, &trigger_context) {
             Ok(script) => {
                 // Faults of bindings have been found already, all together.
-                let bound = bind(&subject.bindings, config, &surroundings).unwrap_or_default();
+                let bound = bind(&subject.bindings, config, &trigger_context).unwrap_or_default();
                 let own = script.declared.iter().map(|declared| FoundTrigger::new(declared, &subject.root, &now));
                 let triggers = own.chain(bound.iter().map(|bound| FoundTrigger::new(bound, folder, &now))).collect();
                 findings.scripts.push(Found { name: script.name.to_string(), docs: script.docs.clone(), triggers });

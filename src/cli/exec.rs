@@ -14,12 +14,12 @@ use crate::cli::settings::{self, Globals};
 use crate::cli::world;
 use crate::config::{Config, Level};
 use crate::effect::Effect;
-use crate::functions::{Context, Journal, Stop};
+use crate::functions::{Context, RunLog, Stop};
 use crate::runtime::{FolderSources, script_name};
 use crate::script::{Ended, Finished, Purpose, Script, Sources};
 use crate::services::clock::Clock;
 use crate::services::store::Store;
-use crate::triggers::Surroundings;
+use crate::triggers::TriggerContext;
 use crate::units::parse_duration;
 
 /// Run a script from top to bottom, once
@@ -133,9 +133,9 @@ impl Sources for Typed {
 fn perform(task: &Task, config: &Arc<Config>) -> anyhow::Result<Result<Finished, ExitCode>> {
     let zone = settings::zone(config.timezone.as_deref())?;
     let base = task.root.parent().unwrap_or(&task.root).to_owned();
-    let surroundings =
-        Surroundings { zone: zone.clone(), location: config.location, brokers: config.mqtt.names(), base };
-    let script = match Script::load(&task.file, &Purpose::Job, task.sources.clone(), config, &surroundings) {
+    let trigger_context =
+        TriggerContext { zone: zone.clone(), location: config.location, brokers: config.mqtt.names(), base };
+    let script = match Script::load(&task.file, &Purpose::Job, task.sources.clone(), config, &trigger_context) {
         Ok(script) => script,
         Err(faults) => {
             screen::complain(&format!("{}\n", harmless(&settings::reports(&faults))));
@@ -204,7 +204,7 @@ impl Shell {
     }
 }
 
-impl Journal for Shell {
+impl RunLog for Shell {
     fn line(&self, level: Level, text: &str, fields: &Map<String, Json>) {
         if level > self.level && level != Level::Info {
             return;

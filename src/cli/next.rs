@@ -10,7 +10,7 @@ use crate::cli::exit::Wrong;
 use crate::cli::screen::{self, Tone, paint};
 use crate::cli::settings::{self, Globals};
 use crate::services::clock::Clock;
-use crate::triggers::{self, KINDS, Surroundings};
+use crate::triggers::{self, KINDS, TriggerContext};
 use crate::units::show_duration;
 use crate::value::{Map, Value};
 
@@ -74,11 +74,11 @@ pub(super) fn distance(now: &Zoned, time: &Zoned) -> String {
 
 fn upcoming(args: &Args, zone: &TimeZone, from: &Zoned) -> anyhow::Result<Vec<Zoned>> {
     let kind = KINDS.iter().find(|kind| kind.name == "cron").context("this rhaid was built without cron")?;
-    let surroundings =
-        Surroundings { zone: zone.clone(), location: None, brokers: std::sync::Arc::default(), base: ".".into() };
+    let trigger_context =
+        TriggerContext { zone: zone.clone(), location: None, brokers: std::sync::Arc::default(), base: ".".into() };
     let arguments = vec![Value::from(args.expression.as_str())];
     let written =
-        triggers::read(kind, arguments, Map::new(), &surroundings).map_err(|fault| Wrong(fault.to_string()))?;
+        triggers::read(kind, arguments, Map::new(), &trigger_context).map_err(|fault| Wrong(fault.to_string()))?;
     let times = written.trigger.upcoming(from, usize::from(args.count));
     if times.is_empty() {
         return Err(Wrong(format!("`{}` is never due", args.expression)).into());

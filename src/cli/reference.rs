@@ -8,7 +8,7 @@ use crate::cli::exit::Wrong;
 use crate::cli::screen::{self, Tone, paint};
 use crate::cli::table::{Cell, aligned};
 use crate::functions::reference::{Entry, only_in_tests, reference};
-use crate::functions::trial::TESTS;
+use crate::functions::testing::TESTS;
 use crate::functions::{PACKAGES, Package};
 use crate::options::nearest;
 use crate::triggers::{KINDS, Kind};

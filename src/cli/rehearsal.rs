@@ -21,12 +21,12 @@ use crate::config::{Config, Level};
 use crate::effect::Effect;
 use crate::event::Event;
 use crate::fault::Fault;
-use crate::functions::{Context, Journal, Stop};
+use crate::functions::{Context, RunLog, Stop};
 use crate::runtime::{Fired, FolderSources, bind, name_of, script_name};
 use crate::script::{Declared, Ended, Purpose, Script, Sources};
 use crate::services::clock::Clock;
-use crate::services::store::{Kept, Store};
-use crate::triggers::Surroundings;
+use crate::services::store::{PayloadFidelity, Store};
+use crate::triggers::TriggerContext;
 use crate::value::Value;
 
 /// What became of an event that was played.
@@ -36,7 +36,7 @@ pub(super) struct Played {
     pub(super) fired: Fired,
     pub(super) effects: Vec<Effect>,
     /// Whether what woke it is the same as then, if it was replayed.
-    pub(super) kept: Kept,
+    pub(super) kept: PayloadFidelity,
     #[serde(skip)]
     is_dry: bool,
     /// Whether the brokers have all that it published.
@@ -58,9 +58,13 @@ impl Played {
     fn shown(&self) -> String {
         let mut text = String::new();
         match self.kept {
-            Kept::Whole => {}
-            Kept::Masked => text.push_str(&format!("{} secrets in what woke it are ***\n", paint(Tone::Warn, "note"))),
-            Kept::Cut => text.push_str(&format!("{} what woke it was kept in part\n", paint(Tone::Warn, "note"))),
+            PayloadFidelity::Whole => {}
+            PayloadFidelity::Masked => {
+                text.push_str(&format!("{} secrets in what woke it are ***\n", paint(Tone::Warn, "note")))
+            }
+            PayloadFidelity::Cut => {
+                text.push_str(&format!("{} what woke it was kept in part\n", paint(Tone::Warn, "note")))
+            }
         }
         if !self.effects.is_empty() {
             let rows: Vec<_> = self.effects.iter().map(|effect| row(effect, true)).collect();
@@ -111,13 +115,13 @@ impl<'a> Rehearsed<'a> {
             }
         };
         let base = root.parent().unwrap_or(Path::new("/")).to_owned();
-        let surroundings = Surroundings { zone, location: config.location, brokers: config.mqtt.names(), base };
+        let trigger_context = TriggerContext { zone, location: config.location, brokers: config.mqtt.names(), base };
         let bindings: Vec<_> = config.triggers.iter().filter(|binding| binding.job == file).collect();
         let is_job = !bindings.is_empty();
         let purpose = if is_job { Purpose::Job } else { Purpose::Handlers };
-        let loaded = Script::load(file, &purpose, sources, config, &surroundings).and_then(|mut script| {
+        let loaded = Script::load(file, &purpose, sources, config, &trigger_context).and_then(|mut script| {
             if is_job {
-                script.declared = bind(bindings, config, &surroundings)?;
+                script.declared = bind(bindings, config, &trigger_context)?;
             }
             Ok(Self { config, file: file.to_owned(), script, is_job })
         });
@@ -159,7 +163,7 @@ impl<'a> Rehearsed<'a> {
         })?;
         let is_sent = world::says_goodbye(&tokio, &context);
         let effects = std::mem::take(&mut *stage.effects.lock().unwrap_or_else(PoisonError::into_inner));
-        Ok(Played { fired: self.fired(ended), effects, kept: Kept::Whole, is_dry, is_sent })
+        Ok(Played { fired: self.fired(ended), effects, kept: PayloadFidelity::Whole, is_dry, is_sent })
     }
 
     fn fired(&self, ended: Result<Value, Ended>) -> Fired {
@@ -186,7 +190,7 @@ struct Stage {
     effects: Mutex<Vec<Effect>>,
 }
 
-impl Journal for Stage {
+impl RunLog for Stage {
     fn line(&self, level: Level, text: &str, fields: &Map<String, Json>) {
         let text = fields.iter().fold(text.to_owned(), |text, (name, value)| format!("{text} {name}={value}"));
         self.did(Effect::new(level.word(), text));

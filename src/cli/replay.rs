@@ -64,8 +64,8 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let Some(script) = rehearsal::unless_faulty(script) else { return Ok(ExitCode::from(FAULTS)) };
     let at = script.position(|declared| name_of(declared) == info.run.trigger);
     let at = at.ok_or_else(|| script.has_no(&format!("trigger `{}`", info.run.trigger)))?;
-    let facts = restored(Value::from_stored(info.payload));
-    let event = Event::new(info.run.queued.to_zoned(zone.clone()), info.run.event, facts);
+    let payload = restored(Value::from_stored(info.payload));
+    let event = Event::new(info.run.queued.to_zoned(zone.clone()), info.run.event, payload);
     let mut played = script.play(at, &event, Clock::system(zone), true)?;
     played.kept = info.kept;
     played.tell(args.json)

@@ -15,7 +15,7 @@ use crate::cli::table::{Cell, aligned};
 use crate::control::{Request, RunInfo};
 use crate::effect::Effect;
 use crate::runtime::restored;
-use crate::services::store::Kept;
+use crate::services::store::PayloadFidelity;
 use crate::units::show_duration;
 use crate::value::Value;
 
@@ -146,9 +146,9 @@ fn payload(info: &RunInfo) -> String {
         return String::new();
     }
     let note = match info.kept {
-        Kept::Whole => "",
-        Kept::Masked => " (secrets are hidden)",
-        Kept::Cut => " (cut: it is longer than ledger.payload)",
+        PayloadFidelity::Whole => "",
+        PayloadFidelity::Masked => " (secrets are hidden)",
+        PayloadFidelity::Cut => " (cut: it is longer than ledger.payload)",
     };
     let json = format!("{:#}", info.payload);
     let mut text = format!("\n{}{note}\n", paint(Tone::Strong, "what woke it"));
@@ -195,7 +195,7 @@ mod tests {
                 ),
             ],
         };
-        let info = RunInfo { run, payload: serde_json::json!({ "name": "nag" }), kept: Kept::Whole };
+        let info = RunInfo { run, payload: serde_json::json!({ "name": "nag" }), kept: PayloadFidelity::Whole };
         let text = anstream::adapter::strip_str(&shown(&info, &TimeZone::UTC)).to_string();
         let expected = "\
 run      1hk2m3n4p5q6r7s

@@ -8,17 +8,17 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use jiff::{ToSpan as _, Zoned};
 
-use crate::chance;
 use crate::cli::attempt;
 use crate::cli::events::{self, Happening, Line};
 use crate::cli::exit::{FAULTS, Wrong};
-use crate::cli::held::{HeldWorld, Moment, line};
+use crate::cli::sandbox::{Moment, Sandbox, line};
 use crate::cli::screen;
 use crate::cli::settings::{self, Globals};
 use crate::cli::world::on_a_thread_for;
 use crate::config::Config;
 use crate::event::Id;
-use crate::functions::trial::World as _;
+use crate::functions::testing::World as _;
+use crate::random;
 
 /// Play a day, or recorded events, to the scripts, and show what they would do
 #[derive(clap::Args)]
@@ -84,9 +84,9 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     if to < from {
         return Err(Wrong(format!("it would end at {to} before it begins at {from}")).into());
     }
-    chance::seed(args.seed);
+    random::seed(args.seed);
     Id::recount();
-    let world = HeldWorld::new(&config, &zone, args.only.is_empty(), false)?;
+    let world = Sandbox::new(&config, &zone, args.only.is_empty(), false)?;
     let played = on_a_thread_for(&config.limits, || {
         play(&world, &config, &args.only, &lines, &from, &to)?;
         if args.to.is_none() { world.finish(config.limits.timeout) } else { Ok(()) }
@@ -99,7 +99,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
 }
 
 fn play(
-    world: &HeldWorld,
+    world: &Sandbox,
     config: &Config,
     scripts: &[String],
     lines: &[Line],

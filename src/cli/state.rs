@@ -15,7 +15,7 @@ use crate::cli::settings::{self, Globals};
 use crate::cli::table::{Cell, table};
 use crate::control::{Connection, NotRunning, Request, StateSpace};
 use crate::options::nearest;
-use crate::services::store::{Edit, Store};
+use crate::services::store::{StateEdit, Store};
 use crate::units::show_size;
 use crate::value::Value;
 
@@ -153,7 +153,7 @@ impl Keeper {
         }
     }
 
-    fn edit(&mut self, edit: Edit) -> anyhow::Result<()> {
+    fn edit(&mut self, edit: StateEdit) -> anyhow::Result<()> {
         match self {
             Self::Running(running) => {
                 let stored = |(space, key, value): (_, _, Value)| (space, key, value.to_stored());
@@ -245,7 +245,7 @@ fn unknown(space: &str, key: &str, values: &BTreeMap<String, Json>) -> anyhow::E
 
 fn set(keeper: &mut Keeper, space: &str, key: &str, value: Value) -> anyhow::Result<()> {
     let is_first = keeper.values(&full(space))?.is_empty();
-    keeper.edit(Edit { values: vec![(full(space), key.to_owned(), value)], ..Edit::default() })?;
+    keeper.edit(StateEdit { values: vec![(full(space), key.to_owned(), value)], ..StateEdit::default() })?;
     let note = if is_first { " (the first value there)" } else { "" };
     screen::say(&format!("set {} of {}{note}\n", harmless(key), harmless(space)));
     Ok(())
@@ -259,7 +259,7 @@ fn delete(keeper: &mut Keeper, space: &str, keys: &[String]) -> anyhow::Result<(
     let gone = if keys.is_empty() { values.keys().cloned().collect() } else { keys.to_vec() };
     let names: Vec<_> = gone.iter().map(|key| harmless(key)).collect();
     let values = gone.into_iter().map(|key| (full(space), key, Value::Null)).collect();
-    keeper.edit(Edit { values, ..Edit::default() })?;
+    keeper.edit(StateEdit { values, ..StateEdit::default() })?;
     screen::say(&format!("deleted {} of {}\n", names.join(", "), harmless(space)));
     Ok(())
 }
@@ -278,7 +278,7 @@ fn export(keeper: &mut Keeper, spaces: &[String]) -> anyhow::Result<()> {
 }
 
 /// Reads what was exported.
-fn read(file: &Path, replace: bool) -> anyhow::Result<Edit> {
+fn read(file: &Path, replace: bool) -> anyhow::Result<StateEdit> {
     let mut text = String::new();
     let what = || format!("reading {}", file.display());
     if file.as_os_str() == "-" {
@@ -298,10 +298,10 @@ fn read(file: &Path, replace: bool) -> anyhow::Result<Edit> {
     let values = spaces.into_iter().flat_map(|(space, values)| {
         values.into_iter().map(move |(key, value)| (space.clone(), key, Value::from_stored(value)))
     });
-    Ok(Edit { cleared, values: values.collect() })
+    Ok(StateEdit { cleared, values: values.collect() })
 }
 
-fn import(keeper: &mut Keeper, edit: Edit) -> anyhow::Result<()> {
+fn import(keeper: &mut Keeper, edit: StateEdit) -> anyhow::Result<()> {
     let count = edit.values.len();
     keeper.edit(edit)?;
     screen::say(&format!("imported {count} {}\n", if count == 1 { "value" } else { "values" }));

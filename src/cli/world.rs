@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::screen;
 use crate::config::{Config, Limits};
-use crate::functions::{Context, Journal, Spent};
+use crate::functions::{Context, RunLog, RunUsage};
 use crate::script;
 use crate::services::clock::Clock;
 use crate::services::store::Store;
@@ -41,7 +41,7 @@ pub(super) fn context(
     config: &Arc<Config>,
     clock: Clock,
     store: Store,
-    journal: Arc<dyn Journal>,
+    journal: Arc<dyn RunLog>,
     tokio: &Handle,
 ) -> anyhow::Result<Context> {
     let _inside = tokio.enter();
@@ -58,7 +58,7 @@ pub(super) fn context(
         hops: 0,
         journal,
         dry: false,
-        spent: Spent::default(),
+        spent: RunUsage::default(),
     })
 }
 

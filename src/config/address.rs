@@ -1,6 +1,6 @@
 //! Addresses of brokers and of proxies on the way to them.
 
-use super::keys::Keys;
+use super::section::Section;
 use crate::secrets::Secret;
 
 /// Checks the address of a broker.
@@ -62,7 +62,7 @@ pub(super) fn header(name: &str, value: &Secret) -> Result<(), String> {
 }
 
 /// Keeps a password that stands in a URL out of what is shown.
-pub(super) fn hide_password(keys: &mut Keys<'_>, name: &str) {
+pub(super) fn hide_password(keys: &mut Section<'_>, name: &str) {
     let Some(text) = keys.text(name) else { return };
     if let Some((_, rest)) = text.split_once("://")
         && let Some((user, _)) = rest.rsplit_once('@')

@@ -4,14 +4,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::address::{header, hide_password, proxy, url};
-use super::keys::Keys;
 use super::read::{MIB, count};
-use super::shape::{self, Shape};
+use super::section::Section;
+use super::value_type::{self, ValueType};
 use super::{Backoff, Broker, Certificate, DEFAULT_BROKER, Embedded, Mqtt, OutboxFull, Protocol, Session, Tls, Will};
 use crate::secrets::Secret;
 
 /// Reads the brokers and the one that comes along; relative paths count from the folder.
-pub(super) fn read(keys: &mut Keys<'_>, folder: &Path) -> Mqtt {
+pub(super) fn read(keys: &mut Section<'_>, folder: &Path) -> Mqtt {
     let short = broker(keys, folder, DEFAULT_BROKER);
     let about =
         "Several brokers, by names that scripts use as `broker: \"NAME\"`; one without `url` is the embedded one.";
@@ -25,7 +25,7 @@ pub(super) fn read(keys: &mut Keys<'_>, folder: &Path) -> Mqtt {
     }
     check_names(keys, &brokers);
     let about = "The broker of scripts that name none; left out: the one at `mqtt.url`, or else the first.";
-    if let Some(default) = keys.maybe("default", about, &shape::word()) {
+    if let Some(default) = keys.maybe("default", about, &value_type::word()) {
         match brokers.iter().position(|broker| broker.name == default) {
             Some(at) => brokers[..=at].rotate_right(1),
             None => {
@@ -63,7 +63,7 @@ const SHORT: &[&str] = &[
 ];
 
 /// Refuses two brokers of one name, and two that are the embedded one.
-fn check_names(keys: &mut Keys<'_>, brokers: &[Broker]) {
+fn check_names(keys: &mut Section<'_>, brokers: &[Broker]) {
     if brokers.iter().skip(1).any(|broker| broker.name == brokers[0].name) {
         keys.refuse(
             "brokers",
@@ -76,11 +76,11 @@ fn check_names(keys: &mut Keys<'_>, brokers: &[Broker]) {
 }
 
 /// Reads the keys of one broker.
-fn broker(keys: &mut Keys<'_>, folder: &Path, name: &str) -> Broker {
+fn broker(keys: &mut Section<'_>, folder: &Path, name: &str) -> Broker {
     hide_password(keys, "url");
     hide_password(keys, "proxy");
     let about = "Where the broker is: mqtt://HOST[:PORT], mqtts:// with TLS, ws:// or wss:// with a path, or unix:///PATH. Left out: the embedded broker.";
-    let url = keys.maybe("url", about, &shape::word().and_then(url));
+    let url = keys.maybe("url", about, &value_type::word().and_then(url));
     let (max_inflight, outbox, outbox_full) = outgoing(keys);
     let broker = Broker {
         name: name.to_owned(),
@@ -93,20 +93,20 @@ fn broker(keys: &mut Keys<'_>, folder: &Path, name: &str) -> Broker {
             "protocol",
             "auto",
             "The version of MQTT; auto: 5 if the broker understands it, else 3.1.1.",
-            &shape::one_of(&[("auto", Protocol::Newest), ("3.1.1", Protocol::V4), ("5", Protocol::V5)]),
+            &value_type::one_of(&[("auto", Protocol::Newest), ("3.1.1", Protocol::V4), ("5", Protocol::V5)]),
         ),
         username: keys.maybe("username", "The user name for the broker elsewhere.", &mqtt_text()),
         password: keys.maybe(
             "password",
             "The password for the broker elsewhere; better ${NAME} or ${file:PATH} than the word itself.",
-            &shape::secret(),
+            &value_type::secret(),
         ),
         session: session(keys),
         max_packet: keys.or(
             "max_packet",
             "16MiB",
             "The largest MQTT packet taken or sent.",
-            &shape::size(1 << 10, 256 * MIB - 1),
+            &value_type::size(1 << 10, 256 * MIB - 1),
         ),
         max_inflight,
         outbox,
@@ -115,7 +115,7 @@ fn broker(keys: &mut Keys<'_>, folder: &Path, name: &str) -> Broker {
         proxy: keys.maybe(
             "proxy",
             "The way out, for the broker elsewhere: http://HOST:PORT or socks5://HOST:PORT, with USER:PASSWORD@ if need be.",
-            &shape::word().and_then(proxy),
+            &value_type::word().and_then(proxy),
         ),
         headers: headers(keys),
         tls: keys.section("tls", "TLS to the broker elsewhere.", |keys| tls(keys, folder)),
@@ -127,7 +127,7 @@ fn broker(keys: &mut Keys<'_>, folder: &Path, name: &str) -> Broker {
 }
 
 /// Reads how many messages are on the way, how many wait, and what happens when more come.
-fn outgoing(keys: &mut Keys<'_>) -> (u16, usize, OutboxFull) {
+fn outgoing(keys: &mut Section<'_>) -> (u16, usize, OutboxFull) {
     let max_inflight = keys.or(
         "max_inflight",
         "100",
@@ -139,31 +139,31 @@ fn outgoing(keys: &mut Keys<'_>) -> (u16, usize, OutboxFull) {
         "outbox_full",
         "refuse",
         "What happens when more come: refuse (a fault of the script) or drop_oldest (what has waited longest is given up).",
-        &shape::one_of(&[("refuse", OutboxFull::Refuse), ("drop_oldest", OutboxFull::DropOldest)]),
+        &value_type::one_of(&[("refuse", OutboxFull::Refuse), ("drop_oldest", OutboxFull::DropOldest)]),
     );
     (max_inflight, outbox, outbox_full)
 }
 
 /// Reads how long each side remembers the other, and how it is known to be there.
-fn session(keys: &mut Keys<'_>) -> Session {
+fn session(keys: &mut Section<'_>) -> Session {
     Session {
         clean_start: keys.or(
             "clean_start",
             "false",
             "Whether the broker forgets us when we leave, and keeps no messages for us meanwhile.",
-            &shape::flag(),
+            &value_type::flag(),
         ),
         expiry: keys.or(
             "session_expiry",
             "30d",
             "How long the broker remembers us while we are away, with MQTT 5.",
-            &shape::duration(Duration::ZERO, Duration::from_secs(u32::MAX as u64)),
+            &value_type::duration(Duration::ZERO, Duration::from_secs(u32::MAX as u64)),
         ),
         keep_alive: keys.or(
             "keep_alive",
             "30s",
             "How often the connection is proved alive.",
-            &shape::duration(Duration::from_secs(5), Duration::from_secs(65_535)),
+            &value_type::duration(Duration::from_secs(5), Duration::from_secs(65_535)),
         ),
         receive_maximum: keys.or(
             "receive_maximum",
@@ -175,16 +175,16 @@ fn session(keys: &mut Keys<'_>) -> Session {
 }
 
 /// Reads how long to wait before a broker that is away is called again.
-fn backoff(keys: &mut Keys<'_>) -> Backoff {
+fn backoff(keys: &mut Section<'_>) -> Backoff {
     let (least, most) = (Duration::from_millis(100), Duration::from_secs(86_400));
     let first = "How long to wait before a broker that is away is called again; twice as long each further time.";
     let backoff = Backoff {
-        first: keys.or("reconnect_delay", "500ms", first, &shape::duration(least, most)),
+        first: keys.or("reconnect_delay", "500ms", first, &value_type::duration(least, most)),
         longest: keys.or(
             "max_reconnect_delay",
             "1m",
             "How long to wait before that at most.",
-            &shape::duration(least, most),
+            &value_type::duration(least, most),
         ),
     };
     if backoff.first > backoff.longest {
@@ -195,9 +195,9 @@ fn backoff(keys: &mut Keys<'_>) -> Backoff {
 }
 
 /// Reads what else the greeting of a WebSocket says.
-fn headers(keys: &mut Keys<'_>) -> Vec<(String, Secret)> {
+fn headers(keys: &mut Section<'_>) -> Vec<(String, Secret)> {
     let about = "Headers for a broker with ws:// or wss://, such as `Authorization`; they are never shown.";
-    let values = keys.pairs("headers", about, &shape::secret());
+    let values = keys.pairs("headers", about, &value_type::secret());
     let mut headers = Vec::new();
     for (entry, value) in values {
         match header(&entry.key, &value) {
@@ -209,7 +209,7 @@ fn headers(keys: &mut Keys<'_>) -> Vec<(String, Secret)> {
 }
 
 /// Refuses keys that make no sense without another.
-fn check_together(keys: &mut Keys<'_>, url: Option<&str>) {
+fn check_together(keys: &mut Section<'_>, url: Option<&str>) {
     if keys.is_written("password") && !keys.is_written("username") {
         keys.refuse("password", "a password needs a user name: write `username` beside it");
     }
@@ -224,18 +224,18 @@ fn check_together(keys: &mut Keys<'_>, url: Option<&str>) {
     }
 }
 
-fn will(keys: &mut Keys<'_>) -> Option<Will> {
+fn will(keys: &mut Section<'_>) -> Option<Will> {
     let topic = keys.maybe("topic", "The topic of that message.", &mqtt_text().and_then(one_topic));
     let will = Will {
         topic: String::new(),
-        payload: keys.maybe("payload", "Its payload; left out: empty.", &shape::text()).unwrap_or_default(),
-        qos: keys.or("qos", "0", "Its QoS: 0, 1 or 2.", &shape::whole(0..=2)) as u8,
-        retain: keys.or("retain", "false", "Whether the broker keeps it.", &shape::flag()),
+        payload: keys.maybe("payload", "Its payload; left out: empty.", &value_type::text()).unwrap_or_default(),
+        qos: keys.or("qos", "0", "Its QoS: 0, 1 or 2.", &value_type::whole(0..=2)) as u8,
+        retain: keys.or("retain", "false", "Whether the broker keeps it.", &value_type::flag()),
         delay: keys.or(
             "delay",
             "0s",
             "How long the broker waits for us to come back before it tells, with MQTT 5.",
-            &shape::duration(Duration::ZERO, Duration::from_secs(u32::MAX as u64)),
+            &value_type::duration(Duration::ZERO, Duration::from_secs(u32::MAX as u64)),
         ),
         content_type: keys.maybe("content_type", "What the payload is, such as text/plain, with MQTT 5.", &mqtt_text()),
         response_topic: keys.maybe(
@@ -247,7 +247,7 @@ fn will(keys: &mut Keys<'_>) -> Option<Will> {
         message_expiry: keys.maybe(
             "message_expiry",
             "How long the broker keeps that message for who is away, with MQTT 5.",
-            &shape::duration(Duration::from_secs(1), Duration::from_secs(u32::MAX as u64)),
+            &value_type::duration(Duration::from_secs(1), Duration::from_secs(u32::MAX as u64)),
         ),
         user_properties: user_properties(keys),
     };
@@ -272,9 +272,9 @@ const WITH_TOPIC: &[&str] = &[
     "user_properties",
 ];
 
-fn user_properties(keys: &mut Keys<'_>) -> Vec<(String, String)> {
+fn user_properties(keys: &mut Section<'_>) -> Vec<(String, String)> {
     let about = "What else comes with that message, as names and texts, with MQTT 5.";
-    let pairs = keys.pairs("user_properties", about, &shape::text());
+    let pairs = keys.pairs("user_properties", about, &value_type::text());
     pairs.into_iter().map(|(entry, text)| (entry.key.clone(), text)).collect()
 }
 
@@ -282,8 +282,8 @@ fn one_topic(text: String) -> Result<String, String> {
     crate::topic::check_topic(&text).map(|()| text)
 }
 
-fn tls(keys: &mut Keys<'_>, folder: &Path) -> Tls {
-    let mut file = |name, about| keys.maybe(name, about, &shape::word()).map(|file| folder.join(file));
+fn tls(keys: &mut Section<'_>, folder: &Path) -> Tls {
+    let mut file = |name, about| keys.maybe(name, about, &value_type::word()).map(|file| folder.join(file));
     let tls = Tls {
         ca: file("ca", "A PEM file with the authorities to trust, relative to this file; left out: the system's."),
         certificate: file("certificate", "A PEM file with our own certificate, relative to this file."),
@@ -291,7 +291,12 @@ fn tls(keys: &mut Keys<'_>, folder: &Path) -> Tls {
         alpn: keys
             .list("alpn", "The protocols offered in the TLS greeting (ALPN), such as mqtt.", &alpn())
             .unwrap_or_default(),
-        insecure: keys.or("insecure", "false", "Whether any certificate is taken: for tests only.", &shape::flag()),
+        insecure: keys.or(
+            "insecure",
+            "false",
+            "Whether any certificate is taken: for tests only.",
+            &value_type::flag(),
+        ),
     };
     if keys.is_written("certificate") != keys.is_written("key") {
         keys.refuse("certificate", "write `key` beside it");
@@ -301,21 +306,21 @@ fn tls(keys: &mut Keys<'_>, folder: &Path) -> Tls {
 }
 
 /// Source: RFC 7301, section 3.1: a protocol's name has from 1 to 255 bytes.
-fn alpn() -> Shape<String> {
-    shape::word().and_then(|text| if text.len() > 255 { Err("write at most 255 bytes".into()) } else { Ok(text) })
+fn alpn() -> ValueType<String> {
+    value_type::word().and_then(|text| if text.len() > 255 { Err("write at most 255 bytes".into()) } else { Ok(text) })
 }
 
-fn embedded(keys: &mut Keys<'_>, folder: &Path) -> Embedded {
+fn embedded(keys: &mut Section<'_>, folder: &Path) -> Embedded {
     let embedded = Embedded {
-        listen: keys.or("listen", "127.0.0.1:1883", "Where the embedded broker listens.", &shape::address()),
+        listen: keys.or("listen", "127.0.0.1:1883", "Where the embedded broker listens.", &value_type::address()),
         username: keys.maybe("username", "What clients must say as their user name.", &mqtt_text()),
-        password: keys.maybe("password", "What clients must say as their password.", &shape::secret()),
+        password: keys.maybe("password", "What clients must say as their password.", &value_type::secret()),
         tls: keys.section("tls", "TLS instead of plain MQTT; both files are needed.", |keys| certificate(keys, folder)),
         max_connections: keys.or("max_connections", "1000", "How many clients may be connected.", &count(1..=100_000)),
         max_packet: keys.maybe(
             "max_packet",
             "The largest packet that the embedded broker takes; left out: as `mqtt.max_packet`. Who sends a larger one is cut off.",
-            &shape::size(1 << 10, 256 * MIB - 1),
+            &value_type::size(1 << 10, 256 * MIB - 1),
         ),
         max_queued: keys.or(
             "max_queued",
@@ -327,13 +332,13 @@ fn embedded(keys: &mut Keys<'_>, folder: &Path) -> Embedded {
             "max_queued_bytes",
             "64MiB",
             "How much waits for one client that is away or slow.",
-            &shape::size(1 << 10, 64 * 1024 * MIB),
+            &value_type::size(1 << 10, 64 * 1024 * MIB),
         ),
         max_keep_alive: keys.or(
             "max_keep_alive",
             "1h",
             "The longest keep-alive: MQTT 5 clients that ask for a longer one, or none, get this one.",
-            &shape::duration(Duration::from_secs(5), Duration::from_secs(65_535)),
+            &value_type::duration(Duration::from_secs(5), Duration::from_secs(65_535)),
         ),
     };
     if keys.is_written("username") != keys.is_written("password") {
@@ -343,9 +348,10 @@ fn embedded(keys: &mut Keys<'_>, folder: &Path) -> Embedded {
     embedded
 }
 
-fn certificate(keys: &mut Keys<'_>, folder: &Path) -> Option<Certificate> {
-    let cert = keys.maybe("cert", "A PEM file with the broker's certificate, relative to this file.", &shape::word());
-    let key = keys.maybe("key", "A PEM file with the certificate's key, relative to this file.", &shape::word());
+fn certificate(keys: &mut Section<'_>, folder: &Path) -> Option<Certificate> {
+    let cert =
+        keys.maybe("cert", "A PEM file with the broker's certificate, relative to this file.", &value_type::word());
+    let key = keys.maybe("key", "A PEM file with the certificate's key, relative to this file.", &value_type::word());
     if keys.is_written("cert") != keys.is_written("key") {
         keys.refuse("cert", "write `mqtt.embedded.tls.key` too");
         keys.refuse("key", "write `mqtt.embedded.tls.cert` too");
@@ -356,8 +362,8 @@ fn certificate(keys: &mut Keys<'_>, folder: &Path) -> Option<Certificate> {
 /// Text that fits into an MQTT string field.
 ///
 /// Source: MQTT 5.0, 1.5.4 "UTF-8 Encoded String".
-fn mqtt_text() -> Shape<String> {
-    shape::word().and_then(|text| {
+fn mqtt_text() -> ValueType<String> {
+    value_type::word().and_then(|text| {
         if text.len() > 65_535 || text.contains('\0') {
             return Err("write at most 65535 bytes, none of them NUL".to_owned());
         }

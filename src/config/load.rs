@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value as Json, json};
 
-use super::fill::Filler;
+use super::interpolate::Interpolator;
 use super::node::{Content, Entry, Node, Scalar, Style};
 use super::report::{Report, fault};
 use super::{Config, read, yaml};
@@ -74,7 +74,7 @@ pub fn parse(source: &Source<'_>) -> Result<Loaded, Vec<Fault>> {
         return Err(report.into_faults());
     }
     let mut root = root.filter(|root| !root.is_null()).unwrap_or_else(|| empty(report.place(1, 1)));
-    let filler = Filler { environment: source.environment, folder: source.folder, read_file: source.read_file };
+    let filler = Interpolator { environment: source.environment, folder: source.folder, read_file: source.read_file };
     filler.fill(&mut root, &mut report);
     let warnings = override_keys(&mut root, source, &mut report);
     let (mut config, _) = read::document(Some(&root), source.folder, source.kinds, &mut report);

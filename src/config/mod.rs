@@ -3,15 +3,15 @@
 mod address;
 mod broker;
 mod difference;
-mod fill;
-mod keys;
+mod interpolate;
 mod load;
 mod node;
 mod permissions;
 mod read;
 mod report;
-mod shape;
+mod section;
 mod triggers;
+mod value_type;
 mod yaml;
 
 #[cfg(test)]
@@ -50,7 +50,7 @@ pub struct Config {
     /// What one run may use.
     pub limits: Limits,
     /// How much is kept of what happened.
-    pub ledger: Ledger,
+    pub ledger: History,
     /// What scripts may reach.
     pub permissions: Permissions,
     /// What is logged, and how.
@@ -311,7 +311,7 @@ pub struct Limits {
 
 /// How much is kept of what happened; what goes first is the ledger's to decide.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ledger {
+pub struct History {
     /// How many rows.
     pub rows: u64,
     /// About how many bytes on disk.

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
-use super::keys::Keys;
 use super::node::Node;
 use super::report::Report;
-use super::{Config, KindInfo, Ledger, Level, Limits, Log, LogFormat, Web};
-use super::{broker, permissions, shape, triggers};
+use super::section::Section;
+use super::{Config, History, KindInfo, Level, Limits, Log, LogFormat, Web};
+use super::{broker, permissions, triggers, value_type};
 use crate::secrets::Secret;
 
 pub(super) const MIB: u64 = 1 << 20;
@@ -30,25 +30,25 @@ const LEVELS: &[(&str, Level)] = &[
 
 /// Reads a document, or gives the defaults of none, and returns its description beside it.
 pub(super) fn document(node: Option<&Node>, folder: &Path, kinds: &[KindInfo], report: &mut Report) -> (Config, Json) {
-    let mut keys = Keys::new("", node, report);
+    let mut keys = Section::new("", node, report);
     let config = Config {
         file: None,
         scripts: folder.join(keys.or(
             "scripts",
             "scripts",
             "The folder that is watched for scripts, relative to this file.",
-            &shape::word(),
+            &value_type::word(),
         )),
         data: folder.join(keys.or(
             "data",
             ".rhaid",
             "The folder for what outlives the process: state, timers, the ledger; relative to this file.",
-            &shape::word(),
+            &value_type::word(),
         )),
         timezone: keys.maybe(
             "timezone",
             "The IANA zone of clock times in scripts; the system's if left out.",
-            &shape::zone(),
+            &value_type::zone(),
         ),
         location: location(&mut keys),
         mqtt: keys.section("mqtt", "The broker: one elsewhere, several, or the one that comes along.", |keys| {
@@ -67,13 +67,13 @@ pub(super) fn document(node: Option<&Node>, folder: &Path, kinds: &[KindInfo], r
     (config, description)
 }
 
-fn location(keys: &mut Keys<'_>) -> Option<(f64, f64)> {
+fn location(keys: &mut Section<'_>) -> Option<(f64, f64)> {
     let about = "Where the house stands, for sunrise and sunset.";
     keys.section("location", about, |keys| {
         let north = "Degrees north of the equator; south is negative.";
-        let latitude = keys.maybe("latitude", north, &shape::number(-90.0..=90.0));
+        let latitude = keys.maybe("latitude", north, &value_type::number(-90.0..=90.0));
         let east = "Degrees east of Greenwich; west is negative.";
-        let longitude = keys.maybe("longitude", east, &shape::number(-180.0..=180.0));
+        let longitude = keys.maybe("longitude", east, &value_type::number(-180.0..=180.0));
         if keys.is_written("latitude") != keys.is_written("longitude") {
             keys.refuse("latitude", "write `longitude` too");
             keys.refuse("longitude", "write `latitude` too");
@@ -82,31 +82,31 @@ fn location(keys: &mut Keys<'_>) -> Option<(f64, f64)> {
     })
 }
 
-fn web(keys: &mut Keys<'_>) -> Web {
-    Web { listen: keys.or("listen", "127.0.0.1:7373", "Where webhooks are answered.", &shape::address()) }
+fn web(keys: &mut Section<'_>) -> Web {
+    Web { listen: keys.or("listen", "127.0.0.1:7373", "Where webhooks are answered.", &value_type::address()) }
 }
 
 #[expect(clippy::too_many_lines, reason = "a table, with an entry for each key")]
-fn limits(keys: &mut Keys<'_>) -> Limits {
-    let time = || shape::duration(MILLISECOND, 365 * DAY);
+fn limits(keys: &mut Section<'_>) -> Limits {
+    let time = || value_type::duration(MILLISECOND, 365 * DAY);
     Limits {
         timeout: keys.or("timeout", "30s", "How long a run may take.", &time()),
         load_timeout: keys.or(
             "load_timeout",
             "5s",
             "How long the top level of a script may take.",
-            &shape::duration(MILLISECOND, HOUR),
+            &value_type::duration(MILLISECOND, HOUR),
         ),
         operations: keys.or(
             "operations",
             "50000000",
             "How many operations of the interpreter a run may spend.",
-            &shape::whole(1_000..=1_000_000_000_000),
+            &value_type::whole(1_000..=1_000_000_000_000),
         ),
-        memory: keys.or("memory", "64MiB", "How much memory a run may hold at once.", &shape::size(MIB, GIB)),
+        memory: keys.or("memory", "64MiB", "How much memory a run may hold at once.", &value_type::size(MIB, GIB)),
         call_depth: keys.or("call_depth", "32", "How deeply functions may call each other.", &count(1..=128)),
-        log: keys.or("log", "64KiB", "How much a run may log.", &shape::size(0, GIB)),
-        script_size: keys.or("script_size", "256KiB", "The largest script.", &shape::size(1, 16 * MIB)),
+        log: keys.or("log", "64KiB", "How much a run may log.", &value_type::size(0, GIB)),
+        script_size: keys.or("script_size", "256KiB", "The largest script.", &value_type::size(1, 16 * MIB)),
         queue: keys.or("queue", "1000", "How many events of one script may wait.", &count(1..=1_000_000)),
         parallel: keys.or(
             "parallel",
@@ -119,7 +119,7 @@ fn limits(keys: &mut Keys<'_>) -> Limits {
             "stop",
             "10s",
             "How long stopping waits for running handlers.",
-            &shape::duration(Duration::ZERO, HOUR),
+            &value_type::duration(Duration::ZERO, HOUR),
         ),
         http_timeout: keys.or("http_timeout", "30s", "How long an HTTP call may take in total.", &time()),
         http_connect_timeout: keys.or(
@@ -132,13 +132,13 @@ fn limits(keys: &mut Keys<'_>) -> Limits {
             "http_body",
             "10MiB",
             "The largest response body, after decompression.",
-            &shape::size(1 << 10, GIB),
+            &value_type::size(1 << 10, GIB),
         ),
         http_file: keys.or(
             "http_file",
             "1GiB",
             "The largest response body that a script saves to a file.",
-            &shape::size(1 << 10, 1 << 50),
+            &value_type::size(1 << 10, 1 << 50),
         ),
         breaker: keys.or(
             "breaker",
@@ -156,31 +156,31 @@ fn limits(keys: &mut Keys<'_>) -> Limits {
     }
 }
 
-fn ledger(keys: &mut Keys<'_>) -> Ledger {
-    Ledger {
+fn ledger(keys: &mut Section<'_>) -> History {
+    History {
         rows: keys.or(
             "rows",
             "100000",
             "How many events are kept; what is dull and what there is most of goes first, so that failures stay longest.",
-            &shape::whole(100..=100_000_000),
+            &value_type::whole(100..=100_000_000),
         ),
-        disk: keys.or("disk", "256MiB", "About how much room they take on disk.", &shape::size(MIB, 1024 * GIB)),
-        age: keys.or("age", "30d", "How long they are kept.", &shape::duration(HOUR, 3650 * DAY)),
+        disk: keys.or("disk", "256MiB", "About how much room they take on disk.", &value_type::size(MIB, 1024 * GIB)),
+        age: keys.or("age", "30d", "How long they are kept.", &value_type::duration(HOUR, 3650 * DAY)),
         payload: keys.or(
             "payload",
             "16KiB",
             "How much is kept of what woke a run; a longer one is cut and can not be replayed.",
-            &shape::size(0, MIB),
+            &value_type::size(0, MIB),
         ),
     }
 }
 
-fn log(keys: &mut Keys<'_>) -> Log {
+fn log(keys: &mut Section<'_>) -> Log {
     let formats: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
     let scripts = keys.pairs(
         "scripts",
         "Levels per script: a glob over its name, and its level; the last match counts.",
-        &shape::one_of(LEVELS),
+        &value_type::one_of(LEVELS),
     );
     let scripts = scripts
         .into_iter()
@@ -190,26 +190,26 @@ fn log(keys: &mut Keys<'_>) -> Log {
         })
         .collect();
     Log {
-        level: keys.or("level", "info", "How much is logged.", &shape::one_of(LEVELS)),
+        level: keys.or("level", "info", "How much is logged.", &value_type::one_of(LEVELS)),
         format: keys.or(
             "format",
             "text",
             "How log lines look: for people, or one JSON object a line.",
-            &shape::one_of(formats),
+            &value_type::one_of(formats),
         ),
         scripts,
     }
 }
 
-fn secrets(keys: &mut Keys<'_>) -> Vec<(String, Secret)> {
+fn secrets(keys: &mut Section<'_>) -> Vec<(String, Secret)> {
     let about = "Values for `secret(name)` in scripts; better ${NAME} or ${file:PATH} than the value itself.";
-    keys.pairs("secrets", about, &shape::secret())
+    keys.pairs("secrets", about, &value_type::secret())
         .into_iter()
         .map(|(entry, secret)| (entry.key.clone(), secret))
         .collect()
 }
 
 /// A whole number that counts things.
-pub(super) fn count(range: std::ops::RangeInclusive<i64>) -> shape::Shape<usize> {
-    shape::whole(range).and_then(|number| usize::try_from(number).map_err(|_| "this is too many".to_owned()))
+pub(super) fn count(range: std::ops::RangeInclusive<i64>) -> value_type::ValueType<usize> {
+    value_type::whole(range).and_then(|number| usize::try_from(number).map_err(|_| "this is too many".to_owned()))
 }

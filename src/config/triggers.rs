@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
 
-use super::keys::Keys;
 use super::node::{Content, Entry, Node};
 use super::report::Report;
+use super::section::Section;
 use super::{Binding, KindInfo};
 use crate::options::nearest;
 use crate::secrets::Secret;
@@ -16,7 +16,7 @@ use crate::value::{Value, map_of};
 const SECRET_OPTIONS: [&str; 4] = ["token", "hmac", "secret", "password"];
 
 /// Reads the bindings. Options are kept as they are: who knows the kind checks them.
-pub(super) fn read(keys: &mut Keys<'_>, kinds: &[KindInfo]) -> Vec<Binding> {
+pub(super) fn read(keys: &mut Section<'_>, kinds: &[KindInfo]) -> Vec<Binding> {
     let about = "Triggers bound to jobs: scripts that run whole, each time.";
     let Some(node) = keys.node("triggers", about, description(kinds)) else { return Vec::new() };
     let Content::List(items) = &node.content else {

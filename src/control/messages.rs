@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Level;
 use crate::effect::Effect;
-use crate::services::store::{Kept, Query, Row, Space};
+use crate::services::store::{PayloadFidelity, Query, RunRecord, Space};
 
 /// What a command asks of a running rhaid.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -139,18 +139,18 @@ pub struct RunInfo {
     /// What the handler saw of the event; times and blobs in the form in which [`crate::value::Value::from_stored`] reads them.
     pub payload: serde_json::Value,
     /// How much of it is kept.
-    pub kept: Kept,
+    pub kept: PayloadFidelity,
 }
 
-impl From<Row> for RunInfo {
-    fn from(mut row: Row) -> Self {
-        let (payload, kept) = (std::mem::take(&mut row.facts).to_stored(), row.kept);
+impl From<RunRecord> for RunInfo {
+    fn from(mut row: RunRecord) -> Self {
+        let (payload, kept) = (std::mem::take(&mut row.payload).to_stored(), row.kept);
         Self { run: row.into(), payload, kept }
     }
 }
 
-impl From<Row> for RunRow {
-    fn from(row: Row) -> Self {
+impl From<RunRecord> for RunRow {
+    fn from(row: RunRecord) -> Self {
         let took = |started: Timestamp| (row.ended.as_millisecond() - started.as_millisecond()).unsigned_abs();
         Self {
             took_ms: row.started.map(took),

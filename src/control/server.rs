@@ -15,11 +15,11 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::control::http_tap::Overheard;
 use crate::control::messages::{LogLevel, LogLine, Reply, Request, RunInfo, RunRow, StateSpace};
-use crate::control::overheard::Overheard;
 use crate::control::socket;
 use crate::runtime::{self, Runtime};
-use crate::services::store::{self, Edit};
+use crate::services::store::{self, StateEdit};
 use crate::value::Value;
 
 /// How many commands are served at once; more wait for their turn.
@@ -145,7 +145,7 @@ async fn answer(request: Request, runtime: &Runtime) -> Result<serde_json::Value
         Request::StateEdit { cleared, values } => {
             let values =
                 values.into_iter().map(|(space, key, value)| (space, key, Value::from_stored(value))).collect();
-            let edit = Edit { cleared, values };
+            let edit = StateEdit { cleared, values };
             blocking(runtime, move |runtime| runtime.edit_state(&edit)).await.and_then(json)
         }
         Request::Flush => {

@@ -73,8 +73,8 @@ pub fn returned(dynamic: &Dynamic) -> Value {
 }
 
 /// Returns what an event tells as a script's map.
-pub fn map(facts: &Map) -> Dynamic {
-    Dynamic::from_map(map_of(facts.iter().map(|(name, value)| (name.as_str().into(), to_dynamic(value.clone())))))
+pub fn map(payload: &Map) -> Dynamic {
+    Dynamic::from_map(map_of(payload.iter().map(|(name, value)| (name.as_str().into(), to_dynamic(value.clone())))))
 }
 
 /// Returns plain data as a script's value.

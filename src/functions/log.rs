@@ -36,7 +36,7 @@ const LOADING_LOG: u64 = 64 << 10;
 fn line(level: Level, text: &str, fields: &Fields<String, serde_json::Value>) {
     let fields_size: usize = fields.iter().map(|(key, value)| key.len() + value.to_string().len()).sum();
     let size = (text.len() + fields_size + 1) as u64;
-    let within = |spent: &super::Spent, limit: u64| {
+    let within = |spent: &super::RunUsage, limit: u64| {
         let before = spent.logged.fetch_add(size, Ordering::Relaxed);
         (before.saturating_add(size) <= limit, before <= limit)
     };
@@ -59,7 +59,7 @@ fn line(level: Level, text: &str, fields: &Fields<String, serde_json::Value>) {
             }
         }
         // What a test prints is for who runs it.
-        Phase::Trial(trial) => trial.world.print(text),
+        Phase::TestRun(testing) => testing.world.print(text),
         Phase::None => {}
     }
 }

@@ -28,9 +28,9 @@ pub mod mqtt;
 pub mod outside;
 pub mod reference;
 pub mod state;
+pub mod testing;
 pub mod time;
 pub mod timers;
-pub mod trial;
 
 /// Functions that a script calls under one theme.
 pub struct Package {
@@ -102,7 +102,7 @@ pub enum Stop {
 }
 
 /// Where a run's log lines go.
-pub trait Journal: Send + Sync {
+pub trait RunLog: Send + Sync {
     /// Takes a line: the level, the text and fields as JSON. Printing with `print` is [`Level::Info`].
     fn line(&self, level: Level, text: &str, fields: &serde_json::Map<String, serde_json::Value>);
 
@@ -110,7 +110,7 @@ pub trait Journal: Send + Sync {
     fn did(&self, effect: Effect);
 
     /// Takes notice of an answer of a server, which is made ready only if somebody wants it.
-    fn heard(&self, _answer: &dyn Fn() -> http::Heard) {}
+    fn heard(&self, _answer: &dyn Fn() -> http::RecordedResponse) {}
 }
 
 /// What functions can reach during a run; one per run.
@@ -136,11 +136,11 @@ pub struct Context {
     /// How many `emit`s led to this run; 0 for a run that was woken by something else.
     pub hops: u32,
     /// Where it says what it does and logs.
-    pub journal: Arc<dyn Journal>,
+    pub journal: Arc<dyn RunLog>,
     /// Whether it is only shown what the run would do.
     pub dry: bool,
     /// What the run has spent so far of what functions limit.
-    pub spent: Spent,
+    pub spent: RunUsage,
 }
 
 /// A stretch of time within which several things are waited for.
@@ -153,7 +153,7 @@ pub struct Stretch {
 
 /// What a run has spent so far of what functions limit; starts at nothing.
 #[derive(Debug, Default)]
-pub struct Spent {
+pub struct RunUsage {
     /// Bytes logged.
     logged: AtomicU64,
 }
@@ -165,7 +165,7 @@ pub struct Loading {
     /// Permissions and secrets, for `secret` and `env` in a trigger's options.
     pub config: Arc<Config>,
     /// What the top level has spent so far of what functions limit.
-    pub spent: Spent,
+    pub spent: RunUsage,
 }
 
 /// What the script on this thread is doing.
@@ -178,7 +178,7 @@ pub enum Phase {
     /// A run.
     Running(Arc<Context>),
     /// A test.
-    Trial(Arc<trial::Trial>),
+    TestRun(Arc<testing::TestRun>),
 }
 
 thread_local! {
@@ -209,7 +209,7 @@ pub fn enter<T>(phase: Phase, code: impl FnOnce() -> T) -> T {
 pub fn context(function: &str) -> Result<Arc<Context>, Thrown> {
     match phase() {
         Phase::Running(context) => Ok(context),
-        Phase::Trial(_) => Err(thrown(
+        Phase::TestRun(_) => Err(thrown(
             "top_level",
             format!(
                 "`{function}` is for scripts: a test acts on its world, with `publish`, `advance`, `request` and others"

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use rhai::{Engine, FnAccess, FuncMetadata, Module};
 
-use crate::functions::trial::TESTS;
+use crate::functions::testing::TESTS;
 use crate::functions::{PACKAGES, Package};
 
 /// A function, method or property, with all the ways to call it.

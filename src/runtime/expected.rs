@@ -173,10 +173,10 @@ mod tests {
 
     #[test]
     fn a_habit_of_too_few_runs_is_told_once_and_so_is_its_end() {
-        let busy = std::iter::repeat_n((4, 0), 20);
-        assert_eq!(verdicts(busy.clone()), [Verdict::Fine, Verdict::TooFew]);
+        let activity = std::iter::repeat_n((4, 0), 20);
+        assert_eq!(verdicts(activity.clone()), [Verdict::Fine, Verdict::TooFew]);
         let quiet = std::iter::repeat_n((0, 0), 20);
-        assert_eq!(verdicts(busy.chain(quiet)), [Verdict::Fine, Verdict::TooFew, Verdict::Fine]);
+        assert_eq!(verdicts(activity.chain(quiet)), [Verdict::Fine, Verdict::TooFew, Verdict::Fine]);
     }
 
     #[test]

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use super::settings::Settings;
 use super::sources::{Seen, Snapshot, Watched};
-use crate::config::{Binding, Config, Need};
+use crate::config::{Binding, Config};
 use crate::fault::{Fault, Place};
 use crate::options::nearest;
 use crate::script::{Declared, Purpose, Script, Sources as _};
-use crate::triggers::{KINDS, Surroundings, Want, Written};
+use crate::triggers::{KINDS, TriggerContext, TriggerSpec};
 
 /// A script to load.
 #[derive(Debug, Clone)]
@@ -163,10 +163,10 @@ fn load_text(request: &Request, watched: &Arc<Watched>, settings: &Settings) -> 
     let purpose = if request.is_job { Purpose::Job } else { Purpose::Handlers };
     let config = &settings.config;
     let _running = settings.services.store.begin(&request.name.as_str().into());
-    let mut script = Script::load(&request.file, &purpose, watched.clone(), config, &settings.surroundings)?;
+    let mut script = Script::load(&request.file, &purpose, watched.clone(), config, &settings.trigger_context)?;
     if request.is_job {
         let bindings = config.triggers.iter().filter(|binding| binding.job == request.file);
-        script.declared = bind(bindings, config, &settings.surroundings)?;
+        script.declared = bind(bindings, config, &settings.trigger_context)?;
     }
     Ok(script)
 }
@@ -178,12 +178,12 @@ fn load_text(request: &Request, watched: &Arc<Watched>, settings: &Settings) -> 
 pub fn bind<'a>(
     bindings: impl IntoIterator<Item = &'a Binding>,
     config: &Config,
-    surroundings: &Surroundings,
+    trigger_context: &TriggerContext,
 ) -> Result<Vec<Declared>, Vec<Fault>> {
     let (mut declared, mut faults) = (Vec::new(), Vec::new());
     let mut names = HashSet::new();
     for binding in bindings {
-        match read(binding, config, surroundings) {
+        match read(binding, config, trigger_context) {
             Ok(mut bound) => {
                 let name = bound.policy.name.clone().unwrap_or_else(|| bound.trigger.summary());
                 let numbered = (2..).map(|number| format!("{name} ({number})"));
@@ -197,7 +197,7 @@ pub fn bind<'a>(
     if faults.is_empty() { Ok(declared) } else { Err(faults) }
 }
 
-fn read(binding: &Binding, config: &Config, surroundings: &Surroundings) -> Result<Declared, Box<Fault>> {
+fn read(binding: &Binding, config: &Config, trigger_context: &TriggerContext) -> Result<Declared, Box<Fault>> {
     let Some(kind) = KINDS.iter().find(|kind| kind.name == binding.kind) else {
         let known = || KINDS.iter().map(|kind| kind.name);
         let unknown = binding.fault(None, format!("there is no trigger `{}`", binding.kind));
@@ -207,15 +207,11 @@ fn read(binding: &Binding, config: &Config, surroundings: &Surroundings) -> Resu
         };
         return Err(unknown.with_hint(hint).into());
     };
-    let Written { trigger, kind, identity, policy } =
-        crate::triggers::read(kind, binding.arguments.clone(), binding.options.clone(), surroundings)
+    let TriggerSpec { trigger, kind, identity, policy } =
+        crate::triggers::read(kind, binding.arguments.clone(), binding.options.clone(), trigger_context)
             .map_err(|wrong| binding.fault(wrong.option.as_deref(), wrong.message))?;
     let script = super::sources::script_name(&binding.job);
-    for want in trigger.needs() {
-        let need = match &want {
-            Want::Subscribe(filter) => Need::Subscribe(filter),
-            Want::Read(folder) => Need::Read(folder),
-        };
+    for need in trigger.needs() {
         let allowed = config.permissions.check(script, need);
         allowed.map_err(|denied| binding.fault(None, denied.message).with_hint(denied.hint))?;
     }

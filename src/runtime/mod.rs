@@ -1,19 +1,19 @@
 //! The moving parts, wired.
 
-mod desk;
-mod dispatch;
+mod dispatcher;
 mod execute;
 mod expected;
-mod house;
-mod journal;
+mod http_tap;
 mod load;
-mod overheard;
 mod registry;
 mod reload;
 mod repeats;
 mod report;
+mod run_log;
+mod scheduler;
 mod settings;
 mod sources;
+mod supervisor;
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path};
@@ -21,26 +21,26 @@ use std::sync::Arc;
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
-use self::desk::Desk;
+use self::dispatcher::Dispatcher;
 use self::execute::Executor;
-pub(crate) use self::execute::facts::restored;
+pub(crate) use self::execute::payload::restored;
 use self::expected::Expected;
 pub use self::expected::Times;
-pub use self::house::Chosen;
-use self::house::{House, Order, Why};
-pub use self::journal::{LOG_TARGET, LogBook, LogLine};
+pub use self::http_tap::{Answered, LEAD};
 pub use self::load::{bind, unreadable_job};
-pub use self::overheard::{Answered, LEAD};
 pub(crate) use self::registry::name_of;
 pub use self::report::{Fired, Listed, ListedTrigger, Replayed, Status};
+pub use self::run_log::{LOG_TARGET, LogLine, LogStore};
 use self::settings::Settings;
 pub use self::sources::{FolderSources, Listing, is_test, list_scripts, script_name};
 pub(crate) use self::sources::{Seen, Snapshot, Watched};
+pub use self::supervisor::Chosen;
+use self::supervisor::{Command, Supervisor, Why};
 use crate::config::{Config, Difference, Level};
 use crate::fault::Fault;
 use crate::services::Services;
 use crate::services::files::FolderWatch;
-use crate::services::store::{Edit, Error, Kept, Query, Row, Store};
+use crate::services::store::{Error, PayloadFidelity, Query, RunRecord, StateEdit, Store};
 use crate::value::{Map, Value, map_of};
 
 /// Why nothing was started.
@@ -54,10 +54,10 @@ pub enum StartError {
 /// All moving parts, wired: scripts live as long as this runs; cheap to clone.
 #[derive(Clone)]
 pub struct Runtime {
-    orders: mpsc::Sender<Order>,
+    orders: mpsc::Sender<Command>,
     settings: watch::Receiver<Arc<Settings>>,
     services: Services,
-    lines: LogBook,
+    lines: LogStore,
 }
 
 impl Runtime {
@@ -68,7 +68,7 @@ impl Runtime {
     /// # Errors
     /// [`StartError`] if the config can not be carried out; a script that is broken is no such error, but a line in the log.
     pub async fn start(config: Arc<Config>, services: Services) -> Result<Self, StartError> {
-        let lines = LogBook::new(services.clock.clone());
+        let lines = LogStore::new(services.clock.clone());
         Self::start_with(config, services, lines).await
     }
 
@@ -76,7 +76,7 @@ impl Runtime {
     ///
     /// # Errors
     /// As [`Runtime::start`].
-    pub async fn start_with(config: Arc<Config>, services: Services, lines: LogBook) -> Result<Self, StartError> {
+    pub async fn start_with(config: Arc<Config>, services: Services, lines: LogStore) -> Result<Self, StartError> {
         Self::start_only(config, services, lines, None).await
     }
 
@@ -87,25 +87,25 @@ impl Runtime {
     pub async fn start_only(
         config: Arc<Config>,
         services: Services,
-        lines: LogBook,
+        lines: LogStore,
         chosen: Option<Chosen>,
     ) -> Result<Self, StartError> {
         let settings = Settings::new(config.clone(), &services);
-        load::bind(&config.triggers, &config, &settings.surroundings).map_err(StartError::Bindings)?;
+        load::bind(&config.triggers, &config, &settings.trigger_context).map_err(StartError::Bindings)?;
         let folder = settings.folder.clone();
         let (change_settings, settings) = watch::channel(settings);
         services.store.keep(settings.borrow().keep());
         let expected = Arc::<Expected>::default();
         let executor = Executor::new(services.clone(), settings.clone(), lines.clone(), expected.clone());
-        let desk = Desk::open((&config.limits).into(), &services, &lines, executor);
+        let desk = Dispatcher::open((&config.limits).into(), &services, &lines, executor);
         // Watching begins before the first look, so that no change falls between the two.
         let FolderWatch { changes, .. } = services.files.watch(&folder.clone(), move |path| is_hidden(&folder, path));
         let hold = services.mqtt.hold();
-        let mut house = House::new(services.clone(), lines.clone(), desk, change_settings, expected, chosen);
+        let mut house = Supervisor::new(services.clone(), lines.clone(), desk, change_settings, expected, chosen);
         house.look_back().await;
         house.sync(Why::Boot).await;
         drop(hold);
-        let (orders, ordered) = mpsc::channel(house::ORDERS);
+        let (orders, ordered) = mpsc::channel(supervisor::ORDERS);
         tokio::spawn(house.keep(ordered, changes));
         Ok(Self { orders, settings, services, lines })
     }
@@ -114,7 +114,7 @@ impl Runtime {
     pub async fn stop(&self) {
         self.services.store.end_orderly();
         self.services.mqtt.retire();
-        self.order(Order::Stop).await;
+        self.order(Command::Stop).await;
         self.services.mqtt.close().await;
         let store = self.services.store.clone();
         // Only a panic in the store could be told here, and it has been.
@@ -123,22 +123,22 @@ impl Runtime {
 
     /// Looks at the scripts folder anew, and returns when what lives is in step with it.
     pub async fn look(&self) {
-        self.order(Order::Look).await;
+        self.order(Command::Look).await;
     }
 
     /// Waits until nothing runs or waits to run.
     pub async fn idle(&self) {
-        self.order(Order::Idle).await;
+        self.order(Command::Idle).await;
     }
 
     /// Cancels all runs, and returns when they have ended.
     pub async fn cut_off(&self) {
-        self.order(Order::CutOff).await;
+        self.order(Command::CutOff).await;
     }
 
     /// Lists the scripts that are known, by name.
     pub async fn list(&self) -> Vec<Listed> {
-        self.order(Order::List).await.unwrap_or_default()
+        self.order(Command::List).await.unwrap_or_default()
     }
 
     /// Wakes a handler by hand, with these facts (a value that is no map becomes the fact `data`) and else those of an event that
@@ -151,11 +151,11 @@ impl Runtime {
     pub async fn fire(&self, script: &str, trigger: Option<&str>, data: Value) -> Result<Fired, String> {
         let (script, trigger) = (script.to_owned(), trigger.map(str::to_owned));
         let given = match data {
-            Value::Map(facts) => facts,
+            Value::Map(payload) => payload,
             Value::Null => Map::new(),
             other => map_of([("data".to_owned(), other)]),
         };
-        let found = self.order(|answer| Order::Find(script, trigger, given, answer)).await;
+        let found = self.order(|answer| Command::Find(script, trigger, given, answer)).await;
         let (fire, event) = found.ok_or_else(stopping)??;
         Ok(fire.ask(event).outcome().await.into())
     }
@@ -168,15 +168,15 @@ impl Runtime {
         let found = self.row(id.clone()).await.map_err(|error| error.to_string())?;
         let row = found.ok_or_else(|| format!("there is no run {id}: `rhaid runs` lists them"))?;
         let why = match row.kept {
-            Kept::Whole => None,
-            Kept::Masked => Some("there are secrets in it, which are hidden"),
-            Kept::Cut => Some("it is longer than `ledger.payload` in rhaid.yaml"),
+            PayloadFidelity::Whole => None,
+            PayloadFidelity::Masked => Some("there are secrets in it, which are hidden"),
+            PayloadFidelity::Cut => Some("it is longer than `ledger.payload` in rhaid.yaml"),
         };
         if let Some(why) = why {
             return Err(format!("what woke this run is not kept whole: {why}; `--dry` shows what can be shown"));
         }
-        let given = restored(row.facts);
-        let found = self.order(|answer| Order::Find(row.script, Some(row.trigger), given, answer)).await;
+        let given = restored(row.payload);
+        let found = self.order(|answer| Command::Find(row.script, Some(row.trigger), given, answer)).await;
         let (fire, mut event) = found.ok_or_else(stopping)??;
         event.summary = format!("{} (replayed)", row.event.trim_end_matches(" (replayed)"));
         let run = event.id.to_string();
@@ -189,7 +189,7 @@ impl Runtime {
     /// A sentence, if there is no such script.
     pub async fn enable(&self, script: &str) -> Result<(), String> {
         let script = script.to_owned();
-        self.order(|answer| Order::Enable(script, answer)).await.ok_or_else(stopping)?
+        self.order(|answer| Command::Enable(script, answer)).await.ok_or_else(stopping)?
     }
 
     /// Lets a script run no more, also after restarts: its runs are cancelled, its `on_stop` runs.
@@ -198,7 +198,7 @@ impl Runtime {
     /// A sentence, if there is no such script.
     pub async fn disable(&self, script: &str) -> Result<(), String> {
         let script = script.to_owned();
-        self.order(|answer| Order::Disable(script, answer)).await.ok_or_else(stopping)?
+        self.order(|answer| Command::Disable(script, answer)).await.ok_or_else(stopping)?
     }
 
     /// Applies what can be applied of another config, and tells what holds only after a restart.
@@ -206,7 +206,7 @@ impl Runtime {
     /// # Errors
     /// The faults of its triggers; then nothing has changed.
     pub async fn apply(&self, config: Arc<Config>) -> Result<Difference, Vec<Fault>> {
-        let answer = self.order(|answer| Order::Apply(config, answer)).await;
+        let answer = self.order(|answer| Command::Apply(config, answer)).await;
         answer.unwrap_or_else(|| Err(vec![Fault::new(crate::fault::Place::default(), stopping())]))
     }
 
@@ -234,7 +234,7 @@ impl Runtime {
     ///
     /// # Errors
     /// If the store can not be read.
-    pub async fn runs(&self, query: Query) -> Result<Vec<Row>, Error> {
+    pub async fn runs(&self, query: Query) -> Result<Vec<RunRecord>, Error> {
         let store = self.services.store.clone();
         let rows = tokio::task::spawn_blocking(move || store.rows(&query)).await;
         rows.unwrap_or_else(|error| Err(Error::Failed(error.to_string())))
@@ -249,7 +249,7 @@ impl Runtime {
     ///
     /// # Errors
     /// As [`Store::edit`].
-    pub fn edit_state(&self, edit: &Edit) -> Result<(), Error> {
+    pub fn edit_state(&self, edit: &StateEdit) -> Result<(), Error> {
         self.services.store.edit(edit)?;
         let spaces: BTreeSet<&String> =
             edit.cleared.iter().chain(edit.values.iter().map(|(space, ..)| space)).collect();
@@ -266,13 +266,13 @@ impl Runtime {
     ///
     /// # Errors
     /// If the store can not be read.
-    pub async fn row(&self, id: String) -> Result<Option<Row>, Error> {
+    pub async fn row(&self, id: String) -> Result<Option<RunRecord>, Error> {
         let store = self.services.store.clone();
         let row = tokio::task::spawn_blocking(move || store.row(&id)).await;
         row.unwrap_or_else(|error| Err(Error::Failed(error.to_string())))
     }
 
-    async fn order<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Option<T> {
+    async fn order<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
         let (answer, answered) = oneshot::channel();
         self.orders.send(order(answer)).await.ok()?;
         answered.await.ok()

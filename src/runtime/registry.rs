@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::dispatch::{LaneId, Target};
+use super::scheduler::{QueueId, Target};
 use super::settings::Settings;
 use super::sources::Seen;
 use crate::event::Event;
@@ -82,7 +82,7 @@ impl Entry {
 /// A script that is live.
 pub(crate) struct Life {
     /// Where its events go.
-    pub(crate) lane: LaneId,
+    pub(crate) lane: QueueId,
     /// The version that runs.
     pub(crate) version: Arc<Version>,
     /// Its triggers, in the order of what the version declared.

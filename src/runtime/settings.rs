@@ -8,8 +8,8 @@ use jiff::tz::TimeZone;
 use crate::config::{Config, Level};
 use crate::secrets::Mask;
 use crate::services::Services;
-use crate::services::store::Keep;
-use crate::triggers::Surroundings;
+use crate::services::store::RetentionPolicy;
+use crate::triggers::TriggerContext;
 
 /// What the config says, made ready for use.
 pub(crate) struct Settings {
@@ -18,7 +18,7 @@ pub(crate) struct Settings {
     /// Hides its secrets.
     pub(crate) mask: Mask,
     /// What triggers may need to know.
-    pub(crate) surroundings: Surroundings,
+    pub(crate) trigger_context: TriggerContext,
     /// The scripts folder, absolute.
     pub(crate) folder: PathBuf,
     /// The outside world, with the clock in the config's zone.
@@ -34,7 +34,7 @@ impl Settings {
         let services = Services { clock: services.clock.in_zone(zone.clone()), ..services.clone() };
         Arc::new(Self {
             mask: config.mask(),
-            surroundings: Surroundings { zone, location: config.location, brokers: config.mqtt.names(), base },
+            trigger_context: TriggerContext { zone, location: config.location, brokers: config.mqtt.names(), base },
             folder,
             services,
             config,
@@ -43,14 +43,14 @@ impl Settings {
 
     /// Returns whether clock times and sun times are the same under other settings.
     pub(crate) fn is_where(&self, other: &Self) -> bool {
-        let (here, there) = (&self.surroundings, &other.surroundings);
+        let (here, there) = (&self.trigger_context, &other.trigger_context);
         here.zone == there.zone && here.location == there.location
     }
 
     /// Returns how much of the ledger is kept.
-    pub(crate) fn keep(&self) -> Keep {
+    pub(crate) fn keep(&self) -> RetentionPolicy {
         let ledger = &self.config.ledger;
-        Keep { rows: ledger.rows, bytes: ledger.disk, age: ledger.age }
+        RetentionPolicy { rows: ledger.rows, bytes: ledger.disk, age: ledger.age }
     }
 
     /// Returns how loud a script may be.

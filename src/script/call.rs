@@ -17,15 +17,15 @@ use crate::value::{Map, Value, map_of};
 
 impl Script {
     pub(super) fn call_handler(&self, handler: usize, event: &Event, context: &Arc<Context>) -> Result<Value, Ended> {
-        self.within(context, || self.invoke(handler, &event.facts))
+        self.within(context, || self.invoke(handler, &event.payload))
     }
 
     /// Calls a handler with the facts of an event, within whatever limits there are.
-    pub(super) fn invoke(&self, handler: usize, facts: &Map) -> Result<Value, Thrown> {
+    pub(super) fn invoke(&self, handler: usize, payload: &Map) -> Result<Value, Thrown> {
         let Body::Handlers { handlers, .. } = &self.body else { return Ok(Value::Null) };
         let Some(handler) = handlers.get(handler) else { return Ok(Value::Null) };
         let _reach = modules::reach(&self.modules);
-        let event = convert::map(facts);
+        let event = convert::map(payload);
         let returned = match &handler.code {
             Code::Own(body) => self.own(body, handler, event),
             Code::Module(..) => self.modules_own(handler, event),
@@ -45,7 +45,7 @@ impl Script {
         args: &[String],
         context: &Arc<Context>,
     ) -> Result<Finished, Ended> {
-        self.within(context, || self.whole(event.map(|event| &event.facts), args))
+        self.within(context, || self.whole(event.map(|event| &event.payload), args))
     }
 
     /// Runs the script whole, within whatever limits there are.

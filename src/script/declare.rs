@@ -8,11 +8,11 @@ use rhai::{Dynamic, FnPtr, FuncRegistration, Module, NativeCallContext, Position
 use super::files::Files;
 use super::shape::{Arguments, Calls};
 use super::{Declared, codes};
-use crate::config::{Config, Denied, Need};
+use crate::config::{Config, Denied};
 use crate::fault::Fault;
 use crate::functions::{Phase, Thrown, convert, phase, thrown};
 use crate::options::OptionFault;
-use crate::triggers::{self, KINDS, Kind, Surroundings, Want};
+use crate::triggers::{self, KINDS, Kind, TriggerContext};
 use crate::value::{Map, Value};
 
 /// What the top level of one script has declared so far.
@@ -20,7 +20,7 @@ pub(super) struct Collector {
     pub files: Files,
     pub script: Arc<str>,
     pub config: Arc<Config>,
-    pub surroundings: Surroundings,
+    pub trigger_context: TriggerContext,
     /// The calls of the script's own file, to point at their arguments.
     pub calls: Calls,
     /// How many modules' top levels are running inside each other.
@@ -177,10 +177,10 @@ impl Collector {
     fn take(&mut self, site: &Site<'_>, given: Vec<Dynamic>) -> Result<(), Box<Fault>> {
         let Given { arguments, options, mut handler } = Given::read(site.kind, given)
             .map_err(|why| self.fault(site, &format!("{why}: write {}", usage(site.kind))))?;
-        let written = triggers::read(site.kind, arguments, options, &self.surroundings)
+        let written = triggers::read(site.kind, arguments, options, &self.trigger_context)
             .map_err(|fault| self.blame(site, fault))?;
-        for want in written.trigger.needs() {
-            self.allow(&want).map_err(|denied| self.deny(site, denied))?;
+        for need in written.trigger.needs() {
+            self.config.permissions.check(&self.script, need).map_err(|denied| self.deny(site, denied))?;
         }
         let mut policy = written.policy;
         policy.name = Some(self.unique(policy.name.take(), &written.trigger.summary(), site)?);
@@ -218,14 +218,6 @@ impl Collector {
             None => arguments.start(0).filter(|_| !site.kind.arguments.is_empty()),
         });
         self.files.fault(site.file, place.unwrap_or(site.position), fault.message)
-    }
-
-    fn allow(&self, want: &Want) -> Result<(), Denied> {
-        let need = match want {
-            Want::Subscribe(filter) => Need::Subscribe(filter),
-            Want::Read(folder) => Need::Read(folder),
-        };
-        self.config.permissions.check(&self.script, need)
     }
 
     fn deny(&self, site: &Site<'_>, denied: Denied) -> Fault {

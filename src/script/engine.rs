@@ -9,7 +9,7 @@ use rhai::{Dynamic, Engine, EvalContext, FnPtr, ImmutableString, Locked, Module,
 
 use super::handler::is_shallow;
 use super::modules::Resolver;
-use super::{coverage, declare, guard, harden};
+use super::{coverage, declare, guard, guarded_std};
 use crate::config::Limits;
 use crate::functions;
 use crate::value::MAX_DEPTH;
@@ -33,7 +33,7 @@ pub(super) fn new(limits: &Limits) -> Engine {
     let mut engine = Engine::new_raw();
     // The last one registered is asked first.
     engine.register_global_module(STANDARD.clone());
-    engine.register_global_module(harden::module());
+    engine.register_global_module(guarded_std::module());
     engine.register_global_module(functions::module());
     engine.register_global_module(declare::module());
     engine.disable_symbol("eval");

@@ -3,7 +3,7 @@
 use rhai::{Dynamic, EvalAltResult, ParseError, Position};
 
 use super::files::Files;
-use super::{codes, habits};
+use super::{codes, migration_hints};
 use crate::config::Limits;
 use crate::fault::{Call, Fault};
 use crate::functions::reference::{Form, in_tests, reference};
@@ -15,7 +15,7 @@ pub(super) fn syntax(files: &Files, file: &str, error: &ParseError) -> Fault {
     let mut fault = files.fault(file, error.position(), plain(&error.err_type().to_string()));
     fault.kind = "syntax".into();
     let around = files.around(&fault.place);
-    fault.hint = around.and_then(|(before, after)| habits::of_syntax(&fault.text, before, after));
+    fault.hint = around.and_then(|(before, after)| migration_hints::of_syntax(&fault.text, before, after));
     fault.with_code(codes::SYNTAX.code)
 }
 
@@ -35,7 +35,7 @@ pub(super) fn thrown(files: &Files, error: &EvalAltResult) -> Fault {
     fault.hint = hint(cause).or_else(|| {
         let EvalAltResult::ErrorFunctionNotFound(signature, _) = cause else { return None };
         let (before, after) = files.around(&fault.place)?;
-        habits::of_operator(signature, before, after)
+        migration_hints::of_operator(signature, before, after)
     });
     chain.calls.reverse();
     fault.calls = chain.calls;
@@ -191,8 +191,8 @@ fn hint(cause: &EvalAltResult) -> Option<String> {
         ),
         EvalAltResult::ErrorFunctionNotFound(signature, _) => {
             let name = signature.split(' ').next()?;
-            let missing = habits::of_nothing(name).filter(|_| signature[name.len()..].starts_with(" (()"));
-            let other = || ways(name).or_else(|| habits::of_function(name).map(str::to_owned));
+            let missing = migration_hints::of_nothing(name).filter(|_| signature[name.len()..].starts_with(" (()"));
+            let other = || ways(name).or_else(|| migration_hints::of_function(name).map(str::to_owned));
             missing.map(str::to_owned).or_else(other)
         }
         EvalAltResult::ErrorDotExpr(text, _) if text.contains("getter") && text.ends_with("'()'") => {
@@ -200,7 +200,7 @@ fn hint(cause: &EvalAltResult) -> Option<String> {
             Some(format!("there is no value here: write `?.{property}` and `?? …` where one may be missing"))
         }
         EvalAltResult::ErrorMismatchDataType(_, actual, _) if type_name(actual) == "range" => {
-            Some(habits::SLICE.into())
+            Some(migration_hints::SLICE.into())
         }
         EvalAltResult::ErrorDataRace(..) => Some(
             "a closure may not use the very list it is called for: take what it needs into a variable first".into(),
@@ -214,7 +214,7 @@ fn hint(cause: &EvalAltResult) -> Option<String> {
 
 /// Returns how a function of rhaid is called, with types.
 fn ways(function: &str) -> Option<String> {
-    let known = if matches!(phase(), Phase::Trial(_)) { in_tests() } else { reference() };
+    let known = if matches!(phase(), Phase::TestRun(_)) { in_tests() } else { reference() };
     let entries = known.iter().filter(|entry| entry.function == function);
     let signatures = entries.flat_map(|entry| &entry.signatures);
     let called = signatures.filter(|signature| matches!(signature.form, Form::Function | Form::Method));

@@ -17,7 +17,7 @@ use super::{Body, Declared, Purpose, Script, Sources, codes, engine, errors, gua
 use crate::config::Config;
 use crate::fault::Fault;
 use crate::functions::{self, Loading, Phase};
-use crate::triggers::Surroundings;
+use crate::triggers::TriggerContext;
 
 /// What a script is loaded from and for.
 pub(super) struct Loader<'l> {
@@ -25,7 +25,7 @@ pub(super) struct Loader<'l> {
     pub purpose: &'l Purpose,
     pub sources: Arc<dyn Sources>,
     pub config: &'l Arc<Config>,
-    pub surroundings: &'l Surroundings,
+    pub trigger_context: &'l TriggerContext,
 }
 
 /// A script that is being loaded.
@@ -60,7 +60,7 @@ impl Loader<'_> {
         let phase = Phase::Loading(Arc::new(Loading {
             script: name.clone(),
             config: self.config.clone(),
-            spent: functions::Spent::default(),
+            spent: functions::RunUsage::default(),
         }));
         let collector = self.collector(name, loaded);
         let ((examined, stop), mut collector) = declare::collect(collector, || {
@@ -95,7 +95,7 @@ impl Loader<'_> {
             files: loaded.files.clone(),
             script: name.clone(),
             config: self.config.clone(),
-            surroundings: self.surroundings.clone(),
+            trigger_context: self.trigger_context.clone(),
             calls: Calls::of(&loaded.ast, |name| declare::kinds().any(|kind| kind.name == name)),
             modules: 0,
             declared: Vec::new(),

@@ -9,19 +9,19 @@ mod engine;
 mod errors;
 mod files;
 mod guard;
-mod habits;
+mod guarded_std;
 mod handler;
-mod harden;
 pub mod lint;
 mod load;
+mod migration_hints;
 mod modules;
 pub mod outline;
 pub mod session;
 mod shape;
 mod source;
+pub mod testing;
 #[cfg(test)]
 mod tests;
-pub mod trial;
 
 use std::panic::resume_unwind;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ use crate::event::Event;
 use crate::fault::{Fault, Place};
 use crate::functions::{Context, Stop};
 use crate::run::Policy;
-use crate::triggers::{Surroundings, Trigger};
+use crate::triggers::{Trigger, TriggerContext};
 use crate::value::Value;
 
 /// The sources a script is loaded from: the folder as it is now, or what was accepted before.
@@ -124,9 +124,9 @@ impl Script {
         purpose: &Purpose,
         sources: Arc<dyn Sources>,
         config: &Arc<Config>,
-        surroundings: &Surroundings,
+        trigger_context: &TriggerContext,
     ) -> Result<Self, Vec<Fault>> {
-        let loader = Loader { file, purpose, sources, config, surroundings };
+        let loader = Loader { file, purpose, sources, config, trigger_context };
         let loaded = std::thread::scope(|scope| {
             let thread = std::thread::Builder::new().name(format!("load {file}")).stack_size(stack(&config.limits));
             thread

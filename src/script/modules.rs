@@ -11,7 +11,7 @@ use super::analyse::captures::Changes;
 use super::analyse::imports::{self, Imported};
 use super::files::Files;
 use super::load::with_constants;
-use super::{Sources, codes, declare, engine, errors, habits, source};
+use super::{Sources, codes, declare, engine, errors, migration_hints, source};
 use crate::fault::{Fault, Place};
 use crate::functions::{Thrown, thrown};
 
@@ -95,7 +95,7 @@ impl Modules {
             let Some(path) = import.path else {
                 let text = "an import needs a plain text, so that it is known before the script runs";
                 let fault = files.fault(file, import.position, text).with_code(codes::IMPORT.code);
-                self.loaded().faults.push(fault.with_hint(habits::IMPORT));
+                self.loaded().faults.push(fault.with_hint(migration_hints::IMPORT));
                 continue;
             };
             let target = match file_of(file, &path) {

@@ -11,7 +11,7 @@ use super::*;
 use crate::functions::Thrown;
 use crate::options::OptionFault;
 use crate::services::Services;
-use crate::triggers::{Fire, Kind, Watch};
+use crate::triggers::{EventSender, Kind, Watch};
 use crate::value::Map;
 
 /// A kind that takes one argument and one option, so that these tests need no other room.
@@ -36,7 +36,7 @@ impl Trigger for Wake {
         format!("wake {}", self.0)
     }
 
-    fn watch(&self, _: Fire, _: &Services) -> Watch {
+    fn watch(&self, _: EventSender, _: &Services) -> Watch {
         Watch::idle()
     }
 
@@ -56,14 +56,14 @@ impl Sources for Folder {
 
 pub(super) fn load_all(files: &[(&'static str, &'static str)], purpose: &Purpose) -> Result<Script, Vec<Fault>> {
     let config = Arc::new(Config::default_in(Path::new("/nowhere")));
-    let surroundings = Surroundings {
+    let trigger_context = TriggerContext {
         zone: TimeZone::UTC,
         location: None,
         brokers: std::sync::Arc::default(),
         base: Path::new("/nowhere").to_owned(),
     };
     let folder = Folder(files.iter().copied().collect());
-    Script::load(files[0].0, purpose, Arc::new(folder), &config, &surroundings)
+    Script::load(files[0].0, purpose, Arc::new(folder), &config, &trigger_context)
 }
 
 fn load(text: &'static str) -> Script {
@@ -87,9 +87,9 @@ fn bare<T: Send>(code: impl FnOnce() -> Result<T, Thrown> + Send) -> Result<T, T
     })
 }
 
-fn call(script: &Script, handler: usize, facts: &[(&str, Value)]) -> Result<Value, Box<Fault>> {
-    let facts: Map = facts.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-    bare(|| script.invoke(handler, &facts))
+fn call(script: &Script, handler: usize, payload: &[(&str, Value)]) -> Result<Value, Box<Fault>> {
+    let payload: Map = payload.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    bare(|| script.invoke(handler, &payload))
         .map_err(|error| errors::thrown(&files::Files(script.files.clone()), &error).into())
 }
 
@@ -119,11 +119,11 @@ fn a_script_declares_and_its_handlers_are_called() {
     assert_eq!(script.docs, "Says what it does.");
     let names: Vec<_> = script.declared.iter().map(|declared| declared.policy.name.clone().unwrap()).collect();
     assert_eq!(names, ["wake a", "wake a #2", "wake b", "wake c"]);
-    let facts = [("n", Value::Int(21))];
-    assert_eq!(call(&script, 0, &facts).unwrap(), Value::from("freezer true 42"));
-    assert_eq!(call(&script, 1, &facts).unwrap(), Value::Int(20));
-    assert_eq!(call(&script, 2, &facts).unwrap(), Value::Int(41));
-    assert_eq!(call(&script, 3, &facts).unwrap_err().text, "`*` does not work on map and int");
+    let payload = [("n", Value::Int(21))];
+    assert_eq!(call(&script, 0, &payload).unwrap(), Value::from("freezer true 42"));
+    assert_eq!(call(&script, 1, &payload).unwrap(), Value::Int(20));
+    assert_eq!(call(&script, 2, &payload).unwrap(), Value::Int(41));
+    assert_eq!(call(&script, 3, &payload).unwrap_err().text, "`*` does not work on map and int");
 }
 
 #[test]
@@ -139,8 +139,8 @@ fn a_closure_that_is_a_handler_can_be_called_by_others_too() {
         wake("e", |note| note.n + more);
         "#,
     );
-    let facts = [("n", Value::Int(21))];
-    let called = |handler| call(&script, handler, &facts);
+    let payload = [("n", Value::Int(21))];
+    let called = |handler| call(&script, handler, &payload);
     assert!(called(0).unwrap_err().text.contains("`*` does not work on map and int"));
     assert!(called(1).unwrap_err().text.contains("`*` does not work on map and int"));
     let values: Vec<_> = (2..5).map(|handler| called(handler).unwrap()).collect();
@@ -316,8 +316,8 @@ fn each(list, f) { list.map(|x| f.call(x)) }
     let script = load_all(&files, &Purpose::Handlers).unwrap_or_else(|faults| panic!("{}", reports(&faults)));
     let names: Vec<_> = script.files.iter().map(|(file, _)| file.as_str()).collect();
     assert_eq!(names, ["deep/t.rhai", "_lib/units.rhai", "_lib/inner.rhai", "deep/near.rhai"]);
-    let facts = [("n", Value::Int(4))];
-    let answers: Vec<_> = (0..4).map(|handler| call(&script, handler, &facts).unwrap()).collect();
+    let payload = [("n", Value::Int(4))];
+    let answers: Vec<_> = (0..4).map(|handler| call(&script, handler, &payload).unwrap()).collect();
     let list = Value::List(vec![Value::Int(6), Value::Int(7)]);
     assert_eq!(answers, [Value::Int(16), Value::Int(21), Value::Int(14), list]);
 }

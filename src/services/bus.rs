@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::SendTimeoutError;
 
-use crate::services::clock::{Busy, Clock};
+use crate::services::clock::{ActivityGuard, Clock};
 #[cfg(test)]
 use crate::services::store::Batch;
 use crate::services::store::Store;
@@ -34,7 +34,7 @@ pub struct Emitted {
 
 /// An emitted event for one who is to hear it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Told {
+pub struct EventDelivery {
     /// Tells it from all others that the store keeps, in the order in which they were told; 0: it is not kept.
     pub number: u64,
     /// The script that is to hear it.
@@ -56,24 +56,24 @@ pub struct Told {
 pub struct Bus {
     clock: Option<Clock>,
     store: Option<Store>,
-    hall: Arc<Mutex<Hall>>,
+    hall: Arc<Mutex<Listeners>>,
 }
 
 /// Who listens, and what an earlier process has left for them.
 #[derive(Default)]
-struct Hall {
+struct Listeners {
     ears: HashMap<String, Vec<Ear>>,
-    left: Vec<Told>,
+    left: Vec<EventDelivery>,
 }
 
 struct Ear {
     owner: String,
     place: u32,
-    inbox: mpsc::Sender<Parcel>,
+    inbox: mpsc::Sender<Envelope>,
 }
 
 /// An event, and what keeps a hand-turned clock from moving on before it is heard.
-type Parcel = (Told, Option<Busy>);
+type Envelope = (EventDelivery, Option<ActivityGuard>);
 
 impl Bus {
     /// Makes a bus whose events count as going on, for a hand-turned clock, until their listener asks for the next.
@@ -89,7 +89,7 @@ impl Bus {
         });
         Self {
             store: Some(store.clone()),
-            hall: Arc::new(Mutex::new(Hall { left, ..Hall::default() })),
+            hall: Arc::new(Mutex::new(Listeners { left, ..Listeners::default() })),
             ..Self::new(clock)
         }
     }
@@ -106,18 +106,18 @@ impl Bus {
         let is_taken = |place: &u32| ears.iter().any(|ear| ear.owner == owner && ear.place == *place);
         let place = (0..).find(|place| !is_taken(place)).unwrap_or_default();
         ears.push(Ear { owner: owner.to_owned(), place, inbox });
-        let is_ours = |told: &mut Told| told.listener == owner && told.place == place && told.name == name;
-        let left = hall.left.extract_if(.., is_ours).map(|told| (told, self.busy())).collect();
-        Listener { left, inbox: parcels, busy: None }
+        let is_ours = |told: &mut EventDelivery| told.listener == owner && told.place == place && told.name == name;
+        let left = hall.left.extract_if(.., is_ours).map(|told| (told, self.activity())).collect();
+        Listener { left, inbox: parcels, activity: None }
     }
 
     /// Finds who is to hear these events.
-    pub fn address(&self, emitted: Vec<Emitted>) -> Vec<Told> {
+    pub fn address(&self, emitted: Vec<Emitted>) -> Vec<EventDelivery> {
         let hall = self.hall();
         let mut told = Vec::new();
         for event in emitted {
             let ears = hall.ears.get(&event.name).into_iter().flatten().filter(|ear| !ear.inbox.is_closed());
-            told.extend(ears.map(|ear| Told {
+            told.extend(ears.map(|ear| EventDelivery {
                 number: self.store.as_ref().map_or(0, Store::number_told),
                 listener: ear.owner.clone(),
                 place: ear.place,
@@ -133,10 +133,10 @@ impl Bus {
     /// Tells each its event, in order; returns the numbers of those that were not heard.
     ///
     /// Waits for a listener whose channel is full, but no longer than two seconds: then it misses all of these, and a warning says so.
-    pub async fn tell(&self, told: Vec<Told>) -> Vec<u64> {
-        let mut lines: Vec<(Option<mpsc::Sender<Parcel>>, Vec<Told>)> = Vec::new();
+    pub async fn tell(&self, told: Vec<EventDelivery>) -> Vec<u64> {
+        let mut lines: Vec<(Option<mpsc::Sender<Envelope>>, Vec<EventDelivery>)> = Vec::new();
         for told in told {
-            let is_same = |(_, line): &&mut (_, Vec<Told>)| {
+            let is_same = |(_, line): &&mut (_, Vec<EventDelivery>)| {
                 let first = line.first();
                 first.is_some_and(|first| {
                     (&first.listener, first.place, &first.name) == (&told.listener, told.place, &told.name)
@@ -150,14 +150,14 @@ impl Bus {
         join_all(lines.into_iter().map(|(ear, line)| self.tell_one(ear, line))).await.concat()
     }
 
-    async fn tell_one(&self, ear: Option<mpsc::Sender<Parcel>>, line: Vec<Told>) -> Vec<u64> {
+    async fn tell_one(&self, ear: Option<mpsc::Sender<Envelope>>, line: Vec<EventDelivery>) -> Vec<u64> {
         let Some(ear) = ear else { return line.iter().map(|told| told.number).collect() };
         let (mut missed, until) = (Vec::new(), Instant::now() + PATIENCE);
         for told in line {
             let number = told.number;
             let (name, from) = (told.name.clone(), told.from.clone());
             let patience = until.saturating_duration_since(Instant::now());
-            let heard = ear.send_timeout((told, self.busy()), patience).await;
+            let heard = ear.send_timeout((told, self.activity()), patience).await;
             if let Err(SendTimeoutError::Timeout((told, _))) = &heard
                 && missed.is_empty()
             {
@@ -169,17 +169,17 @@ impl Bus {
         missed
     }
 
-    fn ear(&self, told: &Told) -> Option<mpsc::Sender<Parcel>> {
+    fn ear(&self, told: &EventDelivery) -> Option<mpsc::Sender<Envelope>> {
         let hall = self.hall();
         let mut ears = hall.ears.get(&told.name)?.iter();
         ears.find(|ear| ear.owner == told.listener && ear.place == told.place).map(|ear| ear.inbox.clone())
     }
 
-    fn busy(&self) -> Option<Busy> {
-        self.clock.as_ref().map(Clock::busy)
+    fn activity(&self) -> Option<ActivityGuard> {
+        self.clock.as_ref().map(Clock::activity)
     }
 
-    fn hall(&self) -> MutexGuard<'_, Hall> {
+    fn hall(&self) -> MutexGuard<'_, Listeners> {
         self.hall.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -187,20 +187,20 @@ impl Bus {
 /// Hears the events of one name, in the order in which they were told.
 pub struct Listener {
     /// What was told before it listened.
-    left: VecDeque<Parcel>,
-    inbox: mpsc::Receiver<Parcel>,
-    busy: Option<Busy>,
+    left: VecDeque<Envelope>,
+    inbox: mpsc::Receiver<Envelope>,
+    activity: Option<ActivityGuard>,
 }
 
 impl Listener {
     /// Waits for the next event; `None` if the bus is gone. Cancel-safe.
-    pub async fn recv(&mut self) -> Option<Told> {
-        self.busy = None;
-        let (told, busy) = match self.left.pop_front() {
+    pub async fn recv(&mut self) -> Option<EventDelivery> {
+        self.activity = None;
+        let (told, activity) = match self.left.pop_front() {
             Some(parcel) => parcel,
             None => self.inbox.recv().await?,
         };
-        self.busy = busy;
+        self.activity = activity;
         Some(told)
     }
 }
@@ -287,13 +287,13 @@ mod tests {
 
     #[test]
     fn a_hand_turned_clock_stands_until_an_event_was_seen_to() {
-        let clock = Clock::by_hand("2026-01-01T00:00:00Z[UTC]".parse().unwrap());
+        let clock = Clock::manual("2026-01-01T00:00:00Z[UTC]".parse().unwrap());
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
         let bus = Bus::new(clock.clone());
         let (mut listener, seen) = (bus.listen("a", "x"), Arc::new(Mutex::new(Vec::new())));
-        let (mut busy, record, watch) = (clock.busy(), Arc::clone(&seen), clock.clone());
+        let (mut activity, record, watch) = (clock.activity(), Arc::clone(&seen), clock.clone());
         runtime.spawn(async move {
-            while busy.idle(listener.recv()).await.is_some() {
+            while activity.idle(listener.recv()).await.is_some() {
                 tokio::task::yield_now().await;
                 record.lock().unwrap().push(watch.now());
             }

@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::event::TimerKey;
-use crate::services::clock::{Busy, Clock};
+use crate::services::clock::{ActivityGuard, Clock};
 use crate::services::store::{Batch, Store};
 use crate::value::Value;
 
@@ -52,7 +52,7 @@ struct State {
     /// Tells one setting of a timer from the next.
     settings: u64,
     /// Holds a hand-turned clock until the task has seen what changed.
-    news: Vec<Busy>,
+    news: Vec<ActivityGuard>,
 }
 
 struct Entry {
@@ -66,7 +66,7 @@ struct Entry {
 #[derive(Default)]
 struct Fired {
     /// Who has not heard it yet, and what holds a hand-turned clock until then.
-    unheard: Vec<(Arc<Ear>, Busy)>,
+    unheard: Vec<(Arc<Ear>, ActivityGuard)>,
     was_heard: bool,
 }
 
@@ -87,7 +87,7 @@ impl Timers {
         kept.into_iter().for_each(|timer| state.set(timer));
         let stop = CancellationToken::new();
         let shared = Arc::new(Shared { store, clock: clock.clone(), state: Mutex::new(state), stirred: Notify::new() });
-        let task = wait(Arc::clone(&shared), clock.busy());
+        let task = wait(Arc::clone(&shared), clock.activity());
         tokio::spawn(stop.clone().run_until_cancelled_owned(task));
         Self { shared, _task: Arc::new(stop.drop_guard()) }
     }
@@ -107,10 +107,10 @@ impl Timers {
             && fired.unheard.is_empty()
             && !fired.was_heard
         {
-            fired.unheard.push((Arc::clone(&ear), self.shared.clock.busy()));
+            fired.unheard.push((Arc::clone(&ear), self.shared.clock.activity()));
         }
         drop(state);
-        Listener { shared: Arc::clone(&self.shared), key, ear, busy: None }
+        Listener { shared: Arc::clone(&self.shared), key, ear, activity: None }
     }
 
     /// Returns a timer that is set and has not run out.
@@ -154,7 +154,7 @@ impl Timers {
                 Err(_) => state.set(set.clone()),
             }
         }
-        state.news.push(self.shared.clock.busy());
+        state.news.push(self.shared.clock.activity());
         drop(state);
         self.shared.stirred.notify_one();
     }
@@ -191,7 +191,7 @@ impl State {
             }
             let key = first.remove();
             let ears = self.listeners.get(&key).into_iter().flatten().filter_map(Weak::upgrade);
-            let unheard: Vec<_> = ears.map(|ear| (ear, clock.busy())).collect();
+            let unheard: Vec<_> = ears.map(|ear| (ear, clock.activity())).collect();
             unheard.iter().for_each(|(ear, _)| ear.0.notify_one());
             if let Some(entry) = self.timers.get_mut(&key) {
                 entry.fired = Some(Fired { unheard, was_heard: false });
@@ -201,7 +201,7 @@ impl State {
     }
 }
 
-async fn wait(shared: Arc<Shared>, mut busy: Busy) {
+async fn wait(shared: Arc<Shared>, mut activity: ActivityGuard) {
     loop {
         let (next, news) = {
             let mut state = shared.lock();
@@ -210,10 +210,10 @@ async fn wait(shared: Arc<Shared>, mut busy: Busy) {
         drop(news);
         match next {
             Some(due) => tokio::select! {
-                _ = busy.sleep(due) => {}
+                _ = activity.sleep(due) => {}
                 () = shared.stirred.notified() => {}
             },
-            None => busy.idle(shared.stirred.notified()).await,
+            None => activity.idle(shared.stirred.notified()).await,
         }
     }
 }
@@ -223,23 +223,23 @@ pub struct Listener {
     shared: Arc<Shared>,
     key: Key,
     ear: Arc<Ear>,
-    busy: Option<Busy>,
+    activity: Option<ActivityGuard>,
 }
 
 impl Listener {
     /// Waits for the timer to run out; never `None` while the listener lives. Cancel-safe.
     pub async fn recv(&mut self) -> Option<Timer> {
-        self.busy = None;
+        self.activity = None;
         loop {
-            if let Some((timer, busy)) = self.take() {
-                self.busy = Some(busy);
+            if let Some((timer, activity)) = self.take() {
+                self.activity = Some(activity);
                 return Some(timer);
             }
             self.ear.0.notified().await;
         }
     }
 
-    fn take(&self) -> Option<(Timer, Busy)> {
+    fn take(&self) -> Option<(Timer, ActivityGuard)> {
         let mut state = self.shared.lock();
         let entry = state.timers.get_mut(&self.key)?;
         let fired = entry.fired.as_mut()?;
@@ -248,7 +248,7 @@ impl Listener {
         Some((entry.timer.clone(), fired.unheard.swap_remove(mine).1))
     }
 
-    fn take_back(&self) -> Option<Busy> {
+    fn take_back(&self) -> Option<ActivityGuard> {
         let mut state = self.shared.lock();
         let fired = state.timers.get_mut(&self.key)?.fired.as_mut()?;
         let mine = fired.unheard.iter().position(|(ear, _)| Arc::ptr_eq(ear, &self.ear))?;
@@ -294,7 +294,7 @@ mod tests {
 
         fn with(store: Store) -> Self {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
-            let clock = Clock::by_hand("2026-01-01T00:00:00Z[UTC]".parse().unwrap());
+            let clock = Clock::manual("2026-01-01T00:00:00Z[UTC]".parse().unwrap());
             let timers = runtime.block_on(async { Timers::start(store.clone(), clock.clone()) });
             Self { runtime, store, clock, timers, heard: Arc::default() }
         }
@@ -320,10 +320,10 @@ mod tests {
         /// Listens in a task that notes what it hears, and when, until the returned token is dropped.
         fn listen(&self, name: &str) -> DropGuard {
             let mut listener = self.timers.listen("a", name);
-            let (mut busy, clock, heard) = (self.clock.busy(), self.clock.clone(), Arc::clone(&self.heard));
+            let (mut activity, clock, heard) = (self.clock.activity(), self.clock.clone(), Arc::clone(&self.heard));
             let stop = CancellationToken::new();
             self.runtime.spawn(stop.clone().run_until_cancelled_owned(async move {
-                while let Some(timer) = busy.idle(listener.recv()).await {
+                while let Some(timer) = activity.idle(listener.recv()).await {
                     tokio::task::yield_now().await;
                     let at = clock.now_zoned().strftime("%M:%S").to_string();
                     heard.lock().unwrap().push(format!("{} {} {at}", timer.name, timer.data.to_json()));

@@ -15,20 +15,20 @@ use crate::services::Services;
 use crate::services::clock::Clock;
 use crate::services::store::Store;
 use crate::services::{bus, files, http, mqtt, routes, timers};
-use crate::triggers::{self, Fire, Firing, Inbox, KINDS, Surroundings, TriggerId, Watch, Written};
+use crate::triggers::{self, EventSender, Inbox, KINDS, TriggerContext, TriggerEvent, TriggerId, TriggerSpec, Watch};
 use crate::value::{Map, Value};
 
 /// A clock turned by hand, and an inbox that writes down what comes.
 pub(super) struct Bench {
     pub(super) runtime: Runtime,
     pub(super) services: Services,
-    pub(super) surroundings: Surroundings,
+    pub(super) trigger_context: TriggerContext,
     came: Arc<Mutex<Vec<Event>>>,
-    inbox: mpsc::Sender<Firing>,
+    inbox: mpsc::Sender<TriggerEvent>,
 }
 
-impl Inbox for mpsc::Sender<Firing> {
-    fn put(&self, firing: Firing) {
+impl Inbox for mpsc::Sender<TriggerEvent> {
+    fn put(&self, firing: TriggerEvent) {
         // One that is closed belongs to a test that has ended.
         let _ = self.try_send(firing);
     }
@@ -48,9 +48,9 @@ impl Bench {
         let start: Zoned = start.parse().unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let _inside = runtime.enter();
-        let clock = Clock::by_hand(start.clone());
+        let clock = Clock::manual(start.clone());
         let services = services(clock.clone(), store);
-        let (inbox, mut firings) = mpsc::channel::<Firing>(1_024);
+        let (inbox, mut firings) = mpsc::channel::<TriggerEvent>(1_024);
         let came = Arc::new(Mutex::new(Vec::new()));
         let log = Arc::clone(&came);
         runtime.spawn(async move {
@@ -68,27 +68,33 @@ impl Bench {
                 }
             }
         });
-        let surroundings = Surroundings {
+        let trigger_context = TriggerContext {
             zone: start.time_zone().clone(),
             location: None,
             brokers: std::sync::Arc::default(),
             base: "/nowhere".into(),
         };
-        Self { runtime, services, surroundings, came, inbox }
+        Self { runtime, services, trigger_context, came, inbox }
     }
 
     /// Reads a trigger.
-    pub(super) fn read(&self, kind: &str, argument: Value, options: &[(&str, Value)]) -> Result<Written, OptionFault> {
+    pub(super) fn read(
+        &self,
+        kind: &str,
+        argument: Value,
+        options: &[(&str, Value)],
+    ) -> Result<TriggerSpec, OptionFault> {
         let kind = KINDS.iter().find(|known| known.name == kind).unwrap();
         let options: Map = options.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-        triggers::read(kind, vec![argument], options, &self.surroundings)
+        triggers::read(kind, vec![argument], options, &self.trigger_context)
     }
 
     /// Lets a trigger of the script `door` watch.
     pub(super) fn watch(&self, kind: &str, argument: impl Into<Value>, options: &[(&str, Value)]) -> Watch {
         let written = self.read(kind, argument.into(), options).unwrap_or_else(|fault| panic!("{fault}"));
         let _inside = self.runtime.enter();
-        let fire = Fire::new(TriggerId(1), "door".into(), Arc::new(self.inbox.clone()), self.services.clock.clone());
+        let fire =
+            EventSender::new(TriggerId(1), "door".into(), Arc::new(self.inbox.clone()), self.services.clock.clone());
         written.trigger.watch(fire, &self.services)
     }
 
@@ -145,7 +151,7 @@ fn services(clock: Clock, store: Store) -> Services {
 }
 
 /// The services on the real clock, with a voice of which the inbox's other end is returned.
-pub(super) fn real() -> (Services, mpsc::Sender<Firing>, mpsc::Receiver<Firing>) {
+pub(super) fn real() -> (Services, mpsc::Sender<TriggerEvent>, mpsc::Receiver<TriggerEvent>) {
     let (inbox, firings) = mpsc::channel(4_096);
     (services(Clock::system(TimeZone::UTC), Store::in_memory().unwrap()), inbox, firings)
 }

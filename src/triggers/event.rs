@@ -3,7 +3,7 @@
 use crate::event::Event;
 use crate::options::{OptionFault, Options};
 use crate::services::Services;
-use crate::triggers::{Fire, Kind, Surroundings, Trigger, Watch, one_argument};
+use crate::triggers::{EventSender, Kind, Trigger, TriggerContext, Watch, one_argument};
 use crate::value::{Map, Value, map_of};
 
 /// `on_event(name, …)`.
@@ -15,7 +15,7 @@ pub const KIND: Kind = Kind {
     read,
 };
 
-fn read(arguments: Vec<Value>, _: &mut Options, _: &Surroundings) -> Result<Box<dyn Trigger>, OptionFault> {
+fn read(arguments: Vec<Value>, _: &mut Options, _: &TriggerContext) -> Result<Box<dyn Trigger>, OptionFault> {
     let name = name(arguments, "the event's name")?;
     Ok(Box::new(Named { name }))
 }
@@ -41,15 +41,15 @@ impl Trigger for Named {
         format!("on_event {}", self.name)
     }
 
-    fn watch(&self, fire: Fire, services: &Services) -> Watch {
+    fn watch(&self, fire: EventSender, services: &Services) -> Watch {
         let mut heard = services.bus.listen(fire.owner(), &self.name);
         let (clock, summary) = (services.clock.clone(), self.summary());
         Watch::spawn(async move {
             while let Some(told) = heard.recv().await {
-                let facts = facts(&told.name, told.data, &told.from);
+                let payload = payload(&told.name, told.data, &told.from);
                 let number = (told.number > 0).then_some(told.number);
                 let event =
-                    Event { hops: told.hops, told: number, ..Event::new(clock.now_zoned(), summary.clone(), facts) };
+                    Event { hops: told.hops, told: number, ..Event::new(clock.now_zoned(), summary.clone(), payload) };
                 fire.tell(event);
             }
         })
@@ -64,10 +64,10 @@ impl Trigger for Named {
     }
 
     fn example(&self, _: &Map, _: &Services) -> Map {
-        facts(&self.name, Value::Null, BY_HAND)
+        payload(&self.name, Value::Null, BY_HAND)
     }
 }
 
-fn facts(name: &str, data: Value, from: &str) -> Map {
+fn payload(name: &str, data: Value, from: &str) -> Map {
     map_of([("name".into(), name.into()), ("data".into(), data), ("from".into(), from.into())])
 }

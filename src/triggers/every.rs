@@ -8,7 +8,7 @@ use crate::options::{self, OptionFault, Options};
 use crate::run::Policy;
 use crate::services::Services;
 use crate::triggers::tick::{self, Schedule, Timing};
-use crate::triggers::{Fire, Kind, Surroundings, Trigger, Watch, one_argument};
+use crate::triggers::{EventSender, Kind, Trigger, TriggerContext, Watch, one_argument};
 use crate::units::show_duration;
 use crate::value::{Map, Value};
 
@@ -26,7 +26,7 @@ const SHORTEST: Duration = Duration::from_millis(10);
 fn read(
     arguments: Vec<Value>,
     options: &mut Options,
-    surroundings: &Surroundings,
+    trigger_context: &TriggerContext,
 ) -> Result<Box<dyn Trigger>, OptionFault> {
     let interval = one_argument(arguments, "an interval such as \"30s\"")?;
     let interval = options::duration(&interval).map_err(|why| OptionFault::new(format!("interval: {why}")))?;
@@ -36,7 +36,7 @@ fn read(
             show_duration(interval)
         )));
     }
-    let timing = Timing::take(options, surroundings)?;
+    let timing = Timing::take(options, trigger_context)?;
     if timing.jitter() > interval {
         return Err(OptionFault {
             option: Some("jitter".into()),
@@ -60,7 +60,7 @@ impl Trigger for Every {
         self.timing.follow(policy)
     }
 
-    fn watch(&self, fire: Fire, services: &Services) -> Watch {
+    fn watch(&self, fire: EventSender, services: &Services) -> Watch {
         let interval = SignedDuration::try_from(self.interval).expect("an interval is at most 100 years");
         tick::watch(self.summary(), self.timing.clone(), fire, services, |start| Box::new(Beat { start, interval }))
     }

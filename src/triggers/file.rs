@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use globset::{GlobBuilder, GlobMatcher};
 
+use crate::config::Need;
 use crate::event::Event;
 use crate::options::{OptionFault, Options};
 use crate::services::Services;
 use crate::services::files::ChangeKind;
-use crate::triggers::{Fire, Kind, Surroundings, Trigger, Want, Watch, one_argument};
+use crate::triggers::{EventSender, Kind, Trigger, TriggerContext, Watch, one_argument};
 use crate::value::{Map, Value, map_of};
 
 /// `watch_file(glob, …)`.
@@ -20,20 +21,24 @@ pub const KIND: Kind = Kind {
     read,
 };
 
-fn read(arguments: Vec<Value>, _: &mut Options, surroundings: &Surroundings) -> Result<Box<dyn Trigger>, OptionFault> {
+fn read(
+    arguments: Vec<Value>,
+    _: &mut Options,
+    trigger_context: &TriggerContext,
+) -> Result<Box<dyn Trigger>, OptionFault> {
     let what = "a glob such as \"inbox/*.csv\"";
     let written = match one_argument(arguments, what)? {
         Value::Text(written) if !written.trim().is_empty() => written,
         Value::Text(_) => return Err(OptionFault::new(format!("glob: write {what}, not empty text"))),
         other => return Err(OptionFault::new(format!("glob: write {what}, not {}", other.type_name()))),
     };
-    let (folder, glob) = split(&written, &surroundings.base);
+    let (folder, glob) = split(&written, &trigger_context.base);
     let files = GlobBuilder::new(&glob)
         .literal_separator(true)
         .build()
         .map_err(|why| OptionFault::new(format!("glob: \"{written}\": {}", why.kind())))?
         .compile_matcher();
-    Ok(Box::new(Files { written, base: surroundings.base.clone(), folder, files }))
+    Ok(Box::new(Files { written, base: trigger_context.base.clone(), folder, files }))
 }
 
 /// Splits a glob into the folder it is sure to lie in and the glob below that.
@@ -70,7 +75,7 @@ impl Trigger for Files {
         format!("watch_file {}", self.written)
     }
 
-    fn watch(&self, fire: Fire, services: &Services) -> Watch {
+    fn watch(&self, fire: EventSender, services: &Services) -> Watch {
         let (folder, files) = (self.folder.clone(), self.files.clone());
         let mut folder_watch = services.files.watch(&self.folder, |_| false);
         let (clock, kind) = (services.clock.clone(), self.summary());
@@ -82,9 +87,9 @@ impl Trigger for Files {
                         continue;
                     }
                     let word = word(change.kind);
-                    let facts = facts(&change.path, word);
+                    let payload = payload(&change.path, word);
                     let summary = format!("{kind}: {} {word}", below.display());
-                    fire.tell(Event::new(clock.now_zoned(), summary, facts));
+                    fire.tell(Event::new(clock.now_zoned(), summary, payload));
                 }
             }
         })
@@ -92,7 +97,7 @@ impl Trigger for Files {
 
     fn example(&self, given: &Map, _: &Services) -> Map {
         let path = given.get("path").and_then(Value::as_text);
-        facts(&self.base.join(path.unwrap_or(&self.written)), word(ChangeKind::Modified))
+        payload(&self.base.join(path.unwrap_or(&self.written)), word(ChangeKind::Modified))
     }
 
     fn fits(&self, given: &Map) -> bool {
@@ -101,12 +106,12 @@ impl Trigger for Files {
         whole.strip_prefix(&self.folder).is_ok_and(|below| self.files.is_match(below))
     }
 
-    fn needs(&self) -> Vec<Want> {
-        vec![Want::Read(self.folder.clone())]
+    fn needs(&self) -> Vec<Need<'_>> {
+        vec![Need::Read(&self.folder)]
     }
 }
 
-fn facts(path: &Path, kind: &str) -> Map {
+fn payload(path: &Path, kind: &str) -> Map {
     map_of([("path".into(), path.to_string_lossy().as_ref().into()), ("kind".into(), kind.into())])
 }
 
@@ -145,15 +150,15 @@ mod tests {
 
     #[test]
     fn a_star_stays_in_its_folder() {
-        let surroundings = Surroundings {
+        let trigger_context = TriggerContext {
             zone: jiff::tz::TimeZone::UTC,
             location: None,
             brokers: std::sync::Arc::default(),
             base: PathBuf::from("/home/rhaid"),
         };
-        let read = |glob: &str| read(vec![glob.into()], &mut Options::default(), &surroundings);
+        let read = |glob: &str| read(vec![glob.into()], &mut Options::default(), &trigger_context);
         let trigger = read("inbox/*.csv").ok().unwrap();
-        assert_eq!(trigger.needs(), [Want::Read("/home/rhaid/inbox".into())]);
+        assert_eq!(trigger.needs(), [Need::Read(std::path::Path::new("/home/rhaid/inbox"))]);
         assert_eq!(trigger.summary(), "watch_file inbox/*.csv");
         let glob = GlobBuilder::new("*.csv").literal_separator(true).build().unwrap().compile_matcher();
         assert!(glob.is_match("a.csv") && !glob.is_match("b/a.csv"));

@@ -2,7 +2,7 @@
 
 use crate::options::OptionFault;
 use crate::services::Services;
-use crate::triggers::{Fire, Kind, Moment, Trigger, Watch};
+use crate::triggers::{EventSender, Kind, Lifecycle, Trigger, Watch};
 use crate::value::{Map, Value, map_of};
 
 /// `on_start(…)`.
@@ -11,7 +11,7 @@ pub const START: Kind = Kind {
     arguments: &[],
     event: "`start`: `reason`",
     docs: include_str!("on_start.md"),
-    read: |arguments, _, _| read(Moment::Start, &arguments),
+    read: |arguments, _, _| read(Lifecycle::Start, &arguments),
 };
 
 /// `on_stop(…)`.
@@ -20,10 +20,10 @@ pub const STOP: Kind = Kind {
     arguments: &[],
     event: "`stop`: `reason`",
     docs: include_str!("on_stop.md"),
-    read: |arguments, _, _| read(Moment::Stop, &arguments),
+    read: |arguments, _, _| read(Lifecycle::Stop, &arguments),
 };
 
-fn read(moment: Moment, arguments: &[Value]) -> Result<Box<dyn Trigger>, OptionFault> {
+fn read(moment: Lifecycle, arguments: &[Value]) -> Result<Box<dyn Trigger>, OptionFault> {
     if let Some(argument) = arguments.first() {
         return Err(OptionFault::new(format!(
             "write nothing before the options and the handler, not {}",
@@ -33,7 +33,7 @@ fn read(moment: Moment, arguments: &[Value]) -> Result<Box<dyn Trigger>, OptionF
     Ok(Box::new(moment))
 }
 
-impl Trigger for Moment {
+impl Trigger for Lifecycle {
     fn summary(&self) -> String {
         match self {
             Self::Start => START.name.into(),
@@ -41,7 +41,7 @@ impl Trigger for Moment {
         }
     }
 
-    fn watch(&self, _: Fire, _: &Services) -> Watch {
+    fn watch(&self, _: EventSender, _: &Services) -> Watch {
         Watch::idle()
     }
 
@@ -53,7 +53,7 @@ impl Trigger for Moment {
         map_of([("reason".into(), reason.into())])
     }
 
-    fn moment(&self) -> Option<Moment> {
+    fn moment(&self) -> Option<Lifecycle> {
         Some(*self)
     }
 }

@@ -3,15 +3,15 @@
 pub mod at;
 #[cfg(test)]
 mod bench;
-mod by_hand;
 pub mod cron;
 pub mod event;
 pub mod every;
 pub mod file;
 pub mod lifecycle;
-pub mod link;
 mod local;
+mod manual;
 pub mod mqtt;
+pub mod mqtt_connection;
 pub mod silence;
 mod tick;
 pub mod timer;
@@ -25,12 +25,13 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use self::by_hand::by_hand;
+pub use self::manual::manual;
+use crate::config::Need;
 use crate::event::Event;
 use crate::options::{OptionFault, Options};
 use crate::run::{Outcome, Policy, Skip};
 use crate::services::Services;
-use crate::services::clock::{Busy, Clock};
+use crate::services::clock::{ActivityGuard, Clock};
 use crate::value::{Map, Value};
 
 /// A sort of trigger.
@@ -48,11 +49,11 @@ pub struct Kind {
 }
 
 /// Reads the arguments and options of a kind.
-pub type Read = fn(Vec<Value>, &mut Options, &Surroundings) -> Result<Box<dyn Trigger>, OptionFault>;
+pub type Read = fn(Vec<Value>, &mut Options, &TriggerContext) -> Result<Box<dyn Trigger>, OptionFault>;
 
 /// What a trigger may need to know to be read.
 #[derive(Debug, Clone)]
-pub struct Surroundings {
+pub struct TriggerContext {
     /// The zone of clock times.
     pub zone: jiff::tz::TimeZone,
     /// Latitude and longitude in degrees, if the config says.
@@ -74,7 +75,7 @@ pub trait Trigger: Send + Sync {
     }
 
     /// Watches until the watch is stopped. Must not block.
-    fn watch(&self, fire: Fire, services: &Services) -> Watch;
+    fn watch(&self, fire: EventSender, services: &Services) -> Watch;
 
     /// Returns whether it hears what scripts emit: then it watches before any other trigger of scripts that go live together.
     fn hears_scripts(&self) -> bool {
@@ -92,7 +93,7 @@ pub trait Trigger: Send + Sync {
     }
 
     /// Returns what it wants of the world, to be allowed when the script is loaded.
-    fn needs(&self) -> Vec<Want> {
+    fn needs(&self) -> Vec<Need<'_>> {
         Vec::new()
     }
 
@@ -105,23 +106,14 @@ pub trait Trigger: Send + Sync {
     }
 
     /// Returns the moment in a script's life that it stands for, if it is one of those; the runtime fires it then.
-    fn moment(&self) -> Option<Moment> {
+    fn moment(&self) -> Option<Lifecycle> {
         None
     }
 }
 
-/// Something in the world that a trigger wants; what [`crate::config::Need`] is asked about.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Want {
-    /// To subscribe to this filter.
-    Subscribe(String),
-    /// To read the files of this folder.
-    Read(std::path::PathBuf),
-}
-
 /// A moment in a script's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Moment {
+pub enum Lifecycle {
     /// It went live.
     Start,
     /// It is about to go.
@@ -139,13 +131,13 @@ pub const KINDS: &[&Kind] = &[
     &timer::KIND,
     &event::KIND,
     &silence::KIND,
-    &link::KIND,
+    &mqtt_connection::KIND,
     &lifecycle::START,
     &lifecycle::STOP,
 ];
 
 /// A trigger as it was written, read and checked.
-pub struct Written {
+pub struct TriggerSpec {
     /// What wakes the handler.
     pub trigger: Box<dyn Trigger>,
     /// Its kind.
@@ -165,18 +157,18 @@ pub fn read(
     kind: &'static Kind,
     arguments: Vec<Value>,
     options: Map,
-    surroundings: &Surroundings,
-) -> Result<Written, OptionFault> {
+    trigger_context: &TriggerContext,
+) -> Result<TriggerSpec, OptionFault> {
     let mut options = Options::new(options);
     let policy = Policy::take(&mut options)?;
     let written = [Value::List(arguments.clone()).to_stored(), Value::Map(options.left()).to_stored()];
-    let mut trigger = (kind.read)(arguments, &mut options, surroundings)?;
+    let mut trigger = (kind.read)(arguments, &mut options, trigger_context)?;
     options.finish()?;
     let follows = trigger.follow(&policy);
     // A digest, for there may be secrets among the options.
     let digest = Sha256::digest(format!("{written:?} {follows}"));
     let identity = format!("{} {}", kind.name, hex::encode(digest));
-    Ok(Written { trigger, kind, identity, policy })
+    Ok(TriggerSpec { trigger, kind, identity, policy })
 }
 
 /// Returns the only argument.
@@ -196,7 +188,7 @@ pub struct TriggerId(pub u64);
 
 /// What comes through the inbox: an event for one trigger's handler.
 #[derive(Debug)]
-pub struct Firing {
+pub struct TriggerEvent {
     /// Whose.
     pub trigger: TriggerId,
     /// What happened.
@@ -206,25 +198,25 @@ pub struct Firing {
     /// Why the trigger itself lets it come to nothing: it is only to be noted.
     pub ignored: Option<Skip>,
     /// Holds a hand-turned clock until the firing has ended.
-    pub busy: Busy,
+    pub activity: ActivityGuard,
 }
 
 /// The one door for all events.
 pub trait Inbox: Send + Sync {
     /// Takes a firing in; never waits, for what is behind the door is bounded and says what gives way.
-    fn put(&self, firing: Firing);
+    fn put(&self, firing: TriggerEvent);
 }
 
 /// A trigger's only means of speech; cheap to clone.
 #[derive(Clone)]
-pub struct Fire {
+pub struct EventSender {
     trigger: TriggerId,
     owner: Arc<str>,
     inbox: Arc<dyn Inbox>,
     clock: Clock,
 }
 
-impl Fire {
+impl EventSender {
     /// Makes the voice of one trigger.
     pub fn new(trigger: TriggerId, owner: Arc<str>, inbox: Arc<dyn Inbox>, clock: Clock) -> Self {
         Self { trigger, owner, inbox, clock }
@@ -237,42 +229,48 @@ impl Fire {
 
     /// Says what happened; nobody waits for the outcome.
     pub fn tell(&self, event: Event) {
-        self.put(event, None, None, self.clock.busy());
+        self.put(event, None, None, self.clock.activity());
     }
 
     /// Says what happened and returns a way to wait for the outcome.
-    pub fn ask(&self, event: Event) -> Asked {
+    pub fn ask(&self, event: Event) -> PendingOutcome {
         let (reply, outcome) = oneshot::channel();
-        let busy = self.clock.busy();
-        self.put(event, Some(reply), None, busy.share());
-        Asked { outcome, busy }
+        let activity = self.clock.activity();
+        self.put(event, Some(reply), None, activity.share());
+        PendingOutcome { outcome, activity }
     }
 
     /// Says what happened and comes to nothing, for the ledger.
     pub fn ignore(&self, event: Event, why: Skip) {
-        self.put(event, None, Some(why), self.clock.busy());
+        self.put(event, None, Some(why), self.clock.activity());
     }
 
-    fn put(&self, event: Event, reply: Option<oneshot::Sender<Outcome>>, ignored: Option<Skip>, busy: Busy) {
-        self.inbox.put(Firing { trigger: self.trigger, event, reply, ignored, busy });
+    fn put(
+        &self,
+        event: Event,
+        reply: Option<oneshot::Sender<Outcome>>,
+        ignored: Option<Skip>,
+        activity: ActivityGuard,
+    ) {
+        self.inbox.put(TriggerEvent { trigger: self.trigger, event, reply, ignored, activity });
     }
 }
 
 /// The way to wait for an outcome; must be waited for or dropped, for it holds a hand-turned clock.
-pub struct Asked {
+pub struct PendingOutcome {
     outcome: oneshot::Receiver<Outcome>,
-    busy: Busy,
+    activity: ActivityGuard,
 }
 
-impl Asked {
+impl PendingOutcome {
     /// Waits for the outcome; a process that is stopping answers `Skipped`.
     pub async fn outcome(self) -> Outcome {
         self.answer().await.0
     }
 
-    /// Waits for the outcome like [`Asked::outcome`]; a hand-turned clock stands until the other half is dropped.
-    pub async fn answer(self) -> (Outcome, Busy) {
-        (self.outcome.await.unwrap_or(Outcome::Skipped(Skip::Stopping)), self.busy)
+    /// Waits for the outcome like [`PendingOutcome::outcome`]; a hand-turned clock stands until the other half is dropped.
+    pub async fn answer(self) -> (Outcome, ActivityGuard) {
+        (self.outcome.await.unwrap_or(Outcome::Skipped(Skip::Stopping)), self.activity)
     }
 }
 

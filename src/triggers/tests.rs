@@ -36,7 +36,10 @@ fn an_event_is_heard_with_its_sender_and_its_hops() {
     assert!(bench.runtime.block_on(bench.services.bus.tell(told)).is_empty());
     bench.pass(1);
     let came = bench.came();
-    assert_eq!(Value::Map(came[0].facts.clone()).to_json().to_string(), r#"{"data":2,"from":"garden","name":"bell"}"#);
+    assert_eq!(
+        Value::Map(came[0].payload.clone()).to_json().to_string(),
+        r#"{"data":2,"from":"garden","name":"bell"}"#
+    );
     assert_eq!((came[0].hops, came[0].summary.as_str()), (3, "on_event bell"));
 }
 
@@ -59,8 +62,8 @@ fn a_timer_that_runs_out_is_heard_with_what_it_settles() {
     bench.pass(1);
     let event = bench.came().pop().unwrap();
     assert_eq!(event.settles.as_ref().map(|key| (key.name.as_str(), key.due)), Some(("nag", timer.due)));
-    let facts = Value::Map(event.facts).to_json().to_string();
-    assert_eq!(facts, r#"{"data":"x","due":"2026-06-01T12:01:00+00:00","late":0.0,"name":"nag"}"#);
+    let payload = Value::Map(event.payload).to_json().to_string();
+    assert_eq!(payload, r#"{"data":"x","due":"2026-06-01T12:01:00+00:00","late":0.0,"name":"nag"}"#);
     // One that ran out while nobody listened is late.
     bench.runtime.block_on(watch.stop());
     set_timer(&bench, 10);
@@ -94,7 +97,7 @@ fn a_request_becomes_an_event_and_the_outcome_its_answer() {
     };
     let bench = Bench::with(NOON, hello, Store::in_memory().unwrap());
     let _watch = bench.watch("webhook", "door/{id}", &[("public", true.into())]);
-    let Found::Door(door) = bench.services.routes.find("POST", "door/7") else { panic!("nobody answers") };
+    let Found::RouteMatch(door) = bench.services.routes.find("POST", "door/7") else { panic!("nobody answers") };
     let request = Request {
         method: "POST".into(),
         path: "door/7".into(),
@@ -119,18 +122,18 @@ fn a_request_becomes_an_event_and_the_outcome_its_answer() {
 fn the_path_is_free_again_when_the_trigger_is_gone() {
     let bench = Bench::new(NOON);
     let watch = bench.watch("webhook", "door", &[("public", true.into())]);
-    assert!(matches!(bench.services.routes.find("GET", "door"), Found::Door(_)));
+    assert!(matches!(bench.services.routes.find("GET", "door"), Found::RouteMatch(_)));
     bench.runtime.block_on(watch.stop());
     assert!(matches!(bench.services.routes.find("GET", "door"), Found::Nothing));
 }
 
 #[test]
 fn start_and_stop_are_moments_and_take_nothing() {
-    let surroundings = Bench::new(NOON).surroundings;
-    for (kind, moment) in [(&lifecycle::START, Moment::Start), (&lifecycle::STOP, Moment::Stop)] {
-        let written = read(kind, Vec::new(), Map::new(), &surroundings).ok().unwrap();
+    let trigger_context = Bench::new(NOON).trigger_context;
+    for (kind, moment) in [(&lifecycle::START, Lifecycle::Start), (&lifecycle::STOP, Lifecycle::Stop)] {
+        let written = read(kind, Vec::new(), Map::new(), &trigger_context).ok().unwrap();
         assert_eq!(written.trigger.moment(), Some(moment));
-        let fault = read(kind, vec![Value::Int(1)], Map::new(), &surroundings).err().unwrap();
+        let fault = read(kind, vec![Value::Int(1)], Map::new(), &trigger_context).err().unwrap();
         assert_eq!(fault.message, "write nothing before the options and the handler, not a whole number");
     }
 }
@@ -141,7 +144,7 @@ fn a_file_that_matches_wakes_with_its_path_and_what_happened() {
     let root = folder.path().canonicalize().unwrap();
     std::fs::create_dir(root.join("inbox")).unwrap();
     let mut bench = Bench::new(NOON);
-    bench.surroundings.base = root.clone();
+    bench.trigger_context.base = root.clone();
     let watch = bench.watch("watch_file", "inbox/*.csv", &[]);
     let until = std::time::Instant::now() + Duration::from_secs(60);
     // What is there when the watch begins is no change, and it begins in its own time: write until it is seen.

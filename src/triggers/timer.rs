@@ -11,9 +11,9 @@ use crate::event::{Event, TimerKey};
 use crate::options::{OptionFault, Options};
 use crate::run::{Outcome, Skip};
 use crate::services::Services;
-use crate::services::clock::{Busy, Clock};
+use crate::services::clock::{ActivityGuard, Clock};
 use crate::services::timers::Timer;
-use crate::triggers::{Asked, Fire, Kind, Surroundings, Trigger, Watch, event};
+use crate::triggers::{EventSender, Kind, PendingOutcome, Trigger, TriggerContext, Watch, event};
 use crate::units::show_duration;
 use crate::value::{Map, Value, map_of};
 
@@ -29,7 +29,7 @@ pub const KIND: Kind = Kind {
 /// How late a timer may be and still count as in time: a busy machine, a short stop.
 const GRACE: Duration = Duration::from_secs(60);
 
-fn read(arguments: Vec<Value>, options: &mut Options, _: &Surroundings) -> Result<Box<dyn Trigger>, OptionFault> {
+fn read(arguments: Vec<Value>, options: &mut Options, _: &TriggerContext) -> Result<Box<dyn Trigger>, OptionFault> {
     let name = event::name(arguments, "the timer's name")?;
     let is_skipped = options.word("missed", &[("once", false), ("skip", true)])?.unwrap_or(false);
     let window = options.duration("window")?;
@@ -52,7 +52,7 @@ impl Trigger for Named {
         format!("on_timer {}", self.name)
     }
 
-    fn watch(&self, fire: Fire, services: &Services) -> Watch {
+    fn watch(&self, fire: EventSender, services: &Services) -> Watch {
         let mut heard = services.timers.listen(fire.owner(), &self.name);
         let (services, summary, latest) = (services.clone(), self.summary(), self.latest);
         let owner = fire.owner().to_owned();
@@ -87,11 +87,11 @@ impl Trigger for Named {
     }
 
     fn example(&self, _: &Map, services: &Services) -> Map {
-        facts(&self.name, Value::Null, services.clock.now_zoned(), 0.0)
+        payload(&self.name, Value::Null, services.clock.now_zoned(), 0.0)
     }
 }
 
-fn facts(name: &str, data: Value, due: Zoned, late: f64) -> Map {
+fn payload(name: &str, data: Value, due: Zoned, late: f64) -> Map {
     map_of([
         ("name".into(), name.into()),
         ("data".into(), data),
@@ -108,8 +108,8 @@ fn was_committed(outcome: &Outcome) -> bool {
 fn happened(timer: Timer, key: &TimerKey, summary: String, clock: &Clock) -> Event {
     let now = clock.now_zoned();
     let late = late(&timer, clock).as_secs_f64();
-    let facts = facts(&timer.name, timer.data, timer.due.to_zoned(clock.zone()), late);
-    Event { settles: Some(key.clone()), ..Event::new(now, summary, facts) }
+    let payload = payload(&timer.name, timer.data, timer.due.to_zoned(clock.zone()), late);
+    Event { settles: Some(key.clone()), ..Event::new(now, summary, payload) }
 }
 
 /// Returns how long ago a timer ran out.
@@ -117,7 +117,7 @@ fn late(timer: &Timer, clock: &Clock) -> Duration {
     Duration::try_from(clock.now().duration_since(timer.due)).unwrap_or_default()
 }
 
-async fn ended(asked: Asked, key: TimerKey) -> (Outcome, TimerKey, Busy) {
-    let (outcome, busy) = asked.answer().await;
-    (outcome, key, busy)
+async fn ended(asked: PendingOutcome, key: TimerKey) -> (Outcome, TimerKey, ActivityGuard) {
+    let (outcome, activity) = asked.answer().await;
+    (outcome, key, activity)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rhaid::functions::{Loading, Phase, Spent, enter, module};
+use rhaid::functions::{Loading, Phase, RunUsage, enter, module};
 use rhaid::value::Value;
 
 use super::world::World;
@@ -15,7 +15,7 @@ fn the_top_level_is_told_what_to_write_instead() {
     engine.register_global_module(module());
     #[expect(deprecated, reason = "the interpreter marks this as subject to change, not as going away")]
     engine.on_parse_token(|token, _, _| rhaid::functions::state::token(token));
-    let loading = || Loading { script: "t".into(), config: world.config.clone(), spent: Spent::default() };
+    let loading = || Loading { script: "t".into(), config: world.config.clone(), spent: RunUsage::default() };
     for call in
         ["now()", "http_get(`http://x`)", "mqtt_publish(`a`, 1)", "sleep(1)", "timer_start(`a`, 1)", "emit(`a`)"]
     {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use jiff::tz::TimeZone;
 use rhaid::config::{Config, Level, Source, parse};
 use rhaid::effect::Effect;
-use rhaid::functions::{Context, Journal, Spent};
+use rhaid::functions::{Context, RunLog, RunUsage};
 use rhaid::script::{Ended, Purpose, STACK, Script, Sources};
 use rhaid::services::Services;
 use rhaid::services::clock::Clock;
@@ -17,7 +17,7 @@ use rhaid::services::http::Http;
 use rhaid::services::mqtt::{Embedded, Mqtt, Settings};
 use rhaid::services::store::{Batch, Store};
 use rhaid::services::timers::Timers;
-use rhaid::triggers::Surroundings;
+use rhaid::triggers::TriggerContext;
 use rhaid::value::Value;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -43,7 +43,7 @@ pub(super) struct Notes {
     pub(super) done: Mutex<Vec<Effect>>,
 }
 
-impl Journal for Notes {
+impl RunLog for Notes {
     fn line(&self, level: Level, text: &str, fields: &serde_json::Map<String, serde_json::Value>) {
         let fields =
             if fields.is_empty() { String::new() } else { serde_json::Value::from(fields.clone()).to_string() };
@@ -125,7 +125,7 @@ impl World {
             hops: 0,
             journal: self.journal.clone(),
             dry: false,
-            spent: Spent::default(),
+            spent: RunUsage::default(),
         })
     }
 
@@ -136,14 +136,14 @@ impl World {
 
     pub(super) fn run_in(&self, text: &str, context: &Arc<Context>) -> Result<Value, String> {
         let text = text.replace("example.test", &self.server.to_string());
-        let surroundings = Surroundings {
+        let trigger_context = TriggerContext {
             brokers: std::sync::Arc::default(),
             zone: TimeZone::UTC,
             location: None,
             base: self.config.scripts.parent().unwrap().to_owned(),
         };
         let sources = Arc::new(Text(text.into()));
-        let script = Script::load("t.rhai", &Purpose::Job, sources, &self.config, &surroundings)
+        let script = Script::load("t.rhai", &Purpose::Job, sources, &self.config, &trigger_context)
             .map_err(|faults| faults.iter().map(|fault| fault.report()).collect::<Vec<_>>().join("\n"))?;
         let run = || match script.run(None, &[], context) {
             Ok(finished) => Ok(finished.value),

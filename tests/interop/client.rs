@@ -233,7 +233,7 @@ async fn tls_trusts_the_authority_that_was_named_and_no_other() {
 async fn what_we_publish_ourselves_is_left_out_if_that_is_wanted() {
     let broker = Mosquitto::start("");
     let mqtt = client(broker.address, "one", Protocol::V5);
-    let wish = Wish { qos: 1, no_local: true, ..Wish::default() };
+    let wish = SubscribeOptions { qos: 1, no_local: true, ..SubscribeOptions::default() };
     let mut others = mqtt.subscribe_all(&[Filter::parse("a/#").unwrap()], wish, None).unwrap();
     soon(others.ready()).await.unwrap();
     let mut all = subscribe(&mqtt, "a/+", 1, Retained::Live).await;

@@ -23,7 +23,9 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use rhaid::config::Config;
 use rhaid::services::clock::Clock;
-use rhaid::services::mqtt::{Message, Mqtt, Properties, Protocol, Publish, Retained, Settings, Subscription, Wish};
+use rhaid::services::mqtt::{
+    Message, Mqtt, Properties, Protocol, Publish, Retained, Settings, SubscribeOptions, Subscription,
+};
 use rhaid::topic::Filter;
 use tokio::time::timeout;
 

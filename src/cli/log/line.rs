@@ -11,7 +11,7 @@ use super::Stamp;
 use crate::cli::screen::{Tone, harmless, paint};
 use crate::config::Level;
 use crate::control::LogLine;
-use crate::runtime::LogBook;
+use crate::runtime::LogStore;
 use crate::secrets::Mask;
 
 /// How much of a run's id is shown to people: enough to tell the runs of some days apart.
@@ -42,7 +42,7 @@ impl Line {
     }
 
     /// Keeps the line for those who ask what was.
-    pub(in crate::cli) fn keep(&self, level: Level, book: &LogBook) {
+    pub(in crate::cli) fn keep(&self, level: Level, book: &LogStore) {
         let (script, run) = (self.script.as_deref().unwrap_or_default(), self.run.as_deref().unwrap_or_default());
         book.keep(level, script, run, self.message.clone(), self.fields.clone());
     }

@@ -10,7 +10,7 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
 pub(super) use self::line::{Line, short};
 use crate::config::{Config, Level, Log, LogFormat};
-use crate::runtime::{LOG_TARGET, LogBook};
+use crate::runtime::{LOG_TARGET, LogStore};
 use crate::secrets::Mask;
 use crate::services::clock::Clock;
 
@@ -41,7 +41,7 @@ impl Filter {
 }
 
 /// Logs to standard error and to the log book from now on, in the whole process.
-pub(super) fn start(config: &Config, book: LogBook, clock: Clock) -> anyhow::Result<Filter> {
+pub(super) fn start(config: &Config, book: LogStore, clock: Clock) -> anyhow::Result<Filter> {
     let filter = Filter::new(config);
     let layer = Lines { filter: filter.clone(), book, clock, stamp: Stamp::of_this_process() };
     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer))?;
@@ -75,7 +75,7 @@ impl Stamp {
 
 struct Lines {
     filter: Filter,
-    book: LogBook,
+    book: LogStore,
     clock: Clock,
     stamp: Stamp,
 }

@@ -8,8 +8,8 @@ use lsp_types::{
     ParameterLabel, SignatureHelp, SignatureInformation, SymbolKind,
 };
 
-use super::desk::Look;
 use super::diagnostics::uri;
+use super::documents::Look;
 use super::known;
 use super::text::Text;
 use crate::cli::reference::call as trigger_call;

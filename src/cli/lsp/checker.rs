@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use lsp_types::Diagnostic;
 
 use super::diagnostics;
-use super::house::{Edited, Flags, Home, Texts, is_test};
+use super::project::{Edited, Flags, Home, Texts, is_test};
 use super::text::Text;
 use crate::cli::settings::{self, Globals};
 use crate::cli::world::on_a_thread_for;
@@ -18,9 +18,9 @@ use crate::fault::Fault;
 use crate::runtime::{FolderSources, Seen, Snapshot, Watched, bind, list_scripts, unreadable_job};
 use crate::script::lint::{self, Finding};
 use crate::script::outline::Outline;
-use crate::script::trial::Tests;
+use crate::script::testing::Tests;
 use crate::script::{Purpose, Script, Sources as _};
-use crate::triggers::Surroundings;
+use crate::triggers::TriggerContext;
 
 /// What is found wrong, by file.
 pub(super) type Found = BTreeMap<PathBuf, Vec<Diagnostic>>;
@@ -117,7 +117,7 @@ struct Round<'r> {
     root: &'r Path,
     config: Arc<Config>,
     yaml: Option<String>,
-    surroundings: Surroundings,
+    trigger_context: TriggerContext,
     snapshot: Arc<Snapshot>,
     found: &'r mut Found,
 }
@@ -135,13 +135,13 @@ impl<'r> Round<'r> {
                 Config::default_in(folder)
             }
         };
-        let surroundings = Surroundings {
+        let trigger_context = TriggerContext {
             zone: settings::zone(config.timezone.as_deref()).unwrap_or(TimeZone::UTC),
             location: config.location,
             brokers: config.mqtt.names(),
             base: folder.to_owned(),
         };
-        faults.extend(bind(&config.triggers, &config, &surroundings).err().unwrap_or_default());
+        faults.extend(bind(&config.triggers, &config, &trigger_context).err().unwrap_or_default());
         for binding in &config.triggers {
             if let Err(why) = FolderSources::new(&config.scripts, config.limits.script_size).read(&binding.job) {
                 faults.extend(unreadable_job(std::slice::from_ref(binding), &binding.job, &why));
@@ -154,7 +154,7 @@ impl<'r> Round<'r> {
         }
         let edited = Edited::new(root, config.limits.script_size, order.texts.clone());
         let snapshot = Arc::new(Snapshot::new(edited));
-        Self { root, config: config.into(), yaml, surroundings, snapshot, found }
+        Self { root, config: config.into(), yaml, trigger_context, snapshot, found }
     }
 
     /// Looks at a scripts folder: its scripts, its jobs, and modules that are open though nobody imports them.
@@ -229,7 +229,7 @@ impl<'r> Round<'r> {
 
     fn load(&self, file: &str, purpose: Purpose) -> Checked {
         let watched = Arc::new(Watched::new(self.snapshot.clone()));
-        let loaded = Script::load(file, &purpose, watched.clone(), &self.config, &self.surroundings);
+        let loaded = Script::load(file, &purpose, watched.clone(), &self.config, &self.trigger_context);
         Checked { purpose, seen: watched.take_seen(), loaded }
     }
 

@@ -8,7 +8,7 @@ use lsp_types::{
     MarkupKind, TextEdit,
 };
 
-use super::desk::Look;
+use super::documents::Look;
 use super::known;
 use crate::cli::reference::call;
 use crate::functions::reference::{Entry, Form};

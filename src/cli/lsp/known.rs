@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::house::is_test;
+use super::project::is_test;
 use crate::cli::reference::{call, entry_docs, kind_docs};
 use crate::functions::reference::{Entry, in_tests, reference};
 use crate::run::Policy;

@@ -3,10 +3,10 @@
 mod answers;
 mod checker;
 mod completion;
-mod desk;
 mod diagnostics;
-mod house;
+mod documents;
 mod known;
+mod project;
 mod server;
 mod text;
 mod wire;

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use super::Happening;
 use super::checker::{Found, Order};
-use super::desk::{Documents, Look};
+use super::documents::{Documents, Look};
 use super::wire::{self, Incoming};
 use super::{answers, completion, diagnostics};
 use crate::cli::exit::FAULTS;

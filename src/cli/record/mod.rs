@@ -24,7 +24,7 @@ use crate::config::Config;
 use crate::control::Overheard;
 use crate::secrets::Mask;
 use crate::services::clock::Clock;
-use crate::services::mqtt::{Message, Mqtt, Retained, Subscription, Wish};
+use crate::services::mqtt::{Message, Mqtt, Retained, SubscribeOptions, Subscription};
 use crate::topic::Filter;
 use crate::units::{parse_duration, show_duration};
 
@@ -161,7 +161,7 @@ async fn subscribe(filters: &[Filter], mqtt: &Mqtt, broker: Option<&str>) -> any
         return Ok(None);
     }
     // With 2, each message comes with the one it was published with.
-    let wish = Wish { qos: 2, retained: Retained::Initial, ..Wish::default() };
+    let wish = SubscribeOptions { qos: 2, retained: Retained::Initial, ..SubscribeOptions::default() };
     let subscribed = mqtt.subscribe_all(filters, wish, broker);
     let mut subscription = subscribed.map_err(|why| Wrong(format!("--broker: {why}")))?;
     if let Ok(ready) = timeout(PATIENCE, subscription.ready()).await {

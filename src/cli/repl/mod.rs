@@ -20,7 +20,7 @@ use crate::cli::settings::{self, Globals};
 use crate::cli::world;
 use crate::config::{Config, Level};
 use crate::effect::Effect;
-use crate::functions::{Context, Journal, Spent, Stop};
+use crate::functions::{Context, RunLog, RunUsage, Stop};
 use crate::options::nearest;
 use crate::runtime::FolderSources;
 use crate::script::Ended;
@@ -188,7 +188,7 @@ impl Desk {
             hops: 0,
             journal: journal.clone(),
             dry: self.is_dry,
-            spent: Spent::default(),
+            spent: RunUsage::default(),
         }
     }
 
@@ -223,7 +223,7 @@ struct Told {
     is_dry: bool,
 }
 
-impl Journal for Told {
+impl RunLog for Told {
     fn line(&self, level: Level, text: &str, fields: &Map<String, Json>) {
         self.shell.line(level, text, fields);
     }

@@ -10,7 +10,7 @@ use crate::cli::exit::Wrong;
 use crate::cli::world;
 use crate::config::Config;
 use crate::control;
-use crate::runtime::{Listed, LogBook, Runtime, StartError};
+use crate::runtime::{Listed, LogStore, Runtime, StartError};
 use crate::services::Services;
 use crate::services::clock::Clock;
 use crate::services::files::Files;
@@ -39,7 +39,7 @@ impl House {
     ///
     /// # Errors
     /// [`Wrong`], with all that stands in the way.
-    pub(super) async fn open(config: &Arc<Config>, clock: Clock, files: Files, book: LogBook) -> anyhow::Result<Self> {
+    pub(super) async fn open(config: &Arc<Config>, clock: Clock, files: Files, book: LogStore) -> anyhow::Result<Self> {
         info!("rhaid {} starts with the scripts in {}", env!("CARGO_PKG_VERSION"), config.scripts.display());
         let Ground { store, broker, web } = Ground::prepare(config).await?;
         let embedded = broker.as_ref().map_or(config.mqtt.embedded.listen, Embedded::address);

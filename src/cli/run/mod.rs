@@ -15,7 +15,7 @@ use crate::cli::settings::{self, Globals};
 use crate::cli::signals::Signals;
 use crate::cli::{log, world};
 use crate::config::Config;
-use crate::runtime::LogBook;
+use crate::runtime::LogStore;
 use crate::services::clock::Clock;
 use crate::services::files::Files;
 
@@ -38,7 +38,7 @@ pub(super) fn run(_args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
         return Err(no_scripts(&config).into());
     }
     let clock = Clock::system(settings::zone(config.timezone.as_deref())?);
-    let book = LogBook::new(clock.clone());
+    let book = LogStore::new(clock.clone());
     let filter = log::start(&config, book.clone(), clock.clone())?;
     loaded.warnings.iter().for_each(|warning| warn!("{warning}"));
     world::runtime()?.block_on(async {

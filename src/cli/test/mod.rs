@@ -13,18 +13,18 @@ use anyhow::Context as _;
 use jiff::tz::TimeZone;
 
 use self::report::{FileReport, Report, Verdict};
-use crate::chance;
 use crate::cli::exit::{FAULTS, Wrong};
-use crate::cli::held::HeldWorld;
+use crate::cli::sandbox::Sandbox;
 use crate::cli::settings::{self, Globals};
 use crate::cli::world::on_a_thread_for;
 use crate::config::Config;
 use crate::event::Id;
 use crate::fault::{Fault, Place};
-use crate::functions::trial::{Test, World};
+use crate::functions::testing::{Test, World};
+use crate::random;
 use crate::runtime::{FolderSources, is_test};
 use crate::script;
-use crate::script::trial::Tests;
+use crate::script::testing::Tests;
 
 /// Run tests: `*_test.rhai` beside the scripts
 #[derive(clap::Args)]
@@ -194,10 +194,10 @@ impl Runner<'_> {
     fn test(&self, tests: &Tests, number: usize, config: &Arc<Config>) -> Verdict {
         let test = tests.tests[number].clone();
         let started = Instant::now();
-        chance::seed(self.args.seed);
+        random::seed(self.args.seed);
         Id::recount();
         let failed = |fault: Fault| Verdict { fault: Some(fault), ..Verdict::new(&test, Duration::ZERO) };
-        let world = match HeldWorld::new(config, &self.zone, false, true) {
+        let world = match Sandbox::new(config, &self.zone, false, true) {
             Ok(world) => Arc::new(world),
             Err(error) => return failed(Fault::new(test.place.clone(), format!("there is no world: {error:#}"))),
         };

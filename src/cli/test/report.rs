@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::cli::held::{Moment, lines};
+use crate::cli::sandbox::{Moment, lines};
 use crate::cli::screen::{self, Tone, harmless, paint};
 use crate::fault::{Fault, Place};
 

@@ -23,7 +23,7 @@ pub struct Permissions {
 }
 
 /// Something in the world that a script wants.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need<'a> {
     /// To call this host and port.
     Host(&'a str, u16),

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::patterns::normalize;
 use super::{Host, Pattern, Permissions, Tree};
-use crate::config::keys::Keys;
-use crate::config::shape::{self, Shape};
+use crate::config::section::Section;
+use crate::config::value_type::{self, ValueType};
 use crate::fault::Place;
 use crate::topic::Filter;
 
@@ -56,7 +56,7 @@ impl PartialEq for Rule {
 }
 
 /// Reads the rules; relative paths count from the folder.
-pub(in crate::config) fn read(keys: &mut Keys<'_>, folder: &Path) -> Permissions {
+pub(in crate::config) fn read(keys: &mut Section<'_>, folder: &Path) -> Permissions {
     let about = "What scripts may reach: a glob over the script's name, and below it what it may use. Rules that match are added up.";
     let mut faults = Vec::new();
     let rules = keys.sections("permissions", about, |entry, keys| {
@@ -69,7 +69,7 @@ pub(in crate::config) fn read(keys: &mut Keys<'_>, folder: &Path) -> Permissions
     Permissions { rules: rules.into_iter().flatten().collect(), folder: folder.to_owned() }
 }
 
-fn rule(place: Place, script: &str, folder: &Path, keys: &mut Keys<'_>) -> Result<Rule, String> {
+fn rule(place: Place, script: &str, folder: &Path, keys: &mut Section<'_>) -> Result<Rule, String> {
     let (trees, programs) = (tree(folder), program(folder));
     let topics = "Topic filters; left out: all.";
     let rule = |script| {
@@ -79,7 +79,7 @@ fn rule(place: Place, script: &str, folder: &Path, keys: &mut Keys<'_>) -> Resul
         http: keys.list(
             "http",
             "Hosts for HTTP calls: globs, each with a port if need be, or `public` for all but private addresses; left out: all. Cloud metadata addresses only if named.",
-            &shape::word().and_then(|text| Host::parse(&text)),
+            &value_type::word().and_then(|text| Host::parse(&text)),
         ),
         publish: keys.list("publish", topics, &filter()),
         subscribe: keys.list("subscribe", topics, &filter()),
@@ -97,18 +97,18 @@ fn rule(place: Place, script: &str, folder: &Path, keys: &mut Keys<'_>) -> Resul
     pattern.map(|script| Rule { script, ..rule })
 }
 
-fn filter() -> Shape<Filter> {
-    shape::word().and_then(|text| Filter::parse(&text))
+fn filter() -> ValueType<Filter> {
+    value_type::word().and_then(|text| Filter::parse(&text))
 }
 
-fn tree(folder: &Path) -> Shape<Tree> {
+fn tree(folder: &Path) -> ValueType<Tree> {
     let folder = folder.to_owned();
-    shape::word().and_then(move |text| Tree::parse(&text, &folder))
+    value_type::word().and_then(move |text| Tree::parse(&text, &folder))
 }
 
-fn program(folder: &Path) -> Shape<Pattern> {
+fn program(folder: &Path) -> ValueType<Pattern> {
     let folder = folder.to_owned();
-    shape::word().and_then(move |text| {
+    value_type::word().and_then(move |text| {
         let is_relative_path = text.contains('/') && !text.starts_with('/');
         let path = if is_relative_path {
             let folder = Path::new(&globset::escape(&folder.to_string_lossy())).join(&text);
@@ -120,6 +120,6 @@ fn program(folder: &Path) -> Shape<Pattern> {
     })
 }
 
-fn name() -> Shape<Pattern> {
-    shape::word().and_then(|text| Pattern::new(&text))
+fn name() -> ValueType<Pattern> {
+    value_type::word().and_then(|text| Pattern::new(&text))
 }

@@ -10,7 +10,7 @@ use rhai::plugin::*;
 use sha2::{Digest as _, Sha256};
 
 use crate::functions::arguments::{bytes, value};
-use crate::functions::data::chance;
+use crate::functions::data::random;
 use crate::functions::{Thrown, thrown};
 
 pub(super) fn register(module: &mut Module) {
@@ -141,7 +141,7 @@ mod functions {
     /// ```
     #[rhai_fn(name = "uuid", return_raw, volatile)]
     pub fn uuid() -> Result<String, Thrown> {
-        let mut bytes: [u8; 16] = chance::bytes()?;
+        let mut bytes: [u8; 16] = random::bytes()?;
         // Source: RFC 9562, section 5.4: the version and variant bits.
         bytes[6] = bytes[6] & 0x0f | 0x40;
         bytes[8] = bytes[8] & 0x3f | 0x80;

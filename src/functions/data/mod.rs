@@ -1,11 +1,11 @@
 //! Reading, writing, encoding and searching data; chance; promises.
 
-mod chance;
 mod encode;
 mod formats;
 mod parse;
 mod pattern;
 mod promise;
+mod random;
 mod table;
 
 use crate::functions::Package;
@@ -19,7 +19,7 @@ pub const DATA: Package = Package {
         table::register(module);
         encode::register(module);
         pattern::register(module);
-        chance::register(module);
+        random::register(module);
         promise::register(module);
     },
 };

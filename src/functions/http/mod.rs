@@ -4,7 +4,7 @@ mod body;
 mod call;
 mod fault;
 mod fields;
-mod heard;
+mod recorded_response;
 mod response;
 mod session;
 mod stream;
@@ -20,7 +20,7 @@ use tokio_util::task::AbortOnDropHandle;
 use self::call::Call;
 use self::fault::{failed, shown_url};
 pub use self::fields::Headers;
-pub use self::heard::Heard;
+pub use self::recorded_response::RecordedResponse;
 pub use self::response::Response;
 pub use self::session::Session;
 pub use self::stream::Pieces;
@@ -73,7 +73,7 @@ fn send(function: &'static str, call: Call) -> Result<Response, Thrown> {
         let began = Instant::now();
         let outcome = context.wait_for_http(begin(&context, request))?.map_err(broken_off)?;
         let (request, arrived) = (&outcome.0, outcome.1.map_err(|failure| failed(&failure))?);
-        context.journal.heard(&|| Heard::new(request, &arrived, began));
+        context.journal.heard(&|| RecordedResponse::new(request, &arrived, began));
         *told = arrived.answer.status.to_string();
         Ok(match arrived.incoming {
             Some(incoming) => Response::coming(arrived.answer, incoming, max_body),

@@ -10,7 +10,7 @@ use crate::functions::arguments::{refused, value};
 use crate::functions::convert::to_dynamic;
 use crate::functions::{Context, Thrown, context, denied, thrown};
 use crate::options::Options;
-use crate::services::mqtt::{Message, Properties, Retained, Subscription, Wish};
+use crate::services::mqtt::{Message, Properties, Retained, SubscribeOptions, Subscription};
 use crate::topic::Filter;
 use crate::units::show_duration;
 use crate::value::Value;
@@ -18,7 +18,12 @@ use crate::value::Value;
 /// How many messages one `mqtt_receive` waits for at most.
 const MAX_COUNT: i64 = 10_000;
 
-fn subscribe(context: &Context, filters: &[Filter], wish: Wish, broker: Option<&str>) -> Result<Subscription, Thrown> {
+fn subscribe(
+    context: &Context,
+    filters: &[Filter],
+    wish: SubscribeOptions,
+    broker: Option<&str>,
+) -> Result<Subscription, Thrown> {
     for filter in filters {
         let need = Need::Subscribe(filter.written());
         context.config.permissions.check(&context.script, need).map_err(|no| denied(&no))?;
@@ -53,7 +58,12 @@ pub(super) fn receive(topics: &Dynamic, mut options: Options) -> Result<Dynamic,
     let count = options.int("count", 1..=MAX_COUNT).map_err(refused)?;
     let broker = options.text("broker").map_err(refused)?;
     options.finish().map_err(refused)?;
-    let mut subscription = subscribe(&context, &filters, Wish { qos, retained, ..Wish::default() }, broker.as_deref())?;
+    let mut subscription = subscribe(
+        &context,
+        &filters,
+        SubscribeOptions { qos, retained, ..SubscribeOptions::default() },
+        broker.as_deref(),
+    )?;
     let wanted = count.unwrap_or(1) as usize;
     let topic = filters.iter().map(Filter::written).collect::<Vec<_>>().join(", ");
     let shown = format!("{topic}{}", for_broker(broker.as_deref()));
@@ -106,7 +116,8 @@ pub(super) fn request(topic: &str, payload: &Dynamic, mut options: Options) -> R
     let until = context.stretch(timeout);
     context.act("mqtt_request", sending.shown(), Dry::Refused, |told| {
         let filters = std::slice::from_ref(&answer);
-        let mut subscription = subscribe(&context, filters, Wish { qos, ..Wish::default() }, broker.as_deref())?;
+        let mut subscription =
+            subscribe(&context, filters, SubscribeOptions { qos, ..SubscribeOptions::default() }, broker.as_deref())?;
         // Not before the answer is sure to be heard; a broker that is away lets the time run out below.
         let ready = context.wait_for(timeout, subscription.ready())?;
         ready.unwrap_or(Ok(())).map_err(|error| failed(&error))?;
@@ -140,7 +151,7 @@ fn mark(sending: &mut Sending, answer: &Filter) -> Vec<u8> {
     }
     let mut unique = [0; 12];
     // Without randomness all requests look alike: then any answer will do.
-    let _ = crate::chance::fill(&mut unique);
+    let _ = crate::random::fill(&mut unique);
     properties.correlation_data.get_or_insert_with(|| unique.to_vec().into()).to_vec()
 }
 

@@ -9,7 +9,7 @@ use super::{PATIENCE, failed};
 use crate::functions::arguments::{refused, value};
 use crate::functions::{Context, Stretch, Thrown, context, thrown};
 use crate::options::duration;
-use crate::services::mqtt::{Delivery, Entrusted, Error};
+use crate::services::mqtt::{Delivery, DurablePublish, Error};
 use crate::units::show_duration;
 
 pub(super) fn register(module: &mut Module) {
@@ -64,7 +64,7 @@ impl OnItsWay {
     }
 
     /// A message that goes out whatever happens.
-    pub(super) fn entrusted(topic: String, entrusted: Entrusted) -> Self {
+    pub(super) fn entrusted(topic: String, entrusted: DurablePublish) -> Self {
         Self { topic, disk: Some(entrusted.kept), broker: Answer::Open(entrusted.confirmed) }
     }
 

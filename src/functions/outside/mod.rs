@@ -29,7 +29,7 @@ fn asking(function: &str) -> Result<(Arc<str>, Arc<Config>), Thrown> {
     match phase() {
         Phase::Running(context) => Ok((context.script.clone(), context.config.clone())),
         Phase::Loading(loading) => Ok((loading.script.clone(), loading.config.clone())),
-        Phase::None | Phase::Trial(_) => Err(thrown("top_level", format!("`{function}` is for scripts that run"))),
+        Phase::None | Phase::TestRun(_) => Err(thrown("top_level", format!("`{function}` is for scripts that run"))),
     }
 }
 

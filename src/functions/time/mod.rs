@@ -42,7 +42,7 @@ impl Here {
     /// Returns what the clock shows that the script or the test on this thread goes by.
     pub(super) fn now(function: &str) -> Result<Zoned, Thrown> {
         match phase() {
-            Phase::Trial(trial) => Ok(trial.world.clock().now_zoned()),
+            Phase::TestRun(testing) => Ok(testing.world.clock().now_zoned()),
             _ => context(function).map(|context| context.services.clock.now_zoned()),
         }
     }
@@ -54,7 +54,7 @@ impl Here {
                 let named = loading.config.timezone.as_deref().and_then(|name| TimeZone::get(name).ok());
                 Ok(Self { zone: named.unwrap_or_else(TimeZone::system), today: None })
             }
-            Phase::Trial(trial) => Ok(Self::of(&trial.world.clock())),
+            Phase::TestRun(testing) => Ok(Self::of(&testing.world.clock())),
             _ => context(function).map(|context| Self::of(&context.services.clock)),
         }
     }

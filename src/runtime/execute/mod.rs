@@ -1,6 +1,6 @@
 //! Carries out a run: a thread, a context with a deadline, the call, the commit, the row in the ledger.
 
-pub(super) mod facts;
+pub(super) mod payload;
 mod pool;
 
 use std::fmt::Display;
@@ -12,19 +12,19 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use self::pool::Pool;
-use super::dispatch::{RunId, Start};
 use super::expected::Expected;
-use super::journal::{LogBook, RunJournal};
 use super::registry::Version;
+use super::run_log::{LogStore, RunRecorder};
+use super::scheduler::{RunId, Start};
 use super::settings::Settings;
 use crate::event::{Event, Id};
 use crate::fault::{Fault, Place};
-use crate::functions::{Context, Spent, Stop};
+use crate::functions::{Context, RunUsage, Stop};
 use crate::run::{Outcome, Skip};
 use crate::script::{self, Ended};
 use crate::services::Services;
 use crate::services::mqtt::{self, Delivery};
-use crate::services::store::{self, Batch, Row};
+use crate::services::store::{self, Batch, RunRecord};
 use crate::value::Value;
 
 /// How often a run of a held world looks whether it is its turn before it sleeps.
@@ -43,7 +43,7 @@ struct Called {
     start: Start<Arc<Version>>,
     id: Id,
     started: Timestamp,
-    journal: Arc<RunJournal>,
+    journal: Arc<RunRecorder>,
     settings: Arc<Settings>,
     outcome: Outcome,
 }
@@ -54,7 +54,7 @@ pub(crate) struct Executor {
     pool: Pool,
     services: Services,
     settings: watch::Receiver<Arc<Settings>>,
-    lines: LogBook,
+    lines: LogStore,
     expected: Arc<Expected>,
     runtime: tokio::runtime::Handle,
 }
@@ -64,7 +64,7 @@ impl Executor {
     pub(crate) fn new(
         services: Services,
         settings: watch::Receiver<Arc<Settings>>,
-        lines: LogBook,
+        lines: LogStore,
         expected: Arc<Expected>,
     ) -> Self {
         let runtime = tokio::runtime::Handle::current();
@@ -130,14 +130,14 @@ impl Executor {
         let now = self.services.clock.now();
         let settings = self.settings.borrow().clone();
         let mask = &settings.mask;
-        let (facts, kept) = facts::kept(&event.facts, mask, settings.config.ledger.payload);
-        self.services.store.record(Row {
+        let (payload, kept) = payload::kept(&event.payload, mask, settings.config.ledger.payload);
+        self.services.store.record(RunRecord {
             id: event.id.to_string(),
             script: script.to_owned(),
             version: version.number,
             trigger: trigger.to_owned(),
             event: mask.apply(&event.summary).into_owned(),
-            facts,
+            payload,
             kept,
             attempt: 0,
             queued: event.at.timestamp(),
@@ -159,7 +159,7 @@ impl Executor {
         let id = if start.attempt == 0 { start.event.id.clone() } else { Id::new(started) };
         let woken = if start.attempt == 0 { start.event.at.timestamp() } else { started };
         let (lines, settings_now) = (self.lines.clone(), settings.clone());
-        let journal = Arc::new(RunJournal::new(start.script.clone(), id.to_string(), settings_now, lines, woken));
+        let journal = Arc::new(RunRecorder::new(start.script.clone(), id.to_string(), settings_now, lines, woken));
         let limit = start.target.policy.timeout.unwrap_or(settings.config.limits.timeout);
         let context = Arc::new(Context {
             script: start.script.clone(),
@@ -178,7 +178,7 @@ impl Executor {
             hops: start.event.hops,
             journal: journal.clone(),
             dry: false,
-            spent: Spent::default(),
+            spent: RunUsage::default(),
         });
         let outcome = self.call(&start, &context, limit);
         let promised = if matches!(outcome, Outcome::Succeeded(_)) { promised(&context) } else { Vec::new() };
@@ -286,23 +286,23 @@ impl Executor {
         id: &Id,
         started: Timestamp,
         outcome: &Outcome,
-        journal: &RunJournal,
+        journal: &RunRecorder,
     ) {
         let settings = self.settings.borrow().clone();
         let mask = &settings.mask;
-        let (facts, kept) = facts::kept(&start.event.facts, mask, settings.config.ledger.payload);
+        let (payload, kept) = payload::kept(&start.event.payload, mask, settings.config.ledger.payload);
         let why = match outcome {
             Outcome::Failed(fault) | Outcome::TimedOut(fault) => Some(fault.report()),
             Outcome::Skipped(skip) => Some(skip.reason().to_owned()),
             Outcome::Succeeded(_) | Outcome::Cancelled => None,
         };
-        self.services.store.record(Row {
+        self.services.store.record(RunRecord {
             id: id.to_string(),
             script: start.script.to_string(),
             version: start.version.number,
             trigger: start.target.name.to_string(),
             event: mask.apply(&start.event.summary).into_owned(),
-            facts,
+            payload,
             kept,
             attempt: start.attempt,
             queued: start.event.at.timestamp(),

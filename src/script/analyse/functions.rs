@@ -6,7 +6,7 @@ use super::known::{self, Signature};
 use super::{Source, Unit, follow, variables};
 use crate::fault::Fault;
 use crate::options::nearest;
-use crate::script::habits;
+use crate::script::migration_hints;
 
 /// Checks every call of a unit.
 pub(super) fn check(source: &Source<'_>, unit: &Unit, faults: &mut Vec<Fault>) {
@@ -64,7 +64,7 @@ fn unknown(source: &Source<'_>, position: Position, name: &str, count: &str, sam
         return fault.with_hint(format!("write {}", listed(same_name.iter().copied())));
     }
     let mut fault = source.fault(position, format!("unknown function `{name}`"));
-    if let Some(help) = habits::of_function(name) {
+    if let Some(help) = migration_hints::of_function(name) {
         return fault.with_hint(help);
     }
     let mut names: Vec<&str> = source.functions().map(|function| function.name.as_str()).collect();

@@ -8,7 +8,7 @@ use rhai::{Engine, FuncInfo, ScriptFuncDef, Shared};
 
 use crate::config::Config;
 use crate::script::declare::usage;
-use crate::script::{engine, trial};
+use crate::script::{engine, testing};
 use crate::triggers::KINDS;
 
 /// One way to call a function.
@@ -39,7 +39,7 @@ pub(in crate::script) static IN_SCRIPTS: LazyLock<Known> =
 
 /// What files with tests can call.
 pub(in crate::script) static IN_TESTS: LazyLock<Known> =
-    LazyLock::new(|| Known::of(&trial::engine(&Config::default_in(Path::new(".")).limits)));
+    LazyLock::new(|| Known::of(&testing::engine(&Config::default_in(Path::new(".")).limits)));
 
 impl Known {
     fn of(engine: &Engine) -> Self {

@@ -7,7 +7,7 @@ use rhai::{ASTNode, Expr, Position, Stmt};
 use super::{Source, Unit, follow, is_unresolved};
 use crate::fault::Fault;
 use crate::options::nearest;
-use crate::script::{codes, habits};
+use crate::script::{codes, migration_hints};
 
 /// Checks every variable of a unit.
 pub(super) fn check(source: &Source<'_>, unit: &Unit, faults: &mut Vec<Fault>) {
@@ -67,12 +67,13 @@ fn unresolved(
         fault.hint = Some(format!("only a job has `{name}`: {how}"));
     } else if source.imported.iter().any(|imported| imported.alias == name) {
         fault.hint = Some(format!("`{name}` is a module: write `{name}::…`"));
-    } else if let Some(help) = habits::of_name(name) {
+    } else if let Some(help) = migration_hints::of_name(name) {
         fault.hint = Some(help.into());
     } else {
         let visible = locals.iter().map(String::as_str).chain(source.top.iter().map(|(name, ..)| name.as_str()));
         let near = nearest(name, visible.chain(["state"]).filter(|other| *other != name));
-        let is_assigned = || source.files.around(&fault.place).is_some_and(|(_, after)| habits::is_assigned(after));
+        let is_assigned =
+            || source.files.around(&fault.place).is_some_and(|(_, after)| migration_hints::is_assigned(after));
         fault.hint = match near {
             Some(near) => Some(format!("did you mean `{near}`?")),
             None => is_assigned().then(|| format!("write `let {name} = …;` for a new variable")),

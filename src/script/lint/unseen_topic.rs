@@ -1,10 +1,10 @@
 //! Handlers of messages on topics that nothing seen matches.
 
 use super::{Find, Found, Lint, Look};
+use crate::config::Need;
 use crate::fault::Fault;
 use crate::options::nearest;
 use crate::topic::Filter;
-use crate::triggers::Want;
 use crate::value::map_of;
 
 pub(super) const LINT: Lint =
@@ -13,9 +13,9 @@ pub(super) const LINT: Lint =
 fn find(look: &Look<'_>, found: &mut Found<'_>) {
     let Some(topics) = look.topics else { return };
     for declared in look.declared.iter().filter(|declared| declared.kind == "mqtt_subscribe") {
-        let wanted = declared.trigger.needs().into_iter().filter_map(|want| match want {
-            Want::Subscribe(filter) => Filter::parse(&filter).ok(),
-            Want::Read(_) => None,
+        let wanted = declared.trigger.needs().into_iter().filter_map(|need| match need {
+            Need::Subscribe(filter) => Filter::parse(filter).ok(),
+            _ => None,
         });
         for filter in wanted.filter(|filter| topics.iter().all(|topic| filter.matches(topic).is_none())) {
             let text = format!("nothing that was seen is on `{}`", filter.written());

@@ -2,17 +2,17 @@
 //!
 //! # Who is busy
 //! A hand-turned clock moves on only when nothing is going on, and counts that exactly:
-//! - Each [`Busy`] counts one. An event carries one through the inbox, and its run holds it to the end; a task that sleeps makes one
+//! - Each [`ActivityGuard`] counts one. An event carries one through the inbox, and its run holds it to the end; a task that sleeps makes one
 //!   *before* it is spawned (so that it counts before its first step) and holds it as long as it lives.
-//! - While a holder waits in [`Busy::sleep_until`], [`Busy::sleep`] or [`Busy::idle`], its `Busy` does not count. The clock counts a
+//! - While a holder waits in [`ActivityGuard::sleep_until`], [`ActivityGuard::sleep`] or [`ActivityGuard::idle`], its `ActivityGuard` does not count. The clock counts a
 //!   sleeper again in the same moment in which it wakes it, so there is no gap.
-//! - A run's functions do not hold the run's `Busy` themselves: they wait in [`Clock::sleep_until`], which takes one off the count
+//! - A run's functions do not hold the run's `ActivityGuard` themselves: they wait in [`Clock::sleep_until`], which takes one off the count
 //!   while it waits. Who calls that without being counted is found out: the count falls below zero, and [`Clock::advance`] panics.
-//! - An event that waits behind another's run is laid down with [`Busy::rest`] and taken up again when its own run starts.
-//! - What hands work to an idling task sends a `Busy` along, to be dropped when the work is done.
+//! - An event that waits behind another's run is laid down with [`ActivityGuard::rest`] and taken up again when its own run starts.
+//! - What hands work to an idling task sends a `ActivityGuard` along, to be dropped when the work is done.
 
-mod hand;
-mod wall;
+mod manual;
+mod system;
 
 use std::fmt;
 use std::panic::Location;
@@ -22,20 +22,20 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
-use self::hand::{Hand, Held};
-use self::wall::Wall;
+use self::manual::{ActivityCount, ManualClock};
+use self::system::SystemClock;
 
 /// The only one who knows the time; cheap to clone.
 #[derive(Clone)]
 pub struct Clock {
     zone: TimeZone,
-    face: Face,
+    face: Source,
 }
 
 #[derive(Clone)]
-enum Face {
-    Wall(Arc<Wall>),
-    Hand(Arc<Hand>),
+enum Source {
+    SystemClock(Arc<SystemClock>),
+    ManualClock(Arc<ManualClock>),
 }
 
 /// Why a sleep ended.
@@ -50,28 +50,34 @@ pub enum Woken {
 impl Clock {
     /// The real clock, showing times in this zone by default.
     pub fn system(zone: TimeZone) -> Self {
-        Self { zone, face: Face::Wall(Arc::default()) }
+        Self { zone, face: Source::SystemClock(Arc::default()) }
     }
 
     /// A clock that stands until [`Clock::advance`] turns it, for tests.
-    pub fn by_hand(start: Zoned) -> Self {
-        Self { zone: start.time_zone().clone(), face: Face::Hand(Arc::new(Hand::new(start.timestamp()))) }
+    pub fn manual(start: Zoned) -> Self {
+        Self {
+            zone: start.time_zone().clone(),
+            face: Source::ManualClock(Arc::new(ManualClock::new(start.timestamp()))),
+        }
     }
 
     /// A clock of a world that is held in the hand: like one that is turned by hand, and runs take turns on it, in a fixed order, one
     /// at a time, and have their limits by it.
     pub fn held(start: Zoned) -> Self {
-        Self { zone: start.time_zone().clone(), face: Face::Hand(Arc::new(Hand::in_turns(start.timestamp()))) }
+        Self {
+            zone: start.time_zone().clone(),
+            face: Source::ManualClock(Arc::new(ManualClock::in_turns(start.timestamp()))),
+        }
     }
 
     /// Returns whether runs take turns on this clock.
     pub fn is_held(&self) -> bool {
-        matches!(&self.face, Face::Hand(hand) if hand.takes_turns)
+        matches!(&self.face, Source::ManualClock(hand) if hand.takes_turns)
     }
 
     /// Waits until nothing else is going on in a held world, for someone of this name who is counted; else returns at once.
     pub async fn turn(&self, name: &str) {
-        if let Face::Hand(hand) = &self.face
+        if let Source::ManualClock(hand) = &self.face
             && hand.takes_turns
         {
             hand.turn(name).await;
@@ -81,16 +87,16 @@ impl Clock {
     /// Returns whether only one is busy on a hand-turned clock, and nobody is due before it.
     pub fn is_alone(&self) -> bool {
         match &self.face {
-            Face::Hand(hand) => hand.is_alone(),
-            Face::Wall(_) => true,
+            Source::ManualClock(hand) => hand.is_alone(),
+            Source::SystemClock(_) => true,
         }
     }
 
     /// Returns the moment to which a hand-turned clock would move next, if nothing is going on and somebody sleeps.
     pub fn next_due(&self) -> Option<Timestamp> {
         match &self.face {
-            Face::Hand(hand) => hand.next_due(),
-            Face::Wall(_) => None,
+            Source::ManualClock(hand) => hand.next_due(),
+            Source::SystemClock(_) => None,
         }
     }
 
@@ -108,8 +114,8 @@ impl Clock {
     /// Returns the moment.
     pub fn now(&self) -> Timestamp {
         match &self.face {
-            Face::Wall(_) => Timestamp::now(),
-            Face::Hand(hand) => hand.now(),
+            Source::SystemClock(_) => Timestamp::now(),
+            Source::ManualClock(hand) => hand.now(),
         }
     }
 
@@ -120,20 +126,20 @@ impl Clock {
 
     /// Waits until the wall clock shows `moment` or later, also when the clock is set or the machine slept. Cancel-safe.
     ///
-    /// For the functions of a run, which holds a [`Busy`]: takes one off the count of a hand-turned clock while it waits. A task of its
-    /// own waits in [`Busy::sleep_until`] instead.
+    /// For the functions of a run, which holds a [`ActivityGuard`]: takes one off the count of a hand-turned clock while it waits. A task of its
+    /// own waits in [`ActivityGuard::sleep_until`] instead.
     pub async fn sleep_until(&self, moment: Timestamp) {
         while self.sleep(moment).await == Woken::Jumped {}
     }
 
     /// Says that something is going on, until it is dropped; a hand-turned clock moves on only when nobody says so.
     #[track_caller]
-    pub fn busy(&self) -> Busy {
+    pub fn activity(&self) -> ActivityGuard {
         let held = match &self.face {
-            Face::Hand(hand) => Some(Arc::new(Held::new(Arc::clone(hand), Location::caller()))),
-            Face::Wall(_) => None,
+            Source::ManualClock(hand) => Some(Arc::new(ActivityCount::new(Arc::clone(hand), Location::caller()))),
+            Source::SystemClock(_) => None,
         };
-        Busy { clock: self.clone(), held }
+        ActivityGuard { clock: self.clone(), held }
     }
 
     /// Turns a hand-turned clock: from deadline to deadline in order, each sleeper woken alone and waited for until nothing is busy.
@@ -175,15 +181,15 @@ impl Clock {
 
     async fn sleep(&self, moment: Timestamp) -> Woken {
         match &self.face {
-            Face::Wall(wall) => wall.sleep(moment).await,
-            Face::Hand(hand) => hand.sleep(moment).await,
+            Source::SystemClock(wall) => wall.sleep(moment).await,
+            Source::ManualClock(hand) => hand.sleep(moment).await,
         }
     }
 
-    fn hand(&self) -> &Arc<Hand> {
+    fn hand(&self) -> &Arc<ManualClock> {
         match &self.face {
-            Face::Hand(hand) => hand,
-            Face::Wall(_) => panic!("only a clock made by `Clock::by_hand` can be turned"),
+            Source::ManualClock(hand) => hand,
+            Source::SystemClock(_) => panic!("only a clock made by `Clock::by_hand` can be turned"),
         }
     }
 }
@@ -196,13 +202,13 @@ impl fmt::Debug for Clock {
 
 /// Something that is going on; dropped when it is over.
 #[derive(Debug)]
-pub struct Busy {
+pub struct ActivityGuard {
     clock: Clock,
     /// Shared by those who count as one.
-    held: Option<Arc<Held>>,
+    held: Option<Arc<ActivityCount>>,
 }
 
-impl Busy {
+impl ActivityGuard {
     /// Returns another hold on the same work: both count as one, until both are dropped.
     ///
     /// For who hands work on and waits for its end: the clock stands from the end of the work to the end of the wait.
@@ -217,7 +223,7 @@ impl Busy {
         self.clock.sleep_until(moment).await;
     }
 
-    /// Waits like [`Busy::sleep_until`], but returns also when the clock was set or the machine slept. Cancel-safe.
+    /// Waits like [`ActivityGuard::sleep_until`], but returns also when the clock was set or the machine slept. Cancel-safe.
     pub async fn sleep(&mut self, moment: Timestamp) -> Woken {
         self.clock.sleep(moment).await
     }
@@ -227,35 +233,35 @@ impl Busy {
     /// Does not count as busy while it waits.
     pub async fn idle<T>(&mut self, outside: impl Future<Output = T>) -> T {
         let _idle = match &self.clock.face {
-            Face::Hand(hand) => Some(hand.idle()),
-            Face::Wall(_) => None,
+            Source::ManualClock(hand) => Some(hand.idle()),
+            Source::SystemClock(_) => None,
         };
         outside.await
     }
 
     /// Lays this down until it is taken up again: for work that waits behind other work, which may wait for the time itself.
-    pub fn rest(self) -> Resting {
-        if let Face::Hand(hand) = &self.clock.face {
+    pub fn rest(self) -> SuspendedActivity {
+        if let Source::ManualClock(hand) = &self.clock.face {
             hand.rest();
         }
-        Resting(self)
+        SuspendedActivity(self)
     }
 }
 
 /// Work that is laid down: it does not count as busy until it is taken up again.
 #[derive(Debug)]
-pub struct Resting(Busy);
+pub struct SuspendedActivity(ActivityGuard);
 
-impl Resting {
+impl SuspendedActivity {
     /// Takes it up again.
-    pub fn resume(self) -> Busy {
+    pub fn resume(self) -> ActivityGuard {
         self.0.share()
     }
 }
 
-impl Drop for Resting {
+impl Drop for SuspendedActivity {
     fn drop(&mut self) {
-        if let Face::Hand(hand) = &self.0.clock.face {
+        if let Source::ManualClock(hand) = &self.0.clock.face {
             hand.rouse();
         }
     }
@@ -279,12 +285,12 @@ mod tests {
 
     /// Ticks every so many seconds and writes down the second and its name.
     fn ticker(runtime: &tokio::runtime::Runtime, clock: &Clock, name: char, seconds: i64, log: &Arc<Mutex<String>>) {
-        let (mut busy, clock, log) = (clock.busy(), clock.clone(), Arc::clone(log));
+        let (mut activity, clock, log) = (clock.activity(), clock.clone(), Arc::clone(log));
         runtime.spawn(async move {
             let mut due = clock.now();
             loop {
                 due += jiff::SignedDuration::from_secs(seconds);
-                busy.sleep_until(due).await;
+                activity.sleep_until(due).await;
                 assert_eq!(clock.now(), due);
                 tokio::task::yield_now().await;
                 log.lock().unwrap().push(name);
@@ -294,7 +300,7 @@ mod tests {
 
     #[test]
     fn sleepers_wake_in_order_one_by_one() {
-        let (runtime, clock, log) = (runtime(), Clock::by_hand(start()), Arc::default());
+        let (runtime, clock, log) = (runtime(), Clock::manual(start()), Arc::default());
         ticker(&runtime, &clock, 'a', 2, &log);
         ticker(&runtime, &clock, 'b', 3, &log);
         clock.advance(Duration::from_secs(9));
@@ -305,13 +311,13 @@ mod tests {
 
     #[test]
     fn time_stands_while_something_is_busy() {
-        let (runtime, clock) = (runtime(), Clock::by_hand(start()));
-        let (work, mut inbox) = mpsc::channel::<Busy>(8);
-        let (mut busy, worker) = (clock.busy(), clock.clone());
+        let (runtime, clock) = (runtime(), Clock::manual(start()));
+        let (work, mut inbox) = mpsc::channel::<ActivityGuard>(8);
+        let (mut activity, worker) = (clock.activity(), clock.clone());
         runtime.spawn(async move {
             loop {
-                busy.sleep_until(worker.now() + jiff::SignedDuration::from_secs(1)).await;
-                work.send(worker.busy()).await.unwrap();
+                activity.sleep_until(worker.now() + jiff::SignedDuration::from_secs(1)).await;
+                work.send(worker.activity()).await.unwrap();
             }
         });
         let (seen, watch) = (Arc::new(Mutex::new(Vec::new())), clock.clone());
@@ -331,8 +337,8 @@ mod tests {
 
     #[test]
     fn a_run_that_sleeps_lets_time_pass() {
-        let (runtime, clock) = (runtime(), Clock::by_hand(start()));
-        let (run, functions) = (clock.busy(), clock.clone());
+        let (runtime, clock) = (runtime(), Clock::manual(start()));
+        let (run, functions) = (clock.activity(), clock.clone());
         let slept = runtime.spawn(async move {
             functions.sleep_until(functions.now() + jiff::SignedDuration::from_hours(5)).await;
             let now = functions.now();
@@ -346,27 +352,27 @@ mod tests {
 
     #[test]
     fn a_cancelled_sleep_counts_again() {
-        let (runtime, clock) = (runtime(), Clock::by_hand(start()));
-        let mut busy = clock.busy();
+        let (runtime, clock) = (runtime(), Clock::manual(start()));
+        let mut activity = clock.activity();
         let far = clock.now() + jiff::SignedDuration::from_hours(5);
         runtime.block_on(async {
             tokio::select! {
                 biased;
-                () = busy.sleep_until(far) => unreachable!(),
+                () = activity.sleep_until(far) => unreachable!(),
                 () = tokio::task::yield_now() => {}
             }
         });
         assert_eq!(clock.hand().count(), 1);
-        drop(busy);
+        drop(activity);
         assert_eq!(clock.hand().count(), 0);
     }
 
     #[test]
     fn an_idle_task_does_not_hold_the_clock() {
-        let (runtime, clock) = (runtime(), Clock::by_hand(start()));
-        let mut busy = clock.busy();
+        let (runtime, clock) = (runtime(), Clock::manual(start()));
+        let mut activity = clock.activity();
         let (send, mut receive) = mpsc::channel::<()>(1);
-        let task = runtime.spawn(async move { busy.idle(receive.recv()).await });
+        let task = runtime.spawn(async move { activity.idle(receive.recv()).await });
         clock.advance(Duration::from_secs(60));
         drop(send);
         assert_eq!(runtime.block_on(task).unwrap(), None);
@@ -374,8 +380,8 @@ mod tests {
 
     #[test]
     fn setting_the_clock_wakes_who_wants_to_know_and_nobody_too_early() {
-        let (runtime, clock) = (runtime(), Clock::by_hand(start()));
-        let (mut knows, mut waits) = (clock.busy(), clock.busy());
+        let (runtime, clock) = (runtime(), Clock::manual(start()));
+        let (mut knows, mut waits) = (clock.activity(), clock.activity());
         let due = clock.now() + jiff::SignedDuration::from_mins(10);
         let knowing = runtime.spawn(async move { knows.sleep(due).await });
         let waiting = runtime.spawn(async move { waits.sleep_until(due).await });
@@ -390,7 +396,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "not counted")]
     fn a_sleeper_that_is_not_counted_is_found_out() {
-        let (runtime, clock) = (runtime(), Clock::by_hand(start()));
+        let (runtime, clock) = (runtime(), Clock::manual(start()));
         let sleeper = clock.clone();
         let (ready, is_ready) = std::sync::mpsc::channel();
         runtime.spawn(async move {
@@ -405,12 +411,12 @@ mod tests {
 
     #[test]
     fn the_hand_can_be_turned_from_a_task() {
-        let clock = Clock::by_hand(start());
+        let clock = Clock::manual(start());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let (mut busy, sleeper) = (clock.busy(), clock.clone());
+            let (mut activity, sleeper) = (clock.activity(), clock.clone());
             let slept = tokio::spawn(async move {
-                busy.sleep_until(sleeper.now() + jiff::SignedDuration::from_secs(5)).await;
+                activity.sleep_until(sleeper.now() + jiff::SignedDuration::from_secs(5)).await;
                 sleeper.now()
             });
             clock.advance_along(Duration::from_secs(7)).await;
@@ -422,11 +428,11 @@ mod tests {
     fn the_real_clock_wakes_at_the_moment_and_not_before() {
         let clock = Clock::system(TimeZone::UTC);
         runtime().block_on(async {
-            let mut busy = clock.busy();
+            let mut activity = clock.activity();
             let due = clock.now() + jiff::SignedDuration::from_millis(40);
-            busy.sleep_until(due).await;
+            activity.sleep_until(due).await;
             assert!(clock.now() >= due);
-            assert_eq!(busy.sleep(due).await, Woken::Due);
+            assert_eq!(activity.sleep(due).await, Woken::Due);
         });
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::services::files::hub::{Ear, Hub, PROBE, Place};
+use crate::services::files::hub::{Hub, Listener, PROBE, Place};
 use crate::services::files::tree::Tree;
 
 /// An event of our own file comes within so long, or not at all.
@@ -15,7 +15,7 @@ const PROBE_WAIT: Duration = Duration::from_secs(3);
 /// What one watch hears of; ends when dropped.
 pub(super) struct Attention {
     hub: Arc<Hub>,
-    pub(super) ear: Arc<Ear>,
+    pub(super) ear: Arc<Listener>,
     /// Real folders, and what they are heard of as.
     places: BTreeSet<(PathBuf, Place)>,
     /// Whether the system has refused to tell of something.

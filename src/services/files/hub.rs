@@ -34,7 +34,7 @@ enum Watcher {
 }
 
 /// Real folders, and who wants to hear of them.
-type Interests = HashMap<PathBuf, Vec<(Arc<Ear>, Place)>>;
+type Interests = HashMap<PathBuf, Vec<(Arc<Listener>, Place)>>;
 
 /// What someone knows a folder, or one entry of it, as: symlinks may lead there.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,7 +47,7 @@ pub(super) enum Place {
 
 /// What a watch has heard since it last asked.
 #[derive(Default)]
-pub(super) struct Ear {
+pub(super) struct Listener {
     heard: Mutex<Heard>,
     pub(super) stirred: Notify,
 }
@@ -78,7 +78,7 @@ impl Hub {
     }
 
     /// Lets an ear hear of a real folder; returns whether the system agrees.
-    pub(super) fn add(&self, folder: &Path, ear: &Arc<Ear>, place: Place) -> bool {
+    pub(super) fn add(&self, folder: &Path, ear: &Arc<Listener>, place: Place) -> bool {
         let mut watcher = self.watcher();
         let interest = (Arc::clone(ear), place);
         self.interests().entry(folder.to_owned()).or_default().push(interest);
@@ -92,7 +92,7 @@ impl Hub {
     }
 
     /// Ends what [`Hub::add`] began.
-    pub(super) fn remove(&self, folder: &Path, ear: &Arc<Ear>, place: &Place) {
+    pub(super) fn remove(&self, folder: &Path, ear: &Arc<Listener>, place: &Place) {
         let mut watcher = self.watcher();
         let mut interests = self.interests();
         let Some(known) = interests.get_mut(folder) else { return };
@@ -139,7 +139,7 @@ impl Hub {
     }
 }
 
-impl Ear {
+impl Listener {
     /// Takes what was heard.
     pub(super) fn take(&self) -> Heard {
         std::mem::take(&mut self.lock())

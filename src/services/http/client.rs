@@ -11,7 +11,7 @@ use url::{Host, Url};
 use crate::services::http::connect::Observed;
 use crate::services::http::environment::Environment;
 use crate::services::http::resolve::Resolver;
-use crate::services::http::{Error, Proxy, Verify, Way};
+use crate::services::http::{ConnectOptions, Error, Proxy, Verify};
 
 /// How long a connection waits for its next request.
 const IDLE: Duration = Duration::from_secs(60);
@@ -26,7 +26,7 @@ const KEPT: usize = 16;
 pub(super) struct Clients {
     resolver: Arc<Resolver>,
     /// With the moment of their last use.
-    made: Mutex<HashMap<Way, (Client, Instant)>>,
+    made: Mutex<HashMap<ConnectOptions, (Client, Instant)>>,
     environment: Environment,
 }
 
@@ -36,7 +36,7 @@ impl Clients {
     }
 
     /// Returns the way to a URL: this machine itself is never reached through a proxy of the environment.
-    pub(super) fn way(&self, url: &Url, wanted: &Way) -> Way {
+    pub(super) fn way(&self, url: &Url, wanted: &ConnectOptions) -> ConnectOptions {
         let proxy = match &wanted.proxy {
             Proxy::Environment if is_this_machine(url) => Proxy::Direct,
             Proxy::Environment => match self.environment.proxy(url) {
@@ -45,11 +45,11 @@ impl Clients {
             },
             named => named.clone(),
         };
-        Way { proxy, ..wanted.clone() }
+        ConnectOptions { proxy, ..wanted.clone() }
     }
 
     /// Returns the client for a way.
-    pub(super) fn client(&self, way: &Way) -> Result<Client, Error> {
+    pub(super) fn client(&self, way: &ConnectOptions) -> Result<Client, Error> {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((client, used)) = made.get_mut(way) {
             *used = Instant::now();
@@ -65,7 +65,7 @@ impl Clients {
         Ok(client)
     }
 
-    fn make(&self, way: &Way) -> Result<Client, Error> {
+    fn make(&self, way: &ConnectOptions) -> Result<Client, Error> {
         let mut builder = Client::builder()
             .no_proxy()
             .redirect(Policy::none())
@@ -111,7 +111,7 @@ fn authorities(pem: &[u8]) -> Result<Vec<Certificate>, Error> {
 }
 
 /// Returns the proxy that a way names for a URL.
-pub(super) fn through<'a>(url: &Url, way: &'a Way) -> Option<&'a Url> {
+pub(super) fn through<'a>(url: &Url, way: &'a ConnectOptions) -> Option<&'a Url> {
     match (&way.proxy, url.scheme()) {
         (Proxy::Through { https, .. }, "https") => https.as_ref(),
         (Proxy::Through { http, .. }, _) => http.as_ref(),

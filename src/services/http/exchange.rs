@@ -10,7 +10,7 @@ use crate::services::http::connect::{PROGRESS, Progress};
 use crate::services::http::driver::LastLook;
 use crate::services::http::redirect::Hop;
 use crate::services::http::{
-    Answer, Arrived, Asked, Body, Content, Error, Failure, Guard, Http, Incoming, Part, Request, Sink, Way,
+    Answer, Arrived, Asked, Body, ConnectOptions, Content, Error, Failure, Guard, Http, Incoming, Part, Request, Sink,
 };
 
 /// What of the body of an answer that leads to another is kept, in bytes.
@@ -135,7 +135,7 @@ impl Http {
     }
 
     /// Asks the guard about the host of a URL and every address it stands for, and about a proxy that the script wants.
-    async fn check(&self, url: &Url, way: &Way, is_proxied: bool, guard: &dyn Guard) -> Result<(), Error> {
+    async fn check(&self, url: &Url, way: &ConnectOptions, is_proxied: bool, guard: &dyn Guard) -> Result<(), Error> {
         if let Some(proxy) = through(url, way) {
             self.check_target(proxy, false, guard).await?;
         }

@@ -13,11 +13,11 @@ mod error;
 mod exchange;
 pub mod lines;
 pub mod links;
+mod mock_transport;
 mod redirect;
 mod request;
 mod resolve;
 mod retry;
-mod stage;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -32,10 +32,10 @@ use self::client::Clients;
 pub use self::cookies::Cookies;
 pub use self::driver::Driver;
 pub use self::error::{Error, Failure};
-pub use self::request::{Body, Content, Credentials, Part, Proxy, Request, Sink, Times, Verify, Way};
+pub use self::mock_transport::{MockTransport, Reply, Wanted, error_of};
+pub use self::request::{Body, ConnectOptions, Content, Credentials, Part, Proxy, Request, Sink, Times, Verify};
 use self::resolve::Resolver;
 pub use self::retry::{Cause, Retry};
-pub use self::stage::{Reply, Stage, Wanted, error_of};
 use crate::config::Denied;
 
 /// Says where requests may go; asked for every hop, by name and by address.
@@ -74,7 +74,7 @@ pub struct Http {
     clients: Arc<Clients>,
     resolver: Arc<Resolver>,
     /// What answers in place of the network, in a held world.
-    stage: Option<Arc<dyn Stage>>,
+    stage: Option<Arc<dyn MockTransport>>,
     driver: Option<Driver>,
 }
 
@@ -90,7 +90,7 @@ impl Http {
         Self::with(None, Driver::new())
     }
 
-    fn with(stage: Option<Arc<dyn Stage>>, driver: Option<Driver>) -> Self {
+    fn with(stage: Option<Arc<dyn MockTransport>>, driver: Option<Driver>) -> Self {
         // Two TLS stacks may ask for the process's default; the first one to say so decides, and both can live with it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let resolver = Arc::new(Resolver::default());

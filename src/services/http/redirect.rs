@@ -119,7 +119,7 @@ impl Hop {
     /// Returns the same request with a proof.
     pub(super) fn proving(mut self, challenge: &Challenge) -> Result<Self, Error> {
         let mut bytes = [0; 16];
-        crate::chance::fill(&mut bytes).map_err(|why| Error::InvalidOption(format!("auth: {why}")))?;
+        crate::random::fill(&mut bytes).map_err(|why| Error::InvalidOption(format!("auth: {why}")))?;
         if let Some((user, password)) = &self.digest {
             let uri = &self.url[url::Position::BeforePath..url::Position::AfterQuery];
             let header = challenge.meet(user, password, self.method.as_str(), uri, &hex::encode(bytes));

@@ -34,7 +34,7 @@ pub struct Request {
     /// When it is sent again.
     pub retry: Retry,
     /// How servers are reached.
-    pub way: Way,
+    pub way: ConnectOptions,
     /// Where the body of the answer goes.
     pub sink: Sink,
     /// The largest body of an answer in memory, in bytes, after decompression.
@@ -104,7 +104,7 @@ pub struct Times {
 
 /// How servers are reached.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Way {
+pub struct ConnectOptions {
     /// Through whom.
     pub proxy: Proxy,
     /// Whom to trust.
@@ -115,7 +115,7 @@ pub struct Way {
     pub decompress: bool,
 }
 
-impl Default for Way {
+impl Default for ConnectOptions {
     fn default() -> Self {
         Self { proxy: Proxy::Environment, verify: Verify::System, identity: None, decompress: true }
     }

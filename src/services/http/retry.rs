@@ -101,7 +101,7 @@ fn retry_after(answer: &Answer) -> Option<Duration> {
 fn chance() -> f64 {
     let mut bytes = [0];
     // Without chance the pause is the longest.
-    match crate::chance::fill(&mut bytes) {
+    match crate::random::fill(&mut bytes) {
         Ok(()) => 0.5 + f64::from(bytes[0]) / 510.0,
         Err(_) => 1.0,
     }

@@ -18,7 +18,7 @@ pub struct Delivery(Receiver<Result<(), Error>>);
 
 /// A message that goes out whatever happens to this process.
 #[derive(Debug)]
-pub struct Entrusted {
+pub struct DurablePublish {
     /// Until it is on disk; at QoS 0 there is nothing to wait for.
     pub kept: Delivery,
     /// Until the broker has it.

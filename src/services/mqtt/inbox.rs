@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::services::clock::{Busy, Clock};
+use crate::services::clock::{ActivityGuard, Clock};
 use crate::services::mqtt::message::Message;
 
 /// How many messages wait for a subscriber before those with QoS 0 are dropped.
@@ -16,7 +16,7 @@ pub(super) const CAPACITY: usize = 1_000;
 pub struct Messages {
     inbox: Arc<Inbox>,
     /// Holds a hand-turned clock until the next message is asked for.
-    busy: Option<Busy>,
+    activity: Option<ActivityGuard>,
 }
 
 /// The connection's end.
@@ -24,7 +24,7 @@ pub(super) struct Sender(Arc<Inbox>);
 
 #[derive(Default)]
 struct Inbox {
-    queue: Mutex<VecDeque<(Message, Option<Busy>)>>,
+    queue: Mutex<VecDeque<(Message, Option<ActivityGuard>)>>,
     /// The clock of a held world, which does not move on while a message waits to be taken.
     clock: Option<Clock>,
     arrived: Notify,
@@ -34,7 +34,7 @@ struct Inbox {
 /// Makes the two ends of a queue.
 pub(super) fn queue(clock: Option<Clock>) -> (Sender, Messages) {
     let inbox = Arc::new(Inbox { clock, ..Inbox::default() });
-    (Sender(Arc::clone(&inbox)), Messages { inbox, busy: None })
+    (Sender(Arc::clone(&inbox)), Messages { inbox, activity: None })
 }
 
 impl Messages {
@@ -53,9 +53,9 @@ impl Messages {
 
     /// Returns the next message if there is one.
     pub fn try_recv(&mut self) -> Option<Message> {
-        self.busy = None;
-        let (message, busy) = self.inbox.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()?;
-        self.busy = busy;
+        self.activity = None;
+        let (message, activity) = self.inbox.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()?;
+        self.activity = activity;
         Some(message)
     }
 }
@@ -69,7 +69,7 @@ impl Sender {
         if message.qos == 0 && queue.len() >= CAPACITY {
             return false;
         }
-        queue.push_back((message, self.0.clock.as_ref().map(Clock::busy)));
+        queue.push_back((message, self.0.clock.as_ref().map(Clock::activity)));
         drop(queue);
         self.0.arrived.notify_one();
         true

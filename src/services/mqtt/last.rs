@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::services::mqtt::message::{Message, Receipt};
+use crate::services::mqtt::message::{AckToken, Message};
 
 const MAX_TOPICS: usize = 10_000;
 const MAX_BYTES: usize = 16 << 20;
@@ -26,7 +26,7 @@ impl LastValues {
             return;
         }
         self.forget(&message.topic);
-        let message = Message { receipt: Arc::new(Receipt::default()), ..message.clone() };
+        let message = Message { ack: Arc::new(AckToken::default()), ..message.clone() };
         self.order.insert(self.next, message.topic.clone());
         self.messages.insert(message.topic.clone(), (self.next, message));
         self.next += 1;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use crate::services::mqtt::debts::Payments;
+use crate::services::mqtt::pending_acks::AckQueue;
 use crate::value::Map;
 
 /// Which retained messages a subscription wants.
@@ -25,7 +25,7 @@ pub enum Retained {
 
 /// How a subscriber wants its messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Wish {
+pub struct SubscribeOptions {
     /// No message is handed over with more.
     pub qos: u8,
     /// Which retained messages are wanted.
@@ -56,7 +56,7 @@ pub struct Message {
     /// When it came in.
     pub received: Timestamp,
     /// Confirms the message to the broker when all who got it have let go of it (QoS 1 and 2).
-    pub receipt: Arc<Receipt>,
+    pub ack: Arc<AckToken>,
 }
 
 impl Message {
@@ -72,19 +72,19 @@ impl Message {
 ///
 /// While rhaid stops, it is paid only if each share was settled: else the message comes again after the restart.
 #[derive(Default)]
-pub struct Receipt {
+pub struct AckToken {
     debt: Option<Arc<Debt>>,
     settled: AtomicBool,
 }
 
 struct Debt {
     number: u64,
-    payments: Arc<Payments>,
+    payments: Arc<AckQueue>,
     withheld: AtomicBool,
 }
 
-impl Receipt {
-    pub(super) fn new(number: u64, payments: Arc<Payments>) -> Self {
+impl AckToken {
+    pub(super) fn new(number: u64, payments: Arc<AckQueue>) -> Self {
         let debt = Debt { number, payments, withheld: AtomicBool::new(false) };
         Self { debt: Some(Arc::new(debt)), settled: AtomicBool::new(false) }
     }
@@ -95,19 +95,19 @@ impl Receipt {
     }
 
     /// Says that the message has had its effect, so that it is confirmed even while rhaid stops.
-    pub fn settle(&self) {
+    pub fn ack(&self) {
         self.settled.store(true, Ordering::Relaxed);
     }
 
     /// Says that the message has not had its effect: it is not confirmed, and the broker sends it again after the next connect.
-    pub fn withhold(&self) {
+    pub fn nack(&self) {
         if let Some(debt) = &self.debt {
             debt.withheld.store(true, Ordering::Relaxed);
         }
     }
 }
 
-impl Drop for Receipt {
+impl Drop for AckToken {
     fn drop(&mut self) {
         let is_settled = self.settled.load(Ordering::Relaxed);
         if let Some(debt) = &self.debt
@@ -127,7 +127,7 @@ impl Drop for Debt {
     }
 }
 
-impl fmt::Debug for Receipt {
+impl fmt::Debug for AckToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Receipt({:?})", self.debt.as_ref().map(|debt| debt.number))
     }
@@ -189,13 +189,13 @@ impl Publish {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::services::mqtt::debts::{Acknowledgement, Arrival, Debts};
+    use crate::services::mqtt::pending_acks::{Acknowledgement, Arrival, PendingAcks};
 
     /// Owes one message to two who got it; lets `end` have both; returns whether it is confirmed.
-    fn is_confirmed(retire: bool, end: impl FnOnce(Receipt, Receipt)) -> bool {
-        let (mut debts, payments) = (Debts::default(), Arc::new(Payments::default()));
+    fn is_confirmed(retire: bool, end: impl FnOnce(AckToken, AckToken)) -> bool {
+        let (mut debts, payments) = (PendingAcks::default(), Arc::new(AckQueue::default()));
         let Arrival::New(debt) = debts.arrived(1, 1, "t", b"x") else { panic!("it is new") };
-        let whole = Receipt::new(debt, Arc::clone(&payments));
+        let whole = AckToken::new(debt, Arc::clone(&payments));
         let (one, two) = (whole.share(), whole.share());
         drop(whole);
         if retire {
@@ -207,8 +207,8 @@ mod tests {
 
     #[test]
     fn while_stopping_a_message_is_confirmed_only_if_all_who_got_it_are_done() {
-        assert!(is_confirmed(true, |one, two| [one, two].iter().for_each(Receipt::settle)));
-        assert!(!is_confirmed(true, |one, _two| one.settle()), "the other has not had it");
+        assert!(is_confirmed(true, |one, two| [one, two].iter().for_each(AckToken::ack)));
+        assert!(!is_confirmed(true, |one, _two| one.ack()), "the other has not had it");
         assert!(!is_confirmed(true, |_, _| {}));
         assert!(is_confirmed(false, |_, _| {}), "before, to let go of it is enough");
     }
@@ -216,8 +216,8 @@ mod tests {
     #[test]
     fn who_withholds_does_so_for_all() {
         assert!(!is_confirmed(false, |one, two| {
-            one.withhold();
-            two.settle();
+            one.nack();
+            two.ack();
         }));
     }
 }

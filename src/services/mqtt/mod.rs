@@ -1,20 +1,20 @@
 //! MQTT: one connection per broker for all scripts, and the broker that comes along.
 
-mod aside;
-mod core;
-mod debts;
+mod ack_spill;
+mod client_session;
+mod connection;
+mod dedup;
 mod delivery;
 mod embedded;
-mod entries;
-mod first;
-mod held;
+mod filter_table;
 mod inbox;
-mod keeper;
+mod initial_retained;
 mod last;
-mod link;
 mod message;
+mod mock_broker;
 mod outbox;
-mod overlap;
+mod pending_acks;
+mod persistence;
 mod registry;
 mod report;
 mod settings;
@@ -30,17 +30,17 @@ use std::time::Instant;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-pub use self::delivery::{Delivery, Entrusted};
+pub use self::delivery::{Delivery, DurablePublish};
 pub use self::embedded::{Embedded, EmbeddedError};
-pub use self::held::{HeldBrokers, Published};
 pub use self::inbox::Messages;
-pub use self::message::{Message, Properties, Publish, Receipt, Retained, Wish};
+pub use self::message::{AckToken, Message, Properties, Publish, Retained, SubscribeOptions};
+pub use self::mock_broker::{MockBrokers, Published};
 pub use self::settings::{DEFAULT_BROKER, Place, Protocol, Proxy, Settings, client_id};
 
-use self::core::Core;
-use self::debts::Payments;
-use self::held::Held;
+use self::client_session::ClientSession;
+use self::mock_broker::Held;
 use self::outbox::Waiter;
+use self::pending_acks::AckQueue;
 use self::registry::Ready;
 use self::supervisor::Shared;
 use crate::config::OutboxFull;
@@ -184,14 +184,23 @@ impl Mqtt {
         retained: Retained,
         broker: Option<&str>,
     ) -> Result<Subscription, Error> {
-        self.subscribe_all(std::slice::from_ref(filter), Wish { qos, retained, ..Wish::default() }, broker)
+        self.subscribe_all(
+            std::slice::from_ref(filter),
+            SubscribeOptions { qos, retained, ..SubscribeOptions::default() },
+            broker,
+        )
     }
 
     /// Wants several filters like [`Mqtt::subscribe`]; a message that more than one matches comes once.
     ///
     /// # Errors
     /// [`Error::UnknownBroker`].
-    pub fn subscribe_all(&self, filters: &[Filter], wish: Wish, broker: Option<&str>) -> Result<Subscription, Error> {
+    pub fn subscribe_all(
+        &self,
+        filters: &[Filter],
+        wish: SubscribeOptions,
+        broker: Option<&str>,
+    ) -> Result<Subscription, Error> {
         let shared = Arc::clone(self.broker(broker)?);
         let (id, messages, ready) = shared.core().registry.add(filters, wish);
         shared.stir();
@@ -225,10 +234,10 @@ impl Mqtt {
     ///
     /// # Errors
     /// As [`Mqtt::send`].
-    pub async fn entrust(&self, publish: Publish) -> Result<Entrusted, Error> {
+    pub async fn entrust(&self, publish: Publish) -> Result<DurablePublish, Error> {
         let ((keeper, kept), (waiter, confirmed)) = (oneshot::channel(), oneshot::channel());
         self.put(publish, Some(waiter), Some(keeper)).await?;
-        Ok(Entrusted { kept: Delivery::new(kept), confirmed: Delivery::new(confirmed) })
+        Ok(DurablePublish { kept: Delivery::new(kept), confirmed: Delivery::new(confirmed) })
     }
 
     async fn put(&self, publish: Publish, waiter: Option<Waiter>, keeper: Option<Waiter>) -> Result<(), Error> {
@@ -361,8 +370,8 @@ impl Mqtt {
 }
 
 fn start(settings: Settings, clock: Clock, store: Option<Store>, held: Option<Arc<Held>>) -> Arc<Shared> {
-    let payments = Arc::new(Payments::default());
-    let mut core = Core::new(&settings, Arc::clone(&payments));
+    let payments = Arc::new(AckQueue::default());
+    let mut core = ClientSession::new(&settings, Arc::clone(&payments));
     core.registry.clock = held.is_some().then(|| clock.clone());
     if let Some(store) = &store {
         let letters = |name: &str| {
@@ -372,7 +381,7 @@ fn start(settings: Settings, clock: Clock, store: Option<Store>, held: Option<Ar
             })
         };
         core.outbox.restore(letters(&settings.name));
-        core.restore(letters(&aside::name(&settings.name)));
+        core.restore(letters(&ack_spill::name(&settings.name)));
     }
     // Who has something to send connects at once, and would hear what the broker kept for scripts that do not live yet.
     let is_born_held = held.is_none() && (!core.outbox.is_empty() || core.has_left());
@@ -394,7 +403,7 @@ fn start(settings: Settings, clock: Clock, store: Option<Store>, held: Option<Ar
     shared
 }
 
-fn take(shared: &Shared, core: &mut Core, publish: Publish, waiter: Option<Waiter>, keeper: Option<Waiter>) {
+fn take(shared: &Shared, core: &mut ClientSession, publish: Publish, waiter: Option<Waiter>, keeper: Option<Waiter>) {
     let is_away = matches!(*shared.state.borrow(), State::Waiting(_) | State::Closed);
     // While the broker is away nobody waits for what has QoS 0.
     let waiter = match waiter {

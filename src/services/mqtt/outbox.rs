@@ -6,10 +6,10 @@ use tokio::sync::oneshot;
 use tracing::warn;
 
 use crate::services::mqtt::Error;
-use crate::services::mqtt::keeper::{self, Mark, row};
 use crate::services::mqtt::message::Publish;
-use crate::services::mqtt::wire::{Greeting, Outgoing};
-use crate::services::store::{self, LetterChange};
+use crate::services::mqtt::persistence::{self, Mark, row};
+use crate::services::mqtt::wire::{ConnAck, Outgoing};
+use crate::services::store::{self, OutboxChange};
 
 /// How many bytes wait at most, whatever their number.
 const MAX_BYTES: usize = 64 << 20;
@@ -39,7 +39,7 @@ pub(super) struct Outbox {
     next_packet: u16,
     next_number: u64,
     // What is to be written to disk, if there is one; how many promises are among it; and whether it is not to wait for company.
-    changes: Option<Vec<LetterChange>>,
+    changes: Option<Vec<OutboxChange>>,
     promises: usize,
     is_pressed: bool,
 }
@@ -107,7 +107,7 @@ impl Outbox {
     }
 
     /// Takes up what an earlier process had promised, and keeps on disk from now on what is promised.
-    pub(super) fn restore(&mut self, rows: Vec<store::Letter>) {
+    pub(super) fn restore(&mut self, rows: Vec<store::OutboxRecord>) {
         self.changes = Some(Vec::new());
         for row in rows {
             self.next_number = row.number + 1;
@@ -117,7 +117,7 @@ impl Outbox {
                 payload: row.payload.into(),
                 qos: row.qos,
                 retain: row.retain,
-                properties: keeper::read_properties(&row.properties),
+                properties: persistence::read_properties(&row.properties),
                 broker: None,
             };
             let item = Item {
@@ -172,7 +172,7 @@ impl Outbox {
         let is_kept = publish.qos == 2 || (publish.qos == 1 && keeper.is_some());
         let is_kept = is_kept && self.changes.is_some();
         if is_kept {
-            self.change(LetterChange::Keep(row(number, &publish)));
+            self.change(OutboxChange::Keep(row(number, &publish)));
         }
         let mut item = Item { number, publish, waiter, keeper, is_kept, packet: None, is_noted: false };
         if let Some(keeper) = item.keeper.take_if(|_| !is_kept) {
@@ -230,7 +230,7 @@ impl Outbox {
             self.taken.insert(packet);
             self.waiting[at].packet = Some(packet);
             let number = self.waiting[at].number;
-            self.change(LetterChange::Packet { number, packet });
+            self.change(OutboxChange::Packet { number, packet });
         }
     }
 
@@ -275,7 +275,7 @@ impl Outbox {
         sent.is_releasing |= !sent.item.is_kept;
         let (is_releasing, number) = (sent.is_releasing, sent.item.number);
         if is_news && !is_releasing {
-            self.change(LetterChange::Received { number });
+            self.change(OutboxChange::Received { number });
         }
         is_releasing
     }
@@ -289,7 +289,7 @@ impl Outbox {
     /// in a new one it is sent as if for the first time, so that nothing is lost.
     ///
     /// Source: MQTT 3.1.1, section 4.4 [MQTT-4.4.0-1].
-    pub(super) fn connected(&mut self, greeting: &Greeting) -> Vec<Outgoing> {
+    pub(super) fn connected(&mut self, greeting: &ConnAck) -> Vec<Outgoing> {
         self.window = greeting.window.unwrap_or(self.widest).clamp(1, self.widest);
         self.max_packet = greeting.max_packet.map_or(u64::MAX, u64::from);
         let mut unsent: Vec<_> = self.in_hand.drain(..).collect();
@@ -317,7 +317,7 @@ impl Outbox {
             // A process that dies now must not take it for one that the broker has.
             Some(packet) if sent.received => {
                 item.is_noted = false;
-                self.change(LetterChange::Packet { number: item.number, packet });
+                self.change(OutboxChange::Packet { number: item.number, packet });
             }
             Some(_) => {}
             None => drop(self.taken.remove(&sent.packet)),
@@ -338,12 +338,12 @@ impl Outbox {
             self.taken.remove(&packet);
         }
         if item.is_kept {
-            self.change(LetterChange::Forget { number: item.number });
+            self.change(OutboxChange::Forget { number: item.number });
         }
         item.end(outcome);
     }
 
-    fn change(&mut self, change: LetterChange) {
+    fn change(&mut self, change: OutboxChange) {
         if let Some(changes) = &mut self.changes {
             match Mark::of(&change) {
                 Some(Mark::Kept(_)) => self.promises += 1,
@@ -375,7 +375,7 @@ impl Outbox {
     }
 
     /// Takes what is to be written to disk, in order.
-    pub(super) fn take_changes(&mut self) -> Vec<LetterChange> {
+    pub(super) fn take_changes(&mut self) -> Vec<OutboxChange> {
         (self.promises, self.is_pressed) = (0, false);
         self.changes.as_mut().map(std::mem::take).unwrap_or_default()
     }
@@ -494,7 +494,7 @@ mod tests {
         drain(&mut outbox);
         outbox.received(2, None);
         let _later = push(&mut outbox, "d", 0);
-        assert!(outbox.connected(&Greeting::default()).is_empty());
+        assert!(outbox.connected(&ConnAck::default()).is_empty());
         let again: Vec<_> = drain(&mut outbox).into_iter().map(|(topic, _, dup)| (topic, dup)).collect();
         assert_eq!(again, [("a".into(), false), ("b".into(), false), ("c".into(), false), ("d".into(), false)]);
     }
@@ -506,7 +506,7 @@ mod tests {
         drain(&mut outbox);
         outbox.received(2, None);
         let again: Vec<_> =
-            outbox.connected(&Greeting { same_session: true, ..Greeting::default() }).iter().map(show).collect();
+            outbox.connected(&ConnAck { same_session: true, ..ConnAck::default() }).iter().map(show).collect();
         assert_eq!(again, [("a".into(), 1, true), ("release".into(), 2, false)]);
         outbox.completed(2);
         assert_eq!(outcomes[1].try_recv(), Ok(Ok(())));
@@ -560,7 +560,7 @@ mod tests {
     }
 
     /// Writes what is to be written; returns what goes out because of it.
-    fn write(outbox: &mut Outbox, disk: &mut Vec<LetterChange>) -> Vec<(String, u16, bool)> {
+    fn write(outbox: &mut Outbox, disk: &mut Vec<OutboxChange>) -> Vec<(String, u16, bool)> {
         let changes = outbox.take_changes();
         let marks: Vec<_> = changes.iter().filter_map(Mark::of).collect();
         disk.extend(changes);
@@ -585,7 +585,7 @@ mod tests {
         assert_eq!(drain(&mut outbox).len(), 2);
         outbox.acknowledged(1, None);
         write(&mut outbox, &mut disk);
-        assert!(matches!(&disk[..], [LetterChange::Keep(row), LetterChange::Forget { number: 0 }] if row.topic == "a"));
+        assert!(matches!(&disk[..], [OutboxChange::Keep(row), OutboxChange::Forget { number: 0 }] if row.topic == "a"));
     }
 
     #[test]
@@ -613,11 +613,11 @@ mod tests {
         outbox.completed(1);
         write(&mut outbox, &mut disk);
         let number = 0;
-        assert!(matches!(&disk[0], LetterChange::Keep(_)));
+        assert!(matches!(&disk[0], OutboxChange::Keep(_)));
         let rest = [
-            LetterChange::Packet { number, packet: 1 },
-            LetterChange::Received { number },
-            LetterChange::Forget { number },
+            OutboxChange::Packet { number, packet: 1 },
+            OutboxChange::Received { number },
+            OutboxChange::Forget { number },
         ];
         assert_eq!(disk[1..], rest);
     }
@@ -633,13 +633,13 @@ mod tests {
         outbox.drop_oldest();
         assert_eq!(first.try_recv(), Ok(Err(Error::Dropped)));
         write(&mut outbox, &mut disk);
-        assert_eq!(disk.last(), Some(&LetterChange::Forget { number: 1 }));
+        assert_eq!(disk.last(), Some(&OutboxChange::Forget { number: 1 }));
         assert!(outbox.is_empty());
     }
 
     #[test]
     fn another_process_goes_on_where_the_last_one_died() {
-        let kept = |number, qos, packet, received| store::Letter {
+        let kept = |number, qos, packet, received| store::OutboxRecord {
             number,
             qos,
             packet,
@@ -649,12 +649,12 @@ mod tests {
         let rows = || vec![kept(3, 2, Some(7), true), kept(4, 2, Some(8), false), kept(5, 1, None, false)];
         let mut outbox = Outbox::new(10, 100);
         outbox.restore(rows());
-        let again = outbox.connected(&Greeting { same_session: true, ..Greeting::default() });
+        let again = outbox.connected(&ConnAck { same_session: true, ..ConnAck::default() });
         assert_eq!(again.iter().map(show).collect::<Vec<_>>(), [("release".into(), 7, false), ("4".into(), 8, true)]);
         assert_eq!(drain(&mut outbox), [("5".into(), 1, false)]);
         let mut outbox = Outbox::new(10, 100);
         outbox.restore(rows());
-        assert!(outbox.connected(&Greeting::default()).is_empty());
+        assert!(outbox.connected(&ConnAck::default()).is_empty());
         write(&mut outbox, &mut Vec::new());
         assert_eq!(drain(&mut outbox), [("3".into(), 7, false), ("4".into(), 8, false), ("5".into(), 1, false)]);
     }

@@ -8,13 +8,13 @@ use tracing::{info, warn};
 
 use crate::services::clock::Clock;
 use crate::services::mqtt::Error;
-use crate::services::mqtt::entries::{Entries, Part};
+use crate::services::mqtt::dedup::{Dedup, Way};
+use crate::services::mqtt::filter_table::{FilterTable, Part};
 use crate::services::mqtt::inbox::Messages;
-use crate::services::mqtt::message::{Message, Wish};
-use crate::services::mqtt::overlap::{Overlap, Way};
+use crate::services::mqtt::message::{Message, SubscribeOptions};
 use crate::services::mqtt::subscriber::Subscriber;
 use crate::services::mqtt::trie::Trie;
-use crate::services::mqtt::wire::{Outgoing, Wanted};
+use crate::services::mqtt::wire::{Outgoing, SubscribeFilter};
 use crate::topic::Filter;
 
 /// How long a filter that nobody wants any more stays subscribed: a reload or the next `mqtt_receive` may want it again at once.
@@ -38,7 +38,7 @@ pub(super) struct Registry {
     subscribers: HashMap<u64, Subscriber>,
     // A subscriber and which of its filters.
     index: Trie<Part>,
-    entries: Entries,
+    entries: FilterTable,
     // The filters for which the broker may have to be asked for something.
     open: BTreeSet<String>,
     // Those that nobody wants any more, and since when.
@@ -46,7 +46,7 @@ pub(super) struct Registry {
     asked: HashMap<u16, Ask>,
     // Whether messages come with the numbers of the filters they match (MQTT 5).
     numbered: bool,
-    overlap: Overlap,
+    overlap: Dedup,
 }
 
 enum Ask {
@@ -57,7 +57,7 @@ enum Ask {
 enum Need {
     Nothing,
     Later(Instant),
-    Subscribe(Wanted),
+    Subscribe(SubscribeFilter),
     Unsubscribe,
 }
 
@@ -69,17 +69,17 @@ impl Registry {
             next: 0,
             subscribers: HashMap::new(),
             index: Trie::new(),
-            entries: Entries::default(),
+            entries: FilterTable::default(),
             open: BTreeSet::new(),
             lingering: BTreeSet::new(),
             asked: HashMap::new(),
             numbered: false,
-            overlap: Overlap::default(),
+            overlap: Dedup::default(),
         }
     }
 
     /// Adds a subscriber; returns its number, its messages and its news.
-    pub(super) fn add(&mut self, filters: &[Filter], wish: Wish) -> (u64, Messages, Ready) {
+    pub(super) fn add(&mut self, filters: &[Filter], wish: SubscribeOptions) -> (u64, Messages, Ready) {
         let id = self.next;
         self.next += 1;
         let (mut subscriber, messages, ready) = Subscriber::new(filters, wish, self.clock.clone());
@@ -235,7 +235,7 @@ impl Registry {
         }
     }
 
-    fn subscribe(&mut self, id: u16, wanted: Vec<Wanted>) -> Outgoing {
+    fn subscribe(&mut self, id: u16, wanted: Vec<SubscribeFilter>) -> Outgoing {
         for want in &wanted {
             let Some(entry) = self.entries.get_mut(&want.filter) else { continue };
             (entry.is_asked, entry.no_local) = (true, want.no_local);
@@ -290,7 +290,7 @@ impl Registry {
         }
         let qos = qos.max(entry.confirmed.unwrap_or(0));
         let number = self.numbered.then_some(entry.number);
-        Need::Subscribe(Wanted { filter: wire.to_owned(), qos, no_local, number, with_retained: has_new })
+        Need::Subscribe(SubscribeFilter { filter: wire.to_owned(), qos, no_local, number, with_retained: has_new })
     }
 
     /// Returns the subscribers' filters for which a message came.
@@ -328,10 +328,11 @@ pub(super) mod tests {
     use super::*;
     use crate::services::mqtt::message::Retained;
 
-    const LIVE: Wish = Wish { qos: 0, retained: Retained::Live, no_local: false, all_retained: false };
+    const LIVE: SubscribeOptions =
+        SubscribeOptions { qos: 0, retained: Retained::Live, no_local: false, all_retained: false };
 
     /// Answers every question; returns how many packets it took.
-    fn settle(registry: &mut Registry) -> usize {
+    fn ack(registry: &mut Registry) -> usize {
         let (now, mut packets) = (Instant::now(), 0);
         while let Some(question) = registry.ask(now, |_| 1) {
             packets += 1;
@@ -354,12 +355,12 @@ pub(super) mod tests {
                 .map(|number| registry.add(&[Filter::parse(&format!("a/{number}/+")).unwrap()], LIVE))
                 .collect();
             registry.connected(false, numbered);
-            assert_eq!(settle(&mut registry), expected);
-            assert_eq!(settle(&mut registry), 0, "nothing is asked for twice");
+            assert_eq!(ack(&mut registry), expected);
+            assert_eq!(ack(&mut registry), 0, "nothing is asked for twice");
             for (id, ..) in wanted {
                 registry.remove(id, Instant::now() - 2 * LINGER);
             }
-            assert_eq!(settle(&mut registry), 50);
+            assert_eq!(ack(&mut registry), 50);
             assert!(registry.entries.is_empty() && registry.open.is_empty());
         }
     }
@@ -375,7 +376,7 @@ pub(super) mod tests {
             broker: "test".into(),
             properties: crate::value::Map::new(),
             received: jiff::Timestamp::UNIX_EPOCH,
-            receipt: std::sync::Arc::default(),
+            ack: std::sync::Arc::default(),
         }
     }
 
@@ -384,7 +385,7 @@ pub(super) mod tests {
         let mut registry = Registry::new("test");
         let (old, ..) = registry.add(&[Filter::parse("n/+").unwrap()], LIVE);
         registry.connected(false, true);
-        assert_eq!(settle(&mut registry), 1);
+        assert_eq!(ack(&mut registry), 1);
         registry.remove(old, Instant::now());
         let (_, mut messages, _) = registry.add(&[Filter::parse("n/#").unwrap()], LIVE);
         let number = |registry: &Registry, wire: &str| registry.entries.get(wire).unwrap().number;
@@ -394,7 +395,7 @@ pub(super) mod tests {
         registry.deliver(&message("2"), &[gone], Instant::now());
         registry.deliver(&message("2"), &[new], Instant::now());
         registry.deliver(&message("2"), &[new, gone], Instant::now());
-        assert_eq!(settle(&mut registry), 1);
+        assert_eq!(ack(&mut registry), 1);
         registry.deliver(&message("3"), &[gone], Instant::now());
         registry.deliver(&message("3"), &[new], Instant::now());
         registry.deliver(&message("4"), &[new], Instant::now());
@@ -411,15 +412,15 @@ pub(super) mod tests {
         let filter = [Filter::parse("a").unwrap()];
         let (first, ..) = registry.add(&filter, LIVE);
         registry.connected(false, false);
-        assert_eq!(settle(&mut registry), 1);
+        assert_eq!(ack(&mut registry), 1);
         registry.remove(first, Instant::now());
-        assert_eq!(settle(&mut registry), 0);
+        assert_eq!(ack(&mut registry), 0);
         assert!(registry.due().is_some());
         let (_, _, ready) = registry.add(&filter, LIVE);
         assert_eq!(*ready.borrow(), Some(Ok(())), "it is there");
-        assert_eq!(settle(&mut registry), 0);
-        registry.add(&filter, Wish { qos: 1, ..LIVE });
-        assert_eq!(settle(&mut registry), 1, "a higher QoS is asked for");
+        assert_eq!(ack(&mut registry), 0);
+        registry.add(&filter, SubscribeOptions { qos: 1, ..LIVE });
+        assert_eq!(ack(&mut registry), 1, "a higher QoS is asked for");
     }
 
     #[test]
@@ -434,7 +435,7 @@ pub(super) mod tests {
             _ => None,
         };
         registry.connected(false, true);
-        registry.add(&filter, Wish { no_local: true, ..LIVE });
+        registry.add(&filter, SubscribeOptions { no_local: true, ..LIVE });
         assert_eq!(ask(&mut registry), Some(true));
         let (other, ..) = registry.add(&filter, LIVE);
         assert_eq!(ask(&mut registry), Some(false));

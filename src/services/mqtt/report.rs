@@ -6,7 +6,7 @@ use tracing::{info, warn};
 
 use crate::config::Backoff;
 use crate::services::mqtt::settings::Settings;
-use crate::services::mqtt::wire::Broken;
+use crate::services::mqtt::wire::ConnectionError;
 use crate::units::show_duration;
 
 /// A connection that lived this long counts as sound.
@@ -61,22 +61,23 @@ impl Report {
     }
 
     /// Says why there is no connection; `since` is when it began to stand, if it ever did.
-    pub(super) fn lost(&mut self, why: &Broken, since: Option<Instant>) {
+    pub(super) fn lost(&mut self, why: &ConnectionError, since: Option<Instant>) {
         if let Some(since) = since {
-            let dismissed = matches!(why, Broken::Closed | Broken::Dismissed(_) | Broken::Io(_));
+            let dismissed =
+                matches!(why, ConnectionError::Closed | ConnectionError::ServerDisconnect(_) | ConnectionError::Io(_));
             self.short = if dismissed && since.elapsed() < SHORT { self.short + 1 } else { 0 };
         }
         let Some(line) = self.line(why, since.is_some()) else { return };
         // In one outage each reason is said once, and after a loss not that it goes on.
         let is_new = self.said.len() < REASONS && !self.said.contains(&line);
-        if is_new && (since.is_some() || self.said.is_empty() || matches!(why, Broken::Refused(_))) {
+        if is_new && (since.is_some() || self.said.is_empty() || matches!(why, ConnectionError::Refused(_))) {
             let longest = show_duration(self.backoff.longest);
             warn!(broker = self.broker, "{line}; trying again, at most {longest} apart");
             self.said.push(line);
         }
     }
 
-    fn line(&self, why: &Broken, stood: bool) -> Option<String> {
+    fn line(&self, why: &ConnectionError, stood: bool) -> Option<String> {
         let (address, id) = (&self.address, &self.client_id);
         match self.short {
             short if short > PATTERN => None,
@@ -122,7 +123,7 @@ mod tests {
         for _ in 0..20 {
             report.connected();
             let before = report.said.len();
-            report.lost(&Broken::Closed, Some(Instant::now()));
+            report.lost(&ConnectionError::Closed, Some(Instant::now()));
             hints += usize::from(report.said.len() > before && report.said.last().unwrap().contains("`our-id`"));
         }
         assert_eq!(hints, 1);
@@ -131,13 +132,13 @@ mod tests {
     #[test]
     fn an_outage_is_told_once_whatever_the_reasons_of_the_attempts() {
         let mut report = report();
-        report.lost(&Broken::Closed, Instant::now().checked_sub(SHORT));
+        report.lost(&ConnectionError::Closed, Instant::now().checked_sub(SHORT));
         for port in 0..10 {
-            report.lost(&Broken::Silent(port.to_string()), None);
+            report.lost(&ConnectionError::Silent(port.to_string()), None);
         }
         assert_eq!(report.said, ["lost the connection to mqtt://127.0.0.1:1883: it closed the connection"]);
-        report.lost(&Broken::Refused("no".into()), None);
-        report.lost(&Broken::Refused("no".into()), None);
+        report.lost(&ConnectionError::Refused("no".into()), None);
+        report.lost(&ConnectionError::Refused("no".into()), None);
         assert_eq!(report.said.len(), 2);
     }
 

@@ -9,15 +9,15 @@ use tracing::{info, warn};
 
 use crate::services::clock::Clock;
 use crate::services::mqtt::Error;
-use crate::services::mqtt::first::First;
 use crate::services::mqtt::inbox::{self, Messages, Sender};
-use crate::services::mqtt::message::{Message, Receipt, Retained, Wish};
+use crate::services::mqtt::initial_retained::First;
+use crate::services::mqtt::message::{AckToken, Message, Retained, SubscribeOptions};
 use crate::services::mqtt::registry::Ready;
 use crate::topic::Filter;
 
 /// One who wants the messages of some filters, each message once.
 pub(super) struct Subscriber {
-    pub(super) wish: Wish,
+    pub(super) wish: SubscribeOptions,
     parts: Vec<Part>,
     sender: Sender,
     ready: watch::Sender<Option<Result<(), Error>>>,
@@ -31,7 +31,7 @@ struct Part {
 }
 
 impl Subscriber {
-    pub(super) fn new(filters: &[Filter], wish: Wish, clock: Option<Clock>) -> (Self, Messages, Ready) {
+    pub(super) fn new(filters: &[Filter], wish: SubscribeOptions, clock: Option<Clock>) -> (Self, Messages, Ready) {
         let (sender, messages) = inbox::queue(clock);
         let (ready, news) = watch::channel(None);
         let part = |filter: &Filter| Part { filter: filter.clone(), first: First::new(wish.retained), answer: None };
@@ -60,7 +60,7 @@ impl Subscriber {
     /// Notes that a filter is subscribed for others already.
     pub(super) fn is_there_already(&mut self, place: usize) {
         if self.wish.retained == Retained::Live {
-            self.settle(place, Ok(()));
+            self.ack(place, Ok(()));
         }
     }
 
@@ -76,7 +76,7 @@ impl Subscriber {
         let Some(part) = self.parts.get_mut(place) else { return };
         // One that came after the SUBSCRIBE went out gets its own.
         if part.first.answered(now) {
-            self.settle(place, outcome.clone());
+            self.ack(place, outcome.clone());
         }
     }
 
@@ -110,7 +110,7 @@ impl Subscriber {
     pub(super) fn take(&mut self, message: &Message) {
         let mut message = message.clone();
         message.qos = message.qos.min(self.wish.qos);
-        message.receipt = Arc::new(if message.qos == 0 { Receipt::default() } else { message.receipt.share() });
+        message.ack = Arc::new(if message.qos == 0 { AckToken::default() } else { message.ack.share() });
         let (broker, topic) = (message.broker.clone(), message.topic.clone());
         if !self.sender.push(message) {
             if self.dropped == 0 {
@@ -124,7 +124,7 @@ impl Subscriber {
         }
     }
 
-    fn settle(&mut self, place: usize, outcome: Result<(), Error>) {
+    fn ack(&mut self, place: usize, outcome: Result<(), Error>) {
         if let Some(part) = self.parts.get_mut(place) {
             part.answer = Some(outcome);
         }

@@ -11,16 +11,16 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::services::clock::{Busy, Clock};
+use crate::services::clock::{ActivityGuard, Clock};
 use crate::services::mqtt::State;
-use crate::services::mqtt::core::Core;
-use crate::services::mqtt::debts::Payments;
-use crate::services::mqtt::held::Held;
-use crate::services::mqtt::keeper;
-use crate::services::mqtt::link::{FLUSH, Link};
+use crate::services::mqtt::client_session::ClientSession;
+use crate::services::mqtt::connection::{Connection, FLUSH};
+use crate::services::mqtt::mock_broker::Held;
+use crate::services::mqtt::pending_acks::AckQueue;
+use crate::services::mqtt::persistence;
 use crate::services::mqtt::report::Report;
 use crate::services::mqtt::settings::{Protocol, Settings};
-use crate::services::mqtt::wire::{Broken, Version};
+use crate::services::mqtt::wire::{ConnectionError, Version};
 use crate::services::store::Store;
 use crate::units::show_duration;
 
@@ -35,8 +35,8 @@ const SETTLE_TIMES: usize = 40;
 pub(super) struct Shared {
     pub(super) settings: Settings,
     pub(super) clock: Clock,
-    pub(super) core: Mutex<Core>,
-    pub(super) payments: Arc<Payments>,
+    pub(super) core: Mutex<ClientSession>,
+    pub(super) payments: Arc<AckQueue>,
     pub(super) state: watch::Sender<State>,
     /// Told when the outbox has room again.
     pub(super) room: Notify,
@@ -50,11 +50,11 @@ pub(super) struct Shared {
     /// The broker, in a held world.
     pub(super) held: Option<Arc<Held>>,
     /// Holds the clock of a held world while something is written to disk.
-    pub(super) keeping: Mutex<Option<Busy>>,
+    pub(super) keeping: Mutex<Option<ActivityGuard>>,
 }
 
 impl Shared {
-    pub(super) fn core(&self) -> MutexGuard<'_, Core> {
+    pub(super) fn core(&self) -> MutexGuard<'_, ClientSession> {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -62,7 +62,7 @@ impl Shared {
 /// Keeps the broker connected until it is told to close; what was promised to be sent is on disk, if there is one.
 pub(super) async fn run(shared: Arc<Shared>, store: Option<Store>) {
     let end = CancellationToken::new();
-    let keeper = store.map(|store| tokio::spawn(keeper::run(Arc::clone(&shared), store, end.clone())));
+    let keeper = store.map(|store| tokio::spawn(persistence::run(Arc::clone(&shared), store, end.clone())));
     match &shared.held {
         None => serve(&shared).await,
         Some(_) => shared.close.cancelled().await,
@@ -102,7 +102,7 @@ async fn keep_connected(shared: &Shared) {
         let why = match attempt.catch_unwind().await {
             Ok(Ok(())) => return,
             Ok(Err(why)) => why,
-            Err(_) => Broken::Malformed("reading it ended in a panic".into()),
+            Err(_) => ConnectionError::Malformed("reading it ended in a panic".into()),
         };
         if language.try_another(&why, since.is_some()) {
             continue;
@@ -131,14 +131,16 @@ impl Language {
     /// Learns how an attempt ended; returns whether to try the other version at once.
     ///
     /// A broker of the older one answers the newer in many ways: it refuses, hangs up, or says what means nothing in the newer.
-    fn try_another(&mut self, why: &Broken, stood: bool) -> bool {
+    fn try_another(&mut self, why: &ConnectionError, stood: bool) -> bool {
         if stood && !self.is_sure {
             // It understands 5 for good; if it did not a moment ago, it may have been unwell, so that is tried again.
             self.is_sure = self.version == Version::V5;
             self.version = Version::V5;
             return false;
         }
-        if self.is_sure || !matches!(why, Broken::Closed | Broken::Malformed(_) | Broken::Refused(_)) {
+        if self.is_sure
+            || !matches!(why, ConnectionError::Closed | ConnectionError::Malformed(_) | ConnectionError::Refused(_))
+        {
             return false;
         }
         self.version = self.version.other();
@@ -170,13 +172,13 @@ async fn connection(
     version: Version,
     report: &mut Report,
     since: &mut Option<Instant>,
-) -> Result<(), Broken> {
+) -> Result<(), ConnectionError> {
     shared.state.send_replace(State::Connecting);
     let opened = tokio::select! {
-        opened = timeout(CONNECT, Link::open(&shared.settings, version)) => opened,
+        opened = timeout(CONNECT, Connection::open(&shared.settings, version)) => opened,
         () = closed_for_good(shared) => return Ok(()),
     };
-    let opened = opened.unwrap_or_else(|_| Err(Broken::Silent(show_duration(CONNECT))));
+    let opened = opened.unwrap_or_else(|_| Err(ConnectionError::Silent(show_duration(CONNECT))));
     let (mut link, greeting) = opened?;
     *since = Some(Instant::now());
     shared.core().connected(&greeting);
@@ -200,15 +202,17 @@ mod tests {
     #[test]
     fn a_broker_that_was_unwell_is_asked_for_the_newer_mqtt_again() {
         let mut language = Language::new(Protocol::Newest);
-        assert!(language.try_another(&Broken::Closed, false), "the older one, at once");
+        assert!(language.try_another(&ConnectionError::Closed, false), "the older one, at once");
         assert_eq!(language.version, Version::V4);
-        assert!(!language.try_another(&Broken::Closed, true));
+        assert!(!language.try_another(&ConnectionError::Closed, true));
         assert_eq!(language.version, Version::V5, "after a connection that stood");
-        assert!(!language.try_another(&Broken::Closed, true));
-        assert!(!language.try_another(&Broken::Closed, false), "it is known to understand the newer one");
+        assert!(!language.try_another(&ConnectionError::Closed, true));
+        assert!(!language.try_another(&ConnectionError::Closed, false), "it is known to understand the newer one");
         assert_eq!(language.version, Version::V5);
         let mut told = Language::new(Protocol::V4);
-        assert!(!told.try_another(&Broken::Closed, true) && !told.try_another(&Broken::Closed, false));
+        assert!(
+            !told.try_another(&ConnectionError::Closed, true) && !told.try_another(&ConnectionError::Closed, false)
+        );
         assert_eq!(told.version, Version::V4);
     }
 }

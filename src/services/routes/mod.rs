@@ -48,7 +48,7 @@ pub struct Answer {
 
 /// A request and the way back.
 #[derive(Debug)]
-pub struct Visit {
+pub struct PendingRequest {
     /// The request.
     pub request: Request,
     /// The way back; dropped means 503.
@@ -105,7 +105,7 @@ impl Route {
 #[derive(Debug, Clone)]
 pub enum Found {
     /// This webhook.
-    Door(Door),
+    RouteMatch(RouteMatch),
     /// The path is known, but only for these methods.
     OtherMethods(Vec<String>),
     /// Nobody.
@@ -114,20 +114,20 @@ pub enum Found {
 
 /// Webhook paths; cheap to clone.
 #[derive(Clone, Default)]
-pub struct Routes(Arc<Mutex<Vec<Claim>>>);
+pub struct Routes(Arc<Mutex<Vec<RouteRegistration>>>);
 
 /// A route that someone answers, as long as the other end is there.
 #[derive(Debug, Clone)]
-struct Claim {
+struct RouteRegistration {
     route: Arc<Route>,
-    visits: mpsc::Sender<Visit>,
+    visits: mpsc::Sender<PendingRequest>,
 }
 
 impl Routes {
     /// Claims a path from now on; given back when the receiver is dropped.
     ///
     /// A later claim of the same path and method waits behind an earlier one, and a warning says so.
-    pub fn claim(&self, route: Route) -> mpsc::Receiver<Visit> {
+    pub fn claim(&self, route: Route) -> mpsc::Receiver<PendingRequest> {
         let (visits, receiver) = mpsc::channel(WAITING);
         let mut claims = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         claims.retain(|claim| !claim.visits.is_closed());
@@ -135,7 +135,7 @@ impl Routes {
         if taken {
             warn!(path = %route.path, "another webhook has this path already: this one waits until that is gone");
         }
-        claims.push(Claim { route: Arc::new(route), visits });
+        claims.push(RouteRegistration { route: Arc::new(route), visits });
         receiver
     }
 
@@ -152,7 +152,11 @@ impl Routes {
         let best = matching.iter().position(|(claim, _)| claim.route.takes(method));
         if let Some(best) = best {
             let (claim, params) = matching.swap_remove(best);
-            return Found::Door(Door { route: Arc::clone(&claim.route), params, visits: claim.visits.clone() });
+            return Found::RouteMatch(RouteMatch {
+                route: Arc::clone(&claim.route),
+                params,
+                visits: claim.visits.clone(),
+            });
         }
         if matching.is_empty() {
             return Found::Nothing;
@@ -173,19 +177,19 @@ impl Routes {
 
 /// A webhook that answers a request.
 #[derive(Debug, Clone)]
-pub struct Door {
+pub struct RouteMatch {
     /// What it accepts.
     pub route: Arc<Route>,
     /// The values of the path's named parts.
     pub params: BTreeMap<String, String>,
-    visits: mpsc::Sender<Visit>,
+    visits: mpsc::Sender<PendingRequest>,
 }
 
-impl Door {
+impl RouteMatch {
     /// Sends a request in; none if too many wait already, or the webhook has just gone.
     pub fn enter(&self, request: Request) -> Option<oneshot::Receiver<Answer>> {
         let (answer, receiver) = oneshot::channel();
-        self.visits.try_send(Visit { request, answer }).ok().map(|()| receiver)
+        self.visits.try_send(PendingRequest { request, answer }).ok().map(|()| receiver)
     }
 }
 
@@ -200,7 +204,7 @@ mod tests {
 
     fn who(routes: &Routes, method: &str, path: &str) -> String {
         match routes.find(method, path) {
-            Found::Door(door) => door.route.path.to_string(),
+            Found::RouteMatch(door) => door.route.path.to_string(),
             Found::OtherMethods(methods) => format!("only {}", methods.join(" ")),
             Found::Nothing => "nothing".into(),
         }
@@ -230,7 +234,7 @@ mod tests {
         let mut first = routes.claim(route("door/{id}", &["POST"]));
         let mut second = routes.claim(route("door/{name}", &[]));
         let visit = |expected: &str| {
-            let Found::Door(door) = routes.find("POST", "door/1") else { panic!("nobody answers") };
+            let Found::RouteMatch(door) = routes.find("POST", "door/1") else { panic!("nobody answers") };
             assert_eq!(door.params.keys().next().map(String::as_str), Some(expected));
             let request = Request { params: door.params.clone(), ..Request::default() };
             door.enter(request).is_some()
@@ -248,7 +252,7 @@ mod tests {
     fn who_comes_when_too_many_wait_is_turned_away() {
         let routes = Routes::default();
         let _receiver = routes.claim(route("slow", &[]));
-        let Found::Door(door) = routes.find("GET", "slow") else { panic!("nobody answers") };
+        let Found::RouteMatch(door) = routes.find("GET", "slow") else { panic!("nobody answers") };
         let entered: Vec<_> = (0..WAITING + 1).map(|_| door.enter(Request::default())).collect();
         assert!(entered[..WAITING].iter().all(Option::is_some));
         assert!(entered[WAITING].is_none());

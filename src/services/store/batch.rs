@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::event::TimerKey;
-use crate::services::bus::Told;
+use crate::services::bus::EventDelivery;
 use crate::services::store::database::failed;
-use crate::services::store::told;
+use crate::services::store::event_deliveries;
 use crate::services::store::{Batch, Change, Error};
 use crate::services::timers::Timer;
 use crate::value::{MAX_DEPTH, Value};
@@ -20,7 +20,7 @@ pub(super) struct Prepared {
     set: Vec<(String, String, String, String)>,
     cancelled: Vec<(String, String)>,
     done: Vec<TimerKey>,
-    told: Vec<Told>,
+    told: Vec<EventDelivery>,
     told_done: Vec<u64>,
 }
 
@@ -93,8 +93,8 @@ impl Prepared {
     }
 
     fn apply_told(&self, db: &Connection) -> rusqlite::Result<()> {
-        self.told_done.iter().try_for_each(|number| told::forget(db, *number))?;
-        self.told.iter().try_for_each(|told| told::keep(db, told))
+        self.told_done.iter().try_for_each(|number| event_deliveries::forget(db, *number))?;
+        self.told.iter().try_for_each(|told| event_deliveries::keep(db, told))
     }
 
     fn apply_timers(&self, db: &Connection) -> rusqlite::Result<()> {

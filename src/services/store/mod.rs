@@ -3,18 +3,18 @@
 mod backup;
 mod batch;
 mod database;
-mod ledger;
-mod letters;
+mod event_deliveries;
+mod history;
 mod lock;
 mod notes;
 #[cfg(test)]
 mod older;
+mod outbox;
 mod running;
 mod sources;
 mod state;
 #[cfg(test)]
 mod tests;
-mod told;
 mod writer;
 
 use std::path::Path;
@@ -25,15 +25,15 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 pub use self::backup::back_up;
-pub use self::letters::{Letter, LetterChange};
+pub use self::outbox::{OutboxChange, OutboxRecord};
 pub use self::running::{LastEnd, Run};
-pub use self::state::{Edit, MAX_KEY, Space};
+pub use self::state::{MAX_KEY, Space, StateEdit};
 use crate::event::TimerKey;
-use crate::services::bus::{Emitted, Told};
+use crate::services::bus::{Emitted, EventDelivery};
 use crate::services::store::batch::Prepared;
 use crate::services::store::database::{Database, failed};
-use crate::services::store::ledger::Waiting;
-pub use crate::services::store::ledger::{Keep, Kept, Only, Query, Row};
+use crate::services::store::history::Waiting;
+pub use crate::services::store::history::{Only, PayloadFidelity, Query, RetentionPolicy, RunRecord};
 use crate::services::store::lock::Lock;
 use crate::services::store::notes::Notes;
 use crate::services::store::running::Running;
@@ -84,7 +84,7 @@ pub struct Batch {
     /// Events told to others.
     pub emitted: Vec<Emitted>,
     /// Those events, one for each who is to hear it.
-    pub told: Vec<Told>,
+    pub told: Vec<EventDelivery>,
     /// The event that woke this run, now done with.
     pub told_done: Vec<u64>,
 }
@@ -153,16 +153,17 @@ impl Store {
 
     fn start(database: Database, running: Running, lock: Option<Lock>) -> Result<Self, Error> {
         let notes = Notes::new(database.read("notes", notes::all)?);
-        let told = AtomicU64::new(database.read("events", told::newest)?);
+        let told = AtomicU64::new(database.read("events", event_deliveries::newest)?);
         let shared = Arc::new(Shared { database, ledger: Waiting::default(), notes, told });
         let writer = Writer::start(Arc::clone(&shared))?;
-        writer.commit(|db| told::forget_old(db).map(|()| 0).map_err(|error| failed("writing to", &error)))?;
+        writer
+            .commit(|db| event_deliveries::forget_old(db).map(|()| 0).map_err(|error| failed("writing to", &error)))?;
         Ok(Self(Arc::new(Inner { writer, shared, running, _lock: lock })))
     }
 
     /// Says how much of the ledger is kept from now on; of what is over, the outcome that is most over its share gives way, and within
     /// it the oldest of the trigger that has most.
-    pub fn keep(&self, keep: Keep) {
+    pub fn keep(&self, keep: RetentionPolicy) {
         self.0.shared.ledger.keep(keep);
     }
 
@@ -263,8 +264,8 @@ impl Store {
     ///
     /// # Errors
     /// If the database can not be read.
-    pub fn told(&self) -> Result<Vec<Told>, Error> {
-        self.0.shared.database.read("events", told::all)
+    pub fn told(&self) -> Result<Vec<EventDelivery>, Error> {
+        self.0.shared.database.read("events", event_deliveries::all)
     }
 
     /// Forgets an event that is done with. Does not wait for the disk.
@@ -277,10 +278,10 @@ impl Store {
     ///
     /// # Errors
     /// If they are not on disk; then none of them is.
-    pub async fn change_letters(&self, name: &str, changes: Vec<LetterChange>) -> Result<(), Error> {
+    pub async fn change_letters(&self, name: &str, changes: Vec<OutboxChange>) -> Result<(), Error> {
         let name = name.to_owned();
         let work =
-            move |db: &Connection| changes.iter().try_for_each(|change| letters::change(db, &name, change)).map(|()| 0);
+            move |db: &Connection| changes.iter().try_for_each(|change| outbox::change(db, &name, change)).map(|()| 0);
         let (done, outcome) = oneshot::channel();
         let work = move |db: &Connection| work(db).map_err(|error| failed("writing to", &error));
         self.0.writer.begin(work, move |what| drop(done.send(what)));
@@ -291,8 +292,8 @@ impl Store {
     ///
     /// # Errors
     /// If the database can not be read.
-    pub fn letters(&self, name: &str) -> Result<Vec<Letter>, Error> {
-        self.0.shared.database.read("messages", |db| letters::all(db, name))
+    pub fn letters(&self, name: &str) -> Result<Vec<OutboxRecord>, Error> {
+        self.0.shared.database.read("messages", |db| outbox::all(db, name))
     }
 
     /// Keeps a small fact of rhaid's own under a key (`disabled:NAME`, `last:TRIGGER`, …); `None` takes it away. Does not wait for the disk.
@@ -307,7 +308,7 @@ impl Store {
     }
 
     /// Adds a row to the ledger without waiting; drops the dullest rows when it can not keep up.
-    pub fn record(&self, row: Row) {
+    pub fn record(&self, row: RunRecord) {
         if self.0.shared.ledger.push(row) {
             self.0.writer.wake();
         }
@@ -317,13 +318,13 @@ impl Store {
     ///
     /// # Errors
     /// If the database can not be read.
-    pub fn rows(&self, query: &Query) -> Result<Vec<Row>, Error> {
+    pub fn rows(&self, query: &Query) -> Result<Vec<RunRecord>, Error> {
         self.flush();
         let limit = if query.limit == 0 { 50 } else { query.limit };
         // Rows stay in memory only while the disk says no; they are newer than all that is on it.
         let mut rows = self.0.shared.ledger.newest(query, limit);
         let left = limit - rows.len();
-        rows.extend(self.0.shared.database.read("the ledger", |db| ledger::list(db, query, left))?);
+        rows.extend(self.0.shared.database.read("the ledger", |db| history::list(db, query, left))?);
         Ok(rows)
     }
 
@@ -331,11 +332,11 @@ impl Store {
     ///
     /// # Errors
     /// If the database can not be read.
-    pub fn row(&self, id: &str) -> Result<Option<Row>, Error> {
+    pub fn row(&self, id: &str) -> Result<Option<RunRecord>, Error> {
         self.flush();
         match self.0.shared.ledger.find(id) {
             Some(row) => Ok(Some(row)),
-            None => self.0.shared.database.read("the ledger", |db| ledger::find(db, id)),
+            None => self.0.shared.database.read("the ledger", |db| history::find(db, id)),
         }
     }
 

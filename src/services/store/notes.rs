@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rusqlite::Connection;
 
 use crate::event::TimerKey;
-use crate::services::store::{batch, told};
+use crate::services::store::{batch, event_deliveries};
 use crate::value::{Map, Value, map_of};
 
 /// The facts, and which of them are not on disk yet.
@@ -101,7 +101,7 @@ impl Unwritten {
                 None => db.prepare_cached("DELETE FROM note WHERE key = ?1")?.execute([key]),
             }?;
         }
-        self.heard.iter().try_for_each(|number| told::forget(db, *number))?;
+        self.heard.iter().try_for_each(|number| event_deliveries::forget(db, *number))?;
         self.settled.iter().try_for_each(|key| batch::settle(db, key))
     }
 }
@@ -109,7 +109,7 @@ impl Unwritten {
 /// Reads all facts but those that make no sense.
 pub(super) fn all(db: &Connection) -> rusqlite::Result<Map> {
     let mut statement = db.prepare("SELECT key, value FROM note")?;
-    let facts = statement.query_map([], |row| Ok((row.get(0)?, batch::decoded(row, 1).ok())))?;
-    let facts = facts.filter_map(|fact| fact.map(|(key, value)| Some((key, value?))).transpose());
-    facts.collect::<Result<Vec<_>, _>>().map(map_of)
+    let payload = statement.query_map([], |row| Ok((row.get(0)?, batch::decoded(row, 1).ok())))?;
+    let payload = payload.filter_map(|fact| fact.map(|(key, value)| Some((key, value?))).transpose());
+    payload.collect::<Result<Vec<_>, _>>().map(map_of)
 }

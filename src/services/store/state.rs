@@ -24,7 +24,7 @@ pub struct Space {
 
 /// An edit by hand; it takes effect together or not at all.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Edit {
+pub struct StateEdit {
     /// Spaces that lose what is not set here.
     pub cleared: Vec<String>,
     /// Space, key and value; nothing takes the value away.
@@ -52,7 +52,7 @@ impl Store {
     ///
     /// # Errors
     /// If a space or a key is none, or as [`Store::commit`].
-    pub fn edit(&self, edit: &Edit) -> Result<(), Error> {
+    pub fn edit(&self, edit: &StateEdit) -> Result<(), Error> {
         let mut changes = Vec::new();
         for space in &edit.cleared {
             check(space, "")?;

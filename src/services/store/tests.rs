@@ -10,7 +10,9 @@ use jiff::Timestamp;
 
 use crate::effect::Effect;
 use crate::event::TimerKey;
-use crate::services::store::{Batch, Change, Edit, Error, Keep, Kept, Only, Query, Row, Space, Store, back_up};
+use crate::services::store::{
+    Batch, Change, Error, Only, PayloadFidelity, Query, RetentionPolicy, RunRecord, Space, StateEdit, Store, back_up,
+};
 use crate::services::timers::Timer;
 use crate::value::{Value, map_of};
 
@@ -35,16 +37,16 @@ fn timer(name: &str, second: i64) -> Timer {
     Timer { owner: "a".into(), name: name.into(), due, data: Value::Text("data".into()) }
 }
 
-fn row(number: usize, outcome: &str) -> Row {
+fn row(number: usize, outcome: &str) -> RunRecord {
     let at = Timestamp::from_second(1_800_000_000).unwrap();
-    Row {
+    RunRecord {
         id: format!("{number:06}"),
         script: if number.is_multiple_of(2) { "even" } else { "odd" }.into(),
         version: 3,
         trigger: "cron".into(),
         event: "cron * * * * *".into(),
-        facts: Value::Map(map_of([("n".into(), Value::Int(1))])),
-        kept: Kept::Whole,
+        payload: Value::Map(map_of([("n".into(), Value::Int(1))])),
+        kept: PayloadFidelity::Whole,
         attempt: 0,
         queued: at,
         started: Some(at),
@@ -339,18 +341,18 @@ fn rows_are_listed_newest_first_by_script_and_failure() {
 #[test]
 fn a_row_whose_payload_nests_too_deeply_is_listed_without_it() {
     let store = Store::in_memory().unwrap();
-    let facts = (0..200).fold(Value::Null, |inner, _| Value::List(vec![inner]));
+    let payload = (0..200).fold(Value::Null, |inner, _| Value::List(vec![inner]));
     store.record(row(1, "failed"));
-    store.record(Row { facts, ..row(2, "failed") });
+    store.record(RunRecord { payload, ..row(2, "failed") });
     let rows = store.rows(&Query::default()).unwrap();
-    assert_eq!(rows.iter().map(|row| (row.id.as_str(), &row.facts)).next(), Some(("000002", &Value::Null)));
+    assert_eq!(rows.iter().map(|row| (row.id.as_str(), &row.payload)).next(), Some(("000002", &Value::Null)));
     assert_eq!(rows.len(), 2);
 }
 
 #[test]
 fn dull_rows_never_push_out_failures() {
     let store = Store::in_memory().unwrap();
-    store.keep(Keep { rows: 40, ..Keep::default() });
+    store.keep(RetentionPolicy { rows: 40, ..RetentionPolicy::default() });
     (0..10).for_each(|number| store.record(row(number, "failed")));
     for number in 10..500 {
         store.record(row(number, if number % 3 == 0 { "skipped" } else { "succeeded" }));
@@ -373,8 +375,8 @@ fn dull_rows_never_push_out_failures() {
 #[test]
 fn a_busy_trigger_never_pushes_out_the_rows_of_a_quiet_one() {
     let store = Store::in_memory().unwrap();
-    store.keep(Keep { rows: 100, ..Keep::default() });
-    let of = |trigger: &str, row: Row| Row { trigger: trigger.into(), ..row };
+    store.keep(RetentionPolicy { rows: 100, ..RetentionPolicy::default() });
+    let of = |trigger: &str, row: RunRecord| RunRecord { trigger: trigger.into(), ..row };
     (0..20).for_each(|number| store.record(of("quiet", row(number, "succeeded"))));
     store.record(of("quiet", row(20, "failed")));
     for number in 21..2_000 {
@@ -392,9 +394,9 @@ fn a_busy_trigger_never_pushes_out_the_rows_of_a_quiet_one() {
 #[test]
 fn the_ledger_keeps_to_its_size_and_its_age() {
     let folder = tempfile::tempdir().unwrap();
-    let long = || Row { why: Some("x".repeat(10_000)), ..row(1, "failed") };
+    let long = || RunRecord { why: Some("x".repeat(10_000)), ..row(1, "failed") };
     let size = || std::fs::metadata(folder.path().join("rhaid.db")).unwrap().len();
-    let keep = Keep { bytes: 1 << 20, ..Keep::default() };
+    let keep = RetentionPolicy { bytes: 1 << 20, ..RetentionPolicy::default() };
     let store = Store::open(folder.path()).unwrap();
     store.keep(keep);
     for _ in 0..20 {
@@ -407,9 +409,9 @@ fn the_ledger_keeps_to_its_size_and_its_age() {
     assert!(size() < 4 << 20, "{}", size());
 
     let store = Store::open(folder.path()).unwrap();
-    store.keep(Keep { age: Duration::from_secs(3_600), ..keep });
+    store.keep(RetentionPolicy { age: Duration::from_secs(3_600), ..keep });
     let later = Timestamp::from_second(1_800_000_000 + 3_601).unwrap();
-    store.record(Row { ended: later, ..row(2, "succeeded") });
+    store.record(RunRecord { ended: later, ..row(2, "succeeded") });
     assert_eq!(outcomes(&store), [("000002".to_owned(), "succeeded".to_owned())]);
 }
 
@@ -498,7 +500,7 @@ fn state_is_seen_and_edited_by_hand_all_or_nothing() {
     assert_eq!(store.spaces().unwrap(), [space]);
     let edit = |values: Vec<(&str, &str, Value)>, cleared: &[&str]| {
         let values = values.into_iter().map(|(space, key, value)| (space.into(), key.into(), value)).collect();
-        store.edit(&Edit { cleared: cleared.iter().map(|&space| space.into()).collect(), values })
+        store.edit(&StateEdit { cleared: cleared.iter().map(|&space| space.into()).collect(), values })
     };
     edit(
         vec![("script:a", "n", Value::Float(1.5)), ("script:a", "text", Value::Null), ("shared:h", "x", true.into())],

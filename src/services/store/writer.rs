@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::services::store::database::failed;
-use crate::services::store::ledger::{CROWD, Tally};
+use crate::services::store::history::{CROWD, Tally};
 use crate::services::store::notes::Unwritten;
-use crate::services::store::{Error, Row, Shared};
+use crate::services::store::{Error, RunRecord, Shared};
 
 /// At most so many jobs wait; who brings one more waits until there is room.
 const MAX_WAITING: usize = 1024;
@@ -260,7 +260,7 @@ impl Pen {
 
 /// Rows and notes that travel with a commit.
 struct Riders {
-    rows: VecDeque<Row>,
+    rows: VecDeque<RunRecord>,
     notes: Unwritten,
 }
 

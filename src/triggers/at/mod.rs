@@ -9,7 +9,7 @@ use crate::run::Policy;
 use crate::services::Services;
 use crate::services::sun::{self, Crossing};
 use crate::triggers::tick::{self, Schedule, Timing};
-use crate::triggers::{Fire, Kind, Surroundings, Trigger, Watch, local, one_argument};
+use crate::triggers::{EventSender, Kind, Trigger, TriggerContext, Watch, local, one_argument};
 use crate::units::{parse_duration, show_duration};
 use crate::value::{Map, Value};
 
@@ -87,7 +87,7 @@ fn parse_offset(text: &str) -> Option<Result<SignedDuration, String>> {
 fn read(
     arguments: Vec<Value>,
     options: &mut Options,
-    surroundings: &Surroundings,
+    trigger_context: &TriggerContext,
 ) -> Result<Box<dyn Trigger>, OptionFault> {
     let written = match one_argument(arguments, "a moment such as \"07:30\" or \"sunset-30m\"")? {
         Value::List(items) if !items.is_empty() => items,
@@ -102,8 +102,8 @@ fn read(
         moments.push(Moment::parse(text).map_err(|why| OptionFault::new(format!("moment: {why}")))?);
         names.push(text.trim());
     }
-    let timing = Timing::take(options, surroundings)?.by_the_clock();
-    let days = Days { moments, location: surroundings.location, zone: timing.zone().clone() };
+    let timing = Timing::take(options, trigger_context)?.by_the_clock();
+    let days = Days { moments, location: trigger_context.location, zone: timing.zone().clone() };
     days.check()?;
     Ok(Box::new(At { written: names.join(", "), days, timing }))
 }
@@ -123,7 +123,7 @@ impl Trigger for At {
         self.timing.follow(policy)
     }
 
-    fn watch(&self, fire: Fire, services: &Services) -> Watch {
+    fn watch(&self, fire: EventSender, services: &Services) -> Watch {
         let days = self.days.clone();
         tick::watch(self.summary(), self.timing.clone(), fire, services, |_| Box::new(days))
     }

@@ -5,7 +5,7 @@ use crate::triggers::bench::Bench;
 
 fn bench(start: &str, location: Option<(f64, f64)>) -> Bench {
     let mut bench = Bench::new(start);
-    bench.surroundings.location = location;
+    bench.trigger_context.location = location;
     bench
 }
 

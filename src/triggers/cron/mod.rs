@@ -13,7 +13,7 @@ use crate::options::{OptionFault, Options};
 use crate::run::Policy;
 use crate::services::Services;
 use crate::triggers::tick::{self, Schedule, Timing};
-use crate::triggers::{Fire, Kind, Surroundings, Trigger, Watch, one_argument};
+use crate::triggers::{EventSender, Kind, Trigger, TriggerContext, Watch, one_argument};
 use crate::value::{Map, Value};
 
 /// `cron(expression, …)`.
@@ -41,7 +41,7 @@ pub fn next(expression: &Expression, from: &Zoned, count: usize) -> Vec<Zoned> {
 fn read(
     arguments: Vec<Value>,
     options: &mut Options,
-    surroundings: &Surroundings,
+    trigger_context: &TriggerContext,
 ) -> Result<Box<dyn Trigger>, OptionFault> {
     let text = one_argument(arguments, "a cron expression such as \"0 7 * * *\"")?;
     let Value::Text(text) = text else {
@@ -51,7 +51,10 @@ fn read(
         )));
     };
     let expression = parse(&text).map_err(|fault| OptionFault::new(format!("cron \"{text}\", {fault}")))?;
-    Ok(Box::new(Times { expression: expression.into(), timing: Timing::take(options, surroundings)?.by_the_clock() }))
+    Ok(Box::new(Times {
+        expression: expression.into(),
+        timing: Timing::take(options, trigger_context)?.by_the_clock(),
+    }))
 }
 
 /// The times of an expression.
@@ -70,7 +73,7 @@ impl Trigger for Times {
         self.timing.follow(policy)
     }
 
-    fn watch(&self, fire: Fire, services: &Services) -> Watch {
+    fn watch(&self, fire: EventSender, services: &Services) -> Watch {
         let schedule = Calendar { expression: self.expression.clone(), zone: self.timing.zone().clone() };
         tick::watch(self.summary(), self.timing.clone(), fire, services, |_| Box::new(schedule))
     }

@@ -9,13 +9,14 @@ use jiff::tz::TimeZone;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
+use crate::config::Need;
 use crate::event::Event;
 use crate::options::{self, OptionFault, Options};
 use crate::run::{Outcome, Skip};
 use crate::services::Services;
-use crate::services::mqtt::{Message, Retained, Subscription, Wish};
+use crate::services::mqtt::{Message, Retained, SubscribeOptions, Subscription};
 use crate::topic::Filter;
-use crate::triggers::{Fire, Kind, Surroundings, Trigger, Want, Watch, by_hand};
+use crate::triggers::{EventSender, Kind, Trigger, TriggerContext, Watch, manual};
 use crate::value::{Map, Value, map_of};
 
 /// `mqtt_subscribe(topic or [topics], …)`.
@@ -33,7 +34,7 @@ const REMEMBERED: usize = 10_000;
 fn read(
     arguments: Vec<Value>,
     options: &mut Options,
-    surroundings: &Surroundings,
+    trigger_context: &TriggerContext,
 ) -> Result<Box<dyn Trigger>, OptionFault> {
     let filters = read_filters(arguments).map_err(OptionFault::new)?;
     let retained = options
@@ -54,25 +55,26 @@ fn read(
     let qos = options.int("qos", 0..=2)?.unwrap_or(0) as u8;
     Ok(Box::new(Subscribe {
         filters,
-        wish: Wish { qos, retained: retained.unwrap_or_default(), no_local, all_retained: true },
+        wish: SubscribeOptions { qos, retained: retained.unwrap_or_default(), no_local, all_retained: true },
         changed: options.bool("changed")?.unwrap_or(false),
-        brokers: options.read("broker", |names| some_brokers(names, surroundings))?.unwrap_or_default(),
+        brokers: options.read("broker", |names| some_brokers(names, trigger_context))?.unwrap_or_default(),
     }))
 }
 
 /// Reads the names of one broker or of several.
-fn some_brokers(written: Value, surroundings: &Surroundings) -> Result<Vec<String>, String> {
-    let Value::List(several) = written else { return one_broker(written, surroundings).map(|name| vec![name]) };
-    let mut names: Vec<_> = several.into_iter().map(|name| one_broker(name, surroundings)).collect::<Result<_, _>>()?;
+fn some_brokers(written: Value, trigger_context: &TriggerContext) -> Result<Vec<String>, String> {
+    let Value::List(several) = written else { return one_broker(written, trigger_context).map(|name| vec![name]) };
+    let mut names: Vec<_> =
+        several.into_iter().map(|name| one_broker(name, trigger_context)).collect::<Result<_, _>>()?;
     names.sort();
     names.dedup();
     if names.is_empty() { Err("write the name of a broker, or several".to_owned()) } else { Ok(names) }
 }
 
 /// Reads the name of a broker.
-pub(super) fn one_broker(written: Value, surroundings: &Surroundings) -> Result<String, String> {
+pub(super) fn one_broker(written: Value, trigger_context: &TriggerContext) -> Result<String, String> {
     let name = options::text(written)?;
-    let known = &surroundings.brokers;
+    let known = &trigger_context.brokers;
     if known.is_empty() || known.contains(&name) {
         return Ok(name);
     }
@@ -102,7 +104,7 @@ fn read_filters(arguments: Vec<Value>) -> Result<Vec<Filter>, String> {
 
 struct Subscribe {
     filters: Vec<Filter>,
-    wish: Wish,
+    wish: SubscribeOptions,
     changed: bool,
     // None: the default one.
     brokers: Vec<String>,
@@ -113,7 +115,7 @@ impl Subscribe {
     fn listen(
         &self,
         broker: Option<&str>,
-        fire: &Fire,
+        fire: &EventSender,
         services: &Services,
         stopped: CancellationToken,
     ) -> Option<impl Future<Output = ()> + use<>> {
@@ -141,7 +143,7 @@ impl Trigger for Subscribe {
         format!("mqtt_subscribe {}", filters.join(", "))
     }
 
-    fn watch(&self, fire: Fire, services: &Services) -> Watch {
+    fn watch(&self, fire: EventSender, services: &Services) -> Watch {
         if let [_, _, ..] = self.brokers.as_slice() {
             return Watch::spawn_told(|stopped| {
                 let listen = |broker: &String| self.listen(Some(broker), &fire, services, stopped.clone());
@@ -162,16 +164,16 @@ impl Trigger for Subscribe {
     }
 
     fn adopt(&self, event: &Event) -> Option<Event> {
-        let is_retained = event.facts.get("retain") == Some(&Value::Bool(true));
-        let broker = event.facts.get("broker")?.as_text()?;
+        let is_retained = event.payload.get("retain") == Some(&Value::Bool(true));
+        let broker = event.payload.get("broker")?.as_text()?;
         let is_other = !self.brokers.is_empty() && self.brokers.iter().all(|name| name != broker);
         if is_other || is_retained != (self.wish.retained == Retained::Only) {
             return None;
         }
-        let topic = event.facts.get("topic")?.as_text()?;
+        let topic = event.payload.get("topic")?.as_text()?;
         self.filters.iter().find_map(|filter| filter.matches(topic))?;
         let mut event = event.clone();
-        event.facts.insert("params".into(), params(&self.filters, topic).into());
+        event.payload.insert("params".into(), params(&self.filters, topic).into());
         Some(event)
     }
 
@@ -179,7 +181,7 @@ impl Trigger for Subscribe {
         let topic = example_topic(&self.filters[0], given);
         let default = || services.mqtt.states().into_iter().next().map(|(name, ..)| name).unwrap_or_default();
         let broker = self.brokers.first().cloned().unwrap_or_else(default);
-        let mut facts = map_of([
+        let mut payload = map_of([
             ("qos".into(), i64::from(self.wish.qos).into()),
             ("retain".into(), false.into()),
             ("dup".into(), false.into()),
@@ -189,8 +191,8 @@ impl Trigger for Subscribe {
             ("time".into(), services.clock.now_zoned().into()),
             ("topic".into(), topic.into()),
         ]);
-        facts.extend(by_hand::carried("payload", given));
-        facts
+        payload.extend(manual::carried("payload", given));
+        payload
     }
 
     fn fits(&self, given: &Map) -> bool {
@@ -198,8 +200,8 @@ impl Trigger for Subscribe {
         topic.is_none_or(|topic| self.filters.iter().any(|filter| filter.matches(topic).is_some()))
     }
 
-    fn needs(&self) -> Vec<Want> {
-        self.filters.iter().map(|filter| Want::Subscribe(filter.written().to_owned())).collect()
+    fn needs(&self) -> Vec<Need<'_>> {
+        self.filters.iter().map(|filter| Need::Subscribe(filter.written())).collect()
     }
 }
 
@@ -215,7 +217,7 @@ pub(super) fn example_topic(filter: &Filter, given: &Map) -> String {
         Some(Value::Text(topic)) => topic.clone(),
         _ => {
             let without_group = filter.written().splitn(3, '/').nth(2).filter(|_| filter.is_shared());
-            by_hand::instance(without_group.unwrap_or(filter.written()), given)
+            manual::instance(without_group.unwrap_or(filter.written()), given)
         }
     }
 }
@@ -225,7 +227,7 @@ struct Listener {
     changed: Option<Changed>,
     ignores_retained: bool,
     zone: TimeZone,
-    fire: Fire,
+    fire: EventSender,
 }
 
 impl Listener {
@@ -261,17 +263,17 @@ impl Listener {
         // messages be open at a time.
         tokio::spawn(async move {
             match asked.outcome().await {
-                Outcome::Skipped(Skip::Stopping) => message.receipt.withhold(),
+                Outcome::Skipped(Skip::Stopping) => message.ack.nack(),
                 // If rhaid is stopping it comes again; if a newer one took its place it does not.
                 Outcome::Cancelled => {}
-                _ => message.receipt.settle(),
+                _ => message.ack.ack(),
             }
         });
     }
 
     fn event(&self, message: &Message) -> Event {
         let at = message.received.to_zoned(self.zone.clone());
-        let facts = map_of([
+        let payload = map_of([
             ("topic".into(), message.topic.as_str().into()),
             ("payload".into(), String::from_utf8_lossy(&message.payload).into_owned().into()),
             ("bytes".into(), message.payload.to_vec().into()),
@@ -283,7 +285,7 @@ impl Listener {
             ("properties".into(), message.properties.clone().into()),
             ("time".into(), at.clone().into()),
         ]);
-        Event { is_owed: message.qos > 0, ..Event::new(at, format!("mqtt_subscribe {}", message.topic), facts) }
+        Event { is_owed: message.qos > 0, ..Event::new(at, format!("mqtt_subscribe {}", message.topic), payload) }
     }
 }
 

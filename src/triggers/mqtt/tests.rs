@@ -14,7 +14,7 @@ use crate::run::Outcome;
 use crate::services::clock::Clock;
 use crate::services::mqtt::{Embedded, Publish, Settings};
 use crate::services::store::Store;
-use crate::triggers::{self, Firing, TriggerId};
+use crate::triggers::{self, TriggerEvent, TriggerId};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -23,8 +23,8 @@ struct World {
     _data: tempfile::TempDir,
     broker: Embedded,
     services: Services,
-    inbox: mpsc::Receiver<Firing>,
-    fire: Fire,
+    inbox: mpsc::Receiver<TriggerEvent>,
+    fire: EventSender,
 }
 
 impl World {
@@ -36,7 +36,7 @@ impl World {
         let settings = Settings::new(&config, broker.address(), "test".into()).unwrap();
         let services = Services::new(Clock::system(TimeZone::UTC), Store::in_memory().unwrap(), vec![settings]);
         let (tx, inbox) = mpsc::channel(16);
-        let fire = Fire::new(TriggerId(1), "script".into(), Arc::new(tx), services.clock.clone());
+        let fire = EventSender::new(TriggerId(1), "script".into(), Arc::new(tx), services.clock.clone());
         Self { _data: data, broker, services, inbox, fire }
     }
 
@@ -55,7 +55,7 @@ impl World {
         timeout(PATIENCE, self.services.mqtt.publish(publish)).await.unwrap().unwrap();
     }
 
-    async fn next(&mut self) -> Firing {
+    async fn next(&mut self) -> TriggerEvent {
         loop {
             let firing = timeout(PATIENCE, self.inbox.recv()).await.unwrap().unwrap();
             if firing.ignored.is_none() {
@@ -65,15 +65,15 @@ impl World {
     }
 }
 
-fn trigger(topic: Value, options: &[(&str, Value)]) -> Result<triggers::Written, OptionFault> {
-    let surroundings = Surroundings {
+fn trigger(topic: Value, options: &[(&str, Value)]) -> Result<triggers::TriggerSpec, OptionFault> {
+    let trigger_context = TriggerContext {
         zone: TimeZone::UTC,
         location: None,
         brokers: std::sync::Arc::default(),
         base: Path::new("/").into(),
     };
     let options = options.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-    triggers::read(&KIND, vec![topic], options, &surroundings)
+    triggers::read(&KIND, vec![topic], options, &trigger_context)
 }
 
 #[tokio::test]
@@ -81,7 +81,7 @@ async fn a_message_becomes_an_event_with_all_its_facts() {
     let mut world = World::new().await;
     let _watch = world.watch("door/{name}/#", &[]).await;
     world.publish("door/front/state", &[b'o', 0xff], 0).await;
-    let Firing { event, reply, .. } = world.next().await;
+    let TriggerEvent { event, reply, .. } = world.next().await;
     assert_eq!(event.summary, "mqtt_subscribe door/front/state");
     assert_eq!(event.fact("topic"), Some(&"door/front/state".into()));
     assert_eq!(event.fact("payload"), Some(&"o\u{fffd}".into()));
@@ -151,7 +151,7 @@ fn what_is_written_wrong_is_refused_with_what_to_write() {
     }
     let two = trigger(list(&["a/{id}", "b"]), &[]).unwrap().trigger;
     assert_eq!(two.summary(), "mqtt_subscribe a/{id}, b");
-    assert_eq!(two.needs(), [Want::Subscribe("a/{id}".into()), Want::Subscribe("b".into())]);
+    assert_eq!(two.needs(), [Need::Subscribe("a/{id}"), Need::Subscribe("b")]);
 }
 
 #[test]
@@ -175,6 +175,6 @@ fn blank() -> Message {
         broker: String::new(),
         properties: Map::new(),
         received: jiff::Timestamp::UNIX_EPOCH,
-        receipt: std::sync::Arc::default(),
+        ack: std::sync::Arc::default(),
     }
 }

@@ -6,15 +6,16 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp, Zoned};
 use tracing::error;
 
+use crate::config::Need;
 use crate::event::Event;
 use crate::options::{self, OptionFault, Options};
 use crate::services::Services;
-use crate::services::clock::Busy;
-use crate::services::mqtt::{Subscription, Wish};
+use crate::services::clock::ActivityGuard;
+use crate::services::mqtt::{SubscribeOptions, Subscription};
 use crate::topic::Filter;
 use crate::triggers::mqtt::one_broker;
 use crate::triggers::mqtt::{example_topic, params};
-use crate::triggers::{Fire, Kind, Surroundings, Trigger, Want, Watch};
+use crate::triggers::{EventSender, Kind, Trigger, TriggerContext, Watch};
 use crate::units::show_duration;
 use crate::value::{Map, Value, map_of};
 
@@ -33,7 +34,7 @@ const MAX_TOPICS: usize = 10_000;
 fn read(
     arguments: Vec<Value>,
     options: &mut Options,
-    surroundings: &Surroundings,
+    trigger_context: &TriggerContext,
 ) -> Result<Box<dyn Trigger>, OptionFault> {
     let wrong = || OptionFault::new("write a topic and a duration, such as \"attic/celsius\", \"1h\"");
     let [topic, quiet] = <[Value; 2]>::try_from(arguments).map_err(|_| wrong())?;
@@ -42,7 +43,7 @@ fn read(
     if quiet < Duration::from_millis(10) {
         return Err(OptionFault::new("duration: write \"10ms\" or more"));
     }
-    Ok(Box::new(Silence { filter, quiet, broker: options.read("broker", |name| one_broker(name, surroundings))? }))
+    Ok(Box::new(Silence { filter, quiet, broker: options.read("broker", |name| one_broker(name, trigger_context))? }))
 }
 
 struct Silence {
@@ -56,15 +57,16 @@ impl Trigger for Silence {
         format!("mqtt_silence {} {}", self.filter.written(), show_duration(self.quiet))
     }
 
-    fn watch(&self, fire: Fire, services: &Services) -> Watch {
+    fn watch(&self, fire: EventSender, services: &Services) -> Watch {
         let filters = std::slice::from_ref(&self.filter);
-        let subscription = match services.mqtt.subscribe_all(filters, Wish::default(), self.broker.as_deref()) {
-            Ok(subscription) => subscription,
-            Err(error) => {
-                error!(script = fire.owner(), "{}: {error}", self.summary());
-                return Watch::idle();
-            }
-        };
+        let subscription =
+            match services.mqtt.subscribe_all(filters, SubscribeOptions::default(), self.broker.as_deref()) {
+                Ok(subscription) => subscription,
+                Err(error) => {
+                    error!(script = fire.owner(), "{}: {error}", self.summary());
+                    return Watch::idle();
+                }
+            };
         let quiet = SignedDuration::try_from(self.quiet).expect("durations are at most 100 years");
         let listener = Listener {
             filter: self.filter.clone(),
@@ -75,7 +77,7 @@ impl Trigger for Silence {
             services: services.clone(),
             fire,
         };
-        Watch::spawn(listener.listen(subscription, services.clock.busy()))
+        Watch::spawn(listener.listen(subscription, services.clock.activity()))
     }
 
     fn example(&self, given: &Map, services: &Services) -> Map {
@@ -83,7 +85,7 @@ impl Trigger for Silence {
         let now = services.clock.now_zoned();
         let last = now.checked_sub(self.quiet).unwrap_or_else(|_| now.clone());
         let is_connected = services.mqtt.is_connected(self.broker.as_deref());
-        facts(&self.filter, &topic, Some(last), self.quiet.as_secs() as i64, is_connected)
+        payload(&self.filter, &topic, Some(last), self.quiet.as_secs() as i64, is_connected)
     }
 
     fn fits(&self, given: &Map) -> bool {
@@ -91,8 +93,8 @@ impl Trigger for Silence {
         topic.is_none_or(|topic| self.filter.matches(topic).is_some())
     }
 
-    fn needs(&self) -> Vec<Want> {
-        vec![Want::Subscribe(self.filter.written().to_owned())]
+    fn needs(&self) -> Vec<Need<'_>> {
+        vec![Need::Subscribe(self.filter.written())]
     }
 }
 
@@ -103,19 +105,19 @@ struct Listener {
     began: Timestamp,
     topics: Topics,
     services: Services,
-    fire: Fire,
+    fire: EventSender,
 }
 
 impl Listener {
-    async fn listen(mut self, mut subscription: Subscription, mut busy: Busy) {
+    async fn listen(mut self, mut subscription: Subscription, mut activity: ActivityGuard) {
         let whole = self.filter.written().to_owned();
         self.topics.expect(&whole, None, self.began + self.quiet);
         loop {
             let message = match self.topics.next() {
-                None => busy.idle(subscription.messages.recv()).await,
+                None => activity.idle(subscription.messages.recv()).await,
                 Some(due) => tokio::select! {
                     message = subscription.messages.recv() => message,
-                    () = busy.sleep_until(due) => {
+                    () = activity.sleep_until(due) => {
                         self.tell_due().await;
                         continue;
                     }
@@ -140,12 +142,12 @@ impl Listener {
         let since = now.duration_since(last.unwrap_or(self.began)).as_secs();
         let last = last.map(|last| last.to_zoned(zone.clone()));
         let is_connected = self.services.mqtt.is_connected(self.broker.as_deref());
-        let facts = facts(&self.filter, topic, last, since, is_connected);
-        Event::new(now.to_zoned(zone), format!("mqtt_silence {topic}"), facts)
+        let payload = payload(&self.filter, topic, last, since, is_connected);
+        Event::new(now.to_zoned(zone), format!("mqtt_silence {topic}"), payload)
     }
 }
 
-fn facts(filter: &Filter, topic: &str, last: Option<Zoned>, since: i64, is_connected: bool) -> Map {
+fn payload(filter: &Filter, topic: &str, last: Option<Zoned>, since: i64, is_connected: bool) -> Map {
     map_of([
         ("topic".into(), topic.into()),
         ("last".into(), last.into()),

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::services::clock::Clock;
 use crate::services::mqtt::{Embedded, Publish, Retained, Settings};
 use crate::services::store::Store;
-use crate::triggers::{self, Firing, TriggerId};
+use crate::triggers::{self, TriggerEvent, TriggerId};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -21,7 +21,7 @@ struct World {
     _data: tempfile::TempDir,
     _broker: Embedded,
     services: Services,
-    inbox: mpsc::Receiver<Firing>,
+    inbox: mpsc::Receiver<TriggerEvent>,
     _watch: Watch,
 }
 
@@ -32,17 +32,17 @@ impl World {
         config.embedded.listen.set_port(0);
         let broker = Embedded::start(&config, data.path()).await.unwrap();
         let settings = Settings::new(&config, broker.address(), "test".into()).unwrap();
-        let clock = Clock::by_hand("2026-01-01T00:00:00Z[UTC]".parse().unwrap());
+        let clock = Clock::manual("2026-01-01T00:00:00Z[UTC]".parse().unwrap());
         let services = Services::new(clock, Store::in_memory().unwrap(), vec![settings]);
         let (tx, inbox) = mpsc::channel(16);
-        let fire = Fire::new(TriggerId(1), "script".into(), Arc::new(tx), services.clock.clone());
-        let surroundings = Surroundings {
+        let fire = EventSender::new(TriggerId(1), "script".into(), Arc::new(tx), services.clock.clone());
+        let trigger_context = TriggerContext {
             zone: TimeZone::UTC,
             location: None,
             brokers: std::sync::Arc::default(),
             base: Path::new("/").into(),
         };
-        let written = triggers::read(&KIND, vec![topic.into(), "10m".into()], Map::new(), &surroundings).unwrap();
+        let written = triggers::read(&KIND, vec![topic.into(), "10m".into()], Map::new(), &trigger_context).unwrap();
         let watch = written.trigger.watch(fire, &services);
         Self { _data: data, _broker: broker, services, inbox, _watch: watch }
     }

@@ -13,9 +13,9 @@ pub(super) use self::timing::Timing;
 use crate::event::{Due, Event};
 use crate::run::{Outcome, Skip};
 use crate::services::Services;
-use crate::services::clock::{Busy, Clock, Woken};
+use crate::services::clock::{ActivityGuard, Clock, Woken};
 use crate::services::store::Store;
-use crate::triggers::{Asked, Fire, Watch};
+use crate::triggers::{EventSender, PendingOutcome, Watch};
 use crate::value::{Map, Value, map_of};
 
 /// How late a moment may be and still count as in time: a busy machine, a short stop.
@@ -58,11 +58,11 @@ pub(super) trait Schedule: Send + Sync {
 pub(super) fn watch(
     summary: String,
     timing: Timing,
-    fire: Fire,
+    fire: EventSender,
     services: &Services,
     schedule: impl FnOnce(Timestamp) -> Box<dyn Schedule>,
 ) -> Watch {
-    let busy = services.clock.busy();
+    let activity = services.clock.activity();
     let now = services.clock.now();
     let key = timing.is_kept().then(|| format!("last:{}:{summary} {}", fire.owner(), timing.zone_name()));
     let noted = key.as_deref().and_then(|key| services.store.noted(key));
@@ -75,7 +75,7 @@ pub(super) fn watch(
         fire,
         clock: services.clock.clone(),
         store: services.store.clone(),
-        busy,
+        activity,
         key,
         noted,
         done,
@@ -95,10 +95,10 @@ pub(super) fn watch(
 /// Returns the facts of a tick that is due now.
 pub(super) fn example(timing: &Timing, services: &Services) -> Map {
     let now = services.clock.now().to_zoned(timing.zone().clone());
-    facts(now.clone(), now, 0)
+    payload(now.clone(), now, 0)
 }
 
-fn facts(scheduled: Zoned, now: Zoned, missed: u64) -> Map {
+fn payload(scheduled: Zoned, now: Zoned, missed: u64) -> Map {
     map_of([
         ("scheduled".into(), Value::Time(scheduled)),
         ("now".into(), Value::Time(now)),
@@ -110,10 +110,10 @@ struct Ticker {
     schedule: Box<dyn Schedule>,
     summary: String,
     timing: Timing,
-    fire: Fire,
+    fire: EventSender,
     clock: Clock,
     store: Store,
-    busy: Busy,
+    activity: ActivityGuard,
     /// Where the last moment is kept over restarts, if it is.
     key: Option<String>,
     noted: Option<Timestamp>,
@@ -128,7 +128,7 @@ struct Ticker {
 }
 
 /// How a tick ended, how many missed ones it told of, and a hold on the clock until that is counted.
-type Ended = (Outcome, u64, Busy);
+type Ended = (Outcome, u64, ActivityGuard);
 
 impl Ticker {
     async fn run(&mut self) {
@@ -141,7 +141,7 @@ impl Ticker {
             }
         }
         warn!(script = self.fire.owner(), trigger = %self.summary, "never fires again");
-        self.busy.idle(std::future::pending::<()>()).await;
+        self.activity.idle(std::future::pending::<()>()).await;
     }
 
     fn next(&self) -> Option<Timestamp> {
@@ -168,7 +168,7 @@ impl Ticker {
                     self.count(&ended);
                     continue;
                 }
-                woken = self.busy.sleep(due) => woken,
+                woken = self.activity.sleep(due) => woken,
             };
             let now = self.clock.now();
             match woken {
@@ -216,7 +216,7 @@ impl Ticker {
         let mut due = moment;
         if let Some(delay) = self.timing.random_delay() {
             due = self.clock.now() + delay;
-            self.busy.sleep_until(due).await;
+            self.activity.sleep_until(due).await;
         }
         if !self.timing.overlaps && self.wait_for_runs().await && self.timing.missed != Missed::All {
             // What came due while the last run was going is one tick.
@@ -240,7 +240,7 @@ impl Ticker {
     async fn wait_for_runs(&mut self) -> bool {
         let waited = !self.asked.is_empty();
         while !self.asked.is_empty() {
-            if let Some(ended) = self.busy.idle(self.asked.next()).await {
+            if let Some(ended) = self.activity.idle(self.asked.next()).await {
                 self.count(&ended);
             }
         }
@@ -250,8 +250,8 @@ impl Ticker {
     fn event(&self, scheduled: Timestamp, missed: u64) -> Event {
         let zoned = |moment: Timestamp| moment.to_zoned(self.timing.zone().clone());
         let now = zoned(self.clock.now());
-        let facts = facts(zoned(scheduled), now.clone(), missed);
-        Event::new(now, self.summary.clone(), facts)
+        let payload = payload(zoned(scheduled), now.clone(), missed);
+        Event::new(now, self.summary.clone(), payload)
     }
 
     /// Notes moments that come to nothing, of which this is the last.
@@ -282,9 +282,9 @@ impl Ticker {
     }
 }
 
-async fn ended(asked: Asked, told: u64) -> Ended {
-    let (outcome, busy) = asked.answer().await;
-    (outcome, told, busy)
+async fn ended(asked: PendingOutcome, told: u64) -> Ended {
+    let (outcome, activity) = asked.answer().await;
+    (outcome, told, activity)
 }
 
 #[cfg(test)]

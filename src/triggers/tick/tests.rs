@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::services::store::Store;
 use crate::triggers::bench::{self, Bench};
-use crate::triggers::{KINDS, Surroundings, TriggerId};
+use crate::triggers::{KINDS, TriggerContext, TriggerId};
 
 const NOON: &str = "2026-06-01T12:00[Europe/Berlin]";
 
@@ -272,7 +272,7 @@ fn a_thousand_handlers_due_at_once_fire_together() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let (services, inbox, mut firings) = bench::real();
-        let surroundings = Surroundings {
+        let trigger_context = TriggerContext {
             zone: jiff::tz::TimeZone::UTC,
             location: None,
             brokers: std::sync::Arc::default(),
@@ -282,8 +282,9 @@ fn a_thousand_handlers_due_at_once_fire_together() {
         let watches: Vec<_> = (0..1_000)
             .map(|number| {
                 let arguments = vec![Value::from("* * * * * *")];
-                let written = crate::triggers::read(kind, arguments, Map::new(), &surroundings).ok().unwrap();
-                let fire = Fire::new(TriggerId(number), "door".into(), Arc::new(inbox.clone()), services.clock.clone());
+                let written = crate::triggers::read(kind, arguments, Map::new(), &trigger_context).ok().unwrap();
+                let fire =
+                    EventSender::new(TriggerId(number), "door".into(), Arc::new(inbox.clone()), services.clock.clone());
                 written.trigger.watch(fire, &services)
             })
             .collect();

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::options::{OptionFault, Options, nearest};
 use crate::run::{Mode, Policy};
-use crate::triggers::Surroundings;
+use crate::triggers::TriggerContext;
 
 /// What becomes of moments that passed unseen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl Timing {
     ///
     /// # Errors
     /// If one of them has a wrong value.
-    pub(crate) fn take(options: &mut Options, surroundings: &Surroundings) -> Result<Self, OptionFault> {
+    pub(crate) fn take(options: &mut Options, trigger_context: &TriggerContext) -> Result<Self, OptionFault> {
         let words = [("skip", Missed::Skip), ("once", Missed::Once), ("all", Missed::All)];
         let zone = options.text("timezone")?.map(|name| read_zone(&name)).transpose()?;
         let missed = options.word("missed", &words)?.unwrap_or(Missed::Skip);
@@ -53,7 +53,7 @@ impl Timing {
             });
         }
         Ok(Self {
-            zone: zone.unwrap_or_else(|| surroundings.zone.clone()),
+            zone: zone.unwrap_or_else(|| trigger_context.zone.clone()),
             missed,
             window: window.or(within),
             jitter: options.duration("jitter")?.unwrap_or_default(),
@@ -109,7 +109,7 @@ impl Timing {
             return None;
         }
         let mut bytes = [0; 4];
-        crate::chance::fill(&mut bytes).ok()?;
+        crate::random::fill(&mut bytes).ok()?;
         Some(self.jitter.mul_f64(f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)))
     }
 }

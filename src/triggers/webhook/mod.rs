@@ -12,7 +12,7 @@ use crate::secrets::Secret;
 use crate::services::Services;
 use crate::services::clock::Clock;
 use crate::services::routes::{Access, Answer, Pattern, Request, Route};
-use crate::triggers::{Asked, Fire, Kind, Surroundings, Trigger, Watch, by_hand, one_argument};
+use crate::triggers::{EventSender, Kind, PendingOutcome, Trigger, TriggerContext, Watch, manual, one_argument};
 use crate::value::{Map, Value, map_of};
 
 /// `webhook(path, …)`.
@@ -34,7 +34,7 @@ const SIGNATURE: &str = "x-hub-signature-256";
 
 const METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
-fn read(arguments: Vec<Value>, options: &mut Options, _: &Surroundings) -> Result<Box<dyn Trigger>, OptionFault> {
+fn read(arguments: Vec<Value>, options: &mut Options, _: &TriggerContext) -> Result<Box<dyn Trigger>, OptionFault> {
     let path = match one_argument(arguments, "a path such as \"door/{id}\"")? {
         Value::Text(path) => Pattern::parse(&path).map_err(|why| OptionFault::new(format!("path: {why}")))?,
         other => return Err(OptionFault::new(format!("path: write text, not {}", other.type_name()))),
@@ -119,7 +119,7 @@ impl Trigger for Webhook {
         format!("webhook {methods}{}{}", if methods.is_empty() { "" } else { " " }, self.route.path)
     }
 
-    fn watch(&self, fire: Fire, services: &Services) -> Watch {
+    fn watch(&self, fire: EventSender, services: &Services) -> Watch {
         let mut visits = services.routes.claim(self.route.clone());
         let clock = services.clock.clone();
         Watch::spawn(async move {
@@ -154,10 +154,10 @@ fn example(route: &Route, given: &Map) -> Map {
     let method = route.methods.first().map_or("POST", String::as_str);
     let path = match given.get("path") {
         Some(Value::Text(path)) => path.clone(),
-        _ => by_hand::instance(&route.path.to_string(), given),
+        _ => manual::instance(&route.path.to_string(), given),
     };
     let params = route.path.params(&path).into_iter().flatten().map(|(name, value)| (name, value.into()));
-    let mut facts = map_of([
+    let mut payload = map_of([
         ("method".into(), method.into()),
         ("params".into(), Value::Map(map_of(params))),
         ("query".into(), Map::new().into()),
@@ -165,11 +165,11 @@ fn example(route: &Route, given: &Map) -> Map {
         ("remote".into(), "127.0.0.1".into()),
         ("path".into(), path.into()),
     ]);
-    facts.extend(by_hand::carried("text", given));
-    facts
+    payload.extend(manual::carried("text", given));
+    payload
 }
 
-async fn reply(asked: Asked, back: oneshot::Sender<Answer>, script: String) {
+async fn reply(asked: PendingOutcome, back: oneshot::Sender<Answer>, script: String) {
     let answer = answer::to(asked.outcome().await, &script);
     // Who asked may have gone.
     let _ = back.send(answer);
@@ -179,7 +179,7 @@ fn happened(request: Request, clock: &Clock) -> Event {
     let text = String::from_utf8_lossy(&request.body).into_owned();
     let summary = format!("webhook {} {}", request.method, request.path);
     let params = map_of(request.params.into_iter().map(|(name, value)| (name, value.into())));
-    let facts = map_of([
+    let payload = map_of([
         ("method".into(), request.method.into()),
         ("path".into(), request.path.into()),
         ("params".into(), Value::Map(params)),
@@ -189,7 +189,7 @@ fn happened(request: Request, clock: &Clock) -> Event {
         ("bytes".into(), request.body.into()),
         ("remote".into(), request.remote.into()),
     ]);
-    Event::new(clock.now_zoned(), summary, facts)
+    Event::new(clock.now_zoned(), summary, payload)
 }
 
 /// A name that comes more than once becomes a list.

@@ -6,14 +6,14 @@ use crate::value::map_of;
 
 fn fault(options: &[(&str, Value)]) -> String {
     let options = options.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-    let surroundings = Surroundings {
+    let trigger_context = TriggerContext {
         zone: jiff::tz::TimeZone::UTC,
         location: None,
         brokers: std::sync::Arc::default(),
         base: "/".into(),
     };
     let mut options = Options::new(options);
-    let read = read(vec!["door".into()], &mut options, &surroundings);
+    let read = read(vec!["door".into()], &mut options, &trigger_context);
     read.map(|trigger| trigger.summary())
         .and_then(|summary| options.finish().map(|()| summary))
         .unwrap_or_else(|fault| fault.message)

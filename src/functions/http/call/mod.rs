@@ -1,18 +1,18 @@
 //! A request as a script asks for it.
 
+mod connect_options;
 mod limits;
 mod pairs;
 mod sent;
-mod way;
 
 use std::time::{Duration, Instant};
 
 use url::Url;
 
+use self::connect_options::ConnectOptions;
 use self::limits::Times;
 use self::pairs::{Pairs, encoded, pairs};
 use self::sent::Sent;
-use self::way::Way;
 use crate::functions::arguments::{options, refused};
 use crate::functions::convert::to_value;
 use crate::functions::http::fault::with;
@@ -41,7 +41,7 @@ pub(super) struct Call {
     times: Times,
     redirects: Option<usize>,
     retry: Retry,
-    way: Way,
+    way: ConnectOptions,
     save_to: Option<String>,
     /// Whether the body is read as the script asks for it.
     pub(super) is_stream: bool,
@@ -64,7 +64,7 @@ impl Call {
             kept: None,
             times: Times::default(),
             retry: Retry::never(),
-            way: Way::default(),
+            way: ConnectOptions::default(),
             save_to: None,
             is_stream: false,
             max_body: None,
@@ -97,7 +97,7 @@ impl Call {
             _ => Err("write true, false or how many at most, up to 100".to_owned()),
         })?;
         self.redirects = redirects.unwrap_or(self.redirects);
-        self.way = Way::read(options)?;
+        self.way = ConnectOptions::read(options)?;
         self.retry = limits::retry(options)?;
         self.save_to = options.text("save_to")?;
         self.is_stream = options.bool("stream")?.unwrap_or(false);

@@ -11,10 +11,10 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::attendance::{End, MAX_ALIASES, Ticket};
-use super::hub::Hub;
+use super::broker::Broker;
 use super::packet::{self, Connect, Packet, Published, Reason};
 use super::routing::READY;
+use super::sessions::{ConnectionId, End, MAX_ALIASES};
 use crate::services::mqtt::wire::{Stream, Version};
 
 /// How long a client may take to say who it is.
@@ -32,7 +32,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 
 /// One client's connection.
 pub(super) struct Connection {
-    hub: Arc<Hub>,
+    hub: Arc<Broker>,
     reader: ReadHalf<Box<dyn Stream>>,
     writer: WriteHalf<Box<dyn Stream>>,
     /// What was read and not understood yet.
@@ -47,8 +47,8 @@ pub(super) struct Connection {
 
 /// A place in the house, given back when dropped.
 struct Place {
-    hub: Arc<Hub>,
-    ticket: Ticket,
+    hub: Arc<Broker>,
+    ticket: ConnectionId,
     end: End,
 }
 
@@ -60,7 +60,7 @@ impl Drop for Place {
 
 impl Connection {
     /// Makes one that has not been greeted; `limit` is the largest packet that is taken.
-    pub(super) fn new(hub: Arc<Hub>, stream: Box<dyn Stream>, limit: usize) -> Self {
+    pub(super) fn new(hub: Arc<Broker>, stream: Box<dyn Stream>, limit: usize) -> Self {
         let (reader, writer) = split(stream);
         let (fresh, ready) = (BytesMut::new(), BytesMut::new());
         Self { hub, reader, writer, fresh, ready, version: Version::V4, limit, aliases: HashMap::new() }
@@ -91,9 +91,9 @@ impl Connection {
         drop(connect);
         place.end = tokio::select! {
             end = self.serve(&place.ticket, &wake, keep_alive) => end?,
-            () = stop.cancelled() => End::Dismissed(Reason::STOPPING),
+            () = stop.cancelled() => End::ServerDisconnect(Reason::STOPPING),
         };
-        if let End::Dismissed(reason) = place.end {
+        if let End::ServerDisconnect(reason) = place.end {
             packet::goodbye(self.version, reason, &mut self.ready);
         }
         drop(place);
@@ -147,7 +147,7 @@ impl Connection {
         timeout(FAREWELL, last).await.unwrap_or(Ok(()))
     }
 
-    async fn serve(&mut self, ticket: &Ticket, wake: &Notify, keep_alive: u16) -> io::Result<End> {
+    async fn serve(&mut self, ticket: &ConnectionId, wake: &Notify, keep_alive: u16) -> io::Result<End> {
         // One and a half times what was agreed (MQTT 5.0, section 3.1.2.10); nothing agreed is a very long time.
         let silence = match keep_alive {
             0 => Duration::from_secs(10 * 365 * 86_400),
@@ -166,7 +166,7 @@ impl Connection {
                 }
             }
             if let Some(reason) = broken {
-                return Ok(End::Dismissed(reason));
+                return Ok(End::ServerDisconnect(reason));
             }
             is_flushed &= self.ready.is_empty();
             self.make_room();
@@ -186,7 +186,7 @@ impl Connection {
                 () = wake.notified(), if !is_woken => is_woken = true,
                 () = &mut deadline => {
                     if heard.elapsed() >= silence {
-                        return Ok(End::Dismissed(Reason::SILENT));
+                        return Ok(End::ServerDisconnect(Reason::SILENT));
                     }
                     deadline.as_mut().reset(heard + silence);
                 }

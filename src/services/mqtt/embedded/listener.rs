@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+use super::broker::Broker;
 use super::connection::Connection;
-use super::hub::Hub;
 use crate::services::mqtt::wire::Stream;
 
 /// How many may stand in the door without having said who they are.
@@ -27,7 +27,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// The door.
 #[derive(Clone)]
 pub(super) struct Listener {
-    pub(super) hub: Arc<Hub>,
+    pub(super) hub: Arc<Broker>,
     pub(super) tls: Option<TlsAcceptor>,
     /// The largest packet that is taken, in bytes.
     pub(super) limit: usize,

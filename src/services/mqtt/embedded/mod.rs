@@ -3,23 +3,23 @@
 //! [`state`] holds all that it knows, behind one lock; each connection has a task that cuts bytes into packets, has them answered there,
 //! and sends what is there for its client. What outlives the broker is in a file before anybody is told of it ([`journal`]).
 
-mod answers;
-mod attendance;
+mod authenticator;
+mod broker;
 mod connection;
-mod doorkeeper;
-mod hub;
-mod journal;
 mod listener;
 mod message;
 mod packet;
+mod packet_handler;
 mod retained;
 mod routing;
 mod session;
+mod sessions;
 mod state;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod write_ahead_log;
 
 use std::io;
 use std::net::SocketAddr;
@@ -33,11 +33,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use self::doorkeeper::Doorkeeper;
-use self::hub::Hub;
-use self::journal::Journal;
+use self::authenticator::Authenticator;
+use self::broker::Broker;
 use self::listener::Listener;
 use self::state::{Limits, State};
+use self::write_ahead_log::WriteAheadLog;
 use crate::config;
 use crate::services::mqtt::wire;
 
@@ -74,7 +74,7 @@ pub struct Embedded {
 }
 
 struct Own {
-    hub: Arc<Hub>,
+    hub: Arc<Broker>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -100,10 +100,10 @@ impl Embedded {
         };
         let state = remembering(State::new(limits(config)), &data.join("mqtt"));
         let login = config.embedded.username.as_ref();
-        let doorkeeper =
-            login.map(|username| Doorkeeper { username: username.clone(), password: config.embedded.password.clone() });
+        let doorkeeper = login
+            .map(|username| Authenticator { username: username.clone(), password: config.embedded.password.clone() });
         let own = Own {
-            hub: Arc::new(Hub::new(state, doorkeeper)),
+            hub: Arc::new(Broker::new(state, doorkeeper)),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
@@ -161,7 +161,7 @@ async fn bind(listen: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
 
 /// Has the broker keep what it must in a folder, if that can be used.
 fn remembering(mut state: State, folder: &Path) -> State {
-    match Journal::open(folder) {
+    match WriteAheadLog::open(folder) {
         Ok((journal, records)) => state.remember(journal, records),
         Err(why) => warn!(
             "the embedded broker can not use {}, so it forgets everything when rhaid stops: {why}",

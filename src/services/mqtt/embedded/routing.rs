@@ -6,12 +6,12 @@ use std::sync::atomic::Ordering;
 use bytes::BytesMut;
 use tracing::{debug, warn};
 
-use super::attendance::Ticket;
-use super::journal::{Journal, Record};
 use super::message::{ClientId, Delivery, Message, Moment};
 use super::packet::{self, Delivered, Reason};
 use super::session::{Flight, Link, Session};
+use super::sessions::ConnectionId;
 use super::state::State;
+use super::write_ahead_log::{Record, WriteAheadLog};
 
 /// How many bytes may wait for all clients together.
 const ALL_WAITING: usize = 1 << 30;
@@ -101,7 +101,7 @@ impl State {
     }
 
     /// Writes what a client is to get, as far as there is room and it takes more; returns whether more is there that could go.
-    pub(super) fn pull(&mut self, ticket: &Ticket, out: &mut BytesMut) -> bool {
+    pub(super) fn pull(&mut self, ticket: &ConnectionId, out: &mut BytesMut) -> bool {
         let now = self.now();
         let Some(session) = self.sessions.get_mut(&ticket.client) else { return false };
         while out.len() < READY {
@@ -116,7 +116,13 @@ impl State {
 
 impl Session {
     /// Writes one thing that the client is to get; returns whether there was one that may go.
-    fn send_one(&mut self, ticket: &Ticket, now: Moment, journal: &mut Option<Journal>, out: &mut BytesMut) -> bool {
+    fn send_one(
+        &mut self,
+        ticket: &ConnectionId,
+        now: Moment,
+        journal: &mut Option<WriteAheadLog>,
+        out: &mut BytesMut,
+    ) -> bool {
         let Some(link) = &mut self.link else { return false };
         let is_open = link.out < link.window;
         if is_open && let Some(seq) = self.again.pop_front() {

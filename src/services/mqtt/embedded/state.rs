@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use super::journal::{Journal, Record};
 use super::message::{ClientId, Moment};
 use super::retained::Retained;
 use super::session::Session;
 use super::subscriptions::{Subscriber, Subscriptions};
+use super::write_ahead_log::{Record, WriteAheadLog};
 
 /// What nobody may take more of.
 #[derive(Debug, Clone)]
@@ -31,7 +31,7 @@ pub(super) struct State {
     pub(super) sessions: HashMap<ClientId, Session>,
     pub(super) subscriptions: Subscriptions,
     pub(super) retained: Retained,
-    pub(super) journal: Option<Journal>,
+    pub(super) journal: Option<WriteAheadLog>,
     /// What waits for all clients together, in bytes.
     pub(super) all_waiting: Arc<AtomicUsize>,
     /// How many clients are connected.
@@ -66,7 +66,7 @@ impl State {
     }
 
     /// Takes what was written down, and goes on writing there.
-    pub(super) fn remember(&mut self, journal: Journal, records: Vec<Record>) {
+    pub(super) fn remember(&mut self, journal: WriteAheadLog, records: Vec<Record>) {
         for record in records {
             self.redo(record);
         }
@@ -90,8 +90,8 @@ impl State {
     }
 
     /// Has everything that was noted in the file before anybody is told of it.
-    pub(super) fn settle(&mut self) {
-        if self.journal.as_mut().is_some_and(Journal::flush) {
+    pub(super) fn ack(&mut self) {
+        if self.journal.as_mut().is_some_and(WriteAheadLog::flush) {
             self.write_anew();
         }
     }

@@ -1,7 +1,7 @@
 //! Against the broker that comes along.
 
 use super::*;
-use crate::services::mqtt::{EmbeddedError, State, Wish};
+use crate::services::mqtt::{EmbeddedError, State, SubscribeOptions};
 
 #[tokio::test]
 async fn messages_of_every_qos_come_through_once_and_in_order() {
@@ -106,7 +106,8 @@ async fn overlapping_filters_wake_each_subscriber_once() {
     let mut wide = subscribe(&mqtt, "#", 1, Retained::Live).await;
     let mut narrow = subscribe(&mqtt, "door/+", 0, Retained::Live).await;
     let filters = [Filter::parse("door/front").unwrap(), Filter::parse("+/front").unwrap()];
-    let mut both = mqtt.subscribe_all(&filters, Wish { qos: 1, ..Wish::default() }, None).unwrap();
+    let mut both =
+        mqtt.subscribe_all(&filters, SubscribeOptions { qos: 1, ..SubscribeOptions::default() }, None).unwrap();
     soon(both.ready()).await.unwrap();
     for payload in ["1", "2", "3"] {
         publish(&mqtt, "door/front", payload, 1, false).await;
@@ -148,7 +149,7 @@ async fn a_message_that_is_not_settled_when_rhaid_stops_comes_again() {
     }
     let (done, open) = (next(&mut all).await, next(&mut all).await);
     mqtt.retire();
-    done.receipt.settle();
+    done.ack.ack();
     drop((done, open));
     soon(mqtt.close()).await;
     let mqtt = client(broker.address(), "one");

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use crate::services::mqtt::wire::{Arrived, Broken};
+use crate::services::mqtt::wire::{ConnectionError, IncomingPublish};
 
 /// How many aliases there are in each direction, at most.
 pub(super) const MAX: u16 = 256;
@@ -42,20 +42,21 @@ pub(super) struct Known(HashMap<u16, String>);
 
 impl Known {
     /// Gives a message its topic.
-    pub(super) fn resolve(&mut self, arrived: &mut Arrived) -> Result<(), Broken> {
+    pub(super) fn resolve(&mut self, arrived: &mut IncomingPublish) -> Result<(), ConnectionError> {
         match arrived.alias {
-            None if arrived.topic.is_empty() => Err(Broken::Malformed("a message without a topic".into())),
+            None if arrived.topic.is_empty() => Err(ConnectionError::Malformed("a message without a topic".into())),
             None => Ok(()),
             Some(alias) if arrived.topic.is_empty() => {
                 let topic = self.0.get(&alias).cloned();
-                arrived.topic = topic.ok_or_else(|| Broken::Malformed("a number that stands for no topic".into()))?;
+                arrived.topic =
+                    topic.ok_or_else(|| ConnectionError::Malformed("a number that stands for no topic".into()))?;
                 Ok(())
             }
             Some(alias) if (1..=MAX).contains(&alias) => {
                 self.0.insert(alias, arrived.topic.clone());
                 Ok(())
             }
-            Some(_) => Err(Broken::Malformed("a topic alias beyond what we take".into())),
+            Some(_) => Err(ConnectionError::Malformed("a topic alias beyond what we take".into())),
         }
     }
 }
@@ -80,7 +81,7 @@ mod tests {
     fn a_number_stands_for_the_topic_it_came_with_last() {
         let mut known = Known::default();
         let mut resolve = |topic: &str, alias| {
-            let mut arrived = Arrived { topic: topic.into(), alias, ..Arrived::default() };
+            let mut arrived = IncomingPublish { topic: topic.into(), alias, ..IncomingPublish::default() };
             known.resolve(&mut arrived).map(|()| arrived.topic).ok()
         };
         assert_eq!(resolve("", Some(1)), None);

@@ -3,7 +3,7 @@
 use bytes::{Buf, BytesMut};
 
 use crate::services::mqtt::wire::alias::Known;
-use crate::services::mqtt::wire::{Broken, Incoming, Version};
+use crate::services::mqtt::wire::{ConnectionError, Incoming, Version};
 
 const PUBLISH: u8 = 3;
 
@@ -37,7 +37,7 @@ impl Frames {
     }
 
     /// Returns the next packet, if enough bytes are there.
-    pub(in crate::services::mqtt) fn next(&mut self) -> Result<Option<Frame>, Broken> {
+    pub(in crate::services::mqtt) fn next(&mut self) -> Result<Option<Frame>, ConnectionError> {
         let skipped = self.skip.min(self.buffer.len());
         self.buffer.advance(skipped);
         self.skip -= skipped;
@@ -47,7 +47,7 @@ impl Frames {
             return Ok(self.step_over(header, body));
         }
         if header + body > self.limit {
-            return Err(Broken::Malformed(format!("a packet of {body} bytes that is no message")));
+            return Err(ConnectionError::Malformed(format!("a packet of {body} bytes that is no message")));
         }
         if self.buffer.len() < header + body {
             self.buffer.reserve(header + body - self.buffer.len());
@@ -86,7 +86,7 @@ impl Frames {
 /// Returns the bytes of the fixed header and of the rest, if they are known yet.
 ///
 /// Source: MQTT 3.1.1, section 2.2.3.
-fn fixed_header(bytes: &[u8]) -> Result<Option<(usize, usize)>, Broken> {
+fn fixed_header(bytes: &[u8]) -> Result<Option<(usize, usize)>, ConnectionError> {
     let mut length = 0;
     for (index, byte) in bytes.iter().skip(1).take(4).enumerate() {
         length |= usize::from(byte & 0x7f) << (7 * index);
@@ -95,7 +95,7 @@ fn fixed_header(bytes: &[u8]) -> Result<Option<(usize, usize)>, Broken> {
         }
     }
     if bytes.len() > 4 {
-        return Err(Broken::Malformed("a packet without an end to its length".into()));
+        return Err(ConnectionError::Malformed("a packet without an end to its length".into()));
     }
     Ok(None)
 }

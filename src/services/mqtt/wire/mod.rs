@@ -5,8 +5,8 @@
 
 mod alias;
 mod frames;
-mod prompt;
 mod proxy;
+mod quick_ack;
 mod stream;
 mod tls;
 mod v4;
@@ -29,8 +29,8 @@ use crate::value::Map;
 #[derive(Debug)]
 pub(super) enum Incoming {
     /// The answer to our greeting, or why it refuses.
-    Greeted(Result<Greeting, String>),
-    Publish(Arrived),
+    Greeted(Result<ConnAck, String>),
+    Publish(IncomingPublish),
     PubAck {
         id: u16,
         refused: Option<String>,
@@ -54,7 +54,7 @@ pub(super) enum Incoming {
 
 /// What a broker says of itself when the connection begins; `None` where it says nothing.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Greeting {
+pub(super) struct ConnAck {
     /// Whether it remembers us.
     pub(super) same_session: bool,
     /// Whether it marks messages with the numbers of the filters that they match.
@@ -71,7 +71,7 @@ pub(super) struct Greeting {
 
 /// A message as it arrived.
 #[derive(Debug, Default)]
-pub(super) struct Arrived {
+pub(super) struct IncomingPublish {
     pub(super) topic: String,
     pub(super) payload: bytes::Bytes,
     pub(super) qos: u8,
@@ -101,7 +101,7 @@ pub(super) enum Outgoing {
     PubComp(u16),
     Subscribe {
         id: u16,
-        wanted: Vec<Wanted>,
+        wanted: Vec<SubscribeFilter>,
     },
     Unsubscribe {
         id: u16,
@@ -113,7 +113,7 @@ pub(super) enum Outgoing {
 
 /// A filter to subscribe.
 #[derive(Debug, Clone)]
-pub(super) struct Wanted {
+pub(super) struct SubscribeFilter {
     pub(super) filter: String,
     pub(super) qos: u8,
     /// Whether what we publish ourselves is left out; MQTT 3.1.1 can not.
@@ -126,7 +126,7 @@ pub(super) struct Wanted {
 
 /// Why a connection can not go on.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Broken {
+pub(super) enum ConnectionError {
     #[error("{0}")]
     Io(#[from] std::io::Error),
     #[error("it sent what is no MQTT: {0}")]
@@ -134,7 +134,7 @@ pub(super) enum Broken {
     #[error("it closed the connection")]
     Closed,
     #[error("it closed the connection: {0}")]
-    Dismissed(String),
+    ServerDisconnect(String),
     #[error("{0}")]
     Refused(String),
     #[error("no answer for {0}")]
@@ -158,7 +158,7 @@ impl Version {
     }
 
     /// Writes the first packet of a connection.
-    pub(super) fn greet(self, settings: &Settings, into: &mut BytesMut) -> Result<(), Broken> {
+    pub(super) fn greet(self, settings: &Settings, into: &mut BytesMut) -> Result<(), ConnectionError> {
         match self {
             Self::V4 => v4::greet(settings, into),
             Self::V5 => v5::greet(settings, into),
@@ -166,7 +166,7 @@ impl Version {
     }
 
     /// Writes a packet.
-    pub(super) fn encode(self, packet: Outgoing, into: &mut BytesMut) -> Result<(), Broken> {
+    pub(super) fn encode(self, packet: Outgoing, into: &mut BytesMut) -> Result<(), ConnectionError> {
         self.encode_with(packet, &mut Aliases::default(), into)
     }
 
@@ -176,7 +176,7 @@ impl Version {
         packet: Outgoing,
         aliases: &mut Aliases,
         into: &mut BytesMut,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), ConnectionError> {
         match self {
             Self::V4 => v4::encode(packet, into),
             Self::V5 => v5::encode(packet, aliases, into),
@@ -184,7 +184,7 @@ impl Version {
     }
 
     /// Reads a packet that is there whole.
-    fn decode(self, from: &mut BytesMut) -> Result<Incoming, Broken> {
+    fn decode(self, from: &mut BytesMut) -> Result<Incoming, ConnectionError> {
         match self {
             Self::V4 => v4::decode(from),
             Self::V5 => v5::decode(from),

@@ -15,7 +15,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
 use crate::services::mqtt::settings::{Place, Settings};
-use crate::services::mqtt::wire::prompt::Prompt;
+use crate::services::mqtt::wire::quick_ack::QuickAck;
 use crate::services::mqtt::wire::{proxy, tls, websocket};
 
 /// How long one address may take to answer.
@@ -42,7 +42,7 @@ pub(in crate::services::mqtt) async fn open(settings: &Settings) -> io::Result<B
     };
     // Without this, QoS 1 waits 40 ms for each acknowledgement.
     tcp.set_nodelay(true)?;
-    let tcp = Prompt(tcp);
+    let tcp = QuickAck(tcp);
     let stream: Box<dyn Stream> = match &settings.tls {
         None => Box::new(tcp),
         Some(tls) => {

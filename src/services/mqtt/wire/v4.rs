@@ -6,10 +6,10 @@ use rumqttc::mqttbytes::v4;
 use tracing::warn;
 
 use crate::services::mqtt::settings::Settings;
-use crate::services::mqtt::wire::{Arrived, Broken, Greeting, Incoming, Outgoing};
+use crate::services::mqtt::wire::{ConnAck, ConnectionError, Incoming, IncomingPublish, Outgoing};
 use crate::value::Map;
 
-pub(super) fn greet(settings: &Settings, into: &mut BytesMut) -> Result<(), Broken> {
+pub(super) fn greet(settings: &Settings, into: &mut BytesMut) -> Result<(), ConnectionError> {
     let mut connect = v4::Connect::new(&settings.client_id);
     connect.keep_alive = u16::try_from(settings.session.keep_alive.as_secs()).unwrap_or(u16::MAX);
     connect.clean_session = settings.session.clean_start;
@@ -24,7 +24,7 @@ pub(super) fn greet(settings: &Settings, into: &mut BytesMut) -> Result<(), Brok
     write(&v4::Packet::Connect(connect), into)
 }
 
-pub(super) fn encode(packet: Outgoing, into: &mut BytesMut) -> Result<(), Broken> {
+pub(super) fn encode(packet: Outgoing, into: &mut BytesMut) -> Result<(), ConnectionError> {
     let packet = match packet {
         Outgoing::Publish { publish, id, dup } => v4::Packet::Publish(v4::Publish {
             dup,
@@ -56,16 +56,16 @@ pub(super) fn encode(packet: Outgoing, into: &mut BytesMut) -> Result<(), Broken
 }
 
 /// Reads a packet that is there whole.
-pub(super) fn decode(from: &mut BytesMut) -> Result<Incoming, Broken> {
-    let packet = v4::Packet::read(from, usize::MAX).map_err(|error| Broken::Malformed(error.to_string()))?;
+pub(super) fn decode(from: &mut BytesMut) -> Result<Incoming, ConnectionError> {
+    let packet = v4::Packet::read(from, usize::MAX).map_err(|error| ConnectionError::Malformed(error.to_string()))?;
     Ok(match packet {
         v4::Packet::ConnAck(answer) => Incoming::Greeted(match answer.code {
             v4::ConnectReturnCode::Success => {
-                Ok(Greeting { same_session: answer.session_present, ..Greeting::default() })
+                Ok(ConnAck { same_session: answer.session_present, ..ConnAck::default() })
             }
             refusal => Err(why_refused(refusal).to_owned()),
         }),
-        v4::Packet::Publish(publish) => Incoming::Publish(Arrived {
+        v4::Packet::Publish(publish) => Incoming::Publish(IncomingPublish {
             topic: publish.topic,
             payload: publish.payload,
             qos: publish.qos as u8,
@@ -89,12 +89,12 @@ pub(super) fn decode(from: &mut BytesMut) -> Result<Incoming, Broken> {
         }
         v4::Packet::UnsubAck(ack) => Incoming::UnsubAck(ack.pkid),
         v4::Packet::PingResp => Incoming::Pong,
-        other => return Err(Broken::Malformed(format!("{other:?} is not for clients"))),
+        other => return Err(ConnectionError::Malformed(format!("{other:?} is not for clients"))),
     })
 }
 
-fn write(packet: &v4::Packet, into: &mut BytesMut) -> Result<(), Broken> {
-    packet.write(into, usize::MAX).map(|_| ()).map_err(|error| Broken::Malformed(error.to_string()))
+fn write(packet: &v4::Packet, into: &mut BytesMut) -> Result<(), ConnectionError> {
+    packet.write(into, usize::MAX).map(|_| ()).map_err(|error| ConnectionError::Malformed(error.to_string()))
 }
 
 fn qos(level: u8) -> QoS {

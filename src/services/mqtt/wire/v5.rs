@@ -9,7 +9,9 @@ use rumqttc::v5::mqttbytes::v5;
 use crate::config::Will;
 use crate::services::mqtt::message::{Properties, Publish};
 use crate::services::mqtt::settings::Settings;
-use crate::services::mqtt::wire::{Aliases, Arrived, Broken, Greeting, Incoming, Outgoing, Wanted, alias};
+use crate::services::mqtt::wire::{
+    Aliases, ConnAck, ConnectionError, Incoming, IncomingPublish, Outgoing, SubscribeFilter, alias,
+};
 use crate::value::{Map, Value};
 
 /// How a DISCONNECT begins that ends after its reason, which rumqttc does not read.
@@ -17,7 +19,7 @@ use crate::value::{Map, Value};
 /// Source: MQTT 5, section 3.14.2.2.1.
 const SHORT_GOODBYE: [u8; 2] = [0xe0, 1];
 
-pub(super) fn greet(settings: &Settings, into: &mut BytesMut) -> Result<(), Broken> {
+pub(super) fn greet(settings: &Settings, into: &mut BytesMut) -> Result<(), ConnectionError> {
     let mut properties = v5::ConnectProperties::new();
     let session = &settings.session;
     properties.receive_maximum = Some(session.receive_maximum);
@@ -52,7 +54,7 @@ fn seconds(duration: Duration) -> u32 {
     u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
 }
 
-pub(super) fn encode(packet: Outgoing, aliases: &mut Aliases, into: &mut BytesMut) -> Result<(), Broken> {
+pub(super) fn encode(packet: Outgoing, aliases: &mut Aliases, into: &mut BytesMut) -> Result<(), ConnectionError> {
     let packet = match packet {
         Outgoing::Publish { publish, id, dup } => v5::Packet::Publish(published(publish, id, dup, aliases)),
         Outgoing::PubAck(id) => v5::Packet::PubAck(v5::PubAck::new(id, None)),
@@ -72,14 +74,14 @@ pub(super) fn encode(packet: Outgoing, aliases: &mut Aliases, into: &mut BytesMu
 }
 
 /// Reads a packet that is there whole.
-pub(super) fn decode(from: &mut BytesMut) -> Result<Incoming, Broken> {
+pub(super) fn decode(from: &mut BytesMut) -> Result<Incoming, ConnectionError> {
     let packet = if from.starts_with(&SHORT_GOODBYE) {
         let reason = from.split_to(SHORT_GOODBYE.len() + 1)[SHORT_GOODBYE.len()];
         v5::Packet::read(&mut BytesMut::from(&[SHORT_GOODBYE[0], 2, reason, 0][..]), None)
     } else {
         v5::Packet::read(from, None)
     };
-    Ok(match packet.map_err(|error| Broken::Malformed(error.to_string()))? {
+    Ok(match packet.map_err(|error| ConnectionError::Malformed(error.to_string()))? {
         v5::Packet::ConnAck(answer) => Incoming::Greeted(greeting(answer)),
         v5::Packet::Publish(publish) => Incoming::Publish(arrived(publish)?),
         v5::Packet::PubAck(ack) => {
@@ -107,7 +109,7 @@ pub(super) fn decode(from: &mut BytesMut) -> Result<Incoming, Broken> {
             }
             other => words(&other),
         }),
-        other => return Err(Broken::Malformed(format!("{other:?} is not for us"))),
+        other => return Err(ConnectionError::Malformed(format!("{other:?} is not for us"))),
     })
 }
 
@@ -139,7 +141,7 @@ fn carried(properties: Properties) -> v5::PublishProperties {
     }
 }
 
-fn subscribe(id: u16, wanted: Vec<Wanted>) -> v5::Subscribe {
+fn subscribe(id: u16, wanted: Vec<SubscribeFilter>) -> v5::Subscribe {
     let number = wanted.first().and_then(|want| want.number);
     let filters = wanted.into_iter().map(|want| {
         let mut filter = v5::Filter::new(want.filter, qos(want.qos));
@@ -154,7 +156,7 @@ fn subscribe(id: u16, wanted: Vec<Wanted>) -> v5::Subscribe {
     v5::Subscribe { pkid: id, filters: filters.collect(), properties }
 }
 
-fn greeting(answer: v5::ConnAck) -> Result<Greeting, String> {
+fn greeting(answer: v5::ConnAck) -> Result<ConnAck, String> {
     if answer.code != v5::ConnectReturnCode::Success {
         return Err(match answer.code {
             v5::ConnectReturnCode::BadUserNamePassword | v5::ConnectReturnCode::NotAuthorized => {
@@ -168,7 +170,7 @@ fn greeting(answer: v5::ConnAck) -> Result<Greeting, String> {
     }
     let said = answer.properties;
     let said = said.as_ref();
-    Ok(Greeting {
+    Ok(ConnAck {
         same_session: answer.session_present,
         numbered: said.and_then(|said| said.subscription_identifiers_available) != Some(0),
         window: said.and_then(|said| said.receive_max),
@@ -178,11 +180,11 @@ fn greeting(answer: v5::ConnAck) -> Result<Greeting, String> {
     })
 }
 
-fn arrived(publish: v5::Publish) -> Result<Arrived, Broken> {
+fn arrived(publish: v5::Publish) -> Result<IncomingPublish, ConnectionError> {
     let topic = String::from_utf8(publish.topic.into());
     let properties = publish.properties.unwrap_or_default();
-    Ok(Arrived {
-        topic: topic.map_err(|_| Broken::Malformed("a topic that is not UTF-8".into()))?,
+    Ok(IncomingPublish {
+        topic: topic.map_err(|_| ConnectionError::Malformed("a topic that is not UTF-8".into()))?,
         payload: publish.payload,
         qos: publish.qos as u8,
         retain: publish.retain,
@@ -222,8 +224,8 @@ fn seen(properties: v5::PublishProperties) -> Map {
     all.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }
 
-fn write(packet: &v5::Packet, into: &mut BytesMut) -> Result<(), Broken> {
-    packet.write(into, None).map(|_| ()).map_err(|error| Broken::Malformed(error.to_string()))
+fn write(packet: &v5::Packet, into: &mut BytesMut) -> Result<(), ConnectionError> {
+    packet.write(into, None).map(|_| ()).map_err(|error| ConnectionError::Malformed(error.to_string()))
 }
 
 fn qos(level: u8) -> QoS {

@@ -14,7 +14,7 @@ pub(super) use self::cursor::Cursor;
 pub(super) use self::publish::Published;
 pub(super) use self::read::{decode, length};
 pub(super) use self::write::{
-    Delivered, Greeting, ack, delivered, goodbye, greet, is_too_large, pong, refuse, subscribed, unsubscribed,
+    ConnAck, Delivered, ack, delivered, goodbye, greet, is_too_large, pong, refuse, subscribed, unsubscribed,
 };
 
 use crate::services::mqtt::wire::Version;

@@ -8,7 +8,7 @@ use crate::services::mqtt::wire::Version;
 
 /// What a client is told at the beginning.
 #[derive(Debug, Default)]
-pub(in crate::services::mqtt::embedded) struct Greeting {
+pub(in crate::services::mqtt::embedded) struct ConnAck {
     /// Whether we remember it.
     pub(in crate::services::mqtt::embedded) same_session: bool,
     /// How long its session is kept, if that is not what it asked for; in seconds.
@@ -42,7 +42,7 @@ pub(in crate::services::mqtt::embedded) struct Delivered<'a> {
 }
 
 /// Writes the answer to a greeting.
-pub(in crate::services::mqtt::embedded) fn greet(version: Version, greeting: &Greeting, out: &mut BytesMut) {
+pub(in crate::services::mqtt::embedded) fn greet(version: Version, greeting: &ConnAck, out: &mut BytesMut) {
     let mut inside = BytesMut::new();
     inside.put_slice(&[greeting.same_session.into(), 0]);
     if is_new(version) {

@@ -1,0 +1,140 @@
+//! What the editor asks of: the open documents, and one of them with a place in it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use lsp_types::{Position, TextDocumentContentChangeEvent, Uri};
+use url::Url;
+
+use super::known::Known;
+use super::project::{Home, Texts};
+use super::text::Text;
+use crate::cli::settings::Globals;
+use crate::script::outline::{Outline, imported_file};
+use crate::value::map_of;
+
+/// The open documents.
+#[derive(Default)]
+pub(super) struct Documents(BTreeMap<String, Document>);
+
+/// An open document.
+pub(super) struct Document {
+    pub(super) uri: Uri,
+    /// The real path of its file, also if that is not there yet.
+    pub(super) path: PathBuf,
+    pub(super) version: i32,
+    pub(super) text: Text,
+    pub(super) home: Home,
+}
+
+impl Documents {
+    pub(super) fn open(&mut self, uri: Uri, version: i32, text: String, globals: &Globals) {
+        let path = path(&uri).unwrap_or_else(|| PathBuf::from(uri.as_str()));
+        let home = Home::of(&path, globals);
+        self.0.insert(uri.as_str().to_owned(), Document { uri, path, version, text: Text::new(text), home });
+    }
+
+    pub(super) fn change(&mut self, uri: &Uri, version: i32, changes: &[TextDocumentContentChangeEvent]) {
+        if let Some(document) = self.0.get_mut(uri.as_str()) {
+            document.version = version;
+            document.text = changes.iter().fold(document.text.clone(), |text, change| text.changed(change));
+        }
+    }
+
+    pub(super) fn close(&mut self, uri: &Uri) {
+        self.0.remove(uri.as_str());
+    }
+
+    /// Returns the document in a file.
+    pub(super) fn of_file(&self, path: &Path) -> Option<&Document> {
+        self.0.values().find(|document| document.path == path)
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &Document> {
+        self.0.values()
+    }
+
+    /// Returns the texts as they are edited.
+    pub(super) fn texts(&self) -> Texts {
+        map_of(self.all().map(|document| (document.path.clone(), document.text.text.clone())))
+    }
+
+    /// Returns a document, read.
+    pub(super) fn look(&self, uri: &Uri) -> Option<Look<'_>> {
+        let document = self.0.get(uri.as_str())?;
+        Some(Look {
+            document,
+            documents: self,
+            outline: Outline::of(&document.text.text),
+            known: Known::of(&document.home.file),
+            offset: 0,
+        })
+    }
+
+    /// Returns a document, read, with a place in it.
+    pub(super) fn look_at(&self, uri: &Uri, position: Position) -> Option<Look<'_>> {
+        let look = self.look(uri)?;
+        Some(Look { offset: look.document.text.offset(position), ..look })
+    }
+}
+
+/// Returns the real path of a file, also if it is not there yet.
+fn path(uri: &Uri) -> Option<PathBuf> {
+    let path = Url::parse(uri.as_str()).ok()?.to_file_path().ok()?;
+    let folder = |path: &Path| Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?));
+    Some(path.canonicalize().ok().or_else(|| folder(&path)).unwrap_or(path))
+}
+
+/// A document, read, with a place in it.
+pub(super) struct Look<'d> {
+    pub(super) document: &'d Document,
+    documents: &'d Documents,
+    pub(super) outline: Outline,
+    pub(super) known: Known,
+    pub(super) offset: usize,
+}
+
+/// A module that a document imports.
+pub(super) struct Module {
+    pub(super) path: PathBuf,
+    pub(super) text: Text,
+    pub(super) outline: Outline,
+}
+
+impl Look<'_> {
+    pub(super) fn text(&self) -> &str {
+        &self.document.text.text
+    }
+
+    /// Returns the index of the token at the place.
+    pub(super) fn token(&self) -> Option<usize> {
+        self.outline.token_at(self.offset)
+    }
+
+    /// Returns what a token says.
+    pub(super) fn word(&self, index: usize) -> &str {
+        self.outline.tokens.get(index).map_or("", |token| &self.text()[token.at.clone()])
+    }
+
+    /// Returns the word before the sign before a token, if that sign is one of these.
+    pub(super) fn before(&self, index: usize, signs: &[&str]) -> Option<&str> {
+        signs
+            .contains(&self.word(index.checked_sub(1)?))
+            .then(|| index.checked_sub(2).map_or("", |index| self.word(index)))
+    }
+
+    /// Returns the module that is imported under a name.
+    pub(super) fn module(&self, alias: &str) -> Option<Module> {
+        self.imported(&self.outline.imports.iter().find(|import| import.alias == alias)?.path)
+    }
+
+    /// Returns the module that a path means.
+    pub(super) fn imported(&self, path: &str) -> Option<Module> {
+        let home = &self.document.home;
+        let file = imported_file(&home.file, path).ok()?;
+        let text: Arc<str> = home.read(&file, &self.documents.texts())?;
+        let outline = Outline::of(&text);
+        Some(Module { path: home.root.join(file), text: Text::new(text), outline })
+    }
+}

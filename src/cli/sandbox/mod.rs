@@ -1,0 +1,144 @@
+//! A world held in the hand, in which scripts live as in the real one: `rhaid test` and `rhaid simulate`.
+
+mod boot;
+mod http;
+mod seen;
+mod world;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Zoned;
+use jiff::tz::TimeZone;
+
+pub(super) use self::seen::{Moment, line, lines};
+
+use self::boot::Boot;
+use self::http::Answers;
+use crate::config::Config;
+use crate::functions::testing::World as _;
+use crate::runtime::{Chosen, LogLine};
+use crate::secrets::Mask;
+use crate::services::clock::Clock;
+use crate::services::http::Reply;
+use crate::services::mqtt::MockBrokers;
+use crate::services::store::Store;
+
+/// When a world begins that is not told another time.
+const BEGIN: jiff::civil::DateTime = jiff::civil::date(2026, 1, 1).at(0, 0, 0, 0);
+
+/// A world held in the hand.
+pub(super) struct Sandbox {
+    clock: Clock,
+    zone: TimeZone,
+    brokers: MockBrokers,
+    answers: Arc<Answers>,
+    store: Store,
+    /// The whole file system of this world.
+    files: tempfile::TempDir,
+    chosen: Option<Chosen>,
+    config: Mutex<Arc<Config>>,
+    boot: Mutex<Option<Boot>>,
+    marks: Mutex<Marks>,
+    printed: Mutex<Vec<String>>,
+}
+
+/// What counts no more.
+#[derive(Default)]
+struct Marks {
+    published: usize,
+    asked: usize,
+    runs: BTreeSet<String>,
+    logged: usize,
+    excused: BTreeSet<String>,
+    /// What was logged before the last restart.
+    logs: Vec<Arc<LogLine>>,
+}
+
+impl Sandbox {
+    /// Makes a world in which no script lives yet, or with `all` those of the folder as soon as something happens; a test says what is
+    /// answered in it, or else a recording.
+    pub(super) fn new(config: &Arc<Config>, zone: &TimeZone, all: bool, is_test: bool) -> anyhow::Result<Self> {
+        let clock = Clock::held(BEGIN.to_zoned(zone.clone())?);
+        Ok(Self {
+            answers: Arc::new(Answers::new(clock.clone(), is_test)),
+            clock,
+            zone: zone.clone(),
+            brokers: MockBrokers::default(),
+            store: Store::in_memory()?,
+            files: tempfile::tempdir()?,
+            chosen: (!all).then(Chosen::default),
+            config: Mutex::new(config.clone()),
+            boot: Mutex::default(),
+            marks: Mutex::default(),
+            printed: Mutex::default(),
+        })
+    }
+
+    /// Turns the clock to a moment that is not before now.
+    pub(super) fn turn_to(&self, moment: &Zoned) -> Result<(), String> {
+        match Duration::try_from(self.clock.now().duration_until(moment.timestamp())) {
+            Ok(ahead) => self.advance(ahead),
+            Err(_) => Err(format!("{moment} is past: it is {}", self.clock.now_zoned())),
+        }
+    }
+
+    /// Brings the scripts to life now.
+    pub(super) fn begin(&self) -> Result<(), String> {
+        self.with(|_| Ok(()))
+    }
+
+    /// Lets runs that have begun come to their end, for a limited time.
+    pub(super) fn finish(&self, limit: Duration) -> Result<(), String> {
+        self.with(|boot| {
+            let (runtime, clock) = (boot.runtime.clone(), self.clock.clone());
+            boot.wait(async move {
+                let end = clock.now() + limit;
+                let mut activity = clock.activity();
+                tokio::select! {
+                    () = runtime.idle() => {}
+                    () = activity.sleep_until(end) => {}
+                }
+            })
+        })
+    }
+
+    /// Answers a call as a server did; secrets in its URL are hidden, as they were when it was written down.
+    pub(super) fn record(&self, method: &str, url: &str, reply: Reply, mask: &Mask) -> Result<(), String> {
+        self.answers.record(method, url, reply, mask)
+    }
+
+    /// Returns what the test printed.
+    pub(super) fn take_printed(&self) -> Vec<String> {
+        std::mem::take(&mut *self.printed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Returns the folder that relative paths start from.
+    fn base(&self) -> PathBuf {
+        let scripts = self.config().scripts.clone();
+        let scripts = std::path::absolute(&scripts).unwrap_or(scripts);
+        scripts.parent().map_or_else(|| scripts.clone(), Path::to_owned)
+    }
+
+    fn marks(&self) -> MutexGuard<'_, Marks> {
+        self.marks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn config(&self) -> Arc<Config> {
+        self.config.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Does something with what runs, which begins to if it does not yet.
+    fn with<T>(&self, act: impl FnOnce(&Boot) -> Result<T, String>) -> Result<T, String> {
+        let mut boot = self.boot.lock().unwrap_or_else(PoisonError::into_inner);
+        if boot.is_none() {
+            *boot = Some(Boot::start(self)?);
+        }
+        match &*boot {
+            Some(boot) => act(boot),
+            None => Err("nothing runs".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! What tests do to a held world.
+
+use std::path::{Component, PathBuf};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use jiff::Zoned;
+use jiff::civil::Time;
+
+use super::Sandbox;
+use crate::cli::attempt;
+use crate::functions::testing::{Answering, World};
+use crate::runtime::Status;
+use crate::secrets::Secret;
+use crate::services::bus::Emitted;
+use crate::services::clock::Clock;
+use crate::services::mqtt::{Error, Publish};
+use crate::services::store::StateEdit;
+use crate::value::{Map, Value, map_of};
+use crate::web;
+
+impl Sandbox {
+    /// Reads a moment: with its zone, in the zone of the config, or the next time that a clock shows it.
+    fn moment(&self, text: &str) -> Result<Zoned, String> {
+        let zone = self.clock.zone();
+        let Some(time) = text.parse::<Time>().ok().filter(|_| !text.contains('-')) else {
+            return attempt::moment(text, &zone).map_err(|error| error.to_string().replace("--at: ", ""));
+        };
+        let now = self.clock.now_zoned();
+        let today = now.date().to_datetime(time).to_zoned(zone.clone()).map_err(|error| error.to_string())?;
+        if today >= now {
+            return Ok(today);
+        }
+        let tomorrow = now.date().tomorrow().map_err(|error| error.to_string())?;
+        tomorrow.to_datetime(time).to_zoned(zone).map_err(|error| error.to_string())
+    }
+
+    fn file(&self, path: &str) -> PathBuf {
+        self.base().join(path).components().filter(|part| *part != Component::CurDir).collect()
+    }
+
+    fn is_running(&self) -> bool {
+        self.boot.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+}
+
+impl World for Sandbox {
+    fn clock(&self) -> Clock {
+        self.clock.clone()
+    }
+
+    fn load(&self, script: &str) -> Result<(), String> {
+        let script = script.strip_suffix(".rhai").unwrap_or(script).to_owned();
+        let was_running = self.is_running();
+        if let Some(chosen) = &self.chosen {
+            chosen.lock().unwrap_or_else(PoisonError::into_inner).insert(script.clone());
+        }
+        self.with(|boot| {
+            let runtime = boot.runtime.clone();
+            let listed = boot.wait_still(async move {
+                if was_running {
+                    runtime.look().await;
+                }
+                runtime.list().await
+            })?;
+            match listed.into_iter().find(|listed| listed.name == script) {
+                None => Err(format!("there is no script `{script}` in the scripts folder")),
+                Some(listed) if listed.status == Status::Live => Ok(()),
+                Some(listed) => Err(format!("`{script}` can not be loaded:\n{}", listed.faults.join("\n"))),
+            }
+        })
+    }
+
+    fn publish(&self, publish: Publish) -> Result<(), String> {
+        self.with(|boot| {
+            boot.services.mqtt.bring(publish).map_err(|error| match error {
+                Error::NotConnected { broker, .. } => {
+                    format!("no message comes from the broker `{broker}`, which is down: `broker_up()` brings it back")
+                }
+                other => other.to_string(),
+            })?;
+            boot.settle()
+        })
+    }
+
+    fn advance(&self, duration: Duration) -> Result<(), String> {
+        if !self.is_running() {
+            self.clock.advance(duration);
+            return Ok(());
+        }
+        self.with(|boot| boot.pass(duration))
+    }
+
+    fn at(&self, moment: &str) -> Result<(), String> {
+        let moment = self.moment(moment)?;
+        if self.is_running() {
+            return self.turn_to(&moment);
+        }
+        self.clock.set(moment.timestamp());
+        Ok(())
+    }
+
+    fn answer(&self, method: &str, url: &str, answer: Answering) -> Result<(), String> {
+        self.answers.put(method, url, answer)
+    }
+
+    fn request(&self, method: &str, path: &str, with: Map) -> Result<Map, String> {
+        let (request, body) = request(method, path, &with)?;
+        self.with(|boot| {
+            let visit = web::visit(boot.services.routes.clone(), request, body);
+            let (status, headers, body) = boot.wait(visit)??;
+            let headers = map_of(headers.into_iter().map(|(name, value)| (name, value.into())));
+            Ok(map_of([
+                ("status".into(), i64::from(status).into()),
+                ("headers".into(), headers.into()),
+                ("text".into(), String::from_utf8_lossy(&body).into_owned().into()),
+            ]))
+        })
+    }
+
+    fn emit(&self, name: &str, data: Value) -> Result<(), String> {
+        let emitted = Emitted { name: name.to_owned(), data, from: "test".to_owned(), hops: 1 };
+        self.with(|boot| {
+            let bus = boot.services.bus.clone();
+            boot.wait_still(async move { bus.tell(bus.address(vec![emitted])).await }).map(|_| ())
+        })
+    }
+
+    fn fire(&self, script: &str, trigger: &str, data: Value) -> Result<Value, String> {
+        let (script, trigger) = (script.to_owned(), trigger.to_owned());
+        self.with(|boot| {
+            let runtime = boot.runtime.clone();
+            let fired = boot.wait(async move { runtime.fire(&script, Some(&trigger), data).await })??;
+            Ok(Value::from(fired.value))
+        })
+    }
+
+    fn change_file(&self, path: &str, text: Option<&str>) -> Result<(), String> {
+        let file = self.file(path);
+        self.with(|boot| {
+            let changed = boot.services.files.change(&file, text.map(str::as_bytes));
+            changed.map_err(|error| format!("{path}: {error}"))?;
+            boot.settle()
+        })
+    }
+
+    fn set_state(&self, script: &str, key: &str, value: Value) -> Result<(), String> {
+        let edit = StateEdit { cleared: Vec::new(), values: vec![(format!("script:{script}"), key.to_owned(), value)] };
+        self.store.edit(&edit).map_err(|error| error.to_string())
+    }
+
+    fn state(&self, script: &str) -> Result<Map, String> {
+        self.store.values(&format!("script:{script}")).map_err(|error| error.to_string())
+    }
+
+    fn set_secret(&self, name: &str, value: &str) -> Result<(), String> {
+        let mut config = (*self.config()).clone();
+        config.secrets.retain(|(known, _)| known != name);
+        config.secrets.push((name.to_owned(), Secret::new(value)));
+        let config = Arc::new(config);
+        *self.config.lock().unwrap_or_else(PoisonError::into_inner) = config.clone();
+        if !self.is_running() {
+            return Ok(());
+        }
+        self.with(|boot| {
+            let runtime = boot.runtime.clone();
+            let applied = boot.wait_still(async move { runtime.apply(config).await })?;
+            applied.map(|_| ()).map_err(|faults| crate::cli::settings::reports(&faults))
+        })
+    }
+
+    fn set_away(&self, broker: Option<&str>, is_away: bool) -> Result<(), String> {
+        self.with(|boot| {
+            boot.services.mqtt.set_away(broker, is_away).map_err(|error| error.to_string())?;
+            boot.settle()
+        })
+    }
+
+    fn restart(&self) -> Result<(), String> {
+        self.with(|boot| {
+            boot.stop()?;
+            self.marks().logs.extend(boot.runtime.recent_logs());
+            Ok(())
+        })?;
+        drop(self.boot.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.with(|_| Ok(()))
+    }
+
+    fn published(&self) -> Vec<Map> {
+        self.all_published().split_off(self.marks().published)
+    }
+
+    fn requests(&self) -> Vec<Map> {
+        self.answers.asked()[self.marks().asked..].to_vec()
+    }
+
+    fn runs(&self) -> Result<Vec<Map>, String> {
+        let rows = self.rows()?;
+        let marks = self.marks();
+        Ok(rows.iter().filter(|row| !marks.runs.contains(&row.id)).map(|row| self.shown_run(row)).collect())
+    }
+
+    fn logs(&self) -> Vec<Map> {
+        let (mut lines, logged) = (self.all_logs(), self.marks().logged);
+        lines.split_off(logged.min(lines.len()))
+    }
+
+    fn forget(&self) {
+        let (published, logged) = (self.all_published().len(), self.all_logs().len());
+        let runs = self.rows().unwrap_or_default().into_iter().map(|row| row.id).collect();
+        let mut marks = self.marks();
+        (marks.published, marks.logged, marks.runs) = (published, logged, runs);
+        marks.asked = self.answers.asked().len();
+    }
+
+    fn print(&self, text: &str) {
+        self.printed.lock().unwrap_or_else(PoisonError::into_inner).push(text.to_owned());
+    }
+
+    fn excuse(&self, script: &str, kind: &str) -> Result<(), String> {
+        self.excuse_failure(script, kind)
+    }
+}
+
+/// Puts a web request together.
+fn request(method: &str, path: &str, with: &Map) -> Result<(::http::request::Builder, Vec<u8>), String> {
+    const KNOWN: [&str; 4] = ["json", "body", "headers", "query"];
+    if let Some(unknown) = with.keys().find(|key| !KNOWN.contains(&key.as_str())) {
+        return Err(format!("request: there is no option `{unknown}`: there are {}", KNOWN.join(", ")));
+    }
+    let text = |value: &Value| value.as_text().map_or_else(|| value.to_json().to_string(), str::to_owned);
+    let pairs = |name: &str| match with.get(name) {
+        Some(Value::Map(pairs)) => pairs.iter().map(|(name, value)| (name.clone(), text(value))).collect::<Vec<_>>(),
+        _ => Vec::new(),
+    };
+    let mut uri = path.to_owned();
+    let query = pairs("query");
+    if !query.is_empty() {
+        let written = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
+        uri = format!("{uri}{}{written}", if uri.contains('?') { '&' } else { '?' });
+    }
+    let mut request = ::http::Request::builder().method(method.to_uppercase().as_str()).uri(uri);
+    let body = match (with.get("json"), with.get("body")) {
+        (Some(json), _) => {
+            request = request.header("content-type", "application/json");
+            json.to_json().to_string().into_bytes()
+        }
+        (None, Some(Value::Bytes(bytes))) => bytes.clone(),
+        (None, Some(body)) => text(body).into_bytes(),
+        (None, None) => Vec::new(),
+    };
+    for (name, value) in pairs("headers") {
+        request = request.header(name, value);
+    }
+    Ok((request, body))
+}

@@ -1,0 +1,172 @@
+//! What a single value may be: how it is read, what is said if it is wrong, and how an editor knows it.
+
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+
+use super::node::Scalar;
+use crate::options;
+use crate::secrets::Secret;
+use crate::units::{parse_size, show_duration, show_size};
+use crate::value::Value;
+
+type Reader<T> = Box<dyn Fn(&Scalar) -> Result<T, String>>;
+
+/// What a single value may be.
+pub(super) struct ValueType<T> {
+    /// How an editor knows it.
+    pub(super) schema: Json,
+    /// Whether the value is never shown.
+    pub(super) is_secret: bool,
+    /// How it is read; the error says what to write.
+    pub(super) read: Reader<T>,
+}
+
+impl<T: 'static> ValueType<T> {
+    fn new(schema: Json, read: impl Fn(&Scalar) -> Result<T, String> + 'static) -> Self {
+        Self { schema, is_secret: false, read: Box::new(read) }
+    }
+
+    /// Adds a check or a change of the value.
+    pub(super) fn and_then<U: 'static>(self, next: impl Fn(T) -> Result<U, String> + 'static) -> ValueType<U> {
+        let read = self.read;
+        ValueType {
+            schema: self.schema,
+            is_secret: self.is_secret,
+            read: Box::new(move |scalar| read(scalar).and_then(&next)),
+        }
+    }
+}
+
+/// Text; numbers without quotes are taken as they were written.
+pub(super) fn text() -> ValueType<String> {
+    ValueType::new(json!({ "type": ["string", "number"] }), |scalar| {
+        scalar.as_text().map(str::to_owned).ok_or_else(|| match scalar.value() {
+            Value::Null => "nothing stands here: write some text, or \"\" for none".to_owned(),
+            value => {
+                format!("write text, not {}: \"{}\" with quotes, if that is meant", value.type_name(), scalar.text)
+            }
+        })
+    })
+}
+
+/// Text that is not empty.
+pub(super) fn word() -> ValueType<String> {
+    text().and_then(|text| if text.trim().is_empty() { Err("write some text, not \"\"".to_owned()) } else { Ok(text) })
+}
+
+/// A value that is never shown.
+pub(super) fn secret() -> ValueType<Secret> {
+    ValueType { is_secret: true, ..text().and_then(|text| Ok(Secret::new(text))) }
+}
+
+/// A truth value.
+pub(super) fn flag() -> ValueType<bool> {
+    ValueType::new(filled(json!({ "type": "boolean" })), |scalar| match scalar.value() {
+        Value::Bool(flag) => Ok(flag),
+        _ => Err(format!("{} is neither: write true or false", shown(scalar))),
+    })
+}
+
+/// A whole number within a range.
+pub(super) fn whole(range: RangeInclusive<i64>) -> ValueType<u64> {
+    let (least, most) = (*range.start(), *range.end());
+    ValueType::new(filled(json!({ "type": "integer", "minimum": least, "maximum": most })), move |scalar| match scalar
+        .value()
+    {
+        Value::Int(number) if range.contains(&number) => Ok(number.unsigned_abs()),
+        _ => Err(format!("{} does not fit: write a whole number from {least} to {most}", shown(scalar))),
+    })
+}
+
+/// A number within a range.
+pub(super) fn number(range: RangeInclusive<f64>) -> ValueType<f64> {
+    let (least, most) = (*range.start(), *range.end());
+    ValueType::new(filled(json!({ "type": "number", "minimum": least, "maximum": most })), move |scalar| {
+        let number = match scalar.value() {
+            Value::Int(number) => number as f64,
+            Value::Float(number) => number,
+            _ => f64::NAN,
+        };
+        let wrong = || format!("{} does not fit: write a number from {least} to {most}", shown(scalar));
+        range.contains(&number).then_some(number).ok_or_else(wrong)
+    })
+}
+
+/// A duration within a range, such as `30s`.
+pub(super) fn duration(least: Duration, most: Duration) -> ValueType<Duration> {
+    let pattern = r"^\s*((\d+(\.\d+)?)(ms|s|m|h|d|w)\s*)+$|\$\{";
+    ValueType::new(json!({ "type": ["string", "number"], "pattern": pattern }), move |scalar| {
+        let duration = options::duration(&scalar.value())?;
+        if (least..=most).contains(&duration) {
+            return Ok(duration);
+        }
+        let (least, most) = (show_duration(least), show_duration(most));
+        Err(format!("{} does not fit: write a duration from {least} to {most}", shown(scalar)))
+    })
+}
+
+/// A size in bytes within a range, such as `1MiB`.
+pub(super) fn size(least: u64, most: u64) -> ValueType<u64> {
+    let pattern = r"^\s*\d+\s*(B|KiB|MiB|GiB|kB|MB|GB)?\s*$|\$\{";
+    ValueType::new(json!({ "type": ["string", "integer"], "pattern": pattern }), move |scalar| {
+        let bytes = parse_size(&scalar.text)?;
+        if (least..=most).contains(&bytes) {
+            return Ok(bytes);
+        }
+        Err(format!("{} does not fit: write a size from {} to {}", shown(scalar), show_size(least), show_size(most)))
+    })
+}
+
+/// A word out of a fixed list.
+pub(super) fn one_of<T: Copy + 'static>(words: &'static [(&'static str, T)]) -> ValueType<T> {
+    let names: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+    ValueType::new(filled(json!({ "enum": names })), move |scalar| {
+        let found = words.iter().find(|(word, _)| *word == scalar.text);
+        found.map(|(_, meaning)| *meaning).ok_or_else(|| {
+            let near = options::nearest(&scalar.text, names.iter().copied());
+            let near = near.map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
+            format!("{} is none of them: {near}write one of {}", shown(scalar), names.join(", "))
+        })
+    })
+}
+
+/// Where to listen: `127.0.0.1:1883`, `[::1]:1883` or `localhost:1883`.
+pub(super) fn address() -> ValueType<SocketAddr> {
+    word().and_then(|text| {
+        let numeric = text.strip_prefix("localhost:").map_or_else(|| text.clone(), |port| format!("127.0.0.1:{port}"));
+        numeric.parse().map_err(|_| {
+            format!(
+                "{text:?} is no address: write an IP address and a port, such as \"127.0.0.1:7373\" or \"0.0.0.0:7373\""
+            )
+        })
+    })
+}
+
+/// An IANA time zone, such as `Europe/Oslo`.
+pub(super) fn zone() -> ValueType<String> {
+    word().and_then(|name| {
+        let zones = jiff::tz::TimeZoneDatabase::bundled();
+        if let Ok(zone) = zones.get(&name) {
+            return Ok(zone.iana_name().unwrap_or(&name).to_owned());
+        }
+        let known: Vec<_> = zones.available().map(|zone| zone.to_string()).collect();
+        let near = options::nearest(&name, known.iter().map(String::as_str));
+        let near = near.map_or_else(|| "such as `Europe/Oslo`".to_owned(), |near| format!("did you mean `{near}`?"));
+        Err(format!("{name:?} is no time zone: write an IANA name, {near}"))
+    })
+}
+
+/// Lets an editor take a placeholder where the type alone would forbid it.
+fn filled(schema: Json) -> Json {
+    json!({ "anyOf": [schema, { "type": "string", "pattern": r"\$\{" }] })
+}
+
+fn shown(scalar: &Scalar) -> String {
+    match scalar.value() {
+        Value::Text(text) => format!("{text:?}"),
+        _ => scalar.text.clone(),
+    }
+}

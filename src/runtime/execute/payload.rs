@@ -1,0 +1,172 @@
+//! What the ledger keeps of an event's facts, and how they are had back: secrets hidden, long ones cut.
+
+use crate::runtime::run_log::shorten;
+use crate::secrets::Mask;
+use crate::services::store::PayloadFidelity;
+use crate::value::{Map, Value, map_of};
+
+/// How much of one text or blob is kept of facts that are cut.
+const LONGEST: usize = 2_000;
+/// How many entries of one list or map are kept of facts that are cut.
+const ENTRIES: usize = 100;
+/// How deep values of facts that are cut are kept.
+const DEPTH: usize = 8;
+/// How deep values of facts that are whole may be, so that they can be read again.
+const WHOLE_DEPTH: usize = 100;
+/// Stands for a blob that is the same as a text beside it, as in messages and requests: the text's name is behind it.
+const SAME: &str = "$same";
+
+/// Returns what is kept of an event's facts, and how much that is; `max_bytes` bytes at most are kept whole.
+pub(super) fn kept(payload: &Map, mask: &Mask, max_bytes: u64) -> (Value, PayloadFidelity) {
+    let mut copy = Copy { mask, room: usize::try_from(max_bytes).unwrap_or(usize::MAX), has_masked: false };
+    match copy.map(payload, 0) {
+        Some(whole) => {
+            (Value::Map(whole), if copy.has_masked { PayloadFidelity::Masked } else { PayloadFidelity::Whole })
+        }
+        None => (Value::Map(cut_map(payload, mask, 0)), PayloadFidelity::Cut),
+    }
+}
+
+/// Returns an event's facts as they were, of what was kept whole.
+pub(crate) fn restored(kept: Value) -> Map {
+    let Value::Map(kept) = kept else { return Map::new() };
+    map_of(kept.iter().map(|(name, value)| (name.clone(), restore(value, &kept))))
+}
+
+fn restore(value: &Value, beside: &Map) -> Value {
+    match value {
+        Value::Map(map) => match map.get(SAME).and_then(Value::as_text).and_then(|name| beside.get(name)) {
+            Some(Value::Text(text)) if map.len() == 1 => Value::Bytes(text.clone().into_bytes()),
+            _ => Value::Map(map_of(map.iter().map(|(name, value)| (name.clone(), restore(value, map))))),
+        },
+        Value::List(items) => Value::List(items.iter().map(|item| restore(item, beside)).collect()),
+        scalar => scalar.clone(),
+    }
+}
+
+/// Copies facts whole, as long as there is room.
+struct Copy<'a> {
+    mask: &'a Mask,
+    room: usize,
+    has_masked: bool,
+}
+
+impl Copy<'_> {
+    fn map(&mut self, payload: &Map, depth: usize) -> Option<Map> {
+        let mut whole = Map::new();
+        for (name, value) in payload {
+            let twin = |bytes: &[u8]| {
+                let is_twin = |other: &Value| other.as_text().is_some_and(|text| text.as_bytes() == bytes);
+                payload.iter().find(|(_, other)| is_twin(other)).map(|(name, _)| name.clone())
+            };
+            let copy = match value {
+                Value::Bytes(bytes) => match twin(bytes) {
+                    Some(twin) => Value::Map(map_of([(SAME.to_owned(), Value::Text(twin))])),
+                    None => self.value(value, depth)?,
+                },
+                _ => self.value(value, depth)?,
+            };
+            whole.insert(self.text(name)?, copy);
+        }
+        Some(whole)
+    }
+
+    fn value(&mut self, value: &Value, depth: usize) -> Option<Value> {
+        if depth > WHOLE_DEPTH {
+            return None;
+        }
+        self.room = self.room.checked_sub(8)?;
+        Some(match value {
+            Value::Text(text) => Value::Text(self.text(text)?),
+            Value::Bytes(bytes) => {
+                // In base64 there is a third more.
+                self.room = self.room.checked_sub(bytes.len() / 3 * 4)?;
+                let text = String::from_utf8_lossy(bytes);
+                match self.mask.apply(&text) {
+                    masked if masked == text => Value::Bytes(bytes.clone()),
+                    masked => {
+                        self.has_masked = true;
+                        Value::Bytes(masked.into_owned().into_bytes())
+                    }
+                }
+            }
+            Value::List(items) => {
+                Value::List(items.iter().map(|item| self.value(item, depth + 1)).collect::<Option<_>>()?)
+            }
+            Value::Map(map) => Value::Map(self.map(map, depth + 1)?),
+            scalar => scalar.clone(),
+        })
+    }
+
+    fn text(&mut self, text: &str) -> Option<String> {
+        self.room = self.room.checked_sub(text.len())?;
+        let masked = self.mask.apply(text);
+        self.has_masked |= matches!(masked, std::borrow::Cow::Owned(_));
+        Some(masked.into_owned())
+    }
+}
+
+fn cut(whole: &Value, mask: &Mask, depth: usize) -> Value {
+    match whole {
+        _ if depth > DEPTH => Value::from("…"),
+        Value::Text(text) => Value::Text(shorten(mask.apply(text).into_owned(), LONGEST)),
+        // Bytes can hide a secret that the mask does not see; the text beside them has been masked.
+        Value::Bytes(bytes) => Value::Text(format!("{} bytes", bytes.len())),
+        Value::List(items) => Value::List(items.iter().take(ENTRIES).map(|item| cut(item, mask, depth + 1)).collect()),
+        Value::Map(entries) => Value::Map(cut_map(entries, mask, depth)),
+        scalar => scalar.clone(),
+    }
+}
+
+fn cut_map(entries: &Map, mask: &Mask, depth: usize) -> Map {
+    let kept = entries.iter().take(ENTRIES);
+    map_of(kept.map(|(key, entry)| (mask.apply(key).into_owned(), cut(entry, mask, depth + 1))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secrets::Secret;
+
+    fn message(payload: &[u8]) -> Map {
+        map_of([
+            ("topic".into(), Value::from("a/b")),
+            ("payload".into(), Value::from(String::from_utf8_lossy(payload).into_owned())),
+            ("bytes".into(), Value::Bytes(payload.to_vec())),
+            ("params".into(), Value::Map(map_of([("id".into(), Value::Int(7))]))),
+        ])
+    }
+
+    #[test]
+    fn what_is_kept_whole_comes_back_equal_and_holds_a_payload_once() {
+        for payload in [&b"warm"[..], &[0xff, 0]] {
+            let (kept_payload, how) = kept(&message(payload), &Mask::default(), 1_000);
+            assert_eq!(how, PayloadFidelity::Whole);
+            let stored = kept_payload.to_stored();
+            assert_eq!(stored.to_string().matches("warm").count(), usize::from(payload == b"warm"));
+            assert_eq!(restored(Value::from_stored(stored)), message(payload));
+        }
+    }
+
+    #[test]
+    fn secrets_are_hidden_in_text_and_bytes() {
+        let mask = Mask::new([Secret::new("s3cret")]);
+        let payload = map_of([
+            ("token".into(), Value::from("Bearer s3cret")),
+            ("bytes".into(), Value::Bytes(b"is s3cret".to_vec())),
+        ]);
+        let (Value::Map(whole), PayloadFidelity::Masked) = kept(&payload, &mask, 1_000) else { panic!("masked") };
+        assert_eq!(whole["token"], Value::from("Bearer ***"));
+        assert_eq!(whole["bytes"], Value::Bytes(b"is ***".to_vec()));
+        let (Value::Map(cut), PayloadFidelity::Cut) = kept(&payload, &mask, 10) else { panic!("cut") };
+        assert_eq!(cut["token"], Value::from("Bearer ***"));
+        assert_eq!(cut["bytes"], Value::from("9 bytes"));
+    }
+
+    #[test]
+    fn long_texts_are_cut() {
+        let payload = map_of([("text".into(), Value::from("é".repeat(LONGEST + 1)))]);
+        let (Value::Map(cut), PayloadFidelity::Cut) = kept(&payload, &Mask::default(), 2_000) else { panic!("cut") };
+        assert_eq!(cut["text"].as_text().map(|text| text.chars().count()), Some(LONGEST + 1));
+    }
+}

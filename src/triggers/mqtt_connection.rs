@@ -1,0 +1,90 @@
+//! `on_mqtt`: when the connection to a broker is made or gone.
+
+use crate::event::Event;
+use crate::options::{OptionFault, Options};
+use crate::services::Services;
+use crate::services::mqtt::State;
+use crate::triggers::{EventSender, Kind, Trigger, TriggerContext, Watch, mqtt, one_argument};
+use crate::value::{Map, Value, map_of};
+
+/// `on_mqtt(state, …)`.
+pub const KIND: Kind = Kind {
+    name: "on_mqtt",
+    arguments: &["state"],
+    event: "`link`: `broker`, `state`, `why`",
+    docs: include_str!("on_mqtt.md"),
+    read,
+};
+
+const CONNECTED: &str = "connected";
+const DISCONNECTED: &str = "disconnected";
+
+fn read(
+    arguments: Vec<Value>,
+    options: &mut Options,
+    trigger_context: &TriggerContext,
+) -> Result<Box<dyn Trigger>, OptionFault> {
+    let state = one_argument(arguments, "\"connected\" or \"disconnected\"")?;
+    let is_connected = match state.as_text() {
+        Some(CONNECTED) => true,
+        Some(DISCONNECTED) => false,
+        _ => return Err(OptionFault::new("state: write \"connected\" or \"disconnected\"")),
+    };
+    let broker = options.read("broker", |value| mqtt::one_broker(value, trigger_context))?;
+    Ok(Box::new(Link { is_connected, broker }))
+}
+
+struct Link {
+    is_connected: bool,
+    broker: Option<String>,
+}
+
+impl Link {
+    fn payload(&self, broker: &str, why: &str) -> Map {
+        let state = if self.is_connected { CONNECTED } else { DISCONNECTED };
+        map_of([("broker".into(), broker.into()), ("state".into(), state.into()), ("why".into(), why.into())])
+    }
+}
+
+/// Returns whether a state says that the connection stands, and why it does not; nothing if that is not decided.
+fn settled(state: &State) -> Option<(bool, String)> {
+    match state {
+        State::Connected => Some((true, String::new())),
+        State::Waiting(why) => Some((false, why.clone())),
+        State::Idle | State::Connecting | State::Closed => None,
+    }
+}
+
+impl Trigger for Link {
+    fn summary(&self) -> String {
+        let state = if self.is_connected { CONNECTED } else { DISCONNECTED };
+        let broker = self.broker.as_deref().map(|broker| format!(" to {broker}")).unwrap_or_default();
+        format!("on_mqtt {state}{broker}")
+    }
+
+    fn watch(&self, fire: EventSender, services: &Services) -> Watch {
+        // A broker that is not known was refused when the script was loaded.
+        let Ok((broker, mut states)) = services.mqtt.link(self.broker.as_deref()) else { return Watch::idle() };
+        let (clock, summary, wanted) = (services.clock.clone(), self.summary(), self.is_connected);
+        let payload = Self { is_connected: wanted, broker: None };
+        Watch::spawn(async move {
+            let mut stood = settled(&states.borrow_and_update()).map(|(stands, _)| stands);
+            while states.changed().await.is_ok() {
+                let Some((stands, why)) = settled(&states.borrow_and_update()) else { continue };
+                if stood.replace(stands) != Some(stands) && stands == wanted {
+                    fire.tell(Event::new(clock.now_zoned(), summary.clone(), payload.payload(&broker, &why)));
+                }
+            }
+        })
+    }
+
+    fn fits(&self, given: &Map) -> bool {
+        let state = given.get("state").and_then(Value::as_text);
+        state.is_none_or(|state| (state == CONNECTED) == self.is_connected)
+    }
+
+    fn example(&self, _: &Map, services: &Services) -> Map {
+        let broker = self.broker.clone().or_else(|| services.mqtt.states().into_iter().next().map(|(name, ..)| name));
+        self.payload(&broker.unwrap_or_default(), "")
+    }
+}
