@@ -1,6 +1,6 @@
 //! Random bytes: from the system, or for a process that plays a world, from a seed.
 
-use std::sync::{Mutex, PoisonError};
+use parking_lot::Mutex;
 
 /// What the next bytes come from; `None`: the system.
 static SEEDED: Mutex<Option<u64>> = Mutex::new(None);
@@ -10,7 +10,7 @@ static SEEDED: Mutex<Option<u64>> = Mutex::new(None);
 /// # Errors
 /// A sentence, if the system gives none.
 pub fn fill(bytes: &mut [u8]) -> Result<(), String> {
-    let mut seeded = SEEDED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut seeded = SEEDED.lock();
     match &mut *seeded {
         None => {
             drop(seeded);
@@ -27,7 +27,7 @@ pub fn fill(bytes: &mut [u8]) -> Result<(), String> {
 
 /// Draws all further bytes of this process from a seed, the same ones each time.
 pub fn seed(seed: u64) {
-    *SEEDED.lock().unwrap_or_else(PoisonError::into_inner) = Some(seed);
+    *SEEDED.lock() = Some(seed);
 }
 
 /// Returns the next 64 bits.

@@ -4,9 +4,10 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::{Condvar, Mutex};
 use tempfile::TempDir;
 
 /// How long something may take that happens at once on an idle machine.
@@ -70,7 +71,7 @@ impl House {
         let (stderr, heard) = (child.stderr.take().unwrap(), log.clone());
         std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines() {
-                heard.lines.lock().unwrap().push(line.unwrap());
+                heard.lines.lock().push(line.unwrap());
                 heard.news.notify_all();
             }
         });
@@ -92,12 +93,12 @@ impl House {
 
     /// Returns the log so far.
     pub(crate) fn lines(&self) -> Vec<String> {
-        self.running().log.lines.lock().unwrap().clone()
+        self.running().log.lines.lock().clone()
     }
 
     /// Returns how often this stands in the log so far.
     pub(crate) fn count(&self, text: &str) -> usize {
-        self.running().log.lines.lock().unwrap().iter().filter(|line| line.contains(text)).count()
+        self.running().log.lines.lock().iter().filter(|line| line.contains(text)).count()
     }
 
     /// Returns the address of a webhook.
@@ -195,14 +196,14 @@ impl Running {
 
     fn find(&self, text: &str) -> String {
         let until = Instant::now() + PATIENCE;
-        let mut lines = self.log.lines.lock().unwrap();
+        let mut lines = self.log.lines.lock();
         loop {
             if let Some(line) = lines.iter().find(|line| line.contains(text)) {
                 return line.clone();
             }
             let left = until.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "no {text:?} in\n{}", lines.join("\n"));
-            lines = self.log.news.wait_timeout(lines, left).unwrap().0;
+            self.log.news.wait_for(&mut lines, left);
         }
     }
 }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Zoned;
 use jiff::tz::TimeZone;
+use parking_lot::Mutex;
 use rhaid::config::{Config, Level};
 use rhaid::event::Event;
 use rhaid::functions::{Context, RunLog, RunUsage, Stop};
@@ -186,6 +187,6 @@ fn state_is_at_hand_in_handlers_closures_and_functions() {
         let context = bench.context(Duration::from_secs(60));
         let returned = on_stack(|| script.call(0, &event, &context));
         assert_eq!(returned.unwrap(), numbers(expected));
-        bench.services.store.commit(&context.batch.lock().unwrap()).unwrap();
+        bench.services.store.commit(&context.batch.lock()).unwrap();
     }
 }

@@ -1,9 +1,10 @@
 //! One call of a handler.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rhaid::config::{Config, Level};
 use rhaid::event::Event;
 use rhaid::functions::{Context, RunLog, RunUsage};

@@ -170,7 +170,7 @@ fn context(
 }
 
 fn note_what_is_forgotten(context: &Context) {
-    let batch = context.batch.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let batch = context.batch.lock();
     let what = match (batch.values.is_empty(), batch.timers_set.is_empty(), batch.emitted.is_empty()) {
         (false, ..) => "state",
         (_, false, _) => "timers",

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context as _;
 use jiff::tz::TimeZone;
+use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
@@ -162,7 +163,7 @@ impl<'a> Rehearsed<'a> {
             false => self.script.call(handler, event, &context),
         })?;
         let is_sent = world::says_goodbye(&tokio, &context);
-        let effects = std::mem::take(&mut *stage.effects.lock().unwrap_or_else(PoisonError::into_inner));
+        let effects = std::mem::take(&mut *stage.effects.lock());
         Ok(Played { fired: self.fired(ended), effects, kept: PayloadFidelity::Whole, is_dry, is_sent })
     }
 
@@ -201,6 +202,6 @@ impl RunLog for Stage {
         effect.after = self.started.elapsed().saturating_sub(effect.took);
         effect.with = mask.apply(&effect.with).into_owned();
         effect.fault = mask.apply(&effect.fault).into_owned();
-        self.effects.lock().unwrap_or_else(PoisonError::into_inner).push(effect);
+        self.effects.lock().push(effect);
     }
 }

@@ -1,10 +1,11 @@
 //! The outside world, as the configuration describes it.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context as _;
+use parking_lot::Mutex;
 use tokio::runtime::{Handle, Runtime};
 use tokio_util::sync::CancellationToken;
 

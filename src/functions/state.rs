@@ -67,7 +67,7 @@ impl State {
     fn read(&self, key: &str) -> Result<Option<Value>, Thrown> {
         let (context, space) = self.context()?;
         let change = {
-            let batch = context.batch.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let batch = context.batch.lock();
             batch.values.iter().rev().find(|(s, k, _)| *s == space && k == key).map(|(_, _, change)| change.clone())
         };
         let stored = || context.services.store.value(&space, key).map_err(unreadable);
@@ -86,7 +86,7 @@ impl State {
             return Err(thrown("invalid_argument", format!("a key has at most {MAX_KEY} bytes, not {}", key.len())));
         }
         context.holds(if matches!(self.0, Space::Own) { "state" } else { "shared" }, self.shown(key, &change));
-        let mut batch = context.batch.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut batch = context.batch.lock();
         let earlier = batch.values.iter_mut().rev().find(|(s, k, _)| *s == space && k == key);
         match earlier {
             Some((_, _, earlier)) => *earlier = change,
@@ -111,7 +111,7 @@ impl State {
     /// Returns what the run itself has asked to be added to a value, if that is all it did to it.
     fn pending(&self, key: &str) -> Result<Option<Change>, Thrown> {
         let (context, space) = self.context()?;
-        let batch = context.batch.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let batch = context.batch.lock();
         Ok(batch.values.iter().rev().find(|(s, k, _)| *s == space && k == key).map(|(_, _, change)| change.clone()))
     }
 
@@ -140,7 +140,7 @@ impl State {
         let (context, space) = self.context()?;
         let mut keys: std::collections::BTreeSet<_> =
             context.services.store.keys(&space).map_err(unreadable)?.into_iter().collect();
-        let batch = context.batch.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let batch = context.batch.lock();
         for (_, key, change) in batch.values.iter().filter(|(s, _, _)| *s == space) {
             match change {
                 Change::Remove => drop(keys.remove(key)),

@@ -1,7 +1,5 @@
 //! Timers that survive a restart, and events between scripts.
 
-use std::sync::PoisonError;
-
 use jiff::{SignedDuration, Timestamp};
 use rhai::plugin::*;
 
@@ -64,7 +62,7 @@ fn start(name: &str, when: &Dynamic, data: &Dynamic) -> Result<(), Thrown> {
     let due = due(&context, when)?;
     let timer = Timer { owner: context.script.to_string(), name: name.to_owned(), due, data: value(data)? };
     {
-        let mut batch = context.batch.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut batch = context.batch.lock();
         batch.timers_cancelled.retain(|(_, cancelled)| cancelled != name);
         batch.timers_set.retain(|set| set.name != name);
         if batch.timers_set.len() >= MAX_PER_RUN {
@@ -86,7 +84,7 @@ fn emit(name: &str, data: &Dynamic) -> Result<(), Thrown> {
         hops: context.hops.saturating_add(1),
     };
     {
-        let mut batch = context.batch.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut batch = context.batch.lock();
         if batch.emitted.len() >= MAX_PER_RUN {
             return Err(too_many("emit"));
         }
@@ -133,7 +131,7 @@ mod functions {
         let running = timer_left(name)?.is_float();
         let context = context("timer_cancel")?;
         if running {
-            let mut batch = context.batch.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut batch = context.batch.lock();
             batch.timers_set.retain(|set| set.name != name);
             batch.timers_cancelled.push((context.script.to_string(), name.to_owned()));
             drop(batch);
@@ -154,7 +152,7 @@ mod functions {
     pub fn timer_left(name: &str) -> Result<Dynamic, Thrown> {
         let context = context("timer_left")?;
         let due = {
-            let batch = context.batch.lock().unwrap_or_else(PoisonError::into_inner);
+            let batch = context.batch.lock();
             if batch.timers_cancelled.iter().any(|(_, cancelled)| cancelled == name) {
                 return Ok(Dynamic::UNIT);
             }

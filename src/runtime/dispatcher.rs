@@ -1,9 +1,10 @@
 //! The one door for all events, and the desk behind it, where they are dispatched and carried out.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 
@@ -240,7 +241,7 @@ impl Inner {
     }
 
     fn lock(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+        self.book.lock()
     }
 }
 
@@ -254,7 +255,7 @@ impl Book {
 
 impl Alarm {
     fn activity(&self) -> MutexGuard<'_, Option<ActivityGuard>> {
-        self.activity.lock().unwrap_or_else(PoisonError::into_inner)
+        self.activity.lock()
     }
 }
 

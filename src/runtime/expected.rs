@@ -1,10 +1,11 @@
 //! What should have run against what did, for triggers that know their times.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 
 use crate::event::Due;
@@ -107,7 +108,7 @@ impl Expected {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, HashMap<Arc<str>, Record>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

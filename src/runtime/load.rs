@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, HashSet};
 use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::settings::Settings;
 use super::sources::{Seen, Snapshot, Watched};
@@ -128,13 +130,12 @@ impl<T> Round<'_, T> {
             let in_time = going.values().filter(|going| !going.is_slow).map(|going| going.since).min();
             let patience =
                 in_time.map_or(PATIENCE, |since| (since + PATIENCE).saturating_duration_since(Instant::now()));
-            let waited = self.news.wait_timeout(state, patience);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            self.news.wait_for(&mut state, patience);
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, RoundState<T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -1,9 +1,10 @@
 //! Faults that keep coming: told at first, then counted, so that no script fills the disk with one line.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
+use parking_lot::Mutex;
 
 use super::sources::fingerprint;
 
@@ -27,7 +28,7 @@ struct Repeat {
 impl Repeats {
     /// Returns what to tell of a fault, if anything.
     pub(super) fn tell(&self, script: &Arc<str>, report: String, now: Timestamp) -> Option<String> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.0.lock();
         if known.len() >= MAX_KNOWN {
             known.clear();
         }

@@ -1,10 +1,11 @@
 //! The log as it is written: every line to `tracing`, to those who follow, and to the ledger row of its run.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::broadcast;
 
@@ -88,7 +89,7 @@ impl LogStore {
         fields: serde_json::Map<String, serde_json::Value>,
     ) {
         let (level, script, run) = (level.word(), script.into(), run.into());
-        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut recent = self.recent.lock();
         // Under the lock, so that times never go back from one line to the next.
         let line = Arc::new(LogLine { at: self.clock.now(), level, script, run, text, fields });
         if recent.len() == self.most {
@@ -107,7 +108,7 @@ impl LogStore {
 
     /// Returns the last lines, oldest first.
     pub(crate) fn recent(&self) -> Vec<Arc<LogLine>> {
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        self.recent.lock().iter().cloned().collect()
     }
 
     /// Returns where the answers of servers are told.
@@ -197,8 +198,7 @@ impl RunRecorder {
 
     /// Takes what the run did and logged, in order.
     pub(crate) fn take_effects(&self) -> Vec<Effect> {
-        let Effects { mut kept, left_out } =
-            std::mem::take(&mut *self.effects.lock().unwrap_or_else(PoisonError::into_inner));
+        let Effects { mut kept, left_out } = std::mem::take(&mut *self.effects.lock());
         if left_out > 0 {
             kept.push(Effect { after: self.started.elapsed(), ..Effect::new("…", format!("and {left_out} more")) });
         }
@@ -206,7 +206,7 @@ impl RunRecorder {
     }
 
     fn note(&self, mut effect: Effect) {
-        let mut effects = self.effects.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut effects = self.effects.lock();
         if effects.kept.len() == EFFECTS {
             effects.left_out += 1;
             return;

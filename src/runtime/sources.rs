@@ -5,7 +5,9 @@ use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::script::Sources;
 use crate::units::show_size;
@@ -110,7 +112,7 @@ impl Snapshot {
 
 impl Sources for Snapshot {
     fn read(&self, file: &str) -> Result<Arc<str>, String> {
-        let lock = || self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = || self.read.lock();
         if let Some(known) = lock().get(file) {
             return known.clone();
         }
@@ -155,7 +157,7 @@ impl Watched {
 
     /// Takes what was asked for.
     pub(crate) fn take_seen(&self) -> Seen {
-        std::mem::take(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.seen.lock())
     }
 }
 
@@ -163,7 +165,7 @@ impl Sources for Watched {
     fn read(&self, file: &str) -> Result<Arc<str>, String> {
         let text = self.snapshot.read(file);
         let print = text.as_ref().ok().map(|text| fingerprint(text));
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(file, print);
+        self.seen.lock().insert(file, print);
         text
     }
 }

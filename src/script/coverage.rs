@@ -1,8 +1,9 @@
 //! Which lines of scripts have run, and which could have: for `rhaid test --coverage`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
+use parking_lot::{Mutex, MutexGuard};
 use rhai::debugger::DebuggerCommand;
 use rhai::{AST, ASTNode, Engine, Stmt};
 
@@ -64,7 +65,7 @@ pub(super) fn watch(engine: &mut Engine) {
 }
 
 fn steps() -> Option<MutexGuard<'static, Steps>> {
-    STEPS.get().map(|steps| steps.lock().unwrap_or_else(PoisonError::into_inner))
+    STEPS.get().map(|steps| steps.lock())
 }
 
 /// Returns the line and column of something that does something.

@@ -2,8 +2,9 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock};
 
+use parking_lot::Mutex;
 use rhai::packages::{Package, StandardPackage};
 use rhai::{Dynamic, Engine, EvalContext, FnPtr, ImmutableString, Locked, Module, OptimizationLevel, Shared};
 
@@ -20,7 +21,7 @@ const EXPRESSION_DEPTH: (usize, usize) = (64, 48);
 /// Returns the interpreter for these limits: all scripts share one, which knows none of them.
 pub(super) fn shared(limits: &Limits) -> Arc<Engine> {
     static LAST: Mutex<Option<(usize, Arc<Engine>)>> = Mutex::new(None);
-    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut last = LAST.lock();
     match &*last {
         Some((call_depth, engine)) if *call_depth == limits.call_depth => engine.clone(),
         _ => last.insert((limits.call_depth, new(limits).into())).1.clone(),

@@ -1,10 +1,11 @@
 //! Named events between scripts: what `emit` says and `on_event` hears.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::SendTimeoutError;
 
@@ -180,7 +181,7 @@ impl Bus {
     }
 
     fn hall(&self) -> MutexGuard<'_, Listeners> {
-        self.hall.lock().unwrap_or_else(PoisonError::into_inner)
+        self.hall.lock()
     }
 }
 
@@ -295,12 +296,12 @@ mod tests {
         runtime.spawn(async move {
             while activity.idle(listener.recv()).await.is_some() {
                 tokio::task::yield_now().await;
-                record.lock().unwrap().push(watch.now());
+                record.lock().push(watch.now());
             }
         });
         let start = clock.now();
         runtime.block_on(tell(&bus, "x", 1));
         clock.advance(Duration::from_secs(60));
-        assert_eq!(*seen.lock().unwrap(), [start]);
+        assert_eq!(*seen.lock(), [start]);
     }
 }

@@ -1,9 +1,10 @@
 //! Timers that survive a restart: what `timer_start` sets and `on_timer` hears.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -162,7 +163,7 @@ impl Timers {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 
@@ -326,7 +327,7 @@ mod tests {
                 while let Some(timer) = activity.idle(listener.recv()).await {
                     tokio::task::yield_now().await;
                     let at = clock.now_zoned().strftime("%M:%S").to_string();
-                    heard.lock().unwrap().push(format!("{} {} {at}", timer.name, timer.data.to_json()));
+                    heard.lock().push(format!("{} {} {at}", timer.name, timer.data.to_json()));
                 }
             }));
             stop.drop_guard()
@@ -334,7 +335,7 @@ mod tests {
 
         fn pass(&self, seconds: u64) -> Vec<String> {
             self.clock.advance(Duration::from_secs(seconds));
-            std::mem::take(&mut *self.heard.lock().unwrap())
+            std::mem::take(&mut *self.heard.lock())
         }
     }
 
@@ -426,7 +427,7 @@ mod tests {
         let start = bench.clock.now();
         let set = |hours: i64, minutes: i64| {
             bench.clock.set(start + SignedDuration::from_mins(hours * 60 + minutes));
-            std::mem::take(&mut *bench.heard.lock().unwrap())
+            std::mem::take(&mut *bench.heard.lock())
         };
         bench.set("x", 600);
         bench.set("y", 2 * 3_600);

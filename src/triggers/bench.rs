@@ -1,10 +1,11 @@
 //! A bench for triggers: a clock turned by hand, and an inbox that writes down what comes.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
@@ -59,7 +60,7 @@ impl Bench {
                     continue;
                 }
                 let (length, outcome) = run(&firing.event);
-                log.lock().unwrap().push(firing.event);
+                log.lock().push(firing.event);
                 if !length.is_zero() {
                     clock.sleep_until(clock.now() + length).await;
                 }
@@ -112,7 +113,7 @@ impl Bench {
     }
 
     pub(super) fn came(&self) -> MutexGuard<'_, Vec<Event>> {
-        self.came.lock().unwrap()
+        self.came.lock()
     }
 
     /// Takes what came, each as `scheduled` (day and time), how late it came in seconds, and `missed`.

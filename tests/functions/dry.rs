@@ -10,7 +10,7 @@ fn dry(world: &World, text: &str) -> (Vec<String>, Result<(), String>) {
     let mut context = world.context(Duration::from_secs(20));
     Arc::get_mut(&mut context).unwrap().dry = true;
     let ended = world.run_in(text, &context).map(drop);
-    let done = std::mem::take(&mut *world.journal.done.lock().unwrap());
+    let done = std::mem::take(&mut *world.journal.done.lock());
     (done.into_iter().map(|effect| format!("{} {}", effect.what, effect.with)).collect(), ended)
 }
 
@@ -60,7 +60,7 @@ fn what_nothing_can_stand_in_for_is_a_fault_in_a_dry_run() {
 fn what_fails_is_told_with_the_reason() {
     let world = World::new();
     world.run(r#"try { read_file("notes/none.txt") } catch {}"#).unwrap();
-    let done = world.journal.done.lock().unwrap();
+    let done = world.journal.done.lock();
     assert_eq!((&*done[0].what, &*done[0].with), ("read_file", "notes/none.txt"));
     assert!(done[0].fault.starts_with("not_found: "), "{:?}", done[0]);
 }

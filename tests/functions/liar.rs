@@ -1,9 +1,10 @@
 //! A server that lies: what it says about its answers is not true, or never ends.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -54,7 +55,7 @@ impl Liar {
 
     /// Returns the heads of all requests so far.
     pub(super) fn told(&self) -> Vec<String> {
-        self.told.lock().unwrap().clone()
+        self.told.lock().clone()
     }
 
     async fn serve(self, mut stream: TcpStream) -> Option<()> {
@@ -62,7 +63,7 @@ impl Liar {
         loop {
             let head = head(&mut stream).await?;
             let path = head.split(' ').nth(1).unwrap_or_default().trim_start_matches('/').to_owned();
-            self.told.lock().unwrap().push(head);
+            self.told.lock().push(head);
             let (bytes, then) = lie(&path);
             stream.write_all(&bytes).await.ok()?;
             match then {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use axum::Router;
@@ -12,6 +11,7 @@ use axum::http::header::{
     AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, LINK, LOCATION, RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE,
 };
 use axum::http::{HeaderMap, Response};
+use parking_lot::Mutex;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -131,7 +131,7 @@ fn moved(steps: &[&str], query: &str) -> Result<Response<Body>, axum::http::Erro
 /// Fails so many times for an id before it does not.
 fn flaky(id: &str, failures: u32) -> Result<Response<Body>, axum::http::Error> {
     static SEEN: Mutex<BTreeMap<String, u32>> = Mutex::new(BTreeMap::new());
-    let mut seen = SEEN.lock().unwrap();
+    let mut seen = SEEN.lock();
     let count = seen.entry(id.to_owned()).or_default();
     *count += 1;
     let plain = Response::builder();

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
+use parking_lot::Mutex;
 use rhaid::config::{Config, Level, Source, parse};
 use rhaid::effect::Effect;
 use rhaid::functions::{Context, RunLog, RunUsage};
@@ -47,11 +48,11 @@ impl RunLog for Notes {
     fn line(&self, level: Level, text: &str, fields: &serde_json::Map<String, serde_json::Value>) {
         let fields =
             if fields.is_empty() { String::new() } else { serde_json::Value::from(fields.clone()).to_string() };
-        self.lines.lock().unwrap().push(format!("{level:?} {text}{fields}"));
+        self.lines.lock().push(format!("{level:?} {text}{fields}"));
     }
 
     fn did(&self, effect: Effect) {
-        self.done.lock().unwrap().push(effect);
+        self.done.lock().push(effect);
     }
 }
 
@@ -166,7 +167,7 @@ impl World {
 
     /// Commits what a run did.
     pub(super) fn commit(&self, context: &Context) {
-        self.services.store.commit(&context.batch.lock().unwrap()).unwrap();
+        self.services.store.commit(&context.batch.lock()).unwrap();
     }
 
     /// Removes what runs wrote into files.

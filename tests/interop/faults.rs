@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::mosquitto::Mosquitto;
 use super::process::{Home, Process, ask};
@@ -42,14 +44,14 @@ impl Seen {
         tokio::spawn(async move {
             while let Some(message) = all.messages.recv().await {
                 let number = message.topic.trim_start_matches("out/").parse().unwrap();
-                writes.lock().unwrap().entry(number).or_insert_with(Vec::new).push(message.payload);
+                writes.lock().entry(number).or_insert_with(Vec::new).push(message.payload);
             }
         });
         Self(seen)
     }
 
     fn missing(&self, upto: u32) -> Vec<u32> {
-        let seen = self.0.lock().unwrap();
+        let seen = self.0.lock();
         (0..upto).filter(|number| !seen.contains_key(number)).collect()
     }
 
@@ -69,12 +71,12 @@ impl Seen {
 
     /// Returns how many came again.
     fn repeats(&self) -> usize {
-        self.0.lock().unwrap().values().map(|all| all.len() - 1).sum()
+        self.0.lock().values().map(|all| all.len() - 1).sum()
     }
 
     /// Returns how many came again with the same payload.
     fn copies(&self) -> usize {
-        let seen = self.0.lock().unwrap();
+        let seen = self.0.lock();
         seen.values().map(|all| all.len() - all.iter().collect::<std::collections::HashSet<_>>().len()).sum()
     }
 }
@@ -85,7 +87,7 @@ fn keep_publishing(mqtt: &Mqtt, qos: u8, pause: Duration) -> (Arc<Mutex<bool>>, 
     let stopped = Arc::clone(&stop);
     let task = tokio::spawn(async move {
         let (mut number, mut deliveries) = (0, Vec::new());
-        while !*stopped.lock().unwrap() {
+        while !*stopped.lock() {
             deliveries.push(
                 soon(mqtt.send(message(&format!("in/{number}"), &number.to_string(), qos, false))).await.unwrap(),
             );
@@ -140,7 +142,7 @@ async fn kills_of_rhaid(rounds: u64, qos: u8) {
         process.kill();
         process = start(&home, broker.address, &[]);
     }
-    *stop.lock().unwrap() = true;
+    *stop.lock() = true;
     let sent = publishing.await.unwrap();
     seen.expect_all(sent).await;
     let counted = counted(&mut process);
@@ -247,7 +249,7 @@ async fn through(
     until_it_listens(&mqtt, &mut process).await;
     let (stop, publishing) = keep_publishing(&mqtt, qos, Duration::from_millis(5));
     fault(broker, &mut process).await;
-    *stop.lock().unwrap() = true;
+    *stop.lock() = true;
     let sent = publishing.await.unwrap();
     assert!(sent > 20, "{sent} are too few");
     seen.expect_all(sent).await;

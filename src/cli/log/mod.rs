@@ -3,8 +3,9 @@
 mod line;
 
 use std::io::Write as _;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
+use parking_lot::RwLock;
 use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
@@ -31,12 +32,12 @@ impl Filter {
     /// Goes by another config from now on.
     pub(super) fn apply(&self, config: &Config) {
         let rules = Rules { log: config.log.clone(), mask: config.mask() };
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = rules;
+        *self.0.write() = rules;
         tracing::callsite::rebuild_interest_cache();
     }
 
     fn with<T>(&self, look: impl FnOnce(&Rules) -> T) -> T {
-        look(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        look(&self.0.read())
     }
 }
 

@@ -5,9 +5,10 @@ mod watch;
 
 use std::fs;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use serde_json::{Map, Value as Json};
 use tokio_util::sync::CancellationToken;
 
@@ -84,7 +85,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let running = desk.running.clone();
     tokio.spawn(async move {
         while tokio::signal::ctrl_c().await.is_ok() {
-            running.lock().unwrap_or_else(PoisonError::into_inner).cancel();
+            running.lock().cancel();
         }
     });
     let has_failed = world::on_a_thread_for(&limits, move || desk.work(reader))??;
@@ -148,10 +149,10 @@ impl Desk {
 
     fn evaluate(&mut self, text: &str) -> Option<Evaluated> {
         let context = Arc::new(self.context());
-        *self.running.lock().unwrap_or_else(PoisonError::into_inner) = context.cancel.clone();
+        *self.running.lock() = context.cancel.clone();
         match self.session.evaluate(text, &context) {
             Ok(evaluated) => {
-                let batch = std::mem::take(&mut *context.batch.lock().unwrap_or_else(PoisonError::into_inner));
+                let batch = std::mem::take(&mut *context.batch.lock());
                 // The store is in memory, also of a dry world.
                 if let Err(why) = context.services.store.commit(&batch) {
                     self.wrong(&why.to_string());

@@ -1,7 +1,8 @@
 //! Messages that are shown as they come, while lines are typed.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
@@ -37,7 +38,7 @@ impl Watching {
             while let Some(message) = subscription.messages.recv().await {
                 let text = harmless(&String::from_utf8_lossy(&message.payload));
                 let line = format!("{} {text}\n", paint(Tone::Name, &harmless(&message.topic)));
-                (printer.lock().unwrap_or_else(PoisonError::into_inner))(&line);
+                (printer.lock())(&line);
             }
         });
         self.end_one(topic);

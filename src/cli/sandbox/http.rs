@@ -1,8 +1,9 @@
 //! What answers the requests of scripts in a held world.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use globset::GlobMatcher;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::functions::testing::{Answering, matcher};
 use crate::memory;
@@ -69,12 +70,12 @@ impl Answers {
 
     fn add(&self, method: &str, url: Urls, answer: Answering) {
         let rule = Rule { method: method.to_uppercase(), url, answer: Arc::new(answer) };
-        self.rules.lock().unwrap_or_else(PoisonError::into_inner).push(rule);
+        self.rules.lock().push(rule);
     }
 
     /// Returns what was asked.
     pub(super) fn asked(&self) -> MutexGuard<'_, Vec<Map>> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+        self.asked.lock()
     }
 
     fn unanswered(&self, wanted: &Wanted) -> String {
@@ -87,7 +88,7 @@ impl Answers {
     }
 
     fn find(&self, wanted: &Wanted) -> Option<Arc<Answering>> {
-        let rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
+        let rules = self.rules.lock();
         let fits = |rule: &&Rule| (rule.method == "*" || rule.method == wanted.method) && rule.url.has(&wanted.url);
         rules.iter().rev().find(fits).map(|rule| rule.answer.clone())
     }

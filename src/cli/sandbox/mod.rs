@@ -7,11 +7,12 @@ mod world;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Zoned;
 use jiff::tz::TimeZone;
+use parking_lot::{Mutex, MutexGuard};
 
 pub(super) use self::seen::{Moment, line, lines};
 
@@ -112,7 +113,7 @@ impl Sandbox {
 
     /// Returns what the test printed.
     pub(super) fn take_printed(&self) -> Vec<String> {
-        std::mem::take(&mut *self.printed.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.printed.lock())
     }
 
     /// Returns the folder that relative paths start from.
@@ -123,16 +124,16 @@ impl Sandbox {
     }
 
     fn marks(&self) -> MutexGuard<'_, Marks> {
-        self.marks.lock().unwrap_or_else(PoisonError::into_inner)
+        self.marks.lock()
     }
 
     fn config(&self) -> Arc<Config> {
-        self.config.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.config.lock().clone()
     }
 
     /// Does something with what runs, which begins to if it does not yet.
     fn with<T>(&self, act: impl FnOnce(&Boot) -> Result<T, String>) -> Result<T, String> {
-        let mut boot = self.boot.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut boot = self.boot.lock();
         if boot.is_none() {
             *boot = Some(Boot::start(self)?);
         }

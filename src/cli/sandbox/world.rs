@@ -1,7 +1,7 @@
 //! What tests do to a held world.
 
 use std::path::{Component, PathBuf};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Zoned;
@@ -40,7 +40,7 @@ impl Sandbox {
     }
 
     fn is_running(&self) -> bool {
-        self.boot.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        self.boot.lock().is_some()
     }
 }
 
@@ -53,7 +53,7 @@ impl World for Sandbox {
         let script = script.strip_suffix(".rhai").unwrap_or(script).to_owned();
         let was_running = self.is_running();
         if let Some(chosen) = &self.chosen {
-            chosen.lock().unwrap_or_else(PoisonError::into_inner).insert(script.clone());
+            chosen.lock().insert(script.clone());
         }
         self.with(|boot| {
             let runtime = boot.runtime.clone();
@@ -158,7 +158,7 @@ impl World for Sandbox {
         config.secrets.retain(|(known, _)| known != name);
         config.secrets.push((name.to_owned(), Secret::new(value)));
         let config = Arc::new(config);
-        *self.config.lock().unwrap_or_else(PoisonError::into_inner) = config.clone();
+        *self.config.lock() = config.clone();
         if !self.is_running() {
             return Ok(());
         }
@@ -182,7 +182,7 @@ impl World for Sandbox {
             self.marks().logs.extend(boot.runtime.recent_logs());
             Ok(())
         })?;
-        drop(self.boot.lock().unwrap_or_else(PoisonError::into_inner).take());
+        drop(self.boot.lock().take());
         self.with(|_| Ok(()))
     }
 
@@ -214,7 +214,7 @@ impl World for Sandbox {
     }
 
     fn print(&self, text: &str) {
-        self.printed.lock().unwrap_or_else(PoisonError::into_inner).push(text.to_owned());
+        self.printed.lock().push(text.to_owned());
     }
 
     fn excuse(&self, script: &str, kind: &str) -> Result<(), String> {

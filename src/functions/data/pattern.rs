@@ -1,7 +1,6 @@
 //! Regular expressions.
 
-use std::sync::{Mutex, PoisonError};
-
+use parking_lot::Mutex;
 use regex::{Captures, Regex, RegexBuilder};
 use rhai::plugin::*;
 
@@ -27,7 +26,7 @@ const MAX_COMPILED: usize = 256 << 10;
 fn compiled(pattern: &str) -> Result<Regex, Thrown> {
     static USED: Mutex<Vec<(String, Regex)>> = Mutex::new(Vec::new());
     let take = || {
-        let mut used = USED.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut used = USED.lock();
         let at = used.iter().position(|(known, _)| known == pattern)?;
         let entry = used.remove(at);
         let regex = entry.1.clone();
@@ -46,7 +45,7 @@ fn compiled(pattern: &str) -> Result<Regex, Thrown> {
         .nest_limit(64)
         .build()
         .map_err(|error| refused(format!("this is no pattern: {error}")))?;
-    let mut used = USED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut used = USED.lock();
     if used.len() >= KEPT {
         used.remove(0);
     }

@@ -1,8 +1,7 @@
 //! The body of a response: there, or read as the script asks for it.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::functions::http::fault::failed;
 use crate::functions::{Thrown, context, thrown};
@@ -96,7 +95,7 @@ impl Body {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -1,8 +1,9 @@
 //! Messages that a script has handed over, and what the broker says to them.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rhai::plugin::*;
 
 use super::{PATIENCE, failed};
@@ -27,7 +28,7 @@ impl Sent {
     }
 
     fn is_confirmed(&self) -> bool {
-        let mut messages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut messages = self.0.lock();
         messages.iter_mut().all(OnItsWay::is_confirmed)
     }
 
@@ -35,9 +36,9 @@ impl Sent {
     fn wait(&self, limit: Duration, context: &Context) -> Result<(), Thrown> {
         let until = context.stretch(limit);
         // No lock is held while it waits.
-        let mut messages = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut messages = std::mem::take(&mut *self.0.lock());
         let waited = messages.iter_mut().try_for_each(|message| message.confirmed(until, limit, context));
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(messages);
+        self.0.lock().extend(messages);
         waited
     }
 }
@@ -76,7 +77,7 @@ impl OnItsWay {
             return kept.map_err(|error| failed(&error));
         }
         if let Some(promised) = &context.promised {
-            promised.lock().unwrap_or_else(PoisonError::into_inner).push(disk);
+            promised.lock().push(disk);
             return Ok(());
         }
         context.services.mqtt.hurry();

@@ -5,10 +5,11 @@ mod pool;
 
 use std::fmt::Display;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use self::pool::Pool;
@@ -242,7 +243,7 @@ impl Executor {
     }
 
     fn commit(&self, start: &Start<Arc<Version>>, context: &Context, value: Value) -> Outcome {
-        let mut batch = std::mem::take(&mut *context.batch.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut batch = std::mem::take(&mut *context.batch.lock());
         batch.told = self.services.bus.address(std::mem::take(&mut batch.emitted));
         let is_kept = !(batch.values.is_empty()
             && batch.timers_set.is_empty()
@@ -318,7 +319,7 @@ impl Executor {
 /// Takes the messages that the disk must have before a run is done.
 fn promised(context: &Context) -> Vec<Delivery> {
     let promised = context.promised.as_ref();
-    promised.map(|all| std::mem::take(&mut *all.lock().unwrap_or_else(PoisonError::into_inner))).unwrap_or_default()
+    promised.map(|all| std::mem::take(&mut *all.lock())).unwrap_or_default()
 }
 
 /// Waits until the disk has all of them.

@@ -1,9 +1,10 @@
 //! Threads with a large stack that run scripts: made when needed, reused, given up when idle.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use crate::script::STACK;
@@ -74,7 +75,7 @@ impl Pool {
 
 impl Inner {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 
@@ -133,8 +134,7 @@ fn work(inner: &Arc<Inner>, stack: usize) {
             continue;
         }
         state.idle += 1;
-        let (next, waited) = inner.work.wait_timeout(state, IDLE).unwrap_or_else(PoisonError::into_inner);
-        state = next;
+        let waited = inner.work.wait_for(&mut state, IDLE);
         state.idle -= 1;
         if waited.timed_out() && state.waiting.is_empty() {
             state.threads -= 1;
@@ -156,7 +156,7 @@ mod tests {
         let gate = Arc::new(Mutex::new(gate));
         for _ in 0..50 {
             let gate = gate.clone();
-            pool.submit(STACK, Box::new(move || gate.lock().unwrap().recv().unwrap_err().to_string().clear()));
+            pool.submit(STACK, Box::new(move || gate.lock().recv().unwrap_err().to_string().clear()));
         }
         let (done, finished) = tokio::sync::oneshot::channel();
         pool.submit(STACK, Box::new(move || done.send(()).unwrap()));

@@ -9,8 +9,9 @@ mod sync;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -159,7 +160,7 @@ impl Supervisor {
 
     /// Returns whether a script may live.
     pub(super) fn is_chosen(&self, name: &str) -> bool {
-        let lock = |chosen: &Chosen| chosen.lock().unwrap_or_else(PoisonError::into_inner).contains(name);
+        let lock = |chosen: &Chosen| chosen.lock().contains(name);
         self.chosen.as_ref().is_none_or(lock)
     }
 

@@ -5,11 +5,12 @@ use std::fmt::{self, Write as _};
 use std::future::poll_fn;
 use std::panic::Location;
 use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::services::clock::Woken;
 
@@ -143,10 +144,8 @@ impl ManualClock {
     /// Walks from deadline to deadline; waits at each until nothing is busy.
     pub(super) fn walk(&self, target: Timestamp) {
         while self.go(target) {
-            let (state, waited) = self
-                .calm
-                .wait_timeout_while(self.lock(), PATIENCE, |state| state.count > 0)
-                .unwrap_or_else(PoisonError::into_inner);
+            let mut state = self.lock();
+            let waited = self.calm.wait_while_for(&mut state, |state| state.count > 0, PATIENCE);
             if waited.timed_out() {
                 Self::give_up(state);
             }
@@ -218,7 +217,7 @@ impl ManualClock {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

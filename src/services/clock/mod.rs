@@ -269,8 +269,8 @@ impl Drop for SuspendedActivity {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
 
+    use parking_lot::Mutex;
     use tokio::sync::mpsc;
 
     use super::*;
@@ -293,7 +293,7 @@ mod tests {
                 activity.sleep_until(due).await;
                 assert_eq!(clock.now(), due);
                 tokio::task::yield_now().await;
-                log.lock().unwrap().push(name);
+                log.lock().push(name);
             }
         });
     }
@@ -305,7 +305,7 @@ mod tests {
         ticker(&runtime, &clock, 'b', 3, &log);
         clock.advance(Duration::from_secs(9));
         // At 6 s both are due; b began to sleep for it at 3 s, a at 4 s.
-        assert_eq!(*log.lock().unwrap(), "ababaab");
+        assert_eq!(*log.lock(), "ababaab");
         assert_eq!(clock.now_zoned().to_string(), "2026-01-01T00:00:09+01:00[Europe/Berlin]");
     }
 
@@ -326,11 +326,11 @@ mod tests {
             while let Some(_busy) = inbox.recv().await {
                 let before = watch.now();
                 tokio::time::sleep(Duration::from_millis(3)).await;
-                log.lock().unwrap().push((before, watch.now()));
+                log.lock().push((before, watch.now()));
             }
         });
         clock.advance(Duration::from_secs(20));
-        let seen = seen.lock().unwrap();
+        let seen = seen.lock();
         assert_eq!(seen.len(), 20);
         assert!(seen.iter().all(|(before, after)| before == after));
     }

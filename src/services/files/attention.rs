@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::services::files::hub::{Hub, Listener, PROBE, Place};
@@ -65,7 +65,7 @@ impl Attention {
     /// Makes a file where it may, to see whether that is heard of; once for each device.
     pub(super) fn hears_itself(&self, folder: &Path) -> bool {
         let Some(device) = device(folder) else { return true };
-        let tested = || self.hub.tested.lock().unwrap_or_else(PoisonError::into_inner);
+        let tested = || self.hub.tested.lock();
         if let Some(hears) = tested().get(&device) {
             return *hears;
         }

@@ -1,8 +1,9 @@
 //! Files of a held world: they lie in a folder of its own, and change when it is said so.
 
 use std::path::{Component, Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use crate::services::files::hub::Hub;
@@ -20,7 +21,7 @@ type Watcher = (Arc<Rules>, mpsc::Sender<Vec<Change>>);
 
 impl Held {
     pub(super) fn watch(&self, rules: Arc<Rules>, deliver: mpsc::Sender<Vec<Change>>) {
-        self.watches.lock().unwrap_or_else(PoisonError::into_inner).push((rules, deliver));
+        self.watches.lock().push((rules, deliver));
     }
 }
 
@@ -59,7 +60,7 @@ impl Files {
                 if was_there { ChangeKind::Modified } else { ChangeKind::Created }
             }
         };
-        let mut watches = held.watches.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watches = held.watches.lock();
         watches.retain(|(_, deliver)| !deliver.is_closed());
         for (_, deliver) in watches.iter().filter(|(rules, _)| path.starts_with(&rules.root)) {
             // Who has not taken up the last changes has not been waited for.

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use notify::event::{AccessKind, AccessMode, ModifyKind};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 /// So many touched paths are told apart; beyond, everything is looked at again.
@@ -131,11 +132,11 @@ impl Hub {
     }
 
     fn watcher(&self) -> MutexGuard<'_, Watcher> {
-        self.watcher.lock().unwrap_or_else(PoisonError::into_inner)
+        self.watcher.lock()
     }
 
     fn interests(&self) -> MutexGuard<'_, Interests> {
-        self.interests.lock().unwrap_or_else(PoisonError::into_inner)
+        self.interests.lock()
     }
 }
 
@@ -175,13 +176,13 @@ impl Listener {
     }
 
     fn lock(&self) -> MutexGuard<'_, Heard> {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+        self.heard.lock()
     }
 }
 
 /// Takes an event in, on the watcher's own thread.
 fn hear(interests: &Mutex<Interests>, event: notify::Result<Event>) {
-    let interests = interests.lock().unwrap_or_else(PoisonError::into_inner);
+    let interests = interests.lock();
     let Some(event) = event.ok().filter(|event| !event.need_rescan()) else {
         return interests.values().flatten().for_each(|(ear, _)| ear.note(|heard| heard.lost = true));
     };

@@ -1,9 +1,10 @@
 //! Clients with their pools: made once per way of connecting, since making one costs milliseconds.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Identity};
 use url::{Host, Url};
@@ -50,7 +51,7 @@ impl Clients {
 
     /// Returns the client for a way.
     pub(super) fn client(&self, way: &ConnectOptions) -> Result<Client, Error> {
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut made = self.made.lock();
         if let Some((client, used)) = made.get_mut(way) {
             *used = Instant::now();
             return Ok(client.clone());

@@ -1,12 +1,13 @@
 //! Whether a request is still connecting, and a limit for it of its own.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tower_layer::Layer;
@@ -66,11 +67,11 @@ impl Progress {
     }
 
     fn waiting(&self) -> Option<Instant> {
-        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.waiting.lock()
     }
 
     fn set(&self, waiting: Option<Instant>) {
-        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = waiting;
+        *self.waiting.lock() = waiting;
         self.changed.notify_one();
     }
 }

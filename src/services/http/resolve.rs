@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 /// How long an answer is used without asking again.
@@ -34,7 +35,7 @@ impl Resolver {
             return Ok(known.addresses);
         }
         let addresses = look_up(host).await?;
-        let mut pinned = self.pinned.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pinned = self.pinned.lock();
         if pinned.len() >= KEPT {
             pinned.retain(|_, pinned| pinned.at.elapsed() < FRESH);
             if pinned.len() >= KEPT {
@@ -46,7 +47,7 @@ impl Resolver {
     }
 
     fn pinned(&self, host: &str) -> Option<Pinned> {
-        self.pinned.lock().unwrap_or_else(PoisonError::into_inner).get(host).cloned()
+        self.pinned.lock().get(host).cloned()
     }
 }
 

@@ -1,9 +1,10 @@
 //! The bounded queue between a connection and one of its subscribers.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::services::clock::{ActivityGuard, Clock};
@@ -54,7 +55,7 @@ impl Messages {
     /// Returns the next message if there is one.
     pub fn try_recv(&mut self) -> Option<Message> {
         self.activity = None;
-        let (message, activity) = self.inbox.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()?;
+        let (message, activity) = self.inbox.queue.lock().pop_front()?;
         self.activity = activity;
         Some(message)
     }
@@ -65,7 +66,7 @@ impl Sender {
     ///
     /// A message that must be confirmed always has: the broker sends no more of those than it lets be open at a time.
     pub(super) fn push(&self, message: Message) -> bool {
-        let mut queue = self.0.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = self.0.queue.lock();
         if message.qos == 0 && queue.len() >= CAPACITY {
             return false;
         }
@@ -77,7 +78,7 @@ impl Sender {
 
     /// Returns whether the queue is at most half full.
     pub(super) fn is_relaxed(&self) -> bool {
-        self.0.queue.lock().unwrap_or_else(PoisonError::into_inner).len() <= CAPACITY / 2
+        self.0.queue.lock().len() <= CAPACITY / 2
     }
 }
 

@@ -1,10 +1,11 @@
 //! Brokers of a held world: they live in this process, answer at once and in order, and are there or away as they are told.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::memory;
 use crate::services::clock::ActivityGuard;
@@ -50,13 +51,13 @@ struct Desk {
 
 impl MockBrokers {
     fn broker(&self, name: &str) -> Arc<Held> {
-        let mut brokers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut brokers = self.0.lock();
         brokers.entry(name.to_owned()).or_default().clone()
     }
 
     /// Returns what the brokers got from us, in order.
     pub fn published(&self) -> Vec<Published> {
-        let brokers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let brokers = self.0.lock();
         let mut all: Vec<_> = brokers.values().flat_map(|held| held.desk().published.clone()).collect();
         all.sort_by_key(|published| published.at);
         all
@@ -118,7 +119,7 @@ impl Mqtt {
 
 impl Held {
     fn desk(&self) -> MutexGuard<'_, Desk> {
-        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+        self.desk.lock()
     }
 
     fn connect(&self, shared: &Shared) {
@@ -133,7 +134,7 @@ impl Held {
     }
 
     fn take_all(&self, shared: &Shared) {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = self.turn.lock();
         while !self.desk().is_away {
             let Some(packet) = shared.core().outgoing() else { break };
             self.take(packet, shared);
@@ -256,7 +257,7 @@ impl Shared {
 
     /// Holds the clock of a held world until what is to be written is on disk.
     pub(super) fn keeping(&self) -> MutexGuard<'_, Option<ActivityGuard>> {
-        self.keeping.lock().unwrap_or_else(PoisonError::into_inner)
+        self.keeping.lock()
     }
 }
 

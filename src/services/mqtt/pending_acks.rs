@@ -2,10 +2,11 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::services::mqtt::ack_spill::{AckSpill, PATIENCE};
@@ -24,7 +25,7 @@ pub(super) struct AckQueue {
 impl AckQueue {
     /// Pays a debt.
     pub(super) fn pay(&self, debt: u64) {
-        self.paid.lock().unwrap_or_else(PoisonError::into_inner).push(debt);
+        self.paid.lock().push(debt);
         self.wake.notify_one();
     }
 
@@ -46,7 +47,7 @@ impl AckQueue {
     }
 
     fn take(&self) -> Vec<u64> {
-        std::mem::take(&mut *self.paid.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.paid.lock())
     }
 }
 

@@ -3,8 +3,9 @@
 mod pattern;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
@@ -129,7 +130,7 @@ impl Routes {
     /// A later claim of the same path and method waits behind an earlier one, and a warning says so.
     pub fn claim(&self, route: Route) -> mpsc::Receiver<PendingRequest> {
         let (visits, receiver) = mpsc::channel(WAITING);
-        let mut claims = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut claims = self.0.lock();
         claims.retain(|claim| !claim.visits.is_closed());
         let taken = claims.iter().any(|claim| claim.route.collides_with(&route));
         if taken {
@@ -142,7 +143,7 @@ impl Routes {
     /// Finds who answers a method and a path below `/hooks/`, still encoded; the most exact path wins, then the earlier claim.
     pub fn find(&self, method: &str, path: &str) -> Found {
         let Some(path) = pattern::split(path) else { return Found::Nothing };
-        let claims = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let claims = self.0.lock();
         let mut matching: Vec<_> = claims
             .iter()
             .filter(|claim| !claim.visits.is_closed())

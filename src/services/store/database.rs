@@ -3,10 +3,10 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
+use parking_lot::{Mutex, MutexGuard};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::services::clock::Clock;
@@ -145,7 +145,7 @@ impl Database {
 
     /// Returns the connection that writes.
     pub(super) fn writer(&self) -> MutexGuard<'_, Connection> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+        self.writer.lock()
     }
 
     /// Reads through a connection that waits for no writer.
@@ -161,10 +161,10 @@ impl Database {
         let Some((path, idle)) = &self.readers else {
             return read(&self.writer()).map_err(worded);
         };
-        let known = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let known = idle.lock().pop();
         let reader = known.map_or_else(|| open_reader(path), Ok).map_err(worded)?;
         let found = read(&reader).map_err(worded);
-        let mut idle = idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = idle.lock();
         if idle.len() < MAX_IDLE {
             idle.push(reader);
         }

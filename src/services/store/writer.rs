@@ -2,11 +2,12 @@
 //! written by who brings it.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::services::store::database::failed;
@@ -92,7 +93,7 @@ impl Writer {
             Self::Thread { jobs: Some(jobs), .. } => drop(jobs.try_send(Job::Wake)),
             Self::Thread { jobs: None, .. } => {}
             Self::Anyone(pen) => {
-                let mut pen = pen.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut pen = pen.lock();
                 if pen.shared.ledger.len() >= CROWD {
                     pen.write(Vec::new(), false);
                 }
@@ -111,7 +112,7 @@ impl Writer {
         match self {
             Self::Thread { jobs: Some(jobs), .. } => drop(jobs.send(job)),
             Self::Thread { jobs: None, .. } => {}
-            Self::Anyone(pen) => pen.lock().unwrap_or_else(PoisonError::into_inner).write(vec![job], true),
+            Self::Anyone(pen) => pen.lock().write(vec![job], true),
         }
     }
 }

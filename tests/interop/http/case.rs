@@ -3,9 +3,9 @@
 use std::fs;
 use std::io::Write as _;
 use std::process::Stdio;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
 use super::servers::{Servers, python};
@@ -115,7 +115,7 @@ fn in_rhai(servers: &Servers, cases: &[Case]) -> Vec<Value> {
             scope.spawn(|| {
                 while let Some((number, case)) = cases.iter().enumerate().nth(next.fetch_add(1, Ordering::Relaxed)) {
                     let found = run(servers, number, case);
-                    seen.lock().unwrap()[number] = found;
+                    seen.lock()[number] = found;
                 }
             });
         }

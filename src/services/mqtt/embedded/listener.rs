@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rumqttc::tokio_rustls::TlsAcceptor;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -96,7 +97,7 @@ impl Lobby {
     fn enter(&self) -> (u64, CancellationToken) {
         let number = self.last.fetch_add(1, Ordering::Relaxed);
         let token = CancellationToken::new();
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting.lock();
         waiting.push_back((number, token.clone()));
         if waiting.len() > LOBBY
             && let Some((_, oldest)) = waiting.pop_front()
@@ -107,7 +108,7 @@ impl Lobby {
     }
 
     fn leave(&self, number: u64) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting.lock();
         waiting.retain(|(other, _)| *other != number);
     }
 }
