@@ -15,7 +15,7 @@ use super::scheduler::{Action, Answer, EventHandoff, QueueId, QueueLimits, RunId
 use crate::config::Level;
 use crate::run::Skip;
 use crate::services::Services;
-use crate::services::clock::ActivityGuard;
+use crate::services::clock::{ActivityGuard, Clock};
 use crate::triggers::{Inbox, TriggerEvent, TriggerId};
 use crate::units::show_duration;
 
@@ -96,7 +96,8 @@ impl Dispatcher {
             lines: lines.clone(),
             executor,
         });
-        tokio::spawn(wake_when_due(Arc::downgrade(&inner), inner.alarm.clone(), services.clock.activity()));
+        let (clock, activity) = (services.clock.clone(), services.clock.activity());
+        tokio::spawn(wake_when_due(Arc::downgrade(&inner), inner.alarm.clone(), clock, activity));
         Self(inner)
     }
 
@@ -266,14 +267,14 @@ impl Drop for Inner {
 }
 
 /// Tries again what is due, and ends pauses that are over, until the desk is gone.
-async fn wake_when_due(desk: Weak<Inner>, alarm: Arc<Alarm>, mut activity: ActivityGuard) {
+async fn wake_when_due(desk: Weak<Inner>, alarm: Arc<Alarm>, clock: Clock, mut activity: ActivityGuard) {
     while let Some(open) = desk.upgrade().map(Dispatcher) {
         let due = open.0.lock().dispatch.next_alarm();
         drop(open);
         let changed = alarm.changed.notified();
         let is_due = match due {
             Some(due) => tokio::select! {
-                () = activity.sleep_until(due) => true,
+                () = activity.sleep_until(&clock, due) => true,
                 () = changed => false,
             },
             None => {

@@ -211,7 +211,7 @@ async fn wait(shared: Arc<Shared>, mut activity: ActivityGuard) {
         drop(news);
         match next {
             Some(due) => tokio::select! {
-                _ = activity.sleep(due) => {}
+                _ = activity.sleep(&shared.clock, due) => {}
                 () = shared.stirred.notified() => {}
             },
             None => activity.idle(shared.stirred.notified()).await,

@@ -100,7 +100,7 @@ impl Sandbox {
                 let mut activity = clock.activity();
                 tokio::select! {
                     () = runtime.idle() => {}
-                    () = activity.sleep_until(end) => {}
+                    () = activity.sleep_until(&clock, end) => {}
                 }
             })
         })

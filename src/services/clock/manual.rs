@@ -258,6 +258,11 @@ impl ActivityCount {
         hand.hold(place);
         Self { hand, place }
     }
+
+    /// Returns the clock that counts this.
+    pub(super) fn clock(&self) -> &ManualClock {
+        &self.hand
+    }
 }
 
 impl fmt::Debug for ActivityCount {

@@ -135,11 +135,10 @@ impl Clock {
     /// Says that something is going on, until it is dropped; a hand-turned clock moves on only when nobody says so.
     #[track_caller]
     pub fn activity(&self) -> ActivityGuard {
-        let held = match &self.face {
+        ActivityGuard(match &self.face {
             Source::ManualClock(hand) => Some(Arc::new(ActivityCount::new(Arc::clone(hand), Location::caller()))),
             Source::SystemClock(_) => None,
-        };
-        ActivityGuard { clock: self.clone(), held }
+        })
     }
 
     /// Turns a hand-turned clock: from deadline to deadline in order, each sleeper woken alone and waited for until nothing is busy.
@@ -201,48 +200,43 @@ impl fmt::Debug for Clock {
 }
 
 /// Something that is going on; dropped when it is over.
+///
+/// `None` on the real clock, where it costs nothing; the count is shared by guards that count as one.
 #[derive(Debug)]
-pub struct ActivityGuard {
-    clock: Clock,
-    /// Shared by those who count as one.
-    held: Option<Arc<ActivityCount>>,
-}
+pub struct ActivityGuard(Option<Arc<ActivityCount>>);
 
 impl ActivityGuard {
     /// Returns another hold on the same work: both count as one, until both are dropped.
     ///
     /// For who hands work on and waits for its end: the clock stands from the end of the work to the end of the wait.
     pub fn share(&self) -> Self {
-        Self { clock: self.clock.clone(), held: self.held.clone() }
+        Self(self.0.clone())
     }
 
     /// Waits until the wall clock shows `moment` or later, also when the clock is set or the machine slept. Cancel-safe.
     ///
     /// Does not count as busy while it waits.
-    pub async fn sleep_until(&mut self, moment: Timestamp) {
-        self.clock.sleep_until(moment).await;
+    pub async fn sleep_until(&mut self, clock: &Clock, moment: Timestamp) {
+        clock.sleep_until(moment).await;
     }
 
     /// Waits like [`ActivityGuard::sleep_until`], but returns also when the clock was set or the machine slept. Cancel-safe.
-    pub async fn sleep(&mut self, moment: Timestamp) -> Woken {
-        self.clock.sleep(moment).await
+    pub async fn sleep(&mut self, clock: &Clock, moment: Timestamp) -> Woken {
+        clock.sleep(moment).await
     }
 
     /// Waits for something else than the time, such as a channel. As cancel-safe as what it waits for.
     ///
     /// Does not count as busy while it waits.
     pub async fn idle<T>(&mut self, outside: impl Future<Output = T>) -> T {
-        let _idle = match &self.clock.face {
-            Source::ManualClock(hand) => Some(hand.idle()),
-            Source::SystemClock(_) => None,
-        };
+        let _idle = self.0.as_ref().map(|count| count.clock().idle());
         outside.await
     }
 
     /// Lays this down until it is taken up again: for work that waits behind other work, which may wait for the time itself.
     pub fn rest(self) -> SuspendedActivity {
-        if let Source::ManualClock(hand) = &self.clock.face {
-            hand.rest();
+        if let Some(count) = &self.0 {
+            count.clock().rest();
         }
         SuspendedActivity(self)
     }
@@ -261,8 +255,8 @@ impl SuspendedActivity {
 
 impl Drop for SuspendedActivity {
     fn drop(&mut self) {
-        if let Source::ManualClock(hand) = &self.0.clock.face {
-            hand.rouse();
+        if let Some(count) = &self.0.0 {
+            count.clock().rouse();
         }
     }
 }
@@ -290,7 +284,7 @@ mod tests {
             let mut due = clock.now();
             loop {
                 due += jiff::SignedDuration::from_secs(seconds);
-                activity.sleep_until(due).await;
+                activity.sleep_until(&clock, due).await;
                 assert_eq!(clock.now(), due);
                 tokio::task::yield_now().await;
                 log.lock().push(name);
@@ -316,7 +310,7 @@ mod tests {
         let (mut activity, worker) = (clock.activity(), clock.clone());
         runtime.spawn(async move {
             loop {
-                activity.sleep_until(worker.now() + jiff::SignedDuration::from_secs(1)).await;
+                activity.sleep_until(&worker, worker.now() + jiff::SignedDuration::from_secs(1)).await;
                 work.send(worker.activity()).await.unwrap();
             }
         });
@@ -358,7 +352,7 @@ mod tests {
         runtime.block_on(async {
             tokio::select! {
                 biased;
-                () = activity.sleep_until(far) => unreachable!(),
+                () = activity.sleep_until(&clock, far) => unreachable!(),
                 () = tokio::task::yield_now() => {}
             }
         });
@@ -383,8 +377,9 @@ mod tests {
         let (runtime, clock) = (runtime(), Clock::manual(start()));
         let (mut knows, mut waits) = (clock.activity(), clock.activity());
         let due = clock.now() + jiff::SignedDuration::from_mins(10);
-        let knowing = runtime.spawn(async move { knows.sleep(due).await });
-        let waiting = runtime.spawn(async move { waits.sleep_until(due).await });
+        let (knows_clock, waits_clock) = (clock.clone(), clock.clone());
+        let knowing = runtime.spawn(async move { knows.sleep(&knows_clock, due).await });
+        let waiting = runtime.spawn(async move { waits.sleep_until(&waits_clock, due).await });
         clock.advance(Duration::ZERO);
         clock.set(due - jiff::SignedDuration::from_hours(1));
         assert_eq!(runtime.block_on(knowing).unwrap(), Woken::Jumped);
@@ -416,7 +411,7 @@ mod tests {
         runtime.block_on(async {
             let (mut activity, sleeper) = (clock.activity(), clock.clone());
             let slept = tokio::spawn(async move {
-                activity.sleep_until(sleeper.now() + jiff::SignedDuration::from_secs(5)).await;
+                activity.sleep_until(&sleeper, sleeper.now() + jiff::SignedDuration::from_secs(5)).await;
                 sleeper.now()
             });
             clock.advance_along(Duration::from_secs(7)).await;
@@ -430,9 +425,9 @@ mod tests {
         runtime().block_on(async {
             let mut activity = clock.activity();
             let due = clock.now() + jiff::SignedDuration::from_millis(40);
-            activity.sleep_until(due).await;
+            activity.sleep_until(&clock, due).await;
             assert!(clock.now() >= due);
-            assert_eq!(activity.sleep(due).await, Woken::Due);
+            assert_eq!(activity.sleep(&clock, due).await, Woken::Due);
         });
     }
 }

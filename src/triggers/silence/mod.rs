@@ -117,7 +117,7 @@ impl Listener {
                 None => activity.idle(subscription.messages.recv()).await,
                 Some(due) => tokio::select! {
                     message = subscription.messages.recv() => message,
-                    () = activity.sleep_until(due) => {
+                    () = activity.sleep_until(&self.services.clock, due) => {
                         self.tell_due().await;
                         continue;
                     }

@@ -168,7 +168,7 @@ impl Ticker {
                     self.count(&ended);
                     continue;
                 }
-                woken = self.activity.sleep(due) => woken,
+                woken = self.activity.sleep(&self.clock, due) => woken,
             };
             let now = self.clock.now();
             match woken {
@@ -216,7 +216,7 @@ impl Ticker {
         let mut due = moment;
         if let Some(delay) = self.timing.random_delay() {
             due = self.clock.now() + delay;
-            self.activity.sleep_until(due).await;
+            self.activity.sleep_until(&self.clock, due).await;
         }
         if !self.timing.overlaps && self.wait_for_runs().await && self.timing.missed != Missed::All {
             // What came due while the last run was going is one tick.
