@@ -178,7 +178,7 @@ async fn unconfirmed_messages_come_again_to_who_comes_back() {
         }
         let held = [next(&mut all).await, next(&mut all).await, next(&mut all).await];
         mqtt.retire();
-        held[0].receipt.settle();
+        held[0].ack.ack();
         drop(held);
         mqtt.close().await;
         mosquitto::publish(broker.address, &["-t", "t", "-m", "4", "-q", "1"]);

@@ -120,7 +120,7 @@ fn in_rhai(servers: &Servers, cases: &[Case]) -> Vec<Value> {
             });
         }
     });
-    seen.into_inner().unwrap()
+    seen.into_inner()
 }
 
 fn run(servers: &Servers, number: usize, case: &Case) -> Value {
