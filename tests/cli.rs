@@ -113,7 +113,7 @@ fn a_handler_is_woken_by_hand_and_its_outcome_is_shown() {
     let logs = house.run(&["logs", "talker"]);
     assert!(logs.contains("I am here") && logs.contains("good day"), "{logs}");
     assert_eq!(house.stop(), Some(0));
-    assert!(house.run(&["runs", "--failed"]).contains("on purpose"), "the ledger is not read where none runs");
+    assert!(house.run(&["runs", "--failed"]).contains("on purpose"), "the run history is not read where none runs");
 }
 
 #[test]

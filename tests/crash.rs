@@ -100,7 +100,7 @@ fn kill_while_busy(rounds: u64) {
     }
     assert!(confirmed > rounds, "it has counted to {confirmed}");
     let runs = home.run(&["runs", "chain", "--json"]).stdout;
-    assert!(runs.len() > 100, "the ledger has not outlived the kills: {}", String::from_utf8_lossy(&runs));
+    assert!(runs.len() > 100, "the run history has not outlived the kills: {}", String::from_utf8_lossy(&runs));
 }
 
 #[test]

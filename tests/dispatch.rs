@@ -116,7 +116,7 @@ fn a_timer_outlives_a_restart_and_ends_with_the_run_it_wakes() {
 }
 
 #[test]
-fn secrets_are_seen_neither_in_the_log_nor_in_the_ledger() {
+fn secrets_are_seen_neither_in_the_log_nor_in_the_run_history() {
     let bench = Bench::new()
         .config("secrets: { token: hush-hush }")
         .config("permissions: { \"*\": { secrets: [token] } }")

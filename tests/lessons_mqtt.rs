@@ -14,7 +14,7 @@ fn a_retained_message_wakes_only_who_asked_for_it_and_only_once() {
     bench.edit("live", &format!("{live} // saved again")).subscribed();
     bench.publish("lamp", "first");
     bench.expect_printed("live", ["first"]).expect_printed("initial", ["kept", "first"]);
-    // The ledger knows of the one that woke nobody.
+    // The run history has the retained message that ran no handler, with the reason.
     let ignored = bench.runs("live").into_iter().filter_map(|row| row.why).collect::<Vec<_>>();
     assert_eq!(ignored, ["retained from before (retained live)"]);
 }

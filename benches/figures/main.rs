@@ -5,9 +5,9 @@
 mod beat;
 mod call;
 mod folder;
+mod history;
 mod http;
 mod idle;
-mod ledger;
 mod live;
 mod many;
 mod mqtt;
@@ -41,8 +41,8 @@ fn main() {
     if is_wanted("many") {
         many::measure();
     }
-    if is_wanted("ledger") {
-        runtime.block_on(ledger::measure());
+    if is_wanted("history") {
+        runtime.block_on(history::measure());
     }
     if is_wanted("idle") {
         idle::measure();

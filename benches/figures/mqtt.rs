@@ -72,7 +72,7 @@ pub(crate) async fn measure() {
     }
 }
 
-/// Prints what the interpreter takes for a message: no trigger, no ledger, nothing published.
+/// Prints what the interpreter takes for a message: no trigger, no run history, nothing published.
 async fn alone() {
     let place = folder::folder([("alone.rhai".to_owned(), ALONE.to_owned())]);
     let runtime = live::live(place.path()).await;

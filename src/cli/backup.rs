@@ -14,7 +14,7 @@ use crate::units::show_size;
 #[command(after_help = "Example:
   rhaid backup /var/backups/rhaid.db
 
-The copy holds state, timers, accepted versions of scripts, what is disabled, and the ledger; not what the embedded broker keeps.
+The copy holds state, timers, accepted versions of scripts, what is disabled, and the run history; not what the embedded broker keeps.
 An older copy of the same name is replaced when the new one is whole.
 
 To restore: stop rhaid, move rhaid.db, rhaid.db-wal and rhaid.db-shm out of the data folder, copy the file there as rhaid.db,

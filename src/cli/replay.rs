@@ -16,7 +16,7 @@ use crate::runtime::{Replayed, name_of, restored};
 use crate::services::clock::Clock;
 use crate::value::Value;
 
-/// Wake a handler again with an event of the ledger
+/// Wake a handler again with an event from the run history
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   rhaid replay 7hk2                            # in the rhaid that runs

@@ -148,7 +148,7 @@ fn payload(info: &RunInfo) -> String {
     let note = match info.kept {
         PayloadFidelity::Whole => "",
         PayloadFidelity::Masked => " (secrets are hidden)",
-        PayloadFidelity::Cut => " (cut: it is longer than ledger.payload)",
+        PayloadFidelity::Cut => " (cut: it is longer than history.payload)",
     };
     let json = format!("{:#}", info.payload);
     let mut text = format!("\n{}{note}\n", paint(Tone::Strong, "what woke it"));

@@ -23,7 +23,7 @@ pub(super) struct Globals {
     /// The folder of scripts; by default `scripts`
     #[arg(long, global = true, value_name = "FOLDER")]
     pub(super) scripts: Option<PathBuf>,
-    /// The folder for state, timers and the ledger; by default `.rhaid`
+    /// The folder for state, timers and the run history; by default `.rhaid`
     #[arg(long = "data-folder", global = true, value_name = "FOLDER", id = "data_folder")]
     pub(super) data: Option<PathBuf>,
     /// How much is logged: off, error, warn, info, debug or trace

@@ -28,7 +28,7 @@ impl Config {
                 ("timezone", self.timezone == new.timezone),
                 ("location", self.location == new.location),
                 ("limits", self.limits == new.limits),
-                ("ledger", self.ledger == new.ledger),
+                ("history", self.history == new.history),
                 ("permissions", self.permissions == new.permissions),
                 ("log", self.log == new.log),
                 ("secrets", self.secrets == new.secrets),

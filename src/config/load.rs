@@ -133,8 +133,9 @@ fn override_keys(root: &mut Node, source: &Source<'_>, report: &mut Report) -> V
         if let Some((key, _)) = known.iter().find(|(_, name)| name == variable) {
             put(root, key, value, &place);
         } else if !source.reserved.contains(&variable.as_str()) && !source.text.contains(&format!("${{{variable}")) {
+            let variable = variable.replacen("RHAID_LEDGER_", "RHAID_HISTORY_", 1);
             let names = known.iter().map(|(_, name)| name.as_str()).chain(source.reserved.iter().copied());
-            let hint = nearest(variable, names).map(|near| format!(": did you mean `{near}`?")).unwrap_or_default();
+            let hint = nearest(&variable, names).map(|near| format!(": did you mean `{near}`?")).unwrap_or_default();
             warnings.push(fault(&place, format!("this variable means nothing{hint}")));
         }
     }

@@ -49,8 +49,8 @@ pub struct Config {
     pub web: Web,
     /// What one run may use.
     pub limits: Limits,
-    /// How much is kept of what happened.
-    pub ledger: History,
+    /// How much of the run history is kept.
+    pub history: History,
     /// What scripts may reach.
     pub permissions: Permissions,
     /// What is logged, and how.
@@ -309,7 +309,7 @@ pub struct Limits {
     pub pause: Duration,
 }
 
-/// How much is kept of what happened; what goes first is the ledger's to decide.
+/// Retention limits of the run history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct History {
     /// How many rows.

@@ -42,7 +42,7 @@ pub(super) fn document(node: Option<&Node>, folder: &Path, kinds: &[KindInfo], r
         data: folder.join(keys.or(
             "data",
             ".rhaid",
-            "The folder for what outlives the process: state, timers, the ledger; relative to this file.",
+            "The folder for what outlives the process: state, timers, the run history; relative to this file.",
             &value_type::word(),
         )),
         timezone: keys.maybe(
@@ -56,13 +56,14 @@ pub(super) fn document(node: Option<&Node>, folder: &Path, kinds: &[KindInfo], r
         }),
         web: keys.section("web", "The web server: webhooks.", web),
         limits: keys.section("limits", "What one run may use, and how much may wait.", limits),
-        ledger: keys.section("ledger", "How much is kept of what happened: `rhaid runs`.", ledger),
+        history: keys.section("history", "How much of the run history is kept, as shown by `rhaid runs`.", history),
         permissions: permissions::read(&mut keys, folder),
         log: keys.section("log", "What is logged, and how.", log),
         secrets: secrets(&mut keys),
         triggers: triggers::read(&mut keys, kinds),
         hidden: Vec::new(),
     };
+    keys.rename("ledger", "history");
     let description = keys.finish();
     (config, description)
 }
@@ -156,7 +157,7 @@ fn limits(keys: &mut Section<'_>) -> Limits {
     }
 }
 
-fn ledger(keys: &mut Section<'_>) -> History {
+fn history(keys: &mut Section<'_>) -> History {
     History {
         rows: keys.or(
             "rows",

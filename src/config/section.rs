@@ -14,6 +14,7 @@ pub(super) struct Section<'a> {
     node: Option<&'a Node>,
     report: &'a mut Report,
     described: JsonMap<String, Json>,
+    renamed: Vec<(&'static str, &'static str)>,
 }
 
 impl<'a> Section<'a> {
@@ -27,7 +28,7 @@ impl<'a> Section<'a> {
             let what = if path.is_empty() { "the config".to_owned() } else { format!("`{path}`") };
             report.fault(&node.place, format!("{what} is a map: write `key: value` lines, not {}", sort(node)));
         }
-        Self { path, node, report, described: JsonMap::new() }
+        Self { path, node, report, described: JsonMap::new(), renamed: Vec::new() }
     }
 
     /// Refuses the keys nobody asked for, and returns the description of those that were.
@@ -36,9 +37,12 @@ impl<'a> Section<'a> {
             if self.described.contains_key(&entry.key) {
                 continue;
             }
-            let hint = match nearest(&entry.key, self.described.keys().map(String::as_str)) {
-                Some(near) => format!("did you mean `{}`?", join(&self.path, near)),
-                None => {
+            let renamed = self.renamed.iter().find(|(old, _)| *old == entry.key);
+            let near = nearest(&entry.key, self.described.keys().map(String::as_str));
+            let hint = match (renamed, near) {
+                (Some((_, new)), _) => format!("its name is now `{}`", join(&self.path, new)),
+                (None, Some(near)) => format!("did you mean `{}`?", join(&self.path, near)),
+                (None, None) => {
                     let known: Vec<_> = self.described.keys().map(String::as_str).collect();
                     format!("known here are {}", known.join(", "))
                 }
@@ -46,6 +50,11 @@ impl<'a> Section<'a> {
             self.report.fault(&entry.place, format!("unknown key `{}`: {hint}", join(&self.path, &entry.key)));
         }
         json!({ "type": ["object", "null"], "properties": self.described, "additionalProperties": false })
+    }
+
+    /// Registers the former name of a key, so that the fault about it gives the new name.
+    pub(super) fn rename(&mut self, old: &'static str, new: &'static str) {
+        self.renamed.push((old, new));
     }
 
     /// Returns where a key's value stands, if it is written.

@@ -170,7 +170,7 @@ impl Runtime {
         let why = match row.kept {
             PayloadFidelity::Whole => None,
             PayloadFidelity::Masked => Some("there are secrets in it, which are hidden"),
-            PayloadFidelity::Cut => Some("it is longer than `ledger.payload` in rhaid.yaml"),
+            PayloadFidelity::Cut => Some("it is longer than `history.payload` in rhaid.yaml"),
         };
         if let Some(why) = why {
             return Err(format!("what woke this run is not kept whole: {why}; `--dry` shows what can be shown"));

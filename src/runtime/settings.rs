@@ -47,10 +47,10 @@ impl Settings {
         here.zone == there.zone && here.location == there.location
     }
 
-    /// Returns how much of the ledger is kept.
+    /// Returns how much of the run history is kept.
     pub(crate) fn keep(&self) -> RetentionPolicy {
-        let ledger = &self.config.ledger;
-        RetentionPolicy { rows: ledger.rows, bytes: ledger.disk, age: ledger.age }
+        let history = &self.config.history;
+        RetentionPolicy { rows: history.rows, bytes: history.disk, age: history.age }
     }
 
     /// Returns how loud a script may be.

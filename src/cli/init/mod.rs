@@ -17,7 +17,7 @@ const VSCODE_SETTINGS: &str = include_str!("vscode_settings.json");
 const VSCODE_EXTENSIONS: &str = include_str!("vscode_extensions.json");
 const HELIX_LANGUAGES: &str = include_str!("helix_languages.toml");
 
-const GITIGNORE: &str = "# State, timers and the ledger of rhaid.\n.rhaid/\n";
+const GITIGNORE: &str = "# State, timers and the run history of rhaid.\n.rhaid/\n";
 
 /// Write a commented rhaid.yaml, a first script with its test, and what editors need, into a folder
 #[derive(clap::Args)]

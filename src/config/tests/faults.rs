@@ -64,6 +64,16 @@ fn a_key_written_twice_is_refused() {
 }
 
 #[test]
+fn a_renamed_key_is_refused_with_its_new_name() {
+    assert_eq!(faults("ledger:\n  rows: 500\n"), ["rhaid.yaml:1:1: unknown key `ledger`: its name is now `history`"]);
+    let given = super::Given::text("").variable("RHAID_LEDGER_ROWS", "500");
+    assert_eq!(
+        super::shown(&given.parse().unwrap().warnings),
+        ["RHAID_LEDGER_ROWS: this variable means nothing: did you mean `RHAID_HISTORY_ROWS`?"]
+    );
+}
+
+#[test]
 fn a_wrong_sort_of_value_says_what_to_write() {
     assert_eq!(
         faults("scripts: true\nmqtt: 3\nlimits:\n  - timeout\nlog: {scripts: [a], level: [info]}\nmqtt_url: 1\n"),

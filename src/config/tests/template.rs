@@ -19,7 +19,7 @@ fn every_example_of_the_template_is_right() {
     let text = uncommented().replacen("yaml-language-server:", "# yaml-language-server:", 1);
     let config = config(&text);
     assert_eq!(config.limits, super::config("").limits, "the limits shown are the defaults");
-    assert_eq!(config.ledger, super::config("").ledger, "so is what is kept");
+    assert_eq!(config.history, super::config("").history, "so are the limits of the run history");
     assert_eq!(config.log.level_of("garden/water"), Level::Debug);
     assert_eq!(config.triggers.len(), 2);
     let mut document = text;

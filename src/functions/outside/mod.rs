@@ -75,7 +75,7 @@ fn resolved(path: &str, config: &Config) -> Result<PathBuf, Thrown> {
 #[export_module]
 #[expect(unreachable_pub, reason = "the macro wants public functions")]
 mod functions {
-    /// Returns a secret of `rhaid.yaml`. Its value never appears in a log, a fault or the ledger. Works at the top level too.
+    /// Returns a secret of `rhaid.yaml`. Its value never appears in a log, a fault or the run history. Works at the top level too.
     ///
     /// # Example
     /// ```rhai

@@ -131,7 +131,7 @@ impl Executor {
         let now = self.services.clock.now();
         let settings = self.settings.borrow().clone();
         let mask = &settings.mask;
-        let (payload, kept) = payload::kept(&event.payload, mask, settings.config.ledger.payload);
+        let (payload, kept) = payload::kept(&event.payload, mask, settings.config.history.payload);
         self.services.store.record(RunRecord {
             id: event.id.to_string(),
             script: script.to_owned(),
@@ -291,7 +291,7 @@ impl Executor {
     ) {
         let settings = self.settings.borrow().clone();
         let mask = &settings.mask;
-        let (payload, kept) = payload::kept(&start.event.payload, mask, settings.config.ledger.payload);
+        let (payload, kept) = payload::kept(&start.event.payload, mask, settings.config.history.payload);
         let why = match outcome {
             Outcome::Failed(fault) | Outcome::TimedOut(fault) => Some(fault.report()),
             Outcome::Skipped(skip) => Some(skip.reason().to_owned()),

@@ -324,7 +324,7 @@ impl Store {
         // Rows stay in memory only while the disk says no; they are newer than all that is on it.
         let mut rows = self.0.shared.ledger.newest(query, limit);
         let left = limit - rows.len();
-        rows.extend(self.0.shared.database.read("the ledger", |db| history::list(db, query, left))?);
+        rows.extend(self.0.shared.database.read("the run history", |db| history::list(db, query, left))?);
         Ok(rows)
     }
 
@@ -336,7 +336,7 @@ impl Store {
         self.flush();
         match self.0.shared.ledger.find(id) {
             Some(row) => Ok(Some(row)),
-            None => self.0.shared.database.read("the ledger", |db| history::find(db, id)),
+            None => self.0.shared.database.read("the run history", |db| history::find(db, id)),
         }
     }
 

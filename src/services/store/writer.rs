@@ -243,16 +243,16 @@ impl Pen {
                 if thinned > 0 {
                     tracing::warn!(
                         thinned,
-                        "the ledger could not keep up: rows were left out, those of failed runs last"
+                        "the run history could not keep up: rows were left out, those of failed runs last"
                     );
                 }
                 if std::mem::take(&mut self.troubled) {
-                    tracing::info!("the ledger is written again");
+                    tracing::info!("the run history is written again");
                 }
             }
             Err(_) if self.rides_empty() => {}
             Err(error) if !std::mem::replace(&mut self.troubled, true) => {
-                tracing::warn!(why = %error, "rows of the ledger wait in memory until they can be written");
+                tracing::warn!(why = %error, "rows of the run history wait in memory until they can be written");
             }
             Err(_) => {}
         }

@@ -17,7 +17,7 @@ on_event("work", |event| {
 });
 "#;
 
-fn ledger(house: &House, arguments: &[&str]) -> Json {
+fn history(house: &House, arguments: &[&str]) -> Json {
     let arguments: Vec<_> = arguments.iter().copied().chain(["--json"]).collect();
     serde_json::from_str(&house.run(&arguments)).unwrap()
 }
@@ -31,7 +31,7 @@ fn a_run_is_explained_by_what_woke_it_what_it_did_and_how_it_ended() {
     assert_eq!(house.rhaid(&["fire", "busy", "--data", r#"{"data": {"fail": true}}"#]).status.code(), Some(1));
     house.run(&["fire", "busy", "--data", r#"{"data": {"fail": false, "words": "open-sesame"}}"#]);
 
-    let failed = ledger(&house, &["runs", "busy", "--failed", "--trigger", "on_event work", "--since", "1h"]);
+    let failed = history(&house, &["runs", "busy", "--failed", "--trigger", "on_event work", "--since", "1h"]);
     assert_eq!(failed.as_array().map(Vec::len), Some(1));
     let id = failed[0]["id"].as_str().unwrap();
     let text = house.run(&["run-info", &id[id.len() - 4..]]);
@@ -42,9 +42,9 @@ fn a_run_is_explained_by_what_woke_it_what_it_did_and_how_it_ended() {
     }
 
     house.stop();
-    let all = ledger(&house, &["runs", "busy", "--trigger", "on_event work"]);
+    let all = history(&house, &["runs", "busy", "--trigger", "on_event work"]);
     let well = all.as_array().unwrap().iter().find(|run| run["outcome"] == "succeeded").unwrap();
-    let info = ledger(&house, &["run-info", well["id"].as_str().unwrap()]);
+    let info = history(&house, &["run-info", well["id"].as_str().unwrap()]);
     assert_eq!((&info["kept"], &info["payload"]["data"]["words"]), (&"masked".into(), &"***".into()));
     let did = |key: &str| info["effects"].as_array().unwrap().iter().map(|e| e[key].clone()).collect::<Vec<_>>();
     assert_eq!(did("what"), ["state", "mqtt_publish", "timer_start", "emit", "info"]);
@@ -52,7 +52,7 @@ fn a_run_is_explained_by_what_woke_it_what_it_did_and_how_it_ended() {
     assert_eq!(did("with")[1], "house/lamp \"on\" (2 bytes)");
     assert_eq!(did("with")[4], "worked token=\"***\"");
     assert!(did("after_us").iter().map(|after| after.as_u64().unwrap()).is_sorted());
-    assert!(ledger(&house, &["runs", "--skipped"]).as_array().unwrap().is_empty());
+    assert!(history(&house, &["runs", "--skipped"]).as_array().unwrap().is_empty());
     assert_eq!(house.rhaid(&["run-info", "zzzz"]).status.code(), Some(1));
 }
 
@@ -71,15 +71,15 @@ fn an_event_is_replayed_for_real_or_dry_or_with_an_edited_script() {
     house.write("scripts/door.rhai", DOOR);
     house.start();
     house.run(&["fire", "door", "--data", r#"{"data": {"who": "ann"}}"#]);
-    let first = ledger(&house, &["runs", "door", "--trigger", "on_event door"])[0]["id"].as_str().unwrap().to_owned();
+    let first = history(&house, &["runs", "door", "--trigger", "on_event door"])[0]["id"].as_str().unwrap().to_owned();
 
-    let again = ledger(&house, &["replay", &first]);
+    let again = history(&house, &["replay", &first]);
     assert_eq!((&again["outcome"], &again["value"]), (&"succeeded".into(), &serde_json::json!([2, "door"])));
-    let second = ledger(&house, &["run-info", again["run"].as_str().unwrap()]);
+    let second = history(&house, &["run-info", again["run"].as_str().unwrap()]);
     assert_eq!(second["event"], "fired by hand (replayed)");
-    assert_eq!(second["payload"], ledger(&house, &["run-info", &first])["payload"]);
+    assert_eq!(second["payload"], history(&house, &["run-info", &first])["payload"]);
 
-    let dry = ledger(&house, &["replay", &first, "--dry"]);
+    let dry = history(&house, &["replay", &first, "--dry"]);
     assert_eq!((&dry["outcome"], &dry["value"]), (&"succeeded".into(), &serde_json::json!([3, "door"])));
     let did: Vec<_> = dry["effects"].as_array().unwrap().iter().map(|effect| effect["with"].clone()).collect();
     assert_eq!(did, ["times + 1", "house/bell \"ann\" (3 bytes)"]);
@@ -95,13 +95,13 @@ fn an_event_is_replayed_for_real_or_dry_or_with_an_edited_script() {
     assert_eq!(house.rhaid(&["replay", &first, "--script", "edited.rhai"]).status.code(), Some(2));
 
     house.stop();
-    assert_eq!(ledger(&house, &["runs", "door", "--trigger", "on_event door"]).as_array().map(Vec::len), Some(2));
-    assert_eq!(ledger(&house, &["replay", &first, "--dry"])["value"], serde_json::json!([3, "door"]));
+    assert_eq!(history(&house, &["runs", "door", "--trigger", "on_event door"]).as_array().map(Vec::len), Some(2));
+    assert_eq!(history(&house, &["replay", &first, "--dry"])["value"], serde_json::json!([3, "door"]));
     assert_eq!(house.rhaid(&["replay", &first]).status.code(), Some(3));
 }
 
 #[test]
-fn what_came_to_nothing_is_in_the_ledger_with_the_reason() {
+fn a_skipped_event_is_in_the_run_history_with_the_reason() {
     let script = r#"
         cron("0 * * * *", #{ missed: "once", name: "hourly" }, || ());
         cron("30 * * * *", #{ name: "skips" }, |tick| print(`${tick.missed} missed`));

@@ -1,4 +1,4 @@
-//! What transactions and the ledger cost: a run with and without state, commits, rows, room on disk, a start with much of both.
+//! What transactions and the run history cost: a run with and without state, commits, rows, room on disk, a start with much of both.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ pub(crate) async fn measure() {
     rows(&open(folder.path()), folder.path());
     let full = start(folder.path()).await;
     println!(
-        "ledger: a start with {TIMERS} timers and {ROWS} rows takes {full:.0} ms, {:.1} times an empty one ({empty:.1} ms)",
+        "history: a start with {TIMERS} timers and {ROWS} rows takes {full:.0} ms, {:.1} times an empty one ({empty:.1} ms)",
         full / empty
     );
 }
@@ -83,7 +83,7 @@ async fn runs() {
     runtime.stop().await;
     let [(plain, plain_rate), (keeps, keeps_rate)] = figures[..] else { return };
     println!(
-        "ledger: a run takes {plain:.0} µs, one that changes state {keeps:.0} µs ({:.1} times); {AT_ONCE} at once make {plain_rate:.0} and \
+        "history: a run takes {plain:.0} µs, one that changes state {keeps:.0} µs ({:.1} times); {AT_ONCE} at once make {plain_rate:.0} and \
          {keeps_rate:.0} runs/s",
         keeps / plain
     );
@@ -118,7 +118,7 @@ fn commits(store: &Store) {
     };
     let (alone, shared) = (rate(1, COMMITS), rate(AT_ONCE, COMMITS));
     println!(
-        "ledger: {alone:.0} commits/s one after another, {shared:.0} of {AT_ONCE} threads ({:.0} times)",
+        "history: {alone:.0} commits/s one after another, {shared:.0} of {AT_ONCE} threads ({:.0} times)",
         shared / alone
     );
 }
@@ -177,7 +177,7 @@ fn rows(store: &Store, folder: &Path) {
     let failed = store.rows(&Query { script: Some("room0".into()), limit: 20, ..Query::default() });
     let found = found.elapsed().as_secs_f64() * 1e3;
     println!(
-        "ledger: {rate:.0} rows/s, handed over in {slowest:.0?} at most; {:.0} MB on disk per million; the last 20 of one script in {found:.1} ms \
+        "history: {rate:.0} rows/s, handed over in {slowest:.0?} at most; {:.0} MB on disk per million; the last 20 of one script in {found:.1} ms \
          ({} found)",
         size() * 1e6 / ROWS as f64,
         failed.map_or(0, |rows| rows.len())
