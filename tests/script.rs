@@ -26,9 +26,9 @@ use tokio_util::sync::CancellationToken;
 struct Silence;
 
 impl RunLog for Silence {
-    fn line(&self, _: Level, _: &str, _: &serde_json::Map<String, serde_json::Value>) {}
+    fn log_line(&self, _: Level, _: &str, _: &serde_json::Map<String, serde_json::Value>) {}
 
-    fn did(&self, _: rhaid::effect::Effect) {}
+    fn record_effect(&self, _: rhaid::effect::Effect) {}
 }
 
 struct Folder(BTreeMap<String, String>);
@@ -86,13 +86,13 @@ impl Bench {
             runtime: self.runtime.handle().clone(),
             cancel: CancellationToken::new(),
             deadline: Instant::now() + timeout,
-            due: None,
+            virtual_deadline: None,
             batch: Mutex::new(Batch::default()),
-            promised: None,
+            pending_writes: None,
             hops: 0,
-            journal: Arc::new(Silence),
-            dry: false,
-            spent: RunUsage::default(),
+            run_log: Arc::new(Silence),
+            is_dry_run: false,
+            usage: RunUsage::default(),
         })
     }
 

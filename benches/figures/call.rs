@@ -39,8 +39,8 @@ on_event("loop", || {
 struct Quiet;
 
 impl RunLog for Quiet {
-    fn line(&self, _: Level, _: &str, _: &serde_json::Map<String, Json>) {}
-    fn did(&self, _: rhaid::effect::Effect) {}
+    fn log_line(&self, _: Level, _: &str, _: &serde_json::Map<String, Json>) {}
+    fn record_effect(&self, _: rhaid::effect::Effect) {}
 }
 
 /// How many calls make one round; the median round counts.
@@ -79,13 +79,13 @@ pub(crate) fn measure() {
             runtime: tokio.handle().clone(),
             cancel: tokio_util::sync::CancellationToken::new(),
             deadline: Instant::now() + Duration::from_secs(30),
-            due: None,
+            virtual_deadline: None,
             batch: Mutex::new(Batch::default()),
-            promised: None,
+            pending_writes: None,
             hops: 0,
-            journal: Arc::new(Quiet),
-            dry: false,
-            spent: RunUsage::default(),
+            run_log: Arc::new(Quiet),
+            is_dry_run: false,
+            usage: RunUsage::default(),
         })
     };
     for (handler, name) in ["empty", "small", "loop of 1,000"].iter().enumerate() {

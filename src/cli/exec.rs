@@ -160,12 +160,12 @@ fn context(
     tokio: &tokio::runtime::Handle,
 ) -> anyhow::Result<Context> {
     let timeout = task.timeout.unwrap_or(config.limits.timeout);
-    let journal = Arc::new(Shell::new(config.log.level_of(name), config));
+    let run_log = Arc::new(Shell::new(config.log.level_of(name), config));
     Ok(Context {
         script: script_name(name).into(),
         deadline: Instant::now().checked_add(timeout).ok_or_else(|| Wrong("--timeout: this is too long".into()))?,
-        due: None,
-        ..world::context(config, clock, Store::in_memory()?, journal, tokio)?
+        virtual_deadline: None,
+        ..world::context(config, clock, Store::in_memory()?, run_log, tokio)?
     })
 }
 
@@ -205,7 +205,7 @@ impl Shell {
 }
 
 impl RunLog for Shell {
-    fn line(&self, level: Level, text: &str, fields: &Map<String, Json>) {
+    fn log_line(&self, level: Level, text: &str, fields: &Map<String, Json>) {
         if level > self.level && level != Level::Info {
             return;
         }
@@ -223,5 +223,5 @@ impl RunLog for Shell {
         }
     }
 
-    fn did(&self, _: Effect) {}
+    fn record_effect(&self, _: Effect) {}
 }

@@ -155,7 +155,7 @@ impl<'a> Rehearsed<'a> {
             let _inside = tokio.enter();
             let store = Store::copy_of(&self.config.data)?;
             let context = world::context(self.config, clock, store, stage.clone(), tokio.handle())?;
-            Arc::new(Context { script: script_name(&self.file).into(), dry: is_dry, ..context })
+            Arc::new(Context { script: script_name(&self.file).into(), is_dry_run: is_dry, ..context })
         };
         world::cancel_on_interrupt(&tokio, &context);
         let ended = world::on_a_script_thread(&context, || match self.is_job {
@@ -192,12 +192,12 @@ struct Stage {
 }
 
 impl RunLog for Stage {
-    fn line(&self, level: Level, text: &str, fields: &Map<String, Json>) {
+    fn log_line(&self, level: Level, text: &str, fields: &Map<String, Json>) {
         let text = fields.iter().fold(text.to_owned(), |text, (name, value)| format!("{text} {name}={value}"));
-        self.did(Effect::new(level.word(), text));
+        self.record_effect(Effect::new(level.word(), text));
     }
 
-    fn did(&self, mut effect: Effect) {
+    fn record_effect(&self, mut effect: Effect) {
         let mask = self.config.mask();
         effect.after = self.started.elapsed().saturating_sub(effect.took);
         effect.with = mask.apply(&effect.with).into_owned();

@@ -17,7 +17,7 @@ use crate::cli::settings::{self, Globals};
 use crate::cli::world::on_a_thread_for;
 use crate::config::Config;
 use crate::event::Id;
-use crate::functions::testing::World as _;
+use crate::functions::testing::SandboxApi as _;
 use crate::random;
 
 /// Play a day, or recorded events, to the scripts, and show what they would do
@@ -106,7 +106,7 @@ fn play(
     from: &Zoned,
     to: &Zoned,
 ) -> Result<(), String> {
-    world.at(&from.to_string())?;
+    world.advance_to(&from.to_string())?;
     let mask = config.mask();
     let mut known = BTreeSet::new();
     // A call that comes a little earlier than it did gets the first answer.

@@ -42,7 +42,7 @@ pub(super) fn context(
     config: &Arc<Config>,
     clock: Clock,
     store: Store,
-    journal: Arc<dyn RunLog>,
+    run_log: Arc<dyn RunLog>,
     tokio: &Handle,
 ) -> anyhow::Result<Context> {
     let _inside = tokio.enter();
@@ -53,13 +53,13 @@ pub(super) fn context(
         runtime: tokio.clone(),
         cancel: CancellationToken::new(),
         deadline: Instant::now() + config.limits.timeout,
-        due: None,
+        virtual_deadline: None,
         batch: Mutex::default(),
-        promised: None,
+        pending_writes: None,
         hops: 0,
-        journal,
-        dry: false,
-        spent: RunUsage::default(),
+        run_log,
+        is_dry_run: false,
+        usage: RunUsage::default(),
     })
 }
 

@@ -8,7 +8,7 @@ use crate::effect::Effect;
 use crate::functions::{Context, Thrown, thrown};
 
 /// What an act comes to in a dry run.
-pub(super) enum Dry<T> {
+pub(super) enum DryRun<T> {
     /// It is done all the same, for it changes nothing.
     Done,
     /// It is not done, and the script gets this.
@@ -20,12 +20,12 @@ pub(super) enum Dry<T> {
 impl Context {
     /// Tells of something that is done already, or takes no time.
     pub(super) fn did(&self, what: &'static str, with: impl Into<String>) {
-        self.journal.did(Effect::new(what, with));
+        self.run_log.record_effect(Effect::new(what, with));
     }
 
     /// Tells of something that takes effect when the run ends well, and not at all otherwise.
     pub(super) fn holds(&self, what: &'static str, with: impl Into<String>) {
-        self.journal.did(Effect { held: true, ..Effect::new(what, with) });
+        self.run_log.record_effect(Effect { held: true, ..Effect::new(what, with) });
     }
 
     /// Does something to the outside and tells of it: with what, for how long, and how it ended.
@@ -38,17 +38,17 @@ impl Context {
         &self,
         what: &'static str,
         with: impl Into<String>,
-        dry: Dry<T>,
+        dry: DryRun<T>,
         act: impl FnOnce(&mut String) -> Result<T, Thrown>,
     ) -> Result<T, Thrown> {
         let mut effect = Effect::new(what, with);
         let started = Instant::now();
         let done = match dry {
-            Dry::Gives(instead) if self.dry => {
+            DryRun::Gives(instead) if self.is_dry_run => {
                 "not done: a dry run".clone_into(&mut effect.answer);
                 Ok(instead)
             }
-            Dry::Refused if self.dry => Err(thrown(
+            DryRun::Refused if self.is_dry_run => Err(thrown(
                 "dry",
                 format!("`{what}` does nothing in a dry run, and nothing can stand in for its answer"),
             )),
@@ -58,7 +58,7 @@ impl Context {
         if let Err(error) = &done {
             effect.fault = words(error);
         }
-        self.journal.did(effect);
+        self.run_log.record_effect(effect);
         done
     }
 }

@@ -16,7 +16,7 @@ pub(super) const MAX_BYTES: usize = 16 << 20;
 pub(super) const MAX_ITEMS: usize = 1_000_000;
 
 /// Returns what is thrown for an argument that can not be used.
-pub(super) fn refused(why: impl ToString) -> Thrown {
+pub(super) fn invalid_argument(why: impl ToString) -> Thrown {
     thrown("invalid_argument", why.to_string())
 }
 
@@ -27,14 +27,14 @@ pub(super) fn too_large(what: &str, limit: usize, unit: &str) -> Thrown {
 
 /// Returns an argument as plain data.
 pub(super) fn value(dynamic: &Dynamic) -> Result<Value, Thrown> {
-    to_value(dynamic).map_err(refused)
+    to_value(dynamic).map_err(invalid_argument)
 }
 
 /// Returns the options that a script wrote, to be taken one by one.
-pub(super) fn options(written: &rhai::Map) -> Result<Options, Thrown> {
+pub(super) fn parse_options(written: &rhai::Map) -> Result<Options, Thrown> {
     let named = |(key, option): (&_, &Dynamic)| {
         let key = ToString::to_string(key);
-        to_value(option).map(|value| (key.clone(), value)).map_err(|why| refused(format!("{key}: {why}")))
+        to_value(option).map(|value| (key.clone(), value)).map_err(|why| invalid_argument(format!("{key}: {why}")))
     };
     let named = written.iter().map(named).collect::<Result<Vec<_>, Thrown>>()?;
     Ok(Options::new(map_of(named)))
@@ -42,7 +42,7 @@ pub(super) fn options(written: &rhai::Map) -> Result<Options, Thrown> {
 
 /// Returns a duration: text with a unit, or a number of seconds.
 pub(super) fn duration(dynamic: &Dynamic) -> Result<Duration, Thrown> {
-    options::duration(&value(dynamic)?).map_err(refused)
+    options::duration(&value(dynamic)?).map_err(invalid_argument)
 }
 
 /// Returns text for people: text as it is, times by RFC 3339, lists and maps as JSON, anything else as Rhai shows it.

@@ -6,7 +6,7 @@ use rhai::plugin::*;
 use serde_json::Map as Fields;
 
 use crate::config::Level;
-use crate::functions::arguments::{options, shown};
+use crate::functions::arguments::{parse_options, shown};
 use crate::functions::{Package, Phase, Thrown, phase};
 use crate::value::Value;
 
@@ -36,36 +36,36 @@ const LOADING_LOG: u64 = 64 << 10;
 fn line(level: Level, text: &str, fields: &Fields<String, serde_json::Value>) {
     let fields_size: usize = fields.iter().map(|(key, value)| key.len() + value.to_string().len()).sum();
     let size = (text.len() + fields_size + 1) as u64;
-    let within = |spent: &super::RunUsage, limit: u64| {
-        let before = spent.logged.fetch_add(size, Ordering::Relaxed);
+    let within = |usage: &super::RunUsage, limit: u64| {
+        let before = usage.logged.fetch_add(size, Ordering::Relaxed);
         (before.saturating_add(size) <= limit, before <= limit)
     };
     match phase() {
         Phase::Running(context) => {
             let limit = context.config.limits.log;
-            match within(&context.spent, limit) {
-                (true, _) => context.journal.line(level, text, fields),
+            match within(&context.usage, limit) {
+                (true, _) => context.run_log.log_line(level, text, fields),
                 (false, true) => {
                     let limit = crate::units::show_size(limit);
                     let cut = format!("the rest of this run's log is cut: it logged more than {limit} (`limits.log`)");
-                    context.journal.line(Level::Warn, &cut, &Fields::new());
+                    context.run_log.log_line(Level::Warn, &cut, &Fields::new());
                 }
                 (false, false) => {}
             }
         }
         Phase::Loading(loading) => {
-            if within(&loading.spent, LOADING_LOG).0 {
+            if within(&loading.usage, LOADING_LOG).0 {
                 tracing::info!(script = %loading.script, "{text}");
             }
         }
         // What a test prints is for who runs it.
-        Phase::TestRun(testing) => testing.world.print(text),
+        Phase::TestRun(testing) => testing.sandbox.print(text),
         Phase::None => {}
     }
 }
 
 fn with_fields(level: Level, message: &Dynamic, fields: &rhai::Map) -> Result<(), Thrown> {
-    let fields = options(fields)?.left().into_iter().map(|(key, value)| (key, Value::to_json(&value))).collect();
+    let fields = parse_options(fields)?.left().into_iter().map(|(key, value)| (key, Value::to_json(&value))).collect();
     line(level, &shown(message), &fields);
     Ok(())
 }
@@ -85,7 +85,7 @@ mod functions {
     #[rhai_fn(name = "print", return_raw)]
     pub fn print_fields(message: Dynamic, fields: rhai::Map) -> Result<ImmutableString, Thrown> {
         let mut text = shown(&message);
-        for (key, value) in options(&fields)?.left() {
+        for (key, value) in parse_options(&fields)?.left() {
             text.push_str(&format!(" {key}={}", value.to_json()));
         }
         Ok(text.into())

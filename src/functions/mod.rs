@@ -105,13 +105,13 @@ pub enum Stop {
 /// Where a run's log lines go.
 pub trait RunLog: Send + Sync {
     /// Takes a line: the level, the text and fields as JSON. Printing with `print` is [`Level::Info`].
-    fn line(&self, level: Level, text: &str, fields: &serde_json::Map<String, serde_json::Value>);
+    fn log_line(&self, level: Level, text: &str, fields: &serde_json::Map<String, serde_json::Value>);
 
     /// Takes notice of something the run did, for the ledger; when it began is the journal's to know.
-    fn did(&self, effect: Effect);
+    fn record_effect(&self, effect: Effect);
 
     /// Takes notice of an answer of a server, which is made ready only if somebody wants it.
-    fn heard(&self, _answer: &dyn Fn() -> http::RecordedResponse) {}
+    fn record_response(&self, _answer: &dyn Fn() -> http::RecordedResponse) {}
 }
 
 /// What functions can reach during a run; one per run.
@@ -129,24 +129,24 @@ pub struct Context {
     /// When the run must have ended.
     pub deadline: Instant,
     /// When it must have ended by the clock of a held world.
-    pub due: Option<Timestamp>,
+    pub virtual_deadline: Option<Timestamp>,
     /// What the run has done to state and timers so far; committed when the handler returns.
     pub batch: Mutex<Batch>,
     /// Messages that the disk must have before the run is done; `None`: the function that sends one waits for that.
-    pub promised: Option<Mutex<Vec<Delivery>>>,
+    pub pending_writes: Option<Mutex<Vec<Delivery>>>,
     /// How many `emit`s led to this run; 0 for a run that was woken by something else.
     pub hops: u32,
     /// Where it says what it does and logs.
-    pub journal: Arc<dyn RunLog>,
+    pub run_log: Arc<dyn RunLog>,
     /// Whether it is only shown what the run would do.
-    pub dry: bool,
+    pub is_dry_run: bool,
     /// What the run has spent so far of what functions limit.
-    pub spent: RunUsage,
+    pub usage: RunUsage,
 }
 
 /// A stretch of time within which several things are waited for.
 #[derive(Debug, Clone, Copy)]
-pub struct Stretch {
+pub struct SharedTimeout {
     until: Instant,
     /// Its end by the clock of a held world.
     held: Option<Timestamp>,
@@ -166,7 +166,7 @@ pub struct Loading {
     /// Permissions and secrets, for `secret` and `env` in a trigger's options.
     pub config: Arc<Config>,
     /// What the top level has spent so far of what functions limit.
-    pub spent: RunUsage,
+    pub usage: RunUsage,
 }
 
 /// What the script on this thread is doing.
@@ -258,8 +258,8 @@ impl Context {
     async fn within_limits(&self, arrival: Arrival<'_>) -> Result<(), Thrown> {
         tokio::select! {
             biased;
-            () = self.cancel.cancelled() => Err(terminated(Stop::Cancelled)),
-            () = tokio::time::sleep_until(self.deadline.into()) => Err(terminated(Stop::Deadline)),
+            () = self.cancel.cancelled() => Err(uncatchable(Stop::Cancelled)),
+            () = tokio::time::sleep_until(self.deadline.into()) => Err(uncatchable(Stop::Deadline)),
             () = arrival => Ok(()),
         }
     }
@@ -269,7 +269,7 @@ impl Context {
     /// # Errors
     /// What can not be caught: the run must end.
     pub fn wait_for<T>(&self, limit: Duration, outside: impl Future<Output = T>) -> Result<Option<T>, Thrown> {
-        let Some(due) = self.due else {
+        let Some(due) = self.virtual_deadline else {
             return self.wait(async { tokio::time::timeout(limit, outside).await.ok() });
         };
         let clock = &self.services.clock;
@@ -281,20 +281,20 @@ impl Context {
                 () = clock.sleep_until(end) => None,
             }
         })?;
-        if waited.is_none() && end == due { Err(terminated(Stop::Deadline)) } else { Ok(waited) }
+        if waited.is_none() && end == due { Err(uncatchable(Stop::Deadline)) } else { Ok(waited) }
     }
 
     /// Begins a stretch of time within which several things are waited for.
-    pub fn stretch(&self, limit: Duration) -> Stretch {
-        let held = self.due.map(|due| self.services.clock.now().checked_add(limit).unwrap_or(due));
-        Stretch { until: Instant::now() + limit, held }
+    pub fn shared_timeout(&self, limit: Duration) -> SharedTimeout {
+        let held = self.virtual_deadline.map(|due| self.services.clock.now().checked_add(limit).unwrap_or(due));
+        SharedTimeout { until: Instant::now() + limit, held }
     }
 
     /// Returns how much is left of a stretch.
-    pub fn left(&self, stretch: Stretch) -> Duration {
-        match stretch.held {
+    pub fn left(&self, shared_timeout: SharedTimeout) -> Duration {
+        match shared_timeout.held {
             Some(end) => self.services.clock.now().duration_until(end).try_into().unwrap_or_default(),
-            None => stretch.until.saturating_duration_since(Instant::now()),
+            None => shared_timeout.until.saturating_duration_since(Instant::now()),
         }
     }
 
@@ -304,9 +304,9 @@ impl Context {
     /// What can not be caught: the run must end.
     pub fn sleep_until(&self, moment: Timestamp) -> Result<(), Thrown> {
         let clock = &self.services.clock;
-        match self.due.filter(|due| moment > *due) {
+        match self.virtual_deadline.filter(|due| moment > *due) {
             None => self.wait(clock.sleep_until(moment)),
-            Some(due) => self.wait(clock.sleep_until(due)).and_then(|()| Err(terminated(Stop::Deadline))),
+            Some(due) => self.wait(clock.sleep_until(due)).and_then(|()| Err(uncatchable(Stop::Deadline))),
         }
     }
 }
@@ -322,16 +322,16 @@ fn arrived<T>(
     let mut brought = None;
     wait(pin!(async { brought = Some(outside.await) }))?;
     // Nobody says that it has come before it has.
-    brought.ok_or_else(|| terminated(Stop::Cancelled))
+    brought.ok_or_else(|| uncatchable(Stop::Cancelled))
 }
 
 /// The limit of work that no wait is part of: the run's deadline, and a few seconds where there is none.
-struct Patience {
+struct WorkDeadline {
     context: Option<Arc<Context>>,
     until: Instant,
 }
 
-impl Patience {
+impl WorkDeadline {
     fn new() -> Self {
         let soon = Instant::now() + Duration::from_secs(3);
         match phase() {
@@ -343,13 +343,13 @@ impl Patience {
     /// Ends the run if it was cancelled or its time is up; to be asked now and then.
     fn check(&self) -> Result<(), Thrown> {
         if self.context.as_ref().is_some_and(|context| context.cancel.is_cancelled()) {
-            return Err(terminated(Stop::Cancelled));
+            return Err(uncatchable(Stop::Cancelled));
         }
-        if Instant::now() > self.until { Err(terminated(Stop::Deadline)) } else { Ok(()) }
+        if Instant::now() > self.until { Err(uncatchable(Stop::Deadline)) } else { Ok(()) }
     }
 }
 
 /// Returns the error that no script can catch; `script` reads the [`Stop`] back out of it.
-pub fn terminated(stop: Stop) -> Thrown {
+pub fn uncatchable(stop: Stop) -> Thrown {
     EvalAltResult::ErrorTerminated(Dynamic::from(stop), Position::NONE).into()
 }

@@ -3,8 +3,8 @@
 use jiff::{SignedDuration, Timestamp};
 use rhai::plugin::*;
 
-use crate::functions::arguments::{refused, value};
-use crate::functions::time::{Here, parse_moment};
+use crate::functions::arguments::{invalid_argument, value};
+use crate::functions::time::{ZoneContext, parse_moment};
 use crate::functions::{Context, Package, Thrown, context, thrown};
 use crate::options;
 use crate::services::bus::Emitted;
@@ -28,7 +28,7 @@ const MAX_NAME: usize = 1_024;
 
 fn check_name(name: &str) -> Result<(), Thrown> {
     if name.is_empty() || name.len() > MAX_NAME {
-        return Err(refused(format!("a name has 1 to {MAX_NAME} bytes, not {}", name.len())));
+        return Err(invalid_argument(format!("a name has 1 to {MAX_NAME} bytes, not {}", name.len())));
     }
     Ok(())
 }
@@ -45,15 +45,15 @@ fn due(context: &Context, when: &Dynamic) -> Result<Timestamp, Thrown> {
         (Value::Time(time), _) => return Ok(time.timestamp()),
         (_, Ok(after)) => after,
         (Value::Text(text), Err(why)) => {
-            let moment = parse_moment(text, &Here::of(clock)).map_err(|_| {
-                refused(format!("{why}; or a moment, such as \"2026-03-01 07:30\" or `now().add(\"1h\")`"))
+            let moment = parse_moment(text, &ZoneContext::of(clock)).map_err(|_| {
+                invalid_argument(format!("{why}; or a moment, such as \"2026-03-01 07:30\" or `now().add(\"1h\")`"))
             })?;
             return Ok(moment.timestamp());
         }
-        (_, Err(why)) => return Err(refused(why)),
+        (_, Err(why)) => return Err(invalid_argument(why)),
     };
-    let after = SignedDuration::try_from(after).map_err(refused)?;
-    clock.now().checked_add(after).map_err(|_| refused("that is after the end of time"))
+    let after = SignedDuration::try_from(after).map_err(invalid_argument)?;
+    clock.now().checked_add(after).map_err(|_| invalid_argument("that is after the end of time"))
 }
 
 fn start(name: &str, when: &Dynamic, data: &Dynamic) -> Result<(), Thrown> {

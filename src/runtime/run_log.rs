@@ -231,7 +231,7 @@ impl RunRecorder {
 }
 
 impl RunLog for RunRecorder {
-    fn line(&self, level: Level, text: &str, fields: &serde_json::Map<String, serde_json::Value>) {
+    fn log_line(&self, level: Level, text: &str, fields: &serde_json::Map<String, serde_json::Value>) {
         let text = self.settings.mask.apply(text).into_owned();
         let fields = self.mask_fields(fields);
         self.note(Effect::new(level.word(), with_fields(&text, &fields)));
@@ -240,11 +240,11 @@ impl RunLog for RunRecorder {
         }
     }
 
-    fn did(&self, effect: Effect) {
+    fn record_effect(&self, effect: Effect) {
         self.note(effect);
     }
 
-    fn heard(&self, answer: &dyn Fn() -> RecordedResponse) {
+    fn record_response(&self, answer: &dyn Fn() -> RecordedResponse) {
         let moment = |heard: &RecordedResponse| {
             let after = heard.began.saturating_duration_since(self.started);
             self.woken.checked_add(after).unwrap_or(self.woken)

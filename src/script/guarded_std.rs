@@ -10,7 +10,7 @@ use rhai::{
 };
 
 use super::guard;
-use crate::functions::{PACKAGES, Stop, Thrown, terminated, thrown};
+use crate::functions::{PACKAGES, Stop, Thrown, thrown, uncatchable};
 
 /// How deeply a value may nest to be printed or written as text.
 const DEEPEST: usize = 1_000;
@@ -67,7 +67,7 @@ fn put(module: &mut Module, name: &'static str, types: &[TypeId], price: Price) 
         let bytes = price(args)?;
         if bytes > guard::room() {
             guard::stop(Stop::Memory);
-            return Err(terminated(Stop::Memory));
+            return Err(uncatchable(Stop::Memory));
         }
         plain(name, args)
     });

@@ -60,7 +60,7 @@ impl Loader<'_> {
         let phase = Phase::Loading(Arc::new(Loading {
             script: name.clone(),
             config: self.config.clone(),
-            spent: functions::RunUsage::default(),
+            usage: functions::RunUsage::default(),
         }));
         let collector = self.collector(name, loaded);
         let ((examined, stop), mut collector) = declare::collect(collector, || {

@@ -13,7 +13,7 @@ use super::modules::{self, Modules, unreadable};
 use super::{Sources, engine, errors, guard, source};
 use crate::config::{Config, Limits};
 use crate::fault::Fault;
-use crate::functions::testing::{self, Test, TestRun, Wish, World, declare};
+use crate::functions::testing::{self, SandboxApi, Test, TestRun, TestSelection, declare};
 use crate::functions::{self, Phase};
 
 /// A file with tests, compiled.
@@ -40,9 +40,9 @@ impl Tests {
     /// What is wrong with it.
     pub fn load(file: &str, sources: Arc<dyn Sources>, config: &Arc<Config>) -> Result<Self, Vec<Fault>> {
         let mut tests = Self::compile(file, sources, &config.limits)?;
-        match tests.evaluate(Wish::List(Vec::new()))? {
-            Wish::List(listed) => tests.tests = listed,
-            Wish::Run(..) => {}
+        match tests.evaluate(TestSelection::List(Vec::new()))? {
+            TestSelection::List(listed) => tests.tests = listed,
+            TestSelection::Run(..) => {}
         }
         Ok(tests)
     }
@@ -78,19 +78,19 @@ impl Tests {
     ///
     /// # Errors
     /// What does not hold, or went wrong.
-    pub fn run(&self, number: usize, world: Arc<dyn World>) -> Result<(), Box<Fault>> {
+    pub fn run(&self, number: usize, sandbox: Arc<dyn SandboxApi>) -> Result<(), Box<Fault>> {
         let (engine, ast) = (self.engine.clone(), self.ast.clone());
         let modules = self.modules.all();
         let call = Box::new(move |function: &FnPtr, arguments: Vec<Dynamic>| {
             let _reach = modules::reach(&modules);
             function.call::<Dynamic>(&engine, &ast, arguments)
         });
-        let phase = Phase::TestRun(Arc::new(TestRun { world, call }));
-        let ended = functions::enter(phase, || self.evaluate(Wish::Run(number, 0)));
+        let phase = Phase::TestRun(Arc::new(TestRun { sandbox, call }));
+        let ended = functions::enter(phase, || self.evaluate(TestSelection::Run(number, 0)));
         ended.map(|_| ()).map_err(|mut faults| Box::new(faults.remove(0)))
     }
 
-    fn evaluate(&self, wish: Wish) -> Result<Wish, Vec<Fault>> {
+    fn evaluate(&self, wish: TestSelection) -> Result<TestSelection, Vec<Fault>> {
         let all = self.modules.all();
         let _reach = modules::reach(&all);
         let (ended, wish) = declare(wish, || {

@@ -8,9 +8,9 @@ use super::world::World;
 /// Runs a script dry; returns what it would have done, and how it ended.
 fn dry(world: &World, text: &str) -> (Vec<String>, Result<(), String>) {
     let mut context = world.context(Duration::from_secs(20));
-    Arc::get_mut(&mut context).unwrap().dry = true;
+    Arc::get_mut(&mut context).unwrap().is_dry_run = true;
     let ended = world.run_in(text, &context).map(drop);
-    let done = std::mem::take(&mut *world.journal.done.lock());
+    let done = std::mem::take(&mut *world.run_log.done.lock());
     (done.into_iter().map(|effect| format!("{} {}", effect.what, effect.with)).collect(), ended)
 }
 
@@ -60,7 +60,7 @@ fn what_nothing_can_stand_in_for_is_a_fault_in_a_dry_run() {
 fn what_fails_is_told_with_the_reason() {
     let world = World::new();
     world.run(r#"try { read_file("notes/none.txt") } catch {}"#).unwrap();
-    let done = world.journal.done.lock();
+    let done = world.run_log.done.lock();
     assert_eq!((&*done[0].what, &*done[0].with), ("read_file", "notes/none.txt"));
     assert!(done[0].fault.starts_with("not_found: "), "{:?}", done[0]);
 }

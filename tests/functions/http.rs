@@ -35,7 +35,7 @@ fn what_requests_shows_of_an_answer_is_there() {
             "#,
         )
         .unwrap();
-    let done = world.journal.done.lock();
+    let done = world.run_log.done.lock();
     let first = &done[0];
     assert_eq!(first.what, "http_get");
     assert_eq!(first.with, format!("GET http://{}/get", world.server));

@@ -208,7 +208,7 @@ fn what_tells_who_asks_stays_with_its_host() {
             "#
         ))
         .unwrap();
-    let done = world.journal.done.lock();
+    let done = world.run_log.done.lock();
     assert!(!format!("{done:?}").contains("X-Api"), "{done:?}");
 }
 

@@ -118,7 +118,7 @@ fn a_stream_ends_with_its_run() {
     let context = world.context(Duration::from_millis(500));
     let why = world.run_in(&format!("http_stream(\"http://{quiet}/\", |line| print(line));"), &context).unwrap_err();
     assert!(why.starts_with("Deadline"), "{why}");
-    assert_eq!(*world.journal.lines.lock(), ["Info one"]);
+    assert_eq!(*world.run_log.lines.lock(), ["Info one"]);
     let (kind, _) = fault(
         &world,
         &format!("http_stream(\"http://{quiet}/\", #{{ timeout: #{{ read: \"200ms\" }} }}, |line| line);"),

@@ -15,7 +15,7 @@ fn the_top_level_is_told_what_to_write_instead() {
     engine.register_global_module(module());
     #[expect(deprecated, reason = "the interpreter marks this as subject to change, not as going away")]
     engine.on_parse_token(|token, _, _| rhaid::functions::state::token(token));
-    let loading = || Loading { script: "t".into(), config: world.config.clone(), spent: RunUsage::default() };
+    let loading = || Loading { script: "t".into(), config: world.config.clone(), usage: RunUsage::default() };
     for call in
         ["now()", "http_get(`http://x`)", "mqtt_publish(`a`, 1)", "sleep(1)", "timer_start(`a`, 1)", "emit(`a`)"]
     {
@@ -111,7 +111,7 @@ fn timers_and_events_wait_for_the_commit() {
 fn a_run_that_logs_too_much_is_cut_with_a_line_that_says_so() {
     let world = World::with("limits: { log: 1KiB }");
     world.run("for i in 0..1000 { print(\"0123456789\"); info(i); }").unwrap();
-    let lines = world.journal.lines.lock();
+    let lines = world.run_log.lines.lock();
     assert!(lines.len() < 300, "{}", lines.len());
     assert!(lines.last().unwrap().contains("limits.log"), "{:?}", lines.last());
     assert_eq!(lines[0], "Info 0123456789");
@@ -123,7 +123,7 @@ fn levels_and_fields_reach_the_journal() {
     world
         .run("warn(\"hot\", #{ room: \"bath\", at: [1] }); debug(\"x\"); error(#{ a: 1 }); print(\"a\", #{ b: 2 });")
         .unwrap();
-    let lines = world.journal.lines.lock();
+    let lines = world.run_log.lines.lock();
     assert_eq!(*lines, [r#"Warn hot{"at":[1],"room":"bath"}"#, "Debug \"x\"", r#"Error {"a":1}"#, "Info a b=2"]);
 }
 
@@ -132,7 +132,7 @@ fn lists_and_maps_are_printed_with_what_they_hold() {
     let world = World::new();
     world.run("let list = [1, \"a\", #{ b: datetime(\"2026-03-01T07:30:00Z\") }]; print(list); debug(list);").unwrap();
     world.run("print(#{ a: [] }); print(`${[datetime(\"2026-03-01T07:30:00Z\")]}`)").unwrap();
-    let lines = world.journal.lines.lock();
+    let lines = world.run_log.lines.lock();
     let list = "[1, \"a\", #{\"b\": 2026-03-01T07:30:00+00:00}]";
     let expected = [format!("Info {list}"), format!("Debug {list}")];
     assert_eq!(lines[..2], expected);

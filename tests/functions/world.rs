@@ -32,7 +32,7 @@ pub(super) struct World {
     services: Services,
     /// Where the server answers that examples know as `example.test`.
     pub(super) server: SocketAddr,
-    pub(super) journal: Arc<Notes>,
+    pub(super) run_log: Arc<Notes>,
     _folder: tempfile::TempDir,
     _broker: Embedded,
 }
@@ -45,13 +45,13 @@ pub(super) struct Notes {
 }
 
 impl RunLog for Notes {
-    fn line(&self, level: Level, text: &str, fields: &serde_json::Map<String, serde_json::Value>) {
+    fn log_line(&self, level: Level, text: &str, fields: &serde_json::Map<String, serde_json::Value>) {
         let fields =
             if fields.is_empty() { String::new() } else { serde_json::Value::from(fields.clone()).to_string() };
         self.lines.lock().push(format!("{level:?} {text}{fields}"));
     }
 
-    fn did(&self, effect: Effect) {
+    fn record_effect(&self, effect: Effect) {
         self.done.lock().push(effect);
     }
 }
@@ -108,8 +108,8 @@ impl World {
             };
             (services, server::start().await, broker)
         });
-        let journal = Arc::default();
-        Self { runtime, config, services, server, journal, _folder: folder, _broker: broker }
+        let run_log = Arc::default();
+        Self { runtime, config, services, server, run_log, _folder: folder, _broker: broker }
     }
 
     pub(super) fn context(&self, timeout: Duration) -> Arc<Context> {
@@ -120,13 +120,13 @@ impl World {
             runtime: self.runtime.handle().clone(),
             cancel: CancellationToken::new(),
             deadline: Instant::now() + timeout,
-            due: None,
+            virtual_deadline: None,
             batch: Mutex::new(Batch::default()),
-            promised: None,
+            pending_writes: None,
             hops: 0,
-            journal: self.journal.clone(),
-            dry: false,
-            spent: RunUsage::default(),
+            run_log: self.run_log.clone(),
+            is_dry_run: false,
+            usage: RunUsage::default(),
         })
     }
 

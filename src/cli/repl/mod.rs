@@ -67,8 +67,8 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let zone = settings::zone(config.timezone.as_deref())?;
     let tokio = world::runtime()?;
     let shell = Shell::new(config.log.level_of(NAME), &config);
-    let journal = Arc::new(Told { shell, is_dry: args.dry });
-    let context = world::context(&config, Clock::system(zone), Store::in_memory()?, journal, tokio.handle())?;
+    let run_log = Arc::new(Told { shell, is_dry: args.dry });
+    let context = world::context(&config, Clock::system(zone), Store::in_memory()?, run_log, tokio.handle())?;
     let (reader, printer) = Reader::open(&config)?;
     let (limits, mqtt) = (config.limits.clone(), context.services.mqtt.clone());
     let is_typed = reader.is_terminal();
@@ -175,7 +175,7 @@ impl Desk {
 
     /// Returns what one line can reach.
     fn context(&self) -> Context {
-        let Context { services, config, runtime, journal, .. } = &self.context;
+        let Context { services, config, runtime, run_log, .. } = &self.context;
         Context {
             script: NAME.into(),
             services: services.clone(),
@@ -183,13 +183,13 @@ impl Desk {
             runtime: runtime.clone(),
             cancel: CancellationToken::new(),
             deadline: Instant::now().checked_add(self.timeout).unwrap_or(self.context.deadline),
-            due: None,
+            virtual_deadline: None,
             batch: Mutex::default(),
-            promised: None,
+            pending_writes: None,
             hops: 0,
-            journal: journal.clone(),
-            dry: self.is_dry,
-            spent: RunUsage::default(),
+            run_log: run_log.clone(),
+            is_dry_run: self.is_dry,
+            usage: RunUsage::default(),
         }
     }
 
@@ -225,11 +225,11 @@ struct Told {
 }
 
 impl RunLog for Told {
-    fn line(&self, level: Level, text: &str, fields: &Map<String, Json>) {
-        self.shell.line(level, text, fields);
+    fn log_line(&self, level: Level, text: &str, fields: &Map<String, Json>) {
+        self.shell.log_line(level, text, fields);
     }
 
-    fn did(&self, effect: Effect) {
+    fn record_effect(&self, effect: Effect) {
         if self.is_dry {
             let what = format!("{} {}", effect.what, effect.with);
             screen::complain(&format!("{} {}\n", paint(Tone::Quiet, "would do"), harmless(&what)));

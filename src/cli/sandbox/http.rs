@@ -5,7 +5,7 @@ use std::sync::Arc;
 use globset::GlobMatcher;
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::functions::testing::{Answering, matcher};
+use crate::functions::testing::{MockResponse, url_matcher};
 use crate::memory;
 use crate::secrets::Mask;
 use crate::services::clock::Clock;
@@ -28,7 +28,7 @@ pub(super) struct Answers {
 struct Rule {
     method: String,
     url: Urls,
-    answer: Arc<Answering>,
+    answer: Arc<MockResponse>,
 }
 
 /// Which URLs are meant.
@@ -44,15 +44,15 @@ impl Answers {
     }
 
     /// Answers requests of a method to URLs of a pattern, before those that were told earlier.
-    pub(super) fn put(&self, method: &str, url: &str, answer: Answering) -> Result<(), String> {
-        if let Answering::Fails(kind) = &answer
+    pub(super) fn put(&self, method: &str, url: &str, answer: MockResponse) -> Result<(), String> {
+        if let MockResponse::Error(kind) = &answer
             && error_of(kind).is_none()
         {
             return Err(format!(
                 "there is no {kind:?}: requests fail with timeout, timeout.connect, timeout.read, connect, tls, proxy, too_many_redirects or decode"
             ));
         }
-        self.add(method, Urls::Like(matcher(url)?), answer);
+        self.add(method, Urls::Like(url_matcher(url)?), answer);
         Ok(())
     }
 
@@ -64,11 +64,11 @@ impl Answers {
             ("headers".into(), headers.into()),
             ("body".into(), reply.body.to_vec().into()),
         ]);
-        self.add(method, Urls::Recorded(url.to_owned(), mask.clone()), Answering::With(answer.into()));
+        self.add(method, Urls::Recorded(url.to_owned(), mask.clone()), MockResponse::Value(answer.into()));
         Ok(())
     }
 
-    fn add(&self, method: &str, url: Urls, answer: Answering) {
+    fn add(&self, method: &str, url: Urls, answer: MockResponse) {
         let rule = Rule { method: method.to_uppercase(), url, answer: Arc::new(answer) };
         self.rules.lock().push(rule);
     }
@@ -87,7 +87,7 @@ impl Answers {
         format!("nothing answers {method} {url} in this world: {hint}")
     }
 
-    fn find(&self, wanted: &Wanted) -> Option<Arc<Answering>> {
+    fn find(&self, wanted: &Wanted) -> Option<Arc<MockResponse>> {
         let rules = self.rules.lock();
         let fits = |rule: &&Rule| (rule.method == "*" || rule.method == wanted.method) && rule.url.has(&wanted.url);
         rules.iter().rev().find(fits).map(|rule| rule.answer.clone())
@@ -110,11 +110,11 @@ impl MockTransport for Answers {
         let mut request = seen(wanted);
         let reply = match self.find(wanted).as_deref() {
             None => Err(Error::Connect(self.unanswered(wanted))),
-            Some(Answering::With(value)) => reply(value),
-            Some(Answering::By(answer)) => answer(request.clone())
+            Some(MockResponse::Value(value)) => reply(value),
+            Some(MockResponse::Function(answer)) => answer(request.clone())
                 .and_then(|value| reply(&value).map_err(|error| error.to_string()))
                 .map_err(|why| Error::Connect(format!("on_http: {why}"))),
-            Some(Answering::Fails(kind)) => Err(error_of(kind).unwrap_or(Error::Connect(kind.clone()))),
+            Some(MockResponse::Error(kind)) => Err(error_of(kind).unwrap_or(Error::Connect(kind.clone()))),
         };
         let status = reply.as_ref().map_or(Value::Null, |reply| i64::from(reply.status).into());
         request.insert("status".into(), status);

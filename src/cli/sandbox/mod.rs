@@ -19,7 +19,7 @@ pub(super) use self::seen::{Moment, line, lines};
 use self::boot::Boot;
 use self::http::Answers;
 use crate::config::Config;
-use crate::functions::testing::World as _;
+use crate::functions::testing::SandboxApi as _;
 use crate::runtime::{Chosen, LogLine};
 use crate::secrets::Mask;
 use crate::services::clock::Clock;

@@ -9,7 +9,7 @@ use jiff::civil::Time;
 
 use super::Sandbox;
 use crate::cli::attempt;
-use crate::functions::testing::{Answering, World};
+use crate::functions::testing::{MockResponse, SandboxApi};
 use crate::runtime::Status;
 use crate::secrets::Secret;
 use crate::services::bus::Emitted;
@@ -44,7 +44,7 @@ impl Sandbox {
     }
 }
 
-impl World for Sandbox {
+impl SandboxApi for Sandbox {
     fn clock(&self) -> Clock {
         self.clock.clone()
     }
@@ -91,7 +91,7 @@ impl World for Sandbox {
         self.with(|boot| boot.pass(duration))
     }
 
-    fn at(&self, moment: &str) -> Result<(), String> {
+    fn advance_to(&self, moment: &str) -> Result<(), String> {
         let moment = self.moment(moment)?;
         if self.is_running() {
             return self.turn_to(&moment);
@@ -100,8 +100,8 @@ impl World for Sandbox {
         Ok(())
     }
 
-    fn answer(&self, method: &str, url: &str, answer: Answering) -> Result<(), String> {
-        self.answers.put(method, url, answer)
+    fn mock_http(&self, method: &str, url: &str, response: MockResponse) -> Result<(), String> {
+        self.answers.put(method, url, response)
     }
 
     fn request(&self, method: &str, path: &str, with: Map) -> Result<Map, String> {
@@ -169,9 +169,9 @@ impl World for Sandbox {
         })
     }
 
-    fn set_away(&self, broker: Option<&str>, is_away: bool) -> Result<(), String> {
+    fn set_broker_down(&self, broker: Option<&str>, is_down: bool) -> Result<(), String> {
         self.with(|boot| {
-            boot.services.mqtt.set_away(broker, is_away).map_err(|error| error.to_string())?;
+            boot.services.mqtt.set_away(broker, is_down).map_err(|error| error.to_string())?;
             boot.settle()
         })
     }
@@ -205,7 +205,7 @@ impl World for Sandbox {
         lines.split_off(logged.min(lines.len()))
     }
 
-    fn forget(&self) {
+    fn clear_records(&self) {
         let (published, logged) = (self.all_published().len(), self.all_logs().len());
         let runs = self.rows().unwrap_or_default().into_iter().map(|row| row.id).collect();
         let mut marks = self.marks();
@@ -217,7 +217,7 @@ impl World for Sandbox {
         self.printed.lock().push(text.to_owned());
     }
 
-    fn excuse(&self, script: &str, kind: &str) -> Result<(), String> {
+    fn expect_failure(&self, script: &str, kind: &str) -> Result<(), String> {
         self.excuse_failure(script, kind)
     }
 }

@@ -20,7 +20,7 @@ use crate::cli::world::on_a_thread_for;
 use crate::config::Config;
 use crate::event::Id;
 use crate::fault::{Fault, Place};
-use crate::functions::testing::{Test, World};
+use crate::functions::testing::{SandboxApi, Test};
 use crate::random;
 use crate::runtime::{FolderSources, is_test};
 use crate::script;
@@ -201,7 +201,7 @@ impl Runner<'_> {
             Ok(world) => Arc::new(world),
             Err(error) => return failed(Fault::new(test.place.clone(), format!("there is no world: {error:#}"))),
         };
-        let given: Arc<dyn World> = world.clone();
+        let given: Arc<dyn SandboxApi> = world.clone();
         let fault = tests.run(number, given).err().map(|fault| *fault).or_else(|| {
             let row = world.unexcused()?;
             let why = row.why.unwrap_or_default();

@@ -3,7 +3,7 @@
 use rhai::plugin::*;
 
 use crate::functions::Thrown;
-use crate::functions::arguments::{refused, value};
+use crate::functions::arguments::{invalid_argument, value};
 use crate::functions::data::parse;
 use crate::value::Value;
 
@@ -13,7 +13,7 @@ pub(super) fn register(module: &mut Module) {
 
 fn written(value: &Value, pretty: bool) -> Result<String, Thrown> {
     let json = value.to_json();
-    if pretty { serde_json::to_string_pretty(&json) } else { serde_json::to_string(&json) }.map_err(refused)
+    if pretty { serde_json::to_string_pretty(&json) } else { serde_json::to_string(&json) }.map_err(invalid_argument)
 }
 
 #[export_module]
@@ -107,6 +107,6 @@ mod functions {
     /// ```
     #[rhai_fn(name = "to_yaml", return_raw)]
     pub fn to_yaml(any: Dynamic) -> Result<String, Thrown> {
-        serde_yaml::to_string(&value(&any)?.to_json()).map_err(refused)
+        serde_yaml::to_string(&value(&any)?.to_json()).map_err(invalid_argument)
     }
 }

@@ -4,10 +4,10 @@ use parking_lot::Mutex;
 use regex::{Captures, Regex, RegexBuilder};
 use rhai::plugin::*;
 
-use crate::functions::arguments::{MAX_BYTES, MAX_ITEMS, refused, too_large};
+use crate::functions::arguments::{MAX_BYTES, MAX_ITEMS, invalid_argument, too_large};
 use crate::value::map_of;
 
-use crate::functions::{Patience, Thrown};
+use crate::functions::{Thrown, WorkDeadline};
 
 pub(super) fn register(module: &mut Module) {
     combine_with_exported_module!(module, "pattern", functions);
@@ -37,14 +37,14 @@ fn compiled(pattern: &str) -> Result<Regex, Thrown> {
         return Ok(regex);
     }
     if pattern.len() > MAX_PATTERN {
-        return Err(refused(format!("a pattern has at most {MAX_PATTERN} bytes, not {}", pattern.len())));
+        return Err(invalid_argument(format!("a pattern has at most {MAX_PATTERN} bytes, not {}", pattern.len())));
     }
     let regex = RegexBuilder::new(pattern)
         .size_limit(MAX_COMPILED)
         .dfa_size_limit(1 << 20)
         .nest_limit(64)
         .build()
-        .map_err(|error| refused(format!("this is no pattern: {error}")))?;
+        .map_err(|error| invalid_argument(format!("this is no pattern: {error}")))?;
     let mut used = USED.lock();
     if used.len() >= KEPT {
         used.remove(0);
@@ -93,7 +93,7 @@ mod functions {
     #[rhai_fn(name = "regex_find_all", return_raw)]
     pub fn regex_find_all(text: &str, pattern: &str) -> Result<rhai::Array, Thrown> {
         let regex = compiled(pattern)?;
-        let patience = Patience::new();
+        let patience = WorkDeadline::new();
         let mut found = rhai::Array::new();
         let mut left = MAX_ITEMS;
         let per_match = regex.captures_len();
@@ -125,7 +125,7 @@ mod functions {
     #[rhai_fn(name = "regex_replace", return_raw)]
     pub fn regex_replace(text: &str, pattern: &str, replacement: &str) -> Result<String, Thrown> {
         let regex = compiled(pattern)?;
-        let patience = Patience::new();
+        let patience = WorkDeadline::new();
         let groups = replacement.matches('$').count();
         let mut replaced = String::new();
         let mut rest = 0;

@@ -2,7 +2,7 @@
 
 use rhai::plugin::*;
 
-use crate::functions::arguments::refused;
+use crate::functions::arguments::invalid_argument;
 use crate::functions::{Thrown, thrown};
 use crate::random;
 
@@ -43,7 +43,7 @@ mod functions {
     #[rhai_fn(name = "random_int", return_raw, volatile)]
     pub fn random_int(from: i64, to: i64) -> Result<i64, Thrown> {
         if from > to {
-            return Err(refused(format!("random_int({from}, {to}): the smaller end comes first")));
+            return Err(invalid_argument(format!("random_int({from}, {to}): the smaller end comes first")));
         }
         let span = u128::from(to.abs_diff(from)) + 1;
         // The part of 64 random bits that each number gets; the bias is below 2^-64.

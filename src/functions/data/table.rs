@@ -2,7 +2,7 @@
 
 use rhai::plugin::*;
 
-use crate::functions::arguments::{MAX_ITEMS, options, refused, too_large};
+use crate::functions::arguments::{MAX_ITEMS, invalid_argument, parse_options, too_large};
 use crate::functions::{Thrown, thrown};
 use crate::value::Value;
 
@@ -16,8 +16,8 @@ struct Form {
 }
 
 fn form(written: &rhai::Map) -> Result<Form, Thrown> {
-    let mut options = options(written)?;
-    let header = options.bool("header").map_err(refused)?.unwrap_or(true);
+    let mut options = parse_options(written)?;
+    let header = options.bool("header").map_err(invalid_argument)?.unwrap_or(true);
     let delimiter = options
         .read("delimiter", |value| match value {
             Value::Text(text) if text.len() == 1 && text.is_ascii() && !matches!(text.as_str(), "\n" | "\r" | "\"") => {
@@ -25,9 +25,9 @@ fn form(written: &rhai::Map) -> Result<Form, Thrown> {
             }
             _ => Err("write one ASCII character, such as \";\"".to_owned()),
         })
-        .map_err(refused)?
+        .map_err(invalid_argument)?
         .unwrap_or(b',');
-    options.finish().map_err(refused)?;
+    options.finish().map_err(invalid_argument)?;
     Ok(Form { header, delimiter })
 }
 

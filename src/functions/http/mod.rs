@@ -26,8 +26,8 @@ pub use self::session::Session;
 pub use self::stream::Pieces;
 use self::stream::{Cutter, Format};
 use crate::config::{Denied, Need};
-use crate::functions::act::Dry;
-use crate::functions::arguments::{options, refused};
+use crate::functions::act::DryRun;
+use crate::functions::arguments::{invalid_argument, parse_options};
 use crate::functions::{Context, Package, Thrown, context};
 use crate::options::Options;
 use crate::services::http::{Arrived, Failure, Guard, Request};
@@ -46,9 +46,9 @@ pub const HTTP: Package = Package {
 };
 
 /// Asks the permissions of a script where its requests may go.
-struct Gate(Arc<Context>);
+struct PermissionGuard(Arc<Context>);
 
-impl Guard for Gate {
+impl Guard for PermissionGuard {
     fn check_host(&self, host: &str, port: u16) -> Result<(), Denied> {
         self.0.config.permissions.check(&self.0.script, Need::Host(host, port))
     }
@@ -69,11 +69,11 @@ fn send(function: &'static str, call: Call) -> Result<Response, Thrown> {
     let with = call.told(&url);
     let request = call.request(function, url, &context)?;
     let max_body = request.max_body;
-    context.act(function, with, Dry::Refused, |told| {
+    context.act(function, with, DryRun::Refused, |told| {
         let began = Instant::now();
         let outcome = context.wait_for_http(begin(&context, request))?.map_err(broken_off)?;
         let (request, arrived) = (&outcome.0, outcome.1.map_err(|failure| failed(&failure))?);
-        context.journal.heard(&|| RecordedResponse::new(request, &arrived, began));
+        context.run_log.record_response(&|| RecordedResponse::new(request, &arrived, began));
         *told = arrived.answer.status.to_string();
         Ok(match arrived.incoming {
             Some(incoming) => Response::coming(arrived.answer, incoming, max_body),
@@ -89,7 +89,7 @@ type Sent = Box<(Request, Result<Arrived, Box<Failure>>)>;
 /// which there may be a thousand.
 #[inline(never)]
 fn begin(context: &Arc<Context>, request: Request) -> AbortOnDropHandle<Sent> {
-    let (http, gate) = (context.services.http.clone(), Gate(context.clone()));
+    let (http, gate) = (context.services.http.clone(), PermissionGuard(context.clone()));
     let work = async move {
         let arrived = Box::pin(http.send(&request, &gate)).await;
         Box::new((request, arrived))
@@ -112,8 +112,8 @@ fn stream(
     handler: &FnPtr,
     send: impl FnOnce(Options) -> Result<Response, Thrown>,
 ) -> Result<Response, Thrown> {
-    let mut options = options(written)?;
-    let format = options.word("format", &FORMATS).map_err(refused)?.unwrap_or(Format::Lines);
+    let mut options = parse_options(written)?;
+    let format = options.word("format", &FORMATS).map_err(invalid_argument)?.unwrap_or(Format::Lines);
     let mut written = options.left();
     written.insert("stream".into(), true.into());
     let response = send(Options::new(written))?;

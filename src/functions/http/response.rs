@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use rhai::plugin::*;
 
-use crate::functions::arguments::refused;
+use crate::functions::arguments::invalid_argument;
 
 use crate::functions::data::json;
 use crate::functions::http::Headers;
@@ -168,7 +168,9 @@ mod functions {
     pub fn set_encoding(response: &mut Response, name: &str) -> Result<(), Thrown> {
         if charset::decode(b"", name).is_none() {
             let shown: String = name.chars().take(80).collect();
-            return Err(refused(format!("{shown:?} is no encoding: write a name such as \"utf-8\" or \"gbk\"")));
+            return Err(invalid_argument(format!(
+                "{shown:?} is no encoding: write a name such as \"utf-8\" or \"gbk\""
+            )));
         }
         response.encoding = Some(name.to_owned());
         response.text = Arc::default();
@@ -360,7 +362,7 @@ mod functions {
     #[rhai_fn(name = "iter", name = "iter_content", pure, return_raw)]
     pub fn iter_sized(response: &mut Response, size: i64) -> Result<Pieces, Thrown> {
         let size = usize::try_from(size).ok().filter(|size| *size > 0);
-        let most = size.ok_or_else(|| refused("a blob has at least 1 byte"))?;
+        let most = size.ok_or_else(|| invalid_argument("a blob has at least 1 byte"))?;
         Ok(Pieces { most, ..response.pieces(Format::Bytes) })
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rhai::FnPtr;
 use rhai::plugin::*;
 
-use crate::functions::arguments::{options, refused};
+use crate::functions::arguments::{invalid_argument, parse_options};
 
 use crate::functions::http::call::{Call, read_options};
 use crate::functions::http::{Response, send};
@@ -30,8 +30,8 @@ pub struct Session {
 impl Session {
     fn new(written: &rhai::Map) -> Result<Self, Thrown> {
         context("http_session")?;
-        let mut options = options(written)?;
-        let base_url = options.text("base_url").map_err(refused)?;
+        let mut options = parse_options(written)?;
+        let base_url = options.text("base_url").map_err(invalid_argument)?;
         let defaults = options.left();
         // Wrong defaults are told here, and not with the first request.
         Call::take("GET", "http://localhost", Options::new(defaults.clone()))?;
@@ -60,7 +60,7 @@ impl Session {
         let set: Vec<_> = wanted.iter().filter(|(name, value)| had.get(*name) != Some(*value)).collect();
         let base = self.base_url.as_deref().and_then(|base| url::Url::parse(base).ok());
         if base.is_none() && !set.is_empty() {
-            return Err(refused(
+            return Err(invalid_argument(
                 "cookies: whose? write `base_url` in `http_session`, or `cookies` in the options of a call",
             ));
         }
@@ -335,6 +335,6 @@ mod functions {
     #[rhai_fn(set = "cookies", return_raw)]
     pub fn set_cookies(session: &mut Session, cookies: rhai::Map) -> Result<(), Thrown> {
         let wanted = super::super::call::cookies(crate::functions::arguments::value(&cookies.into())?);
-        session.set_cookies(wanted.map_err(|why| refused(format!("cookies: {why}")))?)
+        session.set_cookies(wanted.map_err(|why| invalid_argument(format!("cookies: {why}")))?)
     }
 }

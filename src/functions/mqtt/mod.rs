@@ -11,7 +11,7 @@ use rhai::plugin::*;
 use self::receiving::{receive, request};
 use self::sending::{Sending, publish_all};
 use crate::config::Need;
-use crate::functions::arguments::{options, refused};
+use crate::functions::arguments::{invalid_argument, parse_options};
 use crate::functions::convert::to_dynamic;
 use crate::functions::{Context, Package, Thrown, context, denied, thrown};
 use crate::options::Options;
@@ -65,9 +65,9 @@ fn for_broker(broker: Option<&str>) -> String {
 
 fn last(topic: &str, mut options: Options) -> Result<Dynamic, Thrown> {
     let context = context("mqtt_last")?;
-    check_topic(topic).map_err(refused)?;
-    let broker = options.text("broker").map_err(refused)?;
-    options.finish().map_err(refused)?;
+    check_topic(topic).map_err(invalid_argument)?;
+    let broker = options.text("broker").map_err(invalid_argument)?;
+    options.finish().map_err(invalid_argument)?;
     context.config.permissions.check(&context.script, Need::Subscribe(topic)).map_err(|no| denied(&no))?;
     context.did("mqtt_last", format!("{topic}{}", for_broker(broker.as_deref())));
     let last = context.services.mqtt.last(topic, broker.as_deref()).map_err(|error| failed(&error))?;
@@ -86,7 +86,7 @@ fn clear(topic: &str, mut options: Options) -> Result<(), Thrown> {
     for name in ["broker", "wait", "timeout"] {
         map.extend(options.take(name).map(|value| (name.to_owned(), value)));
     }
-    options.finish().map_err(refused)?;
+    options.finish().map_err(invalid_argument)?;
     Sending::read(topic, &Dynamic::UNIT, &mut Options::new(map))?.publish("mqtt_clear", &context).map(|_| ())
 }
 
@@ -123,9 +123,9 @@ mod functions {
     #[rhai_fn(name = "mqtt_publish", return_raw)]
     pub fn mqtt_publish_with(topic: &str, payload: Dynamic, options: rhai::Map) -> Result<Dynamic, Thrown> {
         let context = context("mqtt_publish")?;
-        let mut options = super::options(&options)?;
+        let mut options = parse_options(&options)?;
         let sending = Sending::read(topic, &payload, &mut options)?;
-        options.finish().map_err(refused)?;
+        options.finish().map_err(invalid_argument)?;
         sending.publish("mqtt_publish", &context)
     }
 
@@ -136,7 +136,7 @@ mod functions {
 
     #[rhai_fn(name = "mqtt_publish", return_raw)]
     pub fn mqtt_publish_all_with(messages: rhai::Array, options: rhai::Map) -> Result<Dynamic, Thrown> {
-        publish_all(&*context("mqtt_publish")?, &messages, super::options(&options)?)
+        publish_all(&*context("mqtt_publish")?, &messages, parse_options(&options)?)
     }
 
     /// Waits for one message on a topic, or on one of several (wildcards allowed), and returns it, with the fields of a handler's `msg`.
@@ -160,7 +160,7 @@ mod functions {
 
     #[rhai_fn(name = "mqtt_receive", return_raw)]
     pub fn mqtt_receive_with(topics: Dynamic, options: rhai::Map) -> Result<Dynamic, Thrown> {
-        receive(&topics, super::options(&options)?)
+        receive(&topics, parse_options(&options)?)
     }
 
     /// Publishes a message and waits for the answer, which it returns like `mqtt_receive`. A fault (`timeout`) if none comes.
@@ -184,7 +184,7 @@ mod functions {
 
     #[rhai_fn(name = "mqtt_request", return_raw)]
     pub fn mqtt_request_with(topic: &str, payload: Dynamic, options: rhai::Map) -> Result<Dynamic, Thrown> {
-        request(topic, &payload, super::options(&options)?)
+        request(topic, &payload, parse_options(&options)?)
     }
 
     /// Returns the last message seen on a topic, without waiting, or `()`: the fields of a handler's `msg`, and `age` (in seconds).
@@ -205,7 +205,7 @@ mod functions {
 
     #[rhai_fn(name = "mqtt_last", return_raw)]
     pub fn mqtt_last_with(topic: &str, options: rhai::Map) -> Result<Dynamic, Thrown> {
-        last(topic, super::options(&options)?)
+        last(topic, parse_options(&options)?)
     }
 
     /// Removes the message that the broker keeps for a topic. Options: `broker`, `wait` and `timeout`, as for `mqtt_publish`.
@@ -222,7 +222,7 @@ mod functions {
 
     #[rhai_fn(name = "mqtt_clear", return_raw)]
     pub fn mqtt_clear_with(topic: &str, options: rhai::Map) -> Result<(), Thrown> {
-        clear(topic, super::options(&options)?)
+        clear(topic, parse_options(&options)?)
     }
 
     /// Returns whether the broker, the default one unless another is named, is connected now.
@@ -254,6 +254,6 @@ mod functions {
     /// ```
     #[rhai_fn(name = "mqtt_matches", return_raw)]
     pub fn mqtt_matches(filter: &str, topic: &str) -> Result<bool, Thrown> {
-        Ok(Filter::parse(filter).map_err(refused)?.matches(topic).is_some())
+        Ok(Filter::parse(filter).map_err(invalid_argument)?.matches(topic).is_some())
     }
 }

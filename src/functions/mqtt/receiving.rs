@@ -5,8 +5,8 @@ use rhai::Dynamic;
 use super::sending::Sending;
 use super::{PATIENCE, failed, for_broker, seen};
 use crate::config::Need;
-use crate::functions::act::Dry;
-use crate::functions::arguments::{refused, value};
+use crate::functions::act::DryRun;
+use crate::functions::arguments::{invalid_argument, value};
 use crate::functions::convert::to_dynamic;
 use crate::functions::{Context, Thrown, context, denied, thrown};
 use crate::options::Options;
@@ -33,7 +33,8 @@ fn subscribe(
 
 /// Reads a topic filter, or several.
 fn filters(topics: &Dynamic) -> Result<Vec<Filter>, Thrown> {
-    let wrong = || refused("write a topic such as \"door/front\", or several as [\"door/front\", \"door/back\"]");
+    let wrong =
+        || invalid_argument("write a topic such as \"door/front\", or several as [\"door/front\", \"door/back\"]");
     let written = match value(topics)? {
         Value::Text(one) => vec![one],
         Value::List(several) if !several.is_empty() => {
@@ -42,22 +43,22 @@ fn filters(topics: &Dynamic) -> Result<Vec<Filter>, Thrown> {
         }
         _ => return Err(wrong()),
     };
-    written.iter().map(|text| Filter::parse(text).map_err(refused)).collect()
+    written.iter().map(|text| Filter::parse(text).map_err(invalid_argument)).collect()
 }
 
 /// `mqtt_receive`.
 pub(super) fn receive(topics: &Dynamic, mut options: Options) -> Result<Dynamic, Thrown> {
     let context = context("mqtt_receive")?;
     let filters = filters(topics)?;
-    let timeout = options.duration("timeout").map_err(refused)?.unwrap_or(PATIENCE);
-    let retained = match options.bool("retained").map_err(refused)?.unwrap_or(false) {
+    let timeout = options.duration("timeout").map_err(invalid_argument)?.unwrap_or(PATIENCE);
+    let retained = match options.bool("retained").map_err(invalid_argument)?.unwrap_or(false) {
         true => Retained::Initial,
         false => Retained::Live,
     };
-    let qos = options.int("qos", 0..=2).map_err(refused)?.unwrap_or(0) as u8;
-    let count = options.int("count", 1..=MAX_COUNT).map_err(refused)?;
-    let broker = options.text("broker").map_err(refused)?;
-    options.finish().map_err(refused)?;
+    let qos = options.int("qos", 0..=2).map_err(invalid_argument)?.unwrap_or(0) as u8;
+    let count = options.int("count", 1..=MAX_COUNT).map_err(invalid_argument)?;
+    let broker = options.text("broker").map_err(invalid_argument)?;
+    options.finish().map_err(invalid_argument)?;
     let mut subscription = subscribe(
         &context,
         &filters,
@@ -67,7 +68,7 @@ pub(super) fn receive(topics: &Dynamic, mut options: Options) -> Result<Dynamic,
     let wanted = count.unwrap_or(1) as usize;
     let topic = filters.iter().map(Filter::written).collect::<Vec<_>>().join(", ");
     let shown = format!("{topic}{}", for_broker(broker.as_deref()));
-    let received = context.act("mqtt_receive", shown, Dry::Done, |_| {
+    let received = context.act("mqtt_receive", shown, DryRun::Done, |_| {
         let mut received = Vec::new();
         context.wait_for(timeout, collect(&context, &mut subscription, wanted, &mut received))?.unwrap_or(Ok(()))?;
         if received.len() < wanted {
@@ -105,16 +106,17 @@ async fn collect(
 /// Source: MQTT 5.0, section 4.10 (request and response).
 pub(super) fn request(topic: &str, payload: &Dynamic, mut options: Options) -> Result<Dynamic, Thrown> {
     let context = context("mqtt_request")?;
-    let answer = options.text("response_topic").map_err(refused)?.unwrap_or_else(|| format!("{topic}/response"));
-    let answer = Filter::parse(&answer).map_err(refused)?;
+    let answer =
+        options.text("response_topic").map_err(invalid_argument)?.unwrap_or_else(|| format!("{topic}/response"));
+    let answer = Filter::parse(&answer).map_err(invalid_argument)?;
     let mut sending = Sending::read(topic, payload, &mut options)?;
-    options.finish().map_err(refused)?;
+    options.finish().map_err(invalid_argument)?;
     let correlation = mark(&mut sending, &answer);
     let (timeout, qos) = (sending.timeout, sending.publish.qos);
     let broker = sending.publish.broker.clone();
     sending.check(&context)?;
-    let until = context.stretch(timeout);
-    context.act("mqtt_request", sending.shown(), Dry::Refused, |told| {
+    let until = context.shared_timeout(timeout);
+    context.act("mqtt_request", sending.shown(), DryRun::Refused, |told| {
         let filters = std::slice::from_ref(&answer);
         let mut subscription =
             subscribe(&context, filters, SubscribeOptions { qos, ..SubscribeOptions::default() }, broker.as_deref())?;

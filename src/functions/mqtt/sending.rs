@@ -5,11 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use rhai::Dynamic;
 
-use super::sent::{OnItsWay, Sent};
+use super::sent::{PendingPublish, Sent};
 use super::{PATIENCE, failed, for_broker};
 use crate::config::Need;
-use crate::functions::act::Dry;
-use crate::functions::arguments::{bytes, refused, value};
+use crate::functions::act::DryRun;
+use crate::functions::arguments::{bytes, invalid_argument, value};
 use crate::functions::{Context, Thrown, denied};
 use crate::options::{OptionFault, Options};
 use crate::services::mqtt::{Properties, Publish};
@@ -32,9 +32,9 @@ pub(super) struct Sending {
 
 impl Sending {
     pub(super) fn read(topic: &str, payload: &Dynamic, options: &mut Options) -> Result<Self, Thrown> {
-        check_topic(topic).map_err(refused)?;
+        check_topic(topic).map_err(invalid_argument)?;
         let payload = bytes(value(payload)?).into();
-        Self::with(topic.to_owned(), payload, options).map_err(refused)
+        Self::with(topic.to_owned(), payload, options).map_err(invalid_argument)
     }
 
     fn with(topic: String, payload: Bytes, options: &mut Options) -> Result<Self, OptionFault> {
@@ -53,7 +53,7 @@ impl Sending {
     /// Reads one of several messages: a map with `topic`, `payload` and options, or a list of topic, payload, QoS and `retain`.
     fn of_several(written: &Dynamic, common: &Map) -> Result<Self, Thrown> {
         let wrong = || {
-            refused(
+            invalid_argument(
                 "write a message as #{ topic: \"door\", payload: \"open\", qos: 1 } or as [\"door\", \"open\", 1, true]",
             )
         };
@@ -66,11 +66,11 @@ impl Sending {
             _ => return Err(wrong()),
         }
         let mut options = Options::new(map);
-        let topic = options.text("topic").map_err(refused)?.ok_or_else(wrong)?;
-        check_topic(&topic).map_err(refused)?;
+        let topic = options.text("topic").map_err(invalid_argument)?.ok_or_else(wrong)?;
+        check_topic(&topic).map_err(invalid_argument)?;
         let payload = bytes(options.take("payload").unwrap_or(Value::Null)).into();
-        let sending = Self::with(topic, payload, &mut options).map_err(refused)?;
-        options.finish().map_err(refused)?;
+        let sending = Self::with(topic, payload, &mut options).map_err(invalid_argument)?;
+        options.finish().map_err(invalid_argument)?;
         Ok(sending)
     }
 
@@ -93,7 +93,7 @@ impl Sending {
     pub(super) fn publish(self, function: &'static str, context: &Context) -> Result<Dynamic, Thrown> {
         self.check(context)?;
         let is_asked_about = self.is_asked_about();
-        let sent = context.act(function, self.shown(), Dry::Gives(Sent::default()), |_| self.send(context))?;
+        let sent = context.act(function, self.shown(), DryRun::Gives(Sent::default()), |_| self.send(context))?;
         Ok(if is_asked_about { Dynamic::from(sent) } else { Dynamic::UNIT })
     }
 
@@ -105,19 +105,19 @@ impl Sending {
     pub(super) fn send(self, context: &Context) -> Result<Sent, Thrown> {
         let limit = self.timeout;
         let mut message = self.hand_over(context)?;
-        message.settled(context.stretch(limit), limit, context)?;
+        message.settled(context.shared_timeout(limit), limit, context)?;
         Ok(Sent::new(vec![message]))
     }
 
     /// Puts it into the outbox.
-    fn hand_over(self, context: &Context) -> Result<OnItsWay, Thrown> {
+    fn hand_over(self, context: &Context) -> Result<PendingPublish, Thrown> {
         let Self { publish, wait, .. } = self;
         let topic = publish.topic.clone();
         let mqtt = &context.services.mqtt;
         let wait = wait.unwrap_or_else(|| publish.qos > 0 && mqtt.is_connected(publish.broker.as_deref()));
         let handed_over = match wait {
-            true => context.wait(mqtt.send(publish))?.map(|delivery| OnItsWay::sent(topic, delivery)),
-            false => context.wait(mqtt.entrust(publish))?.map(|entrusted| OnItsWay::entrusted(topic, entrusted)),
+            true => context.wait(mqtt.send(publish))?.map(|delivery| PendingPublish::sent(topic, delivery)),
+            false => context.wait(mqtt.entrust(publish))?.map(|entrusted| PendingPublish::entrusted(topic, entrusted)),
         };
         handed_over.map_err(|error| failed(&error))
     }
@@ -126,7 +126,7 @@ impl Sending {
 /// Publishes several messages, in order, and then waits for all of them together.
 pub(super) fn publish_all(context: &Context, messages: &[Dynamic], common: Options) -> Result<Dynamic, Thrown> {
     if messages.len() > MAX_MESSAGES {
-        return Err(refused(format!("write at most {MAX_MESSAGES} messages at a time")));
+        return Err(invalid_argument(format!("write at most {MAX_MESSAGES} messages at a time")));
     }
     let common = common.left();
     let read = |(index, message): (usize, &Dynamic)| {
@@ -142,9 +142,9 @@ pub(super) fn publish_all(context: &Context, messages: &[Dynamic], common: Optio
     let more = if all.len() > NAMED { ", …" } else { "" };
     let shown = format!("{} messages: {}{more}", all.len(), named.join(", "));
     let is_asked_about = all.iter().any(Sending::is_asked_about);
-    let sent = context.act("mqtt_publish", shown, Dry::Gives(Sent::default()), |_| {
+    let sent = context.act("mqtt_publish", shown, DryRun::Gives(Sent::default()), |_| {
         let limit = all.iter().map(|sending| sending.timeout).max().unwrap_or(PATIENCE);
-        let until = context.stretch(limit);
+        let until = context.shared_timeout(limit);
         let mut messages = all.into_iter().map(|sending| sending.hand_over(context)).collect::<Result<Vec<_>, _>>()?;
         messages.iter_mut().try_for_each(|message| message.settled(until, limit, context))?;
         Ok(Sent::new(messages))

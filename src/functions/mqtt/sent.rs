@@ -7,8 +7,8 @@ use parking_lot::Mutex;
 use rhai::plugin::*;
 
 use super::{PATIENCE, failed};
-use crate::functions::arguments::{refused, value};
-use crate::functions::{Context, Stretch, Thrown, context, thrown};
+use crate::functions::arguments::{invalid_argument, value};
+use crate::functions::{Context, SharedTimeout, Thrown, context, thrown};
 use crate::options::duration;
 use crate::services::mqtt::{Delivery, DurablePublish, Error};
 use crate::units::show_duration;
@@ -20,21 +20,21 @@ pub(super) fn register(module: &mut Module) {
 
 /// Messages that were published together; the script may ask what became of them.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Sent(Arc<Mutex<Vec<OnItsWay>>>);
+pub(super) struct Sent(Arc<Mutex<Vec<PendingPublish>>>);
 
 impl Sent {
-    pub(super) fn new(messages: Vec<OnItsWay>) -> Self {
+    pub(super) fn new(messages: Vec<PendingPublish>) -> Self {
         Self(Arc::new(Mutex::new(messages)))
     }
 
     fn is_confirmed(&self) -> bool {
         let mut messages = self.0.lock();
-        messages.iter_mut().all(OnItsWay::is_confirmed)
+        messages.iter_mut().all(PendingPublish::is_confirmed)
     }
 
     /// Waits until the broker has confirmed all of them.
     fn wait(&self, limit: Duration, context: &Context) -> Result<(), Thrown> {
-        let until = context.stretch(limit);
+        let until = context.shared_timeout(limit);
         // No lock is held while it waits.
         let mut messages = std::mem::take(&mut *self.0.lock());
         let waited = messages.iter_mut().try_for_each(|message| message.confirmed(until, limit, context));
@@ -45,7 +45,7 @@ impl Sent {
 
 /// A message that was handed over.
 #[derive(Debug)]
-pub(super) struct OnItsWay {
+pub(super) struct PendingPublish {
     topic: String,
     disk: Option<Delivery>,
     broker: Answer,
@@ -58,7 +58,7 @@ enum Answer {
     Given(Result<(), Error>),
 }
 
-impl OnItsWay {
+impl PendingPublish {
     /// A message that goes out as long as this process lives.
     pub(super) fn sent(topic: String, delivery: Delivery) -> Self {
         Self { topic, disk: None, broker: Answer::Open(delivery) }
@@ -71,13 +71,13 @@ impl OnItsWay {
 
     /// Waits for what has to be waited for: the broker, or else the disk that keeps it until the broker has it, if that is not left to
     /// the end of the run.
-    pub(super) fn settled(&mut self, until: Stretch, limit: Duration, context: &Context) -> Result<(), Thrown> {
+    pub(super) fn settled(&mut self, until: SharedTimeout, limit: Duration, context: &Context) -> Result<(), Thrown> {
         let Some(mut disk) = self.disk.take() else { return self.confirmed(until, limit, context) };
         if let Some(kept) = disk.answer() {
             return kept.map_err(|error| failed(&error));
         }
-        if let Some(promised) = &context.promised {
-            promised.lock().push(disk);
+        if let Some(pending_writes) = &context.pending_writes {
+            pending_writes.lock().push(disk);
             return Ok(());
         }
         context.services.mqtt.hurry();
@@ -87,7 +87,7 @@ impl OnItsWay {
         }
     }
 
-    fn confirmed(&mut self, until: Stretch, limit: Duration, context: &Context) -> Result<(), Thrown> {
+    fn confirmed(&mut self, until: SharedTimeout, limit: Duration, context: &Context) -> Result<(), Thrown> {
         let answer = match &mut self.broker {
             Answer::Given(answer) => answer.clone(),
             Answer::Open(delivery) => match context.wait_for(context.left(until), delivery)? {
@@ -158,7 +158,7 @@ mod functions {
     /// ```
     #[rhai_fn(name = "wait", pure, return_raw)]
     pub fn wait(sent: &mut Sent, limit: Dynamic) -> Result<(), Thrown> {
-        let limit = duration(&value(&limit)?).map_err(refused)?;
+        let limit = duration(&value(&limit)?).map_err(invalid_argument)?;
         sent.wait(limit, &*context("wait")?)
     }
 

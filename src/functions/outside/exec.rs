@@ -9,8 +9,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 
 use crate::config::Need;
-use crate::functions::act::Dry;
-use crate::functions::arguments::{bytes, options, refused, value};
+use crate::functions::act::DryRun;
+use crate::functions::arguments::{bytes, invalid_argument, parse_options, value};
 
 use crate::functions::outside::{base, check, resolved};
 use crate::functions::{Context, Thrown, context, thrown};
@@ -38,17 +38,17 @@ struct Call {
 
 impl Call {
     fn read(context: &Context, program: &str, arguments: &rhai::Array, written: &rhai::Map) -> Result<Self, Thrown> {
-        let mut options = options(written)?;
+        let mut options = parse_options(written)?;
         let stdin = options.take("stdin").map(bytes).unwrap_or_default();
-        let timeout = options.duration("timeout").map_err(refused)?;
-        let folder = options.text("cwd").map_err(refused)?;
+        let timeout = options.duration("timeout").map_err(invalid_argument)?;
+        let folder = options.text("cwd").map_err(invalid_argument)?;
         let variables = options
             .read("env", |value| match value {
                 Value::Map(map) => Ok(map),
                 other => Err(format!("write a map of variables, not {}", other.type_name())),
             })
-            .map_err(refused)?;
-        options.finish().map_err(refused)?;
+            .map_err(invalid_argument)?;
+        options.finish().map_err(invalid_argument)?;
         let mut command = Command::new(program);
         for argument in arguments {
             command.arg(String::from_utf8_lossy(&bytes(value(argument)?)).into_owned());
@@ -61,7 +61,7 @@ impl Call {
         command.envs(PASSED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
         for (name, text) in variables.unwrap_or_default() {
             if name.is_empty() || name.contains(['=', '\0']) {
-                return Err(refused("env: a variable's name is not empty and has no `=`"));
+                return Err(invalid_argument("env: a variable's name is not empty and has no `=`"));
             }
             command.env(name, String::from_utf8_lossy(&bytes(text)).into_owned());
         }
@@ -148,7 +148,7 @@ async fn finish(mut child: Child, stdin: Vec<u8>) -> std::io::Result<rhai::Map> 
 fn run(program: &str, arguments: &rhai::Array, options: &rhai::Map) -> Result<rhai::Map, Thrown> {
     let context = context("exec")?;
     if program.is_empty() || program.contains('\0') {
-        return Err(refused("a program's name is not empty and has no NUL"));
+        return Err(invalid_argument("a program's name is not empty and has no NUL"));
     }
     let program = match program.contains('/') {
         true => resolved(program, &context.config)?.to_string_lossy().into_owned(),
@@ -160,7 +160,7 @@ fn run(program: &str, arguments: &rhai::Array, options: &rhai::Map) -> Result<rh
         let kind = if error.kind() == std::io::ErrorKind::NotFound { "not_found" } else { "io" };
         thrown(kind, format!("{program}: {error}"))
     };
-    context.act("exec", program.clone(), Dry::Refused, |told| {
+    context.act("exec", program.clone(), DryRun::Refused, |told| {
         let child = {
             let _runtime = context.runtime.enter();
             call.command.spawn().map_err(unusable)?

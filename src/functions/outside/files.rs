@@ -7,10 +7,10 @@ use globset::{Glob, GlobMatcher};
 use rhai::plugin::*;
 
 use crate::config::Need;
-use crate::functions::act::Dry;
-use crate::functions::arguments::{MAX_BYTES, bytes, options, refused, too_large, value};
+use crate::functions::act::DryRun;
+use crate::functions::arguments::{MAX_BYTES, bytes, invalid_argument, parse_options, too_large, value};
 use crate::functions::outside::{check, resolved};
-use crate::functions::{Patience, Thrown, context, thrown};
+use crate::functions::{Thrown, WorkDeadline, context, thrown};
 use crate::services::files::successor;
 
 pub(super) fn register(module: &mut Module) {
@@ -65,7 +65,7 @@ pub(in crate::functions) fn readable(function: &str, path: &str) -> Result<PathB
 pub(in crate::functions) fn read_allowed(function: &'static str, path: &Path) -> Result<Vec<u8>, Thrown> {
     let shown = path.to_string_lossy();
     let path = allowed(function, &shown, false)?;
-    context(function)?.act(function, shown, Dry::Done, |told| {
+    context(function)?.act(function, shown, DryRun::Done, |told| {
         let content = beside(function, move || read(&path))?;
         *told = format!("{} bytes", content.len());
         Ok(content)
@@ -115,20 +115,20 @@ struct Listing {
 
 impl Listing {
     fn read(written: &rhai::Map) -> Result<Self, Thrown> {
-        let mut options = options(written)?;
+        let mut options = parse_options(written)?;
         let pattern = options
             .read("pattern", |value| {
                 let text = crate::options::text(value)?;
                 Glob::new(&text).map(|glob| glob.compile_matcher()).map_err(|error| error.to_string())
             })
-            .map_err(refused)?;
-        let recursive = options.bool("recursive").map_err(refused)?.unwrap_or(false);
-        options.finish().map_err(refused)?;
+            .map_err(invalid_argument)?;
+        let recursive = options.bool("recursive").map_err(invalid_argument)?.unwrap_or(false);
+        options.finish().map_err(invalid_argument)?;
         Ok(Self { pattern, recursive })
     }
 
     /// Returns the ordinary files of a folder, sorted; links to folders are not followed.
-    fn files(&self, folder: &Path, patience: &Patience) -> Result<Vec<String>, Thrown> {
+    fn files(&self, folder: &Path, patience: &WorkDeadline) -> Result<Vec<String>, Thrown> {
         let mut found = Vec::new();
         let mut folders = vec![folder.to_path_buf()];
         while let Some(folder) = folders.pop() {
@@ -156,7 +156,7 @@ impl Listing {
 
 fn list(folder: &str, listing: Listing) -> Result<rhai::Array, Thrown> {
     let folder = allowed("list_files", folder, false)?;
-    let patience = Patience::new();
+    let patience = WorkDeadline::new();
     let files = beside("list_files", move || listing.files(&folder, &patience))?;
     Ok(files.into_iter().map(Dynamic::from).collect())
 }
@@ -188,9 +188,9 @@ mod functions {
 
     #[rhai_fn(name = "read_file", return_raw)]
     pub fn read_file_with(path: &str, options: rhai::Map) -> Result<Dynamic, Thrown> {
-        let mut options = super::options(&options)?;
-        let binary = options.bool("binary").map_err(refused)?.unwrap_or(false);
-        options.finish().map_err(refused)?;
+        let mut options = parse_options(&options)?;
+        let binary = options.bool("binary").map_err(invalid_argument)?.unwrap_or(false);
+        options.finish().map_err(invalid_argument)?;
         if binary { read_allowed("read_file", Path::new(path)).map(Dynamic::from_blob) } else { read_file(path) }
     }
 
@@ -206,7 +206,7 @@ mod functions {
         let (shown, content) = (path, bytes(value(&content)?));
         let path = allowed("write_file", path, true)?;
         let with = format!("{shown} ({} bytes)", content.len());
-        context("write_file")?.act("write_file", with, Dry::Gives(()), |_| {
+        context("write_file")?.act("write_file", with, DryRun::Gives(()), |_| {
             beside("write_file", move || replace(&path, &content).map_err(|error| unusable(&path, &error)))
         })
     }
@@ -225,7 +225,7 @@ mod functions {
         let path = allowed("append_file", path, true)?;
         let with = format!("{shown} ({} bytes)", content.len());
         context("append_file")?
-            .act("append_file", with, Dry::Gives(()), |_| beside("append_file", move || append(&path, &content)))
+            .act("append_file", with, DryRun::Gives(()), |_| beside("append_file", move || append(&path, &content)))
     }
 
     /// Returns the paths of the files in a folder, sorted.

@@ -10,7 +10,7 @@ use rhai::plugin::*;
 
 pub(super) use self::files::{allowed, content, read_allowed, readable};
 use crate::config::{Config, Need};
-use crate::functions::arguments::refused;
+use crate::functions::arguments::invalid_argument;
 use crate::functions::{Package, Phase, Thrown, denied, phase, thrown};
 
 /// The machine outside.
@@ -50,7 +50,7 @@ fn base(config: &Config) -> PathBuf {
 /// Returns a path as permissions want it: absolute, and with every symlink resolved of the part that exists.
 fn resolved(path: &str, config: &Config) -> Result<PathBuf, Thrown> {
     if path.is_empty() || path.len() > 4_096 || path.contains('\0') {
-        return Err(refused("a path has 1 to 4096 bytes and no NUL"));
+        return Err(invalid_argument("a path has 1 to 4096 bytes and no NUL"));
     }
     let whole = base(config).join(path);
     let mut missing = Vec::new();
@@ -61,7 +61,7 @@ fn resolved(path: &str, config: &Config) -> Result<PathBuf, Thrown> {
             Err(_) => {
                 let (Some(parent), Some(Component::Normal(name))) = (there.parent(), there.components().next_back())
                 else {
-                    return Err(refused(format!(
+                    return Err(invalid_argument(format!(
                         "the path {path:?} leads nowhere: `..` behind something that is not there"
                     )));
                 };
@@ -104,7 +104,7 @@ mod functions {
     pub fn env(name: &str) -> Result<Dynamic, Thrown> {
         check("env", Need::Variable(name))?;
         if name.is_empty() || name.contains(['=', '\0']) {
-            return Err(refused("a variable's name is not empty and has no `=`"));
+            return Err(invalid_argument("a variable's name is not empty and has no `=`"));
         }
         Ok(std::env::var_os(name).map_or(Dynamic::UNIT, |value| value.to_string_lossy().into_owned().into()))
     }

@@ -18,7 +18,7 @@ pub struct Test {
 }
 
 /// What the calls of `test` are for.
-pub enum Wish {
+pub enum TestSelection {
     /// They are to be listed.
     List(Vec<Test>),
     /// The one of this number is to be run; how many came before.
@@ -26,14 +26,14 @@ pub enum Wish {
 }
 
 thread_local! {
-    static WISH: RefCell<Option<Wish>> = const { RefCell::new(None) };
+    static WISH: RefCell<Option<TestSelection>> = const { RefCell::new(None) };
 }
 
 /// Runs the top level of a file with tests, on this thread; returns what became of the wish beside its value.
-pub fn declare<T>(wish: Wish, top_level: impl FnOnce() -> T) -> (T, Wish) {
+pub fn declare<T>(wish: TestSelection, top_level: impl FnOnce() -> T) -> (T, TestSelection) {
     WISH.set(Some(wish));
     let value = top_level();
-    (value, WISH.take().unwrap_or(Wish::List(Vec::new())))
+    (value, WISH.take().unwrap_or(TestSelection::List(Vec::new())))
 }
 
 pub(super) fn register(module: &mut Module) {
@@ -61,14 +61,14 @@ mod functions {
     pub fn test(context: NativeCallContext<'_>, name: &str, body: FnPtr) -> Result<(), Thrown> {
         let is_wanted = WISH.with_borrow_mut(|wish| match wish {
             None => Err(thrown("nested", "a test can not stand in another one")),
-            Some(Wish::List(tests)) => {
+            Some(TestSelection::List(tests)) => {
                 let (position, file) = (context.call_position(), context.call_source().unwrap_or_default());
                 let (line, column) = (position.line().unwrap_or_default(), position.position().unwrap_or_default());
                 let place = Place { file: file.to_owned(), line, column };
                 tests.push(Test { name: name.to_owned(), place });
                 Ok(false)
             }
-            Some(Wish::Run(wanted, before)) => {
+            Some(TestSelection::Run(wanted, before)) => {
                 *before += 1;
                 Ok(*before - 1 == *wanted)
             }

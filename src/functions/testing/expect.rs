@@ -6,7 +6,7 @@ use rhai::plugin::*;
 
 use super::{testing, unmet, wrong};
 use crate::functions::Thrown;
-use crate::functions::arguments::{refused, shown, value};
+use crate::functions::arguments::{invalid_argument, shown, value};
 use crate::functions::convert::{map, to_dynamic};
 use crate::topic::Filter;
 use crate::value::{Map, Value};
@@ -83,8 +83,8 @@ fn among(heading: &str, lines: Vec<String>, none: &str) -> String {
 }
 
 fn on_topic(filter: &str) -> Result<Vec<Map>, Thrown> {
-    let filter = Filter::parse(filter).map_err(refused)?;
-    let all = testing()?.world.published();
+    let filter = Filter::parse(filter).map_err(invalid_argument)?;
+    let all = testing()?.sandbox.published();
     Ok(all.into_iter().filter(|message| filter.matches(text(message, "topic")).is_some()).collect())
 }
 
@@ -107,20 +107,20 @@ fn published(context: &NativeCallContext<'_>, filter: &str, wanted: Option<&Dyna
     };
     let found = match there.is_empty() {
         false => among("what was published there", messages(&there), ""),
-        true => among("what was published", messages(&testing()?.world.published()), "nothing was published"),
+        true => among("what was published", messages(&testing()?.sandbox.published()), "nothing was published"),
     };
     Err(unmet(format!("expected {wish}; {found}")))
 }
 
 fn url_glob(url: &str) -> Result<GlobMatcher, Thrown> {
-    matcher(url).map_err(refused)
+    url_matcher(url).map_err(invalid_argument)
 }
 
 /// Returns what matches URLs: with `*` for anything.
 ///
 /// # Errors
 /// A sentence, if it is no pattern.
-pub fn matcher(url: &str) -> Result<GlobMatcher, String> {
+pub fn url_matcher(url: &str) -> Result<GlobMatcher, String> {
     // What a query and a port are made of means nothing to a pattern.
     let pattern = url.replace('?', "[?]");
     let glob = GlobBuilder::new(&pattern).literal_separator(false).backslash_escape(false).build();
@@ -131,7 +131,7 @@ fn asked(method: &str, url: &str) -> Result<Vec<Map>, Thrown> {
     let matcher = url_glob(url)?;
     let fits =
         |request: &Map| text(request, "method").eq_ignore_ascii_case(method) && matcher.is_match(text(request, "url"));
-    Ok(testing()?.world.requests().into_iter().filter(fits).collect())
+    Ok(testing()?.sandbox.requests().into_iter().filter(fits).collect())
 }
 
 fn lines_of(requests: &[Map]) -> Vec<String> {
@@ -151,13 +151,13 @@ fn requested(
             return Ok(());
         }
     }
-    let all = among("what was asked", lines_of(&testing()?.world.requests()), "nothing was asked");
+    let all = among("what was asked", lines_of(&testing()?.sandbox.requests()), "nothing was asked");
     let such = if there.is_empty() { String::new() } else { " for which the predicate holds".to_owned() };
     Err(unmet(format!("expected {method} {url}{such}; {all}")))
 }
 
 fn logged(level: Option<&str>, wanted: &str) -> Result<(), Thrown> {
-    let lines = testing()?.world.logs();
+    let lines = testing()?.sandbox.logs();
     let fits =
         |line: &&Map| level.is_none_or(|level| text(line, "level") == level) && text(line, "text").contains(wanted);
     if lines.iter().any(|line| fits(&line)) {
@@ -357,7 +357,7 @@ mod functions {
         key: &str,
         wanted: Dynamic,
     ) -> Result<(), Thrown> {
-        let kept = testing()?.world.state(script).map_err(wrong)?;
+        let kept = testing()?.sandbox.state(script).map_err(wrong)?;
         let there = field(&kept, key);
         if fits(&context, &wanted, there, there)? {
             return Ok(());
@@ -401,7 +401,7 @@ mod functions {
     /// ```
     #[rhai_fn(name = "assert_fails", return_raw, volatile)]
     pub fn assert_fails(script: &str, kind: &str) -> Result<(), Thrown> {
-        testing()?.world.excuse(script, kind).map_err(unmet)
+        testing()?.sandbox.expect_failure(script, kind).map_err(unmet)
     }
 
     #[rhai_fn(name = "assert_fails", return_raw, volatile)]
@@ -424,7 +424,7 @@ mod functions {
     /// ```
     #[rhai_fn(name = "published", return_raw, volatile)]
     pub fn all_published() -> Result<Dynamic, Thrown> {
-        Ok(list(testing()?.world.published()))
+        Ok(list(testing()?.sandbox.published()))
     }
 
     /// Only what they published on a topic, or on those that a filter matches.
@@ -444,7 +444,7 @@ mod functions {
     /// ```
     #[rhai_fn(name = "requests", return_raw, volatile)]
     pub fn requests() -> Result<Dynamic, Thrown> {
-        Ok(list(testing()?.world.requests()))
+        Ok(list(testing()?.sandbox.requests()))
     }
 
     /// Returns what became of events: maps with `script`, `trigger`, `event`, `outcome`, `time`, `why`.
@@ -458,13 +458,13 @@ mod functions {
     /// ```
     #[rhai_fn(name = "runs", return_raw, volatile)]
     pub fn runs() -> Result<Dynamic, Thrown> {
-        testing()?.world.runs().map(list).map_err(wrong)
+        testing()?.sandbox.runs().map(list).map_err(wrong)
     }
 
     /// Only what became of the events of a script.
     #[rhai_fn(name = "runs", return_raw, volatile)]
     pub fn runs_of(script: &str) -> Result<Dynamic, Thrown> {
-        let runs = testing()?.world.runs().map_err(wrong)?;
+        let runs = testing()?.sandbox.runs().map_err(wrong)?;
         Ok(list(runs.into_iter().filter(|run| text(run, "script") == script).collect()))
     }
 
@@ -479,13 +479,13 @@ mod functions {
     /// ```
     #[rhai_fn(name = "logs", return_raw, volatile)]
     pub fn logs() -> Result<Dynamic, Thrown> {
-        Ok(list(testing()?.world.logs()))
+        Ok(list(testing()?.sandbox.logs()))
     }
 
     /// Only what a script logged.
     #[rhai_fn(name = "logs", return_raw, volatile)]
     pub fn logs_of(script: &str) -> Result<Dynamic, Thrown> {
-        let lines = testing()?.world.logs();
+        let lines = testing()?.sandbox.logs();
         Ok(list(lines.into_iter().filter(|line| text(line, "script") == script).collect()))
     }
 }

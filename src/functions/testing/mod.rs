@@ -15,7 +15,7 @@ use crate::services::mqtt::Publish;
 use crate::value::{Map, Value};
 
 /// A world that is held in the hand. What goes wrong is a sentence.
-pub trait World: Send + Sync {
+pub trait SandboxApi: Send + Sync {
     /// Returns its clock.
     fn clock(&self) -> Clock;
     /// Brings a script to life; or returns the reports of its faults.
@@ -25,9 +25,9 @@ pub trait World: Send + Sync {
     /// Turns the clock; everything that is due happens, in order.
     fn advance(&self, duration: Duration) -> Result<(), String>;
     /// Turns the clock to a moment; before anything lives, sets it.
-    fn at(&self, moment: &str) -> Result<(), String>;
+    fn advance_to(&self, moment: &str) -> Result<(), String>;
     /// Says how requests are answered from now on.
-    fn answer(&self, method: &str, url: &str, answer: Answering) -> Result<(), String>;
+    fn mock_http(&self, method: &str, url: &str, response: MockResponse) -> Result<(), String>;
     /// Lets a web request come, with `json` or `body`, `headers` and `query`; returns `status`, `headers` and `text`.
     fn request(&self, method: &str, path: &str, with: Map) -> Result<Map, String>;
     /// Emits an event, as a script would.
@@ -43,7 +43,7 @@ pub trait World: Send + Sync {
     /// Sets what `secret(name)` gives.
     fn set_secret(&self, name: &str, value: &str) -> Result<(), String>;
     /// Lets a broker be away or come back; `None`: the default one.
-    fn set_away(&self, broker: Option<&str>, is_away: bool) -> Result<(), String>;
+    fn set_broker_down(&self, broker: Option<&str>, is_down: bool) -> Result<(), String>;
     /// Lets rhaid stop, and start again with what it kept.
     fn restart(&self) -> Result<(), String>;
     /// Returns what scripts published.
@@ -55,21 +55,21 @@ pub trait World: Send + Sync {
     /// Returns what scripts logged.
     fn logs(&self) -> Vec<Map>;
     /// Lets what has been published, asked, logged and run so far count no more.
-    fn forget(&self);
+    fn clear_records(&self);
     /// Shows what the test prints.
     fn print(&self, text: &str);
     /// Excuses the last run of a script that failed in this way; returns why its last failed run failed, if it was in another one.
-    fn excuse(&self, script: &str, kind: &str) -> Result<(), String>;
+    fn expect_failure(&self, script: &str, kind: &str) -> Result<(), String>;
 }
 
 /// How a request is answered.
-pub enum Answering {
+pub enum MockResponse {
     /// With this.
-    With(Value),
+    Value(Value),
     /// With what comes of the request.
-    By(Box<dyn Fn(Map) -> Result<Value, String> + Send + Sync>),
+    Function(Box<dyn Fn(Map) -> Result<Value, String> + Send + Sync>),
     /// Not at all: it throws an error of this kind.
-    Fails(String),
+    Error(String),
 }
 
 /// Calls a function of a test file.
@@ -78,13 +78,13 @@ type Caller = dyn Fn(&FnPtr, Vec<Dynamic>) -> Result<Dynamic, Thrown> + Send + S
 /// A test that runs.
 pub struct TestRun {
     /// Its world.
-    pub world: Arc<dyn World>,
+    pub sandbox: Arc<dyn SandboxApi>,
     /// Calls a function of the test file.
     pub call: Box<Caller>,
 }
 
-pub use self::declared::{Test, Wish, declare};
-pub use self::expect::matcher;
+pub use self::declared::{Test, TestSelection, declare};
+pub use self::expect::url_matcher;
 
 /// Tests; no package of [`crate::functions::PACKAGES`], since scripts can not call them.
 pub const TESTS: Package = Package {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use rhai::FnPtr;
 use rhai::plugin::*;
 
-use super::{Answering, testing, wrong};
+use super::{MockResponse, testing, wrong};
 use crate::functions::Thrown;
-use crate::functions::arguments::{self, duration, refused, value};
+use crate::functions::arguments::{self, duration, invalid_argument, value};
 use crate::functions::convert::{map, returned, to_dynamic, to_value};
 use crate::options::Options;
 use crate::services::mqtt::Publish;
@@ -19,10 +19,10 @@ pub(super) fn register(module: &mut Module) {
 
 fn message(topic: &str, payload: &Dynamic, mut options: Options) -> Result<Publish, Thrown> {
     let payload = arguments::bytes(value(payload)?);
-    let qos = options.int("qos", 0..=2).map_err(refused)?.unwrap_or(0) as u8;
-    let retain = options.bool("retain").map_err(refused)?.unwrap_or(false);
-    let broker = options.text("broker").map_err(refused)?;
-    options.finish().map_err(refused)?;
+    let qos = options.int("qos", 0..=2).map_err(invalid_argument)?.unwrap_or(0) as u8;
+    let retain = options.bool("retain").map_err(invalid_argument)?.unwrap_or(false);
+    let broker = options.text("broker").map_err(invalid_argument)?;
+    options.finish().map_err(invalid_argument)?;
     Ok(Publish { topic: topic.to_owned(), payload: payload.into(), qos, retain, broker, ..Publish::default() })
 }
 
@@ -31,13 +31,13 @@ fn request(method: &str, path: &str, with: &rhai::Map) -> Result<Dynamic, Thrown
         Value::Map(with) => with,
         _ => Map::new(),
     };
-    testing()?.world.request(method, path, with).map(|answer| map(&answer)).map_err(wrong)
+    testing()?.sandbox.request(method, path, with).map(|answer| map(&answer)).map_err(wrong)
 }
 
 /// Returns how requests are answered by a function of the test, on whatever thread they come.
-fn by(function: FnPtr) -> Result<Answering, Thrown> {
+fn by(function: FnPtr) -> Result<MockResponse, Thrown> {
     let testing = Arc::downgrade(&testing()?);
-    Ok(Answering::By(Box::new(move |request| {
+    Ok(MockResponse::Function(Box::new(move |request| {
         let testing = testing.upgrade().ok_or("the test is over")?;
         let phase = crate::functions::Phase::TestRun(testing.clone());
         let answer = crate::functions::enter(phase, || (testing.call)(&function, vec![map(&request)]));
@@ -57,13 +57,13 @@ mod functions {
     /// ```
     #[rhai_fn(name = "load", return_raw, volatile)]
     pub fn load(script: &str) -> Result<(), Thrown> {
-        testing()?.world.load(script).map_err(wrong)
+        testing()?.sandbox.load(script).map_err(wrong)
     }
 
     /// Lets a message come from outside; data is sent as JSON.
     #[rhai_fn(name = "publish", return_raw, volatile)]
     pub fn publish(topic: &str, payload: Dynamic) -> Result<(), Thrown> {
-        testing()?.world.publish(message(topic, &payload, Options::default())?).map_err(wrong)
+        testing()?.sandbox.publish(message(topic, &payload, Options::default())?).map_err(wrong)
     }
 
     /// Options:
@@ -81,7 +81,7 @@ mod functions {
     /// ```
     #[rhai_fn(name = "publish", return_raw, volatile)]
     pub fn publish_with(topic: &str, payload: Dynamic, options: rhai::Map) -> Result<(), Thrown> {
-        testing()?.world.publish(message(topic, &payload, arguments::options(&options)?)?).map_err(wrong)
+        testing()?.sandbox.publish(message(topic, &payload, arguments::parse_options(&options)?)?).map_err(wrong)
     }
 
     /// Turns the clock by a duration; everything that is due happens, in order.
@@ -97,7 +97,7 @@ mod functions {
     /// ```
     #[rhai_fn(name = "advance", return_raw, volatile)]
     pub fn advance(time: Dynamic) -> Result<(), Thrown> {
-        testing()?.world.advance(duration(&time)?).map_err(wrong)
+        testing()?.sandbox.advance(duration(&time)?).map_err(wrong)
     }
 
     /// Turns the clock on to a moment, or to the next time a clock shows it; everything that is due happens, in order. Before a script lives,
@@ -113,7 +113,7 @@ mod functions {
     /// ```
     #[rhai_fn(name = "at", return_raw, volatile)]
     pub fn at(moment: &str) -> Result<(), Thrown> {
-        testing()?.world.at(moment).map_err(wrong)
+        testing()?.sandbox.advance_to(moment).map_err(wrong)
     }
 
     /// Says what is answered to requests of a method to URLs of a pattern, in which `*` stands for anything, from now on: text, data as JSON, a
@@ -135,9 +135,9 @@ mod functions {
     pub fn on_http(method: &str, url: &str, answer: Dynamic) -> Result<(), Thrown> {
         let answer = match answer.clone().try_cast::<FnPtr>() {
             Some(function) => by(function)?,
-            None => Answering::With(value(&answer)?),
+            None => MockResponse::Value(value(&answer)?),
         };
-        testing()?.world.answer(method, url, answer).map_err(wrong)
+        testing()?.sandbox.mock_http(method, url, answer).map_err(wrong)
     }
 
     /// Lets requests of a method to URLs of a pattern fail from now on, with the kind that a script catches.
@@ -151,7 +151,7 @@ mod functions {
     /// ```
     #[rhai_fn(name = "fail_http", return_raw, volatile)]
     pub fn fail_http(method: &str, url: &str, kind: &str) -> Result<(), Thrown> {
-        testing()?.world.answer(method, url, Answering::Fails(kind.to_owned())).map_err(wrong)
+        testing()?.sandbox.mock_http(method, url, MockResponse::Error(kind.to_owned())).map_err(wrong)
     }
 
     /// Lets a web request come to a webhook; returns the answer: `status`, `headers`, `text`, `json()`.
@@ -192,13 +192,13 @@ mod functions {
     /// ```
     #[rhai_fn(name = "emit", return_raw, volatile)]
     pub fn emit(name: &str) -> Result<(), Thrown> {
-        testing()?.world.emit(name, Value::Null).map_err(wrong)
+        testing()?.sandbox.emit(name, Value::Null).map_err(wrong)
     }
 
     /// With data for `event.data`.
     #[rhai_fn(name = "emit", return_raw, volatile)]
     pub fn emit_with(name: &str, data: Dynamic) -> Result<(), Thrown> {
-        testing()?.world.emit(name, value(&data)?).map_err(wrong)
+        testing()?.sandbox.emit(name, value(&data)?).map_err(wrong)
     }
 
     /// Wakes a handler of a script by hand, named by its trigger; returns what it returned.
@@ -213,13 +213,13 @@ mod functions {
     /// ```
     #[rhai_fn(name = "fire", return_raw, volatile)]
     pub fn fire(script: &str, trigger: &str) -> Result<Dynamic, Thrown> {
-        testing()?.world.fire(script, trigger, Value::Null).map(to_dynamic).map_err(wrong)
+        testing()?.sandbox.fire(script, trigger, Value::Null).map(to_dynamic).map_err(wrong)
     }
 
     /// With fields of what the handler gets; the others are made up.
     #[rhai_fn(name = "fire", return_raw, volatile)]
     pub fn fire_with(script: &str, trigger: &str, data: Dynamic) -> Result<Dynamic, Thrown> {
-        testing()?.world.fire(script, trigger, value(&data)?).map(to_dynamic).map_err(wrong)
+        testing()?.sandbox.fire(script, trigger, value(&data)?).map(to_dynamic).map_err(wrong)
     }
 
     /// Writes a file; scripts that watch it are woken.
@@ -232,7 +232,7 @@ mod functions {
     /// ```
     #[rhai_fn(name = "change_file", return_raw, volatile)]
     pub fn change_file(path: &str, text: &str) -> Result<(), Thrown> {
-        testing()?.world.change_file(path, Some(text)).map_err(wrong)
+        testing()?.sandbox.change_file(path, Some(text)).map_err(wrong)
     }
 
     /// Removes a file; scripts that watch it are woken.
@@ -246,7 +246,7 @@ mod functions {
     /// ```
     #[rhai_fn(name = "remove_file", return_raw, volatile)]
     pub fn remove_file(path: &str) -> Result<(), Thrown> {
-        testing()?.world.change_file(path, None).map_err(wrong)
+        testing()?.sandbox.change_file(path, None).map_err(wrong)
     }
 
     /// Sets what a script keeps under a key.
@@ -260,7 +260,7 @@ mod functions {
     /// ```
     #[rhai_fn(name = "set_state", return_raw, volatile)]
     pub fn set_state(script: &str, key: &str, kept: Dynamic) -> Result<(), Thrown> {
-        testing()?.world.set_state(script, key, value(&kept)?).map_err(wrong)
+        testing()?.sandbox.set_state(script, key, value(&kept)?).map_err(wrong)
     }
 
     /// Returns all that a script keeps, as a map.
@@ -273,7 +273,7 @@ mod functions {
     /// ```
     #[rhai_fn(name = "state_of", return_raw, volatile)]
     pub fn state_of(script: &str) -> Result<Dynamic, Thrown> {
-        testing()?.world.state(script).map(|kept| map(&kept)).map_err(wrong)
+        testing()?.sandbox.state(script).map(|kept| map(&kept)).map_err(wrong)
     }
 
     /// Sets what `secret(name)` gives to scripts.
@@ -288,7 +288,7 @@ mod functions {
     /// ```
     #[rhai_fn(name = "set_secret", return_raw, volatile)]
     pub fn set_secret(name: &str, value: &str) -> Result<(), Thrown> {
-        testing()?.world.set_secret(name, value).map_err(wrong)
+        testing()?.sandbox.set_secret(name, value).map_err(wrong)
     }
 
     /// Lets the default broker be away: no message comes, and what scripts publish waits or fails as it would.
@@ -303,13 +303,13 @@ mod functions {
     /// ```
     #[rhai_fn(name = "broker_down", return_raw, volatile)]
     pub fn broker_down() -> Result<(), Thrown> {
-        testing()?.world.set_away(None, true).map_err(wrong)
+        testing()?.sandbox.set_broker_down(None, true).map_err(wrong)
     }
 
     /// With the name of another broker.
     #[rhai_fn(name = "broker_down", return_raw, volatile)]
     pub fn broker_down_named(name: &str) -> Result<(), Thrown> {
-        testing()?.world.set_away(Some(name), true).map_err(wrong)
+        testing()?.sandbox.set_broker_down(Some(name), true).map_err(wrong)
     }
 
     /// Lets the default broker come back; what waited for it is sent.
@@ -325,13 +325,13 @@ mod functions {
     /// ```
     #[rhai_fn(name = "broker_up", return_raw, volatile)]
     pub fn broker_up() -> Result<(), Thrown> {
-        testing()?.world.set_away(None, false).map_err(wrong)
+        testing()?.sandbox.set_broker_down(None, false).map_err(wrong)
     }
 
     /// With the name of another broker.
     #[rhai_fn(name = "broker_up", return_raw, volatile)]
     pub fn broker_up_named(name: &str) -> Result<(), Thrown> {
-        testing()?.world.set_away(Some(name), false).map_err(wrong)
+        testing()?.sandbox.set_broker_down(Some(name), false).map_err(wrong)
     }
 
     /// Lets rhaid stop, and start again with what it kept.
@@ -346,7 +346,7 @@ mod functions {
     /// ```
     #[rhai_fn(name = "restart", return_raw, volatile)]
     pub fn restart() -> Result<(), Thrown> {
-        testing()?.world.restart().map_err(wrong)
+        testing()?.sandbox.restart().map_err(wrong)
     }
 
     /// Lets what was published, asked, logged and run so far count no more; what scripts keep stays.
@@ -360,7 +360,7 @@ mod functions {
     /// ```
     #[rhai_fn(name = "forget", return_raw, volatile)]
     pub fn forget() -> Result<(), Thrown> {
-        testing()?.world.forget();
+        testing()?.sandbox.clear_records();
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use jiff::{Span, Zoned};
 use rhai::plugin::*;
 
 use crate::functions::Thrown;
-use crate::functions::arguments::{duration, options, refused};
+use crate::functions::arguments::{duration, invalid_argument, parse_options};
 use crate::functions::time::zone;
 
 pub(super) fn register(module: &mut Module) {
@@ -13,7 +13,7 @@ pub(super) fn register(module: &mut Module) {
 
 /// Returns a number of each calendar unit, out of a map such as `#{ months: 1, days: -3 }`.
 fn span(written: &rhai::Map) -> Result<Span, Thrown> {
-    let mut options = options(written)?;
+    let mut options = parse_options(written)?;
     let mut span = Span::new();
     type Setter = fn(Span, i64) -> Result<Span, jiff::Error>;
     let units: [(&'static str, Setter); 7] = [
@@ -26,11 +26,11 @@ fn span(written: &rhai::Map) -> Result<Span, Thrown> {
         ("seconds", Span::try_seconds),
     ];
     for (unit, set) in units {
-        if let Some(count) = options.int(unit, i64::MIN..=i64::MAX).map_err(refused)? {
-            span = set(span, count).map_err(refused)?;
+        if let Some(count) = options.int(unit, i64::MIN..=i64::MAX).map_err(invalid_argument)? {
+            span = set(span, count).map_err(invalid_argument)?;
         }
     }
-    options.finish().map_err(refused)?;
+    options.finish().map_err(invalid_argument)?;
     Ok(span)
 }
 
@@ -42,7 +42,7 @@ fn moved(time: &Zoned, by: &Dynamic, back: bool) -> Result<Zoned, Thrown> {
         let duration = duration(by)?;
         if back { time.checked_sub(duration) } else { time.checked_add(duration) }
     };
-    moved.map_err(|_| refused("that is before the beginning or after the end of time"))
+    moved.map_err(|_| invalid_argument("that is before the beginning or after the end of time"))
 }
 
 #[export_module]

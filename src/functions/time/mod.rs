@@ -10,7 +10,7 @@ use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
-use crate::functions::arguments::refused;
+use crate::functions::arguments::invalid_argument;
 use crate::functions::{Package, Phase, Thrown, context, phase};
 use crate::services::clock::Clock;
 
@@ -27,13 +27,13 @@ pub const TIME: Package = Package {
 };
 
 /// Where and when a script runs.
-pub(super) struct Here {
+pub(super) struct ZoneContext {
     zone: TimeZone,
     /// Nothing while the top level of a script declares.
     today: Option<Date>,
 }
 
-impl Here {
+impl ZoneContext {
     /// Returns where and when a run is.
     pub(super) fn of(clock: &Clock) -> Self {
         Self { zone: clock.zone(), today: Some(clock.now_zoned().date()) }
@@ -42,7 +42,7 @@ impl Here {
     /// Returns what the clock shows that the script or the test on this thread goes by.
     pub(super) fn now(function: &str) -> Result<Zoned, Thrown> {
         match phase() {
-            Phase::TestRun(testing) => Ok(testing.world.clock().now_zoned()),
+            Phase::TestRun(testing) => Ok(testing.sandbox.clock().now_zoned()),
             _ => context(function).map(|context| context.services.clock.now_zoned()),
         }
     }
@@ -54,17 +54,17 @@ impl Here {
                 let named = loading.config.timezone.as_deref().and_then(|name| TimeZone::get(name).ok());
                 Ok(Self { zone: named.unwrap_or_else(TimeZone::system), today: None })
             }
-            Phase::TestRun(testing) => Ok(Self::of(&testing.world.clock())),
+            Phase::TestRun(testing) => Ok(Self::of(&testing.sandbox.clock())),
             _ => context(function).map(|context| Self::of(&context.services.clock)),
         }
     }
 }
 
 /// Reads a moment; what has no zone or offset is in the zone here, a time alone is today.
-pub(super) fn parse_moment(text: &str, here: &Here) -> Result<Zoned, Thrown> {
+pub(super) fn parse_moment(text: &str, here: &ZoneContext) -> Result<Zoned, Thrown> {
     let wrong = || {
         let shown: String = text.chars().take(80).collect();
-        refused(format!(
+        invalid_argument(format!(
             "{shown:?} is no moment: write \"2026-03-01 07:30\", \"2026-03-01T07:30:00+01:00\" or \"07:30\""
         ))
     };
@@ -95,6 +95,6 @@ pub(super) fn parse_moment(text: &str, here: &Here) -> Result<Zoned, Thrown> {
 fn zone(name: &str) -> Result<TimeZone, Thrown> {
     TimeZone::get(name).map_err(|_| {
         let shown: String = name.chars().take(80).collect();
-        refused(format!("{shown:?} is no time zone: write a name such as \"Europe/Oslo\" or \"UTC\""))
+        invalid_argument(format!("{shown:?} is no time zone: write a name such as \"Europe/Oslo\" or \"UTC\""))
     })
 }

@@ -3,9 +3,9 @@
 use jiff::{SignedDuration, Timestamp, Zoned};
 use rhai::plugin::*;
 
-use crate::functions::act::Dry;
-use crate::functions::arguments::{duration, refused, value};
-use crate::functions::time::{Here, parse_moment, zone};
+use crate::functions::act::DryRun;
+use crate::functions::arguments::{duration, invalid_argument, value};
+use crate::functions::time::{ZoneContext, parse_moment, zone};
 use crate::functions::{Thrown, context, thrown};
 use crate::services::sun::{Crossing, crossing};
 use crate::value::Value;
@@ -15,8 +15,9 @@ pub(super) fn register(module: &mut Module) {
 }
 
 fn since_epoch(seconds: f64) -> Result<Zoned, Thrown> {
-    let here = Here::on_this_thread("datetime")?;
-    let wrong = || refused(format!("{seconds} seconds since 1970 is no moment between the years -9999 and 9999"));
+    let here = ZoneContext::on_this_thread("datetime")?;
+    let wrong =
+        || invalid_argument(format!("{seconds} seconds since 1970 is no moment between the years -9999 and 9999"));
     let since = SignedDuration::try_from_secs_f64(seconds).map_err(|_| wrong())?;
     let instant = Timestamp::from_duration(since).map_err(|_| wrong())?;
     Ok(instant.to_zoned(here.zone))
@@ -32,9 +33,9 @@ fn sun(function: &str, edge: Crossing, day: Option<&Dynamic>) -> Result<Dynamic,
     let date = match day.map(value).transpose()? {
         None => clock.now_zoned().date(),
         Some(Value::Time(time)) => time.with_time_zone(clock.zone()).date(),
-        Some(Value::Text(text)) => parse_moment(&text, &Here::of(clock))?.date(),
+        Some(Value::Text(text)) => parse_moment(&text, &ZoneContext::of(clock))?.date(),
         Some(other) => {
-            return Err(refused(format!(
+            return Err(invalid_argument(format!(
                 "a day is a datetime or text such as \"2026-03-01\", not {}",
                 other.type_name()
             )));
@@ -46,11 +47,11 @@ fn sun(function: &str, edge: Crossing, day: Option<&Dynamic>) -> Result<Dynamic,
 
 fn wait(duration: std::time::Duration) -> Result<(), Thrown> {
     let context = context("sleep")?;
-    let after = SignedDuration::try_from(duration).map_err(refused)?;
+    let after = SignedDuration::try_from(duration).map_err(invalid_argument)?;
     let clock = &context.services.clock;
-    let end = clock.now().checked_add(after).map_err(|_| refused("that is after the end of time"))?;
+    let end = clock.now().checked_add(after).map_err(|_| invalid_argument("that is after the end of time"))?;
     let with = crate::units::show_duration(duration);
-    context.act("sleep", with, Dry::Gives(()), |_| context.sleep_until(end))
+    context.act("sleep", with, DryRun::Gives(()), |_| context.sleep_until(end))
 }
 
 #[export_module]
@@ -66,7 +67,7 @@ mod functions {
     /// ```
     #[rhai_fn(name = "now", return_raw)]
     pub fn now() -> Result<Zoned, Thrown> {
-        Here::now("now")
+        ZoneContext::now("now")
     }
 
     #[rhai_fn(name = "now", return_raw)]
@@ -88,7 +89,7 @@ mod functions {
     /// ```
     #[rhai_fn(name = "datetime", return_raw)]
     pub fn datetime(text: &str) -> Result<Zoned, Thrown> {
-        parse_moment(text, &Here::on_this_thread("datetime")?)
+        parse_moment(text, &ZoneContext::on_this_thread("datetime")?)
     }
 
     #[rhai_fn(name = "datetime", return_raw)]
@@ -145,7 +146,7 @@ mod functions {
     /// ```
     #[rhai_fn(name = "sleep", return_raw)]
     pub fn sleep(duration: &str) -> Result<(), Thrown> {
-        wait(crate::units::parse_duration(duration).map_err(refused)?)
+        wait(crate::units::parse_duration(duration).map_err(invalid_argument)?)
     }
 
     #[rhai_fn(name = "sleep", return_raw)]

@@ -4,7 +4,7 @@ use jiff::Zoned;
 use rhai::plugin::*;
 
 use crate::functions::Thrown;
-use crate::functions::arguments::refused;
+use crate::functions::arguments::invalid_argument;
 use crate::value::rfc3339;
 
 pub(super) fn register(module: &mut Module) {
@@ -134,9 +134,10 @@ mod functions {
     #[rhai_fn(name = "format", pure, return_raw)]
     pub fn format(time: &mut Zoned, form: &str) -> Result<String, Thrown> {
         if form.len() > 4_096 {
-            return Err(refused("a form has at most 4096 bytes"));
+            return Err(invalid_argument("a form has at most 4096 bytes"));
         }
-        jiff::fmt::strtime::format(form, &*time).map_err(|error| refused(format!("{form:?} is no form: {error}")))
+        jiff::fmt::strtime::format(form, &*time)
+            .map_err(|error| invalid_argument(format!("{form:?} is no form: {error}")))
     }
 
     #[rhai_fn(name = "to_string", name = "to_debug", pure)]

@@ -169,17 +169,17 @@ impl Executor {
             runtime: self.runtime.clone(),
             cancel: start.cancel.clone(),
             deadline: Instant::now() + limit,
-            due: self.services.clock.is_held().then(|| started + limit),
+            virtual_deadline: self.services.clock.is_held().then(|| started + limit),
             batch: Mutex::new(Batch {
                 timers_done: start.event.settles.iter().cloned().collect(),
                 told_done: start.event.told.into_iter().collect(),
                 ..Batch::default()
             }),
-            promised: Some(Mutex::default()),
+            pending_writes: Some(Mutex::default()),
             hops: start.event.hops,
-            journal: journal.clone(),
-            dry: false,
-            spent: RunUsage::default(),
+            run_log: journal.clone(),
+            is_dry_run: false,
+            usage: RunUsage::default(),
         });
         let outcome = self.call(&start, &context, limit);
         let promised = if matches!(outcome, Outcome::Succeeded(_)) { promised(&context) } else { Vec::new() };
@@ -318,7 +318,7 @@ impl Executor {
 
 /// Takes the messages that the disk must have before a run is done.
 fn promised(context: &Context) -> Vec<Delivery> {
-    let promised = context.promised.as_ref();
+    let promised = context.pending_writes.as_ref();
     promised.map(|all| std::mem::take(&mut *all.lock())).unwrap_or_default()
 }
 

@@ -13,7 +13,7 @@ use self::connect_options::ConnectOptions;
 use self::limits::Times;
 use self::pairs::{Pairs, encoded, pairs};
 use self::sent::Sent;
-use crate::functions::arguments::{options, refused};
+use crate::functions::arguments::{invalid_argument, parse_options};
 use crate::functions::convert::to_value;
 use crate::functions::http::fault::with;
 use crate::functions::outside::allowed;
@@ -78,8 +78,8 @@ impl Call {
 
     pub(super) fn take(method: &str, url: &str, mut options: Options) -> Result<Self, Thrown> {
         let mut call = Self::new(method, url);
-        call.fill(&mut options).map_err(refused)?;
-        options.finish().map_err(refused)?;
+        call.fill(&mut options).map_err(invalid_argument)?;
+        options.finish().map_err(invalid_argument)?;
         Ok(call)
     }
 
@@ -167,7 +167,7 @@ impl Call {
 
 /// Returns the options of a call. That one is unknown comes before that its value is no data: `hooks` of `requests` are functions.
 pub(super) fn read_options(written: &rhai::Map) -> Result<Options, Thrown> {
-    options(written).or_else(|why| {
+    parse_options(written).or_else(|why| {
         let unfit = |(name, value): (_, _)| to_value(value).is_err().then(|| (ToString::to_string(name), Value::Null));
         Call::take("GET", "http://localhost", Options::new(written.iter().filter_map(unfit).collect())).and(Err(why))
     })

@@ -26,14 +26,14 @@ pub(super) enum Sent {
 #[derive(Debug, Clone)]
 pub(super) struct File {
     field: String,
-    holds: Holds,
+    holds: FileContent,
     name: Option<String>,
     content_type: Option<String>,
     headers: Pairs,
 }
 
 #[derive(Debug, Clone)]
-enum Holds {
+enum FileContent {
     Bytes(Bytes),
     Path(String),
 }
@@ -78,8 +78,8 @@ impl Sent {
         let mut parts: Vec<_> = fields.into_iter().map(field).collect();
         for file in files {
             let (content, name) = match file.holds {
-                Holds::Bytes(bytes) => (Content::Bytes(bytes), file.name.or_else(|| Some(file.field.clone()))),
-                Holds::Path(path) => {
+                FileContent::Bytes(bytes) => (Content::Bytes(bytes), file.name.or_else(|| Some(file.field.clone()))),
+                FileContent::Path(path) => {
                     let found = readable(asking, &path);
                     let found = found.map_err(|why| of_option(&format!("files: {}", file.field), why))?;
                     (Content::File(found), file.name)
@@ -137,8 +137,8 @@ fn file(field: &str, value: Value) -> Result<File, String> {
         other => Err(format!("write text or a blob, not {}", other.type_name())),
     });
     let holds = match (path, content.map_err(say)?) {
-        (Some(path), None) => Holds::Path(path),
-        (None, Some(content)) => Holds::Bytes(content.into()),
+        (Some(path), None) => FileContent::Path(path),
+        (None, Some(content)) => FileContent::Bytes(content.into()),
         _ => return Err("write either `path` or `content`".to_owned()),
     };
     let file = File {
