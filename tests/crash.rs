@@ -1,13 +1,13 @@
 //! Killed at any moment: nothing that was confirmed is lost, and nothing is half.
 
 use std::fs;
-use std::hash::{BuildHasher as _, RandomState};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use crate::house::House;
 use crate::process::{Home, Process, ask};
+use crate::seed::SeededRandom;
 
 /// Counts on every message with QoS 1, every 10 ms and on request; each run changes two keys that must never differ, and tells of it.
 const COUNT: &str = r#"
@@ -50,14 +50,17 @@ webhook("links", #{ methods: ["GET"], public: true }, |request| state.links ?? 0
 
 #[test]
 fn a_kill_at_any_moment_loses_nothing_that_was_confirmed_and_leaves_nothing_half() {
-    kill_while_busy(10);
+    kill_while_busy(10, SeededRandom::fixed());
 }
 
 /// The long form: `cargo test --test tests two_hundred_kills -- --ignored`, with another number in `RHAID_TEST_KILLS`.
 #[test]
 #[ignore = "takes minutes"]
 fn two_hundred_kills_lose_nothing_that_was_confirmed() {
-    kill_while_busy(std::env::var("RHAID_TEST_KILLS").map_or(200, |kills| kills.parse().unwrap()));
+    kill_while_busy(
+        std::env::var("RHAID_TEST_KILLS").map_or(200, |kills| kills.parse().unwrap()),
+        SeededRandom::varied(),
+    );
 }
 
 /// Returns what a webhook answers as soon as it is more than this.
@@ -74,7 +77,7 @@ fn more_than(process: &mut Process, path: &str, before: u64) -> u64 {
 }
 
 /// Kills a busy rhaid so many times, and looks each time at what it finds when it starts again.
-fn kill_while_busy(rounds: u64) {
+fn kill_while_busy(rounds: u64, mut random: SeededRandom) {
     let home = Home::new(&[("count.rhai", COUNT), ("hear.rhai", HEAR), ("chain.rhai", CHAIN)]);
     // On a slow machine a round may take long.
     fs::write(home.path().join("rhaid.yaml"), "limits: { breaker: 1000000 }").unwrap();
@@ -90,7 +93,7 @@ fn kill_while_busy(rounds: u64) {
         links = more_than(&mut process, "links", links);
         let address = process.address();
         let asker = std::thread::spawn(move || std::iter::from_fn(|| ask(&address, "count")).last());
-        std::thread::sleep(Duration::from_millis(RandomState::new().hash_one(round) % 300));
+        std::thread::sleep(Duration::from_millis(random.below(300)));
         process.kill();
         if let Some(last) = asker.join().unwrap() {
             confirmed = last.parse().unwrap();
@@ -327,10 +330,11 @@ fn a_kill_at_any_moment_loses_no_event_between_scripts_and_tells_none_twice() {
         webhook("heard", #{ methods: ["GET"], public: true, mode: "parallel" }, |request| `${state.heard ?? 0}`);
     "#;
     let home = Home::new(&[("teller.rhai", teller), ("hearer.rhai", hearer)]);
+    let mut random = SeededRandom::fixed();
     let mut sent = 0;
-    for round in 0..8_u64 {
+    for _ in 0..8 {
         let mut process = home.start();
-        std::thread::sleep(Duration::from_millis(50 + RandomState::new().hash_one(round) % 250));
+        std::thread::sleep(Duration::from_millis(50 + random.below(250)));
         process.kill();
     }
     fs::write(home.script("teller.rhai"), asked).unwrap();

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rhaid::runtime::Status;
 use rhaid::services::store::Store;
@@ -170,14 +170,13 @@ fn a_module_that_breaks_one_of_its_users_changes_none() {
 #[test]
 fn a_script_that_never_ends_is_stopped_and_others_do_not_notice() {
     let bench = Bench::new()
-        .config("limits: { timeout: 2s, operations: 100000000000 }")
+        .config("limits: { timeout: 4s, operations: 100000000000 }")
         .script("spins", r#"on_event("go", |event| { loop {} });"#)
         .script("other", r#"on_event("ping", |event| "pong");"#)
         .start();
     let spinning = bench.start_fire("spins", "on_event", Value::Null);
-    let before = Instant::now();
     assert_eq!(bench.fire("other", "on_event", Value::Null).value, "pong");
-    assert!(before.elapsed() < Duration::from_secs(1), "{:?}", before.elapsed());
+    assert_eq!(bench.outcomes("spins"), [""; 0], "the endless run is still going on");
     assert_eq!(bench.wait(spinning).unwrap().outcome, "timed out");
     assert_eq!(bench.outcomes("spins"), ["timed out"]);
 }

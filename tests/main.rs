@@ -30,6 +30,7 @@ mod record;
 mod reload;
 mod repl;
 mod script;
+mod seed;
 mod simulate;
 mod state;
 mod test_command;

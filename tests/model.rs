@@ -1,7 +1,6 @@
 //! Random runs, power cuts, reloads and clocks that are set, held equal to a simple model after each step.
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -10,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use rhaid::value::{Map, Value};
 
 use crate::bench::{Bench, seconds};
+use crate::seed::SeededRandom;
 
 /// Does what it is told, and counts in the same run that it did.
 const ACTOR: &str = r#"
@@ -48,19 +48,18 @@ const EAR: &str = r#"on_event("told", |event| state.add(event.data, 1));"#;
 
 #[test]
 fn random_runs_power_cuts_and_reloads_are_as_a_simple_model_says() {
-    walk(250);
+    walk(250, SeededRandom::fixed());
 }
 
 /// The long form: `cargo test --test tests many_random_steps -- --ignored`, with another number in `RHAID_TEST_STEPS`.
 #[test]
 #[ignore = "takes minutes"]
 fn many_random_steps_are_as_a_simple_model_says() {
-    walk(std::env::var("RHAID_TEST_STEPS").map_or(5_000, |steps| steps.parse().unwrap()));
+    walk(std::env::var("RHAID_TEST_STEPS").map_or(5_000, |steps| steps.parse().unwrap()), SeededRandom::varied());
 }
 
-fn walk(steps: usize) {
-    let seed = std::env::var("RHAID_TEST_SEED").ok().map(|seed| seed.parse().unwrap());
-    let mut walk = Walk::new(seed.unwrap_or_else(|| RandomState::new().hash_one(0)));
+fn walk(steps: usize, random: SeededRandom) {
+    let mut walk = Walk::new(random);
     for _ in 0..steps {
         walk.step();
     }
@@ -176,21 +175,21 @@ fn add(values: &mut BTreeMap<String, Value>, key: &str, amount: i64) -> bool {
 struct Walk {
     bench: Bench,
     model: Model,
-    dice: Dice,
+    random: SeededRandom,
     emitted: usize,
     edits: usize,
     steps: Vec<String>,
 }
 
 impl Walk {
-    fn new(seed: u64) -> Self {
+    fn new(random: SeededRandom) -> Self {
         let limits = "limits: { breaker: 1000000, failures: 1000000 }";
         let bench = Bench::new().config(limits).script("actor", ACTOR).script("ear", EAR).start();
-        Self { bench, model: Model::default(), dice: Dice { seed, drawn: 0 }, emitted: 0, edits: 0, steps: Vec::new() }
+        Self { bench, model: Model::default(), random, emitted: 0, edits: 0, steps: Vec::new() }
     }
 
     fn step(&mut self) {
-        match self.dice.below(40) {
+        match self.random.below(40) {
             0..7 => self.pass(),
             7..11 => self.set_clock(),
             11..14 => self.cut_power(),
@@ -210,7 +209,7 @@ impl Walk {
     }
 
     fn pass(&mut self) {
-        let (now, length) = (self.bench.now(), self.dice.below(200));
+        let (now, length) = (self.bench.now(), self.random.below(200));
         self.steps.push(format!("{length} s pass"));
         self.bench.pass(seconds(length));
         self.model.pass(now, self.bench.now());
@@ -218,7 +217,7 @@ impl Walk {
     }
 
     fn set_clock(&mut self) {
-        let moment = self.bench.now() + SignedDuration::from_secs(self.dice.below(36_000) as i64 - 18_000);
+        let moment = self.bench.now() + SignedDuration::from_secs(self.random.below(36_000) as i64 - 18_000);
         self.steps.push(format!("the clock is set to {moment}"));
         self.bench.set_clock(moment);
         self.model.pass(moment, moment);
@@ -234,7 +233,7 @@ impl Walk {
     /// Saves the script again, now and then with a mistake, while runs wait; each run is done or not as it is answered.
     fn reload(&mut self) {
         let runs = self.runs();
-        let text = if self.dice.below(3) == 0 { "on_event(".to_owned() } else { format!("{ACTOR}// {}", self.edits) };
+        let text = if self.random.below(3) == 0 { "on_event(".to_owned() } else { format!("{ACTOR}// {}", self.edits) };
         self.edits += 1;
         self.steps.push(format!("a reload during {runs:?}"));
         let confirmed = self.start(&runs);
@@ -255,14 +254,14 @@ impl Walk {
     /// Lets the power go while runs wait: those that were confirmed are kept whole, and of the others one is, or is not.
     fn cut_power(&mut self) {
         let runs = self.runs();
-        let (enough, away) = (self.dice.below(runs.len() as u64 + 1) as usize, self.dice.below(400));
+        let (enough, away) = (self.random.below(runs.len() as u64 + 1) as usize, self.random.below(400));
         self.steps.push(format!("the power goes for {away} s during {runs:?}"));
         let before = self.bench.now();
         let confirmed = self.start(&runs);
         self.bench.until("some runs to be done", || confirmed.load(Ordering::SeqCst) >= enough);
         let confirmed = confirmed.load(Ordering::SeqCst);
         self.bench.cut_power(seconds(away));
-        if self.dice.below(2) == 0 {
+        if self.random.below(2) == 0 {
             self.steps.push("and once more, while it starts".into());
             self.bench.cut_power(Duration::ZERO);
         }
@@ -320,24 +319,24 @@ impl Walk {
     }
 
     fn runs(&mut self) -> Vec<Vec<Deed>> {
-        (0..=self.dice.below(6)).map(|_| self.deeds()).collect()
+        (0..=self.random.below(6)).map(|_| self.deeds()).collect()
     }
 
     fn deeds(&mut self) -> Vec<Deed> {
-        (0..=self.dice.below(4)).map(|_| self.deed()).collect()
+        (0..=self.random.below(4)).map(|_| self.deed()).collect()
     }
 
     fn deed(&mut self) -> Deed {
-        let key = ["k", "l", "m", "n"][self.dice.below(4) as usize];
-        let name = ["a", "b", "c"][self.dice.below(3) as usize];
-        let number = self.dice.below(100) as i64;
-        match self.dice.below(16) {
+        let key = ["k", "l", "m", "n"][self.random.below(4) as usize];
+        let name = ["a", "b", "c"][self.random.below(3) as usize];
+        let number = self.random.below(100) as i64;
+        match self.random.below(16) {
             0 | 1 => Deed::Set(key, Value::Int(number)),
             2 => Deed::Set(key, Value::List(vec![Value::Int(number), "x".into()])),
             3..6 => Deed::Add(key, number - 50),
             6 => Deed::Remove(key),
             7 => Deed::Share(key, number),
-            8..11 => Deed::Start(name, number + 1, self.dice.below(6) as i64 - 1),
+            8..11 => Deed::Start(name, number + 1, self.random.below(6) as i64 - 1),
             11 => Deed::Cancel(name),
             12..15 => {
                 self.emitted += 1;
@@ -354,7 +353,6 @@ impl Drop for Walk {
         if std::thread::panicking() {
             let last = self.steps.len().saturating_sub(12);
             eprintln!("step {}, after\n{}", self.steps.len(), self.steps[last..].join("\n"));
-            eprintln!("the same steps again: RHAID_TEST_SEED={}", self.dice.seed);
         }
     }
 }
@@ -362,21 +360,4 @@ impl Drop for Walk {
 fn told(deeds: &[Deed]) -> Value {
     let deeds = deeds.iter().map(Deed::written).collect();
     Value::Map(Map::from([("data".into(), Value::List(deeds))]))
-}
-
-/// Numbers that look random and are the same for the same seed.
-struct Dice {
-    seed: u64,
-    drawn: u64,
-}
-
-impl Dice {
-    fn below(&mut self, end: u64) -> u64 {
-        self.drawn += 1;
-        // Source: <https://prng.di.unimi.it/splitmix64.c>.
-        let mut mixed = self.seed.wrapping_add(self.drawn.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % end
-    }
 }

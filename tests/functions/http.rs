@@ -1,6 +1,6 @@
 //! HTTP from scripts, against a server that is honest and servers that are not.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::world::{World, fault};
 
@@ -147,29 +147,19 @@ fn permissions_hold_for_names_addresses_and_redirects() {
 }
 
 #[test]
-fn a_cancelled_run_leaves_a_slow_server_at_once() {
+fn cancelling_a_run_ends_its_wait_for_a_silent_server() {
     let world = World::new();
-    let mut times: Vec<_> = (0..11).map(|_| time_to_leave(&world)).collect();
-    times.sort();
-    // Whatever else the machine has to do, most are not late.
-    assert!(times[5] < Duration::from_millis(10), "{times:?}");
-}
-
-/// Cancels a run that waits for an answer; returns how long it took until it had ended.
-fn time_to_leave(world: &World) -> Duration {
+    // Without the cancellation the call would end by its own deadline, and the loop after it by the run's.
     let context = world.context(Duration::from_secs(60));
     let cancel = context.cancel.clone();
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let script = format!("try {{ http_get(\"http://{}/\"); }} catch {{}} loop {{}}", silent.local_addr().unwrap());
     let cancelled = std::thread::spawn(move || {
-        let asked = silent.accept().unwrap();
-        let began = Instant::now();
+        let connection = silent.accept().unwrap();
         cancel.cancel();
-        (began, asked)
+        connection
     });
     let why = world.run_in(&script, &context).unwrap_err();
-    let ended = Instant::now();
-    let (cancelled, _) = cancelled.join().unwrap();
     assert!(why.starts_with("Cancelled"), "{why}");
-    ended - cancelled
+    drop(cancelled.join().unwrap());
 }

@@ -68,19 +68,16 @@ fn a_server_that_closes_after_each_answer_is_asked_on_a_new_connection_each_time
 }
 
 #[test]
-fn a_stream_that_is_left_is_closed_at_once() {
+fn a_stream_that_is_dropped_closes_its_connection() {
     let world = World::new();
     let (address, is_closed) = server("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\none\n", |_| ());
     // With something left open there is no other reason to look.
     let (open, _closed) = server(WHOLE, |_| ());
     world.run(&format!("http_get(\"http://{open}/\")")).unwrap();
     thread::sleep(Duration::from_millis(100));
-    let mut took = Duration::ZERO;
     for _ in 0..5 {
         let script = format!("for line in http_get(\"http://{address}/\", #{{ stream: true }}).lines() {{ break; }}");
         world.run(&script).unwrap();
-        let left = Instant::now();
-        took += is_closed.recv_timeout(SOON).expect("it is closed").saturating_duration_since(left);
+        is_closed.recv_timeout(SOON).expect("the connection is closed");
     }
-    assert!(took < Duration::from_secs(2), "{took:?}");
 }

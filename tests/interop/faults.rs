@@ -1,7 +1,6 @@
 //! Counted messages through faults of rhaid, of the broker and of the line between: nothing is lost at QoS 1 and 2.
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -9,6 +8,7 @@ use parking_lot::Mutex;
 use super::mosquitto::Mosquitto;
 use super::process::{Home, Process, ask};
 use super::proxy::{Mode, Proxy};
+use super::seed::SeededRandom;
 use super::*;
 
 /// Counts each numbered message in its state, and passes it on; the two take effect together or it comes again.
@@ -127,7 +127,7 @@ fn counted(process: &mut Process) -> BTreeMap<u32, u32> {
     answer.split_terminator(';').map(parse).filter(|(number, _)| *number != 9_999_999).collect()
 }
 
-async fn kills_of_rhaid(rounds: u64, qos: u8) {
+async fn kills_of_rhaid(rounds: u64, qos: u8, mut random: SeededRandom) {
     let broker = Mosquitto::start(PATIENT);
     let home = Home::new(&[("counter.rhai", &COUNTER.replace("QOS", &qos.to_string()))]);
     let mqtt = client(broker.address, "test", Protocol::V5);
@@ -135,10 +135,10 @@ async fn kills_of_rhaid(rounds: u64, qos: u8) {
     let mut process = start(&home, broker.address, &[]);
     until_it_listens(&mqtt, &mut process).await;
     let (stop, publishing) = keep_publishing(&mqtt, qos, Duration::from_millis(3));
-    for round in 0..rounds {
+    for _ in 0..rounds {
         // After the process is up, and at any moment of its work.
         process.expect("connected to");
-        tokio::time::sleep(Duration::from_millis(RandomState::new().hash_one(round) % 400)).await;
+        tokio::time::sleep(Duration::from_millis(random.below(400))).await;
         process.kill();
         process = start(&home, broker.address, &[]);
     }
@@ -157,14 +157,14 @@ async fn kills_of_rhaid(rounds: u64, qos: u8) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kills_of_rhaid_under_load_lose_no_message() {
-    kills_of_rhaid(4, 1).await;
+    kills_of_rhaid(4, 1, SeededRandom::fixed()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "the long form: cargo test --test interop -- --ignored --nocapture"]
 async fn twenty_kills_of_rhaid_under_load_lose_no_message() {
-    kills_of_rhaid(20, 1).await;
-    kills_of_rhaid(20, 2).await;
+    kills_of_rhaid(20, 1, SeededRandom::varied()).await;
+    kills_of_rhaid(20, 2, SeededRandom::varied()).await;
 }
 
 /// Sends one message for each question; its answer is the promise that it goes out.
@@ -215,13 +215,14 @@ async fn kills_while_messages_go_out_lose_none_and_repeat_none_of_qos_2() {
     let home = Home::new(&[("promiser.rhai", PROMISER)]);
     let mqtt = client(broker.address, "test", Protocol::V5);
     let seen = Seen::watch(&mqtt).await;
+    let mut random = SeededRandom::fixed();
     let mut promised = 0;
-    for round in 0..5_u64 {
+    for _ in 0..5 {
         let mut process = start(&home, broker.address, &[]);
         process.expect("is live");
         let address = process.address();
         let asking = std::thread::spawn(move || std::iter::from_fn(|| ask(&address, "two")).last());
-        tokio::time::sleep(Duration::from_millis(100 + RandomState::new().hash_one(round) % 300)).await;
+        tokio::time::sleep(Duration::from_millis(100 + random.below(300))).await;
         process.kill();
         if let Some(last) = asking.join().unwrap() {
             promised = last.parse().unwrap();
@@ -326,9 +327,10 @@ async fn a_line_that_is_cut_in_the_middle_of_packets_costs_no_message() {
     for qos in [1, 2] {
         let mut broker = Mosquitto::start(PATIENT);
         let line = Proxy::open(broker.address).await;
+        let mut random = SeededRandom::fixed();
         let fault = async |_: &mut Mosquitto, process: &mut Process| {
-            for round in 0..4_u64 {
-                soon(line.cut_after(500 + RandomState::new().hash_one(round) % 1_500)).await;
+            for _ in 0..4 {
+                soon(line.cut_after(500 + random.below(1_500))).await;
             }
             assert!(!process.said().contains("what is no MQTT"), "{}", process.said());
         };

@@ -15,6 +15,8 @@ mod parity;
 #[path = "../process.rs"]
 mod process;
 mod proxy;
+#[path = "../seed.rs"]
+mod seed;
 mod ways;
 
 use std::net::SocketAddr;
