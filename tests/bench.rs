@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 use rhaid::config::{self, Config, KindInfo, Source};
 use rhaid::runtime::{Fired, Listed, LogLine, Runtime};
 use rhaid::services::Services;
-use rhaid::services::bus::Bus;
 use rhaid::services::clock::Clock;
+use rhaid::services::event_bus::EventBus;
 use rhaid::services::files::Files;
 use rhaid::services::http::Http;
 use rhaid::services::mqtt::{self, Embedded, Mqtt, Publish, Retained};
 use rhaid::services::routes::Routes;
-use rhaid::services::store::{Query, RunRecord, Store};
+use rhaid::services::store::{RunQuery, RunRecord, Store};
 use rhaid::services::timers::Timers;
 use rhaid::topic::Filter;
 use rhaid::triggers::KINDS;
@@ -325,7 +325,7 @@ impl Bench {
 
     /// Returns what became of a script's events, oldest first, without reloads.
     pub(crate) fn runs(&self, script: &str) -> Vec<RunRecord> {
-        let query = Query { script: Some(script.into()), limit: 10_000, ..Query::default() };
+        let query = RunQuery { script: Some(script.into()), limit: 10_000, ..RunQuery::default() };
         let mut rows = self.wait(self.running().runtime.runs(query)).unwrap();
         rows.retain(|row| row.trigger != "reload");
         rows.reverse();
@@ -466,7 +466,7 @@ fn open(config: &Config, clock: &Clock, broker: SocketAddr) -> Services {
     let store = Store::open(&config.data).unwrap();
     Services {
         clock: clock.clone(),
-        bus: Bus::with_store(clock.clone(), &store),
+        bus: EventBus::with_store(clock.clone(), &store),
         files: Files::default(),
         http: Http::default(),
         mqtt: Mqtt::with_store(brokers, clock, &store),

@@ -8,8 +8,8 @@ use jiff::Zoned;
 use rhaid::config::Config;
 use rhaid::runtime::Runtime;
 use rhaid::services::Services;
-use rhaid::services::bus::Bus;
 use rhaid::services::clock::Clock;
+use rhaid::services::event_bus::EventBus;
 use rhaid::services::mqtt::Mqtt;
 use rhaid::services::store::Store;
 use rhaid::services::timers::Timers;
@@ -40,7 +40,7 @@ impl House {
         let (runtime, server) = tokio.block_on(async {
             let store = Store::in_memory().unwrap();
             let services = Services {
-                bus: Bus::new(clock.clone()),
+                bus: EventBus::new(clock.clone()),
                 files: Default::default(),
                 http: Default::default(),
                 mqtt: Mqtt::new(Vec::new(), &clock),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rhaid::services::store::Query;
+use rhaid::services::store::RunQuery;
 
 use crate::folder;
 use crate::live;
@@ -17,7 +17,7 @@ pub(crate) async fn measure() {
     let runtime = live::live(place.path()).await;
     tokio::time::sleep(Duration::from_millis(1_000 * BEATS as u64 + 500)).await;
     runtime.stop().await;
-    let query = Query { limit: HANDLERS * BEATS, ..Query::default() };
+    let query = RunQuery { limit: HANDLERS * BEATS, ..RunQuery::default() };
     let rows = runtime.runs(query).await.expect("the store is in memory");
     let mut beats: BTreeMap<String, Vec<(f64, f64)>> = BTreeMap::new();
     let ms = |time: jiff::Timestamp| time.as_microsecond() as f64 / 1e3;

@@ -12,7 +12,7 @@ use rhaid::runtime::Runtime;
 use rhaid::services::Services;
 use rhaid::services::clock::Clock;
 use rhaid::services::mqtt;
-use rhaid::services::store::{Batch, Change, PayloadFidelity, Query, RetentionPolicy, RunRecord, Store};
+use rhaid::services::store::{Batch, PayloadFidelity, RetentionPolicy, RunQuery, RunRecord, StateChange, Store};
 use rhaid::services::timers::Timer;
 use rhaid::value::{Map, Value};
 
@@ -106,7 +106,8 @@ async fn start_runtime(folder: &Path, store: Store) -> Runtime {
 /// Commits of one thread against those of many, which share.
 fn commits(store: &Store) {
     let commit = |number: usize| {
-        let change = ("script:a".to_owned(), format!("key{}", number % 100), Change::Set(Value::Int(number as i64)));
+        let change =
+            ("script:a".to_owned(), format!("key{}", number % 100), StateChange::Set(Value::Int(number as i64)));
         store.commit(&Batch { values: vec![change], ..Batch::default() }).expect("there is room");
     };
     let rate = |threads: usize, each: usize| {
@@ -138,7 +139,7 @@ fn row(number: usize) -> RunRecord {
         trigger: "mqtt_subscribe freezer/{id}/temperature".into(),
         event: "mqtt_subscribe freezer/1/temperature".into(),
         payload: payload.into(),
-        kept: PayloadFidelity::Whole,
+        fidelity: PayloadFidelity::Whole,
         attempt: 0,
         queued: at,
         started: Some(at),
@@ -151,7 +152,11 @@ fn row(number: usize) -> RunRecord {
 
 /// Rows as fast as they can be written, what they take on disk, and how soon one is found.
 fn rows(store: &Store, folder: &Path) {
-    store.keep(RetentionPolicy { rows: 2 * ROWS as u64, bytes: u64::MAX / 4, age: Duration::from_secs(86_400 * 365) });
+    store.set_retention(RetentionPolicy {
+        rows: 2 * ROWS as u64,
+        bytes: u64::MAX / 4,
+        age: Duration::from_secs(86_400 * 365),
+    });
     let mut slowest = Duration::ZERO;
     let started = Instant::now();
     for chunk in (0..ROWS).collect::<Vec<_>>().chunks(4_096) {
@@ -174,7 +179,7 @@ fn rows(store: &Store, folder: &Path) {
         files.filter_map(|file| file.metadata().ok()).map(|about| about.len()).sum::<u64>() as f64 / 1e6
     };
     let found = Instant::now();
-    let failed = store.rows(&Query { script: Some("room0".into()), limit: 20, ..Query::default() });
+    let failed = store.runs(&RunQuery { script: Some("room0".into()), limit: 20, ..RunQuery::default() });
     let found = found.elapsed().as_secs_f64() * 1e3;
     println!(
         "history: {rate:.0} rows/s, handed over in {slowest:.0?} at most; {:.0} MB on disk per million; the last 20 of one script in {found:.1} ms \

@@ -55,7 +55,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
 /// Finds a run by its id or the end of it.
 pub(super) fn find(id: &str, data: &std::path::Path) -> anyhow::Result<Option<RunInfo>> {
     let request = Request::Run { id: id.to_owned() };
-    ask_or_read(data, &request, |store| Ok(store.row(id)?.map(RunInfo::from)))
+    ask_or_read(data, &request, |store| Ok(store.run(id)?.map(RunInfo::from)))
 }
 
 fn shown(info: &RunInfo, zone: &TimeZone) -> String {

@@ -16,7 +16,7 @@ use crate::cli::settings::{self, Globals};
 use crate::cli::table::{Cell, table};
 use crate::control::{Connection, NotRunning, Request, RunRow};
 use crate::services::clock::Clock;
-use crate::services::store::{self, Only, Query, Store};
+use crate::services::store::{self, OutcomeFilter, RunQuery, Store};
 use crate::units::{parse_duration, show_duration};
 
 /// Show the last runs, and the events that became none, newest first
@@ -53,15 +53,15 @@ pub(super) struct Args {
 }
 
 impl Args {
-    fn query(&self, zone: &TimeZone) -> anyhow::Result<Query> {
+    fn query(&self, zone: &TimeZone) -> anyhow::Result<RunQuery> {
         let only = match (self.failed, self.skipped) {
-            (true, _) => Some(Only::Failed),
-            (_, true) => Some(Only::Skipped),
+            (true, _) => Some(OutcomeFilter::Failed),
+            (_, true) => Some(OutcomeFilter::Skipped),
             _ => None,
         };
         let now = Clock::system(zone.clone()).now_zoned();
         let since = self.since.as_deref().map(|since| moment(since, &now)).transpose()?;
-        Ok(Query {
+        Ok(RunQuery {
             script: self.script.clone(),
             trigger: self.trigger.clone(),
             only,
@@ -107,14 +107,14 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let query = args.query(&zone)?;
     let request = Request::Runs { query: query.clone() };
     let runs: Vec<RunRow> =
-        ask_or_read(&config.data, &request, |store| Ok(store.rows(&query)?.into_iter().map(RunRow::from).collect()))?;
+        ask_or_read(&config.data, &request, |store| Ok(store.runs(&query)?.into_iter().map(RunRow::from).collect()))?;
     if args.json {
         screen::say_json(&runs)?;
     } else if runs.is_empty() {
         let is_narrow = query.script.is_some() || query.trigger.is_some() || query.since.is_some();
         screen::say(match (query.only, is_narrow) {
-            (Some(Only::Failed), _) => "no run failed\n",
-            (Some(Only::Skipped), _) => "no event was skipped\n",
+            (Some(OutcomeFilter::Failed), _) => "no run failed\n",
+            (Some(OutcomeFilter::Skipped), _) => "no event was skipped\n",
             (None, true) => "there is no such run\n",
             (None, false) => "nothing has run yet\n",
         });

@@ -137,7 +137,7 @@ impl Keeper {
     fn spaces(&mut self) -> anyhow::Result<Vec<StateSpace>> {
         match self {
             Self::Running(running) => running.ask(&Request::StateSpaces),
-            Self::Resting(store) => Ok(store.spaces()?.into_iter().map(StateSpace::from).collect()),
+            Self::Resting(store) => Ok(store.namespaces()?.into_iter().map(StateSpace::from).collect()),
             Self::Nobody => Ok(Vec::new()),
         }
     }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Level;
 use crate::effect::Effect;
-use crate::services::store::{PayloadFidelity, Query, RunRecord, Space};
+use crate::services::store::{NamespaceSize, PayloadFidelity, RunQuery, RunRecord};
 
 /// What a command asks of a running rhaid.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,7 +32,7 @@ pub enum Request {
     /// Rows of the ledger, newest first. Answer: a list of [`RunRow`].
     Runs {
         /// Which.
-        query: Query,
+        query: RunQuery,
     },
     /// One row of the ledger. Answer: a [`RunInfo`], or `null`.
     Run {
@@ -55,7 +55,7 @@ pub enum Request {
     StateEdit {
         /// Spaces that lose what is not set here.
         cleared: Vec<String>,
-        /// Space, key and value, as [`crate::value::Value::to_stored`] writes it; `null` takes it away.
+        /// Namespace, key and value, as [`crate::value::Value::to_stored`] writes it; `null` takes it away.
         values: Vec<(String, String, serde_json::Value)>,
     },
     /// To write all that waits to disk. Answer: `null`, when it is there.
@@ -124,8 +124,8 @@ pub struct StateSpace {
     pub bytes: u64,
 }
 
-impl From<Space> for StateSpace {
-    fn from(space: Space) -> Self {
+impl From<NamespaceSize> for StateSpace {
+    fn from(space: NamespaceSize) -> Self {
         Self { space: space.name, values: space.values, bytes: space.bytes }
     }
 }
@@ -144,7 +144,7 @@ pub struct RunInfo {
 
 impl From<RunRecord> for RunInfo {
     fn from(mut row: RunRecord) -> Self {
-        let (payload, kept) = (std::mem::take(&mut row.payload).to_stored(), row.kept);
+        let (payload, kept) = (std::mem::take(&mut row.payload).to_stored(), row.fidelity);
         Self { run: row.into(), payload, kept }
     }
 }

@@ -135,7 +135,7 @@ async fn answer(request: Request, runtime: &Runtime) -> Result<serde_json::Value
             json(row.map(RunInfo::from))
         }
         Request::Replay { id } => json(runtime.replay(id).await?),
-        Request::StateSpaces => blocking(runtime, |runtime| runtime.store().spaces())
+        Request::StateSpaces => blocking(runtime, |runtime| runtime.store().namespaces())
             .await
             .and_then(|spaces| json(spaces.into_iter().map(StateSpace::from).collect::<Vec<_>>())),
         Request::StateValues { space } => {

@@ -8,7 +8,7 @@ use rhai::plugin::*;
 use crate::functions::arguments::value;
 use crate::functions::convert::{to_dynamic, to_value};
 use crate::functions::{Context, Package, Phase, Thrown, phase, thrown};
-use crate::services::store::{self, Change, MAX_KEY};
+use crate::services::store::{self, MAX_KEY, StateChange};
 use crate::value::Value;
 
 /// What a script remembers.
@@ -72,15 +72,15 @@ impl State {
         };
         let stored = || context.services.store.value(&space, key).map_err(unreadable);
         match change {
-            Some(Change::Set(value)) => Ok(Some(value)),
-            Some(Change::Remove) => Ok(None),
-            Some(Change::Add(number)) => sum(key, stored()?.as_ref(), &number).map(Some),
+            Some(StateChange::Set(value)) => Ok(Some(value)),
+            Some(StateChange::Remove) => Ok(None),
+            Some(StateChange::Add(number)) => sum(key, stored()?.as_ref(), &number).map(Some),
             None => stored(),
         }
     }
 
     /// Notes a change in the run's batch, which holds at most one change per key.
-    fn change(&self, key: &str, change: Change) -> Result<(), Thrown> {
+    fn change(&self, key: &str, change: StateChange) -> Result<(), Thrown> {
         let (context, space) = self.context()?;
         if key.len() > MAX_KEY {
             return Err(thrown("invalid_argument", format!("a key has at most {MAX_KEY} bytes, not {}", key.len())));
@@ -96,20 +96,20 @@ impl State {
     }
 
     /// Returns what the ledger keeps of a change.
-    fn shown(&self, key: &str, change: &Change) -> String {
+    fn shown(&self, key: &str, change: &StateChange) -> String {
         let space = match &self.0 {
             Space::Own => String::new(),
             Space::Shared(name) => format!("{name}: "),
         };
         match change {
-            Change::Set(value) => format!("{space}{key} = {}", value.shown(SHOWN)),
-            Change::Add(number) => format!("{space}{key} + {}", number.shown(SHOWN)),
-            Change::Remove => format!("{space}{key} removed"),
+            StateChange::Set(value) => format!("{space}{key} = {}", value.shown(SHOWN)),
+            StateChange::Add(number) => format!("{space}{key} + {}", number.shown(SHOWN)),
+            StateChange::Remove => format!("{space}{key} removed"),
         }
     }
 
     /// Returns what the run itself has asked to be added to a value, if that is all it did to it.
-    fn pending(&self, key: &str) -> Result<Option<Change>, Thrown> {
+    fn pending(&self, key: &str) -> Result<Option<StateChange>, Thrown> {
         let (context, space) = self.context()?;
         let batch = context.batch.lock();
         Ok(batch.values.iter().rev().find(|(s, k, _)| *s == space && k == key).map(|(_, _, change)| change.clone()))
@@ -121,16 +121,16 @@ impl State {
         if self.read(key)?.unwrap_or_default() == new {
             return Ok(());
         }
-        self.change(key, if new == Value::Null { Change::Remove } else { Change::Set(new) })
+        self.change(key, if new == Value::Null { StateChange::Remove } else { StateChange::Set(new) })
     }
 
     fn add(&self, key: &str, number: &Dynamic) -> Result<Dynamic, Thrown> {
         let number = value(number)?;
         let total = sum(key, self.read(key)?.as_ref(), &number)?;
         let change = match self.pending(key)? {
-            Some(Change::Set(_) | Change::Remove) => Change::Set(total.clone()),
-            Some(Change::Add(before)) => Change::Add(sum(key, Some(&before), &number)?),
-            None => Change::Add(number),
+            Some(StateChange::Set(_) | StateChange::Remove) => StateChange::Set(total.clone()),
+            Some(StateChange::Add(before)) => StateChange::Add(sum(key, Some(&before), &number)?),
+            None => StateChange::Add(number),
         };
         self.change(key, change)?;
         Ok(to_dynamic(total))
@@ -143,8 +143,8 @@ impl State {
         let batch = context.batch.lock();
         for (_, key, change) in batch.values.iter().filter(|(s, _, _)| *s == space) {
             match change {
-                Change::Remove => drop(keys.remove(key)),
-                Change::Set(_) | Change::Add(_) => drop(keys.insert(key.clone())),
+                StateChange::Remove => drop(keys.remove(key)),
+                StateChange::Set(_) | StateChange::Add(_) => drop(keys.insert(key.clone())),
             }
         }
         Ok(keys.into_iter().collect())
@@ -253,7 +253,7 @@ mod functions {
     #[rhai_fn(name = "remove", pure, return_raw)]
     pub fn remove(state: &mut State, key: &str) -> Result<Dynamic, Thrown> {
         let Some(before) = state.read(key)? else { return Ok(Dynamic::UNIT) };
-        state.change(key, Change::Remove)?;
+        state.change(key, StateChange::Remove)?;
         Ok(to_dynamic(before))
     }
 
@@ -292,7 +292,7 @@ mod functions {
     /// ```
     #[rhai_fn(name = "clear", pure, return_raw)]
     pub fn clear(state: &mut State) -> Result<(), Thrown> {
-        state.keys()?.iter().try_for_each(|key| state.change(key, Change::Remove))
+        state.keys()?.iter().try_for_each(|key| state.change(key, StateChange::Remove))
     }
 
     /// Adds to a remembered number, 0 if there is none, and returns the sum as this run sees it.

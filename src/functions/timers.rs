@@ -7,7 +7,7 @@ use crate::functions::arguments::{invalid_argument, value};
 use crate::functions::time::{ZoneContext, parse_moment};
 use crate::functions::{Context, Package, Thrown, context, thrown};
 use crate::options;
-use crate::services::bus::Emitted;
+use crate::services::event_bus::Emitted;
 use crate::services::timers::Timer;
 use crate::value::Value;
 

@@ -196,8 +196,8 @@ impl Dispatcher {
                     executor.note_skip(&script, &version, &trigger, &event, &skip);
                 }
                 Action::Settle(event) => {
-                    event.settles.iter().for_each(|key| services.timers.settle(key));
-                    event.told.iter().for_each(|number| services.store.settle_told(*number));
+                    event.settles.iter().for_each(|key| services.timers.acknowledge(key));
+                    event.told.iter().for_each(|number| services.store.acknowledge_event(*number));
                 }
                 Action::Paused { script, pause, why } => {
                     let text = format!(

@@ -163,7 +163,7 @@ pub fn unreadable_job(bindings: &[Binding], file: &str, why: &str) -> Vec<Fault>
 fn load_text(request: &Request, watched: &Arc<Watched>, settings: &Settings) -> Result<Script, Vec<Fault>> {
     let purpose = if request.is_job { Purpose::Job } else { Purpose::Handlers };
     let config = &settings.config;
-    let _running = settings.services.store.begin(&request.name.as_str().into());
+    let _running = settings.services.store.mark_running(&request.name.as_str().into());
     let mut script = Script::load(&request.file, &purpose, watched.clone(), config, &settings.trigger_context)?;
     if request.is_job {
         let bindings = config.triggers.iter().filter(|binding| binding.job == request.file);

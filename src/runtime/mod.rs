@@ -40,7 +40,7 @@ use crate::config::{Config, Difference, Level};
 use crate::fault::Fault;
 use crate::services::Services;
 use crate::services::files::FolderWatch;
-use crate::services::store::{Error, PayloadFidelity, Query, RunRecord, StateEdit, Store};
+use crate::services::store::{Error, PayloadFidelity, RunQuery, RunRecord, StateEdit, Store};
 use crate::value::{Map, Value, map_of};
 
 /// Why nothing was started.
@@ -94,7 +94,7 @@ impl Runtime {
         load::bind(&config.triggers, &config, &settings.trigger_context).map_err(StartError::Bindings)?;
         let folder = settings.folder.clone();
         let (change_settings, settings) = watch::channel(settings);
-        services.store.keep(settings.borrow().keep());
+        services.store.set_retention(settings.borrow().keep());
         let expected = Arc::<Expected>::default();
         let executor = Executor::new(services.clone(), settings.clone(), lines.clone(), expected.clone());
         let desk = Dispatcher::open((&config.limits).into(), &services, &lines, executor);
@@ -112,7 +112,7 @@ impl Runtime {
 
     /// Lets everything go: no new events, runs finish up to `limits.stop`, `on_stop` handlers run, what waits is written to disk.
     pub async fn stop(&self) {
-        self.services.store.end_orderly();
+        self.services.store.mark_orderly_exit();
         self.services.mqtt.retire();
         self.order(Command::Stop).await;
         self.services.mqtt.close().await;
@@ -167,7 +167,7 @@ impl Runtime {
     pub async fn replay(&self, id: String) -> Result<Replayed, String> {
         let found = self.row(id.clone()).await.map_err(|error| error.to_string())?;
         let row = found.ok_or_else(|| format!("there is no run {id}: `rhaid runs` lists them"))?;
-        let why = match row.kept {
+        let why = match row.fidelity {
             PayloadFidelity::Whole => None,
             PayloadFidelity::Masked => Some("there are secrets in it, which are hidden"),
             PayloadFidelity::Cut => Some("it is longer than `history.payload` in rhaid.yaml"),
@@ -234,9 +234,9 @@ impl Runtime {
     ///
     /// # Errors
     /// If the store can not be read.
-    pub async fn runs(&self, query: Query) -> Result<Vec<RunRecord>, Error> {
+    pub async fn runs(&self, query: RunQuery) -> Result<Vec<RunRecord>, Error> {
         let store = self.services.store.clone();
-        let rows = tokio::task::spawn_blocking(move || store.rows(&query)).await;
+        let rows = tokio::task::spawn_blocking(move || store.runs(&query)).await;
         rows.unwrap_or_else(|error| Err(Error::Failed(error.to_string())))
     }
 
@@ -268,7 +268,7 @@ impl Runtime {
     /// If the store can not be read.
     pub async fn row(&self, id: String) -> Result<Option<RunRecord>, Error> {
         let store = self.services.store.clone();
-        let row = tokio::task::spawn_blocking(move || store.row(&id)).await;
+        let row = tokio::task::spawn_blocking(move || store.run(&id)).await;
         row.unwrap_or_else(|error| Err(Error::Failed(error.to_string())))
     }
 

@@ -1,7 +1,7 @@
 //! The outside world: one file or folder per thing in it. Knows no script.
 
-pub mod bus;
 pub mod clock;
+pub mod event_bus;
 pub mod files;
 pub mod http;
 pub mod mqtt;
@@ -16,7 +16,7 @@ pub struct Services {
     /// The only one who knows the time.
     pub clock: clock::Clock,
     /// Named events between scripts.
-    pub bus: bus::Bus,
+    pub bus: event_bus::EventBus,
     /// Files that change.
     pub files: files::Files,
     /// HTTP out.
@@ -35,7 +35,7 @@ impl Services {
     /// Puts the handles together, with brokers of which the first is the default one, in a process that stays or one that comes and goes. Must be called inside the tokio runtime.
     pub fn new(clock: clock::Clock, store: store::Store, brokers: Vec<mqtt::Settings>) -> Self {
         Self {
-            bus: bus::Bus::with_store(clock.clone(), &store),
+            bus: event_bus::EventBus::with_store(clock.clone(), &store),
             files: files::Files::default(),
             http: http::Http::default(),
             mqtt: mqtt::Mqtt::with_store(brokers, &clock, &store),

@@ -95,9 +95,9 @@ impl Timers {
 
     /// Hears an owner's timers of a name from now on, also one that ran out while nobody listened; ends when the listener is dropped.
     ///
-    /// A timer that was heard is forgotten by the store when the run it woke commits ([`Batch::timers_done`]).
+    /// A timer that was heard is forgotten by the store when the run it woke commits ([`Batch::acknowledged_timers`]).
     /// One that is set anew or cancelled before it was heard is not heard.
-    pub fn listen(&self, owner: &str, name: &str) -> Listener {
+    pub fn listen(&self, owner: &str, name: &str) -> TimerListener {
         let key = (owner.to_owned(), name.to_owned());
         let ear = Arc::<Ear>::default();
         let mut state = self.shared.lock();
@@ -111,7 +111,7 @@ impl Timers {
             fired.unheard.push((Arc::clone(&ear), self.shared.clock.activity()));
         }
         drop(state);
-        Listener { shared: Arc::clone(&self.shared), key, ear, activity: None }
+        TimerListener { shared: Arc::clone(&self.shared), key, ear, activity: None }
     }
 
     /// Returns a timer that is set and has not run out.
@@ -124,19 +124,19 @@ impl Timers {
     /// Puts an end to a timer that was heard, if it is still set for that moment; for events that no run committed.
     ///
     /// Does not wait for the disk.
-    pub fn settle(&self, key: &TimerKey) {
+    pub fn acknowledge(&self, key: &TimerKey) {
         let mut state = self.shared.lock();
         let name = (key.owner.clone(), key.name.clone());
         if state.timers.get(&name).is_some_and(|entry| entry.timer.due == key.due) {
             state.remove(&name);
             drop(state);
-            self.shared.store.settle(key);
+            self.shared.store.acknowledge_timer(key);
         }
     }
 
     /// Takes notice of what a batch that the store has just committed did to timers.
-    pub fn committed(&self, batch: &Batch) {
-        let done = batch.timers_done.iter().map(|key| (key.owner.clone(), key.name.clone()));
+    pub fn apply_commit(&self, batch: &Batch) {
+        let done = batch.acknowledged_timers.iter().map(|key| (key.owner.clone(), key.name.clone()));
         let gone: Vec<Key> = done.chain(batch.timers_cancelled.iter().cloned()).collect();
         if gone.is_empty() && batch.timers_set.is_empty() {
             return;
@@ -220,14 +220,14 @@ async fn wait(shared: Arc<Shared>, mut activity: ActivityGuard) {
 }
 
 /// Hears one owner's timers of one name.
-pub struct Listener {
+pub struct TimerListener {
     shared: Arc<Shared>,
     key: Key,
     ear: Arc<Ear>,
     activity: Option<ActivityGuard>,
 }
 
-impl Listener {
+impl TimerListener {
     /// Waits for the timer to run out; never `None` while the listener lives. Cancel-safe.
     pub async fn recv(&mut self) -> Option<Timer> {
         self.activity = None;
@@ -257,7 +257,7 @@ impl Listener {
     }
 }
 
-impl Drop for Listener {
+impl Drop for TimerListener {
     fn drop(&mut self) {
         // What it did not hear waits for the next who listens.
         drop(self.take_back());
@@ -302,7 +302,7 @@ mod tests {
 
         fn commit(&self, batch: &Batch) {
             self.store.commit(batch).unwrap();
-            self.timers.committed(batch);
+            self.timers.apply_commit(batch);
         }
 
         fn set(&self, name: &str, seconds: i64) {
@@ -413,8 +413,8 @@ mod tests {
         bench.pass(10);
         assert_eq!(bench.store.timers().unwrap().len(), 2);
         let again = vec![bench.timer("x", 7)];
-        bench.commit(&Batch { timers_done: vec![x], timers_set: again, ..Batch::default() });
-        bench.timers.settle(&y);
+        bench.commit(&Batch { acknowledged_timers: vec![x], timers_set: again, ..Batch::default() });
+        bench.timers.acknowledge(&y);
         bench.store.flush();
         assert_eq!(bench.store.timers().unwrap(), [bench.timer("x", 7)]);
         assert_eq!(bench.pass(10), ["x 7 00:17"]);

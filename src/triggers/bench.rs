@@ -15,7 +15,7 @@ use crate::run::Outcome;
 use crate::services::Services;
 use crate::services::clock::Clock;
 use crate::services::store::Store;
-use crate::services::{bus, files, http, mqtt, routes, timers};
+use crate::services::{event_bus, files, http, mqtt, routes, timers};
 use crate::triggers::{self, EventSender, Inbox, KINDS, TriggerContext, TriggerEvent, TriggerId, TriggerSpec, Watch};
 use crate::value::{Map, Value};
 
@@ -140,7 +140,7 @@ fn shown(event: &Event) -> String {
 
 fn services(clock: Clock, store: Store) -> Services {
     Services {
-        bus: bus::Bus::new(clock.clone()),
+        bus: event_bus::EventBus::new(clock.clone()),
         files: files::Files::default(),
         http: http::Http::default(),
         mqtt: mqtt::Mqtt::new(Vec::new(), &clock),

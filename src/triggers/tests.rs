@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::bench::Bench;
 use super::*;
 use crate::fault::{Fault, Place};
-use crate::services::bus::Emitted;
+use crate::services::event_bus::Emitted;
 use crate::services::routes::{Found, Request};
 use crate::services::store::{Batch, Store};
 use crate::services::timers::Timer;
@@ -31,9 +31,9 @@ fn an_event_is_heard_with_its_sender_and_its_hops() {
     let bench = Bench::new(NOON);
     let _watch = bench.watch("on_event", "bell", &[]);
     let emitted = Emitted { name: "bell".into(), data: Value::Int(2), from: "garden".into(), hops: 3 };
-    let told = bench.services.bus.address(vec![emitted]);
+    let told = bench.services.bus.route(vec![emitted]);
     assert_eq!(told.len(), 1);
-    assert!(bench.runtime.block_on(bench.services.bus.tell(told)).is_empty());
+    assert!(bench.runtime.block_on(bench.services.bus.deliver(told)).is_empty());
     bench.pass(1);
     let came = bench.came();
     assert_eq!(
@@ -48,7 +48,7 @@ fn set_timer(bench: &Bench, seconds: u64) -> Timer {
     let timer = Timer { owner: "door".into(), name: "nag".into(), due, data: Value::Text("x".into()) };
     let batch = Batch { timers_set: vec![timer.clone()], ..Batch::default() };
     bench.services.store.commit(&batch).unwrap();
-    bench.services.timers.committed(&batch);
+    bench.services.timers.apply_commit(&batch);
     timer
 }
 

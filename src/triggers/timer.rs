@@ -62,7 +62,7 @@ impl Trigger for Named {
                 tokio::select! {
                     Some((outcome, key, _busy)) = asked.next(), if !asked.is_empty() => {
                         if !was_committed(&outcome) {
-                            services.timers.settle(&key);
+                            services.timers.acknowledge(&key);
                         }
                     }
                     timer = heard.recv() => {
@@ -71,7 +71,7 @@ impl Trigger for Named {
                         let late = late(&timer, &services.clock);
                         if latest.is_some_and(|latest| late > latest) {
                             info!(script = owner, "{summary}: left out, since it ran out {} ago (`missed`)", show_duration(late));
-                            services.timers.settle(&key);
+                            services.timers.acknowledge(&key);
                             continue;
                         }
                         let event = happened(timer, &key, summary.clone(), &services.clock);

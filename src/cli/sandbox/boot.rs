@@ -12,8 +12,8 @@ use crate::cli::world;
 use crate::runtime::{LogStore, Runtime};
 use crate::script;
 use crate::services::Services;
-use crate::services::bus::Bus;
 use crate::services::clock::Clock;
+use crate::services::event_bus::EventBus;
 use crate::services::files::Files;
 use crate::services::http::Http;
 use crate::services::mqtt::Mqtt;
@@ -61,7 +61,7 @@ impl Boot {
             let brokers = world::brokers_for_a_visit(&config).map_err(|error| error.to_string())?;
             Services {
                 clock: held.clock.clone(),
-                bus: Bus::with_store(held.clock.clone(), &held.store),
+                bus: EventBus::with_store(held.clock.clone(), &held.store),
                 files,
                 http: Http::held(held.answers.clone()),
                 mqtt: Mqtt::held(brokers, &held.clock, &held.store, &held.brokers),

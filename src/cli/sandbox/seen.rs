@@ -8,7 +8,7 @@ use jiff::Zoned;
 use super::Sandbox;
 use crate::cli::screen::{Tone, harmless, paint};
 use crate::runtime::LogLine;
-use crate::services::store::{Query, RunRecord};
+use crate::services::store::{RunQuery, RunRecord};
 use crate::value::{Map, Value, map_of};
 
 /// How many runs are looked at.
@@ -75,7 +75,7 @@ impl Sandbox {
     /// Returns what became of events, oldest first.
     pub(super) fn rows(&self) -> Result<Vec<RunRecord>, String> {
         self.store.flush();
-        let rows = self.store.rows(&Query { limit: RUNS, ..Query::default() });
+        let rows = self.store.runs(&RunQuery { limit: RUNS, ..RunQuery::default() });
         let mut rows = rows.map_err(|error| error.to_string())?;
         rows.retain(|row| row.trigger != "reload");
         rows.reverse();

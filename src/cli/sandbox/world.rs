@@ -12,8 +12,8 @@ use crate::cli::attempt;
 use crate::functions::testing::{MockResponse, SandboxApi};
 use crate::runtime::Status;
 use crate::secrets::Secret;
-use crate::services::bus::Emitted;
 use crate::services::clock::Clock;
+use crate::services::event_bus::Emitted;
 use crate::services::mqtt::{Error, Publish};
 use crate::services::store::StateEdit;
 use crate::value::{Map, Value, map_of};
@@ -122,7 +122,7 @@ impl SandboxApi for Sandbox {
         let emitted = Emitted { name: name.to_owned(), data, from: "test".to_owned(), hops: 1 };
         self.with(|boot| {
             let bus = boot.services.bus.clone();
-            boot.wait_still(async move { bus.tell(bus.address(vec![emitted])).await }).map(|_| ())
+            boot.wait_still(async move { bus.deliver(bus.route(vec![emitted])).await }).map(|_| ())
         })
     }
 

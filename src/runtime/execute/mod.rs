@@ -82,14 +82,14 @@ impl Executor {
         let stack = script::stack(&self.settings.borrow().config.limits);
         let job = Box::new(move || {
             let mut next = Some(start);
-            let mut mark = None::<store::Run>;
+            let mut mark = None::<store::RunMarker>;
             while let Some(start) = next {
                 let settings = executor.settings.borrow().clone();
                 if script::stack(&settings.config.limits) > stack {
                     return executor.start(start, ended);
                 }
                 if !mark.as_ref().is_some_and(|mark| mark.is_of(&start.script)) {
-                    mark = Some(executor.services.store.begin(&start.script));
+                    mark = Some(executor.services.store.mark_running(&start.script));
                 }
                 let run = start.run;
                 executor.await_turn(&start.script);
@@ -131,7 +131,7 @@ impl Executor {
         let now = self.services.clock.now();
         let settings = self.settings.borrow().clone();
         let mask = &settings.mask;
-        let (payload, kept) = payload::kept(&event.payload, mask, settings.config.history.payload);
+        let (payload, fidelity) = payload::kept(&event.payload, mask, settings.config.history.payload);
         self.services.store.record(RunRecord {
             id: event.id.to_string(),
             script: script.to_owned(),
@@ -139,7 +139,7 @@ impl Executor {
             trigger: trigger.to_owned(),
             event: mask.apply(&event.summary).into_owned(),
             payload,
-            kept,
+            fidelity,
             attempt: 0,
             queued: event.at.timestamp(),
             started: None,
@@ -171,8 +171,8 @@ impl Executor {
             deadline: Instant::now() + limit,
             virtual_deadline: self.services.clock.is_held().then(|| started + limit),
             batch: Mutex::new(Batch {
-                timers_done: start.event.settles.iter().cloned().collect(),
-                told_done: start.event.told.into_iter().collect(),
+                acknowledged_timers: start.event.settles.iter().cloned().collect(),
+                acknowledged_events: start.event.told.into_iter().collect(),
                 ..Batch::default()
             }),
             pending_writes: Some(Mutex::default()),
@@ -244,13 +244,13 @@ impl Executor {
 
     fn commit(&self, start: &Start<Arc<Version>>, context: &Context, value: Value) -> Outcome {
         let mut batch = std::mem::take(&mut *context.batch.lock());
-        batch.told = self.services.bus.address(std::mem::take(&mut batch.emitted));
+        batch.event_deliveries = self.services.bus.route(std::mem::take(&mut batch.emitted));
         let is_kept = !(batch.values.is_empty()
             && batch.timers_set.is_empty()
             && batch.timers_cancelled.is_empty()
-            && batch.timers_done.is_empty()
-            && batch.told.is_empty());
-        if (is_kept || !batch.told_done.is_empty())
+            && batch.acknowledged_timers.is_empty()
+            && batch.event_deliveries.is_empty());
+        if (is_kept || !batch.acknowledged_events.is_empty())
             && let Err(error) = self.keep_now(context)
         {
             return not_kept(start, "published", &error);
@@ -259,14 +259,14 @@ impl Executor {
             if let Err(error) = self.services.store.commit(&batch) {
                 return not_kept(start, "did to state, timers and events", &error);
             }
-            self.services.timers.committed(&batch);
+            self.services.timers.apply_commit(&batch);
         } else {
             // A run that has done nothing but hear it need not wait for the disk.
-            batch.told_done.iter().for_each(|number| self.services.store.settle_told(*number));
+            batch.acknowledged_events.iter().for_each(|number| self.services.store.acknowledge_event(*number));
         }
-        if !batch.told.is_empty() {
-            let missed = self.runtime.block_on(self.services.bus.tell(batch.told));
-            missed.into_iter().for_each(|number| self.services.store.settle_told(number));
+        if !batch.event_deliveries.is_empty() {
+            let missed = self.runtime.block_on(self.services.bus.deliver(batch.event_deliveries));
+            missed.into_iter().for_each(|number| self.services.store.acknowledge_event(number));
         }
         Outcome::Succeeded(value)
     }
@@ -291,7 +291,7 @@ impl Executor {
     ) {
         let settings = self.settings.borrow().clone();
         let mask = &settings.mask;
-        let (payload, kept) = payload::kept(&start.event.payload, mask, settings.config.history.payload);
+        let (payload, fidelity) = payload::kept(&start.event.payload, mask, settings.config.history.payload);
         let why = match outcome {
             Outcome::Failed(fault) | Outcome::TimedOut(fault) => Some(fault.report()),
             Outcome::Skipped(skip) => Some(skip.reason().to_owned()),
@@ -304,7 +304,7 @@ impl Executor {
             trigger: start.target.name.to_string(),
             event: mask.apply(&start.event.summary).into_owned(),
             payload,
-            kept,
+            fidelity,
             attempt: start.attempt,
             queued: start.event.at.timestamp(),
             started: Some(started),

@@ -30,7 +30,7 @@ impl Supervisor {
         bind(&config.triggers, &settings.config, &settings.trigger_context)?;
         let again = self.affected(&old, &config);
         self.settings.send_replace(settings.clone());
-        self.services.store.keep(settings.keep());
+        self.services.store.set_retention(settings.keep());
         self.desk.share((&settings.config.limits).into());
         if !again.is_empty() {
             self.sync(Why::Config(again)).await;

@@ -106,7 +106,7 @@ impl Supervisor {
 
     async fn keep_accepted(&self, name: &str, script: &Script, old: u64) -> u64 {
         let (store, script_name, files) = (self.services.store.clone(), name.to_owned(), script.files.clone());
-        let kept = tokio::task::spawn_blocking(move || store.accept(&script_name, &files)).await;
+        let kept = tokio::task::spawn_blocking(move || store.accept_version(&script_name, &files)).await;
         match kept.map_err(|error| error.to_string()).and_then(|kept| kept.map_err(|error| error.to_string())) {
             Ok(number) => number,
             Err(error) => {
@@ -127,7 +127,7 @@ impl Supervisor {
             trigger: "reload".to_owned(),
             event: "the file was saved".to_owned(),
             payload: Value::Null,
-            kept: PayloadFidelity::Whole,
+            fidelity: PayloadFidelity::Whole,
             attempt: 0,
             queued: now,
             started: Some(now),

@@ -279,7 +279,7 @@ impl Supervisor {
     /// Keeps on disk whether a script is disabled, before anyone is told that it is.
     async fn keep_disabled(&self, script: &str, is_disabled: bool) {
         let store = self.services.store.clone();
-        store.note(&disabled_key(script), is_disabled.then_some(Value::Bool(true)));
+        store.set_metadata(&disabled_key(script), is_disabled.then_some(Value::Bool(true)));
         // The writer says what goes wrong, and tries again.
         let _ = tokio::task::spawn_blocking(move || store.flush()).await;
     }

@@ -11,7 +11,7 @@ use crate::runtime::reload::{accepted_line, idle_line, rejected_report};
 use crate::runtime::settings::Settings;
 use crate::runtime::sources::AcceptedSources;
 use crate::script::{Purpose, Script};
-use crate::services::store::{Accepted, Store};
+use crate::services::store::{AcceptedVersion, Store};
 
 /// A script that does not live yet, made ready beside those that do.
 pub(super) enum PendingScript {
@@ -68,13 +68,13 @@ pub(super) fn prepare(
     settings: &Settings,
 ) -> (PendingScript, Loaded, Option<String>) {
     let name = loaded.request.name.clone();
-    let (accepted, mut problem) = match store.accepted(&name) {
+    let (accepted, mut problem) = match store.accepted_version(&name) {
         Ok(accepted) => (accepted, None),
         Err(error) => (None, Some(format!("its accepted versions can not be read: {error}"))),
     };
     let newborn = match std::mem::replace(&mut loaded.result, Err(Vec::new())) {
         Ok(script) => {
-            let number = store.accept(&name, &script.files).unwrap_or_else(|error| {
+            let number = store.accept_version(&name, &script.files).unwrap_or_else(|error| {
                 problem = Some(format!("it runs but is not kept for the next start: {error}"));
                 accepted.map_or(1, |older| older.version + 1)
             });
@@ -88,7 +88,7 @@ pub(super) fn prepare(
     (newborn, loaded, problem)
 }
 
-fn revive(request: &Request, accepted: Accepted, settings: &Settings) -> Option<(Script, u64)> {
+fn revive(request: &Request, accepted: AcceptedVersion, settings: &Settings) -> Option<(Script, u64)> {
     let script = load_accepted(request, accepted.files, settings).ok()?;
     Some((script, accepted.version))
 }

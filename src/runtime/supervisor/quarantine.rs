@@ -7,7 +7,7 @@ use crate::config::Level;
 use crate::runtime::registry::Entry;
 use crate::runtime::sources::{FolderSources, fingerprint};
 use crate::script::Sources as _;
-use crate::services::store::LastEnd;
+use crate::services::store::PreviousExit;
 use crate::value::{Value, map_of};
 
 /// So many crashes in a row, each while a script ran, set it aside.
@@ -27,15 +27,15 @@ impl Supervisor {
     /// Learns how the last process ended, before anything is loaded.
     pub(crate) async fn look_back(&mut self) {
         let store = self.services.store.clone();
-        let last = tokio::task::spawn_blocking(move || store.look_back()).await.unwrap_or(LastEnd::Orderly);
-        let LastEnd::Crash(scripts) = last else { return self.services.store.note(KEY, None) };
+        let last = tokio::task::spawn_blocking(move || store.previous_exit()).await.unwrap_or(PreviousExit::Orderly);
+        let PreviousExit::Crash(scripts) = last else { return self.services.store.set_metadata(KEY, None) };
         if !scripts.is_empty() {
             let text =
                 format!("the last rhaid ended in the middle of its work, while these ran: {}", scripts.join(", "));
             self.lines.say(Level::Warn, "", text);
         }
         let now = self.services.clock.now();
-        let mut crashes = self.services.store.noted(KEY).map(crashes).unwrap_or_default();
+        let mut crashes = self.services.store.metadata(KEY).map(crashes).unwrap_or_default();
         crashes.retain(|crash| now.duration_since(crash.at).abs() <= RECENT);
         crashes.push(Crash { at: now, scripts });
         crashes.drain(..crashes.len().saturating_sub(CRASHES));
@@ -43,14 +43,14 @@ impl Supervisor {
             self.quarantine(&script);
         }
         let store = self.services.store.clone();
-        store.note(KEY, Some(Value::List(crashes.into_iter().map(value).collect())));
+        store.set_metadata(KEY, Some(Value::List(crashes.into_iter().map(value).collect())));
         // The next crash may come at once. The writer says what goes wrong.
         let _ = tokio::task::spawn_blocking(move || store.flush()).await;
     }
 
     fn quarantine(&self, script: &str) {
         let Some(print) = self.print(&format!("{script}.rhai")) else { return };
-        self.services.store.note(&key(script), Some(print));
+        self.services.store.set_metadata(&key(script), Some(print));
         let text = format!(
             "quarantined: it ran each of the last {CRASHES} times that rhaid crashed; saving the file or `rhaid enable {script}` lets it run again"
         );
@@ -59,11 +59,11 @@ impl Supervisor {
 
     /// Returns whether a script is in quarantine; one that has been edited since is not any more.
     pub(super) fn is_quarantined(&self, script: &str, file: &str) -> bool {
-        match self.services.store.noted(&key(script)) {
+        match self.services.store.metadata(&key(script)) {
             None => false,
             noted if noted == self.print(file) => true,
             Some(_) => {
-                self.services.store.note(&key(script), None);
+                self.services.store.set_metadata(&key(script), None);
                 false
             }
         }
@@ -83,7 +83,7 @@ impl Supervisor {
 
     /// Ends the quarantine of a script.
     pub(super) fn release(&mut self, script: &str) {
-        self.services.store.note(&key(script), None);
+        self.services.store.set_metadata(&key(script), None);
         self.registry.get_mut(script).into_iter().for_each(|entry| entry.is_quarantined = false);
     }
 

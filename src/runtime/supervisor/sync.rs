@@ -92,7 +92,8 @@ impl Supervisor {
         for request in desired.values().filter(|request| why.touches(&request.file)) {
             if !self.registry.contains_key(&request.name) {
                 let mut entry = Entry::new(request.file.clone(), request.is_job);
-                entry.is_disabled = self.services.store.noted(&disabled_key(&request.name)) == Some(Value::Bool(true));
+                entry.is_disabled =
+                    self.services.store.metadata(&disabled_key(&request.name)) == Some(Value::Bool(true));
                 entry.is_quarantined = self.is_quarantined(&request.name, &request.file);
                 self.registry.insert(request.name.clone(), entry);
             }
@@ -201,7 +202,7 @@ impl Supervisor {
                 continue;
             }
             let (store, script) = (self.services.store.clone(), name.clone());
-            let forgotten = tokio::task::spawn_blocking(move || store.forget(&script)).await;
+            let forgotten = tokio::task::spawn_blocking(move || store.forget_version(&script)).await;
             if let Ok(Err(error)) = forgotten {
                 self.lines.say(Level::Warn, &name, format!("its accepted versions are not forgotten: {error}"));
             }

@@ -53,14 +53,14 @@ impl AckSpill {
     pub(super) fn keep(&mut self, number: u64, message: &Message) {
         self.count(number, message.payload.len());
         let letter = letter(number, message);
-        self.changes.iter_mut().for_each(|changes| changes.push(OutboxChange::Keep(letter.clone())));
+        self.changes.iter_mut().for_each(|changes| changes.push(OutboxChange::Insert(letter.clone())));
     }
 
     /// Has a message forgotten, if it is one of these.
     pub(super) fn forget(&mut self, number: u64) {
         if let Some(size) = self.sizes.remove(&number) {
             self.bytes -= size;
-            self.changes.iter_mut().for_each(|changes| changes.push(OutboxChange::Forget { number }));
+            self.changes.iter_mut().for_each(|changes| changes.push(OutboxChange::Delete { number }));
         }
     }
 
@@ -147,13 +147,13 @@ mod tests {
         assert!(!aside.has_room(), "there is no disk");
         assert_eq!(aside.restore(Vec::new()), 0);
         aside.keep(7, &before);
-        let Some(OutboxChange::Keep(letter)) = aside.take_changes().pop() else { panic!("it is not written") };
+        let Some(OutboxChange::Insert(letter)) = aside.take_changes().pop() else { panic!("it is not written") };
         let mut later = AckSpill::default();
         assert_eq!(later.restore(vec![letter]), 8);
         let (number, after) = later.take_left("house").remove(0);
         assert_eq!((number, format!("{after:?}")), (7, format!("{before:?}")));
         later.forget(7);
         later.forget(7);
-        assert_eq!(later.take_changes(), [OutboxChange::Forget { number: 7 }]);
+        assert_eq!(later.take_changes(), [OutboxChange::Delete { number: 7 }]);
     }
 }

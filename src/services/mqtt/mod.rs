@@ -376,7 +376,7 @@ fn start(settings: Settings, clock: Clock, store: Option<Store>, held: Option<Ar
     core.registry.clock = held.is_some().then(|| clock.clone());
     if let Some(store) = &store {
         let letters = |name: &str| {
-            store.letters(name).unwrap_or_else(|error| {
+            store.outbox(name).unwrap_or_else(|error| {
                 tracing::error!(why = %error, "the messages to and from a broker that were kept can not be read");
                 Vec::new()
             })

@@ -172,7 +172,7 @@ impl Outbox {
         let is_kept = publish.qos == 2 || (publish.qos == 1 && keeper.is_some());
         let is_kept = is_kept && self.changes.is_some();
         if is_kept {
-            self.change(OutboxChange::Keep(row(number, &publish)));
+            self.change(OutboxChange::Insert(row(number, &publish)));
         }
         let mut item = Item { number, publish, waiter, keeper, is_kept, packet: None, is_noted: false };
         if let Some(keeper) = item.keeper.take_if(|_| !is_kept) {
@@ -230,7 +230,7 @@ impl Outbox {
             self.taken.insert(packet);
             self.waiting[at].packet = Some(packet);
             let number = self.waiting[at].number;
-            self.change(OutboxChange::Packet { number, packet });
+            self.change(OutboxChange::AssignPacketId { number, packet });
         }
     }
 
@@ -275,7 +275,7 @@ impl Outbox {
         sent.is_releasing |= !sent.item.is_kept;
         let (is_releasing, number) = (sent.is_releasing, sent.item.number);
         if is_news && !is_releasing {
-            self.change(OutboxChange::Received { number });
+            self.change(OutboxChange::MarkReceived { number });
         }
         is_releasing
     }
@@ -317,7 +317,7 @@ impl Outbox {
             // A process that dies now must not take it for one that the broker has.
             Some(packet) if sent.received => {
                 item.is_noted = false;
-                self.change(OutboxChange::Packet { number: item.number, packet });
+                self.change(OutboxChange::AssignPacketId { number: item.number, packet });
             }
             Some(_) => {}
             None => drop(self.taken.remove(&sent.packet)),
@@ -338,7 +338,7 @@ impl Outbox {
             self.taken.remove(&packet);
         }
         if item.is_kept {
-            self.change(OutboxChange::Forget { number: item.number });
+            self.change(OutboxChange::Delete { number: item.number });
         }
         item.end(outcome);
     }
@@ -585,7 +585,9 @@ mod tests {
         assert_eq!(drain(&mut outbox).len(), 2);
         outbox.acknowledged(1, None);
         write(&mut outbox, &mut disk);
-        assert!(matches!(&disk[..], [OutboxChange::Keep(row), OutboxChange::Forget { number: 0 }] if row.topic == "a"));
+        assert!(
+            matches!(&disk[..], [OutboxChange::Insert(row), OutboxChange::Delete { number: 0 }] if row.topic == "a")
+        );
     }
 
     #[test]
@@ -613,11 +615,11 @@ mod tests {
         outbox.completed(1);
         write(&mut outbox, &mut disk);
         let number = 0;
-        assert!(matches!(&disk[0], OutboxChange::Keep(_)));
+        assert!(matches!(&disk[0], OutboxChange::Insert(_)));
         let rest = [
-            OutboxChange::Packet { number, packet: 1 },
-            OutboxChange::Received { number },
-            OutboxChange::Forget { number },
+            OutboxChange::AssignPacketId { number, packet: 1 },
+            OutboxChange::MarkReceived { number },
+            OutboxChange::Delete { number },
         ];
         assert_eq!(disk[1..], rest);
     }
@@ -633,7 +635,7 @@ mod tests {
         outbox.drop_oldest();
         assert_eq!(first.try_recv(), Ok(Err(Error::Dropped)));
         write(&mut outbox, &mut disk);
-        assert_eq!(disk.last(), Some(&OutboxChange::Forget { number: 1 }));
+        assert_eq!(disk.last(), Some(&OutboxChange::Delete { number: 1 }));
         assert!(outbox.is_empty());
     }
 

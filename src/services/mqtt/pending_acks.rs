@@ -315,13 +315,13 @@ mod tests {
         payments.pay(quick);
         assert_eq!(debts.due(&payments), []);
         debts.set_aside(later);
-        assert!(matches!(&debts.aside.take_changes()[..], [OutboxChange::Keep(letter)] if letter.number == slow));
+        assert!(matches!(&debts.aside.take_changes()[..], [OutboxChange::Insert(letter)] if letter.number == slow));
         assert_eq!(debts.due(&payments), [], "it is not on disk yet");
         debts.kept(&[slow], true);
         assert_eq!(debts.due(&payments), [Acknowledgement::PubAck(1), Acknowledgement::PubAck(2)]);
         payments.pay(slow);
         assert_eq!(debts.due(&payments), []);
-        assert_eq!(debts.aside.take_changes(), [OutboxChange::Forget { number: slow }]);
+        assert_eq!(debts.aside.take_changes(), [OutboxChange::Delete { number: slow }]);
     }
 
     #[test]

@@ -30,10 +30,10 @@ pub(super) enum Mark {
 impl Mark {
     pub(super) fn of(change: &OutboxChange) -> Option<Self> {
         match change {
-            OutboxChange::Keep(row) => Some(Self::Kept(row.number)),
-            OutboxChange::Packet { number, .. } => Some(Self::Packet(*number)),
-            OutboxChange::Received { number } => Some(Self::Received(*number)),
-            OutboxChange::Forget { .. } => None,
+            OutboxChange::Insert(row) => Some(Self::Kept(row.number)),
+            OutboxChange::AssignPacketId { number, .. } => Some(Self::Packet(*number)),
+            OutboxChange::MarkReceived { number } => Some(Self::Received(*number)),
+            OutboxChange::Delete { .. } => None,
         }
     }
 
@@ -136,7 +136,7 @@ async fn write(store: &Store, name: &str, changes: Vec<OutboxChange>) -> Result<
     if changes.is_empty() {
         return Ok(());
     }
-    store.change_letters(name, changes).await.map_err(|error| Error::NotKept(error.to_string()))
+    store.update_outbox(name, changes).await.map_err(|error| Error::NotKept(error.to_string()))
 }
 
 #[cfg(test)]

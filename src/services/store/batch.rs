@@ -4,10 +4,10 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::event::TimerKey;
-use crate::services::bus::EventDelivery;
+use crate::services::event_bus::EventDelivery;
 use crate::services::store::database::failed;
 use crate::services::store::event_deliveries;
-use crate::services::store::{Batch, Change, Error};
+use crate::services::store::{Batch, Error, StateChange};
 use crate::services::timers::Timer;
 use crate::value::{MAX_DEPTH, Value};
 
@@ -21,7 +21,7 @@ pub(super) struct Prepared {
     cancelled: Vec<(String, String)>,
     done: Vec<TimerKey>,
     told: Vec<EventDelivery>,
-    told_done: Vec<u64>,
+    acknowledged_events: Vec<u64>,
 }
 
 enum Step {
@@ -37,19 +37,19 @@ impl Prepared {
     /// If a value nests too deeply to be read again.
     pub(super) fn new(batch: &Batch) -> Result<Self, Error> {
         let written = batch.values.iter().filter_map(|(_, key, change)| match change {
-            Change::Set(value) => Some((key, value)),
-            Change::Add(_) | Change::Remove => None,
+            StateChange::Set(value) => Some((key, value)),
+            StateChange::Add(_) | StateChange::Remove => None,
         });
         let carried = batch.timers_set.iter().map(|timer| (&timer.name, &timer.data));
-        let told = batch.told.iter().map(|told| (&told.name, &told.data));
+        let told = batch.event_deliveries.iter().map(|told| (&told.name, &told.data));
         if let Some((key, _)) = written.chain(carried).chain(told).find(|(_, value)| depth(value) > MAX_STORED_DEPTH) {
             let words = format!("`{key}` nests more than {MAX_STORED_DEPTH} levels deep: store less of it");
             return Err(Error::Failed(words));
         }
-        let step = |change: &Change| match change {
-            Change::Set(value) => Step::Set(encoded(value)),
-            Change::Add(amount) => Step::Add(amount.clone()),
-            Change::Remove => Step::Remove,
+        let step = |change: &StateChange| match change {
+            StateChange::Set(value) => Step::Set(encoded(value)),
+            StateChange::Add(amount) => Step::Add(amount.clone()),
+            StateChange::Remove => Step::Remove,
         };
         let timer =
             |timer: &Timer| (timer.owner.clone(), timer.name.clone(), timer.due.to_string(), encoded(&timer.data));
@@ -61,16 +61,16 @@ impl Prepared {
                 .collect(),
             set: batch.timers_set.iter().map(timer).collect(),
             cancelled: batch.timers_cancelled.clone(),
-            done: batch.timers_done.clone(),
-            told: batch.told.clone(),
-            told_done: batch.told_done.clone(),
+            done: batch.acknowledged_timers.clone(),
+            told: batch.event_deliveries.clone(),
+            acknowledged_events: batch.acknowledged_events.clone(),
         })
     }
 
     /// Returns whether there is nothing to do.
     pub(super) fn is_empty(&self) -> bool {
         let has_timers = !(self.set.is_empty() && self.cancelled.is_empty() && self.done.is_empty());
-        self.values.is_empty() && !has_timers && self.told.is_empty() && self.told_done.is_empty()
+        self.values.is_empty() && !has_timers && self.told.is_empty() && self.acknowledged_events.is_empty()
     }
 
     /// Does it, inside the caller's transaction, which is to be undone if this fails.
@@ -93,7 +93,7 @@ impl Prepared {
     }
 
     fn apply_told(&self, db: &Connection) -> rusqlite::Result<()> {
-        self.told_done.iter().try_for_each(|number| event_deliveries::forget(db, *number))?;
+        self.acknowledged_events.iter().try_for_each(|number| event_deliveries::forget(db, *number))?;
         self.told.iter().try_for_each(|told| event_deliveries::keep(db, told))
     }
 

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params};
 
-use crate::services::bus::EventDelivery;
+use crate::services::event_bus::EventDelivery;
 use crate::services::store::batch::{decoded, encoded};
 
 /// How many days an event waits for a script that does not come back.

@@ -26,14 +26,14 @@ use tokio::sync::oneshot;
 
 pub use self::backup::back_up;
 pub use self::outbox::{OutboxChange, OutboxRecord};
-pub use self::running::{LastEnd, Run};
-pub use self::state::{MAX_KEY, Space, StateEdit};
+pub use self::running::{PreviousExit, RunMarker};
+pub use self::state::{MAX_KEY, NamespaceSize, StateEdit};
 use crate::event::TimerKey;
-use crate::services::bus::{Emitted, EventDelivery};
+use crate::services::event_bus::{Emitted, EventDelivery};
 use crate::services::store::batch::Prepared;
 use crate::services::store::database::{Database, failed};
 use crate::services::store::history::Waiting;
-pub use crate::services::store::history::{Only, PayloadFidelity, Query, RetentionPolicy, RunRecord};
+pub use crate::services::store::history::{OutcomeFilter, PayloadFidelity, RetentionPolicy, RunQuery, RunRecord};
 use crate::services::store::lock::Lock;
 use crate::services::store::notes::Notes;
 use crate::services::store::running::Running;
@@ -61,7 +61,7 @@ pub enum Error {
 
 /// A change to one value of one space.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Change {
+pub enum StateChange {
     /// Puts a value.
     Set(Value),
     /// Adds to a number (0 if there is none), whatever other runs did meanwhile.
@@ -73,25 +73,25 @@ pub enum Change {
 /// What one run did to what outlives it; it takes effect together or not at all.
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
-    /// Space (`script:NAME` or `shared:NAMESPACE`), key, change; in order.
-    pub values: Vec<(String, String, Change)>,
+    /// Namespace (`script:NAME` or `shared:NAMESPACE`), key, change; in order.
+    pub values: Vec<(String, String, StateChange)>,
     /// Timers set.
     pub timers_set: Vec<Timer>,
     /// Timers cancelled: owner and name.
     pub timers_cancelled: Vec<(String, String)>,
     /// The timer that woke this run, now done with (only if it still has this deadline).
-    pub timers_done: Vec<TimerKey>,
+    pub acknowledged_timers: Vec<TimerKey>,
     /// Events told to others.
     pub emitted: Vec<Emitted>,
     /// Those events, one for each who is to hear it.
-    pub told: Vec<EventDelivery>,
+    pub event_deliveries: Vec<EventDelivery>,
     /// The event that woke this run, now done with.
-    pub told_done: Vec<u64>,
+    pub acknowledged_events: Vec<u64>,
 }
 
 /// A script's source as it was last accepted, with the modules it needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Accepted {
+pub struct AcceptedVersion {
     /// The script's name.
     pub script: String,
     /// Counts up from 1 with every accepted version, over restarts.
@@ -163,7 +163,7 @@ impl Store {
 
     /// Says how much of the ledger is kept from now on; of what is over, the outcome that is most over its share gives way, and within
     /// it the oldest of the trigger that has most.
-    pub fn keep(&self, keep: RetentionPolicy) {
+    pub fn set_retention(&self, keep: RetentionPolicy) {
         self.0.shared.ledger.keep(keep);
     }
 
@@ -185,7 +185,7 @@ impl Store {
 
     /// Makes a batch durable; batches that come together share one commit. Blocks the calling thread until it is on disk.
     ///
-    /// Of one timer, `timers_done` counts first, then `timers_cancelled`, then `timers_set`.
+    /// Of one timer, `acknowledged_timers` counts first, then `timers_cancelled`, then `timers_set`.
     /// What was emitted is the bus's to tell, after this.
     ///
     /// # Errors
@@ -216,7 +216,7 @@ impl Store {
     }
 
     /// Puts an end to a timer if it still has this deadline. Does not wait for the disk.
-    pub fn settle(&self, key: &TimerKey) {
+    pub fn acknowledge_timer(&self, key: &TimerKey) {
         self.0.shared.notes.settle(key.clone());
         self.0.writer.wake();
     }
@@ -225,8 +225,8 @@ impl Store {
     ///
     /// # Errors
     /// If it is not on disk.
-    pub fn accept(&self, script: &str, files: &[(String, String)]) -> Result<u64, Error> {
-        if let Some(last) = self.accepted(script)?
+    pub fn accept_version(&self, script: &str, files: &[(String, String)]) -> Result<u64, Error> {
+        if let Some(last) = self.accepted_version(script)?
             && last.files == files
         {
             return Ok(last.version);
@@ -241,7 +241,7 @@ impl Store {
     ///
     /// # Errors
     /// If the database can not be read.
-    pub fn accepted(&self, script: &str) -> Result<Option<Accepted>, Error> {
+    pub fn accepted_version(&self, script: &str) -> Result<Option<AcceptedVersion>, Error> {
         self.0.shared.database.read("a script", |db| sources::accepted(db, script))
     }
 
@@ -249,14 +249,14 @@ impl Store {
     ///
     /// # Errors
     /// If it is not on disk.
-    pub fn forget(&self, script: &str) -> Result<(), Error> {
+    pub fn forget_version(&self, script: &str) -> Result<(), Error> {
         let script = script.to_owned();
         let forget = move |db: &Connection| sources::forget(db, &script).map_err(|error| failed("writing to", &error));
         self.0.writer.commit(forget).map(|_| ())
     }
 
     /// Returns a number for an event that is about to be told.
-    pub fn number_told(&self) -> u64 {
+    pub fn next_event_number(&self) -> u64 {
         self.0.shared.told.fetch_add(1, Ordering::Relaxed) + 1
     }
 
@@ -264,12 +264,12 @@ impl Store {
     ///
     /// # Errors
     /// If the database can not be read.
-    pub fn told(&self) -> Result<Vec<EventDelivery>, Error> {
+    pub fn event_deliveries(&self) -> Result<Vec<EventDelivery>, Error> {
         self.0.shared.database.read("events", event_deliveries::all)
     }
 
     /// Forgets an event that is done with. Does not wait for the disk.
-    pub fn settle_told(&self, number: u64) {
+    pub fn acknowledge_event(&self, number: u64) {
         self.0.shared.notes.settle_told(number);
         self.0.writer.wake();
     }
@@ -278,7 +278,7 @@ impl Store {
     ///
     /// # Errors
     /// If they are not on disk; then none of them is.
-    pub async fn change_letters(&self, name: &str, changes: Vec<OutboxChange>) -> Result<(), Error> {
+    pub async fn update_outbox(&self, name: &str, changes: Vec<OutboxChange>) -> Result<(), Error> {
         let name = name.to_owned();
         let work =
             move |db: &Connection| changes.iter().try_for_each(|change| outbox::change(db, &name, change)).map(|()| 0);
@@ -292,18 +292,18 @@ impl Store {
     ///
     /// # Errors
     /// If the database can not be read.
-    pub fn letters(&self, name: &str) -> Result<Vec<OutboxRecord>, Error> {
+    pub fn outbox(&self, name: &str) -> Result<Vec<OutboxRecord>, Error> {
         self.0.shared.database.read("messages", |db| outbox::all(db, name))
     }
 
     /// Keeps a small fact of rhaid's own under a key (`disabled:NAME`, `last:TRIGGER`, …); `None` takes it away. Does not wait for the disk.
-    pub fn note(&self, key: &str, value: Option<Value>) {
+    pub fn set_metadata(&self, key: &str, value: Option<Value>) {
         self.0.shared.notes.put(key, value);
         self.0.writer.wake();
     }
 
     /// Returns a small fact of rhaid's own, also one that is not on disk yet.
-    pub fn noted(&self, key: &str) -> Option<Value> {
+    pub fn metadata(&self, key: &str) -> Option<Value> {
         self.0.shared.notes.find(key)
     }
 
@@ -318,7 +318,7 @@ impl Store {
     ///
     /// # Errors
     /// If the database can not be read.
-    pub fn rows(&self, query: &Query) -> Result<Vec<RunRecord>, Error> {
+    pub fn runs(&self, query: &RunQuery) -> Result<Vec<RunRecord>, Error> {
         self.flush();
         let limit = if query.limit == 0 { 50 } else { query.limit };
         // Rows stay in memory only while the disk says no; they are newer than all that is on it.
@@ -332,7 +332,7 @@ impl Store {
     ///
     /// # Errors
     /// If the database can not be read.
-    pub fn row(&self, id: &str) -> Result<Option<RunRecord>, Error> {
+    pub fn run(&self, id: &str) -> Result<Option<RunRecord>, Error> {
         self.flush();
         match self.0.shared.ledger.find(id) {
             Some(row) => Ok(Some(row)),

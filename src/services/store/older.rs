@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 use crate::services::store::database::{FILE, MIGRATIONS};
-use crate::services::store::{Only, Query, Store};
+use crate::services::store::{OutcomeFilter, RunQuery, Store};
 use crate::value::Value;
 
 /// The tables of version 1, as the first rhaid made them.
@@ -46,9 +46,9 @@ fn bring_up_to_date(version: usize, tables: &[&str]) {
         assert_eq!(store.value("script:a", "count").unwrap(), Some(Value::Int(3)), "{what}");
         let timer = store.timer("a", "nag").unwrap().unwrap();
         assert_eq!((timer.due.as_second(), timer.data.to_json().to_string().as_str()), (1_893_456_000, r#"{"id":7}"#));
-        assert_eq!(store.accepted("a").unwrap().map(|accepted| accepted.version), Some(4), "{what}");
-        assert_eq!(store.noted("disabled:b"), Some(Value::Bool(true)), "{what}");
-        let rows = store.rows(&Query { only: Some(Only::Failed), ..Query::default() }).unwrap();
+        assert_eq!(store.accepted_version("a").unwrap().map(|accepted| accepted.version), Some(4), "{what}");
+        assert_eq!(store.metadata("disabled:b"), Some(Value::Bool(true)), "{what}");
+        let rows = store.runs(&RunQuery { only: Some(OutcomeFilter::Failed), ..RunQuery::default() }).unwrap();
         assert_eq!(rows.len(), 1, "{what}");
         assert_eq!((rows[0].id.as_str(), rows[0].why.as_deref()), ("1hq3xyz000001", Some("a.rhai:1:1: why")));
         assert_eq!(rows[0].queued.as_second(), 1_800_000_000, "{what}");

@@ -27,21 +27,21 @@ pub struct OutboxRecord {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OutboxChange {
     /// There is one more.
-    Keep(OutboxRecord),
+    Insert(OutboxRecord),
     /// It may go out under this packet id; the broker has not got it.
-    Packet {
+    AssignPacketId {
         /// Which.
         number: u64,
         /// The packet id.
         packet: u16,
     },
     /// The broker has it.
-    Received {
+    MarkReceived {
         /// Which.
         number: u64,
     },
     /// It is over.
-    Forget {
+    Delete {
         /// Which.
         number: u64,
     },
@@ -50,7 +50,7 @@ pub enum OutboxChange {
 /// Makes a change, inside the caller's transaction.
 pub(super) fn change(db: &Connection, name: &str, change: &OutboxChange) -> rusqlite::Result<()> {
     match change {
-        OutboxChange::Keep(kept) => db
+        OutboxChange::Insert(kept) => db
             .prepare_cached(
                 "INSERT INTO letter (box, number, topic, payload, qos, retain, properties, packet, received)
                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
@@ -66,13 +66,13 @@ pub(super) fn change(db: &Connection, name: &str, change: &OutboxChange) -> rusq
                 kept.packet,
                 kept.received
             ]),
-        OutboxChange::Packet { number, packet } => db
+        OutboxChange::AssignPacketId { number, packet } => db
             .prepare_cached("UPDATE letter SET packet = ?3, received = 0 WHERE box = ?1 AND number = ?2")?
             .execute(params![name, number.cast_signed(), packet]),
-        OutboxChange::Received { number } => db
+        OutboxChange::MarkReceived { number } => db
             .prepare_cached("UPDATE letter SET received = 1 WHERE box = ?1 AND number = ?2")?
             .execute(params![name, number.cast_signed()]),
-        OutboxChange::Forget { number } => db
+        OutboxChange::Delete { number } => db
             .prepare_cached("DELETE FROM letter WHERE box = ?1 AND number = ?2")?
             .execute(params![name, number.cast_signed()]),
     }?;

@@ -22,7 +22,7 @@ const NAME_AT: usize = 11;
 
 /// How the last process on the data folder ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LastEnd {
+pub enum PreviousExit {
     /// It was asked to, or there was none; or the whole machine went down.
     Orderly,
     /// In the middle of its work, while these scripts ran or were loaded, the last one started last.
@@ -49,12 +49,12 @@ struct Mark {
 }
 
 /// A script that runs, until this is dropped.
-pub struct Run {
+pub struct RunMarker {
     store: Store,
     script: Arc<str>,
 }
 
-impl Run {
+impl RunMarker {
     /// Returns whether it is this script that runs.
     pub fn is_of(&self, script: &str) -> bool {
         *self.script == *script
@@ -70,10 +70,10 @@ impl Running {
         self.state.lock()
     }
 
-    fn look_back(&self, machine: &str) -> LastEnd {
-        let Some(folder) = &self.folder else { return LastEnd::Orderly };
+    fn look_back(&self, machine: &str) -> PreviousExit {
+        let Some(folder) = &self.folder else { return PreviousExit::Orderly };
         let path = folder.join(FILE);
-        let last = fs::read(&path).map_or(LastEnd::Orderly, |bytes| read(&bytes, machine));
+        let last = fs::read(&path).map_or(PreviousExit::Orderly, |bytes| read(&bytes, machine));
         let file = private(OpenOptions::new().write(true).create(true).truncate(true)).open(&path).and_then(|file| {
             let head: Vec<u8> = b"r".iter().chain(machine.as_bytes()).copied().take(SLOT).collect();
             file.write_all_at(&head, 0)?;
@@ -123,7 +123,7 @@ impl Running {
     }
 }
 
-impl Drop for Run {
+impl Drop for RunMarker {
     fn drop(&mut self) {
         self.store.0.running.end(&self.script);
     }
@@ -131,18 +131,18 @@ impl Drop for Run {
 
 impl Store {
     /// Returns how the last process on the data folder ended, and watches from now on what runs in this one. Blocks on the disk.
-    pub fn look_back(&self) -> LastEnd {
+    pub fn previous_exit(&self) -> PreviousExit {
         self.0.running.look_back(&machine())
     }
 
     /// Marks a script as running, until the returned mark is dropped.
-    pub fn begin(&self, script: &Arc<str>) -> Run {
+    pub fn mark_running(&self, script: &Arc<str>) -> RunMarker {
         self.0.running.begin(script);
-        Run { store: self.clone(), script: script.clone() }
+        RunMarker { store: self.clone(), script: script.clone() }
     }
 
     /// Says that this process is asked to end: whatever runs while it does is not to blame.
-    pub fn end_orderly(&self) {
+    pub fn mark_orderly_exit(&self) {
         if let Some(file) = &self.0.running.lock().file {
             // On a full disk the end counts as a crash.
             let _ = file.write_all_at(b"s", 0);
@@ -157,14 +157,14 @@ fn machine() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 
-fn read(bytes: &[u8], machine: &str) -> LastEnd {
+fn read(bytes: &[u8], machine: &str) -> PreviousExit {
     let is_ours = bytes.strip_prefix(b"r").is_some_and(|rest| rest.starts_with(machine.as_bytes()));
     if !is_ours {
-        return LastEnd::Orderly;
+        return PreviousExit::Orderly;
     }
     let mut running: Vec<(u64, String)> = bytes.chunks(SLOT).skip(1).filter_map(mark).collect();
     running.sort();
-    LastEnd::Crash(running.into_iter().map(|(_, script)| script).collect())
+    PreviousExit::Crash(running.into_iter().map(|(_, script)| script).collect())
 }
 
 /// Reads a mark: which start it was, and whose; none if it does not run.
@@ -180,8 +180,8 @@ fn mark(slot: &[u8]) -> Option<(u64, String)> {
 mod tests {
     use super::*;
 
-    fn crash(scripts: &[&str]) -> LastEnd {
-        LastEnd::Crash(scripts.iter().map(|&script| script.to_owned()).collect())
+    fn crash(scripts: &[&str]) -> PreviousExit {
+        PreviousExit::Crash(scripts.iter().map(|&script| script.to_owned()).collect())
     }
 
     #[test]
@@ -189,20 +189,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let running = || Running::new(folder.path());
         let (first, second, third) = (running(), running(), running());
-        assert_eq!(first.look_back("boot 1"), LastEnd::Orderly);
+        assert_eq!(first.look_back("boot 1"), PreviousExit::Orderly);
         ["a", "b", "c", "a", "b"].iter().for_each(|script| first.begin(script));
         ["b", "b", "a"].iter().for_each(|script| first.end(script));
         first.begin("b");
         assert_eq!(second.look_back("boot 1"), crash(&["a", "c", "b"]));
         assert_eq!(third.look_back("boot 1"), crash(&[]));
         third.begin("a");
-        assert_eq!(running().look_back("boot 2"), LastEnd::Orderly);
+        assert_eq!(running().look_back("boot 2"), PreviousExit::Orderly);
         let store = Store::open(&folder.path().join("data")).unwrap();
-        store.look_back();
-        let mark = store.begin(&"a".into());
-        store.end_orderly();
+        store.previous_exit();
+        let mark = store.mark_running(&"a".into());
+        store.mark_orderly_exit();
         drop(mark);
-        assert_eq!(store.look_back(), LastEnd::Orderly);
+        assert_eq!(store.previous_exit(), PreviousExit::Orderly);
     }
 
     #[test]
@@ -213,7 +213,7 @@ mod tests {
         running.begin(&"n".repeat(2_000));
         running.begin("b");
         let crash = running.look_back("x");
-        assert_eq!(crash, LastEnd::Crash(vec!["n".repeat(SLOT - NAME_AT), "b".to_owned()]));
+        assert_eq!(crash, PreviousExit::Crash(vec!["n".repeat(SLOT - NAME_AT), "b".to_owned()]));
         for bytes in [&b""[..], b"r", b"rx", b"rx+++", &[b'+'; 5_000], &[[b'r'; 512], [b'+'; 512]].concat()] {
             read(bytes, "x");
         }

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use crate::services::store::Accepted;
+use crate::services::store::AcceptedVersion;
 use crate::services::store::batch::unreadable;
 
 /// Turns files into what a column holds.
@@ -20,11 +20,11 @@ pub(super) fn accept(db: &Connection, script: &str, files: &str) -> rusqlite::Re
 }
 
 /// Reads the last version.
-pub(super) fn accepted(db: &Connection, script: &str) -> rusqlite::Result<Option<Accepted>> {
+pub(super) fn accepted(db: &Connection, script: &str) -> rusqlite::Result<Option<AcceptedVersion>> {
     db.prepare_cached("SELECT version, files FROM source WHERE script = ?1 AND files IS NOT NULL")?
         .query_row([script], |row| {
             let files = serde_json::from_slice(row.get_ref(1)?.as_bytes()?).map_err(|error| unreadable(1, error))?;
-            Ok(Accepted { script: script.to_owned(), version: row.get(0).map(i64::cast_unsigned)?, files })
+            Ok(AcceptedVersion { script: script.to_owned(), version: row.get(0).map(i64::cast_unsigned)?, files })
         })
         .optional()
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::Connection;
 
 use crate::services::store::batch::decoded;
-use crate::services::store::{Batch, Change, Error, Store};
+use crate::services::store::{Batch, Error, StateChange, Store};
 use crate::value::{Map, Value, map_of};
 
 /// The longest key, in bytes.
@@ -13,7 +13,7 @@ pub const MAX_KEY: usize = 1_024;
 
 /// A space of state that holds something.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Space {
+pub struct NamespaceSize {
     /// `script:NAME` or `shared:NAMESPACE`.
     pub name: String,
     /// How many values it holds.
@@ -27,7 +27,7 @@ pub struct Space {
 pub struct StateEdit {
     /// Spaces that lose what is not set here.
     pub cleared: Vec<String>,
-    /// Space, key and value; nothing takes the value away.
+    /// Namespace, key and value; nothing takes the value away.
     pub values: Vec<(String, String, Value)>,
 }
 
@@ -36,7 +36,7 @@ impl Store {
     ///
     /// # Errors
     /// If the database can not be read.
-    pub fn spaces(&self) -> Result<Vec<Space>, Error> {
+    pub fn namespaces(&self) -> Result<Vec<NamespaceSize>, Error> {
         self.0.shared.database.read("state", spaces)
     }
 
@@ -57,11 +57,11 @@ impl Store {
         for space in &edit.cleared {
             check(space, "")?;
             let keys = self.keys(space)?;
-            changes.extend(keys.into_iter().map(|key| (space.clone(), key, Change::Remove)));
+            changes.extend(keys.into_iter().map(|key| (space.clone(), key, StateChange::Remove)));
         }
         for (space, key, value) in &edit.values {
             check(space, key)?;
-            let change = if *value == Value::Null { Change::Remove } else { Change::Set(value.clone()) };
+            let change = if *value == Value::Null { StateChange::Remove } else { StateChange::Set(value.clone()) };
             changes.push((space.clone(), key.clone(), change));
         }
         self.commit(&Batch { values: changes, ..Batch::default() })
@@ -79,12 +79,12 @@ fn check(space: &str, key: &str) -> Result<(), Error> {
     Ok(())
 }
 
-fn spaces(db: &Connection) -> rusqlite::Result<Vec<Space>> {
+fn spaces(db: &Connection) -> rusqlite::Result<Vec<NamespaceSize>> {
     let sizes = "sum(length(CAST(key AS BLOB)) + length(CAST(value AS BLOB)))";
     db.prepare(&format!("SELECT space, count(*), {sizes} FROM state GROUP BY space ORDER BY space"))?
         .query_map([], |row| {
             let count = |column| row.get(column).map(i64::cast_unsigned);
-            Ok(Space { name: row.get(0)?, values: count(1)?, bytes: count(2)? })
+            Ok(NamespaceSize { name: row.get(0)?, values: count(1)?, bytes: count(2)? })
         })?
         .collect()
 }

@@ -11,20 +11,21 @@ use jiff::Timestamp;
 use crate::effect::Effect;
 use crate::event::TimerKey;
 use crate::services::store::{
-    Batch, Change, Error, Only, PayloadFidelity, Query, RetentionPolicy, RunRecord, Space, StateEdit, Store, back_up,
+    Batch, Error, NamespaceSize, OutcomeFilter, PayloadFidelity, RetentionPolicy, RunQuery, RunRecord, StateChange,
+    StateEdit, Store, back_up,
 };
 use crate::services::timers::Timer;
 use crate::value::{Value, map_of};
 
-fn set(key: &str, value: impl Into<Value>) -> (String, String, Change) {
-    ("script:a".into(), key.into(), Change::Set(value.into()))
+fn set(key: &str, value: impl Into<Value>) -> (String, String, StateChange) {
+    ("script:a".into(), key.into(), StateChange::Set(value.into()))
 }
 
-fn add(key: &str, amount: impl Into<Value>) -> (String, String, Change) {
-    ("script:a".into(), key.into(), Change::Add(amount.into()))
+fn add(key: &str, amount: impl Into<Value>) -> (String, String, StateChange) {
+    ("script:a".into(), key.into(), StateChange::Add(amount.into()))
 }
 
-fn batch(values: impl IntoIterator<Item = (String, String, Change)>) -> Batch {
+fn batch(values: impl IntoIterator<Item = (String, String, StateChange)>) -> Batch {
     Batch { values: values.into_iter().collect(), ..Batch::default() }
 }
 
@@ -46,7 +47,7 @@ fn row(number: usize, outcome: &str) -> RunRecord {
         trigger: "cron".into(),
         event: "cron * * * * *".into(),
         payload: Value::Map(map_of([("n".into(), Value::Int(1))])),
-        kept: PayloadFidelity::Whole,
+        fidelity: PayloadFidelity::Whole,
         attempt: 0,
         queued: at,
         started: Some(at),
@@ -58,7 +59,7 @@ fn row(number: usize, outcome: &str) -> RunRecord {
 }
 
 fn outcomes(store: &Store) -> Vec<(String, String)> {
-    let rows = store.rows(&Query { limit: 1000, ..Query::default() }).unwrap();
+    let rows = store.runs(&RunQuery { limit: 1000, ..RunQuery::default() }).unwrap();
     rows.into_iter().map(|row| (row.id, row.outcome)).collect()
 }
 
@@ -75,7 +76,7 @@ fn what_is_committed_is_there_after_reopening() {
     let store = Store::open(folder.path()).unwrap();
     let both = Batch { timers_set: vec![timer("nag", 5)], ..batch([set("b", 1), set("a", nested.clone())]) };
     store.commit(&both).unwrap();
-    store.note("disabled:x", Some(Value::Bool(true)));
+    store.set_metadata("disabled:x", Some(Value::Bool(true)));
     store.record(row(1, "failed"));
     drop(store);
 
@@ -84,15 +85,15 @@ fn what_is_committed_is_there_after_reopening() {
     assert_eq!(store.keys("script:a").unwrap(), ["a", "b"]);
     assert_eq!(store.keys("script:b").unwrap(), [] as [&str; 0]);
     assert_eq!(store.timers().unwrap(), [timer("nag", 5)]);
-    assert_eq!(store.noted("disabled:x"), Some(Value::Bool(true)));
-    let rows = store.rows(&Query::default()).unwrap();
+    assert_eq!(store.metadata("disabled:x"), Some(Value::Bool(true)));
+    let rows = store.runs(&RunQuery::default()).unwrap();
     assert_eq!(format!("{rows:?}"), format!("{:?}", [row(1, "failed")]));
 }
 
 #[test]
 fn changes_of_a_batch_count_in_their_order() {
     let store = Store::in_memory().unwrap();
-    let remove = ("script:a".to_owned(), "n".to_owned(), Change::Remove);
+    let remove = ("script:a".to_owned(), "n".to_owned(), StateChange::Remove);
     store.commit(&batch([add("n", 1), set("n", 10), add("n", 2), add("m", 0.5), add("m", 1)])).unwrap();
     assert_eq!((value(&store, "n"), value(&store, "m")), (Some(Value::Int(12)), Some(Value::Float(1.5))));
     store.commit(&batch([set("n", 1), remove.clone(), add("n", 3)])).unwrap();
@@ -149,13 +150,14 @@ fn adding_from_many_threads_loses_nothing() {
 fn a_timer_is_done_with_only_if_it_still_has_that_deadline() {
     let store = Store::in_memory().unwrap();
     let key = |second| TimerKey { owner: "a".into(), name: "nag".into(), due: timer("nag", second).due };
-    let done = |second, set: Vec<Timer>| Batch { timers_done: vec![key(second)], timers_set: set, ..Batch::default() };
+    let done =
+        |second, set: Vec<Timer>| Batch { acknowledged_timers: vec![key(second)], timers_set: set, ..Batch::default() };
     store.commit(&done(1, vec![timer("nag", 5)])).unwrap();
     store.commit(&done(4, vec![])).unwrap();
     assert_eq!(store.timers().unwrap(), [timer("nag", 5)]);
     store.commit(&done(5, vec![timer("nag", 9)])).unwrap();
     assert_eq!(store.timer("a", "nag").unwrap(), Some(timer("nag", 9)));
-    store.settle(&key(9));
+    store.acknowledge_timer(&key(9));
     store.flush();
     assert_eq!(store.timer("a", "nag").unwrap(), None);
     let cancelled = Batch { timers_cancelled: vec![("a".into(), "nag".into())], ..Batch::default() };
@@ -169,19 +171,19 @@ fn versions_count_up_over_restarts_and_the_same_files_keep_theirs() {
     let folder = tempfile::tempdir().unwrap();
     let files = |text: &str| vec![("a.rhai".to_owned(), text.to_owned()), ("_lib/m.rhai".to_owned(), "m".to_owned())];
     let store = Store::open(folder.path()).unwrap();
-    assert_eq!(store.accepted("a").unwrap(), None);
-    assert_eq!(store.accept("a", &files("1")).unwrap(), 1);
-    assert_eq!(store.accept("a", &files("1")).unwrap(), 1);
-    assert_eq!(store.accept("a", &files("2")).unwrap(), 2);
-    assert_eq!(store.accept("b", &files("1")).unwrap(), 1);
+    assert_eq!(store.accepted_version("a").unwrap(), None);
+    assert_eq!(store.accept_version("a", &files("1")).unwrap(), 1);
+    assert_eq!(store.accept_version("a", &files("1")).unwrap(), 1);
+    assert_eq!(store.accept_version("a", &files("2")).unwrap(), 2);
+    assert_eq!(store.accept_version("b", &files("1")).unwrap(), 1);
     drop(store);
     let store = Store::open(folder.path()).unwrap();
-    assert_eq!(store.accept("a", &files("2")).unwrap(), 2);
-    let kept = store.accepted("a").unwrap().unwrap();
+    assert_eq!(store.accept_version("a", &files("2")).unwrap(), 2);
+    let kept = store.accepted_version("a").unwrap().unwrap();
     assert_eq!((kept.version, kept.files), (2, files("2")));
-    store.forget("a").unwrap();
-    assert_eq!(store.accepted("a").unwrap(), None);
-    assert_eq!(store.accept("a", &files("2")).unwrap(), 3);
+    store.forget_version("a").unwrap();
+    assert_eq!(store.accepted_version("a").unwrap(), None);
+    assert_eq!(store.accept_version("a", &files("2")).unwrap(), 3);
 }
 
 #[test]
@@ -303,7 +305,7 @@ fn a_read_only_disk_keeps_rows_and_notes_until_it_can_be_written() {
     let error = store.commit(&batch([set("n", 2)])).unwrap_err().to_string();
     assert!(error.contains("read-only"), "{error}");
     (0..3).for_each(|number| store.record(row(number, "failed")));
-    store.note("last:x", Some(Value::Int(1)));
+    store.set_metadata("last:x", Some(Value::Int(1)));
     assert_eq!(outcomes(&store).len(), 3);
     pragma(&store, "PRAGMA query_only = off");
     store.flush();
@@ -311,7 +313,7 @@ fn a_read_only_disk_keeps_rows_and_notes_until_it_can_be_written() {
     drop(store);
     let store = Store::open(folder.path()).unwrap();
     assert_eq!(outcomes(&store).len(), 3);
-    assert_eq!(store.noted("last:x"), Some(Value::Int(1)));
+    assert_eq!(store.metadata("last:x"), Some(Value::Int(1)));
 }
 
 #[test]
@@ -321,21 +323,21 @@ fn rows_are_listed_newest_first_by_script_and_failure() {
         store.record(row(number, outcome));
     }
     let ids = |script: Option<&str>, only, limit| {
-        let query = Query { script: script.map(str::to_owned), only, limit, ..Query::default() };
-        store.rows(&query).unwrap().into_iter().map(|row| row.id).collect::<Vec<_>>()
+        let query = RunQuery { script: script.map(str::to_owned), only, limit, ..RunQuery::default() };
+        store.runs(&query).unwrap().into_iter().map(|row| row.id).collect::<Vec<_>>()
     };
-    let failed = Some(Only::Failed);
+    let failed = Some(OutcomeFilter::Failed);
     assert_eq!(ids(None, None, 3), ["000004", "000003", "000002"]);
     assert_eq!(ids(None, failed, 0), ["000004", "000002", "000001"]);
-    assert_eq!(ids(None, Some(Only::Skipped), 0), ["000003"]);
+    assert_eq!(ids(None, Some(OutcomeFilter::Skipped), 0), ["000003"]);
     assert_eq!(ids(Some("even"), failed, 0), ["000004", "000002"]);
     assert_eq!(ids(Some("odd"), None, 0), ["000003", "000001"]);
     let since = Some(Timestamp::from_second(1_800_000_001).unwrap());
-    assert!(store.rows(&Query { since, ..Query::default() }).unwrap().is_empty());
+    assert!(store.runs(&RunQuery { since, ..RunQuery::default() }).unwrap().is_empty());
     let trigger = Some("every".to_owned());
-    assert!(store.rows(&Query { trigger, ..Query::default() }).unwrap().is_empty());
-    assert_eq!(store.row("04").unwrap().unwrap().id, "000004");
-    assert!(store.row("9").unwrap().is_none());
+    assert!(store.runs(&RunQuery { trigger, ..RunQuery::default() }).unwrap().is_empty());
+    assert_eq!(store.run("04").unwrap().unwrap().id, "000004");
+    assert!(store.run("9").unwrap().is_none());
 }
 
 #[test]
@@ -344,7 +346,7 @@ fn a_row_whose_payload_nests_too_deeply_is_listed_without_it() {
     let payload = (0..200).fold(Value::Null, |inner, _| Value::List(vec![inner]));
     store.record(row(1, "failed"));
     store.record(RunRecord { payload, ..row(2, "failed") });
-    let rows = store.rows(&Query::default()).unwrap();
+    let rows = store.runs(&RunQuery::default()).unwrap();
     assert_eq!(rows.iter().map(|row| (row.id.as_str(), &row.payload)).next(), Some(("000002", &Value::Null)));
     assert_eq!(rows.len(), 2);
 }
@@ -352,7 +354,7 @@ fn a_row_whose_payload_nests_too_deeply_is_listed_without_it() {
 #[test]
 fn dull_rows_never_push_out_failures() {
     let store = Store::in_memory().unwrap();
-    store.keep(RetentionPolicy { rows: 40, ..RetentionPolicy::default() });
+    store.set_retention(RetentionPolicy { rows: 40, ..RetentionPolicy::default() });
     (0..10).for_each(|number| store.record(row(number, "failed")));
     for number in 10..500 {
         store.record(row(number, if number % 3 == 0 { "skipped" } else { "succeeded" }));
@@ -375,7 +377,7 @@ fn dull_rows_never_push_out_failures() {
 #[test]
 fn a_busy_trigger_never_pushes_out_the_rows_of_a_quiet_one() {
     let store = Store::in_memory().unwrap();
-    store.keep(RetentionPolicy { rows: 100, ..RetentionPolicy::default() });
+    store.set_retention(RetentionPolicy { rows: 100, ..RetentionPolicy::default() });
     let of = |trigger: &str, row: RunRecord| RunRecord { trigger: trigger.into(), ..row };
     (0..20).for_each(|number| store.record(of("quiet", row(number, "succeeded"))));
     store.record(of("quiet", row(20, "failed")));
@@ -385,7 +387,7 @@ fn a_busy_trigger_never_pushes_out_the_rows_of_a_quiet_one() {
             store.flush();
         }
     }
-    let rows = store.rows(&Query { limit: 1_000, ..Query::default() }).unwrap();
+    let rows = store.runs(&RunQuery { limit: 1_000, ..RunQuery::default() }).unwrap();
     assert_eq!(rows.len(), 100);
     assert_eq!(rows.iter().filter(|row| row.trigger == "quiet").count(), 21);
     assert_eq!(rows[0].id, "001999");
@@ -398,18 +400,18 @@ fn the_ledger_keeps_to_its_size_and_its_age() {
     let size = || std::fs::metadata(folder.path().join("rhaid.db")).unwrap().len();
     let keep = RetentionPolicy { bytes: 1 << 20, ..RetentionPolicy::default() };
     let store = Store::open(folder.path()).unwrap();
-    store.keep(keep);
+    store.set_retention(keep);
     for _ in 0..20 {
         (0..50).for_each(|_| store.record(long()));
         store.flush();
     }
-    let rows = store.rows(&Query { limit: 1_000, ..Query::default() }).unwrap();
+    let rows = store.runs(&RunQuery { limit: 1_000, ..RunQuery::default() }).unwrap();
     assert!((90..=105).contains(&rows.len()), "{}", rows.len());
     drop(store);
     assert!(size() < 4 << 20, "{}", size());
 
     let store = Store::open(folder.path()).unwrap();
-    store.keep(RetentionPolicy { age: Duration::from_secs(3_600), ..keep });
+    store.set_retention(RetentionPolicy { age: Duration::from_secs(3_600), ..keep });
     let later = Timestamp::from_second(1_800_000_000 + 3_601).unwrap();
     store.record(RunRecord { ended: later, ..row(2, "succeeded") });
     assert_eq!(outcomes(&store), [("000002".to_owned(), "succeeded".to_owned())]);
@@ -496,8 +498,8 @@ fn a_kill_leaves_old_or_new_and_all_that_was_acknowledged() {
 fn state_is_seen_and_edited_by_hand_all_or_nothing() {
     let store = Store::in_memory().unwrap();
     store.commit(&batch([set("n", 1_i64), set("text", "ä")])).unwrap();
-    let space = Space { name: "script:a".into(), values: 2, bytes: 1 + 1 + 4 + 4 };
-    assert_eq!(store.spaces().unwrap(), [space]);
+    let space = NamespaceSize { name: "script:a".into(), values: 2, bytes: 1 + 1 + 4 + 4 };
+    assert_eq!(store.namespaces().unwrap(), [space]);
     let edit = |values: Vec<(&str, &str, Value)>, cleared: &[&str]| {
         let values = values.into_iter().map(|(space, key, value)| (space.into(), key.into(), value)).collect();
         store.edit(&StateEdit { cleared: cleared.iter().map(|&space| space.into()).collect(), values })

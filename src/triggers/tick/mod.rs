@@ -65,7 +65,7 @@ pub(super) fn watch(
     let activity = services.clock.activity();
     let now = services.clock.now();
     let key = timing.is_kept().then(|| format!("last:{}:{summary} {}", fire.owner(), timing.zone_name()));
-    let noted = key.as_deref().and_then(|key| services.store.noted(key));
+    let noted = key.as_deref().and_then(|key| services.store.metadata(key));
     let noted = noted.and_then(|noted| noted.as_text()?.parse::<Timestamp>().ok());
     let done = noted.filter(|noted| noted.duration_since(now) <= CORRECTION).unwrap_or(now);
     let mut ticker = Ticker {
@@ -277,7 +277,7 @@ impl Ticker {
         let Some(key) = &self.key else { return };
         if self.noted.is_none_or(|noted| self.done.duration_since(noted).abs() >= NOTED) {
             self.noted = Some(self.done);
-            self.store.note(key, Some(self.done.to_string().into()));
+            self.store.set_metadata(key, Some(self.done.to_string().into()));
         }
     }
 }

@@ -7,5 +7,5 @@ mod waiting;
 
 pub(super) use self::quota::Tally;
 pub(super) use self::read::{find, list};
-pub use self::row::{Only, PayloadFidelity, Query, RetentionPolicy, RunRecord};
+pub use self::row::{OutcomeFilter, PayloadFidelity, RetentionPolicy, RunQuery, RunRecord};
 pub(super) use self::waiting::{CROWD, Waiting};

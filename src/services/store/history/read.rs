@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::row::{Class, Only, PayloadFidelity, Query, RunRecord};
+use super::row::{Class, OutcomeFilter, PayloadFidelity, RunQuery, RunRecord};
 use crate::services::store::batch::{decoded, encoded, unreadable};
 
 /// About how many bytes a row takes beside its texts: its numbers, and its places in the indexes.
@@ -29,7 +29,7 @@ pub(super) fn insert(db: &Connection, row: &RunRecord) -> rusqlite::Result<u64> 
         row.trigger,
         row.event,
         payload,
-        row.kept.word(),
+        row.fidelity.word(),
         row.attempt,
         row.queued.as_microsecond(),
         row.started.map(Timestamp::as_microsecond),
@@ -49,15 +49,15 @@ const COLUMNS: &str =
 /// Lists rows, newest first.
 pub(in crate::services::store) fn list(
     db: &Connection,
-    query: &Query,
+    query: &RunQuery,
     limit: usize,
 ) -> rusqlite::Result<Vec<RunRecord>> {
     let script = if query.script.is_some() { "script = ?1" } else { "?1 IS NULL" };
     let trigger = if query.trigger.is_some() { "trigger = ?2" } else { "?2 IS NULL" };
     let only = match query.only {
         None => "",
-        Some(Only::Failed) => " AND class = 2",
-        Some(Only::Skipped) => " AND class = 1 AND outcome = 'skipped'",
+        Some(OutcomeFilter::Failed) => " AND class = 2",
+        Some(OutcomeFilter::Skipped) => " AND class = 1 AND outcome = 'skipped'",
     };
     let sql = format!(
         "SELECT {COLUMNS} FROM run WHERE {script} AND {trigger}{only} AND ended >= ?3 ORDER BY seq DESC LIMIT ?4"
@@ -85,7 +85,7 @@ fn read_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<RunRecord> {
         event: row.get(4)?,
         // A payload may nest deeper than can be read again: the row is worth listing without it.
         payload: decoded(row, 5).unwrap_or_default(),
-        kept: PayloadFidelity::of(row.get_ref(6)?.as_str()?),
+        fidelity: PayloadFidelity::of(row.get_ref(6)?.as_str()?),
         attempt: row.get(7)?,
         queued: time(8, row.get(8)?)?,
         started: row.get::<_, Option<i64>>(9)?.map(|micros| time(9, micros)).transpose()?,

@@ -24,7 +24,7 @@ pub struct RunRecord {
     /// What woke it, as far as it is kept.
     pub payload: Value,
     /// How far that is.
-    pub kept: PayloadFidelity,
+    pub fidelity: PayloadFidelity,
     /// How often the event was tried before.
     pub attempt: u32,
     /// When it happened.
@@ -77,7 +77,7 @@ impl PayloadFidelity {
 /// Which outcomes are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Only {
+pub enum OutcomeFilter {
     /// Those that failed or timed out.
     Failed,
     /// Those that became no run.
@@ -86,13 +86,13 @@ pub enum Only {
 
 /// Which rows of the ledger to list.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Query {
+pub struct RunQuery {
     /// Only this script's.
     pub script: Option<String>,
     /// Only those of triggers of this name.
     pub trigger: Option<String>,
     /// Only these outcomes.
-    pub only: Option<Only>,
+    pub only: Option<OutcomeFilter>,
     /// Only what ended then or later.
     pub since: Option<Timestamp>,
     /// At most so many, newest first; 0: 50.
@@ -135,14 +135,14 @@ impl Class {
 }
 
 /// Returns whether a row is wanted.
-pub(super) fn wants(query: &Query, row: &RunRecord) -> bool {
+pub(super) fn wants(query: &RunQuery, row: &RunRecord) -> bool {
     let is_of = |wanted: &Option<String>, name: &str| wanted.as_ref().is_none_or(|wanted| wanted == name);
     is_of(&query.script, &row.script)
         && is_of(&query.trigger, &row.trigger)
         && query.since.is_none_or(|since| row.ended >= since)
         && match query.only {
             None => true,
-            Some(Only::Failed) => Class::of(row) == Class::Failed,
-            Some(Only::Skipped) => row.outcome == "skipped",
+            Some(OutcomeFilter::Failed) => Class::of(row) == Class::Failed,
+            Some(OutcomeFilter::Skipped) => row.outcome == "skipped",
         }
 }

@@ -5,7 +5,7 @@ use std::mem;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::row::{Class, Query, RetentionPolicy, RunRecord, wants};
+use super::row::{Class, RetentionPolicy, RunQuery, RunRecord, wants};
 use crate::effect::Effect;
 use crate::value::Value;
 
@@ -82,7 +82,7 @@ impl Waiting {
     }
 
     /// Lists what waits, newest first.
-    pub(in crate::services::store) fn newest(&self, query: &Query, limit: usize) -> Vec<RunRecord> {
+    pub(in crate::services::store) fn newest(&self, query: &RunQuery, limit: usize) -> Vec<RunRecord> {
         self.lock().rows.iter().rev().filter(|row| wants(query, row)).take(limit).cloned().collect()
     }
 

@@ -54,7 +54,7 @@ pub struct EventDelivery {
 
 /// Named events between scripts; cheap to clone.
 #[derive(Clone, Default)]
-pub struct Bus {
+pub struct EventBus {
     clock: Option<Clock>,
     store: Option<Store>,
     hall: Arc<Mutex<Listeners>>,
@@ -76,15 +76,15 @@ struct Ear {
 /// An event, and what keeps a hand-turned clock from moving on before it is heard.
 type Envelope = (EventDelivery, Option<ActivityGuard>);
 
-impl Bus {
+impl EventBus {
     /// Makes a bus whose events count as going on, for a hand-turned clock, until their listener asks for the next.
     pub fn new(clock: Clock) -> Self {
         Self { clock: Some(clock), ..Self::default() }
     }
 
-    /// Makes a bus like [`Bus::new`] whose events are kept in the store: those of an earlier process that had no effect are heard first.
+    /// Makes a bus like [`EventBus::new`] whose events are kept in the store: those of an earlier process that had no effect are heard first.
     pub fn with_store(clock: Clock, store: &Store) -> Self {
-        let left = store.told().unwrap_or_else(|error| {
+        let left = store.event_deliveries().unwrap_or_else(|error| {
             tracing::error!(why = %error, "the events that were emitted before can not be read: they are not heard");
             Vec::new()
         });
@@ -96,7 +96,7 @@ impl Bus {
     }
 
     /// Hears every event of a name from now on, and those that were left for this listener of its script; ends when it is dropped.
-    pub fn listen(&self, owner: &str, name: &str) -> Listener {
+    pub fn listen(&self, owner: &str, name: &str) -> EventListener {
         let (inbox, parcels) = mpsc::channel(MAX_WAITING);
         let mut hall = self.hall();
         hall.ears.retain(|_, ears| {
@@ -109,17 +109,17 @@ impl Bus {
         ears.push(Ear { owner: owner.to_owned(), place, inbox });
         let is_ours = |told: &mut EventDelivery| told.listener == owner && told.place == place && told.name == name;
         let left = hall.left.extract_if(.., is_ours).map(|told| (told, self.activity())).collect();
-        Listener { left, inbox: parcels, activity: None }
+        EventListener { left, inbox: parcels, activity: None }
     }
 
     /// Finds who is to hear these events.
-    pub fn address(&self, emitted: Vec<Emitted>) -> Vec<EventDelivery> {
+    pub fn route(&self, emitted: Vec<Emitted>) -> Vec<EventDelivery> {
         let hall = self.hall();
         let mut told = Vec::new();
         for event in emitted {
             let ears = hall.ears.get(&event.name).into_iter().flatten().filter(|ear| !ear.inbox.is_closed());
             told.extend(ears.map(|ear| EventDelivery {
-                number: self.store.as_ref().map_or(0, Store::number_told),
+                number: self.store.as_ref().map_or(0, Store::next_event_number),
                 listener: ear.owner.clone(),
                 place: ear.place,
                 name: event.name.clone(),
@@ -134,7 +134,7 @@ impl Bus {
     /// Tells each its event, in order; returns the numbers of those that were not heard.
     ///
     /// Waits for a listener whose channel is full, but no longer than two seconds: then it misses all of these, and a warning says so.
-    pub async fn tell(&self, told: Vec<EventDelivery>) -> Vec<u64> {
+    pub async fn deliver(&self, told: Vec<EventDelivery>) -> Vec<u64> {
         let mut lines: Vec<(Option<mpsc::Sender<Envelope>>, Vec<EventDelivery>)> = Vec::new();
         for told in told {
             let is_same = |(_, line): &&mut (_, Vec<EventDelivery>)| {
@@ -186,14 +186,14 @@ impl Bus {
 }
 
 /// Hears the events of one name, in the order in which they were told.
-pub struct Listener {
+pub struct EventListener {
     /// What was told before it listened.
     left: VecDeque<Envelope>,
     inbox: mpsc::Receiver<Envelope>,
     activity: Option<ActivityGuard>,
 }
 
-impl Listener {
+impl EventListener {
     /// Waits for the next event; `None` if the bus is gone. Cancel-safe.
     pub async fn recv(&mut self) -> Option<EventDelivery> {
         self.activity = None;
@@ -215,15 +215,15 @@ mod tests {
     }
 
     /// Tells all who listen; returns how many heard it.
-    async fn tell(bus: &Bus, name: &str, number: i64) -> usize {
-        let told = bus.address(vec![emitted(name, number)]);
+    async fn tell(bus: &EventBus, name: &str, number: i64) -> usize {
+        let told = bus.route(vec![emitted(name, number)]);
         let count = told.len();
-        count - bus.tell(told).await.len()
+        count - bus.deliver(told).await.len()
     }
 
     #[tokio::test]
     async fn every_listener_of_the_name_hears_it_in_order() {
-        let bus = Bus::default();
+        let bus = EventBus::default();
         let (mut one, mut two, mut other) = (bus.listen("a", "x"), bus.listen("a", "x"), bus.listen("b", "y"));
         assert_eq!(tell(&bus, "x", 1).await, 2);
         assert_eq!(tell(&bus, "x", 2).await, 2);
@@ -240,7 +240,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_listener_that_does_not_listen_holds_nobody_up_for_long() {
-        let bus = Bus::default();
+        let bus = EventBus::default();
         let mut lazy = bus.listen("lazy", "x");
         for number in 0..256 {
             assert_eq!(tell(&bus, "x", number).await, 1);
@@ -259,16 +259,16 @@ mod tests {
     #[tokio::test]
     async fn what_was_told_and_had_no_effect_is_heard_by_the_same_listener_of_the_next_process() {
         let folder = tempfile::tempdir().unwrap();
-        let bus = |store: &Store| Bus::with_store(Clock::system(jiff::tz::TimeZone::UTC), store);
+        let bus = |store: &Store| EventBus::with_store(Clock::system(jiff::tz::TimeZone::UTC), store);
         let store = Store::open(folder.path()).unwrap();
         let first = bus(&store);
         let (_a, _b, _again) = (first.listen("a", "x"), first.listen("b", "x"), first.listen("a", "x"));
-        let told = first.address(vec![emitted("x", 1), emitted("x", 2)]);
+        let told = first.route(vec![emitted("x", 1), emitted("x", 2)]);
         assert_eq!(told.len(), 6);
-        store.commit(&Batch { told: told.clone(), ..Batch::default() }).unwrap();
+        store.commit(&Batch { event_deliveries: told.clone(), ..Batch::default() }).unwrap();
         // One has its effect together with a commit, one without.
-        store.commit(&Batch { told_done: vec![told[0].number], ..Batch::default() }).unwrap();
-        store.settle_told(told[1].number);
+        store.commit(&Batch { acknowledged_events: vec![told[0].number], ..Batch::default() }).unwrap();
+        store.acknowledge_event(told[1].number);
         store.flush();
         drop((first, store));
         let store = Store::open(folder.path()).unwrap();
@@ -280,9 +280,9 @@ mod tests {
         let mut again = second.listen("a", "x");
         assert_eq!(again.recv().await.unwrap().data, Value::Int(1));
         assert_eq!(again.recv().await.unwrap().data, Value::Int(2));
-        let next = second.address(vec![emitted("x", 3)]);
+        let next = second.route(vec![emitted("x", 3)]);
         assert!(next[0].number > told[5].number);
-        second.tell(next).await;
+        second.deliver(next).await;
         assert_eq!(a.recv().await.unwrap().data, Value::Int(3));
     }
 
@@ -290,7 +290,7 @@ mod tests {
     fn a_hand_turned_clock_stands_until_an_event_was_seen_to() {
         let clock = Clock::manual("2026-01-01T00:00:00Z[UTC]".parse().unwrap());
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
-        let bus = Bus::new(clock.clone());
+        let bus = EventBus::new(clock.clone());
         let (mut listener, seen) = (bus.listen("a", "x"), Arc::new(Mutex::new(Vec::new())));
         let (mut activity, record, watch) = (clock.activity(), Arc::clone(&seen), clock.clone());
         runtime.spawn(async move {
