@@ -12,32 +12,34 @@ pub struct Effect {
     #[serde(rename = "after_us", with = "micros")]
     pub after: Duration,
     /// What was called, such as `mqtt_publish`; of a log line its level.
-    pub what: Cow<'static, str>,
+    #[serde(rename = "what")]
+    pub action: Cow<'static, str>,
     /// With what, in short, such as `house/alarm (12 bytes)`; of a log line its text.
-    pub with: String,
+    #[serde(rename = "with")]
+    pub details: String,
     /// How long it took, if it waited for something.
     #[serde(rename = "took_us", with = "micros", default, skip_serializing_if = "Duration::is_zero")]
     pub took: Duration,
     /// What came back, such as `200`; empty if there is nothing to tell.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub answer: String,
+    #[serde(rename = "answer", default, skip_serializing_if = "String::is_empty")]
+    pub result: String,
     /// Why it failed; empty if it did not.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub fault: String,
     /// Whether it takes effect when the run ends well, and not at all otherwise.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub held: bool,
+    #[serde(rename = "held", default, skip_serializing_if = "std::ops::Not::not")]
+    pub deferred: bool,
 }
 
 impl Effect {
     /// Something that was done at once.
-    pub fn new(what: impl Into<Cow<'static, str>>, with: impl Into<String>) -> Self {
-        Self { what: what.into(), with: with.into(), ..Self::default() }
+    pub fn new(action: impl Into<Cow<'static, str>>, details: impl Into<String>) -> Self {
+        Self { action: action.into(), details: details.into(), ..Self::default() }
     }
 
     /// Returns about how many bytes it holds.
     pub fn weight(&self) -> usize {
-        64 + self.what.len() + self.with.len() + self.answer.len() + self.fault.len()
+        64 + self.action.len() + self.details.len() + self.result.len() + self.fault.len()
     }
 }
 
@@ -61,7 +63,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_short_and_comes_back_equal() {
-        let effect = Effect { after: Duration::from_micros(1_500), held: true, ..Effect::new("emit", "alarm") };
+        let effect = Effect { after: Duration::from_micros(1_500), deferred: true, ..Effect::new("emit", "alarm") };
         let json = serde_json::to_string(&effect).unwrap();
         assert_eq!(json, r#"{"after_us":1500,"what":"emit","with":"alarm","held":true}"#);
         assert_eq!(serde_json::from_str::<Effect>(&json).unwrap(), effect);

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// A place in a script or config file. Lines and columns count from 1; a column is a character, not a byte.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Place {
+pub struct SourceLocation {
     /// The file, relative to the scripts folder (or `rhaid.yaml`).
     pub file: String,
     /// The line; 0 if the whole file is meant.
@@ -13,7 +13,7 @@ pub struct Place {
     pub column: usize,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for SourceLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.file)?;
         if self.line > 0 {
@@ -28,36 +28,36 @@ impl fmt::Display for Place {
 
 /// One step of the chain of calls that led to a fault, innermost first.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Call {
+pub struct StackFrame {
     /// The function's name, or `closure`.
     pub function: String,
     /// Where it was called.
-    pub place: Place,
+    pub location: SourceLocation,
 }
 
 /// Why a script could not go on.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Fault {
     /// Where.
-    pub place: Place,
+    pub location: SourceLocation,
     /// What went wrong: lower case, no full stop.
     pub text: String,
     /// The word that scripts see as `err.kind`: `timeout`, `connect`, `denied`, …; `script` for a mistake in the script itself.
     pub kind: String,
     /// What `rhaid explain` explains, if it is a sort of fault that it knows.
     pub code: Option<&'static str>,
-    /// The source line at [`Fault::place`], if it is known.
+    /// The source line at [`Fault::location`], if it is known.
     pub source_line: Option<String>,
     /// What to do about it.
     pub hint: Option<String>,
     /// The chain of calls, innermost first.
-    pub calls: Vec<Call>,
+    pub calls: Vec<StackFrame>,
 }
 
 impl Fault {
     /// Returns a fault of kind `script` at a place.
-    pub fn new(place: Place, text: impl Into<String>) -> Self {
-        Self { place, text: text.into(), kind: "script".into(), ..Self::default() }
+    pub fn new(location: SourceLocation, text: impl Into<String>) -> Self {
+        Self { location, text: text.into(), kind: "script".into(), ..Self::default() }
     }
 
     /// Adds what to do about it.
@@ -78,13 +78,13 @@ impl Fault {
     pub fn report(&self) -> String {
         let mut report = self.to_string();
         if let Some(line) = &self.source_line {
-            let number = self.place.line.to_string();
+            let number = self.location.line.to_string();
             let gutter = " ".repeat(number.len());
             report.push_str(&format!("\n{gutter} |\n{number} | {line}"));
-            if self.place.column > 0 {
+            if self.location.column > 0 {
                 // Tabs stay tabs, so that the caret stands under its character in any terminal.
                 let indent: String =
-                    line.chars().take(self.place.column - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+                    line.chars().take(self.location.column - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
                 report.push_str(&format!("\n{gutter} | {indent}^"));
             }
         }
@@ -92,7 +92,7 @@ impl Fault {
             report.push_str(&format!("\nhelp: {hint}"));
         }
         for call in &self.calls {
-            report.push_str(&format!("\n  in {} called at {}", call.function, call.place));
+            report.push_str(&format!("\n  in {} called at {}", call.function, call.location));
         }
         report
     }
@@ -100,7 +100,7 @@ impl Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.text)
+        write!(f, "{}: {}", self.location, self.text)
     }
 }
 
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn a_report_points_at_the_column() {
         let mut fault =
-            Fault::new(Place { file: "door.rhai".into(), line: 3, column: 5 }, "unknown function `http_gett`")
+            Fault::new(SourceLocation { file: "door.rhai".into(), line: 3, column: 5 }, "unknown function `http_gett`")
                 .with_hint("did you mean `http_get`?");
         fault.source_line = Some("    http_gett(url);".into());
         assert_eq!(

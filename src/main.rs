@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
-use rhaid::memory::Counting;
+use rhaid::memory::CountingAllocator;
 
 /// Counts what each run allocates, so that a script can be held to its memory budget.
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 fn main() -> ExitCode {
     rhaid::cli::main()

@@ -4,22 +4,22 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 thread_local! {
-    static HELD: Cell<i64> = const { Cell::new(0) };
+    static ALLOCATED: Cell<i64> = const { Cell::new(0) };
 }
 
 /// Returns the bytes that this thread has allocated less those it has freed, with what each allocation costs beside its
 /// size; negative where it frees what others allocated.
 ///
-/// Stays 0 in a process whose global allocator is not [`Counting`].
-pub fn held() -> i64 {
-    HELD.get()
+/// Stays 0 in a process whose global allocator is not [`CountingAllocator`].
+pub fn allocated() -> i64 {
+    ALLOCATED.get()
 }
 
 /// Does work that counts as nobody's on this thread: what it leaves behind belongs to all.
 pub fn uncounted<T>(work: impl FnOnce() -> T) -> T {
-    let held = HELD.get();
+    let held = ALLOCATED.get();
     let value = work();
-    HELD.set(held);
+    ALLOCATED.set(held);
     value
 }
 
@@ -28,12 +28,12 @@ const OVERHEAD: i64 = 16;
 
 fn count(bytes: i64) {
     // A thread that is ending has no counter any more, and no run either.
-    let _ = HELD.try_with(|held| held.set(held.get().wrapping_add(bytes)));
+    let _ = ALLOCATED.try_with(|held| held.set(held.get().wrapping_add(bytes)));
 }
 
 /// A counting allocator over the system's; a program installs it with `#[global_allocator]`.
 #[derive(Debug, Default)]
-pub struct Counting;
+pub struct CountingAllocator;
 
 #[expect(
     unsafe_code,
@@ -41,7 +41,7 @@ pub struct Counting;
 )]
 // SAFETY: each method hands its arguments on to `System` unchanged and returns what that returns; counting neither
 // allocates nor unwinds, since the counter is a plain cell without a destructor.
-unsafe impl GlobalAlloc for Counting {
+unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as i64 + OVERHEAD);
         // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc`, which is `System`'s too.
@@ -69,7 +69,7 @@ unsafe impl GlobalAlloc for Counting {
 
 #[cfg(test)]
 #[global_allocator]
-static COUNTING: Counting = Counting;
+static COUNTING: CountingAllocator = CountingAllocator;
 
 #[cfg(test)]
 mod tests {
@@ -77,20 +77,20 @@ mod tests {
 
     #[test]
     fn what_belongs_to_all_is_not_counted() {
-        let before = held();
+        let before = allocated();
         let all = uncounted(|| vec![0_u8; 1 << 20]);
-        assert_eq!(held(), before);
+        assert_eq!(allocated(), before);
         drop(all);
     }
 
     #[test]
     fn a_thread_counts_what_it_holds_and_gives_back() {
-        let before = held();
+        let before = allocated();
         let block = vec![0_u8; 1 << 20];
-        assert!(held() - before >= 1 << 20);
+        assert!(allocated() - before >= 1 << 20);
         std::thread::spawn(move || drop(block)).join().unwrap();
         let after = vec![0_u8; 1 << 10];
-        assert!(held() - before >= 1 << 20, "another thread's free does not count here");
+        assert!(allocated() - before >= 1 << 20, "another thread's free does not count here");
         drop(after);
     }
 }

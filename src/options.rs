@@ -25,25 +25,25 @@ impl OptionFault {
 /// Named options, taken out one by one.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    left: Map,
+    remaining: Map,
     known: Vec<&'static str>,
 }
 
 impl Options {
     /// Wraps the options that a script or a config wrote.
     pub fn new(written: Map) -> Self {
-        Self { left: written, known: Vec::new() }
+        Self { remaining: written, known: Vec::new() }
     }
 
     /// Returns the options that nobody has taken yet.
-    pub fn left(&self) -> Map {
-        self.left.clone()
+    pub fn remaining(&self) -> Map {
+        self.remaining.clone()
     }
 
     /// Takes an option as it stands; `()` counts as not written.
     pub fn take(&mut self, name: &'static str) -> Option<Value> {
         self.known.push(name);
-        self.left.remove(name).filter(|value| *value != Value::Null)
+        self.remaining.remove(name).filter(|value| *value != Value::Null)
     }
 
     /// Takes an option through a reader of its own, whose error is put behind the option's name.
@@ -135,7 +135,7 @@ impl Options {
     /// # Errors
     /// If an option is left, with the nearest of the names that were asked for.
     pub fn finish(self) -> Result<(), OptionFault> {
-        let Some(name) = self.left.into_keys().next() else { return Ok(()) };
+        let Some(name) = self.remaining.into_keys().next() else { return Ok(()) };
         let hint = match nearest(&name, self.known.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
             None if self.known.is_empty() => "there are none here".to_owned(),

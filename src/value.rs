@@ -72,7 +72,7 @@ impl Value {
     }
 
     /// Returns at most so many characters of this as JSON, however large it is; `…` stands for the rest.
-    pub fn shown(&self, characters: usize) -> String {
+    pub fn preview(&self, characters: usize) -> String {
         let mut text = String::new();
         self.show(&mut text, characters);
         match text.char_indices().nth(characters) {
@@ -287,11 +287,11 @@ mod tests {
     #[test]
     fn a_large_value_is_shown_in_part() {
         let value = Value::List(vec![Value::from("a\"b"), Value::Bytes(vec![0; 7]), Value::Int(1)]);
-        assert_eq!(value.shown(100), r#"["a\"b",a blob of 7 bytes,1]"#);
-        assert_eq!(value.shown(8), r#"["a\"b",…"#);
-        assert_eq!(Value::from("é".repeat(1_000_000)).shown(3), "\"éé…");
+        assert_eq!(value.preview(100), r#"["a\"b",a blob of 7 bytes,1]"#);
+        assert_eq!(value.preview(8), r#"["a\"b",…"#);
+        assert_eq!(Value::from("é".repeat(1_000_000)).preview(3), "\"éé…");
         let wide = Value::List(vec![Value::List(vec![Value::Int(1); 1_000]); 100]);
-        assert_eq!(wide.shown(5), "[[1,1…");
+        assert_eq!(wide.preview(5), "[[1,1…");
     }
 
     #[test]

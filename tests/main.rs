@@ -41,4 +41,4 @@ mod webhook;
 
 /// Counts what each run allocates, as the program does.
 #[global_allocator]
-static ALLOCATOR: rhaid::memory::Counting = rhaid::memory::Counting;
+static ALLOCATOR: rhaid::memory::CountingAllocator = rhaid::memory::CountingAllocator;

@@ -164,7 +164,7 @@ fn a_changed_config_binds_jobs_and_a_broken_one_changes_nothing() {
     assert_eq!(difference.applied, ["triggers"]);
     assert!(bench.listed("_jobs/night").is_job);
     let faults = bench.apply("triggers:\n  - job: _jobs/night.rhai\n    every: soon\n").unwrap_err();
-    assert_eq!((faults[0].place.line, faults.len()), (3, 1), "{faults:?}");
+    assert_eq!((faults[0].location.line, faults.len()), (3, 1), "{faults:?}");
     assert_eq!(bench.listed("_jobs/night").triggers[0].summary, "every 1h");
     bench.pass(minutes(60));
     bench.expect_printed("_jobs/night", ["night 0"]);

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use rhaid::config::{Config, Level};
 use rhaid::event::Event;
 use rhaid::functions::{Context, RunLog, RunUsage, Stop};
-use rhaid::script::{Ended, Finished, Purpose, STACK, Script, Sources};
+use rhaid::script::{JobResult, MIN_STACK_SIZE, Purpose, RunError, Script, Sources};
 use rhaid::services::Services;
 use rhaid::services::clock::Clock;
 use rhaid::services::http::Http;
@@ -96,7 +96,7 @@ impl Bench {
         })
     }
 
-    fn run(&self, text: &str, context: &Arc<Context>) -> Result<Finished, Ended> {
+    fn run(&self, text: &str, context: &Arc<Context>) -> Result<JobResult, RunError> {
         let script = self.load(text, &Purpose::Job);
         on_stack(|| script.run(None, &[], context))
     }
@@ -104,7 +104,7 @@ impl Bench {
 
 fn on_stack<T: Send>(run: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
-        std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, run).unwrap().join().unwrap()
+        std::thread::Builder::new().stack_size(MIN_STACK_SIZE).spawn_scoped(scope, run).unwrap().join().unwrap()
     })
 }
 
@@ -126,7 +126,7 @@ fn a_run_is_cancelled_at_once_whatever_it_does() {
         });
         let ended = bench.run(text, &context);
         cancelling.join().unwrap();
-        assert!(matches!(ended, Err(Ended::Stopped(Stop::Cancelled, _))), "{text}: {ended:?}");
+        assert!(matches!(ended, Err(RunError::Stopped(Stop::Cancelled, _))), "{text}: {ended:?}");
     }
 }
 
@@ -134,13 +134,13 @@ fn a_run_is_cancelled_at_once_whatever_it_does() {
 fn a_run_that_is_stopped_says_where_and_why() {
     let bench = Bench::new();
     let ended = bench.run("let a = 1;\nfn spin() {\n  loop {}\n}\nspin();", &bench.context(Duration::from_millis(50)));
-    let Err(Ended::Stopped(Stop::Deadline, fault)) = ended else { panic!("{ended:?}") };
+    let Err(RunError::Stopped(Stop::Deadline, fault)) = ended else { panic!("{ended:?}") };
     assert_eq!(fault.to_string(), "t.rhai:5:1: the time for this run is up");
     assert_eq!((fault.kind.as_str(), fault.source_line.as_deref()), ("timeout", Some("spin();")));
     let ended = bench
         .run("let list = [];\nloop {\n  list.push(\"x\" + list.len());\n}", &bench.context(Duration::from_secs(60)));
-    let Err(Ended::Stopped(_, fault)) = ended else { panic!("{ended:?}") };
-    assert_eq!(fault.place.line, 3, "{fault}");
+    let Err(RunError::Stopped(_, fault)) = ended else { panic!("{ended:?}") };
+    assert_eq!(fault.location.line, 3, "{fault}");
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn a_handler_sees_what_woke_it_and_is_quick() {
         every("1s", |tick| { let n = tick.missed + 1; `${names[0]} ${over(n)} ${n}` });"#,
         &Purpose::Handlers,
     );
-    assert_eq!(script.declared[0].kind, "every");
+    assert_eq!(script.declarations[0].kind, "every");
     let payload = rhaid::value::Map::from([("missed".to_owned(), Value::Int(4))]);
     let event = Event::new(Zoned::now(), "every 1s", payload);
     on_stack(|| {

@@ -46,7 +46,7 @@ fn every_kinds_example_declares_a_trigger_of_that_kind() {
             let sources = Arc::new(Text(example.into()));
             let script = Script::load("example.rhai", &Purpose::Handlers, sources, &config, &trigger_context)
                 .unwrap_or_else(|faults| panic!("{}: {}", kind.name, faults[0].report()));
-            assert!(script.declared.iter().any(|declared| declared.kind == kind.name), "{}", kind.name);
+            assert!(script.declarations.iter().any(|declared| declared.kind == kind.name), "{}", kind.name);
         }
     }
 }

@@ -146,7 +146,7 @@ fn row(number: usize) -> RunRecord {
         ended: at,
         outcome: if number.is_multiple_of(100) { "failed" } else { "succeeded" }.into(),
         why: None,
-        effects: vec![Effect { held: true, ..Effect::new("state", "1 = -17.5") }],
+        effects: vec![Effect { deferred: true, ..Effect::new("state", "1 = -17.5") }],
     }
 }
 

@@ -14,10 +14,10 @@ mod mqtt;
 mod program;
 mod reload;
 
-use rhaid::memory::Counting;
+use rhaid::memory::CountingAllocator;
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 fn main() {
     let named: Vec<_> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();

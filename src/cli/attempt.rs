@@ -138,7 +138,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let script = Rehearsed::load(&config, &root, &file, None, zone)?;
     let Some(script) = rehearsal::unless_faulty(script) else { return Ok(ExitCode::from(FAULTS)) };
     let at = choose(&script, kind, name.as_deref(), &given)?;
-    let declared = &script.declared()[at];
+    let declared = &script.declarations()[at];
     let payload = {
         let tokio = world::runtime()?;
         let _inside = tokio.enter();
@@ -171,7 +171,7 @@ pub(super) fn moment(text: &str, zone: &TimeZone) -> anyhow::Result<Zoned> {
 
 /// Returns which trigger is meant.
 fn choose(script: &Rehearsed<'_>, kind: Option<&str>, name: Option<&str>, given: &Map) -> anyhow::Result<usize> {
-    let declared = script.declared();
+    let declared = script.declarations();
     let fitting: Vec<_> = (0..declared.len())
         .filter(|at| match (kind, name) {
             (Some(kind), _) => declared[*at].kind == kind && declared[*at].trigger.fits(given),

@@ -21,8 +21,8 @@ use crate::config::{Binding, Config};
 use crate::fault::Fault;
 use crate::runtime::{FolderSources, bind, is_test, list_scripts, unreadable_job};
 use crate::script::lint::{self, Finding};
-use crate::script::testing::Tests;
-use crate::script::{Declared, Purpose, Script, Sources as _};
+use crate::script::testing::TestFile;
+use crate::script::{Declaration, Purpose, Script, Sources as _};
 use crate::services::clock::Clock;
 use crate::triggers::TriggerContext;
 
@@ -135,7 +135,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
         Err(faults) => findings.faults.extend(
             faults
                 .iter()
-                .map(|fault| FoundFault::new(fault, if fault.place.line > 0 { folder } else { Path::new("") })),
+                .map(|fault| FoundFault::new(fault, if fault.location.line > 0 { folder } else { Path::new("") })),
         ),
     }
     match args.format {
@@ -175,7 +175,7 @@ fn look(args: &Args, config: &Arc<Config>, folder: &Path, findings: &mut Finding
         }
         if is_test(&subject.file) {
             let (file, limits) = (&subject.file, &config.limits);
-            let faults = world::on_a_thread_for(limits, || Tests::faults(file, sources, limits))?;
+            let faults = world::on_a_thread_for(limits, || TestFile::faults(file, sources, limits))?;
             findings.faults.extend(faults.iter().map(|fault| FoundFault::new(fault, &subject.root)));
             continue;
         }
@@ -183,7 +183,7 @@ fn look(args: &Args, config: &Arc<Config>, folder: &Path, findings: &mut Finding
             Ok(script) => {
                 // Faults of bindings have been found already, all together.
                 let bound = bind(&subject.bindings, config, &trigger_context).unwrap_or_default();
-                let own = script.declared.iter().map(|declared| FoundTrigger::new(declared, &subject.root, &now));
+                let own = script.declarations.iter().map(|declared| FoundTrigger::new(declared, &subject.root, &now));
                 let triggers = own.chain(bound.iter().map(|bound| FoundTrigger::new(bound, folder, &now))).collect();
                 findings.scripts.push(Found { name: script.name.to_string(), docs: script.docs.clone(), triggers });
                 loaded.entry(subject.root).or_default().push(script);
@@ -193,7 +193,7 @@ fn look(args: &Args, config: &Arc<Config>, folder: &Path, findings: &mut Finding
     }
     let topics = args.events.as_deref().map(|file| topics(file, &zone)).transpose()?;
     for (root, scripts) in &loaded {
-        let found = lint::look(scripts, config, topics.as_ref());
+        let found = lint::check(scripts, config, topics.as_ref());
         findings.warnings.extend(found.iter().map(|finding| FoundFault::likely(finding, root)));
     }
     Ok(())
@@ -268,14 +268,14 @@ impl Subject {
 }
 
 impl FoundTrigger {
-    fn new(declared: &Declared, root: &Path, now: &Zoned) -> Self {
+    fn new(declared: &Declaration, root: &Path, now: &Zoned) -> Self {
         let summary = declared.trigger.summary();
         Self {
             name: declared.policy.name.clone().unwrap_or_else(|| summary.clone()),
             kind: declared.kind,
             summary,
-            file: shown(root, &declared.place.file),
-            line: declared.place.line,
+            file: shown(root, &declared.location.file),
+            line: declared.location.line,
             next: declared.trigger.upcoming(now, UPCOMING).iter().map(rfc3339).collect(),
         }
     }
@@ -285,9 +285,9 @@ impl FoundFault {
     fn new(fault: &Fault, root: &Path) -> Self {
         Self {
             code: fault.code,
-            file: shown(root, &fault.place.file),
-            line: fault.place.line,
-            column: fault.place.column,
+            file: shown(root, &fault.location.file),
+            line: fault.location.line,
+            column: fault.location.column,
             message: fault.text.clone(),
             hint: fault.hint.clone(),
             report: fault.report(),

@@ -16,7 +16,7 @@ use crate::config::{Config, Level};
 use crate::effect::Effect;
 use crate::functions::{Context, RunLog, Stop};
 use crate::runtime::{FolderSources, script_name};
-use crate::script::{Ended, Finished, Purpose, Script, Sources};
+use crate::script::{JobResult, Purpose, RunError, Script, Sources};
 use crate::services::clock::Clock;
 use crate::services::store::Store;
 use crate::triggers::TriggerContext;
@@ -130,7 +130,7 @@ impl Sources for Typed {
 }
 
 /// Runs a task to its end; if it does not reach that, says why and returns the exit code.
-fn perform(task: &Task, config: &Arc<Config>) -> anyhow::Result<Result<Finished, ExitCode>> {
+fn perform(task: &Task, config: &Arc<Config>) -> anyhow::Result<Result<JobResult, ExitCode>> {
     let zone = settings::zone(config.timezone.as_deref())?;
     let base = task.root.parent().unwrap_or(&task.root).to_owned();
     let trigger_context =
@@ -181,11 +181,11 @@ fn note_what_is_forgotten(context: &Context) {
     screen::complain(&format!("{} {note}\n", paint(Tone::Warn, "note")));
 }
 
-fn told(ended: &Ended, config: &Config) -> ExitCode {
+fn told(ended: &RunError, config: &Config) -> ExitCode {
     let (fault, code) = match ended {
-        Ended::Fault(fault) => (fault, FAULTS),
-        Ended::Stopped(Stop::Cancelled, _) => return ExitCode::from(INTERRUPTED),
-        Ended::Stopped(_, fault) => (fault, FAULTS),
+        RunError::Fault(fault) => (fault, FAULTS),
+        RunError::Stopped(Stop::Cancelled, _) => return ExitCode::from(INTERRUPTED),
+        RunError::Stopped(_, fault) => (fault, FAULTS),
     };
     screen::complain(&format!("{}\n", harmless(&config.mask().apply(&fault.report()))));
     ExitCode::from(code)

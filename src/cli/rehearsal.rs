@@ -24,7 +24,7 @@ use crate::event::Event;
 use crate::fault::Fault;
 use crate::functions::{Context, RunLog, Stop};
 use crate::runtime::{Fired, FolderSources, bind, name_of, script_name};
-use crate::script::{Declared, Ended, Purpose, Script, Sources};
+use crate::script::{Declaration, Purpose, RunError, Script, Sources};
 use crate::services::clock::Clock;
 use crate::services::store::{PayloadFidelity, Store};
 use crate::triggers::TriggerContext;
@@ -122,7 +122,7 @@ impl<'a> Rehearsed<'a> {
         let purpose = if is_job { Purpose::Job } else { Purpose::Handlers };
         let loaded = Script::load(file, &purpose, sources, config, &trigger_context).and_then(|mut script| {
             if is_job {
-                script.declared = bind(bindings, config, &trigger_context)?;
+                script.declarations = bind(bindings, config, &trigger_context)?;
             }
             Ok(Self { config, file: file.to_owned(), script, is_job })
         });
@@ -130,25 +130,25 @@ impl<'a> Rehearsed<'a> {
     }
 
     /// Returns what it declares.
-    pub(super) fn declared(&self) -> &[Declared] {
-        &self.script.declared
+    pub(super) fn declarations(&self) -> &[Declaration] {
+        &self.script.declarations
     }
 
     /// Returns which of its triggers is the first of that sort.
-    pub(super) fn position(&self, is_it: impl Fn(&Declared) -> bool) -> Option<usize> {
-        self.script.declared.iter().position(is_it)
+    pub(super) fn position(&self, is_it: impl Fn(&Declaration) -> bool) -> Option<usize> {
+        self.script.declarations.iter().position(is_it)
     }
 
     /// Says that it has none that is wanted, such as "trigger `hourly`", and which it has.
     pub(super) fn has_no(&self, wanted: &str) -> Wrong {
-        let names: Vec<_> = self.script.declared.iter().map(name_of).collect();
+        let names: Vec<_> = self.script.declarations.iter().map(name_of).collect();
         let names = if names.is_empty() { "none".to_owned() } else { format!("`{}`", names.join("`, `")) };
         Wrong(harmless(&format!("{} has no {wanted} (it has {names})", self.file)))
     }
 
     /// Plays an event to one of its triggers, with a copy of what rhaid keeps; dry: nothing goes out.
     pub(super) fn play(&self, at: usize, event: &Event, clock: Clock, is_dry: bool) -> anyhow::Result<Played> {
-        let handler = self.script.declared[at].handler;
+        let handler = self.script.declarations[at].handler;
         let tokio = world::runtime()?;
         let stage = Arc::new(Stage { config: self.config.clone(), started: Instant::now(), effects: Mutex::default() });
         let context = {
@@ -167,12 +167,12 @@ impl<'a> Rehearsed<'a> {
         Ok(Played { fired: self.fired(ended), effects, kept: PayloadFidelity::Whole, is_dry, is_sent })
     }
 
-    fn fired(&self, ended: Result<Value, Ended>) -> Fired {
+    fn fired(&self, ended: Result<Value, RunError>) -> Fired {
         let (outcome, value, fault) = match ended {
             Ok(value) => ("succeeded", value.to_json(), None),
-            Err(Ended::Stopped(Stop::Cancelled, _)) => ("cancelled", Json::Null, None),
-            Err(Ended::Stopped(Stop::Deadline, fault)) => ("timed out", Json::Null, Some(fault)),
-            Err(Ended::Fault(fault) | Ended::Stopped(_, fault)) => ("failed", Json::Null, Some(fault)),
+            Err(RunError::Stopped(Stop::Cancelled, _)) => ("cancelled", Json::Null, None),
+            Err(RunError::Stopped(Stop::Deadline, fault)) => ("timed out", Json::Null, Some(fault)),
+            Err(RunError::Fault(fault) | RunError::Stopped(_, fault)) => ("failed", Json::Null, Some(fault)),
         };
         let why = fault.map(|fault| self.config.mask().apply(&fault.report()).into_owned());
         Fired { outcome: outcome.to_owned(), value, why }
@@ -200,7 +200,7 @@ impl RunLog for Stage {
     fn record_effect(&self, mut effect: Effect) {
         let mask = self.config.mask();
         effect.after = self.started.elapsed().saturating_sub(effect.took);
-        effect.with = mask.apply(&effect.with).into_owned();
+        effect.details = mask.apply(&effect.details).into_owned();
         effect.fault = mask.apply(&effect.fault).into_owned();
         self.effects.lock().push(effect);
     }

@@ -116,22 +116,22 @@ fn brief(duration: Duration) -> String {
 
 /// Returns one line of the timeline.
 pub(super) fn row(effect: &Effect, is_kept: bool) -> Vec<Cell> {
-    let tone = match &*effect.what {
+    let tone = match &*effect.action {
         "error" => Tone::Error,
         "warn" => Tone::Warn,
         "info" | "debug" | "trace" => Tone::Quiet,
         _ => Tone::Name,
     };
-    let end = match (effect.fault.is_empty(), effect.held && !is_kept) {
+    let end = match (effect.fault.is_empty(), effect.deferred && !is_kept) {
         (false, _) => Cell::toned(Tone::Error, harmless(&effect.fault)),
         (true, true) => Cell::toned(Tone::Warn, "undone with the run"),
-        (true, false) => Cell::toned(Tone::Quiet, harmless(&effect.answer)),
+        (true, false) => Cell::toned(Tone::Quiet, harmless(&effect.result)),
     };
     let took = if effect.took.is_zero() { String::new() } else { brief(effect.took) };
     vec![
         Cell::toned(Tone::Quiet, format!("  +{}", brief(effect.after))),
-        Cell::toned(tone, effect.what.clone()),
-        Cell::plain(harmless(&effect.with).replace('\n', " ")),
+        Cell::toned(tone, effect.action.clone()),
+        Cell::plain(harmless(&effect.details).replace('\n', " ")),
         Cell::toned(Tone::Quiet, took),
         end,
     ]
@@ -184,7 +184,7 @@ mod tests {
             outcome: "failed".into(),
             why: Some("freezer.rhai:3:5: no answer".into()),
             effects: vec![
-                effect(300, Effect { held: true, ..Effect::new("state", "count = 3") }),
+                effect(300, Effect { deferred: true, ..Effect::new("state", "count = 3") }),
                 effect(
                     1_000,
                     Effect {

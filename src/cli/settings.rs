@@ -57,7 +57,7 @@ pub(super) fn load_with_warnings(globals: &Globals) -> anyhow::Result<Loaded> {
 /// All faults together.
 pub(super) fn read(globals: &Globals, file: Option<&Path>) -> Result<Loaded, Vec<Fault>> {
     let whole = |place: &Path, why: String| {
-        let place = crate::fault::Place { file: place.display().to_string(), ..Default::default() };
+        let place = crate::fault::SourceLocation { file: place.display().to_string(), ..Default::default() };
         vec![Fault::new(place, why)]
     };
     let text = match file {

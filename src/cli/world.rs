@@ -92,7 +92,7 @@ pub(super) fn on_a_script_thread<T: Send>(context: &Context, run: impl FnOnce() 
 
 /// Runs something on a thread with room for scripts within these limits.
 pub(super) fn on_a_thread_for<T: Send>(limits: &Limits, run: impl FnOnce() -> T + Send) -> anyhow::Result<T> {
-    let stack = script::stack(limits);
+    let stack = script::stack_size(limits);
     let ended = std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("script".into()).stack_size(stack);
         thread.spawn_scoped(scope, run).map(|thread| thread.join())

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::node::{Content, Node, Style};
 use super::report::Report;
-use crate::fault::Place;
+use crate::fault::SourceLocation;
 use crate::secrets::Secret;
 
 const MAX_DEPTH: usize = 8;
@@ -138,7 +138,7 @@ fn closing_brace(text: &str) -> Option<usize> {
 }
 
 /// Returns the placeholder's own place if it stands on the value's first line, else the value's.
-fn locate(value: &Place, placeholder: &str, report: &Report) -> Place {
+fn locate(value: &SourceLocation, placeholder: &str, report: &Report) -> SourceLocation {
     let mut place = value.clone();
     if let Some(line) = report.line(value) {
         let start = line.char_indices().nth(value.column.saturating_sub(1)).map_or(0, |(index, _)| index);

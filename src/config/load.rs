@@ -9,7 +9,7 @@ use super::interpolate::Interpolator;
 use super::node::{Content, Entry, Node, Scalar, Style};
 use super::report::{Report, fault};
 use super::{Config, read, yaml};
-use crate::fault::{Fault, Place};
+use crate::fault::{Fault, SourceLocation};
 use crate::options::nearest;
 
 /// Where a config comes from. Nothing here is looked up: the caller gathers it.
@@ -129,7 +129,7 @@ fn override_keys(root: &mut Node, source: &Source<'_>, report: &mut Report) -> V
     for (variable, value) in
         source.environment.iter().filter(|(name, value)| name.starts_with("RHAID_") && !value.is_empty())
     {
-        let place = Place { file: variable.clone(), ..Place::default() };
+        let place = SourceLocation { file: variable.clone(), ..SourceLocation::default() };
         if let Some((key, _)) = known.iter().find(|(_, name)| name == variable) {
             put(root, key, value, &place);
         } else if !source.reserved.contains(&variable.as_str()) && !source.text.contains(&format!("${{{variable}")) {
@@ -140,7 +140,7 @@ fn override_keys(root: &mut Node, source: &Source<'_>, report: &mut Report) -> V
         }
     }
     for Override { key, value, origin } in source.overrides {
-        let place = Place { file: origin.clone(), ..Place::default() };
+        let place = SourceLocation { file: origin.clone(), ..SourceLocation::default() };
         if known.iter().any(|(known, _)| known == key) {
             put(root, key, value, &place);
         } else {
@@ -150,7 +150,7 @@ fn override_keys(root: &mut Node, source: &Source<'_>, report: &mut Report) -> V
     warnings
 }
 
-fn put(root: &mut Node, key: &str, value: &str, place: &Place) {
+fn put(root: &mut Node, key: &str, value: &str, place: &SourceLocation) {
     let mut node = root;
     for name in key.split('.') {
         if node.is_null() {
@@ -170,7 +170,7 @@ fn put(root: &mut Node, key: &str, value: &str, place: &Place) {
     };
 }
 
-fn empty(place: Place) -> Node {
+fn empty(place: SourceLocation) -> Node {
     Node { place, content: Content::Map(Vec::new()) }
 }
 

@@ -26,7 +26,7 @@ use std::time::Duration;
 pub use self::difference::Difference;
 pub use self::load::{KindInfo, Loaded, Override, Source, parse, schema, template, variables};
 pub use self::permissions::{Denied, Need, Pattern, Permissions};
-use crate::fault::{Fault, Place};
+use crate::fault::{Fault, SourceLocation};
 use crate::secrets::{Mask, Secret};
 use crate::value::{Map, Value};
 
@@ -385,11 +385,11 @@ impl Log {
 #[derive(Debug, Clone)]
 pub struct Binding {
     /// Where it stands.
-    pub place: Place,
+    pub place: SourceLocation,
     /// The job's file, relative to the scripts folder.
     pub job: String,
     /// Where its name stands.
-    pub job_place: Place,
+    pub job_place: SourceLocation,
     /// The kind of trigger, such as `cron`.
     pub kind: String,
     /// What comes before the options, such as the cron expression.
@@ -397,9 +397,9 @@ pub struct Binding {
     /// The options, unchecked.
     pub options: Map,
     /// Where the arguments stand.
-    pub argument_place: Place,
+    pub argument_place: SourceLocation,
     /// Where each option stands.
-    pub option_places: BTreeMap<String, Place>,
+    pub option_places: BTreeMap<String, SourceLocation>,
     /// The lines of the file that it stands on, for faults; secrets are masked.
     pub lines: BTreeMap<usize, String>,
 }
@@ -426,7 +426,7 @@ impl Binding {
         self.fault_at(place, text)
     }
 
-    fn fault_at(&self, place: &Place, text: impl Into<String>) -> Fault {
+    fn fault_at(&self, place: &SourceLocation, text: impl Into<String>) -> Fault {
         Fault { source_line: self.lines.get(&place.line).cloned(), ..report::fault(place, text) }
     }
 }

@@ -1,13 +1,13 @@
 //! What stands in a config file, each piece with its place.
 
-use crate::fault::Place;
+use crate::fault::SourceLocation;
 use crate::value::{Value, map_of};
 
 /// A piece of a document.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Node {
     /// Where it starts.
-    pub(super) place: Place,
+    pub(super) place: SourceLocation,
     /// What it is.
     pub(super) content: Content,
 }
@@ -31,7 +31,7 @@ pub(super) struct Entry {
     /// The name.
     pub(super) key: String,
     /// Where the name stands.
-    pub(super) place: Place,
+    pub(super) place: SourceLocation,
     /// The value.
     pub(super) node: Node,
 }

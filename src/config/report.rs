@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use crate::fault::{Fault, Place};
+use crate::fault::{Fault, SourceLocation};
 use crate::secrets::{Mask, Secret};
 use crate::value::map_of;
 
@@ -27,23 +27,23 @@ impl Report {
     }
 
     /// Returns a place in the file.
-    pub(super) fn place(&self, line: usize, column: usize) -> Place {
-        Place { file: self.file.clone(), line, column }
+    pub(super) fn place(&self, line: usize, column: usize) -> SourceLocation {
+        SourceLocation { file: self.file.clone(), line, column }
     }
 
     /// Returns a line of the file, if the place lies in it.
-    pub(super) fn line(&self, place: &Place) -> Option<&str> {
+    pub(super) fn line(&self, place: &SourceLocation) -> Option<&str> {
         let index = place.line.checked_sub(1).filter(|_| place.file == self.file)?;
         self.lines.get(index).map(String::as_str)
     }
 
     /// Notes a fault.
-    pub(super) fn fault(&mut self, place: &Place, text: impl Into<String>) {
+    pub(super) fn fault(&mut self, place: &SourceLocation, text: impl Into<String>) {
         self.faults.push(fault(place, text));
     }
 
     /// Notes a fault and what to do about it.
-    pub(super) fn fault_with_hint(&mut self, place: &Place, text: impl Into<String>, hint: impl Into<String>) {
+    pub(super) fn fault_with_hint(&mut self, place: &SourceLocation, text: impl Into<String>, hint: impl Into<String>) {
         self.faults.push(fault(place, text).with_hint(hint));
     }
 
@@ -60,7 +60,7 @@ impl Report {
     }
 
     /// Never shows the line of a place in a fault: a secret stands there.
-    pub(super) fn hide_line(&mut self, place: &Place) {
+    pub(super) fn hide_line(&mut self, place: &SourceLocation) {
         self.hidden.insert(place.line);
     }
 
@@ -70,7 +70,10 @@ impl Report {
     }
 
     /// Returns the lines that places stand on, as they may be shown: secrets masked, and none that is too long to be read.
-    pub(super) fn shown_lines<'p>(&self, places: impl IntoIterator<Item = &'p Place>) -> BTreeMap<usize, String> {
+    pub(super) fn shown_lines<'p>(
+        &self,
+        places: impl IntoIterator<Item = &'p SourceLocation>,
+    ) -> BTreeMap<usize, String> {
         let mask = self.mask();
         map_of(places.into_iter().filter_map(|place| Some((place.line, self.shown_line(place, &mask)?))))
     }
@@ -79,12 +82,12 @@ impl Report {
     pub(super) fn into_faults(mut self) -> Vec<Fault> {
         let mask = self.mask();
         let (mut faults, mut seen) = (std::mem::take(&mut self.faults), HashSet::new());
-        faults.sort_by_key(|fault| (fault.place.line, fault.place.column));
-        faults.retain(|fault| seen.insert((fault.place.line, fault.place.column, fault.text.clone())));
+        faults.sort_by_key(|fault| (fault.location.line, fault.location.column));
+        faults.retain(|fault| seen.insert((fault.location.line, fault.location.column, fault.text.clone())));
         let more = faults.len().saturating_sub(MAX_FAULTS);
         faults.truncate(MAX_FAULTS);
         for fault in &mut faults {
-            fault.source_line = self.shown_line(&fault.place, &mask);
+            fault.source_line = self.shown_line(&fault.location, &mask);
             fault.text = shorten(&mask.apply(&fault.text));
             fault.hint = fault.hint.take().map(|hint| mask.apply(&hint).into_owned());
         }
@@ -98,7 +101,7 @@ impl Report {
         Mask::new(self.secrets.iter().cloned())
     }
 
-    fn shown_line(&self, place: &Place, mask: &Mask) -> Option<String> {
+    fn shown_line(&self, place: &SourceLocation, mask: &Mask) -> Option<String> {
         let line = self.line(place).filter(|line| line.len() <= MAX_LINE && !self.hidden.contains(&place.line))?;
         Some(mask.apply(line).into_owned())
     }
@@ -116,6 +119,6 @@ fn shorten(text: &str) -> String {
 }
 
 /// Returns a fault of a config.
-pub(super) fn fault(place: &Place, text: impl Into<String>) -> Fault {
+pub(super) fn fault(place: &SourceLocation, text: impl Into<String>) -> Fault {
     Fault { kind: "config".into(), ..Fault::new(place.clone(), text) }
 }

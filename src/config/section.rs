@@ -5,7 +5,7 @@ use serde_json::{Map as JsonMap, Value as Json, json};
 use super::node::{Content, Entry, Node, Scalar, Style};
 use super::report::Report;
 use super::value_type::ValueType;
-use crate::fault::Place;
+use crate::fault::SourceLocation;
 use crate::options::nearest;
 
 /// The keys of a map.
@@ -58,7 +58,7 @@ impl<'a> Section<'a> {
     }
 
     /// Returns where a key's value stands, if it is written.
-    pub(super) fn place(&self, name: &str) -> Option<Place> {
+    pub(super) fn place(&self, name: &str) -> Option<SourceLocation> {
         self.written(name).map(|entry| entry.node.place.clone())
     }
 
@@ -137,8 +137,8 @@ impl<'a> Section<'a> {
     ) -> Vec<T> {
         let example = Entry {
             key: "*".into(),
-            place: Place::default(),
-            node: Node { place: Place::default(), content: Content::Refused },
+            place: SourceLocation::default(),
+            node: Node { place: SourceLocation::default(), content: Content::Refused },
         };
         let mut ignored = Report::default();
         let mut keys = Section::new("", None, &mut ignored);

@@ -6,7 +6,7 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Tag};
 
 use super::node::{Content, Entry, Node, Scalar, Style};
 use super::report::Report;
-use crate::fault::Place;
+use crate::fault::SourceLocation;
 use crate::units::show_size;
 
 const MAX_BYTES: usize = 1 << 20;
@@ -39,7 +39,7 @@ struct Open {
     node: Node,
     anchor: usize,
     /// The key that waits for its value; `None` inside for a key that was refused.
-    key: Option<Option<(String, Place)>>,
+    key: Option<Option<(String, SourceLocation)>>,
     /// The keys so far, and their lines.
     keys: HashMap<String, usize>,
 }
@@ -92,7 +92,7 @@ impl Builder<'_> {
         Some(())
     }
 
-    fn start(&mut self, place: Place, content: Content, anchor: usize, tag: Option<&Tag>) -> Option<()> {
+    fn start(&mut self, place: SourceLocation, content: Content, anchor: usize, tag: Option<&Tag>) -> Option<()> {
         self.check_tag(tag, &place, Style::Quoted);
         if self.open.len() >= MAX_DEPTH {
             self.report.fault(&place, format!("this nests deeper than {MAX_DEPTH} levels"));
@@ -129,7 +129,7 @@ impl Builder<'_> {
     }
 
     /// Returns the style that a tag leaves, and refuses tags that mean something elsewhere only.
-    fn check_tag(&mut self, tag: Option<&Tag>, place: &Place, style: Style) -> Style {
+    fn check_tag(&mut self, tag: Option<&Tag>, place: &SourceLocation, style: Style) -> Style {
         match tag {
             None => style,
             Some(tag) if tag.is_yaml_core_schema() => {
@@ -174,7 +174,7 @@ impl Builder<'_> {
     }
 }
 
-fn read_key(node: Node, keys: &mut HashMap<String, usize>, report: &mut Report) -> Option<(String, Place)> {
+fn read_key(node: Node, keys: &mut HashMap<String, usize>, report: &mut Report) -> Option<(String, SourceLocation)> {
     let Content::Scalar(scalar) = node.content else {
         report.fault(&node.place, "a key is a word: put quotes around it if it holds brackets or braces");
         return None;

@@ -25,7 +25,7 @@ impl Context {
 
     /// Tells of something that takes effect when the run ends well, and not at all otherwise.
     pub(super) fn holds(&self, what: &'static str, with: impl Into<String>) {
-        self.run_log.record_effect(Effect { held: true, ..Effect::new(what, with) });
+        self.run_log.record_effect(Effect { deferred: true, ..Effect::new(what, with) });
     }
 
     /// Does something to the outside and tells of it: with what, for how long, and how it ended.
@@ -45,14 +45,14 @@ impl Context {
         let started = Instant::now();
         let done = match dry {
             DryRun::Gives(instead) if self.is_dry_run => {
-                "not done: a dry run".clone_into(&mut effect.answer);
+                "not done: a dry run".clone_into(&mut effect.result);
                 Ok(instead)
             }
             DryRun::Refused if self.is_dry_run => Err(thrown(
                 "dry",
                 format!("`{what}` does nothing in a dry run, and nothing can stand in for its answer"),
             )),
-            _ => act(&mut effect.answer),
+            _ => act(&mut effect.result),
         };
         effect.took = started.elapsed();
         if let Err(error) = &done {

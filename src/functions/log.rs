@@ -65,7 +65,8 @@ fn line(level: Level, text: &str, fields: &Fields<String, serde_json::Value>) {
 }
 
 fn with_fields(level: Level, message: &Dynamic, fields: &rhai::Map) -> Result<(), Thrown> {
-    let fields = parse_options(fields)?.left().into_iter().map(|(key, value)| (key, Value::to_json(&value))).collect();
+    let fields =
+        parse_options(fields)?.remaining().into_iter().map(|(key, value)| (key, Value::to_json(&value))).collect();
     line(level, &shown(message), &fields);
     Ok(())
 }
@@ -85,7 +86,7 @@ mod functions {
     #[rhai_fn(name = "print", return_raw)]
     pub fn print_fields(message: Dynamic, fields: rhai::Map) -> Result<ImmutableString, Thrown> {
         let mut text = shown(&message);
-        for (key, value) in parse_options(&fields)?.left() {
+        for (key, value) in parse_options(&fields)?.remaining() {
             text.push_str(&format!(" {key}={}", value.to_json()));
         }
         Ok(text.into())

@@ -102,8 +102,8 @@ impl State {
             Space::Shared(name) => format!("{name}: "),
         };
         match change {
-            StateChange::Set(value) => format!("{space}{key} = {}", value.shown(SHOWN)),
-            StateChange::Add(number) => format!("{space}{key} + {}", number.shown(SHOWN)),
+            StateChange::Set(value) => format!("{space}{key} = {}", value.preview(SHOWN)),
+            StateChange::Add(number) => format!("{space}{key} + {}", number.preview(SHOWN)),
             StateChange::Remove => format!("{space}{key} removed"),
         }
     }

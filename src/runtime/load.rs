@@ -11,9 +11,9 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use super::settings::Settings;
 use super::sources::{Seen, Snapshot, Watched};
 use crate::config::{Binding, Config};
-use crate::fault::{Fault, Place};
+use crate::fault::{Fault, SourceLocation};
 use crate::options::nearest;
-use crate::script::{Declared, Purpose, Script, Sources as _};
+use crate::script::{Declaration, Purpose, Script, Sources as _};
 use crate::triggers::{KINDS, TriggerContext, TriggerSpec};
 
 /// A script to load.
@@ -147,7 +147,7 @@ pub(crate) fn load(request: &Request, snapshot: &Arc<Snapshot>, settings: &Arc<S
         Err(why) if request.is_job => Err(unreadable_job(&settings.config.triggers, &request.file, &why)),
         // A file that can not be read is told in the words of who reads files.
         Err(why) => {
-            let place = Place { file: request.file.clone(), ..Place::default() };
+            let place = SourceLocation { file: request.file.clone(), ..SourceLocation::default() };
             Err(vec![Fault::new(place, why)])
         }
         Ok(_) => load_text(request, &watched, settings),
@@ -167,7 +167,7 @@ fn load_text(request: &Request, watched: &Arc<Watched>, settings: &Settings) -> 
     let mut script = Script::load(&request.file, &purpose, watched.clone(), config, &settings.trigger_context)?;
     if request.is_job {
         let bindings = config.triggers.iter().filter(|binding| binding.job == request.file);
-        script.declared = bind(bindings, config, &settings.trigger_context)?;
+        script.declarations = bind(bindings, config, &settings.trigger_context)?;
     }
     Ok(script)
 }
@@ -180,7 +180,7 @@ pub fn bind<'a>(
     bindings: impl IntoIterator<Item = &'a Binding>,
     config: &Config,
     trigger_context: &TriggerContext,
-) -> Result<Vec<Declared>, Vec<Fault>> {
+) -> Result<Vec<Declaration>, Vec<Fault>> {
     let (mut declared, mut faults) = (Vec::new(), Vec::new());
     let mut names = HashSet::new();
     for binding in bindings {
@@ -198,7 +198,7 @@ pub fn bind<'a>(
     if faults.is_empty() { Ok(declared) } else { Err(faults) }
 }
 
-fn read(binding: &Binding, config: &Config, trigger_context: &TriggerContext) -> Result<Declared, Box<Fault>> {
+fn read(binding: &Binding, config: &Config, trigger_context: &TriggerContext) -> Result<Declaration, Box<Fault>> {
     let Some(kind) = KINDS.iter().find(|kind| kind.name == binding.kind) else {
         let known = || KINDS.iter().map(|kind| kind.name);
         let unknown = binding.fault(None, format!("there is no trigger `{}`", binding.kind));
@@ -216,5 +216,5 @@ fn read(binding: &Binding, config: &Config, trigger_context: &TriggerContext) ->
         let allowed = config.permissions.check(script, need);
         allowed.map_err(|denied| binding.fault(None, denied.message).with_hint(denied.hint))?;
     }
-    Ok(Declared { trigger, kind: kind.name, identity, policy, place: binding.place.clone(), handler: 0 })
+    Ok(Declaration { trigger, kind: kind.name, identity, policy, location: binding.place.clone(), handler: 0 })
 }

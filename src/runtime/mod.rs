@@ -207,7 +207,7 @@ impl Runtime {
     /// The faults of its triggers; then nothing has changed.
     pub async fn apply(&self, config: Arc<Config>) -> Result<Difference, Vec<Fault>> {
         let answer = self.order(|answer| Command::Apply(config, answer)).await;
-        answer.unwrap_or_else(|| Err(vec![Fault::new(crate::fault::Place::default(), stopping())]))
+        answer.unwrap_or_else(|| Err(vec![Fault::new(crate::fault::SourceLocation::default(), stopping())]))
     }
 
     /// Returns the config that holds now.

@@ -7,9 +7,9 @@ use super::scheduler::{QueueId, Target};
 use super::settings::Settings;
 use super::sources::Seen;
 use crate::event::Event;
-use crate::fault::{Fault, Place};
+use crate::fault::{Fault, SourceLocation};
 use crate::functions::Context;
-use crate::script::{Ended, Script};
+use crate::script::{RunError, Script};
 use crate::triggers::{TriggerId, Watch};
 use crate::value::Value;
 
@@ -28,7 +28,7 @@ pub(crate) struct Version {
 
 impl Version {
     /// Runs a handler, or the whole job.
-    pub(crate) fn call(&self, handler: usize, event: &Event, context: &Arc<Context>) -> Result<Value, Ended> {
+    pub(crate) fn call(&self, handler: usize, event: &Event, context: &Arc<Context>) -> Result<Value, RunError> {
         if !self.is_job {
             return self.script.call(handler, event, context);
         }
@@ -37,13 +37,13 @@ impl Version {
             return Ok(finished.value);
         }
         let text = format!("the job ended with exit({})", finished.code);
-        Err(Ended::Fault(Box::new(Fault { kind: "exit".into(), ..Fault::new(self.place(), text) })))
+        Err(RunError::Fault(Box::new(Fault { kind: "exit".into(), ..Fault::new(self.place(), text) })))
     }
 
     /// Returns the place that stands for the whole file.
-    pub(crate) fn place(&self) -> Place {
+    pub(crate) fn place(&self) -> SourceLocation {
         let file = self.script.files.first().map(|(file, _)| file.clone()).unwrap_or_default();
-        Place { file, ..Place::default() }
+        SourceLocation { file, ..SourceLocation::default() }
     }
 }
 
@@ -102,8 +102,8 @@ pub(crate) struct Live {
 impl Life {
     /// Returns where the events of its triggers go.
     pub(crate) fn targets(&self) -> Vec<(TriggerId, Target)> {
-        let declared = self.version.script.declared.iter();
-        let target = |declared: &crate::script::Declared| Target {
+        let declared = self.version.script.declarations.iter();
+        let target = |declared: &crate::script::Declaration| Target {
             name: name_of(declared).into(),
             handler: declared.handler,
             policy: declared.policy.clone(),
@@ -113,6 +113,6 @@ impl Life {
 }
 
 /// Returns a trigger's name within its script.
-pub(crate) fn name_of(declared: &crate::script::Declared) -> String {
+pub(crate) fn name_of(declared: &crate::script::Declaration) -> String {
     declared.policy.name.clone().unwrap_or_else(|| declared.trigger.summary())
 }

@@ -107,7 +107,7 @@ pub(crate) fn groups(changed_files: &BTreeMap<String, BTreeSet<String>>) -> Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fault::Place;
+    use crate::fault::SourceLocation;
 
     fn side(identity: &str, name: &str) -> Side {
         let policy = Policy { name: Some(name.into()), ..Policy::default() };
@@ -147,7 +147,8 @@ mod tests {
 
     #[test]
     fn the_report_says_what_goes_on_and_where_the_fault_is() {
-        let fault = Fault::new(Place { file: "thermostat.rhai".into(), line: 8, column: 14 }, "unknown variable `x`");
+        let fault =
+            Fault::new(SourceLocation { file: "thermostat.rhai".into(), line: 8, column: 14 }, "unknown variable `x`");
         assert_eq!(
             rejected_report(Some(3), 4, &[fault]),
             "kept v3, v4 rejected: thermostat.rhai:8:14: unknown variable `x`"

@@ -7,7 +7,7 @@ use super::expected::Times;
 use super::registry::{Entry, name_of};
 use crate::fault::Fault;
 use crate::run::Outcome;
-use crate::script::Declared;
+use crate::script::Declaration;
 
 /// How a script is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,14 +100,14 @@ impl Listed {
 }
 
 impl ListedTrigger {
-    pub(crate) fn new(declared: &Declared, now: &Zoned) -> Self {
+    pub(crate) fn new(declared: &Declaration, now: &Zoned) -> Self {
         let enabled = !declared.policy.disabled;
         let next = declared.trigger.upcoming(now, 1).first().map(Zoned::timestamp);
         Self {
             name: name_of(declared),
             kind: declared.kind.to_owned(),
             summary: declared.trigger.summary(),
-            place: declared.place.to_string(),
+            place: declared.location.to_string(),
             enabled,
             next: next.filter(|_| enabled),
             times: None,

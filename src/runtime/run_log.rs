@@ -212,7 +212,7 @@ impl RunRecorder {
             return;
         }
         effect.after = self.started.elapsed().saturating_sub(effect.took);
-        for text in [&mut effect.with, &mut effect.answer, &mut effect.fault] {
+        for text in [&mut effect.details, &mut effect.result, &mut effect.fault] {
             *text = shorten(self.settings.mask.apply(text).into_owned(), EFFECT_LENGTH);
         }
         effects.kept.push(effect);

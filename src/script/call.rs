@@ -10,13 +10,18 @@ use rhai::{
 
 use super::files::Files;
 use super::handler::{Code, Handler, fresh};
-use super::{Body, Ended, Finished, Script, engine, errors, guard, modules};
+use super::{Body, JobResult, RunError, Script, engine, errors, guard, modules};
 use crate::event::Event;
 use crate::functions::{self, Context, Phase, Thrown, convert};
 use crate::value::{Map, Value, map_of};
 
 impl Script {
-    pub(super) fn call_handler(&self, handler: usize, event: &Event, context: &Arc<Context>) -> Result<Value, Ended> {
+    pub(super) fn call_handler(
+        &self,
+        handler: usize,
+        event: &Event,
+        context: &Arc<Context>,
+    ) -> Result<Value, RunError> {
         self.within(context, || self.invoke(handler, &event.payload))
     }
 
@@ -44,13 +49,13 @@ impl Script {
         event: Option<&Event>,
         args: &[String],
         context: &Arc<Context>,
-    ) -> Result<Finished, Ended> {
+    ) -> Result<JobResult, RunError> {
         self.within(context, || self.whole(event.map(|event| &event.payload), args))
     }
 
     /// Runs the script whole, within whatever limits there are.
-    pub(super) fn whole(&self, event: Option<&Map>, args: &[String]) -> Result<Finished, Thrown> {
-        let Body::Job(body, lib) = &self.body else { return Ok(Finished { value: Value::Null, code: 0 }) };
+    pub(super) fn whole(&self, event: Option<&Map>, args: &[String]) -> Result<JobResult, Thrown> {
+        let Body::Job(body, lib) = &self.body else { return Ok(JobResult { value: Value::Null, code: 0 }) };
         let _reach = modules::reach(&self.modules);
         let event = event.map_or(Dynamic::UNIT, convert::map);
         let mut scope = Scope::new();
@@ -67,16 +72,16 @@ impl Script {
             scope.push_dynamic(name, value);
         }
         match self.evaluate(&mut global, &mut scope, body, false) {
-            Ok(value) => Ok(Finished { value: convert::returned(&value), code: 0 }),
+            Ok(value) => Ok(JobResult { value: convert::returned(&value), code: 0 }),
             Err(error) => match *error {
-                EvalAltResult::Return(value, _) => Ok(Finished { value: convert::returned(&value), code: 0 }),
+                EvalAltResult::Return(value, _) => Ok(JobResult { value: convert::returned(&value), code: 0 }),
                 EvalAltResult::Exit(value, _) => Ok(exited(&value)),
                 _ => Err(error),
             },
         }
     }
 
-    fn within<T>(&self, context: &Arc<Context>, code: impl FnOnce() -> Result<T, Thrown>) -> Result<T, Ended> {
+    fn within<T>(&self, context: &Arc<Context>, code: impl FnOnce() -> Result<T, Thrown>) -> Result<T, RunError> {
         within(&self.files, context, code)
     }
 
@@ -149,7 +154,7 @@ pub(super) fn within<T>(
     files: &[(String, String)],
     context: &Arc<Context>,
     code: impl FnOnce() -> Result<T, Thrown>,
-) -> Result<T, Ended> {
+) -> Result<T, RunError> {
     functions::enter(Phase::Running(context.clone()), || {
         let (ended, stop) = guard::running(context, || {
             catch_unwind(AssertUnwindSafe(code)).inspect(|ended| {
@@ -166,10 +171,10 @@ pub(super) fn within<T>(
             (Ok(ended), Some(stop)) => {
                 let fault =
                     errors::stopped(&files(), stop, ended.as_ref().err().map(|error| &**error), &context.config.limits);
-                Err(Ended::Stopped(stop, fault.into()))
+                Err(RunError::Stopped(stop, fault.into()))
             }
-            (Ok(Err(error)), None) => Err(Ended::Fault(errors::thrown(&files(), &error).into())),
-            (Err(panic), _) => Err(Ended::Fault(errors::panicked(&files(), &*panic).into())),
+            (Ok(Err(error)), None) => Err(RunError::Fault(errors::thrown(&files(), &error).into())),
+            (Err(panic), _) => Err(RunError::Fault(errors::panicked(&files(), &*panic).into())),
         }
     })
 }
@@ -183,7 +188,7 @@ fn told_to_stop(error: &EvalAltResult) -> Option<functions::Stop> {
     }
 }
 
-fn exited(value: &Dynamic) -> Finished {
+fn exited(value: &Dynamic) -> JobResult {
     let code = value.as_int().map_or(0, |code| u8::try_from(code).unwrap_or(u8::MAX));
-    Finished { value: convert::returned(value), code }
+    JobResult { value: convert::returned(value), code }
 }

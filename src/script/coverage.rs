@@ -12,7 +12,7 @@ use crate::config::Limits;
 use crate::value::map_of;
 
 /// How often each line of each file has run.
-pub type Hits = BTreeMap<String, BTreeMap<usize, u64>>;
+pub type LineCounts = BTreeMap<String, BTreeMap<usize, u64>>;
 
 /// How often what stands at each line and column of each file has run.
 type Steps = BTreeMap<String, BTreeMap<(usize, usize), u64>>;
@@ -21,12 +21,12 @@ type Steps = BTreeMap<String, BTreeMap<(usize, usize), u64>>;
 static STEPS: OnceLock<Mutex<Steps>> = OnceLock::new();
 
 /// Counts from now on, in this process; to be called before the first script is loaded.
-pub fn begin() {
+pub fn enable() {
     STEPS.get_or_init(Mutex::default);
 }
 
 /// Returns how often each line that can run has run, of each of these files that can be read, and of the modules that ran.
-pub fn of(mut files: Vec<String>, sources: &Arc<dyn Sources>, limits: &Limits) -> Hits {
+pub fn line_counts(mut files: Vec<String>, sources: &Arc<dyn Sources>, limits: &Limits) -> LineCounts {
     let engine = engine::new(limits);
     let ran = steps().map(|steps| steps.clone()).unwrap_or_default();
     files.extend(ran.keys().cloned());

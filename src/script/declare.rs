@@ -7,7 +7,7 @@ use rhai::{Dynamic, FnPtr, FuncRegistration, Module, NativeCallContext, Position
 
 use super::files::Files;
 use super::shape::{Arguments, Calls};
-use super::{Declared, codes};
+use super::{Declaration, codes};
 use crate::config::{Config, Denied};
 use crate::fault::Fault;
 use crate::functions::{Phase, Thrown, convert, phase, thrown};
@@ -25,7 +25,7 @@ pub(super) struct Collector {
     pub calls: Calls,
     /// How many modules' top levels are running inside each other.
     pub modules: usize,
-    pub declared: Vec<Declared>,
+    pub declared: Vec<Declaration>,
     pub handlers: Vec<FnPtr>,
     pub faults: Vec<Fault>,
 }
@@ -184,12 +184,12 @@ impl Collector {
         }
         let mut policy = written.policy;
         policy.name = Some(self.unique(policy.name.take(), &written.trigger.summary(), site)?);
-        self.declared.push(Declared {
+        self.declared.push(Declaration {
             trigger: written.trigger,
             kind: site.kind.name,
             identity: written.identity,
             policy,
-            place: self.files.place(site.file, site.position),
+            location: self.files.location(site.file, site.position),
             handler: self.handlers.len(),
         });
         // What it captured is shared with the top level, which may go on to change it.

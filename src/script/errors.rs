@@ -5,7 +5,7 @@ use rhai::{Dynamic, EvalAltResult, ParseError, Position};
 use super::files::Files;
 use super::{codes, migration_hints};
 use crate::config::Limits;
-use crate::fault::{Call, Fault};
+use crate::fault::{Fault, StackFrame};
 use crate::functions::reference::{Form, in_tests, reference};
 use crate::functions::{Phase, Stop, convert, phase};
 use crate::value::Value;
@@ -14,7 +14,7 @@ use crate::value::Value;
 pub(super) fn syntax(files: &Files, file: &str, error: &ParseError) -> Fault {
     let mut fault = files.fault(file, error.position(), plain(&error.err_type().to_string()));
     fault.kind = "syntax".into();
-    let around = files.around(&fault.place);
+    let around = files.around(&fault.location);
     fault.hint = around.and_then(|(before, after)| migration_hints::of_syntax(&fault.text, before, after));
     fault.with_code(codes::SYNTAX.code)
 }
@@ -34,7 +34,7 @@ pub(super) fn thrown(files: &Files, error: &EvalAltResult) -> Fault {
     fault.kind = kind;
     fault.hint = hint(cause).or_else(|| {
         let EvalAltResult::ErrorFunctionNotFound(signature, _) = cause else { return None };
-        let (before, after) = files.around(&fault.place)?;
+        let (before, after) = files.around(&fault.location)?;
         migration_hints::of_operator(signature, before, after)
     });
     chain.calls.reverse();
@@ -122,7 +122,7 @@ pub(super) fn panicked(files: &Files, panic: &(dyn std::any::Any + Send)) -> Fau
 
 struct Chain {
     file: String,
-    calls: Vec<Call>,
+    calls: Vec<StackFrame>,
     /// The place of the innermost call that has one, for causes that have none.
     innermost: Position,
 }
@@ -133,7 +133,10 @@ impl Chain {
             EvalAltResult::ErrorInFunctionCall(name, source, inner, position) => {
                 if !position.is_none() {
                     let function = if name.starts_with("anon$") { "closure" } else { name.as_str() };
-                    self.calls.push(Call { function: function.into(), place: files.place(&self.file, *position) });
+                    self.calls.push(StackFrame {
+                        function: function.into(),
+                        location: files.location(&self.file, *position),
+                    });
                     self.innermost = *position;
                 }
                 if !source.is_empty() && *source != self.file {

@@ -65,7 +65,7 @@ fn guarded<T>(limits: &Limits, clock: Clock, code: impl FnOnce() -> T) -> (T, Op
     GUARD.with(|guard| {
         guard.spent.set(0);
         guard.operations.set(limits.operations);
-        guard.ceiling.set(memory::held().saturating_add_unsigned(limits.memory));
+        guard.ceiling.set(memory::allocated().saturating_add_unsigned(limits.memory));
         guard.stopped.set(None);
         guard.clock.replace(clock);
     });
@@ -96,7 +96,7 @@ pub(super) fn stop(stop: Stop) {
 
 /// Returns how many bytes the code on this thread may still take.
 pub(super) fn room() -> u64 {
-    let left = GUARD.with(|guard| guard.ceiling.get()).saturating_sub(memory::held());
+    let left = GUARD.with(|guard| guard.ceiling.get()).saturating_sub(memory::allocated());
     u64::try_from(left).unwrap_or(0)
 }
 
@@ -107,7 +107,7 @@ impl Guard {
         if spent > self.operations.get() {
             return Some(Stop::Operations);
         }
-        if memory::held() > self.ceiling.get() {
+        if memory::allocated() > self.ceiling.get() {
             return Some(Stop::Memory);
         }
         if !spent.is_multiple_of(LOOK) {

@@ -13,7 +13,7 @@ use super::files::Files;
 use super::handler::Handler;
 use super::modules::{Modules, unreadable};
 use super::shape::{self, Calls};
-use super::{Body, Declared, Purpose, Script, Sources, codes, engine, errors, guard, source};
+use super::{Body, Declaration, Purpose, Script, Sources, codes, engine, errors, guard, source};
 use crate::config::Config;
 use crate::fault::Fault;
 use crate::functions::{self, Loading, Phase};
@@ -48,14 +48,22 @@ impl Loader<'_> {
             .map_err(|error| vec![errors::syntax(&files, self.file, &error)])?;
         let name: Arc<str> = self.file.strip_suffix(".rhai").unwrap_or(self.file).into();
         let loaded = Loaded { files, engine, ast, modules };
-        let (body, declared) = self.examine(&name, &loaded)?;
+        let (body, declarations) = self.examine(&name, &loaded)?;
         let Loaded { mut files, engine, modules, .. } = loaded;
         files.0.extend(modules.files());
-        Ok(Script { name, declared, docs: source::docs(&text), files: files.0, engine, body, modules: modules.all() })
+        Ok(Script {
+            name,
+            declarations,
+            docs: source::docs(&text),
+            files: files.0,
+            engine,
+            body,
+            modules: modules.all(),
+        })
     }
 
     /// Looks through the script and runs its top level, within the limits of loading; returns every fault that is found.
-    fn examine(&self, name: &Arc<str>, loaded: &Loaded) -> Result<(Body, Vec<Declared>), Vec<Fault>> {
+    fn examine(&self, name: &Arc<str>, loaded: &Loaded) -> Result<(Body, Vec<Declaration>), Vec<Fault>> {
         let limits = &self.config.limits;
         let phase = Phase::Loading(Arc::new(Loading {
             script: name.clone(),
@@ -147,7 +155,7 @@ impl Loader<'_> {
             match Handler::new(pointer, &loaded.ast, &modules) {
                 Ok(handler) => handlers.push(handler),
                 Err(why) => {
-                    faults.push(Fault::new(declared.place.clone(), why).with_code(codes::DECLARATION.code));
+                    faults.push(Fault::new(declared.location.clone(), why).with_code(codes::DECLARATION.code));
                 }
             }
         }
@@ -161,12 +169,12 @@ impl Loader<'_> {
 
 /// Returns the faults in the order of their places, each place once, with their source lines.
 pub(super) fn in_order(mut faults: Vec<Fault>, files: &Files) -> Vec<Fault> {
-    let own = |fault: &Fault| fault.place.file != files.own();
+    let own = |fault: &Fault| fault.location.file != files.own();
     faults.sort_by(|a, b| {
-        let key = |fault: &Fault| (own(fault), fault.place.file.clone(), fault.place.line, fault.place.column);
+        let key = |fault: &Fault| (own(fault), fault.location.file.clone(), fault.location.line, fault.location.column);
         key(a).cmp(&key(b))
     });
-    faults.dedup_by(|later, first| later.place == first.place);
+    faults.dedup_by(|later, first| later.location == first.location);
     faults.into_iter().map(|fault| files.shown(fault)).collect()
 }
 

@@ -33,7 +33,7 @@ use self::handler::Handler;
 use self::load::Loader;
 use crate::config::{Config, Limits};
 use crate::event::Event;
-use crate::fault::{Fault, Place};
+use crate::fault::{Fault, SourceLocation};
 use crate::functions::{Context, Stop};
 use crate::run::Policy;
 use crate::triggers::{Trigger, TriggerContext};
@@ -58,7 +58,7 @@ pub enum Purpose {
 }
 
 /// A handler that a script declared, with what wakes it.
-pub struct Declared {
+pub struct Declaration {
     /// What wakes it.
     pub trigger: Box<dyn Trigger>,
     /// The kind's name.
@@ -68,7 +68,7 @@ pub struct Declared {
     /// How its events become runs. Its `name` is always set, and unique within the script.
     pub policy: Policy,
     /// Where it was declared.
-    pub place: Place,
+    pub location: SourceLocation,
     /// Which function it wakes.
     pub handler: usize,
 }
@@ -78,7 +78,7 @@ pub struct Script {
     /// Its name: the file below the scripts folder without `.rhai`, with `/` between.
     pub name: Arc<str>,
     /// What it declared, in order; empty for a job.
-    pub declared: Vec<Declared>,
+    pub declarations: Vec<Declaration>,
     /// Every file it is made of, with its text: its own first, then modules.
     pub files: Vec<(String, String)>,
     /// The first `//!` lines.
@@ -105,7 +105,7 @@ impl Body {
 
 /// How a call ended that did not return.
 #[derive(Debug, Clone)]
-pub enum Ended {
+pub enum RunError {
     /// The script failed.
     Fault(Box<Fault>),
     /// The run had to stop; where it stood.
@@ -128,14 +128,15 @@ impl Script {
     ) -> Result<Self, Vec<Fault>> {
         let loader = Loader { file, purpose, sources, config, trigger_context };
         let loaded = std::thread::scope(|scope| {
-            let thread = std::thread::Builder::new().name(format!("load {file}")).stack_size(stack(&config.limits));
+            let thread =
+                std::thread::Builder::new().name(format!("load {file}")).stack_size(stack_size(&config.limits));
             thread
                 .spawn_scoped(scope, || loader.load())
                 .map(|load| load.join().unwrap_or_else(|panic| resume_unwind(panic)))
         });
         loaded.unwrap_or_else(|why| {
-            let place = Place { file: file.to_owned(), ..Place::default() };
-            Err(vec![Fault::new(place, format!("there is no thread to load it on: {why}"))])
+            let location = SourceLocation { file: file.to_owned(), ..SourceLocation::default() };
+            Err(vec![Fault::new(location, format!("there is no thread to load it on: {why}"))])
         })
     }
 
@@ -145,7 +146,7 @@ impl Script {
     ///
     /// # Errors
     /// If it did not return.
-    pub fn call(&self, handler: usize, event: &Event, context: &Arc<Context>) -> Result<Value, Ended> {
+    pub fn call(&self, handler: usize, event: &Event, context: &Arc<Context>) -> Result<Value, RunError> {
         self.call_handler(handler, event, context)
     }
 
@@ -158,14 +159,14 @@ impl Script {
     ///
     /// # Errors
     /// If it did not reach its end. `exit(code)` counts as reaching it.
-    pub fn run(&self, event: Option<&Event>, args: &[String], context: &Arc<Context>) -> Result<Finished, Ended> {
+    pub fn run(&self, event: Option<&Event>, args: &[String], context: &Arc<Context>) -> Result<JobResult, RunError> {
         self.run_job(event, args, context)
     }
 }
 
 /// How a job ended well.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Finished {
+pub struct JobResult {
     /// The value of its last expression.
     pub value: Value,
     /// What `exit(code)` said; 0 without.
@@ -173,15 +174,15 @@ pub struct Finished {
 }
 
 /// The least stack of a thread that runs scripts: deep enough for what the default limits let through.
-pub const STACK: usize = 256 << 20;
+pub const MIN_STACK_SIZE: usize = 256 << 20;
 
 /// Returns the stack that a thread needs to run scripts within these limits.
 ///
 /// A chain of closures or lists inside each other is dropped, copied and compared level by level, and the memory budget
 /// lets hundreds of thousands of levels through; a level takes less than four times as much stack as memory, also in a debug
 /// build. Only what is used of a stack takes memory.
-pub fn stack(limits: &Limits) -> usize {
-    usize::try_from(limits.memory).unwrap_or(usize::MAX).saturating_mul(4).max(STACK)
+pub fn stack_size(limits: &Limits) -> usize {
+    usize::try_from(limits.memory).unwrap_or(usize::MAX).saturating_mul(4).max(MIN_STACK_SIZE)
 }
 
 /// Returns the name of every function and method that scripts can call, those of the language too.

@@ -13,7 +13,7 @@ use super::analyse::imports::{self, Imported};
 use super::files::Files;
 use super::load::with_constants;
 use super::{Sources, codes, declare, engine, errors, migration_hints, source};
-use crate::fault::{Fault, Place};
+use crate::fault::{Fault, SourceLocation};
 use crate::functions::{Thrown, thrown};
 
 /// How deeply modules may import each other.
@@ -246,5 +246,5 @@ pub(super) fn file_of(importer: &str, path: &str) -> Result<String, String> {
 
 /// Returns the fault of a file that can not be read.
 pub(super) fn unreadable(file: &str, why: String) -> Fault {
-    Fault::new(Place { file: file.to_owned(), ..Place::default() }, why)
+    Fault::new(SourceLocation { file: file.to_owned(), ..SourceLocation::default() }, why)
 }

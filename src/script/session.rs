@@ -6,7 +6,7 @@ use rhai::{AST, Dynamic, Engine, FnPtr, ImmutableString, LexError, Module, Parse
 
 use super::files::Files;
 use super::modules::{self, Modules};
-use super::{Ended, Sources, engine, errors, source, within};
+use super::{RunError, Sources, engine, errors, source, within};
 use crate::config::Config;
 use crate::fault::Fault;
 use crate::functions::{Context, convert};
@@ -16,7 +16,7 @@ use crate::value::Value;
 const LINE: &str = "line";
 
 /// Lines that are evaluated one after another, on one thread with a large stack.
-pub struct Session {
+pub struct ReplSession {
     engine: Arc<Engine>,
     scope: Scope<'static>,
     functions: Module,
@@ -28,16 +28,16 @@ pub struct Session {
 
 /// What a line came to.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Evaluated {
+pub struct EvaluatedLine {
     /// As data; nothing if it is none, such as a function.
     pub value: Value,
     /// As the interpreter shows it.
     pub text: String,
     /// What sort of value it is, such as `string`, as `type_of` says.
-    pub sort: String,
+    pub type_name: String,
 }
 
-impl Session {
+impl ReplSession {
     /// Begins, with modules from these sources.
     pub fn new(sources: Arc<dyn Sources>, config: &Arc<Config>) -> Self {
         let mut scope = Scope::new();
@@ -57,14 +57,14 @@ impl Session {
     ///
     /// # Errors
     /// If it did not reach its end; what it defined before that stays.
-    pub fn evaluate(&mut self, text: &str, context: &Arc<Context>) -> Result<Evaluated, Vec<Ended>> {
-        let one = |fault: Fault| vec![Ended::Fault(fault.into())];
+    pub fn evaluate(&mut self, text: &str, context: &Arc<Context>) -> Result<EvaluatedLine, Vec<RunError>> {
+        let one = |fault: Fault| vec![RunError::Fault(fault.into())];
         let files = Files(vec![(LINE.to_owned(), text.to_owned())]);
         let ast =
             source::compile(&self.engine, LINE, text).map_err(|error| one(errors::syntax(&files, LINE, &error)))?;
         let found = self.import(&ast, &files);
         if !found.is_empty() {
-            return Err(found.into_iter().map(|fault| Ended::Fault(fault.into())).collect());
+            return Err(found.into_iter().map(|fault| RunError::Fault(fault.into())).collect());
         }
         for (.., function) in ast.shared_lib().iter_script_fn_info() {
             self.functions.set_script_fn(function.clone());
@@ -117,10 +117,10 @@ pub fn is_unfinished(text: &str, config: &Config) -> bool {
     }
 }
 
-fn shown(engine: &Engine, value: &Dynamic) -> Evaluated {
+fn shown(engine: &Engine, value: &Dynamic) -> EvaluatedLine {
     // What is no plain value, such as an HTTP response, has words of its own, which only the engine knows.
     let words = FnPtr::new("to_string").and_then(|show| show.call(engine, &AST::empty(), (value.clone(),)));
     let text = words.map_or_else(|_| value.to_string(), |words: ImmutableString| words.into());
-    let sort = value.type_name().rsplit("::").next().unwrap_or_default().to_lowercase();
-    Evaluated { value: convert::to_value(value).unwrap_or_default(), text, sort }
+    let type_name = value.type_name().rsplit("::").next().unwrap_or_default().to_lowercase();
+    EvaluatedLine { value: convert::to_value(value).unwrap_or_default(), text, type_name }
 }

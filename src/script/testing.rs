@@ -17,7 +17,7 @@ use crate::functions::testing::{self, SandboxApi, Test, TestRun, TestSelection, 
 use crate::functions::{self, Phase};
 
 /// A file with tests, compiled.
-pub struct Tests {
+pub struct TestFile {
     /// What it declares, in order.
     pub tests: Vec<Test>,
     engine: Arc<Engine>,
@@ -33,7 +33,7 @@ pub(super) fn engine(limits: &Limits) -> Engine {
     engine
 }
 
-impl Tests {
+impl TestFile {
     /// Compiles a file, looks through it and lists its tests, on the current thread, which must have a large stack.
     ///
     /// # Errors

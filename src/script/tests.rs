@@ -83,7 +83,7 @@ fn bare<T: Send>(code: impl FnOnce() -> Result<T, Thrown> + Send) -> Result<T, T
     let limits = Config::default_in(Path::new("/nowhere")).limits;
     std::thread::scope(|scope| {
         let run = || guard::loading(&limits, Instant::now() + Duration::from_secs(20), code).0;
-        std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, run).unwrap().join().unwrap()
+        std::thread::Builder::new().stack_size(MIN_STACK_SIZE).spawn_scoped(scope, run).unwrap().join().unwrap()
     })
 }
 
@@ -93,7 +93,7 @@ fn call(script: &Script, handler: usize, payload: &[(&str, Value)]) -> Result<Va
         .map_err(|error| errors::thrown(&files::Files(script.files.clone()), &error).into())
 }
 
-fn run(text: &'static str, args: &[&str]) -> Result<Finished, Box<Fault>> {
+fn run(text: &'static str, args: &[&str]) -> Result<JobResult, Box<Fault>> {
     let script = load_all(&[("t.rhai", text)], &Purpose::Job).unwrap_or_else(|faults| panic!("{}", reports(&faults)));
     let args: Vec<_> = args.iter().map(|arg| (*arg).to_owned()).collect();
     bare(|| script.whole(None, &args))
@@ -117,7 +117,7 @@ fn a_script_declares_and_its_handlers_are_called() {
         "#,
     );
     assert_eq!(script.docs, "Says what it does.");
-    let names: Vec<_> = script.declared.iter().map(|declared| declared.policy.name.clone().unwrap()).collect();
+    let names: Vec<_> = script.declarations.iter().map(|declared| declared.policy.name.clone().unwrap()).collect();
     assert_eq!(names, ["wake a", "wake a #2", "wake b", "wake c"]);
     let payload = [("n", Value::Int(21))];
     assert_eq!(call(&script, 0, &payload).unwrap(), Value::from("freezer true 42"));
@@ -173,7 +173,7 @@ fn scripts_that_share_a_thread_import_their_own_modules_only() {
 #[test]
 fn a_job_runs_whole_with_its_arguments() {
     let done = run("#!/usr/bin/env -S rhaid exec\nconst N = 2; fn f(x) { x * N } f(args.len())", &["a", "b"]).unwrap();
-    assert_eq!(done, Finished { value: Value::Int(4), code: 0 });
+    assert_eq!(done, JobResult { value: Value::Int(4), code: 0 });
     assert_eq!(run("fn f() { exit(3) } f(); 5", &[]).unwrap().code, 3);
     let seen = run("fn f() { args[0] } [1].map(|x| args[0] + f() + event)[0]", &["a"]).unwrap();
     assert_eq!(seen.value, Value::from("aa"));
@@ -186,10 +186,10 @@ fn a_fault_in_a_run_shows_its_place_and_the_calls() {
     let fault = call(&script, 1, &[]).unwrap_err();
     assert_eq!(fault.to_string(), "t.rhai:7:15: no");
     let fault = call(&script, 0, &[]).unwrap_err();
-    assert_eq!(fault.place.line, 2);
+    assert_eq!(fault.location.line, 2);
     assert_eq!(fault.source_line.as_deref(), Some("  x.foo - 1"));
     assert_eq!(fault.calls.len(), 1);
-    assert_eq!((fault.calls[0].function.as_str(), fault.calls[0].place.line), ("inner", 5));
+    assert_eq!((fault.calls[0].function.as_str(), fault.calls[0].location.line), ("inner", 5));
 }
 
 #[test]
@@ -355,7 +355,7 @@ fn hostile(
     text: &'static str,
     memory: u64,
     milliseconds: u64,
-) -> (Result<Finished, String>, Option<crate::functions::Stop>, Duration) {
+) -> (Result<JobResult, String>, Option<crate::functions::Stop>, Duration) {
     let started = Instant::now();
     let script = match load_all(&[("t.rhai", text)], &Purpose::Job) {
         Ok(script) => script,
@@ -374,7 +374,7 @@ fn hostile(
                 }
             })
         };
-        std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, run).unwrap().join().unwrap()
+        std::thread::Builder::new().stack_size(MIN_STACK_SIZE).spawn_scoped(scope, run).unwrap().join().unwrap()
     });
     (ended, stop, started.elapsed())
 }
@@ -489,7 +489,7 @@ fn every_function_survives_extreme_arguments() {
         }
         calls
     };
-    let calls = std::thread::Builder::new().stack_size(STACK).spawn(fuzz).unwrap().join().unwrap();
+    let calls = std::thread::Builder::new().stack_size(MIN_STACK_SIZE).spawn(fuzz).unwrap().join().unwrap();
     assert!(calls > 10_000, "{calls}");
 }
 

@@ -161,7 +161,7 @@ pub fn read(
 ) -> Result<TriggerSpec, OptionFault> {
     let mut options = Options::new(options);
     let policy = Policy::take(&mut options)?;
-    let written = [Value::List(arguments.clone()).to_stored(), Value::Map(options.left()).to_stored()];
+    let written = [Value::List(arguments.clone()).to_stored(), Value::Map(options.remaining()).to_stored()];
     let mut trigger = (kind.read)(arguments, &mut options, trigger_context)?;
     options.finish()?;
     let follows = trigger.follow(&policy);

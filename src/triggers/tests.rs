@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::bench::Bench;
 use super::*;
-use crate::fault::{Fault, Place};
+use crate::fault::{Fault, SourceLocation};
 use crate::services::event_bus::Emitted;
 use crate::services::routes::{Found, Request};
 use crate::services::store::{Batch, Store};
@@ -75,7 +75,8 @@ fn a_timer_that_runs_out_is_heard_with_what_it_settles() {
 
 #[test]
 fn a_timer_is_done_with_when_its_run_failed_but_not_when_rhaid_stops() {
-    let failed = |_: &Event| (Duration::from_secs(3), Outcome::Failed(Box::new(Fault::new(Place::default(), "no"))));
+    let failed =
+        |_: &Event| (Duration::from_secs(3), Outcome::Failed(Box::new(Fault::new(SourceLocation::default(), "no"))));
     let stopping = |_: &Event| (Duration::ZERO, Outcome::Skipped(Skip::Stopping));
     let runs: [(super::bench::Run, usize); 2] = [(failed, 0), (stopping, 1)];
     for (run, left) in runs {

@@ -11,7 +11,7 @@ fn dry(world: &World, text: &str) -> (Vec<String>, Result<(), String>) {
     Arc::get_mut(&mut context).unwrap().is_dry_run = true;
     let ended = world.run_in(text, &context).map(drop);
     let done = std::mem::take(&mut *world.run_log.done.lock());
-    (done.into_iter().map(|effect| format!("{} {}", effect.what, effect.with)).collect(), ended)
+    (done.into_iter().map(|effect| format!("{} {}", effect.action, effect.details)).collect(), ended)
 }
 
 #[test]
@@ -61,6 +61,6 @@ fn what_fails_is_told_with_the_reason() {
     let world = World::new();
     world.run(r#"try { read_file("notes/none.txt") } catch {}"#).unwrap();
     let done = world.run_log.done.lock();
-    assert_eq!((&*done[0].what, &*done[0].with), ("read_file", "notes/none.txt"));
+    assert_eq!((&*done[0].action, &*done[0].details), ("read_file", "notes/none.txt"));
     assert!(done[0].fault.starts_with("not_found: "), "{:?}", done[0]);
 }

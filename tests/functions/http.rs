@@ -37,9 +37,9 @@ fn what_requests_shows_of_an_answer_is_there() {
         .unwrap();
     let done = world.run_log.done.lock();
     let first = &done[0];
-    assert_eq!(first.what, "http_get");
-    assert_eq!(first.with, format!("GET http://{}/get", world.server));
-    assert_eq!(first.answer, "200");
+    assert_eq!(first.action, "http_get");
+    assert_eq!(first.details, format!("GET http://{}/get", world.server));
+    assert_eq!(first.result, "200");
     assert!(!first.took.is_zero());
 }
 

@@ -33,7 +33,7 @@ fn payloads_go_out_as_scripts_expect() {
         )
         .unwrap();
     let done = world.run_log.done.lock();
-    let published: Vec<_> = done.iter().filter(|effect| effect.what == "mqtt_publish").map(|e| &e.with).collect();
+    let published: Vec<_> = done.iter().filter(|effect| effect.action == "mqtt_publish").map(|e| &e.details).collect();
     assert!(published.contains(&&"温度/1 \"on\" (2 bytes, qos 1, retained)".to_owned()), "{published:?}");
 }
 
@@ -136,7 +136,7 @@ fn several_messages_go_out_in_one_call_and_in_order() {
         .unwrap();
     assert_eq!(found, Value::List(vec!["many/1 {\"a\":1}".into(), "many/2 2.5".into()]));
     let done = world.run_log.done.lock();
-    assert_eq!(done[0].with, "3 messages: many/1, many/2, many/3");
+    assert_eq!(done[0].details, "3 messages: many/1, many/2, many/3");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use rhaid::config::{Config, Level, Source, parse};
 use rhaid::effect::Effect;
 use rhaid::functions::{Context, RunLog, RunUsage};
-use rhaid::script::{Ended, Purpose, STACK, Script, Sources};
+use rhaid::script::{MIN_STACK_SIZE, Purpose, RunError, Script, Sources};
 use rhaid::services::Services;
 use rhaid::services::clock::Clock;
 use rhaid::services::http::Http;
@@ -148,11 +148,11 @@ impl World {
             .map_err(|faults| faults.iter().map(|fault| fault.report()).collect::<Vec<_>>().join("\n"))?;
         let run = || match script.run(None, &[], context) {
             Ok(finished) => Ok(finished.value),
-            Err(Ended::Fault(fault)) => Err(fault.report()),
-            Err(Ended::Stopped(stop, fault)) => Err(format!("{stop:?}: {}", fault.report())),
+            Err(RunError::Fault(fault)) => Err(fault.report()),
+            Err(RunError::Stopped(stop, fault)) => Err(format!("{stop:?}: {}", fault.report())),
         };
         std::thread::scope(|scope| {
-            std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, run).unwrap().join().unwrap()
+            std::thread::Builder::new().stack_size(MIN_STACK_SIZE).spawn_scoped(scope, run).unwrap().join().unwrap()
         })
     }
 

@@ -15,7 +15,7 @@ use super::text::Text;
 use crate::cli::reference::call as trigger_call;
 use crate::functions::reference::Entry;
 use crate::script::lint::LINTS;
-use crate::script::outline::{Function, Sort};
+use crate::script::outline::{Function, TokenKind};
 
 fn markdown(value: String) -> MarkupContent {
     MarkupContent { kind: MarkupKind::Markdown, value }
@@ -24,7 +24,7 @@ fn markdown(value: String) -> MarkupContent {
 /// Returns what there is to say about what stands at the place.
 pub(super) fn hover(look: &Look<'_>) -> Option<Hover> {
     let index = look.token()?;
-    let at = look.outline.tokens[index].at.clone();
+    let at = look.outline.tokens[index].range.clone();
     let page = page(look, index)?;
     let range = Some(look.document.text.span(&at));
     Some(Hover { contents: HoverContents::Markup(markdown(page)), range })
@@ -32,11 +32,11 @@ pub(super) fn hover(look: &Look<'_>) -> Option<Hover> {
 
 fn page(look: &Look<'_>, index: usize) -> Option<String> {
     let word = look.word(index);
-    if look.outline.tokens[index].sort == Sort::Comment {
+    if look.outline.tokens[index].kind == TokenKind::Comment {
         let lint = LINTS.iter().find(|lint| word.contains("rhaid: allow") && word.contains(lint.code))?;
         return Some(format!("`{}`\n\n{}", lint.code, lint.docs));
     }
-    if look.outline.tokens[index].sort != Sort::Word {
+    if look.outline.tokens[index].kind != TokenKind::Word {
         return None;
     }
     if let Some(alias) = look.before(index, &["::"]) {
@@ -83,26 +83,26 @@ pub(super) fn definition(look: &Look<'_>) -> Option<Location> {
     let (word, token) = (look.word(index), &look.outline.tokens[index]);
     let here =
         |range: &Range<usize>| Some(Location { uri: look.document.uri.clone(), range: look.document.text.span(range) });
-    if token.sort == Sort::Text {
-        let import = look.outline.imports.iter().find(|import| import.at == token.at)?;
+    if token.kind == TokenKind::Text {
+        let import = look.outline.imports.iter().find(|import| import.path_range == token.range)?;
         let module = look.imported(&import.path)?;
         return there(&module.path, &module.text, &(0..0));
     }
-    if token.sort != Sort::Word || look.before(index, &[".", "?."]).is_some_and(|before| before != "this") {
+    if token.kind != TokenKind::Word || look.before(index, &[".", "?."]).is_some_and(|before| before != "this") {
         return None;
     }
     if let Some(alias) = look.before(index, &["::"]) {
         let module = look.module(alias)?;
-        let constant = || module.outline.names.iter().find(|name| name.name == word).map(|name| &name.at);
-        let at = function(&module.outline.functions, word).map(|function| &function.at).or_else(constant)?;
+        let constant = || module.outline.names.iter().find(|name| name.name == word).map(|name| &name.range);
+        let at = function(&module.outline.functions, word).map(|function| &function.name_range).or_else(constant)?;
         return there(&module.path, &module.text, at);
     }
     if look.word(index + 1) == "::" {
         let module = look.module(word)?;
         return there(&module.path, &module.text, &(0..0));
     }
-    let name = look.outline.name_at(word, look.offset).map(|name| &name.at);
-    here(name.or_else(|| function(&look.outline.functions, word).map(|function| &function.at))?)
+    let name = look.outline.name_at(word, look.offset).map(|name| &name.range);
+    here(name.or_else(|| function(&look.outline.functions, word).map(|function| &function.name_range))?)
 }
 
 fn there(path: &Path, text: &Text, at: &Range<usize>) -> Option<Location> {
@@ -127,11 +127,11 @@ pub(super) fn symbols(look: &Look<'_>) -> Vec<DocumentSymbol> {
     };
     let triggers = look.outline.triggers.iter().map(|trigger| {
         let name = format!("{} {}", trigger.kind.name, trigger.what.as_deref().unwrap_or_default());
-        symbol(name.trim().to_owned(), None, SymbolKind::EVENT, &trigger.whole, &trigger.at)
+        symbol(name.trim().to_owned(), None, SymbolKind::EVENT, &trigger.range, &trigger.name_range)
     });
     let functions = look.outline.functions.iter().filter(|function| !function.name.is_empty()).map(|function| {
         let detail = format!("({})", function.parameters.join(", "));
-        symbol(function.name.clone(), Some(detail), SymbolKind::FUNCTION, &function.whole, &function.at)
+        symbol(function.name.clone(), Some(detail), SymbolKind::FUNCTION, &function.range, &function.name_range)
     });
     let mut symbols: Vec<_> = triggers.chain(functions).collect();
     symbols.sort_by_key(|symbol| (symbol.range.start, symbol.range.end));

@@ -18,7 +18,7 @@ use crate::fault::Fault;
 use crate::runtime::{FolderSources, Seen, Snapshot, Watched, bind, list_scripts, unreadable_job};
 use crate::script::lint::{self, Finding};
 use crate::script::outline::Outline;
-use crate::script::testing::Tests;
+use crate::script::testing::TestFile;
 use crate::script::{Purpose, Script, Sources as _};
 use crate::triggers::TriggerContext;
 
@@ -99,10 +99,10 @@ impl Checker {
             Err(_) => Config::default_in(&home.root).limits,
         };
         let sources = Arc::new(Edited::new(&home.root, limits.script_size, texts.clone()));
-        let faults = on_a_thread_for(&limits, || Tests::faults(&home.file, sources, &limits)).unwrap_or_default();
+        let faults = on_a_thread_for(&limits, || TestFile::faults(&home.file, sources, &limits)).unwrap_or_default();
         let text = Text::new(text.clone());
         // What is wrong in a module is shown there.
-        let own = faults.iter().filter(|fault| fault.place.file == home.file);
+        let own = faults.iter().filter(|fault| fault.location.file == home.file);
         own.map(|fault| diagnostics::fault(fault, &text, &home.root)).collect()
     }
 }
@@ -186,7 +186,7 @@ impl<'r> Round<'r> {
         }
         let (rest, scripts): (Vec<_>, Vec<_>) =
             scripts.into_iter().map(|(file, purpose, seen, script)| ((file, purpose, seen), script)).unzip();
-        self.put_findings(&lint::look(&scripts, &self.config, None));
+        self.put_findings(&lint::check(&scripts, &self.config, None));
         let kept = rest.into_iter().zip(scripts);
         folder
             .scripts
@@ -211,7 +211,7 @@ impl<'r> Round<'r> {
         let is_job = text.starts_with("#!") || Outline::of(text).triggers.is_empty();
         let purpose = if is_job { Purpose::Job } else { Purpose::Handlers };
         match self.load(&home.file, purpose).loaded {
-            Ok(script) => self.put_findings(&lint::look(&[script], &self.config, None)),
+            Ok(script) => self.put_findings(&lint::check(&[script], &self.config, None)),
             Err(faults) => self.put_faults(&faults),
         }
     }
@@ -247,9 +247,9 @@ impl<'r> Round<'r> {
 
     /// Puts something once, however many scripts import the module that it is in.
     fn put(&mut self, fault: &Fault, shown: impl FnOnce(&Fault, &Text, &Path) -> Diagnostic) {
-        let text = Text::new(self.snapshot.read(&fault.place.file).unwrap_or_else(|_| "".into()));
+        let text = Text::new(self.snapshot.read(&fault.location.file).unwrap_or_else(|_| "".into()));
         let diagnostic = shown(fault, &text, self.root);
-        let all = self.found.entry(self.root.join(&fault.place.file)).or_default();
+        let all = self.found.entry(self.root.join(&fault.location.file)).or_default();
         if !all.contains(&diagnostic) {
             all.push(diagnostic);
         }

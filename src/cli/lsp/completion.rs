@@ -12,7 +12,7 @@ use super::documents::Look;
 use super::known;
 use crate::cli::reference::call;
 use crate::functions::reference::{Entry, Form};
-use crate::script::outline::{KEYWORDS, Spot};
+use crate::script::outline::{CompletionTarget, KEYWORDS};
 use crate::script::standard_functions;
 use crate::triggers::Kind;
 
@@ -21,15 +21,15 @@ const DEPTH: usize = 8;
 
 /// Returns what can be written; with `snippets` triggers come with their handler.
 pub(super) fn complete(look: &Look<'_>, snippets: bool) -> Vec<CompletionItem> {
-    match look.outline.spot_at(look.text(), look.offset) {
-        Spot::Free => Vec::new(),
-        Spot::Path => modules(look),
-        Spot::Module(alias) => of_module(look, &alias),
-        Spot::Member(name) => members(look, name.as_deref()),
-        Spot::Option(call) if !look.known.options(&call.name).is_empty() => {
+    match look.outline.completion_target_at(look.text(), look.offset) {
+        CompletionTarget::Nothing => Vec::new(),
+        CompletionTarget::ImportPath => modules(look),
+        CompletionTarget::ModuleItem(alias) => of_module(look, &alias),
+        CompletionTarget::Member(name) => members(look, name.as_deref()),
+        CompletionTarget::Option(call) if !look.known.options(&call.name).is_empty() => {
             look.known.options(&call.name).into_iter().map(|(name, docs)| option(&name, docs)).collect()
         }
-        Spot::Option(_) | Spot::Any => anything(look, snippets),
+        CompletionTarget::Option(_) | CompletionTarget::AnyName => anything(look, snippets),
     }
 }
 
@@ -142,11 +142,12 @@ fn of_module(look: &Look<'_>, alias: &str) -> Vec<CompletionItem> {
 fn modules(look: &Look<'_>) -> Vec<CompletionItem> {
     let mut files = Vec::new();
     below(&look.document.home.root, "", DEPTH, &mut files);
-    let token = look.outline.tokens.iter().find(|token| token.at.start < look.offset && look.offset <= token.at.end);
+    let token =
+        look.outline.tokens.iter().find(|token| token.range.start < look.offset && look.offset <= token.range.end);
     let Some(token) = token else { return Vec::new() };
-    let piece = &look.text()[token.at.clone()];
+    let piece = &look.text()[token.range.clone()];
     let is_closed = piece.len() > 1 && piece.ends_with('"');
-    let range = look.document.text.span(&(token.at.start + 1..token.at.end - usize::from(is_closed)));
+    let range = look.document.text.span(&(token.range.start + 1..token.range.end - usize::from(is_closed)));
     let own = look.document.home.file.strip_suffix(".rhai").unwrap_or_default();
     files.sort();
     let items = files.into_iter().filter(|file| file != own).map(|file| CompletionItem {

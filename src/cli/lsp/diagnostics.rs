@@ -15,15 +15,15 @@ use crate::script::lint::{Finding, LINTS};
 /// Shows what keeps a script from going live.
 pub(super) fn fault(fault: &Fault, text: &Text, root: &Path) -> Diagnostic {
     let calls = fault.calls.iter().filter_map(|call| {
-        let uri = uri(&root.join(&call.place.file))?;
+        let uri = uri(&root.join(&call.location.file))?;
         let message = format!("in {}, called here", call.function);
         // The text of the other file is not at hand: only its line is shown.
-        let range = Text::new("\n".repeat(call.place.line)).span_of(&call.place);
+        let range = Text::new("\n".repeat(call.location.line)).span_of(&call.location);
         Some(DiagnosticRelatedInformation { location: Location { uri, range }, message })
     });
     let calls: Vec<_> = calls.collect();
     Diagnostic {
-        range: text.span_of(&fault.place),
+        range: text.span_of(&fault.location),
         severity: Some(DiagnosticSeverity::ERROR),
         source: Some("rhaid".into()),
         code: fault.code.map(|code| NumberOrString::String(code.into())),
@@ -41,7 +41,7 @@ pub(super) fn finding(finding: &Finding, text: &Text, _: &Path) -> Diagnostic {
     let more = sentence.map(|sentence| format!("\n{sentence}")).unwrap_or_default();
     let is_idle = finding.code.starts_with("unused-") || finding.code == "unreachable-code";
     Diagnostic {
-        range: text.span_of(&finding.fault.place),
+        range: text.span_of(&finding.fault.location),
         severity: Some(DiagnosticSeverity::WARNING),
         source: Some("rhaid".into()),
         code: Some(NumberOrString::String(finding.code.into())),

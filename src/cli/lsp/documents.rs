@@ -114,7 +114,7 @@ impl Look<'_> {
 
     /// Returns what a token says.
     pub(super) fn word(&self, index: usize) -> &str {
-        self.outline.tokens.get(index).map_or("", |token| &self.text()[token.at.clone()])
+        self.outline.tokens.get(index).map_or("", |token| &self.text()[token.range.clone()])
     }
 
     /// Returns the word before the sign before a token, if that sign is one of these.

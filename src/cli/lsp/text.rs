@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lsp_types::{Position, Range as Span, TextDocumentContentChangeEvent};
 
-use crate::fault::Place;
+use crate::fault::SourceLocation;
 
 /// A text with its lines.
 #[derive(Debug, Clone)]
@@ -55,7 +55,7 @@ impl Text {
     }
 
     /// Returns where a fault is to be shown: the word that stands there, or the rest of the line.
-    pub(super) fn span_of(&self, place: &Place) -> Span {
+    pub(super) fn span_of(&self, place: &SourceLocation) -> Span {
         let Some((start, line)) = self.line(place.line.saturating_sub(1)) else {
             let end = self.position(self.text.len());
             return Span::new(end, end);
@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn columns_are_utf_16_units() {
         let text = Text::new("a\n🚪ü = nope(1);\r\nb");
-        let place = Place { file: String::new(), line: 2, column: 6 };
+        let place = SourceLocation { file: String::new(), line: 2, column: 6 };
         assert_eq!(text.span_of(&place), Span::new(Position::new(1, 6), Position::new(1, 10)));
         let change = |range, new: &str| TextDocumentContentChangeEvent { range, range_length: None, text: new.into() };
         let span = Span::new(Position::new(1, 2), Position::new(1, 3));

@@ -24,8 +24,8 @@ use crate::effect::Effect;
 use crate::functions::{Context, RunLog, RunUsage, Stop};
 use crate::options::nearest;
 use crate::runtime::FolderSources;
-use crate::script::Ended;
-use crate::script::session::{Evaluated, Session};
+use crate::script::RunError;
+use crate::script::session::{EvaluatedLine, ReplSession};
 use crate::services::clock::Clock;
 use crate::services::store::Store;
 use crate::units::parse_duration;
@@ -73,7 +73,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let (limits, mqtt) = (config.limits.clone(), context.services.mqtt.clone());
     let is_typed = reader.is_terminal();
     let desk = Desk {
-        session: Session::new(Arc::new(FolderSources::new(&config.scripts, config.limits.script_size)), &config),
+        session: ReplSession::new(Arc::new(FolderSources::new(&config.scripts, config.limits.script_size)), &config),
         watching: Watching::new(printer, mqtt.clone(), tokio.handle().clone()),
         context,
         timeout: args.timeout.unwrap_or(config.limits.timeout),
@@ -95,7 +95,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
 
 /// Where lines are evaluated.
 struct Desk {
-    session: Session,
+    session: ReplSession,
     watching: Watching,
     context: Context,
     config: Arc<Config>,
@@ -126,7 +126,7 @@ impl Desk {
                 },
                 (":type", expression) => {
                     if let Some(evaluated) = self.evaluate(expression) {
-                        screen::say(&format!("{}\n", evaluated.sort));
+                        screen::say(&format!("{}\n", evaluated.type_name));
                     }
                 }
                 (":subscribe", topic) => self.watching.begin(topic).unwrap_or_else(|why| self.wrong(&why)),
@@ -147,7 +147,7 @@ impl Desk {
         Ok(self.has_failed)
     }
 
-    fn evaluate(&mut self, text: &str) -> Option<Evaluated> {
+    fn evaluate(&mut self, text: &str) -> Option<EvaluatedLine> {
         let context = Arc::new(self.context());
         *self.running.lock() = context.cancel.clone();
         match self.session.evaluate(text, &context) {
@@ -162,8 +162,8 @@ impl Desk {
             Err(all) => {
                 for ended in all {
                     let report = match ended {
-                        Ended::Stopped(Stop::Cancelled, _) => "cancelled".to_owned(),
-                        Ended::Fault(fault) | Ended::Stopped(_, fault) => fault.report(),
+                        RunError::Stopped(Stop::Cancelled, _) => "cancelled".to_owned(),
+                        RunError::Fault(fault) | RunError::Stopped(_, fault) => fault.report(),
                     };
                     let report = self.config.mask().apply(&report).into_owned();
                     self.wrong(&report);
@@ -208,9 +208,9 @@ fn help() {
     screen::say("Everything else is evaluated: all functions of `rhaid reference`, and what earlier lines defined.\n");
 }
 
-fn show(evaluated: &Evaluated) {
+fn show(evaluated: &EvaluatedLine) {
     let text = match evaluated.value.to_json() {
-        Json::Null if evaluated.sort == "()" => return,
+        Json::Null if evaluated.type_name == "()" => return,
         Json::Null => evaluated.text.clone(),
         Json::String(text) => text,
         value => format!("{value:#}"),
@@ -231,7 +231,7 @@ impl RunLog for Told {
 
     fn record_effect(&self, effect: Effect) {
         if self.is_dry {
-            let what = format!("{} {}", effect.what, effect.with);
+            let what = format!("{} {}", effect.action, effect.details);
             screen::complain(&format!("{} {}\n", paint(Tone::Quiet, "would do"), harmless(&what)));
         }
     }

@@ -47,7 +47,8 @@ impl Boot {
         let tokio = tokio.map_err(|error| error.to_string())?;
         let handle = tokio.handle().clone();
         let (end, ended) = oneshot::channel::<()>();
-        let driver = std::thread::Builder::new().name("world".to_owned()).stack_size(script::stack(&config.limits));
+        let driver =
+            std::thread::Builder::new().name("world".to_owned()).stack_size(script::stack_size(&config.limits));
         let driver = driver.spawn(move || {
             let _ = tokio.block_on(ended);
             tokio.shutdown_background();

@@ -157,7 +157,7 @@ fn reply(value: &Value) -> Result<Reply, Error> {
             let status = match map.get("status") {
                 None => 200,
                 Some(Value::Int(status @ 100..=999)) => *status as u16,
-                Some(other) => return Err(Error::Connect(format!("status: {} is no status", other.shown(40)))),
+                Some(other) => return Err(Error::Connect(format!("status: {} is no status", other.preview(40)))),
             };
             let given = match map.get("headers") {
                 Some(Value::Map(headers)) => headers.clone(),

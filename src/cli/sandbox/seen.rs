@@ -116,7 +116,7 @@ impl Sandbox {
 
     /// Returns all that happened, in the order of time.
     pub(in crate::cli) fn timeline(&self) -> Vec<Moment> {
-        let text = |map: &Map, name: &str| map.get(name).map(|value| value.shown(120)).unwrap_or_default();
+        let text = |map: &Map, name: &str| map.get(name).map(|value| value.preview(120)).unwrap_or_default();
         let plain = |map: &Map, name: &str| map.get(name).and_then(Value::as_text).unwrap_or_default().to_owned();
         let time = |map: &Map| match map.get("time") {
             Some(Value::Time(time)) => time.clone(),

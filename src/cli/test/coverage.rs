@@ -10,14 +10,14 @@ use crate::cli::screen::{self, Tone, harmless, paint};
 use crate::cli::table::{Cell, aligned};
 use crate::runtime::{FolderSources, is_test, list_scripts};
 use crate::script::Sources;
-use crate::script::coverage::{self, Hits};
+use crate::script::coverage::{self, LineCounts};
 
 /// Shows and writes what is asked for.
 pub(super) fn tell(runner: &Runner<'_>) -> anyhow::Result<()> {
     let limits = &runner.config.limits;
     let sources: Arc<dyn Sources> = Arc::new(FolderSources::new(&runner.root, limits.script_size));
     let scripts = list_scripts(&runner.root).map(|listing| listing.files).unwrap_or_default();
-    let mut hits = coverage::of(scripts, &sources, limits);
+    let mut hits = coverage::line_counts(scripts, &sources, limits);
     hits.retain(|file, lines| !is_test(file) && !lines.is_empty());
     if runner.args.coverage && !runner.args.json {
         screen::say(&text(&hits));
@@ -28,7 +28,7 @@ pub(super) fn tell(runner: &Runner<'_>) -> anyhow::Result<()> {
     }
 }
 
-fn text(hits: &Hits) -> String {
+fn text(hits: &LineCounts) -> String {
     let mut rows = Vec::new();
     for (file, lines) in hits {
         let ran = lines.values().filter(|count| **count > 0).count();
@@ -68,7 +68,7 @@ fn left_out(lines: impl Iterator<Item = (usize, bool)>) -> String {
 /// Returns it in the format of lcov.
 ///
 /// Source: `geninfo(1)` of lcov, "FILES".
-fn lcov(hits: &Hits, runner: &Runner<'_>) -> String {
+fn lcov(hits: &LineCounts, runner: &Runner<'_>) -> String {
     let mut text = String::new();
     for (file, lines) in hits {
         let ran = lines.values().filter(|count| **count > 0).count();

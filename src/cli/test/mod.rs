@@ -19,12 +19,12 @@ use crate::cli::settings::{self, Globals};
 use crate::cli::world::on_a_thread_for;
 use crate::config::Config;
 use crate::event::Id;
-use crate::fault::{Fault, Place};
+use crate::fault::{Fault, SourceLocation};
 use crate::functions::testing::{SandboxApi, Test};
 use crate::random;
 use crate::runtime::{FolderSources, is_test};
 use crate::script;
-use crate::script::testing::Tests;
+use crate::script::testing::TestFile;
 
 /// Run tests: `*_test.rhai` beside the scripts
 #[derive(clap::Args)]
@@ -99,7 +99,7 @@ fn run_once(args: &Args, globals: &Globals) -> anyhow::Result<Report> {
     let root = std::path::absolute(&config.scripts)?;
     let is_counted = args.coverage || args.lcov.is_some();
     if is_counted {
-        script::coverage::begin();
+        script::coverage::enable();
     }
     let runner = Runner { args, config, zone, root };
     let started = Instant::now();
@@ -178,7 +178,7 @@ impl Runner<'_> {
         let here = std::env::current_dir().unwrap_or_default();
         let shown = shown.strip_prefix(&here).unwrap_or(&shown).display().to_string();
         on_a_thread_for(&config.limits, || {
-            let tests = match Tests::load(file, sources, &config) {
+            let tests = match TestFile::load(file, sources, &config) {
                 Ok(tests) => tests,
                 Err(faults) => return FileReport { file: shown, faults, verdicts: Vec::new() },
             };
@@ -191,7 +191,7 @@ impl Runner<'_> {
     }
 
     /// Runs one test.
-    fn test(&self, tests: &Tests, number: usize, config: &Arc<Config>) -> Verdict {
+    fn test(&self, tests: &TestFile, number: usize, config: &Arc<Config>) -> Verdict {
         let test = tests.tests[number].clone();
         let started = Instant::now();
         random::seed(self.args.seed);
@@ -215,7 +215,7 @@ impl Runner<'_> {
 
 impl Verdict {
     fn new(test: &Test, took: Duration) -> Self {
-        let place: Place = test.place.clone();
+        let place: SourceLocation = test.place.clone();
         Self { name: test.name.clone(), place, took, fault: None, timeline: Vec::new(), printed: Vec::new() }
     }
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::cli::sandbox::{Moment, lines};
 use crate::cli::screen::{self, Tone, harmless, paint};
-use crate::fault::{Fault, Place};
+use crate::fault::{Fault, SourceLocation};
 
 /// How all tests went.
 #[derive(Default)]
@@ -27,7 +27,7 @@ pub(super) struct FileReport {
 /// How a test went.
 pub(super) struct Verdict {
     pub(super) name: String,
-    pub(super) place: Place,
+    pub(super) place: SourceLocation,
     pub(super) took: Duration,
     /// What does not hold; `None`: it passed.
     pub(super) fault: Option<Fault>,
@@ -104,7 +104,7 @@ impl Report {
                 "passed": verdict.fault.is_none(),
                 "took_ms": verdict.took.as_secs_f64() * 1_000.0,
                 "failure": verdict.fault.as_ref().map(|fault| json!({
-                    "file": fault.place.file, "line": fault.place.line, "column": fault.place.column, "text": fault.text,
+                    "file": fault.location.file, "line": fault.location.line, "column": fault.location.column, "text": fault.text,
                 })),
                 "timeline": verdict.timeline,
                 "printed": verdict.printed,

@@ -6,14 +6,14 @@ use super::patterns::normalize;
 use super::{Host, Pattern, Permissions, Tree};
 use crate::config::section::Section;
 use crate::config::value_type::{self, ValueType};
-use crate::fault::Place;
+use crate::fault::SourceLocation;
 use crate::topic::Filter;
 
 /// What some scripts may reach; a group that is left out says nothing.
 #[derive(Debug, Clone)]
 pub(super) struct Rule {
     pub(super) script: Pattern,
-    pub(super) place: Place,
+    pub(super) place: SourceLocation,
     pub(super) http: Option<Vec<Host>>,
     pub(super) publish: Option<Vec<Filter>>,
     pub(super) subscribe: Option<Vec<Filter>>,
@@ -69,7 +69,7 @@ pub(in crate::config) fn read(keys: &mut Section<'_>, folder: &Path) -> Permissi
     Permissions { rules: rules.into_iter().flatten().collect(), folder: folder.to_owned() }
 }
 
-fn rule(place: Place, script: &str, folder: &Path, keys: &mut Section<'_>) -> Result<Rule, String> {
+fn rule(place: SourceLocation, script: &str, folder: &Path, keys: &mut Section<'_>) -> Result<Rule, String> {
     let (trees, programs) = (tree(folder), program(folder));
     let topics = "Topic filters; left out: all.";
     let rule = |script| {

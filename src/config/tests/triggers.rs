@@ -2,7 +2,7 @@
 
 use super::{config, faults};
 use crate::config::schema;
-use crate::fault::Place;
+use crate::fault::SourceLocation;
 use crate::options::Options;
 use crate::run::Policy;
 use crate::value::{Map, Value, map_of};
@@ -15,7 +15,7 @@ fn a_trigger_is_bound_with_its_arguments_and_options() {
     let [cron, mqtt, silence, start] = config.triggers.as_slice() else { panic!("{:?}", config.triggers) };
     assert_eq!((cron.kind.as_str(), cron.job.as_str()), ("cron", "night/backup.rhai"));
     assert_eq!(cron.arguments, [Value::from("0 2 * * *")]);
-    assert_eq!(cron.place, Place { file: "rhaid.yaml".into(), line: 2, column: 5 });
+    assert_eq!(cron.place, SourceLocation { file: "rhaid.yaml".into(), line: 2, column: 5 });
     assert_eq!(cron.argument_place.column, 11);
     assert_eq!(cron.options["timezone"], Value::from("Europe/Oslo"));
     assert_eq!(cron.options["retry"], Value::Map(map_of([("max".into(), Value::Int(2))])));
@@ -78,6 +78,6 @@ fn the_schema_knows_the_options_of_every_trigger() {
     // Asking for every option of a policy leaves the job and the kinds.
     let mut left = left;
     Policy::take(&mut left).unwrap();
-    let left: Vec<_> = left.left().into_keys().collect();
+    let left: Vec<_> = left.remaining().into_keys().collect();
     assert_eq!(left, ["cron", "job", "mqtt_silence", "mqtt_subscribe", "on_start"]);
 }

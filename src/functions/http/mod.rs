@@ -114,7 +114,7 @@ fn stream(
 ) -> Result<Response, Thrown> {
     let mut options = parse_options(written)?;
     let format = options.word("format", &FORMATS).map_err(invalid_argument)?.unwrap_or(Format::Lines);
-    let mut written = options.left();
+    let mut written = options.remaining();
     written.insert("stream".into(), true.into());
     let response = send(Options::new(written))?;
     if response.answer.status < 400 {

@@ -32,7 +32,7 @@ impl Session {
         context("http_session")?;
         let mut options = parse_options(written)?;
         let base_url = options.text("base_url").map_err(invalid_argument)?;
-        let defaults = options.left();
+        let defaults = options.remaining();
         // Wrong defaults are told here, and not with the first request.
         Call::take("GET", "http://localhost", Options::new(defaults.clone()))?;
         Ok(Self { base_url, defaults, cookies: Cookies::default() })
@@ -78,7 +78,7 @@ impl Session {
 
     fn send_with(&self, method: &str, url: &str, own: Options) -> Result<Response, Thrown> {
         let mut merged = self.defaults.clone();
-        let own = own.left();
+        let own = own.remaining();
         if SENT.iter().any(|name| own.contains_key(*name)) {
             merged.retain(|name, _| !SENT.contains(&name.as_str()));
         }

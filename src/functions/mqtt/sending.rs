@@ -85,7 +85,7 @@ impl Sending {
         let Publish { topic, payload, qos, retain, .. } = &self.publish;
         let qos = if *qos > 0 { format!(", qos {qos}") } else { String::new() };
         let retain = if *retain { ", retained" } else { "" };
-        let text = Value::from(String::from_utf8_lossy(payload).into_owned()).shown(SHOWN);
+        let text = Value::from(String::from_utf8_lossy(payload).into_owned()).preview(SHOWN);
         format!("{topic} {text} ({} bytes{qos}{retain}){}", payload.len(), for_broker(self.publish.broker.as_deref()))
     }
 
@@ -128,7 +128,7 @@ pub(super) fn publish_all(context: &Context, messages: &[Dynamic], common: Optio
     if messages.len() > MAX_MESSAGES {
         return Err(invalid_argument(format!("write at most {MAX_MESSAGES} messages at a time")));
     }
-    let common = common.left();
+    let common = common.remaining();
     let read = |(index, message): (usize, &Dynamic)| {
         Sending::of_several(message, &common).and_then(|sending| sending.check(context).map(|()| sending)).map_err(
             |mut thrown| {

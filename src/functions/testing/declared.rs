@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use rhai::FnPtr;
 use rhai::plugin::*;
 
-use crate::fault::Place;
+use crate::fault::SourceLocation;
 use crate::functions::{Thrown, thrown};
 
 /// A test.
@@ -14,7 +14,7 @@ pub struct Test {
     /// What it promises.
     pub name: String,
     /// Where it is declared.
-    pub place: Place,
+    pub place: SourceLocation,
 }
 
 /// What the calls of `test` are for.
@@ -64,7 +64,7 @@ mod functions {
             Some(TestSelection::List(tests)) => {
                 let (position, file) = (context.call_position(), context.call_source().unwrap_or_default());
                 let (line, column) = (position.line().unwrap_or_default(), position.position().unwrap_or_default());
-                let place = Place { file: file.to_owned(), line, column };
+                let place = SourceLocation { file: file.to_owned(), line, column };
                 tests.push(Test { name: name.to_owned(), place });
                 Ok(false)
             }

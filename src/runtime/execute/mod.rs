@@ -19,10 +19,10 @@ use super::run_log::{LogStore, RunRecorder};
 use super::scheduler::{RunId, Start};
 use super::settings::Settings;
 use crate::event::{Event, Id};
-use crate::fault::{Fault, Place};
+use crate::fault::{Fault, SourceLocation};
 use crate::functions::{Context, RunUsage, Stop};
 use crate::run::{Outcome, Skip};
-use crate::script::{self, Ended};
+use crate::script::{self, RunError};
 use crate::services::Services;
 use crate::services::mqtt::{self, Delivery};
 use crate::services::store::{self, Batch, RunRecord};
@@ -79,13 +79,13 @@ impl Executor {
         ended: impl Fn(RunId, End) -> Option<Start<Arc<Version>>> + Clone + Send + 'static,
     ) {
         let executor = self.clone();
-        let stack = script::stack(&self.settings.borrow().config.limits);
+        let stack = script::stack_size(&self.settings.borrow().config.limits);
         let job = Box::new(move || {
             let mut next = Some(start);
             let mut mark = None::<store::RunMarker>;
             while let Some(start) = next {
                 let settings = executor.settings.borrow().clone();
-                if script::stack(&settings.config.limits) > stack {
+                if script::stack_size(&settings.config.limits) > stack {
                     return executor.start(start, ended);
                 }
                 if !mark.as_ref().is_some_and(|mark| mark.is_of(&start.script)) {
@@ -226,19 +226,19 @@ impl Executor {
         let returned = std::panic::catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
             let words = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
             let text = format!("a function panicked: {}", words.unwrap_or("without a word"));
-            Err(Ended::Fault(Box::new(Fault { kind: "panic".into(), ..Fault::new(start.version.place(), text) })))
+            Err(RunError::Fault(Box::new(Fault { kind: "panic".into(), ..Fault::new(start.version.place(), text) })))
         });
         match returned {
             Ok(value) => self.commit(start, context, value),
-            Err(Ended::Fault(fault)) => Outcome::Failed(fault),
-            Err(Ended::Stopped(Stop::Cancelled, _)) => Outcome::Cancelled,
-            Err(Ended::Stopped(Stop::Deadline, mut fault)) => {
+            Err(RunError::Fault(fault)) => Outcome::Failed(fault),
+            Err(RunError::Stopped(Stop::Cancelled, _)) => Outcome::Cancelled,
+            Err(RunError::Stopped(Stop::Deadline, mut fault)) => {
                 if fault.text.is_empty() {
                     fault.text = format!("ran for longer than {}", crate::units::show_duration(limit));
                 }
                 Outcome::TimedOut(fault)
             }
-            Err(Ended::Stopped(Stop::Operations | Stop::Memory, fault)) => Outcome::Failed(fault),
+            Err(RunError::Stopped(Stop::Operations | Stop::Memory, fault)) => Outcome::Failed(fault),
         }
     }
 
@@ -331,7 +331,7 @@ async fn kept(promised: Vec<Delivery>) -> Result<(), mqtt::Error> {
 }
 
 fn not_kept(start: &Start<Arc<Version>>, what: &str, error: &dyn Display) -> Outcome {
-    let place = Place { line: 0, column: 0, ..start.version.place() };
+    let place = SourceLocation { line: 0, column: 0, ..start.version.place() };
     let text = format!("what the run {what} is not kept: {error}");
     Outcome::Failed(Box::new(Fault { kind: "store".into(), ..Fault::new(place, text) }))
 }

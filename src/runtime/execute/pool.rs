@@ -7,7 +7,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::Notify;
 
-use crate::script::STACK;
+use crate::script::MIN_STACK_SIZE;
 
 /// How long a thread without work stays.
 const IDLE: Duration = Duration::from_secs(10);
@@ -45,7 +45,7 @@ impl Pool {
     /// Makes a pool without threads; `grow` runs until the runtime ends.
     pub(super) fn new(runtime: &tokio::runtime::Handle) -> Self {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        let state = State { waiting: VecDeque::new(), stack: STACK, threads: 0, idle: 0, taken: 0 };
+        let state = State { waiting: VecDeque::new(), stack: MIN_STACK_SIZE, threads: 0, idle: 0, taken: 0 };
         let inner = Arc::new(Inner { state: Mutex::new(state), work: Condvar::new(), pressure: Notify::new(), cores });
         runtime.spawn(grow(Arc::downgrade(&inner)));
         Self(inner)
@@ -156,10 +156,10 @@ mod tests {
         let gate = Arc::new(Mutex::new(gate));
         for _ in 0..50 {
             let gate = gate.clone();
-            pool.submit(STACK, Box::new(move || gate.lock().recv().unwrap_err().to_string().clear()));
+            pool.submit(MIN_STACK_SIZE, Box::new(move || gate.lock().recv().unwrap_err().to_string().clear()));
         }
         let (done, finished) = tokio::sync::oneshot::channel();
-        pool.submit(STACK, Box::new(move || done.send(()).unwrap()));
+        pool.submit(MIN_STACK_SIZE, Box::new(move || done.send(()).unwrap()));
         tokio::time::timeout(Duration::from_secs(30), finished).await.unwrap().unwrap();
         drop(open);
     }
@@ -170,7 +170,7 @@ mod tests {
         let (tx, rx) = mpsc::channel();
         for number in 0..1_000 {
             let tx = tx.clone();
-            pool.submit(STACK, Box::new(move || tx.send(number).unwrap()));
+            pool.submit(MIN_STACK_SIZE, Box::new(move || tx.send(number).unwrap()));
         }
         drop(tx);
         assert_eq!(rx.iter().count(), 1_000);
@@ -189,10 +189,11 @@ mod tests {
             }
             id
         };
-        let (small, again, large) = (thread_of(STACK), thread_of(STACK), thread_of(2 * STACK));
+        let (small, again, large) =
+            (thread_of(MIN_STACK_SIZE), thread_of(MIN_STACK_SIZE), thread_of(2 * MIN_STACK_SIZE));
         assert_eq!(small, again);
         assert_ne!(small, large);
-        assert_eq!(thread_of(STACK), large);
+        assert_eq!(thread_of(MIN_STACK_SIZE), large);
         assert_eq!(pool.0.lock().threads, 1);
     }
 }

@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::fault::{Fault, Place};
+use crate::fault::{Fault, SourceLocation};
 use crate::run::{Mode, Overflow, Policy, Rate, Retry};
 use crate::services::clock::{ActivityGuard, Clock};
 use crate::value::{Map, Value, map_of};
@@ -131,7 +131,7 @@ fn mode(mode: Mode) -> Policy {
 }
 
 fn failed() -> Outcome {
-    Outcome::Failed(Box::new(Fault::new(Place::default(), "no")))
+    Outcome::Failed(Box::new(Fault::new(SourceLocation::default(), "no")))
 }
 
 fn done() -> Outcome {

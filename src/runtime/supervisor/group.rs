@@ -8,7 +8,7 @@ use super::{Supervisor, Why};
 use crate::config::Level;
 use crate::effect::Effect;
 use crate::event::Id;
-use crate::fault::{Fault, Place};
+use crate::fault::{Fault, SourceLocation};
 use crate::runtime::load::Loaded;
 use crate::runtime::registry::Version;
 use crate::runtime::reload::{accepted_line, groups, idle_line, rejected_report};
@@ -30,7 +30,7 @@ impl Supervisor {
                     (Err(faults), _) => self.reject(&loaded.request.name, loaded.seen, faults, why).await,
                     (Ok(_), Some(blocker)) => {
                         let text = format!("`{blocker}`, which changes together with it, was rejected");
-                        let place = Place { file: loaded.request.file, ..Place::default() };
+                        let place = SourceLocation { file: loaded.request.file, ..SourceLocation::default() };
                         let faults = vec![Fault::new(place, text)];
                         self.reject(&loaded.request.name, loaded.seen, faults, why).await;
                     }
@@ -91,7 +91,7 @@ impl Supervisor {
             return;
         }
         let number = if is_same { old } else { self.keep_accepted(name, &script, old).await };
-        let is_idle = script.declared.is_empty();
+        let is_idle = script.declarations.is_empty();
         let changes = self.exchange(name, Arc::new(Version { number, script, is_job })).await;
         if is_same && changes.is_empty() {
             return;

@@ -76,7 +76,7 @@ impl Supervisor {
                 Live { id: TriggerId(self.last_trigger), watch: None }
             }
         });
-        let names: Vec<String> = version.script.declared.iter().map(name_of).collect();
+        let names: Vec<String> = version.script.declarations.iter().map(name_of).collect();
         self.expected.keep_only(name, &names);
         let mut life = Life { lane: old.lane, triggers: triggers.collect(), version, settings };
         let script: Arc<str> = name.into();
@@ -115,7 +115,7 @@ impl Supervisor {
 
     fn start_watches(&self, script: &Arc<str>, life: &mut Life, is_meant: impl Fn(&dyn Trigger) -> bool) {
         let services = &life.settings.services;
-        for (live, declared) in life.triggers.iter_mut().zip(&life.version.script.declared) {
+        for (live, declared) in life.triggers.iter_mut().zip(&life.version.script.declarations) {
             if live.watch.is_none() && !declared.policy.disabled && is_meant(&*declared.trigger) {
                 let fire = EventSender::new(live.id, script.clone(), self.desk.inbox(), services.clock.clone());
                 live.watch = Some(declared.trigger.watch(fire, services));
@@ -223,8 +223,8 @@ fn heirs(old: &Arc<Version>, gone: Vec<(TriggerId, usize)>, life: &Life, changes
     let (old, new) = (old.clone(), life.version.clone());
     Box::new(move |trigger, event| {
         let (_, at) = gone.iter().find(|(id, _)| *id == trigger)?;
-        let before = &old.script.declared[*at];
-        let mut candidates: Vec<_> = fresh.iter().map(|(id, at)| (*id, &new.script.declared[*at])).collect();
+        let before = &old.script.declarations[*at];
+        let mut candidates: Vec<_> = fresh.iter().map(|(id, at)| (*id, &new.script.declarations[*at])).collect();
         candidates.retain(|(_, declared)| declared.kind == before.kind && !declared.policy.disabled);
         candidates.sort_by_key(|(_, declared)| name_of(declared) != name_of(before));
         candidates.into_iter().find_map(|(id, declared)| Some((id, declared.trigger.adopt(event)?)))
@@ -232,7 +232,7 @@ fn heirs(old: &Arc<Version>, gone: Vec<(TriggerId, usize)>, life: &Life, changes
 }
 
 fn at_moment(life: &Life, moment: Lifecycle) -> impl Iterator<Item = TriggerId> {
-    let declared = life.version.script.declared.iter();
+    let declared = life.version.script.declarations.iter();
     let meant = life
         .triggers
         .iter()
@@ -254,8 +254,8 @@ async fn stop_watch(lines: &LogStore, script: &str, watch: Option<Watch>) {
 }
 
 fn sides(version: &Version) -> Vec<Side> {
-    let declared = version.script.declared.iter();
-    let side = |declared: &crate::script::Declared| Side {
+    let declared = version.script.declarations.iter();
+    let side = |declared: &crate::script::Declaration| Side {
         identity: declared.identity.clone(),
         summary: declared.trigger.summary(),
         policy: crate::run::Policy { name: Some(name_of(declared)), ..declared.policy.clone() },

@@ -191,7 +191,7 @@ impl Supervisor {
                 if load.paused_until.is_some() {
                     listed.status = Status::Paused;
                 }
-                let declared = &life.version.script.declared;
+                let declared = &life.version.script.declarations;
                 listed.triggers = declared
                     .iter()
                     .map(|declared| {
@@ -215,11 +215,11 @@ impl Supervisor {
             };
             return Err(format!("`{script}` {why}"));
         };
-        let names: Vec<String> = life.version.script.declared.iter().map(name_of).collect();
+        let names: Vec<String> = life.version.script.declarations.iter().map(name_of).collect();
         let known = || names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
         let at = match trigger {
             Some(wanted) => names.iter().position(|name| name == wanted).or_else(|| {
-                let mut of_kind = (0..names.len()).filter(|at| life.version.script.declared[*at].kind == wanted);
+                let mut of_kind = (0..names.len()).filter(|at| life.version.script.declarations[*at].kind == wanted);
                 of_kind.next().filter(|_| of_kind.next().is_none())
             }),
             None => Some(0).filter(|_| names.len() == 1),
@@ -230,7 +230,7 @@ impl Supervisor {
             (None, _) => format!("`{script}` has several triggers, say which: {}", known()),
         })?;
         let services = &life.settings.services;
-        let payload = manual(&*life.version.script.declared[at].trigger, given, services);
+        let payload = manual(&*life.version.script.declarations[at].trigger, given, services);
         let event = Event::new(services.clock.now_zoned(), "fired by hand", payload);
         Ok((EventSender::new(life.triggers[at].id, script.into(), self.desk.inbox(), services.clock.clone()), event))
     }

@@ -49,7 +49,7 @@ impl Supervisor {
                 return false;
             }
         };
-        let is_idle = script.declared.is_empty();
+        let is_idle = script.declarations.is_empty();
         let version = Arc::new(Version { number, script, is_job: loaded.request.is_job });
         let changes = self.exchange(&name, version).await;
         let level = if *why == Why::Boot { Level::Debug } else { Level::Info };
@@ -107,7 +107,7 @@ pub(super) fn load_accepted(
     let mut script = Script::load(&request.file, &purpose, sources, &settings.config, &settings.trigger_context)?;
     if request.is_job {
         let bindings = settings.config.triggers.iter().filter(|binding| binding.job == request.file);
-        script.declared = bind(bindings, &settings.config, &settings.trigger_context)?;
+        script.declarations = bind(bindings, &settings.config, &settings.trigger_context)?;
     }
     Ok(script)
 }

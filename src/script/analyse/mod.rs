@@ -88,7 +88,7 @@ impl<'s> Source<'s> {
         }
         // A closure that passes a name on to one inside it would be told twice.
         let mut seen = BTreeSet::new();
-        faults.retain(|fault: &Fault| seen.insert((fault.place.line, fault.place.column, fault.text.clone())));
+        faults.retain(|fault: &Fault| seen.insert((fault.location.line, fault.location.column, fault.text.clone())));
         faults
     }
 

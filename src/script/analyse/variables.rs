@@ -73,7 +73,7 @@ fn unresolved(
         let visible = locals.iter().map(String::as_str).chain(source.top.iter().map(|(name, ..)| name.as_str()));
         let near = nearest(name, visible.chain(["state"]).filter(|other| *other != name));
         let is_assigned =
-            || source.files.around(&fault.place).is_some_and(|(_, after)| migration_hints::is_assigned(after));
+            || source.files.around(&fault.location).is_some_and(|(_, after)| migration_hints::is_assigned(after));
         fault.hint = match near {
             Some(near) => Some(format!("did you mean `{near}`?")),
             None => is_assigned().then(|| format!("write `let {name} = …;` for a new variable")),

@@ -1,7 +1,7 @@
 //! Comments that allow what a lint finds: `// rhaid: allow(CODE)` for a line, `// rhaid: allow-file(CODE)` for a file.
 
 use super::{Find, Found, LINTS, Lint, Look};
-use crate::fault::Place;
+use crate::fault::SourceLocation;
 use crate::options::nearest;
 use crate::script::files::Files;
 
@@ -10,7 +10,7 @@ pub(super) const LINT: Lint =
 
 /// What one comment allows.
 pub(super) struct Allowed {
-    place: Place,
+    place: SourceLocation,
     code: String,
     is_for_file: bool,
 }
@@ -28,7 +28,7 @@ impl Allowed {
                 // A comment on a line of its own is about the next.
                 let number = index + 1 + usize::from(line[..start].trim().is_empty());
                 allowed.extend(codes.split(',').map(|code| Self {
-                    place: Place { file: file.clone(), line: number, column },
+                    place: SourceLocation { file: file.clone(), line: number, column },
                     code: code.trim().to_owned(),
                     is_for_file,
                 }));
@@ -38,7 +38,7 @@ impl Allowed {
     }
 
     /// Returns whether this allows what a lint finds at a place.
-    pub(super) fn covers(&self, code: &str, place: &Place) -> bool {
+    pub(super) fn covers(&self, code: &str, place: &SourceLocation) -> bool {
         self.code == code && self.place.file == place.file && (self.is_for_file || self.place.line == place.line)
     }
 }

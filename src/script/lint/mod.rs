@@ -23,7 +23,7 @@ use self::allow::Allowed;
 use super::analyse::imports::{self, Import};
 use super::analyse::{Source, Unit};
 use super::files::Files;
-use super::{Declared, Script, engine, source, stack};
+use super::{Declaration, Script, engine, source, stack_size};
 use crate::config::Config;
 use crate::fault::Fault;
 
@@ -74,7 +74,7 @@ struct Look<'l> {
     files: &'l Files,
     source: Source<'l>,
     imports: Vec<Import>,
-    declared: &'l [Declared],
+    declared: &'l [Declaration],
     config: &'l Config,
     topics: Option<&'l BTreeSet<String>>,
 }
@@ -93,7 +93,7 @@ impl Found<'_> {
     }
 
     fn put_fault(&mut self, fault: Fault) {
-        let is_allowed = |allowed: &Allowed| allowed.covers(self.code, &fault.place);
+        let is_allowed = |allowed: &Allowed| allowed.covers(self.code, &fault.location);
         if !self.allowed.iter().any(is_allowed) {
             self.findings.push(Finding { code: self.code, fault });
         }
@@ -104,9 +104,9 @@ impl Found<'_> {
 /// those on which messages were seen, if somebody has looked.
 ///
 /// Runs on a thread of its own with a large stack; blocks the caller.
-pub fn look(scripts: &[Script], config: &Arc<Config>, topics: Option<&BTreeSet<String>>) -> Vec<Finding> {
+pub fn check(scripts: &[Script], config: &Arc<Config>, topics: Option<&BTreeSet<String>>) -> Vec<Finding> {
     std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name("lint".into()).stack_size(stack(&config.limits));
+        let thread = std::thread::Builder::new().name("lint".into()).stack_size(stack_size(&config.limits));
         let looking = thread.spawn_scoped(scope, || look_here(scripts, config, topics));
         looking.map_or_else(|_| Vec::new(), |looking| looking.join().unwrap_or_else(|panic| resume_unwind(panic)))
     })
@@ -124,7 +124,7 @@ fn look_here(scripts: &[Script], config: &Config, topics: Option<&BTreeSet<Strin
             let ast = source::compile(&engine, file, text).ok()?;
             let source = Source::new(&ast, file, files, script.is_job(), &[]);
             let imports = imports::of(&ast);
-            Some(Look { file, files, source, imports, declared: &script.declared, config, topics })
+            Some(Look { file, files, source, imports, declared: &script.declarations, config, topics })
         })
         .collect();
     let allowed: Vec<_> = files.iter().flat_map(Allowed::of).collect();
@@ -138,7 +138,7 @@ fn look_here(scripts: &[Script], config: &Config, topics: Option<&BTreeSet<Strin
     }
     findings.sort_by(|a, b| {
         let key = |finding: &Finding| {
-            let place = &finding.fault.place;
+            let place = &finding.fault.location;
             (place.file.clone(), place.line, place.column)
         };
         key(a).cmp(&key(b))

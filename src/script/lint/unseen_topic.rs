@@ -23,7 +23,7 @@ fn find(look: &Look<'_>, found: &mut Found<'_>) {
                 Some(topic) => format!("the most similar topic seen is `{topic}`: is that one meant?"),
                 None => "is it written as it is published? else record until something comes there".to_owned(),
             };
-            found.put_fault(look.files.shown(Fault::new(declared.place.clone(), text).with_hint(hint)));
+            found.put_fault(look.files.shown(Fault::new(declared.location.clone(), text).with_hint(hint)));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What stands around a place: the call whose arguments it is among, and what may be written there.
 
-use super::{Outline, Sort, Token};
+use super::{Outline, Token, TokenKind};
 
 /// A call that is being written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,19 +19,19 @@ pub struct Call {
 
 /// What may be written at a place.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Spot {
+pub enum CompletionTarget {
     /// Nothing that anybody knows: a comment, a text, a new name.
-    Free,
+    Nothing,
     /// The path of an import.
-    Path,
+    ImportPath,
     /// What a module has.
-    Module(String),
+    ModuleItem(String),
     /// What a value has; its name, or nothing if it has none.
     Member(Option<String>),
     /// The name of an option of this call.
     Option(Call),
     /// Anything that has a name.
-    Any,
+    AnyName,
 }
 
 impl Outline {
@@ -39,23 +39,23 @@ impl Outline {
     pub fn call_at(&self, text: &str, offset: usize) -> Option<Call> {
         let before: Vec<_> = self.before(offset).collect();
         let mut open: Vec<(usize, usize)> = Vec::new();
-        for (index, token) in before.iter().enumerate().filter(|(_, token)| token.sort == Sort::Sign) {
-            match &text[token.at.clone()] {
+        for (index, token) in before.iter().enumerate().filter(|(_, token)| token.kind == TokenKind::Sign) {
+            match &text[token.range.clone()] {
                 "(" | "[" | "{" | "#{" | "${" => open.push((index, 0)),
                 ")" | "]" | "}" => drop(open.pop()),
                 "," => open.iter_mut().rev().take(1).for_each(|(_, commas)| *commas += 1),
                 _ => {}
             }
         }
-        let maps = open.iter().rev().take_while(|(index, _)| text[before[*index].at.clone()] == *"#{").count();
+        let maps = open.iter().rev().take_while(|(index, _)| text[before[*index].range.clone()] == *"#{").count();
         for (index, argument) in open.into_iter().rev() {
-            match &text[before[index].at.clone()] {
+            match &text[before[index].range.clone()] {
                 "(" => {
                     let Some(name) = index.checked_sub(1).map(|name| before[name]) else { continue };
-                    if name.sort == Sort::Word && !super::KEYWORDS.contains(&&text[name.at.clone()]) {
-                        let earlier = |back: usize| Some(&text[before[index.checked_sub(back)?].at.clone()]);
+                    if name.kind == TokenKind::Word && !super::KEYWORDS.contains(&&text[name.range.clone()]) {
+                        let earlier = |back: usize| Some(&text[before[index.checked_sub(back)?].range.clone()]);
                         return Some(Call {
-                            name: text[name.at.clone()].to_owned(),
+                            name: text[name.range.clone()].to_owned(),
                             module: earlier(3).filter(|_| earlier(2) == Some("::")).map(str::to_owned),
                             is_method: matches!(earlier(2), Some("." | "?.")),
                             argument,
@@ -71,56 +71,61 @@ impl Outline {
     }
 
     /// Returns what may be written at a place, where a word may have been begun.
-    pub fn spot_at(&self, text: &str, offset: usize) -> Spot {
-        let here = self.tokens.iter().find(|token| token.at.start < offset && offset <= token.at.end);
+    pub fn completion_target_at(&self, text: &str, offset: usize) -> CompletionTarget {
+        let here = self.tokens.iter().find(|token| token.range.start < offset && offset <= token.range.end);
         let code: Vec<_> = self.before(offset).collect();
-        let word = |back: usize| Some(&text[code.get(code.len().checked_sub(back)?)?.at.clone()]);
-        match here.map(|token| (token.sort, token.at.clone())) {
-            Some((Sort::Comment, at)) if offset < at.end || !text[at.clone()].ends_with("*/") => return Spot::Free,
-            Some((Sort::Text, at)) if is_within(&text[at.clone()], offset - at.start) => {
-                let before = code.iter().rfind(|token| token.at.end <= at.start);
-                let is_path = before.is_some_and(|token| text[token.at.clone()] == *"import");
-                return if is_path { Spot::Path } else { Spot::Free };
+        let word = |back: usize| Some(&text[code.get(code.len().checked_sub(back)?)?.range.clone()]);
+        match here.map(|token| (token.kind, token.range.clone())) {
+            Some((TokenKind::Comment, at)) if offset < at.end || !text[at.clone()].ends_with("*/") => {
+                return CompletionTarget::Nothing;
+            }
+            Some((TokenKind::Text, at)) if is_within(&text[at.clone()], offset - at.start) => {
+                let before = code.iter().rfind(|token| token.range.end <= at.start);
+                let is_path = before.is_some_and(|token| text[token.range.clone()] == *"import");
+                return if is_path { CompletionTarget::ImportPath } else { CompletionTarget::Nothing };
             }
             _ => {}
         }
-        let begun = here.filter(|token| token.sort == Sort::Word);
-        if begun.is_some_and(|token| text[token.at.clone()].starts_with(|c: char| c.is_ascii_digit())) {
-            return Spot::Free;
+        let begun = here.filter(|token| token.kind == TokenKind::Word);
+        if begun.is_some_and(|token| text[token.range.clone()].starts_with(|c: char| c.is_ascii_digit())) {
+            return CompletionTarget::Nothing;
         }
         // What was left unfinished on an earlier line is not gone on with.
         let is_apart = code
             .last()
-            .is_some_and(|last| text[last.at.end..begun.map_or(offset, |token| token.at.start)].contains('\n'));
+            .is_some_and(|last| text[last.range.end..begun.map_or(offset, |token| token.range.start)].contains('\n'));
         match word(1) {
-            Some("::" | "." | "?.") if is_apart => Spot::Any,
-            Some("::") => word(2).map_or(Spot::Free, |module| Spot::Module(module.to_owned())),
+            Some("::" | "." | "?.") if is_apart => CompletionTarget::AnyName,
+            Some("::") => {
+                word(2).map_or(CompletionTarget::Nothing, |module| CompletionTarget::ModuleItem(module.to_owned()))
+            }
             Some("." | "?.") => {
                 let before = code.len().checked_sub(2).map(|index| code[index]);
-                let is_word = before.is_some_and(|token| token.sort == Sort::Word) && !is_continued(text, &code);
-                Spot::Member(word(2).filter(|_| is_word).map(str::to_owned))
+                let is_word = before.is_some_and(|token| token.kind == TokenKind::Word) && !is_continued(text, &code);
+                CompletionTarget::Member(word(2).filter(|_| is_word).map(str::to_owned))
             }
-            Some("let" | "const" | "fn" | "as" | "for") => Spot::Free,
+            Some("let" | "const" | "fn" | "as" | "for") => CompletionTarget::Nothing,
             Some("#{" | ",") => match self.call_at(text, offset) {
-                Some(call) if call.is_in_options => Spot::Option(call),
-                _ => Spot::Any,
+                Some(call) if call.is_in_options => CompletionTarget::Option(call),
+                _ => CompletionTarget::AnyName,
             },
-            _ => Spot::Any,
+            _ => CompletionTarget::AnyName,
         }
     }
 
     /// Returns the tokens before a place without the word that has been begun there, and without comments.
     fn before(&self, offset: usize) -> impl Iterator<Item = &Token> {
-        let is_before =
-            move |token: &&Token| token.at.end < offset || (token.at.end == offset && token.sort != Sort::Word);
-        self.tokens.iter().filter(|token| token.sort != Sort::Comment).take_while(is_before)
+        let is_before = move |token: &&Token| {
+            token.range.end < offset || (token.range.end == offset && token.kind != TokenKind::Word)
+        };
+        self.tokens.iter().filter(|token| token.kind != TokenKind::Comment).take_while(is_before)
     }
 }
 
 /// Returns whether the name before the last dot is itself behind a dot; one at the end of an earlier line was left unfinished.
 fn is_continued(text: &str, code: &[&Token]) -> bool {
     let [.., dot, name, _] = code else { return false };
-    matches!(&text[dot.at.clone()], "." | "?." | "::") && !text[dot.at.end..name.at.start].contains('\n')
+    matches!(&text[dot.range.clone()], "." | "?." | "::") && !text[dot.range.end..name.range.start].contains('\n')
 }
 
 /// Returns whether a place in a text is before the mark that closes it.
@@ -134,28 +139,34 @@ mod tests {
     use super::*;
 
     /// What is at the `^` of a text.
-    fn spot(text: &str) -> Spot {
+    fn spot(text: &str) -> CompletionTarget {
         let offset = text.find('^').unwrap();
         let text = text.replace('^', "");
-        Outline::of(&text).spot_at(&text, offset)
+        Outline::of(&text).completion_target_at(&text, offset)
     }
 
     #[test]
     fn what_may_be_written_depends_on_what_stands_before() {
-        assert_eq!(spot("// http^"), Spot::Free);
-        assert_eq!(spot("let na^"), Spot::Free);
-        assert_eq!(spot("let a = htt^;"), Spot::Any);
-        assert_eq!(spot("print(\"htt^\")"), Spot::Free);
-        assert_eq!(spot("print(`${htt^}`)"), Spot::Any);
-        assert_eq!(spot("import \"_l^"), Spot::Path);
-        assert_eq!(spot("import \"_lib/u^\" as u;"), Spot::Path);
-        assert_eq!(spot("a + units::fa^"), Spot::Module("units".into()));
-        assert_eq!(spot("msg.^\n}"), Spot::Member(Some("msg".into())));
-        assert_eq!(spot("f(1).^"), Spot::Member(None));
-        let Spot::Option(call) = spot("cron(\"* * * * *\", #{ timezone: \"UTC\", mi^") else { panic!("an option") };
+        assert_eq!(spot("// http^"), CompletionTarget::Nothing);
+        assert_eq!(spot("let na^"), CompletionTarget::Nothing);
+        assert_eq!(spot("let a = htt^;"), CompletionTarget::AnyName);
+        assert_eq!(spot("print(\"htt^\")"), CompletionTarget::Nothing);
+        assert_eq!(spot("print(`${htt^}`)"), CompletionTarget::AnyName);
+        assert_eq!(spot("import \"_l^"), CompletionTarget::ImportPath);
+        assert_eq!(spot("import \"_lib/u^\" as u;"), CompletionTarget::ImportPath);
+        assert_eq!(spot("a + units::fa^"), CompletionTarget::ModuleItem("units".into()));
+        assert_eq!(spot("msg.^\n}"), CompletionTarget::Member(Some("msg".into())));
+        assert_eq!(spot("f(1).^"), CompletionTarget::Member(None));
+        let CompletionTarget::Option(call) = spot("cron(\"* * * * *\", #{ timezone: \"UTC\", mi^") else {
+            panic!("an option")
+        };
         assert_eq!((call.name.as_str(), call.argument), ("cron", 1));
-        assert_eq!(spot("cron(\"* * * * *\", #{ timezone: x^ })"), Spot::Any);
-        assert_eq!(spot("http_get(u, #{ json: #{ a^ } })"), Spot::Any, "a map inside is no list of options");
+        assert_eq!(spot("cron(\"* * * * *\", #{ timezone: x^ })"), CompletionTarget::AnyName);
+        assert_eq!(
+            spot("http_get(u, #{ json: #{ a^ } })"),
+            CompletionTarget::AnyName,
+            "a map inside is no list of options"
+        );
     }
 
     #[test]

@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use super::{Function, Import, Name, Outline, Sort, Token, Trigger, tokens};
+use super::{Function, Import, Name, Outline, Token, TokenKind, Trigger, tokens};
 use crate::triggers::KINDS;
 
 pub(super) fn outline(text: &str) -> Outline {
     let all = tokens::tokens(text);
-    let code: Vec<Token> = all.iter().filter(|token| token.sort != Sort::Comment).cloned().collect();
+    let code: Vec<Token> = all.iter().filter(|token| token.kind != TokenKind::Comment).cloned().collect();
     let blocks = blocks(text, &code);
     let mut finder = Finder { text, code: &code, blocks, outline: Outline::default() };
     for index in 0..code.len() {
@@ -24,18 +24,18 @@ struct Block {
 
 fn blocks(text: &str, code: &[Token]) -> Vec<Block> {
     let (mut blocks, mut open) = (Vec::new(), Vec::new());
-    for (index, token) in code.iter().enumerate().filter(|(_, token)| token.sort == Sort::Sign) {
-        match &text[token.at.clone()] {
+    for (index, token) in code.iter().enumerate().filter(|(_, token)| token.kind == TokenKind::Sign) {
+        match &text[token.range.clone()] {
             "(" | "[" | "{" | "#{" | "${" => open.push(index),
             ")" | "]" | "}" => {
                 if let Some(first) = open.pop() {
-                    blocks.push(Block { open: first, inside: code[first].at.end..token.at.start });
+                    blocks.push(Block { open: first, inside: code[first].range.end..token.range.start });
                 }
             }
             _ => {}
         }
     }
-    blocks.extend(open.into_iter().map(|open| Block { open, inside: code[open].at.end..text.len() }));
+    blocks.extend(open.into_iter().map(|open| Block { open, inside: code[open].range.end..text.len() }));
     blocks
 }
 
@@ -48,11 +48,11 @@ struct Finder<'f> {
 
 impl Finder<'_> {
     fn is(&self, index: usize, what: &str) -> bool {
-        self.code.get(index).is_some_and(|token| &self.text[token.at.clone()] == what)
+        self.code.get(index).is_some_and(|token| &self.text[token.range.clone()] == what)
     }
 
     fn word(&self, index: usize) -> Option<&str> {
-        self.code.get(index).filter(|token| token.sort == Sort::Word).map(|token| &self.text[token.at.clone()])
+        self.code.get(index).filter(|token| token.kind == TokenKind::Word).map(|token| &self.text[token.range.clone()])
     }
 
     /// Returns the place inside a bracket.
@@ -62,7 +62,7 @@ impl Finder<'_> {
 
     /// Returns where the innermost bracket around a token ends.
     fn end_around(&self, index: usize) -> usize {
-        let at = self.code[index].at.start;
+        let at = self.code[index].range.start;
         let around = self.blocks.iter().filter(|block| block.inside.contains(&at));
         around.map(|block| block.inside.end).min().unwrap_or(self.text.len())
     }
@@ -103,13 +103,13 @@ impl Finder<'_> {
 
     fn name(&mut self, index: usize, is_constant: bool, from: Option<String>, scope: Option<Range<usize>>) {
         let Some(name) = self.word(index).map(str::to_owned) else { return };
-        let at = self.code[index].at.clone();
-        let scope = scope.unwrap_or_else(|| at.end..self.end_around(index));
-        self.outline.names.push(Name { name, is_constant, from, at, scope });
+        let range = self.code[index].range.clone();
+        let scope = scope.unwrap_or_else(|| range.end..self.end_around(index));
+        self.outline.names.push(Name { name, is_constant, from, range, scope });
     }
 
     fn closure(&mut self, index: usize) {
-        let scope = self.code[index].at.end..self.end_around(index);
+        let scope = self.code[index].range.end..self.end_around(index);
         let parameters = (index + 1..self.code.len()).take_while(|index| !self.is(*index, "|"));
         let parameters: Vec<_> = parameters.filter(|index| self.word(*index).is_some()).collect();
         for parameter in parameters {
@@ -120,19 +120,25 @@ impl Finder<'_> {
     fn function(&mut self, index: usize) {
         let Some(name) = self.word(index + 1).map(str::to_owned) else { return };
         let is_private = index > 0 && self.is(index - 1, "private");
-        let start = self.code[if is_private { index - 1 } else { index }].at.start;
-        let at = self.code[index + 1].at.clone();
+        let start = self.code[if is_private { index - 1 } else { index }].range.start;
+        let name_range = self.code[index + 1].range.clone();
         let list = self.inside(index + 2).filter(|_| self.is(index + 2, "("));
-        let list = list.unwrap_or(at.end..at.end);
-        let parameters = (index + 2..self.code.len()).filter(|index| list.contains(&self.code[*index].at.start));
+        let list = list.unwrap_or(name_range.end..name_range.end);
+        let parameters = (index + 2..self.code.len()).filter(|index| list.contains(&self.code[*index].range.start));
         let parameters: Vec<_> = parameters.filter(|index| self.word(*index).is_some()).collect();
-        let body =
-            (index + 2..self.code.len()).find(|index| self.code[*index].at.start >= list.end && self.is(*index, "{"));
+        let body = (index + 2..self.code.len())
+            .find(|index| self.code[*index].range.start >= list.end && self.is(*index, "{"));
         let end =
             body.and_then(|body| self.inside(body)).map_or(list.end, |inside| (inside.end + 1).min(self.text.len()));
         let names = parameters.iter().filter_map(|index| self.word(*index)).map(str::to_owned).collect();
-        let function =
-            Function { name, parameters: names, docs: docs(self.text, start), is_private, at, whole: start..end };
+        let function = Function {
+            name,
+            parameters: names,
+            docs: docs(self.text, start),
+            is_private,
+            name_range,
+            range: start..end,
+        };
         for parameter in parameters {
             self.name(parameter, false, None, Some(start..end));
         }
@@ -140,26 +146,26 @@ impl Finder<'_> {
     }
 
     fn import(&mut self, index: usize) {
-        let Some(token) = self.code.get(index + 1).filter(|token| token.sort == Sort::Text) else { return };
-        let path = self.text[token.at.clone()].trim_matches('"').to_owned();
+        let Some(token) = self.code.get(index + 1).filter(|token| token.kind == TokenKind::Text) else { return };
+        let path = self.text[token.range.clone()].trim_matches('"').to_owned();
         let alias = self.word(index + 3).filter(|_| self.is(index + 2, "as")).unwrap_or_default().to_owned();
-        self.outline.imports.push(Import { path, at: token.at.clone(), alias });
+        self.outline.imports.push(Import { path, path_range: token.range.clone(), alias });
     }
 
     fn trigger(&mut self, index: usize, kind: &'static crate::triggers::Kind) {
         let Some(inside) = self.inside(index + 1) else { return };
-        let first = self.code.get(index + 2).filter(|token| token.sort == Sort::Text);
-        let what = first.map(|token| self.text[token.at.clone()].trim_matches(['"', '`']).to_owned());
-        let within = (index + 2..self.code.len()).take_while(|index| self.code[*index].at.start < inside.end);
+        let first = self.code.get(index + 2).filter(|token| token.kind == TokenKind::Text);
+        let what = first.map(|token| self.text[token.range.clone()].trim_matches(['"', '`']).to_owned());
+        let within = (index + 2..self.code.len()).take_while(|index| self.code[*index].range.start < inside.end);
         let depth_of = |at: usize| self.blocks.iter().filter(|block| block.inside.contains(&at)).count();
         let depth = depth_of(inside.start);
         let closure = within
             .filter(|index| self.is(*index, "|") && self.begins_value(*index))
-            .find(|index| depth_of(self.code[*index].at.start) <= depth.max(1));
+            .find(|index| depth_of(self.code[*index].range.start) <= depth.max(1));
         let event = closure.and_then(|closure| self.word(closure + 1)).map(str::to_owned);
-        let at = self.code[index].at.clone();
-        let whole = at.start..(inside.end + 1).min(self.text.len());
-        self.outline.triggers.push(Trigger { kind, what, event, at, whole });
+        let name_range = self.code[index].range.clone();
+        let range = name_range.start..(inside.end + 1).min(self.text.len());
+        self.outline.triggers.push(Trigger { kind, what, event, name_range, range });
     }
 }
 
@@ -184,7 +190,7 @@ mod tests {
         assert_eq!((outline.imports[0].path.as_str(), outline.imports[0].alias.as_str()), ("_lib/units", "units"));
         let function = &outline.functions[0];
         assert_eq!((function.name.as_str(), function.docs.as_str(), function.is_private), ("twice", "Twice.", true));
-        assert_eq!(&text[function.whole.clone()], "private fn twice(x) { 2 * x }");
+        assert_eq!(&text[function.range.clone()], "private fn twice(x) { 2 * x }");
         let trigger = &outline.triggers[0];
         assert_eq!((trigger.kind.name, trigger.what.as_deref()), ("cron", Some("0 7 * * *")));
         assert!(outline.event_at("tick", text.len() - 1).is_some());

@@ -6,8 +6,8 @@ mod tokens;
 
 use std::ops::Range;
 
-pub use self::call::{Call, Spot};
-pub use self::tokens::{Sort, Token};
+pub use self::call::{Call, CompletionTarget};
+pub use self::tokens::{Token, TokenKind};
 use super::files::Files;
 use super::{engine, errors, source};
 use crate::config::Config;
@@ -47,9 +47,9 @@ pub struct Function {
     /// Whether only its own file may call it.
     pub is_private: bool,
     /// Where its name stands.
-    pub at: Range<usize>,
+    pub name_range: Range<usize>,
     /// Where all of it stands.
-    pub whole: Range<usize>,
+    pub range: Range<usize>,
 }
 
 /// A trigger that a script declares.
@@ -61,9 +61,9 @@ pub struct Trigger {
     /// What its handler calls the event.
     pub event: Option<String>,
     /// Where the kind's name stands.
-    pub at: Range<usize>,
+    pub name_range: Range<usize>,
     /// Where all of it stands.
-    pub whole: Range<usize>,
+    pub range: Range<usize>,
 }
 
 /// An import.
@@ -72,7 +72,7 @@ pub struct Import {
     /// The path as it is written.
     pub path: String,
     /// Where the path stands, with its quotation marks.
-    pub at: Range<usize>,
+    pub path_range: Range<usize>,
     /// What the module is called here.
     pub alias: String,
 }
@@ -87,7 +87,7 @@ pub struct Name {
     /// The function whose value it has, if it can be seen.
     pub from: Option<String>,
     /// Where the name stands.
-    pub at: Range<usize>,
+    pub range: Range<usize>,
     /// Where it is known.
     pub scope: Range<usize>,
 }
@@ -100,24 +100,25 @@ impl Outline {
 
     /// Returns the token that stands at a place, or ends there.
     pub fn token_at(&self, offset: usize) -> Option<usize> {
-        let inside = self.tokens.iter().position(|token| token.at.contains(&offset));
-        let word = |index: &usize| self.tokens[*index].sort == Sort::Word;
+        let inside = self.tokens.iter().position(|token| token.range.contains(&offset));
+        let word = |index: &usize| self.tokens[*index].kind == TokenKind::Word;
         inside
             .filter(word)
-            .or_else(|| self.tokens.iter().position(|token| token.at.end == offset).filter(word))
+            .or_else(|| self.tokens.iter().position(|token| token.range.end == offset).filter(word))
             .or(inside)
     }
 
     /// Returns what a name stands for at a place: the nearest that is known there.
     pub fn name_at(&self, name: &str, offset: usize) -> Option<&Name> {
-        let known = |known: &&Name| known.name == name && (known.scope.contains(&offset) || known.at.contains(&offset));
-        self.names.iter().filter(known).max_by_key(|name| name.at.start)
+        let known =
+            |known: &&Name| known.name == name && (known.scope.contains(&offset) || known.range.contains(&offset));
+        self.names.iter().filter(known).max_by_key(|name| name.range.start)
     }
 
     /// Returns the trigger whose handler calls its event this, at a place.
     pub fn event_at(&self, name: &str, offset: usize) -> Option<&Trigger> {
-        let is_it = |trigger: &&Trigger| trigger.event.as_deref() == Some(name) && trigger.whole.contains(&offset);
-        self.triggers.iter().filter(is_it).max_by_key(|trigger| trigger.whole.start)
+        let is_it = |trigger: &&Trigger| trigger.event.as_deref() == Some(name) && trigger.range.contains(&offset);
+        self.triggers.iter().filter(is_it).max_by_key(|trigger| trigger.range.start)
     }
 }
 

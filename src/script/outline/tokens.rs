@@ -4,7 +4,7 @@ use std::ops::Range;
 
 /// What a piece of a script is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sort {
+pub enum TokenKind {
     /// A name, keyword or number.
     Word,
     /// A text, with its quotation marks; of one with values inside, each piece between them.
@@ -19,9 +19,9 @@ pub enum Sort {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
     /// What it is.
-    pub sort: Sort,
+    pub kind: TokenKind,
     /// Where it stands, in bytes.
-    pub at: Range<usize>,
+    pub range: Range<usize>,
 }
 
 /// Signs of more than one character that matter.
@@ -31,7 +31,7 @@ const SIGNS: &[&str] = &["#{", "::", "||", "=>", "==", "!=", "<=", ">=", "??", "
 pub(super) fn tokens(text: &str) -> Vec<Token> {
     let mut reader = Reader { text, at: 0, tokens: Vec::new(), braces: Vec::new() };
     if text.starts_with("#!") {
-        reader.push(Sort::Comment, text.find('\n').unwrap_or(text.len()));
+        reader.push(TokenKind::Comment, text.find('\n').unwrap_or(text.len()));
     }
     while reader.step() {}
     reader.tokens
@@ -54,33 +54,33 @@ impl Reader<'_> {
         let Some(first) = rest.chars().next() else { return false };
         let is_word = |c: char| c.is_alphanumeric() || c == '_';
         if rest.starts_with("//") {
-            self.push(Sort::Comment, rest.find('\n').unwrap_or(rest.len()));
+            self.push(TokenKind::Comment, rest.find('\n').unwrap_or(rest.len()));
         } else if rest.starts_with("/*") {
-            self.push(Sort::Comment, block_comment(rest));
+            self.push(TokenKind::Comment, block_comment(rest));
         } else if is_word(first) {
-            self.push(Sort::Word, rest.find(|c| !is_word(c)).unwrap_or(rest.len()));
+            self.push(TokenKind::Word, rest.find(|c| !is_word(c)).unwrap_or(rest.len()));
         } else if first == '"' {
-            self.push(Sort::Text, quoted(rest, '"'));
+            self.push(TokenKind::Text, quoted(rest, '"'));
         } else if first == '\'' {
-            self.push(Sort::Text, quoted(rest, '\''));
+            self.push(TokenKind::Text, quoted(rest, '\''));
         } else if first == '`' {
             self.piece(1);
         } else if let Some(length) = raw(rest) {
-            self.push(Sort::Text, length);
+            self.push(TokenKind::Text, length);
         } else {
             self.sign(rest, first);
         }
         true
     }
 
-    fn push(&mut self, sort: Sort, length: usize) {
-        self.tokens.push(Token { sort, at: self.at..self.at + length });
+    fn push(&mut self, kind: TokenKind, length: usize) {
+        self.tokens.push(Token { kind, range: self.at..self.at + length });
         self.at += length;
     }
 
     fn sign(&mut self, rest: &str, first: char) {
         let sign = SIGNS.iter().find(|sign| rest.starts_with(**sign));
-        self.push(Sort::Sign, sign.map_or(first.len_utf8(), |sign| sign.len()));
+        self.push(TokenKind::Sign, sign.map_or(first.len_utf8(), |sign| sign.len()));
         match (first, self.braces.last_mut()) {
             ('{', Some(open)) => *open += 1,
             ('#', Some(open)) if rest.starts_with("#{") => *open += 1,
@@ -100,11 +100,11 @@ impl Reader<'_> {
         let value = rest[from..].find("${").map(|value| from + value);
         match (value, end) {
             (Some(value), end) if end.is_none_or(|end| value < end) => {
-                self.push(Sort::Text, value);
-                self.push(Sort::Sign, 2);
+                self.push(TokenKind::Text, value);
+                self.push(TokenKind::Sign, 2);
                 self.braces.push(1);
             }
-            (_, end) => self.push(Sort::Text, end.unwrap_or(rest.len())),
+            (_, end) => self.push(TokenKind::Text, end.unwrap_or(rest.len())),
         }
     }
 }
@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     fn pieces(text: &str) -> Vec<&str> {
-        tokens(text).into_iter().map(|token| &text[token.at]).collect()
+        tokens(text).into_iter().map(|token| &text[token.range]).collect()
     }
 
     #[test]

@@ -101,7 +101,7 @@ fn body(value: Value) -> (Option<&'static str>, Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fault::{Fault, Place};
+    use crate::fault::{Fault, SourceLocation};
 
     fn shown(value: Value) -> String {
         let answer = to(Outcome::Succeeded(value), "door");
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_run_that_had_no_value_tells_no_details() {
-        let fault = || Box::new(Fault::new(Place::default(), "password is hunter2"));
+        let fault = || Box::new(Fault::new(SourceLocation::default(), "password is hunter2"));
         for (outcome, status) in [
             (Outcome::Failed(fault()), 500),
             (Outcome::TimedOut(fault()), 504),
