@@ -32,7 +32,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Nothing is kept, and no broker is there: scripts that do not speak MQTT do not miss it.
     let clock = Clock::system(jiff::tz::TimeZone::system());
     let nowhere = SocketAddr::from(([127, 0, 0, 1], 1883));
-    let broker = mqtt::Settings::new(&config.mqtt, nowhere, "embed".to_owned())?;
+    let broker = mqtt::ConnectionSettings::new(&config.mqtt, nowhere, "embed".to_owned())?;
     let services = Services::new(clock, Store::in_memory()?, vec![broker]);
 
     let runtime = Runtime::start(Arc::new(config), services).await?;

@@ -448,7 +448,7 @@ impl Bench {
 impl Broker {
     async fn start(config: &Config, clock: &Clock) -> Self {
         let embedded = Embedded::start(&config.mqtt, &config.data).await.unwrap();
-        let settings = mqtt::Settings::new(&config.mqtt, embedded.address(), "visitor".into()).unwrap();
+        let settings = mqtt::ConnectionSettings::new(&config.mqtt, embedded.address(), "visitor".into()).unwrap();
         Self { embedded, visitor: Mqtt::new(vec![settings], clock) }
     }
 }
@@ -462,7 +462,7 @@ impl Drop for Bench {
 }
 
 fn open(config: &Config, clock: &Clock, broker: SocketAddr) -> Services {
-    let brokers = mqtt::Settings::all(&config.mqtt, broker, "bench").unwrap();
+    let brokers = mqtt::ConnectionSettings::all(&config.mqtt, broker, "bench").unwrap();
     let store = Store::open(&config.data).unwrap();
     Services {
         clock: clock.clone(),

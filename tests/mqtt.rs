@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use jiff::tz::TimeZone;
 use rhaid::config::Config;
 use rhaid::services::clock::Clock;
-use rhaid::services::mqtt::{Embedded, Mqtt, Publish, Retained, Settings, Subscription};
+use rhaid::services::mqtt::{ConnectionSettings, Embedded, Mqtt, Publish, Retained, Subscription};
 use rhaid::topic::Filter;
 
 use crate::bench::Bench;
@@ -29,7 +29,7 @@ impl Other {
         config.embedded.listen.set_port(0);
         let embedded = tokio.block_on(Embedded::start(&config, data.path())).unwrap();
         let address = embedded.address();
-        let settings = Settings::new(&config, address, "other".into()).unwrap();
+        let settings = ConnectionSettings::new(&config, address, "other".into()).unwrap();
         let client = {
             let _inside = tokio.enter();
             Mqtt::new(vec![settings], &Clock::system(TimeZone::UTC))

@@ -65,7 +65,7 @@ pub(crate) fn measure() {
         });
     let tokio = tokio::runtime::Runtime::new().expect("there are threads");
     let _inside = tokio.enter();
-    let broker = mqtt::Settings::new(&config.mqtt, SocketAddr::from(([127, 0, 0, 1], 1)), "bench".into());
+    let broker = mqtt::ConnectionSettings::new(&config.mqtt, SocketAddr::from(([127, 0, 0, 1], 1)), "bench".into());
     let store = Store::in_memory().expect("there is room for a store");
     let services = Services::new(Clock::system(zone), store, vec![broker.expect("the defaults are right")]);
     let data = Map::from([("celsius".to_owned(), 22.0.into())]);

@@ -98,7 +98,8 @@ async fn start_runtime(folder: &Path, store: Store) -> Runtime {
     let mut config = Config::default_in(folder);
     config.limits.breaker = 1_000_000;
     let nowhere = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
-    let broker = mqtt::Settings::new(&config.mqtt, nowhere, "bench".to_owned()).expect("the defaults are right");
+    let broker =
+        mqtt::ConnectionSettings::new(&config.mqtt, nowhere, "bench".to_owned()).expect("the defaults are right");
     let services = Services::new(Clock::system(TimeZone::UTC), store, vec![broker]);
     Runtime::start(Arc::new(config), services).await.expect("the scripts are right")
 }

@@ -15,7 +15,8 @@ use rhaid::value::Value;
 pub(crate) async fn live(folder: &Path) -> Runtime {
     let config = Config::default_in(folder);
     let nowhere = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
-    let broker = mqtt::Settings::new(&config.mqtt, nowhere, "bench".to_owned()).expect("the defaults are right");
+    let broker =
+        mqtt::ConnectionSettings::new(&config.mqtt, nowhere, "bench".to_owned()).expect("the defaults are right");
     let store = Store::in_memory().expect("there is room for a store");
     let services = Services::new(Clock::system(jiff::tz::TimeZone::UTC), store, vec![broker]);
     Runtime::start(Arc::new(config), services).await.expect("the scripts are right")

@@ -18,7 +18,7 @@ use crate::services::store::Store;
 use crate::services::{Services, mqtt};
 
 /// Returns how a rhaid that stays speaks to its brokers; `embedded` is where the embedded one listens.
-pub(super) fn brokers(config: &Config, embedded: SocketAddr) -> anyhow::Result<Vec<mqtt::Settings>> {
+pub(super) fn brokers(config: &Config, embedded: SocketAddr) -> anyhow::Result<Vec<mqtt::ConnectionSettings>> {
     let is_complete = config.mqtt.brokers.iter().all(|broker| broker.client_id.is_some());
     let client_id = match is_complete {
         true => String::new(),
@@ -28,13 +28,13 @@ pub(super) fn brokers(config: &Config, embedded: SocketAddr) -> anyhow::Result<V
 }
 
 /// Returns how a command that comes and goes speaks to the brokers.
-pub(super) fn brokers_for_a_visit(config: &Config) -> anyhow::Result<Vec<mqtt::Settings>> {
+pub(super) fn brokers_for_a_visit(config: &Config) -> anyhow::Result<Vec<mqtt::ConnectionSettings>> {
     let all = settings(config, config.mqtt.embedded.listen, "rhaid")?;
-    Ok(all.into_iter().map(mqtt::Settings::as_visitor).collect())
+    Ok(all.into_iter().map(mqtt::ConnectionSettings::into_ephemeral).collect())
 }
 
-fn settings(config: &Config, embedded: SocketAddr, client_id: &str) -> anyhow::Result<Vec<mqtt::Settings>> {
-    mqtt::Settings::all(&config.mqtt, embedded, client_id).map_err(|why| anyhow::anyhow!("mqtt.url: {why}"))
+fn settings(config: &Config, embedded: SocketAddr, client_id: &str) -> anyhow::Result<Vec<mqtt::ConnectionSettings>> {
+    mqtt::ConnectionSettings::all(&config.mqtt, embedded, client_id).map_err(|why| anyhow::anyhow!("mqtt.url: {why}"))
 }
 
 /// Returns what the functions of a script can reach that comes and goes: as `rhaid.yaml` says, within `limits.timeout`.

@@ -100,7 +100,7 @@ impl Runtime {
         let desk = Dispatcher::open((&config.limits).into(), &services, &lines, executor);
         // Watching begins before the first look, so that no change falls between the two.
         let FolderWatch { changes, .. } = services.files.watch(&folder.clone(), move |path| is_hidden(&folder, path));
-        let hold = services.mqtt.hold();
+        let hold = services.mqtt.hold_connections();
         let mut house = Supervisor::new(services.clone(), lines.clone(), desk, change_settings, expected, chosen);
         house.look_back().await;
         house.sync(Why::Boot).await;
@@ -113,7 +113,7 @@ impl Runtime {
     /// Lets everything go: no new events, runs finish up to `limits.stop`, `on_stop` handlers run, what waits is written to disk.
     pub async fn stop(&self) {
         self.services.store.mark_orderly_exit();
-        self.services.mqtt.retire();
+        self.services.mqtt.begin_shutdown();
         self.order(Command::Stop).await;
         self.services.mqtt.close().await;
         let store = self.services.store.clone();

@@ -33,7 +33,7 @@ pub struct Services {
 
 impl Services {
     /// Puts the handles together, with brokers of which the first is the default one, in a process that stays or one that comes and goes. Must be called inside the tokio runtime.
-    pub fn new(clock: clock::Clock, store: store::Store, brokers: Vec<mqtt::Settings>) -> Self {
+    pub fn new(clock: clock::Clock, store: store::Store, brokers: Vec<mqtt::ConnectionSettings>) -> Self {
         Self {
             bus: event_bus::EventBus::with_store(clock.clone(), &store),
             files: files::Files::default(),

@@ -3,7 +3,7 @@
 use crate::event::Event;
 use crate::options::{OptionFault, Options};
 use crate::services::Services;
-use crate::services::mqtt::State;
+use crate::services::mqtt::ConnectionState;
 use crate::triggers::{EventSender, Kind, Trigger, TriggerContext, Watch, mqtt, one_argument};
 use crate::value::{Map, Value, map_of};
 
@@ -47,11 +47,11 @@ impl Link {
 }
 
 /// Returns whether a state says that the connection stands, and why it does not; nothing if that is not decided.
-fn settled(state: &State) -> Option<(bool, String)> {
+fn settled(state: &ConnectionState) -> Option<(bool, String)> {
     match state {
-        State::Connected => Some((true, String::new())),
-        State::Waiting(why) => Some((false, why.clone())),
-        State::Idle | State::Connecting | State::Closed => None,
+        ConnectionState::Connected => Some((true, String::new())),
+        ConnectionState::Disconnected(why) => Some((false, why.clone())),
+        ConnectionState::Idle | ConnectionState::Connecting | ConnectionState::Closed => None,
     }
 }
 
@@ -64,7 +64,9 @@ impl Trigger for Link {
 
     fn watch(&self, fire: EventSender, services: &Services) -> Watch {
         // A broker that is not known was refused when the script was loaded.
-        let Ok((broker, mut states)) = services.mqtt.link(self.broker.as_deref()) else { return Watch::idle() };
+        let Ok((broker, mut states)) = services.mqtt.watch_connection(self.broker.as_deref()) else {
+            return Watch::idle();
+        };
         let (clock, summary, wanted) = (services.clock.clone(), self.summary(), self.is_connected);
         let payload = Self { is_connected: wanted, broker: None };
         Watch::spawn(async move {

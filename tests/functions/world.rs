@@ -15,7 +15,7 @@ use rhaid::script::{MIN_STACK_SIZE, Purpose, RunError, Script, Sources};
 use rhaid::services::Services;
 use rhaid::services::clock::Clock;
 use rhaid::services::http::Http;
-use rhaid::services::mqtt::{Embedded, Mqtt, Settings};
+use rhaid::services::mqtt::{ConnectionSettings, Embedded, Mqtt};
 use rhaid::services::store::{Batch, Store};
 use rhaid::services::timers::Timers;
 use rhaid::triggers::TriggerContext;
@@ -95,7 +95,7 @@ impl World {
         let store = Store::in_memory().unwrap();
         let (services, server, broker) = runtime.block_on(async {
             let broker = Embedded::start(&config.mqtt, &root).await.unwrap();
-            let settings = Settings::new(&config.mqtt, broker.address(), "functions-test".into()).unwrap();
+            let settings = ConnectionSettings::new(&config.mqtt, broker.address(), "functions-test".into()).unwrap();
             let services = Services {
                 bus: Default::default(),
                 files: Default::default(),

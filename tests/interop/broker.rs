@@ -143,7 +143,7 @@ async fn tls_serves_others_and_rhaid_itself() {
     let broker = Embedded::start(&config, data.path()).await.unwrap();
     let ca = data.path().join("ca.pem");
     let listener = Listener::start(broker.address(), &["--cafile", ca.to_str().unwrap(), "-t", "t"]);
-    let mqtt = connect(Settings::new(&config, broker.address(), "one".into()).unwrap());
+    let mqtt = connect(ConnectionSettings::new(&config, broker.address(), "one".into()).unwrap());
     for size in [1, 100_000] {
         publish_own(&mqtt, &"x".repeat(size)).await;
         assert_eq!(listener.line().len(), size);

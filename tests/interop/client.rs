@@ -177,7 +177,7 @@ async fn unconfirmed_messages_come_again_to_who_comes_back() {
             mosquitto::publish(broker.address, &["-t", "t", "-m", payload, "-q", "1"]);
         }
         let held = [next(&mut all).await, next(&mut all).await, next(&mut all).await];
-        mqtt.retire();
+        mqtt.begin_shutdown();
         held[0].ack.ack();
         drop(held);
         mqtt.close().await;
@@ -200,7 +200,8 @@ async fn user_and_password_are_given() {
     let guarded = Mosquitto::start(&format!("allow_anonymous false\npassword_file {}", hashed.display()));
     for (protocol, id) in BOTH {
         let password = Some(rhaid::secrets::Secret::new("sesame"));
-        let known = Settings { username: Some("house".into()), password, ..settings(guarded.address, id, protocol) };
+        let known =
+            ConnectionSettings { username: Some("house".into()), password, ..settings(guarded.address, id, protocol) };
         publish(&connect(known), "t", "x", 1, false).await;
         let stranger = client(guarded.address, "stranger", protocol);
         let refused = timeout(Duration::from_secs(2), stranger.publish(message("t", "x", 1, false))).await;
@@ -223,7 +224,7 @@ async fn tls_trusts_the_authority_that_was_named_and_no_other() {
     let broker = Mosquitto::start(&files);
     let tls = |ca: Option<&str>, insecure| Tls { ca: ca.map(|name| folder.join(name)), insecure, ..Tls::default() };
     for (tls, fits) in [(tls(Some("cert.pem"), false), true), (tls(None, true), true), (tls(None, false), false)] {
-        let mqtt = connect(Settings { tls: Some(tls), ..settings(broker.address, "one", Protocol::Newest) });
+        let mqtt = connect(ConnectionSettings { tls: Some(tls), ..settings(broker.address, "one", Protocol::Newest) });
         let sent = timeout(Duration::from_secs(if fits { 60 } else { 2 }), mqtt.publish(message("t", "x", 1, false)));
         assert_eq!(sent.await.is_ok_and(|sent| sent.is_ok()), fits, "{:?}", mqtt.states());
     }

@@ -26,7 +26,7 @@ use jiff::tz::TimeZone;
 use rhaid::config::Config;
 use rhaid::services::clock::Clock;
 use rhaid::services::mqtt::{
-    Message, Mqtt, Properties, Protocol, Publish, Retained, Settings, SubscribeOptions, Subscription,
+    ConnectionSettings, Message, Mqtt, Properties, Protocol, Publish, Retained, SubscribeOptions, Subscription,
 };
 use rhaid::topic::Filter;
 use tokio::time::timeout;
@@ -37,16 +37,16 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Both versions of MQTT, with a name for each.
 const BOTH: [(Protocol, &str); 2] = [(Protocol::V4, "old"), (Protocol::V5, "new")];
 
-fn settings(address: SocketAddr, id: &str, protocol: Protocol) -> Settings {
+fn settings(address: SocketAddr, id: &str, protocol: Protocol) -> ConnectionSettings {
     let config = Config::default_in(std::path::Path::new("/nowhere")).mqtt;
-    Settings { protocol, ..Settings::new(&config, address, id.into()).unwrap() }
+    ConnectionSettings { protocol, ..ConnectionSettings::new(&config, address, id.into()).unwrap() }
 }
 
 fn client(address: SocketAddr, id: &str, protocol: Protocol) -> Mqtt {
     connect(settings(address, id, protocol))
 }
 
-fn connect(settings: Settings) -> Mqtt {
+fn connect(settings: ConnectionSettings) -> Mqtt {
     Mqtt::new(vec![settings], &Clock::system(TimeZone::UTC))
 }
 

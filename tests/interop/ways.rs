@@ -5,7 +5,7 @@ use std::process::Command;
 
 use rhaid::config::{Tls, Will};
 use rhaid::secrets::Secret;
-use rhaid::services::mqtt::{Place, Proxy};
+use rhaid::services::mqtt::{BrokerAddress, Proxy};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -13,7 +13,7 @@ use super::mosquitto::{self, Listener, Mosquitto};
 use super::*;
 
 /// Sends a message of 200 kB through a broker, and waits for it.
-async fn around(settings: Settings) {
+async fn around(settings: ConnectionSettings) {
     let mqtt = connect(settings);
     let mut all = subscribe(&mqtt, "a/#", 1, Retained::Live).await;
     let payload = "x".repeat(200_000);
@@ -24,9 +24,9 @@ async fn around(settings: Settings) {
     assert_eq!(soon(mqtt.close()).await, 0);
 }
 
-fn at(settings: Settings, port: u16, websocket: Option<&str>, proxy: Option<Proxy>) -> Settings {
-    let place = Place::Host { host: "127.0.0.1".into(), port, websocket: websocket.map(Into::into), proxy };
-    Settings { place, ..settings }
+fn at(settings: ConnectionSettings, port: u16, websocket: Option<&str>, proxy: Option<Proxy>) -> ConnectionSettings {
+    let address = BrokerAddress::Host { host: "127.0.0.1".into(), port, websocket: websocket.map(Into::into), proxy };
+    ConnectionSettings { address, ..settings }
 }
 
 /// Makes an authority, and certificates of it for a server at 127.0.0.1 and for a client.
@@ -99,7 +99,11 @@ async fn a_socket_in_the_file_system_does_too() {
     let socket = folder.path().join("m.sock");
     let broker = Mosquitto::start(&format!("listener 0 {}", socket.display()));
     for (protocol, id) in BOTH {
-        around(Settings { place: Place::Socket(socket.clone()), ..settings(broker.address, id, protocol) }).await;
+        around(ConnectionSettings {
+            address: BrokerAddress::Socket(socket.clone()),
+            ..settings(broker.address, id, protocol)
+        })
+        .await;
     }
 }
 
@@ -122,12 +126,12 @@ async fn our_certificate_is_shown_to_who_wants_it_also_inside_a_websocket() {
         insecure: false,
     };
     for (protocol, id) in BOTH {
-        let secured = Settings { tls: Some(with.clone()), ..settings(broker.address, id, protocol) };
+        let secured = ConnectionSettings { tls: Some(with.clone()), ..settings(broker.address, id, protocol) };
         around(secured.clone()).await;
         around(at(secured, port, Some("/"), None)).await;
     }
     let without = Tls { certificate: None, key: None, ..with };
-    let mqtt = connect(Settings { tls: Some(without), ..settings(broker.address, "x", Protocol::V5) });
+    let mqtt = connect(ConnectionSettings { tls: Some(without), ..settings(broker.address, "x", Protocol::V5) });
     let refused = timeout(Duration::from_secs(2), mqtt.publish(message("t", "x", 1, false))).await;
     assert!(refused.is_err(), "{:?}", mqtt.states());
 }
@@ -194,7 +198,7 @@ async fn the_will_is_told_when_the_broker_has_lost_us_and_not_when_we_leave() {
         let listener = Listener::start(broker.address, &["-t", "will/#", "-q", "1", "-F", "%t %q %r %p"]);
         let topic = format!("will/{id}");
         let will = Will { topic: topic.clone(), payload: "go\u{e9}".into(), qos: 1, retain: true, ..Will::default() };
-        let mortal = Settings { will: Some(will), ..settings(broker.address, id, protocol) };
+        let mortal = ConnectionSettings { will: Some(will), ..settings(broker.address, id, protocol) };
         let leaves = connect(mortal.clone());
         publish(&leaves, "will/marker", "1", 1, false).await;
         leaves.close().await;

@@ -68,7 +68,7 @@ impl House {
     /// Closes everything: first what brings events, last what keeps what came of them.
     pub(super) async fn close(self) {
         drop(self.control);
-        self.services.mqtt.retire();
+        self.services.mqtt.begin_shutdown();
         self.web.stop().await;
         self.runtime.stop().await;
         self.services.mqtt.close().await;

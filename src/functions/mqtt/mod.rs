@@ -36,8 +36,8 @@ fn failed(error: &Error) -> Thrown {
     let kind = match error {
         Error::NotConnected { .. } => "not_connected",
         Error::TooLarge { .. } => "too_large",
-        Error::NotKept(_) => "store",
-        Error::Topic(_) | Error::UnknownBroker(_) => "invalid_argument",
+        Error::NotStored(_) => "store",
+        Error::InvalidTopic(_) | Error::UnknownBroker(_) => "invalid_argument",
         _ => "refused",
     };
     thrown(kind, error.to_string())

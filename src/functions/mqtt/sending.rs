@@ -117,7 +117,9 @@ impl Sending {
         let wait = wait.unwrap_or_else(|| publish.qos > 0 && mqtt.is_connected(publish.broker.as_deref()));
         let handed_over = match wait {
             true => context.wait(mqtt.send(publish))?.map(|delivery| PendingPublish::sent(topic, delivery)),
-            false => context.wait(mqtt.entrust(publish))?.map(|entrusted| PendingPublish::entrusted(topic, entrusted)),
+            false => context
+                .wait(mqtt.publish_durable(publish))?
+                .map(|entrusted| PendingPublish::entrusted(topic, entrusted)),
         };
         handed_over.map_err(|error| failed(&error))
     }

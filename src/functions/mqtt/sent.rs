@@ -66,21 +66,21 @@ impl PendingPublish {
 
     /// A message that goes out whatever happens.
     pub(super) fn entrusted(topic: String, entrusted: DurablePublish) -> Self {
-        Self { topic, disk: Some(entrusted.kept), broker: Answer::Open(entrusted.confirmed) }
+        Self { topic, disk: Some(entrusted.stored), broker: Answer::Open(entrusted.acknowledged) }
     }
 
     /// Waits for what has to be waited for: the broker, or else the disk that keeps it until the broker has it, if that is not left to
     /// the end of the run.
     pub(super) fn settled(&mut self, until: SharedTimeout, limit: Duration, context: &Context) -> Result<(), Thrown> {
         let Some(mut disk) = self.disk.take() else { return self.confirmed(until, limit, context) };
-        if let Some(kept) = disk.answer() {
+        if let Some(kept) = disk.result() {
             return kept.map_err(|error| failed(&error));
         }
         if let Some(pending_writes) = &context.pending_writes {
             pending_writes.lock().push(disk);
             return Ok(());
         }
-        context.services.mqtt.hurry();
+        context.services.mqtt.flush_now();
         match context.wait_for(context.left(until), &mut disk)? {
             Some(kept) => kept.map_err(|error| failed(&error)),
             None => Err(self.late("disk", limit)),
@@ -101,7 +101,7 @@ impl PendingPublish {
 
     fn is_confirmed(&mut self) -> bool {
         if let Answer::Open(delivery) = &mut self.broker
-            && let Some(answer) = delivery.answer()
+            && let Some(answer) = delivery.result()
         {
             self.broker = Answer::Given(answer);
         }

@@ -277,7 +277,7 @@ impl Executor {
         if promised.is_empty() {
             return Ok(());
         }
-        context.services.mqtt.hurry();
+        context.services.mqtt.flush_now();
         self.runtime.block_on(kept(promised))
     }
 

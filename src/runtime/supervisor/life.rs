@@ -63,7 +63,7 @@ impl Supervisor {
         // Where clocks or the sun stand otherwise, every watch begins anew.
         let is_elsewhere = !old.settings.is_where(&settings);
         // What comes between the end of one watch and the start of the next waits for that.
-        let pause = settings.services.mqtt.pause();
+        let pause = settings.services.mqtt.pause_delivery();
         for (at, live) in old.triggers.iter_mut().enumerate() {
             if is_elsewhere || changes.gone.contains(&at) {
                 stop_watch(&self.lines, name, live.watch.take()).await;
@@ -103,7 +103,7 @@ impl Supervisor {
 
     /// Starts what newborn scripts do not watch yet, once each of them hears what the others emit.
     pub(super) fn wake(&mut self, names: &[String]) {
-        let _pause = self.settings.borrow().services.mqtt.pause();
+        let _pause = self.settings.borrow().services.mqtt.pause_delivery();
         for name in names {
             let Some(mut life) = self.registry.get_mut(name).and_then(|entry| entry.life.take()) else { continue };
             self.start_watches(&name.as_str().into(), &mut life, |_| true);

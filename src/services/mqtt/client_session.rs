@@ -15,7 +15,7 @@ use crate::services::mqtt::outbox::Outbox;
 use crate::services::mqtt::pending_acks::{AckQueue, Acknowledgement, Arrival, PendingAcks};
 use crate::services::mqtt::persistence::Mark;
 use crate::services::mqtt::registry::Registry;
-use crate::services::mqtt::settings::Settings;
+use crate::services::mqtt::settings::ConnectionSettings;
 use crate::services::mqtt::wire::{ConnAck, ConnectionError, Frame, Incoming, IncomingPublish, Outgoing};
 use crate::services::store::{OutboxChange, OutboxRecord};
 
@@ -29,7 +29,7 @@ pub(super) struct ClientSession {
     pub(super) outbox: Outbox,
     pub(super) last: LastValues,
     debts: PendingAcks,
-    payments: Arc<AckQueue>,
+    acks: Arc<AckQueue>,
     // Whether somebody wants to know how it stands, whatever else there is.
     pub(super) is_wanted: bool,
     // Answers, and what goes out again after a reconnect: first in the line.
@@ -42,14 +42,14 @@ pub(super) struct ClientSession {
 }
 
 impl ClientSession {
-    pub(super) fn new(settings: &Settings, payments: Arc<AckQueue>) -> Self {
+    pub(super) fn new(settings: &ConnectionSettings, acks: Arc<AckQueue>) -> Self {
         Self {
             broker: settings.name.clone(),
             registry: Registry::new(&settings.name),
             outbox: Outbox::new(settings.outbox, settings.max_inflight),
             last: LastValues::default(),
             debts: PendingAcks::default(),
-            payments,
+            acks,
             is_wanted: false,
             answers: VecDeque::new(),
             dropped: 0,
@@ -69,8 +69,8 @@ impl ClientSession {
         if dropped > 0 {
             warn!(broker = self.broker, "{dropped} messages gave way while the broker was away");
         }
-        self.registry.connected(greeting.same_session, greeting.numbered);
-        self.debts.connected(greeting.same_session);
+        self.registry.connected(greeting.session_present, greeting.has_subscription_ids);
+        self.debts.connected(greeting.session_present);
         self.answers = self.outbox.connected(greeting).into();
     }
 
@@ -105,9 +105,9 @@ impl ClientSession {
             Incoming::PubComp(id) => self.outbox.completed(id),
             Incoming::SubAck { id, granted } => self.registry.granted(id, granted, Instant::now()),
             Incoming::UnsubAck(id) => self.registry.revoked(id),
-            Incoming::Pong => {}
+            Incoming::PingResp => {}
             Incoming::Disconnect(why) => return Err(ConnectionError::ServerDisconnect(why)),
-            Incoming::Greeted(_) => return Err(ConnectionError::Malformed("a second greeting".into())),
+            Incoming::ConnAck(_) => return Err(ConnectionError::Malformed("a second greeting".into())),
         }
         Ok(())
     }
@@ -130,7 +130,7 @@ impl ClientSession {
     /// Returns the next packet to send.
     pub(super) fn outgoing(&mut self) -> Option<Outgoing> {
         self.debts.set_aside(Instant::now());
-        for acknowledgement in self.debts.due(&self.payments) {
+        for acknowledgement in self.debts.due(&self.acks) {
             self.answers.push_back(match acknowledgement {
                 Acknowledgement::PubAck(id) => Outgoing::PubAck(id),
                 Acknowledgement::PubRec(id) => Outgoing::PubRec(id),
@@ -150,7 +150,7 @@ impl ClientSession {
         let ack = match arrived.qos {
             0 => AckToken::default(),
             qos => match self.debts.arrived(arrived.id, qos, &arrived.topic, &arrived.payload) {
-                Arrival::New(debt) => AckToken::new(debt, Arc::clone(&self.payments)),
+                Arrival::New(debt) => AckToken::new(debt, Arc::clone(&self.acks)),
                 Arrival::Again => return,
             },
         };
@@ -170,10 +170,10 @@ impl ClientSession {
         }
         self.last.note(&message);
         if self.pauses > 0 && self.held.len() < MAX_HELD {
-            return self.held.push_back((message, arrived.numbers));
+            return self.held.push_back((message, arrived.subscription_ids));
         }
         self.deliver_held();
-        self.registry.deliver(&message, &arrived.numbers, Instant::now());
+        self.registry.deliver(&message, &arrived.subscription_ids, Instant::now());
     }
 
     /// Takes up what an earlier process had set aside.
@@ -189,7 +189,7 @@ impl ClientSession {
     /// Tells subscribers what an earlier process had set aside.
     pub(super) fn deliver_left(&mut self) {
         for (number, message) in self.debts.aside.take_left(&self.broker) {
-            let ack = Arc::new(AckToken::new(number, Arc::clone(&self.payments)));
+            let ack = Arc::new(AckToken::new(number, Arc::clone(&self.acks)));
             self.registry.deliver(&Message { ack, ..message }, &[], Instant::now());
         }
     }
@@ -234,8 +234,8 @@ impl ClientSession {
 
     fn deliver_held(&mut self) {
         let now = Instant::now();
-        for (message, numbers) in self.held.drain(..) {
-            self.registry.deliver(&message, &numbers, now);
+        for (message, subscription_ids) in self.held.drain(..) {
+            self.registry.deliver(&message, &subscription_ids, now);
         }
     }
 
@@ -244,7 +244,7 @@ impl ClientSession {
         if qos > 0
             && let Arrival::New(debt) = self.debts.arrived(id, qos, "", &[])
         {
-            self.payments.pay(debt);
+            self.acks.pay(debt);
         }
     }
 }

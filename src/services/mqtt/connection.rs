@@ -8,8 +8,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, Wri
 use tokio::time::{sleep_until, timeout};
 
 use crate::services::mqtt::report::{Report, SOUND};
-use crate::services::mqtt::settings::Settings;
-use crate::services::mqtt::supervisor::Shared;
+use crate::services::mqtt::settings::ConnectionSettings;
+use crate::services::mqtt::supervisor::BrokerClient;
 use crate::services::mqtt::wire::{
     self, Aliases, ConnAck, ConnectionError, Frame, Frames, Incoming, Outgoing, Stream, Version,
 };
@@ -45,23 +45,26 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Connects and greets; returns the connection and what the broker says of itself.
-    pub(super) async fn open(settings: &Settings, version: Version) -> Result<(Self, ConnAck), ConnectionError> {
+    pub(super) async fn open(
+        settings: &ConnectionSettings,
+        version: Version,
+    ) -> Result<(Self, ConnAck), ConnectionError> {
         let (mut reader, mut writer) = tokio::io::split(wire::open(settings).await?);
         let mut out = BytesMut::new();
-        version.greet(settings, &mut out)?;
+        version.write_connect(settings, &mut out)?;
         writer.write_all_buf(&mut out).await?;
         writer.flush().await?;
         let mut frames = Frames::new(version, settings.max_packet);
         loop {
             match frames.next()? {
-                Some(Frame::Packet(Incoming::Greeted(Ok(greeting)))) => {
+                Some(Frame::Packet(Incoming::ConnAck(Ok(greeting)))) => {
                     let said = greeting.keep_alive.map(|seconds| Duration::from_secs(seconds.into()));
                     let keep_alive = said.unwrap_or(settings.session.keep_alive);
                     let mut link = Self::new(reader, writer, frames, version, keep_alive);
-                    link.aliases = Aliases::new(greeting.aliases);
+                    link.aliases = Aliases::new(greeting.topic_alias_maximum);
                     return Ok((link, greeting));
                 }
-                Some(Frame::Packet(Incoming::Greeted(Err(why)))) => return Err(ConnectionError::Refused(why)),
+                Some(Frame::Packet(Incoming::ConnAck(Err(why)))) => return Err(ConnectionError::Refused(why)),
                 Some(_) => return Err(ConnectionError::Malformed("something else than a greeting".into())),
                 None if reader.read_buf(&mut frames.buffer).await.unwrap_or(0) == 0 => {
                     return Err(ConnectionError::Closed);
@@ -99,12 +102,12 @@ impl Connection {
     }
 
     /// Serves the connection until it breaks; `Ok` when it was closed on purpose.
-    pub(super) async fn serve(&mut self, shared: &Shared, report: &mut Report) -> Result<(), ConnectionError> {
+    pub(super) async fn serve(&mut self, client: &BrokerClient, report: &mut Report) -> Result<(), ConnectionError> {
         let mut sound = false;
         loop {
-            self.take_in(shared)?;
-            self.collect(shared)?;
-            let wake_at = self.wake_at(shared, (!sound).then_some(self.began + SOUND));
+            self.take_in(client)?;
+            self.collect(client)?;
+            let wake_at = self.wake_at(client, (!sound).then_some(self.began + SOUND));
             tokio::select! {
                 read = self.reader.read_buf(&mut self.frames.buffer) => {
                     if read? == 0 {
@@ -118,9 +121,9 @@ impl Connection {
                 {
                     wrote?;
                     self.last_write = Instant::now();
-                    self.tell_written(shared);
+                    self.tell_written(client);
                 }
-                () = shared.payments.woken() => {}
+                () = client.acks.woken() => {}
                 () = sleep_until(wake_at.into()) => {
                     if !sound && self.began.elapsed() >= SOUND {
                         sound = true;
@@ -128,18 +131,18 @@ impl Connection {
                     }
                     self.prove_alive()?;
                 }
-                () = shared.close.cancelled() => return self.close(shared).await,
+                () = client.close.cancelled() => return self.close(client).await,
             }
         }
     }
 
     /// Hands over the packets that are there whole.
-    fn take_in(&mut self, shared: &Shared) -> Result<(), ConnectionError> {
+    fn take_in(&mut self, client: &BrokerClient) -> Result<(), ConnectionError> {
         let Some(mut frame) = self.frames.next()? else { return Ok(()) };
-        let now = shared.clock.now();
-        let mut core = shared.core();
+        let now = client.clock.now();
+        let mut session = client.session();
         loop {
-            core.incoming(frame, now)?;
+            session.incoming(frame, now)?;
             frame = match self.frames.next()? {
                 Some(next) => next,
                 None => return Ok(()),
@@ -148,11 +151,11 @@ impl Connection {
     }
 
     /// Fills the buffer with what is to be sent.
-    fn collect(&mut self, shared: &Shared) -> Result<(), ConnectionError> {
-        let mut core = shared.core();
-        let was_full = core.outbox.is_full();
+    fn collect(&mut self, client: &BrokerClient) -> Result<(), ConnectionError> {
+        let mut session = client.session();
+        let was_full = session.outbox.is_full();
         while self.out.len() < BATCH {
-            let Some(packet) = core.outgoing() else { break };
+            let Some(packet) = session.outgoing() else { break };
             let counts = matches!(packet, Outgoing::Publish { id: 0, .. });
             let before = self.out.len();
             self.version.encode_with(packet, &mut self.aliases, &mut self.out)?;
@@ -161,36 +164,36 @@ impl Connection {
                 self.ends.push_back(self.collected);
             }
         }
-        if was_full && !core.outbox.is_full() {
-            shared.room.notify_waiters();
+        if was_full && !session.outbox.is_full() {
+            client.room.notify_waiters();
         }
-        if core.has_changes() {
-            shared.keep.notify_one();
+        if session.has_changes() {
+            client.keep.notify_one();
         }
         Ok(())
     }
 
-    fn tell_written(&mut self, shared: &Shared) {
+    fn tell_written(&mut self, client: &BrokerClient) {
         if self.ends.front().is_none_or(|end| *end > self.written) {
             return;
         }
-        let mut core = shared.core();
+        let mut session = client.session();
         while self.ends.front().is_some_and(|end| *end <= self.written) {
             self.ends.pop_front();
-            core.outbox.written();
+            session.outbox.written();
         }
     }
 
     /// Returns when something is to be done although nothing happens.
-    fn wake_at(&self, shared: &Shared, sound: Option<Instant>) -> Instant {
+    fn wake_at(&self, client: &BrokerClient, sound: Option<Instant>) -> Instant {
         let keep_alive = self.keep_alive;
         let ping = match self.pinged {
             Some(pinged) => Some(pinged + keep_alive.min(PONG)),
             None => (!keep_alive.is_zero()).then(|| self.last_read.min(self.last_write) + keep_alive),
         };
         let (due, overdue) = {
-            let core = shared.core();
-            (core.registry.due(), core.overdue())
+            let session = client.session();
+            (session.registry.due(), session.overdue())
         };
         let far = Instant::now() + Duration::from_secs(3_600);
         [ping, due, overdue, sound].into_iter().flatten().min().unwrap_or(far)
@@ -207,7 +210,7 @@ impl Connection {
             Some(pinged) if pinged.elapsed() >= patience => Err(ConnectionError::Silent(show_duration(patience))),
             None if self.last_read.min(self.last_write).elapsed() >= keep_alive => {
                 let before = self.out.len();
-                self.version.encode(Outgoing::Ping, &mut self.out)?;
+                self.version.encode(Outgoing::PingReq, &mut self.out)?;
                 self.collected += (self.out.len() - before) as u64;
                 self.pinged = Some(Instant::now());
                 Ok(())
@@ -217,12 +220,12 @@ impl Connection {
     }
 
     /// Sends what waits, for a while, and says goodbye.
-    async fn close(&mut self, shared: &Shared) -> Result<(), ConnectionError> {
+    async fn close(&mut self, client: &BrokerClient) -> Result<(), ConnectionError> {
         let flush = async {
             loop {
-                self.take_in(shared)?;
-                self.collect(shared)?;
-                if self.out.is_empty() && shared.core().outbox.is_empty() {
+                self.take_in(client)?;
+                self.collect(client)?;
+                if self.out.is_empty() && client.session().outbox.is_empty() {
                     self.version.encode(Outgoing::Disconnect, &mut self.out)?;
                     write(&mut self.writer, &mut self.out, &mut self.written, &mut self.unflushed).await?;
                     return Ok(self.writer.shutdown().await?);
@@ -233,9 +236,9 @@ impl Connection {
                         if self.unflushed || !self.out.is_empty() =>
                     {
                         wrote?;
-                        self.tell_written(shared);
+                        self.tell_written(client);
                     }
-                    () = shared.payments.woken() => {}
+                    () = client.acks.woken() => {}
                 }
             }
         };

@@ -11,7 +11,7 @@ use crate::services::mqtt::Error;
 /// A message on its way to a broker; to be waited for once, until it is written (QoS 0; while the broker is away: at once) or confirmed
 /// (QoS 1 and 2), or what else its maker says.
 ///
-/// It ends with [`Error::Refused`] if the broker does not take the message, and with [`Error::NotKept`] if the disk does not. Whoever
+/// It ends with [`Error::Refused`] if the broker does not take the message, and with [`Error::NotStored`] if the disk does not. Whoever
 /// stops waiting does not call the message back.
 #[derive(Debug)]
 pub struct Delivery(Receiver<Result<(), Error>>);
@@ -20,9 +20,9 @@ pub struct Delivery(Receiver<Result<(), Error>>);
 #[derive(Debug)]
 pub struct DurablePublish {
     /// Until it is on disk; at QoS 0 there is nothing to wait for.
-    pub kept: Delivery,
+    pub stored: Delivery,
     /// Until the broker has it.
-    pub confirmed: Delivery,
+    pub acknowledged: Delivery,
 }
 
 impl Delivery {
@@ -31,7 +31,7 @@ impl Delivery {
     }
 
     /// Returns how it ended, if it has.
-    pub fn answer(&mut self) -> Option<Result<(), Error>> {
+    pub fn result(&mut self) -> Option<Result<(), Error>> {
         match self.0.try_recv() {
             Ok(answer) => Some(answer),
             Err(TryRecvError::Empty) => None,

@@ -10,7 +10,7 @@ pub(super) type Part = (u64, usize);
 #[derive(Default)]
 pub(super) struct Entry {
     /// What marks messages that come for it, in MQTT 5.
-    pub(super) number: u32,
+    pub(super) subscription_id: u32,
     /// Who wants it.
     pub(super) parts: Vec<Part>,
     /// The QoS that the broker was asked for and has confirmed in this session.
@@ -31,7 +31,7 @@ pub(super) struct Entry {
 #[derive(Default)]
 pub(super) struct FilterTable {
     filters: HashMap<String, Entry>,
-    numbers: HashMap<u32, String>,
+    subscription_ids: HashMap<u32, String>,
 }
 
 impl FilterTable {
@@ -46,16 +46,16 @@ impl FilterTable {
     /// Returns the entry of a filter, made if there was none.
     pub(super) fn entry(&mut self, wire: &str) -> &mut Entry {
         if !self.filters.contains_key(wire) {
-            let number = number(wire, &self.numbers);
-            self.numbers.insert(number, wire.to_owned());
-            self.filters.insert(wire.to_owned(), Entry { number, ..Entry::default() });
+            let subscription_id = subscription_id(wire, &self.subscription_ids);
+            self.subscription_ids.insert(subscription_id, wire.to_owned());
+            self.filters.insert(wire.to_owned(), Entry { subscription_id, ..Entry::default() });
         }
         self.filters.entry(wire.to_owned()).or_default()
     }
 
     pub(super) fn remove(&mut self, wire: &str) {
         if let Some(entry) = self.filters.remove(wire) {
-            self.numbers.remove(&entry.number);
+            self.subscription_ids.remove(&entry.subscription_id);
         }
     }
 
@@ -64,13 +64,13 @@ impl FilterTable {
     }
 
     /// Returns the entries with these numbers.
-    pub(super) fn numbered(&self, numbers: &[u32]) -> impl Iterator<Item = &Entry> {
-        numbers.iter().filter_map(|number| self.get(self.numbers.get(number)?))
+    pub(super) fn with_ids(&self, subscription_ids: &[u32]) -> impl Iterator<Item = &Entry> {
+        subscription_ids.iter().filter_map(|subscription_id| self.get(self.subscription_ids.get(subscription_id)?))
     }
 
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.filters.is_empty() && self.numbers.is_empty()
+        self.filters.is_empty() && self.subscription_ids.is_empty()
     }
 }
 
@@ -78,11 +78,11 @@ impl FilterTable {
 /// would have the same.
 ///
 /// Source: MQTT 5.0, section 3.8.2.1.2: from 1 to 268,435,455. The hash is FNV-1a, 32 bits.
-fn number(wire: &str, taken: &HashMap<u32, String>) -> u32 {
+fn subscription_id(wire: &str, taken: &HashMap<u32, String>) -> u32 {
     let hash = wire.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    let mut number = hash % 268_435_455 + 1;
-    while taken.contains_key(&number) {
-        number = number % 268_435_455 + 1;
+    let mut subscription_id = hash % 268_435_455 + 1;
+    while taken.contains_key(&subscription_id) {
+        subscription_id = subscription_id % 268_435_455 + 1;
     }
-    number
+    subscription_id
 }

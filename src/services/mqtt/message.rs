@@ -79,13 +79,13 @@ pub struct AckToken {
 
 struct Debt {
     number: u64,
-    payments: Arc<AckQueue>,
+    acks: Arc<AckQueue>,
     withheld: AtomicBool,
 }
 
 impl AckToken {
-    pub(super) fn new(number: u64, payments: Arc<AckQueue>) -> Self {
-        let debt = Debt { number, payments, withheld: AtomicBool::new(false) };
+    pub(super) fn new(number: u64, acks: Arc<AckQueue>) -> Self {
+        let debt = Debt { number, acks, withheld: AtomicBool::new(false) };
         Self { debt: Some(Arc::new(debt)), settled: AtomicBool::new(false) }
     }
 
@@ -112,7 +112,7 @@ impl Drop for AckToken {
         let is_settled = self.settled.load(Ordering::Relaxed);
         if let Some(debt) = &self.debt
             && !is_settled
-            && debt.payments.is_retired()
+            && debt.acks.is_shutting_down()
         {
             debt.withheld.store(true, Ordering::Relaxed);
         }
@@ -122,7 +122,7 @@ impl Drop for AckToken {
 impl Drop for Debt {
     fn drop(&mut self) {
         if !self.withheld.load(Ordering::Relaxed) {
-            self.payments.pay(self.number);
+            self.acks.pay(self.number);
         }
     }
 }
@@ -193,16 +193,16 @@ mod tests {
 
     /// Owes one message to two who got it; lets `end` have both; returns whether it is confirmed.
     fn is_confirmed(retire: bool, end: impl FnOnce(AckToken, AckToken)) -> bool {
-        let (mut debts, payments) = (PendingAcks::default(), Arc::new(AckQueue::default()));
+        let (mut debts, acks) = (PendingAcks::default(), Arc::new(AckQueue::default()));
         let Arrival::New(debt) = debts.arrived(1, 1, "t", b"x") else { panic!("it is new") };
-        let whole = AckToken::new(debt, Arc::clone(&payments));
+        let whole = AckToken::new(debt, Arc::clone(&acks));
         let (one, two) = (whole.share(), whole.share());
         drop(whole);
         if retire {
-            payments.retire();
+            acks.begin_shutdown();
         }
         end(one, two);
-        debts.due(&payments) == [Acknowledgement::PubAck(1)]
+        debts.due(&acks) == [Acknowledgement::PubAck(1)]
     }
 
     #[test]

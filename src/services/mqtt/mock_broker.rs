@@ -11,9 +11,9 @@ use crate::memory;
 use crate::services::clock::ActivityGuard;
 use crate::services::clock::Clock;
 use crate::services::mqtt::message::Publish;
-use crate::services::mqtt::supervisor::Shared;
+use crate::services::mqtt::supervisor::BrokerClient;
 use crate::services::mqtt::wire::{ConnAck, Frame, Incoming, IncomingPublish, Outgoing, SubscribeFilter, properties};
-use crate::services::mqtt::{Error, Mqtt, Settings, State, start};
+use crate::services::mqtt::{ConnectionSettings, ConnectionState, Error, Mqtt, start};
 use crate::services::store::Store;
 use crate::topic::{Filter, check_topic};
 
@@ -66,15 +66,15 @@ impl MockBrokers {
 
 impl Mqtt {
     /// Makes the handle on brokers of a held world. Must be called inside the tokio runtime.
-    pub fn held(settings: Vec<Settings>, clock: &Clock, store: &Store, brokers: &MockBrokers) -> Self {
-        let connect = |settings: Settings| {
+    pub fn held(settings: Vec<ConnectionSettings>, clock: &Clock, store: &Store, brokers: &MockBrokers) -> Self {
+        let connect = |settings: ConnectionSettings| {
             let held = brokers.broker(&settings.name);
             held.desk().subscribed.clear();
-            let shared = start(settings, clock.clone(), Some(store.clone()), Some(held.clone()));
+            let client = start(settings, clock.clone(), Some(store.clone()), Some(held.clone()));
             if !held.desk().is_away {
-                held.connect(&shared);
+                held.connect(&client);
             }
-            shared
+            client
         };
         Self(settings.into_iter().map(connect).collect())
     }
@@ -84,14 +84,14 @@ impl Mqtt {
     /// # Errors
     /// If there is no such broker, it is away, or the topic is none.
     pub fn bring(&self, publish: Publish) -> Result<(), Error> {
-        let shared = self.broker(publish.broker.as_deref())?;
-        check_topic(&publish.topic).map_err(Error::Topic)?;
-        let Some(held) = &shared.held else { return Ok(()) };
+        let client = self.broker(publish.broker.as_deref())?;
+        check_topic(&publish.topic).map_err(Error::InvalidTopic)?;
+        let Some(held) = &client.held else { return Ok(()) };
         if held.desk().is_away {
-            return Err(Error::NotConnected { broker: shared.settings.name.clone(), waiting: 0 });
+            return Err(Error::NotConnected { broker: client.settings.name.clone(), waiting: 0 });
         }
-        held.tell(&publish, false, shared);
-        held.pump(shared);
+        held.tell(&publish, false, client);
+        held.pump(client);
         Ok(())
     }
 
@@ -100,18 +100,18 @@ impl Mqtt {
     /// # Errors
     /// [`Error::UnknownBroker`].
     pub fn set_away(&self, broker: Option<&str>, is_away: bool) -> Result<(), Error> {
-        let shared = self.broker(broker)?;
-        let Some(held) = &shared.held else { return Ok(()) };
+        let client = self.broker(broker)?;
+        let Some(held) = &client.held else { return Ok(()) };
         if std::mem::replace(&mut held.desk().is_away, is_away) == is_away {
             return Ok(());
         }
         if is_away {
             held.desk().subscribed.clear();
-            shared.core().outbox.disconnected();
-            shared.state.send_replace(State::Waiting("the broker is down".into()));
+            client.session().outbox.disconnected();
+            client.state.send_replace(ConnectionState::Disconnected("the broker is down".into()));
         } else {
-            held.connect(shared);
-            held.pump(shared);
+            held.connect(client);
+            held.pump(client);
         }
         Ok(())
     }
@@ -122,74 +122,74 @@ impl Held {
         self.desk.lock()
     }
 
-    fn connect(&self, shared: &Shared) {
-        shared.core().connected(&ConnAck { numbered: true, ..ConnAck::default() });
-        shared.state.send_replace(State::Connected);
+    fn connect(&self, client: &BrokerClient) {
+        client.session().connected(&ConnAck { has_subscription_ids: true, ..ConnAck::default() });
+        client.state.send_replace(ConnectionState::Connected);
     }
 
     /// Takes and answers all that is to be sent.
-    pub(super) fn pump(&self, shared: &Shared) {
+    pub(super) fn pump(&self, client: &BrokerClient) {
         // What a world remembers is no memory of the run that happens to bring it.
-        memory::uncounted(|| self.take_all(shared));
+        memory::uncounted(|| self.take_all(client));
     }
 
-    fn take_all(&self, shared: &Shared) {
+    fn take_all(&self, client: &BrokerClient) {
         let _turn = self.turn.lock();
         while !self.desk().is_away {
-            let Some(packet) = shared.core().outgoing() else { break };
-            self.take(packet, shared);
+            let Some(packet) = client.session().outgoing() else { break };
+            self.take(packet, client);
         }
-        shared.room.notify_waiters();
-        if shared.core().has_changes() {
-            shared.keeping().get_or_insert_with(|| shared.clock.activity());
-            shared.keep.notify_one();
+        client.room.notify_waiters();
+        if client.session().has_changes() {
+            client.keeping().get_or_insert_with(|| client.clock.activity());
+            client.keep.notify_one();
         }
     }
 
-    fn take(&self, packet: Outgoing, shared: &Shared) {
+    fn take(&self, packet: Outgoing, client: &BrokerClient) {
         let answer = |packet: Incoming| {
             // Nothing that this broker sends is malformed.
-            let _ = shared.core().incoming(Frame::Packet(packet), shared.clock.now());
+            let _ = client.session().incoming(Frame::Packet(packet), client.clock.now());
         };
         match packet {
             Outgoing::Publish { publish, id, .. } => {
-                self.note(&publish, shared);
+                self.note(&publish, client);
                 match publish.qos {
-                    0 => shared.core().outbox.written(),
+                    0 => client.session().outbox.written(),
                     1 => answer(Incoming::PubAck { id, refused: None }),
                     _ => answer(Incoming::PubRec { id, refused: None }),
                 }
-                self.tell(&publish, true, shared);
+                self.tell(&publish, true, client);
             }
             Outgoing::PubRel(id) => answer(Incoming::PubComp(id)),
             Outgoing::PubRec(id) => answer(Incoming::PubRel(id)),
-            Outgoing::Subscribe { id, wanted } => {
+            Outgoing::Subscribe { id, filters: wanted } => {
                 answer(Incoming::SubAck { id, granted: wanted.iter().map(|wanted| Ok(wanted.qos)).collect() });
-                wanted.into_iter().for_each(|wanted| self.subscribe(wanted, shared));
+                wanted.into_iter().for_each(|wanted| self.subscribe(wanted, client));
             }
             Outgoing::Unsubscribe { id, filters } => {
                 self.desk().subscribed.retain(|(_, wanted)| !filters.contains(&wanted.filter));
                 answer(Incoming::UnsubAck(id));
             }
-            Outgoing::PubAck(_) | Outgoing::PubComp(_) | Outgoing::Ping | Outgoing::Disconnect => {}
+            Outgoing::PubAck(_) | Outgoing::PubComp(_) | Outgoing::PingReq | Outgoing::Disconnect => {}
         }
     }
 
-    fn note(&self, publish: &Publish, shared: &Shared) {
-        let broker = shared.settings.name.clone();
-        let published = Published { at: shared.clock.now(), broker, publish: publish.clone() };
+    fn note(&self, publish: &Publish, client: &BrokerClient) {
+        let broker = client.settings.name.clone();
+        let published = Published { at: client.clock.now(), broker, publish: publish.clone() };
         self.desk().published.push(published);
     }
 
-    fn subscribe(&self, wanted: SubscribeFilter, shared: &Shared) {
+    fn subscribe(&self, wanted: SubscribeFilter, client: &BrokerClient) {
         let Ok(filter) = Filter::parse(&wanted.filter) else { return };
-        let kept: Vec<Publish> = match wanted.with_retained {
+        let kept: Vec<Publish> = match wanted.send_retained {
             true => {
                 self.desk().retained.values().filter(|kept| filter.matches(&kept.topic).is_some()).cloned().collect()
             }
             false => Vec::new(),
         };
-        let numbers: Vec<u32> = wanted.number.into_iter().collect();
+        let subscription_ids: Vec<u32> = wanted.subscription_id.into_iter().collect();
         let qos = wanted.qos;
         {
             let mut desk = self.desk();
@@ -197,12 +197,12 @@ impl Held {
             desk.subscribed.push((filter, wanted));
         }
         for publish in kept {
-            self.send(&publish, qos, true, numbers.clone(), shared);
+            self.send(&publish, qos, true, subscription_ids.clone(), client);
         }
     }
 
     /// Keeps a message if it is to be kept, and sends it to us if we want it.
-    fn tell(&self, publish: &Publish, is_ours: bool, shared: &Shared) {
+    fn tell(&self, publish: &Publish, is_ours: bool, client: &BrokerClient) {
         let qos = {
             let mut desk = self.desk();
             match (publish.retain, publish.payload.is_empty()) {
@@ -217,11 +217,11 @@ impl Held {
             fitting.map(|(_, wanted)| wanted.qos).max()
         };
         if let Some(qos) = qos {
-            self.send(publish, qos, false, Vec::new(), shared);
+            self.send(publish, qos, false, Vec::new(), client);
         }
     }
 
-    fn send(&self, publish: &Publish, qos: u8, retain: bool, numbers: Vec<u32>, shared: &Shared) {
+    fn send(&self, publish: &Publish, qos: u8, retain: bool, subscription_ids: Vec<u32>, client: &BrokerClient) {
         let qos = publish.qos.min(qos);
         let id = match qos {
             0 => 0,
@@ -237,20 +237,20 @@ impl Held {
             qos,
             retain,
             id,
-            numbers,
+            subscription_ids,
             properties: publish.properties.as_deref().map(|known| properties(known.clone())).unwrap_or_default(),
             ..IncomingPublish::default()
         };
         // Nothing that this broker sends is malformed.
-        let _ = shared.core().incoming(Frame::Packet(Incoming::Publish(arrived)), shared.clock.now());
+        let _ = client.session().incoming(Frame::Packet(Incoming::Publish(arrived)), client.clock.now());
     }
 }
 
-impl Shared {
+impl BrokerClient {
     /// Says that something is to be sent: to the task of the connection, or to the broker of a held world, which answers at once.
-    pub(super) fn stir(&self) {
+    pub(super) fn wake(&self) {
         match &self.held {
-            None => self.payments.wake(),
+            None => self.acks.wake(),
             Some(held) => held.pump(self),
         }
     }

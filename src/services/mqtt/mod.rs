@@ -36,14 +36,14 @@ pub use self::embedded::{Embedded, EmbeddedError};
 pub use self::inbox::Messages;
 pub use self::message::{AckToken, Message, Properties, Publish, Retained, SubscribeOptions};
 pub use self::mock_broker::{MockBrokers, Published};
-pub use self::settings::{DEFAULT_BROKER, Place, Protocol, Proxy, Settings, client_id};
+pub use self::settings::{BrokerAddress, ConnectionSettings, DEFAULT_BROKER, Protocol, Proxy, client_id};
 
 use self::client_session::ClientSession;
 use self::mock_broker::Held;
 use self::outbox::Waiter;
 use self::pending_acks::AckQueue;
 use self::registry::Ready;
-use self::supervisor::Shared;
+use self::supervisor::BrokerClient;
 use crate::config::OutboxFull;
 use crate::services::clock::Clock;
 use crate::services::store::Store;
@@ -73,13 +73,13 @@ pub enum Error {
     },
     /// The topic is none.
     #[error("{0}")]
-    Topic(String),
+    InvalidTopic(String),
     /// A newer message took its place in a full outbox.
     #[error("it gave way to newer messages while the broker was away (`outbox_full`)")]
     Dropped,
     /// It could not be written to disk.
     #[error("a message to the broker can not be kept: {0}")]
-    NotKept(String),
+    NotStored(String),
     /// The broker said no.
     #[error("the broker refused: {0}")]
     Refused(String),
@@ -87,7 +87,7 @@ pub enum Error {
 
 /// How it stands between us and a broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum State {
+pub enum ConnectionState {
     /// Nobody has wanted anything yet.
     Idle,
     /// The connection is being made.
@@ -95,7 +95,7 @@ pub enum State {
     /// It stands.
     Connected,
     /// It does not, for this reason; it is tried again.
-    Waiting(String),
+    Disconnected(String),
     /// It was closed for good.
     Closed,
 }
@@ -106,7 +106,7 @@ pub struct Subscription {
     pub messages: Messages,
     ready: Ready,
     id: u64,
-    shared: Arc<Shared>,
+    client: Arc<BrokerClient>,
 }
 
 impl Subscription {
@@ -125,8 +125,8 @@ impl Subscription {
 impl Subscription {
     /// Wants no more; what has come can still be taken, and ends with `None`.
     pub fn end(&self) {
-        self.shared.core().registry.remove(self.id, Instant::now());
-        self.shared.stir();
+        self.client.session().registry.remove(self.id, Instant::now());
+        self.client.wake();
     }
 }
 
@@ -137,38 +137,38 @@ impl Drop for Subscription {
 }
 
 /// Keeps connections from beginning until it is dropped.
-pub struct Hold(Mqtt);
+pub struct ConnectionHold(Mqtt);
 
-impl Drop for Hold {
+impl Drop for ConnectionHold {
     fn drop(&mut self) {
-        self.0.0.iter().for_each(|shared| shared.holds.send_modify(|holds| *holds -= 1));
+        self.0.0.iter().for_each(|client| client.holds.send_modify(|holds| *holds -= 1));
     }
 }
 
 /// Keeps messages back until it is dropped.
-pub struct Pause(Mqtt);
+pub struct DeliveryPause(Mqtt);
 
-impl Drop for Pause {
+impl Drop for DeliveryPause {
     fn drop(&mut self) {
-        self.0.0.iter().for_each(|shared| shared.core().resume());
+        self.0.0.iter().for_each(|client| client.session().resume());
     }
 }
 
 /// Brokers; cheap to clone.
 #[derive(Clone)]
-pub struct Mqtt(Arc<[Arc<Shared>]>);
+pub struct Mqtt(Arc<[Arc<BrokerClient>]>);
 
 impl Mqtt {
     /// Makes the handle on brokers, of which the first is the default one. Must be called inside the tokio runtime.
     ///
     /// Nothing is connected before a first wish: a subscription or a message.
-    pub fn new(brokers: Vec<Settings>, clock: &Clock) -> Self {
+    pub fn new(brokers: Vec<ConnectionSettings>, clock: &Clock) -> Self {
         Self(brokers.into_iter().map(|settings| start(settings, clock.clone(), None, None)).collect())
     }
 
     /// Makes the handle like [`Mqtt::new`], and keeps in the store what is promised to be sent. If an earlier process has left something
-    /// there, no connection begins before the first [`Mqtt::hold`] has come and gone.
-    pub fn with_store(brokers: Vec<Settings>, clock: &Clock, store: &Store) -> Self {
+    /// there, no connection begins before the first [`Mqtt::hold_connections`] has come and gone.
+    pub fn with_store(brokers: Vec<ConnectionSettings>, clock: &Clock, store: &Store) -> Self {
         Self(brokers.into_iter().map(|settings| start(settings, clock.clone(), Some(store.clone()), None)).collect())
     }
 
@@ -199,13 +199,13 @@ impl Mqtt {
     pub fn subscribe_all(
         &self,
         filters: &[Filter],
-        wish: SubscribeOptions,
+        options: SubscribeOptions,
         broker: Option<&str>,
     ) -> Result<Subscription, Error> {
-        let shared = Arc::clone(self.broker(broker)?);
-        let (id, messages, ready) = shared.core().registry.add(filters, wish);
-        shared.stir();
-        Ok(Subscription { messages, ready, id, shared })
+        let client = Arc::clone(self.broker(broker)?);
+        let (id, messages, ready) = client.session().registry.add(filters, options);
+        client.wake();
+        Ok(Subscription { messages, ready, id, client })
     }
 
     /// Sends a message: returns when it is written (QoS 0) or confirmed (QoS 1 and 2).
@@ -235,60 +235,60 @@ impl Mqtt {
     ///
     /// # Errors
     /// As [`Mqtt::send`].
-    pub async fn entrust(&self, publish: Publish) -> Result<DurablePublish, Error> {
+    pub async fn publish_durable(&self, publish: Publish) -> Result<DurablePublish, Error> {
         let ((keeper, kept), (waiter, confirmed)) = (oneshot::channel(), oneshot::channel());
         self.put(publish, Some(waiter), Some(keeper)).await?;
-        Ok(DurablePublish { kept: Delivery::new(kept), confirmed: Delivery::new(confirmed) })
+        Ok(DurablePublish { stored: Delivery::new(kept), acknowledged: Delivery::new(confirmed) })
     }
 
     async fn put(&self, publish: Publish, waiter: Option<Waiter>, keeper: Option<Waiter>) -> Result<(), Error> {
-        let shared = self.broker(publish.broker.as_deref())?;
-        check_topic(&publish.topic).map_err(Error::Topic)?;
-        let limit = shared.settings.max_packet;
+        let client = self.broker(publish.broker.as_deref())?;
+        check_topic(&publish.topic).map_err(Error::InvalidTopic)?;
+        let limit = client.settings.max_packet;
         if publish.size() > limit {
             return Err(Error::TooLarge { size: publish.size() as u64, limit: limit as u64 });
         }
         loop {
-            let room = shared.room.notified();
+            let room = client.room.notified();
             tokio::pin!(room);
             room.as_mut().enable();
-            let is_away = matches!(*shared.state.borrow(), State::Waiting(_) | State::Closed);
+            let is_away = matches!(*client.state.borrow(), ConnectionState::Disconnected(_) | ConnectionState::Closed);
             {
-                let mut core = shared.core();
-                if core.outbox.is_full() && is_away && shared.settings.outbox_full == OutboxFull::DropOldest {
-                    core.drop_oldest();
+                let mut session = client.session();
+                if session.outbox.is_full() && is_away && client.settings.outbox_full == OutboxFull::DropOldest {
+                    session.drop_oldest();
                 }
-                if !core.outbox.is_full() {
-                    take(shared, &mut core, publish, waiter, keeper);
-                    drop(core);
-                    shared.stir();
+                if !session.outbox.is_full() {
+                    take(client, &mut session, publish, waiter, keeper);
+                    drop(session);
+                    client.wake();
                     return Ok(());
                 }
                 if is_away {
-                    let broker = shared.settings.name.clone();
-                    return Err(Error::NotConnected { broker, waiting: core.outbox.waiting() });
+                    let broker = client.settings.name.clone();
+                    return Err(Error::NotConnected { broker, waiting: session.outbox.waiting() });
                 }
             }
             // A connection that breaks meanwhile ends the wait, too.
-            let mut state = shared.state.subscribe();
+            let mut state = client.state.subscribe();
             tokio::select! {
                 () = room => {}
-                _ = state.wait_for(|state| matches!(state, State::Waiting(_) | State::Closed)) => {}
+                _ = state.wait_for(|state| matches!(state, ConnectionState::Disconnected(_) | ConnectionState::Closed)) => {}
             }
         }
     }
 
     /// Has written to disk at once what was promised and waits for company there: something stands still until it is.
-    pub fn hurry(&self) {
-        for shared in self.0.iter() {
-            shared.core().outbox.press();
-            shared.keep.notify_one();
+    pub fn flush_now(&self) {
+        for client in self.0.iter() {
+            client.session().outbox.press();
+            client.keep.notify_one();
         }
     }
 
     /// Returns whether a broker is connected now; `None`: the default one.
     pub fn is_connected(&self, broker: Option<&str>) -> bool {
-        self.broker(broker).is_ok_and(|shared| *shared.state.borrow() == State::Connected)
+        self.broker(broker).is_ok_and(|client| *client.state.borrow() == ConnectionState::Connected)
     }
 
     /// Returns the last message seen on a topic.
@@ -296,84 +296,88 @@ impl Mqtt {
     /// # Errors
     /// [`Error::UnknownBroker`].
     pub fn last(&self, topic: &str, broker: Option<&str>) -> Result<Option<Message>, Error> {
-        Ok(self.broker(broker)?.core().last.get(topic))
+        Ok(self.broker(broker)?.session().last.get(topic))
     }
 
     /// Returns the brokers' names and addresses and how it stands with them.
-    pub fn states(&self) -> Vec<(String, String, State)> {
+    pub fn states(&self) -> Vec<(String, String, ConnectionState)> {
         let all = self.0.iter();
-        all.map(|shared| (shared.settings.name.clone(), shared.settings.address(), shared.state.borrow().clone()))
-            .collect()
+        all.map(|client| (client.settings.name.clone(), client.settings.url(), client.state.borrow().clone())).collect()
     }
 
     /// Wants a broker to be connected, `None`: the default one; returns its name and how it stands with it, from now on.
     ///
     /// # Errors
     /// [`Error::UnknownBroker`].
-    pub fn link(&self, broker: Option<&str>) -> Result<(String, watch::Receiver<State>), Error> {
-        let shared = self.broker(broker)?;
-        shared.core().is_wanted = true;
-        shared.stir();
-        Ok((shared.settings.name.clone(), shared.state.subscribe()))
+    pub fn watch_connection(&self, broker: Option<&str>) -> Result<(String, watch::Receiver<ConnectionState>), Error> {
+        let client = self.broker(broker)?;
+        client.session().is_wanted = true;
+        client.wake();
+        Ok((client.settings.name.clone(), client.state.subscribe()))
     }
 
     /// Waits until the default broker is connected. For tests and for those who must not begin before.
     pub async fn connected(&self) {
-        if let Some(shared) = self.0.first() {
+        if let Some(client) = self.0.first() {
             // The sender lives as long as this handle.
-            let _ = shared.state.subscribe().wait_for(|state| *state == State::Connected).await;
+            let _ = client.state.subscribe().wait_for(|state| *state == ConnectionState::Connected).await;
         }
     }
 
     /// Begins no connection until the hold is dropped: a broker sends what it has kept for us at once, and not to nobody.
     #[must_use]
-    pub fn hold(&self) -> Hold {
-        for shared in self.0.iter().filter(|shared| !shared.is_born_held.swap(false, Ordering::AcqRel)) {
-            shared.holds.send_modify(|holds| *holds += 1);
+    pub fn hold_connections(&self) -> ConnectionHold {
+        for client in self.0.iter().filter(|client| !client.is_born_held.swap(false, Ordering::AcqRel)) {
+            client.holds.send_modify(|holds| *holds += 1);
         }
-        Hold(self.clone())
+        ConnectionHold(self.clone())
     }
 
     /// Keeps messages back until the pause is dropped, so that who takes another's place misses none and has none twice.
     #[must_use]
-    pub fn pause(&self) -> Pause {
-        self.0.iter().for_each(|shared| shared.core().pause());
-        Pause(self.clone())
+    pub fn pause_delivery(&self) -> DeliveryPause {
+        self.0.iter().for_each(|client| client.session().pause());
+        DeliveryPause(self.clone())
     }
 
     /// Confirms from now on only messages whose receipts are settled: the others come again after the restart. Call it when stopping begins.
-    pub fn retire(&self) {
-        self.0.iter().for_each(|shared| shared.payments.retire());
+    pub fn begin_shutdown(&self) {
+        self.0.iter().for_each(|client| client.acks.begin_shutdown());
     }
 
     /// Sends what still waits, for at most two seconds, says goodbye to the brokers and ends; returns how many messages are left.
     pub async fn close(&self) -> usize {
-        self.retire();
-        for shared in self.0.iter() {
-            shared.close.cancel();
+        self.begin_shutdown();
+        for client in self.0.iter() {
+            client.close.cancel();
         }
         let mut unsent = 0;
-        for shared in self.0.iter() {
+        for client in self.0.iter() {
             // The sender lives as long as this handle.
-            let _ = shared.state.subscribe().wait_for(|state| *state == State::Closed).await;
-            unsent += shared.core().outbox.unsent();
+            let _ = client.state.subscribe().wait_for(|state| *state == ConnectionState::Closed).await;
+            unsent += client.session().outbox.unsent();
         }
         unsent
     }
 
-    fn broker(&self, name: Option<&str>) -> Result<&Arc<Shared>, Error> {
+    fn broker(&self, name: Option<&str>) -> Result<&Arc<BrokerClient>, Error> {
         let found = match name {
             None => self.0.first(),
-            Some(name) => self.0.iter().find(|shared| shared.settings.name == name),
+            Some(name) => self.0.iter().find(|client| client.settings.name == name),
         };
         found.ok_or_else(|| Error::UnknownBroker(name.unwrap_or(DEFAULT_BROKER).to_owned()))
     }
 }
 
-fn start(settings: Settings, clock: Clock, store: Option<Store>, held: Option<Arc<Held>>) -> Arc<Shared> {
-    let payments = Arc::new(AckQueue::default());
-    let mut core = ClientSession::new(&settings, Arc::clone(&payments));
-    core.registry.clock = held.is_some().then(|| clock.clone());
+fn start(
+    settings: ConnectionSettings,
+    clock: Clock,
+    store: Option<Store>,
+    held: Option<Arc<Held>>,
+) -> Arc<BrokerClient> {
+    let acks = Arc::new(AckQueue::default());
+    let mut session = ClientSession::new(&settings, Arc::clone(&acks));
+    session.registry.clock = held.is_some().then(|| clock.clone());
     if let Some(store) = &store {
         let letters = |name: &str| {
             store.outbox(name).unwrap_or_else(|error| {
@@ -381,17 +385,17 @@ fn start(settings: Settings, clock: Clock, store: Option<Store>, held: Option<Ar
                 Vec::new()
             })
         };
-        core.outbox.restore(letters(&settings.name));
-        core.restore(letters(&ack_spill::name(&settings.name)));
+        session.outbox.restore(letters(&settings.name));
+        session.restore(letters(&ack_spill::name(&settings.name)));
     }
     // Who has something to send connects at once, and would hear what the broker kept for scripts that do not live yet.
-    let is_born_held = held.is_none() && (!core.outbox.is_empty() || core.has_left());
-    let shared = Arc::new(Shared {
+    let is_born_held = held.is_none() && (!session.outbox.is_empty() || session.has_left());
+    let client = Arc::new(BrokerClient {
         settings,
         clock,
-        core: Mutex::new(core),
-        payments,
-        state: watch::Sender::new(State::Idle),
+        session: Mutex::new(session),
+        acks,
+        state: watch::Sender::new(ConnectionState::Idle),
         room: Notify::new(),
         close: CancellationToken::new(),
         keep: Notify::new(),
@@ -400,12 +404,18 @@ fn start(settings: Settings, clock: Clock, store: Option<Store>, held: Option<Ar
         held,
         keeping: Mutex::default(),
     });
-    tokio::spawn(supervisor::run(Arc::clone(&shared), store));
-    shared
+    tokio::spawn(supervisor::run(Arc::clone(&client), store));
+    client
 }
 
-fn take(shared: &Shared, core: &mut ClientSession, publish: Publish, waiter: Option<Waiter>, keeper: Option<Waiter>) {
-    let is_away = matches!(*shared.state.borrow(), State::Waiting(_) | State::Closed);
+fn take(
+    client: &BrokerClient,
+    session: &mut ClientSession,
+    publish: Publish,
+    waiter: Option<Waiter>,
+    keeper: Option<Waiter>,
+) {
+    let is_away = matches!(*client.state.borrow(), ConnectionState::Disconnected(_) | ConnectionState::Closed);
     // While the broker is away nobody waits for what has QoS 0.
     let waiter = match waiter {
         Some(waiter) if publish.qos == 0 && is_away => {
@@ -414,9 +424,9 @@ fn take(shared: &Shared, core: &mut ClientSession, publish: Publish, waiter: Opt
         }
         waiter => waiter,
     };
-    core.outbox.push(publish, waiter, keeper);
-    if core.has_changes() {
-        shared.keep.notify_one();
+    session.outbox.push(publish, waiter, keeper);
+    if session.has_changes() {
+        client.keep.notify_one();
     }
 }
 

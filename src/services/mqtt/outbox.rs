@@ -290,10 +290,10 @@ impl Outbox {
     ///
     /// Source: MQTT 3.1.1, section 4.4 [MQTT-4.4.0-1].
     pub(super) fn connected(&mut self, greeting: &ConnAck) -> Vec<Outgoing> {
-        self.window = greeting.window.unwrap_or(self.widest).clamp(1, self.widest);
+        self.window = greeting.receive_maximum.unwrap_or(self.widest).clamp(1, self.widest);
         self.max_packet = greeting.max_packet.map_or(u64::MAX, u64::from);
         let mut unsent: Vec<_> = self.in_hand.drain(..).collect();
-        if !greeting.same_session {
+        if !greeting.session_present {
             let sent: Vec<_> = self.on_the_way.drain(..).collect();
             unsent.extend(sent.into_iter().map(|sent| self.begin_anew(sent)));
             unsent.sort_by_key(|item| item.number);
@@ -506,7 +506,7 @@ mod tests {
         drain(&mut outbox);
         outbox.received(2, None);
         let again: Vec<_> =
-            outbox.connected(&ConnAck { same_session: true, ..ConnAck::default() }).iter().map(show).collect();
+            outbox.connected(&ConnAck { session_present: true, ..ConnAck::default() }).iter().map(show).collect();
         assert_eq!(again, [("a".into(), 1, true), ("release".into(), 2, false)]);
         outbox.completed(2);
         assert_eq!(outcomes[1].try_recv(), Ok(Ok(())));
@@ -596,8 +596,8 @@ mod tests {
         outbox.restore(Vec::new());
         let mut kept = promise(&mut outbox, "a", 1);
         let marks: Vec<_> = outbox.take_changes().iter().filter_map(Mark::of).collect();
-        outbox.changed(&marks, &Err(Error::NotKept("the disk is full".into())));
-        assert_eq!(kept.try_recv(), Ok(Err(Error::NotKept("the disk is full".into()))));
+        outbox.changed(&marks, &Err(Error::NotStored("the disk is full".into())));
+        assert_eq!(kept.try_recv(), Ok(Err(Error::NotStored("the disk is full".into()))));
         assert!(outbox.is_empty());
     }
 
@@ -651,7 +651,7 @@ mod tests {
         let rows = || vec![kept(3, 2, Some(7), true), kept(4, 2, Some(8), false), kept(5, 1, None, false)];
         let mut outbox = Outbox::new(10, 100);
         outbox.restore(rows());
-        let again = outbox.connected(&ConnAck { same_session: true, ..ConnAck::default() });
+        let again = outbox.connected(&ConnAck { session_present: true, ..ConnAck::default() });
         assert_eq!(again.iter().map(show).collect::<Vec<_>>(), [("release".into(), 7, false), ("4".into(), 8, true)]);
         assert_eq!(drain(&mut outbox), [("5".into(), 1, false)]);
         let mut outbox = Outbox::new(10, 100);

@@ -18,7 +18,7 @@ use crate::services::store::OutboxRecord;
 pub(super) struct AckQueue {
     // Bounded: the broker lets at most 65,535 messages be open at a time.
     paid: Mutex<Vec<u64>>,
-    retired: AtomicBool,
+    shutting_down: AtomicBool,
     wake: Notify,
 }
 
@@ -29,13 +29,13 @@ impl AckQueue {
         self.wake.notify_one();
     }
 
-    pub(super) fn retire(&self) {
-        self.retired.store(true, Ordering::Release);
+    pub(super) fn begin_shutdown(&self) {
+        self.shutting_down.store(true, Ordering::Release);
     }
 
     /// Returns whether rhaid is stopping: what has had no effect yet will have none.
-    pub(super) fn is_retired(&self) -> bool {
-        self.retired.load(Ordering::Acquire)
+    pub(super) fn is_shutting_down(&self) -> bool {
+        self.shutting_down.load(Ordering::Acquire)
     }
 
     pub(super) fn wake(&self) {
@@ -186,8 +186,8 @@ impl PendingAcks {
     }
 
     /// Takes what was paid and returns what may go out now, in order.
-    pub(super) fn due(&mut self, payments: &AckQueue) -> Vec<Acknowledgement> {
-        for number in payments.take() {
+    pub(super) fn due(&mut self, acks: &AckQueue) -> Vec<Acknowledgement> {
+        for number in acks.take() {
             self.aside.forget(number);
             let everywhere = self.queue.iter_mut().chain(self.earlier.values_mut());
             if let Some(debt) = everywhere.into_iter().find(|debt| debt.number == number) {
@@ -214,10 +214,10 @@ impl PendingAcks {
     }
 
     /// Starts a connection: with the session of before, or with a new one, in which nothing is owed.
-    pub(super) fn connected(&mut self, same_session: bool) {
+    pub(super) fn connected(&mut self, session_present: bool) {
         self.repeat.clear();
         self.open.clear();
-        if same_session {
+        if session_present {
             self.earlier.extend(self.queue.drain(..).map(|debt| (debt.packet, debt)));
         } else {
             self.queue.clear();
@@ -248,63 +248,63 @@ mod tests {
 
     #[test]
     fn acknowledgements_go_out_in_the_order_of_the_messages() {
-        let (mut debts, payments) = (PendingAcks::default(), AckQueue::default());
+        let (mut debts, acks) = (PendingAcks::default(), AckQueue::default());
         let numbers: Vec<_> = [(5, 1), (6, 2), (7, 1)].map(|(packet, qos)| arrive(&mut debts, packet, qos)).into();
-        payments.pay(numbers[2]);
-        payments.pay(numbers[1]);
-        assert_eq!(debts.due(&payments), []);
-        payments.pay(numbers[0]);
+        acks.pay(numbers[2]);
+        acks.pay(numbers[1]);
+        assert_eq!(debts.due(&acks), []);
+        acks.pay(numbers[0]);
         use Acknowledgement::{PubAck, PubRec};
-        assert_eq!(debts.due(&payments), [PubAck(5), PubRec(6), PubAck(7)]);
+        assert_eq!(debts.due(&acks), [PubAck(5), PubRec(6), PubAck(7)]);
     }
 
     #[test]
     fn a_message_that_comes_again_while_it_is_worked_on_is_not_told_again() {
-        let (mut debts, payments) = (PendingAcks::default(), AckQueue::default());
+        let (mut debts, acks) = (PendingAcks::default(), AckQueue::default());
         let number = arrive(&mut debts, 1, 1);
         debts.connected(true);
-        payments.pay(number);
-        assert_eq!(debts.due(&payments), [], "not before the broker has sent it on this connection");
+        acks.pay(number);
+        assert_eq!(debts.due(&acks), [], "not before the broker has sent it on this connection");
         assert_eq!(debts.arrived(1, 1, "t", &1_u16.to_be_bytes()), Arrival::Again);
-        assert_eq!(debts.due(&payments), [Acknowledgement::PubAck(1)]);
+        assert_eq!(debts.due(&acks), [Acknowledgement::PubAck(1)]);
     }
 
     #[test]
     fn a_receipt_of_a_lost_session_acknowledges_nothing() {
-        let (mut debts, payments) = (PendingAcks::default(), AckQueue::default());
+        let (mut debts, acks) = (PendingAcks::default(), AckQueue::default());
         let old = arrive(&mut debts, 1, 1);
         debts.connected(false);
         arrive(&mut debts, 1, 1);
-        payments.pay(old);
-        assert_eq!(debts.due(&payments), []);
+        acks.pay(old);
+        assert_eq!(debts.due(&acks), []);
     }
 
     #[test]
     fn a_packet_id_that_is_used_for_another_message_is_a_new_debt() {
-        let (mut debts, payments) = (PendingAcks::default(), AckQueue::default());
+        let (mut debts, acks) = (PendingAcks::default(), AckQueue::default());
         let old = arrive(&mut debts, 1, 1);
         debts.connected(true);
         assert!(matches!(debts.arrived(1, 1, "t", b"other"), Arrival::New(_)));
-        payments.pay(old);
-        assert_eq!(debts.due(&payments), []);
+        acks.pay(old);
+        assert_eq!(debts.due(&acks), []);
     }
 
     #[test]
     fn a_message_of_qos_2_is_told_once_until_it_is_released() {
-        let (mut debts, payments) = (PendingAcks::default(), AckQueue::default());
+        let (mut debts, acks) = (PendingAcks::default(), AckQueue::default());
         let number = arrive(&mut debts, 9, 2);
-        payments.pay(number);
-        assert_eq!(debts.due(&payments), [Acknowledgement::PubRec(9)]);
+        acks.pay(number);
+        assert_eq!(debts.due(&acks), [Acknowledgement::PubRec(9)]);
         debts.connected(true);
         assert_eq!(debts.arrived(9, 2, "t", &9_u16.to_be_bytes()), Arrival::Again);
-        assert_eq!(debts.due(&payments), [Acknowledgement::PubRec(9)]);
+        assert_eq!(debts.due(&acks), [Acknowledgement::PubRec(9)]);
         debts.released(9);
         arrive(&mut debts, 9, 2);
     }
 
     #[test]
     fn a_message_that_is_worked_on_for_long_is_set_aside_and_holds_back_no_other() {
-        let (mut debts, payments) = (PendingAcks::default(), AckQueue::default());
+        let (mut debts, acks) = (PendingAcks::default(), AckQueue::default());
         debts.restore(Vec::new());
         let slow = arrive(&mut debts, 1, 1);
         debts.remember(&crate::services::mqtt::registry::tests::message("slow"));
@@ -312,32 +312,32 @@ mod tests {
         debts.set_aside(later);
         assert!(!debts.aside.has_changes(), "it holds back nobody");
         let quick = arrive(&mut debts, 2, 1);
-        payments.pay(quick);
-        assert_eq!(debts.due(&payments), []);
+        acks.pay(quick);
+        assert_eq!(debts.due(&acks), []);
         debts.set_aside(later);
         assert!(matches!(&debts.aside.take_changes()[..], [OutboxChange::Insert(letter)] if letter.number == slow));
-        assert_eq!(debts.due(&payments), [], "it is not on disk yet");
+        assert_eq!(debts.due(&acks), [], "it is not on disk yet");
         debts.kept(&[slow], true);
-        assert_eq!(debts.due(&payments), [Acknowledgement::PubAck(1), Acknowledgement::PubAck(2)]);
-        payments.pay(slow);
-        assert_eq!(debts.due(&payments), []);
+        assert_eq!(debts.due(&acks), [Acknowledgement::PubAck(1), Acknowledgement::PubAck(2)]);
+        acks.pay(slow);
+        assert_eq!(debts.due(&acks), []);
         assert_eq!(debts.aside.take_changes(), [OutboxChange::Delete { number: slow }]);
     }
 
     #[test]
     fn what_can_not_be_set_aside_is_owed_as_before() {
-        let (mut debts, payments) = (PendingAcks::default(), AckQueue::default());
+        let (mut debts, acks) = (PendingAcks::default(), AckQueue::default());
         debts.restore(Vec::new());
         let numbers: Vec<_> = [1, 2].map(|packet| arrive(&mut debts, packet, 1)).into();
         debts.queue[0].message = Some(crate::services::mqtt::registry::tests::message("slow"));
         debts.set_aside(Instant::now() + PATIENCE);
         debts.aside.take_changes();
         debts.kept(&numbers[..1], false);
-        payments.pay(numbers[1]);
-        assert_eq!(debts.due(&payments), []);
+        acks.pay(numbers[1]);
+        assert_eq!(debts.due(&acks), []);
         assert_eq!(debts.held_back_since(), None, "it is not tried again");
-        payments.pay(numbers[0]);
-        assert_eq!(debts.due(&payments), [Acknowledgement::PubAck(1), Acknowledgement::PubAck(2)]);
+        acks.pay(numbers[0]);
+        assert_eq!(debts.due(&acks), [Acknowledgement::PubAck(1), Acknowledgement::PubAck(2)]);
         assert!(!debts.aside.has_changes());
     }
 }

@@ -8,7 +8,7 @@ use tracing::warn;
 
 use crate::services::mqtt::client_session::ClientSession;
 use crate::services::mqtt::message::{Properties, Publish};
-use crate::services::mqtt::supervisor::Shared;
+use crate::services::mqtt::supervisor::BrokerClient;
 use crate::services::mqtt::{Error, ack_spill};
 use crate::services::store::{OutboxChange, OutboxRecord, Store};
 
@@ -75,58 +75,58 @@ pub(super) fn read_properties(written: &str) -> Option<Box<Properties>> {
 }
 
 /// Writes what comes until it is told to end, and then what is left.
-pub(super) async fn run(shared: Arc<Shared>, store: Store, end: CancellationToken) {
+pub(super) async fn run(client: Arc<BrokerClient>, store: Store, end: CancellationToken) {
     let mut is_troubled = false;
     loop {
-        let is_over = end.run_until_cancelled(work(&shared)).await.is_none();
+        let is_over = end.run_until_cancelled(work(&client)).await.is_none();
         let (outgoing, ack_spill) = {
-            let mut core = shared.core();
-            (core.outbox.take_changes(), core.take_aside())
+            let mut session = client.session();
+            (session.outbox.take_changes(), session.take_aside())
         };
         if is_over && outgoing.is_empty() && ack_spill.is_empty() {
-            drop(shared.keeping().take());
+            drop(client.keeping().take());
             return;
         }
         let marks: Vec<_> = outgoing.iter().filter_map(Mark::of).collect();
         let kept: Vec<_> = ack_spill.iter().filter_map(Mark::of).map(Mark::number).collect();
-        let name = &shared.settings.name;
+        let name = &client.settings.name;
         let aside_name = ack_spill::name(name);
         // Both share a commit.
         let (sent, received) = tokio::join!(write(&store, name, outgoing), write(&store, &aside_name, ack_spill));
         if let Err(why) = sent.as_ref().and(received.as_ref())
             && !is_troubled
         {
-            warn!(broker = shared.settings.name, "{why}");
+            warn!(broker = client.settings.name, "{why}");
         }
         is_troubled = sent.is_err() || received.is_err();
-        shared.core().changed(&marks, &sent);
-        shared.core().set_aside(&kept, received.is_ok());
-        shared.stir();
+        client.session().changed(&marks, &sent);
+        client.session().set_aside(&kept, received.is_ok());
+        client.wake();
     }
 }
 
 /// Waits until there is something to write; what need not be soon waits for company for a while.
-async fn work(shared: &Shared) {
-    while !shared.core().has_changes() {
+async fn work(client: &BrokerClient) {
+    while !client.session().has_changes() {
         // Also if it was held only after the last of them was written: nothing else would let go of it.
-        drop(shared.keeping().take());
-        shared.keep.notified().await;
+        drop(client.keeping().take());
+        client.keep.notified().await;
     }
     // Nobody waits in a world that is held, where nothing comes while time stands.
-    if shared.held.is_some() {
+    if client.held.is_some() {
         return;
     }
-    wait(shared, COMPANY, |core| core.is_pressed() || core.outbox.has_promises()).await;
-    if shared.core().outbox.has_promises() {
-        wait(shared, GATHER, ClientSession::is_pressed).await;
+    wait(client, COMPANY, |session| session.is_pressed() || session.outbox.has_promises()).await;
+    if client.session().outbox.has_promises() {
+        wait(client, GATHER, ClientSession::is_pressed).await;
     }
 }
 
 /// Waits for a change after which it `is_time`, but no longer than a limit.
-async fn wait(shared: &Shared, limit: Duration, is_time: impl Fn(&ClientSession) -> bool) {
+async fn wait(client: &BrokerClient, limit: Duration, is_time: impl Fn(&ClientSession) -> bool) {
     let company = async {
-        while !is_time(&shared.core()) {
-            shared.keep.notified().await;
+        while !is_time(&client.session()) {
+            client.keep.notified().await;
         }
     };
     let _ = tokio::time::timeout(limit, company).await;
@@ -136,7 +136,7 @@ async fn write(store: &Store, name: &str, changes: Vec<OutboxChange>) -> Result<
     if changes.is_empty() {
         return Ok(());
     }
-    store.update_outbox(name, changes).await.map_err(|error| Error::NotKept(error.to_string()))
+    store.update_outbox(name, changes).await.map_err(|error| Error::NotStored(error.to_string()))
 }
 
 #[cfg(test)]

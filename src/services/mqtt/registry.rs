@@ -45,7 +45,7 @@ pub(super) struct Registry {
     lingering: BTreeSet<(Instant, String)>,
     asked: HashMap<u16, Ask>,
     // Whether messages come with the numbers of the filters they match (MQTT 5).
-    numbered: bool,
+    has_subscription_ids: bool,
     overlap: Dedup,
 }
 
@@ -73,21 +73,21 @@ impl Registry {
             open: BTreeSet::new(),
             lingering: BTreeSet::new(),
             asked: HashMap::new(),
-            numbered: false,
+            has_subscription_ids: false,
             overlap: Dedup::default(),
         }
     }
 
     /// Adds a subscriber; returns its number, its messages and its news.
-    pub(super) fn add(&mut self, filters: &[Filter], wish: SubscribeOptions) -> (u64, Messages, Ready) {
+    pub(super) fn add(&mut self, filters: &[Filter], options: SubscribeOptions) -> (u64, Messages, Ready) {
         let id = self.next;
         self.next += 1;
-        let (mut subscriber, messages, ready) = Subscriber::new(filters, wish, self.clock.clone());
+        let (mut subscriber, messages, ready) = Subscriber::new(filters, options, self.clock.clone());
         for (place, filter) in filters.iter().enumerate() {
             let entry = self.entries.entry(filter.wire());
             entry.parts.push((id, place));
             entry.unwanted_since = None;
-            if entry.confirmed.is_some_and(|confirmed| confirmed >= wish.qos) && entry.no_local <= wish.no_local {
+            if entry.confirmed.is_some_and(|confirmed| confirmed >= options.qos) && entry.no_local <= options.no_local {
                 subscriber.is_there_already(place);
             }
             self.open.insert(filter.wire().to_owned());
@@ -115,15 +115,15 @@ impl Registry {
         self.subscribers.is_empty()
     }
 
-    /// Gives a message to all who want it; `numbers` are those of the filters for which it came, if the broker tells.
-    pub(super) fn deliver(&mut self, message: &Message, numbers: &[u32], now: Instant) {
-        let mut parts = self.parts(message, numbers, now);
+    /// Gives a message to all who want it; `subscription_ids` are those of the filters for which it came, if the broker tells.
+    pub(super) fn deliver(&mut self, message: &Message, subscription_ids: &[u32], now: Instant) {
+        let mut parts = self.parts(message, subscription_ids, now);
         parts.sort_unstable();
         let mut served = None;
         for (id, place) in parts {
             let Some(subscriber) = self.subscribers.get_mut(&id).filter(|_| served != Some(id)) else { continue };
             // Some brokers send a message once for each filter that matches it.
-            let is_first = numbers.is_empty() || subscriber.first_match(&message.topic) == Some(place);
+            let is_first = subscription_ids.is_empty() || subscriber.first_match(&message.topic) == Some(place);
             if subscriber.wants(place, message, is_first, now) || subscriber.notes(message) {
                 served = Some(id);
                 subscriber.take(message);
@@ -132,13 +132,13 @@ impl Registry {
     }
 
     /// Starts a connection: with the session of before, or with a new one, for which everything is asked again.
-    pub(super) fn connected(&mut self, same_session: bool, numbered: bool) {
+    pub(super) fn connected(&mut self, session_present: bool, has_subscription_ids: bool) {
         self.asked.clear();
-        self.numbered = numbered;
+        self.has_subscription_ids = has_subscription_ids;
         self.subscribers.values_mut().for_each(Subscriber::reconnected);
         for (wire, entry) in self.entries.iter_mut() {
             entry.is_asked = false;
-            if !same_session {
+            if !session_present {
                 entry.confirmed = None;
                 entry.refused = false;
             }
@@ -154,7 +154,7 @@ impl Registry {
         while self.lingering.first().is_some_and(|(since, _)| now >= *since + LINGER) {
             self.open.extend(self.lingering.pop_first().map(|(_, wire)| wire));
         }
-        let most = if self.numbered { 1 } else { PER_PACKET.0 };
+        let most = if self.has_subscription_ids { 1 } else { PER_PACKET.0 };
         let (mut wanted, mut unwanted, mut bytes) = (Vec::new(), Vec::new(), 0);
         while wanted.len() < most && unwanted.len() < PER_PACKET.0 && bytes < PER_PACKET.1 {
             let Some(wire) = self.open.pop_first() else { break };
@@ -245,9 +245,9 @@ impl Registry {
                 }
             }
         }
-        let filters = wanted.iter().map(|want| (want.filter.clone(), want.qos)).collect();
-        self.asked.insert(id, Ask::Subscribe(filters));
-        Outgoing::Subscribe { id, wanted }
+        let asked = wanted.iter().map(|want| (want.filter.clone(), want.qos)).collect();
+        self.asked.insert(id, Ask::Subscribe(asked));
+        Outgoing::Subscribe { id, filters: wanted }
     }
 
     fn unsubscribe(&mut self, id: u16, unwanted: Vec<String>) -> Outgoing {
@@ -268,7 +268,7 @@ impl Registry {
         }
         let subscribers = &self.subscribers;
         let members = entry.parts.iter().filter_map(|(id, place)| Some((subscribers.get(id)?, *place)));
-        let Some(qos) = members.clone().map(|(member, _)| member.wish.qos).max() else {
+        let Some(qos) = members.clone().map(|(member, _)| member.options.qos).max() else {
             return match (entry.confirmed, entry.unwanted_since) {
                 (Some(_), Some(since)) if now < since + LINGER => Need::Later(since),
                 (Some(_), _) => Need::Unsubscribe,
@@ -280,24 +280,31 @@ impl Registry {
         };
         let has_new = members.clone().any(|(member, place)| member.waits_for_retained(place));
         // What one of them wants to hear, the broker has to send.
-        let no_local = members.clone().all(|(member, _)| member.wish.no_local);
+        let no_local = members.clone().all(|(member, _)| member.options.no_local);
         if entry.refused || (entry.confirmed >= Some(qos) && entry.no_local == no_local && !has_new) {
             return Need::Nothing;
         }
-        if !no_local && members.clone().any(|(member, _)| member.wish.no_local) {
+        if !no_local && members.clone().any(|(member, _)| member.options.no_local) {
             let broker = &self.broker;
             warn!(broker, filter = wire, "`no_local` is of no use: another trigger wants this filter without it");
         }
         let qos = qos.max(entry.confirmed.unwrap_or(0));
-        let number = self.numbered.then_some(entry.number);
-        Need::Subscribe(SubscribeFilter { filter: wire.to_owned(), qos, no_local, number, with_retained: has_new })
+        let subscription_id = self.has_subscription_ids.then_some(entry.subscription_id);
+        Need::Subscribe(SubscribeFilter {
+            filter: wire.to_owned(),
+            qos,
+            no_local,
+            subscription_id,
+            send_retained: has_new,
+        })
     }
 
     /// Returns the subscribers' filters for which a message came.
-    fn parts(&mut self, message: &Message, numbers: &[u32], now: Instant) -> Vec<Part> {
+    fn parts(&mut self, message: &Message, subscription_ids: &[u32], now: Instant) -> Vec<Part> {
         let topic = &message.topic;
-        let mut told: Vec<_> = self.entries.numbered(numbers).flat_map(|entry| &entry.parts).copied().collect();
-        if self.entries.numbered(numbers).any(|entry| entry.parts.is_empty()) {
+        let mut told: Vec<_> =
+            self.entries.with_ids(subscription_ids).flat_map(|entry| &entry.parts).copied().collect();
+        if self.entries.with_ids(subscription_ids).any(|entry| entry.parts.is_empty()) {
             let mut new = self.index.find(topic);
             new.retain(|part| self.is_fresh(part, now));
             if !new.is_empty() && self.overlap.is_news(message.print(), Way::Other, now) {
@@ -337,7 +344,7 @@ pub(super) mod tests {
         while let Some(question) = registry.ask(now, |_| 1) {
             packets += 1;
             match question {
-                Outgoing::Subscribe { id, wanted } => {
+                Outgoing::Subscribe { id, filters: wanted } => {
                     registry.granted(id, wanted.iter().map(|want| Ok(want.qos)).collect(), now);
                 }
                 Outgoing::Unsubscribe { id, .. } => registry.revoked(id),
@@ -349,12 +356,12 @@ pub(super) mod tests {
 
     #[test]
     fn ten_thousand_filters_are_asked_for_once_each() {
-        for (numbered, expected) in [(false, 50), (true, 10_000)] {
+        for (has_subscription_ids, expected) in [(false, 50), (true, 10_000)] {
             let mut registry = Registry::new("test");
             let wanted: Vec<_> = (0..10_000)
                 .map(|number| registry.add(&[Filter::parse(&format!("a/{number}/+")).unwrap()], LIVE))
                 .collect();
-            registry.connected(false, numbered);
+            registry.connected(false, has_subscription_ids);
             assert_eq!(ack(&mut registry), expected);
             assert_eq!(ack(&mut registry), 0, "nothing is asked for twice");
             for (id, ..) in wanted {
@@ -388,7 +395,7 @@ pub(super) mod tests {
         assert_eq!(ack(&mut registry), 1);
         registry.remove(old, Instant::now());
         let (_, mut messages, _) = registry.add(&[Filter::parse("n/#").unwrap()], LIVE);
-        let number = |registry: &Registry, wire: &str| registry.entries.get(wire).unwrap().number;
+        let number = |registry: &Registry, wire: &str| registry.entries.get(wire).unwrap().subscription_id;
         let (gone, new) = (number(&registry, "n/+"), number(&registry, "n/#"));
         // A broker that sends one copy for each filter; it does not know of the new one, then it does, then it has said so.
         registry.deliver(&message("1"), &[gone], Instant::now());
@@ -428,7 +435,7 @@ pub(super) mod tests {
         let mut registry = Registry::new("test");
         let filter = [Filter::parse("a").unwrap()];
         let ask = |registry: &mut Registry| match registry.ask(Instant::now(), |_| 1) {
-            Some(Outgoing::Subscribe { id, wanted }) => {
+            Some(Outgoing::Subscribe { id, filters: wanted }) => {
                 registry.granted(id, vec![Ok(wanted[0].qos)], Instant::now());
                 Some(wanted[0].no_local)
             }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
 use crate::config::Backoff;
-use crate::services::mqtt::settings::Settings;
+use crate::services::mqtt::settings::ConnectionSettings;
 use crate::services::mqtt::wire::ConnectionError;
 use crate::units::show_duration;
 
@@ -32,10 +32,10 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn new(settings: &Settings) -> Self {
+    pub(super) fn new(settings: &ConnectionSettings) -> Self {
         Self {
             broker: settings.name.clone(),
-            address: settings.address(),
+            address: settings.url(),
             client_id: settings.client_id.clone(),
             backoff: settings.backoff,
             said: Vec::new(),
@@ -113,7 +113,7 @@ mod tests {
 
     fn report() -> Report {
         let config = Config::default_in(std::path::Path::new("/")).mqtt;
-        Report::new(&Settings::new(&config, ([127, 0, 0, 1], 1_883).into(), "our-id".into()).unwrap())
+        Report::new(&ConnectionSettings::new(&config, ([127, 0, 0, 1], 1_883).into(), "our-id".into()).unwrap())
     }
 
     #[test]

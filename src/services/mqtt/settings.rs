@@ -13,11 +13,11 @@ pub use crate::config::{DEFAULT_BROKER, Protocol};
 
 /// Where a broker is and how it is spoken to.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct ConnectionSettings {
     /// Its name in the config.
     pub name: String,
     /// Where it is.
-    pub place: Place,
+    pub address: BrokerAddress,
     /// Which MQTT is spoken.
     pub protocol: Protocol,
     /// How the connection is encrypted, if it is.
@@ -48,7 +48,7 @@ pub struct Settings {
 
 /// Where a broker is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum BrokerAddress {
     /// At a host, which is a name or an address without brackets.
     Host {
         /// The host.
@@ -77,8 +77,8 @@ pub struct Proxy {
     pub login: Option<(String, Secret)>,
 }
 
-impl Settings {
-    /// Reads how the default broker is spoken to, as [`Settings::all`] does.
+impl ConnectionSettings {
+    /// Reads how the default broker is spoken to, as [`ConnectionSettings::all`] does.
     ///
     /// # Errors
     /// As there.
@@ -112,7 +112,7 @@ impl Settings {
     ) -> Result<Self, String> {
         let mut settings = Self {
             name: broker.name.clone(),
-            place: at(reachable(listens.ip()).to_string(), listens.port()),
+            address: at(reachable(listens.ip()).to_string(), listens.port()),
             protocol: broker.protocol,
             // It is on this machine, so its certificate, which has the name that others know it by, proves nothing.
             tls: embedded.tls.as_ref().map(|_| Tls { insecure: true, ..Tls::default() }),
@@ -139,7 +139,7 @@ impl Settings {
 
     /// Returns the settings for a short visit beside a rhaid that runs: another client id, and nothing is remembered or left behind.
     #[must_use]
-    pub fn as_visitor(mut self) -> Self {
+    pub fn into_ephemeral(mut self) -> Self {
         self.client_id = format!("{}-{}", self.client_id, random_text());
         self.session.clean_start = true;
         self.will = None;
@@ -147,10 +147,10 @@ impl Settings {
     }
 
     /// Returns where the broker is, for people.
-    pub fn address(&self) -> String {
-        let (host, port, websocket) = match &self.place {
-            Place::Socket(path) => return format!("unix://{}", path.display()),
-            Place::Host { host, port, websocket, .. } => (host, port, websocket),
+    pub fn url(&self) -> String {
+        let (host, port, websocket) = match &self.address {
+            BrokerAddress::Socket(path) => return format!("unix://{}", path.display()),
+            BrokerAddress::Host { host, port, websocket, .. } => (host, port, websocket),
         };
         let scheme = match (websocket, &self.tls) {
             (None, None) => "mqtt",
@@ -170,7 +170,7 @@ impl Settings {
         self.tls = matches!(url.scheme(), "mqtts" | "wss").then(|| tls.clone());
         let usual = match url.scheme() {
             "unix" => {
-                self.place = Place::Socket(decoded(url.path()).into());
+                self.address = BrokerAddress::Socket(decoded(url.path()).into());
                 return Ok(());
             }
             "mqtt" => 1_883,
@@ -179,8 +179,8 @@ impl Settings {
             "wss" => 443,
             other => return Err(wrong(&format!("`{other}` is no way to reach a broker"))),
         };
-        self.place = at(host(&url)?, url.port().unwrap_or(usual));
-        if let (true, Place::Host { websocket, .. }) = (url.scheme().starts_with("ws"), &mut self.place) {
+        self.address = at(host(&url)?, url.port().unwrap_or(usual));
+        if let (true, BrokerAddress::Host { websocket, .. }) = (url.scheme().starts_with("ws"), &mut self.address) {
             let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
             *websocket = Some(format!("{}{query}", url.path()));
         }
@@ -188,7 +188,7 @@ impl Settings {
     }
 
     fn take_proxy(&mut self, written: Option<&str>) -> Result<(), String> {
-        let (Some(written), Place::Host { proxy, .. }) = (written, &mut self.place) else { return Ok(()) };
+        let (Some(written), BrokerAddress::Host { proxy, .. }) = (written, &mut self.address) else { return Ok(()) };
         let url = Url::parse(written).map_err(|error| format!("proxy: {error}"))?;
         let is_socks = url.scheme() == "socks5";
         let login = (!url.username().is_empty()).then(|| {
@@ -201,8 +201,8 @@ impl Settings {
     }
 }
 
-fn at(host: String, port: u16) -> Place {
-    Place::Host { host, port, websocket: None, proxy: None }
+fn at(host: String, port: u16) -> BrokerAddress {
+    BrokerAddress::Host { host, port, websocket: None, proxy: None }
 }
 
 fn host(url: &Url) -> Result<String, String> {

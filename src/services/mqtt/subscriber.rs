@@ -17,7 +17,7 @@ use crate::topic::Filter;
 
 /// One who wants the messages of some filters, each message once.
 pub(super) struct Subscriber {
-    pub(super) wish: SubscribeOptions,
+    pub(super) options: SubscribeOptions,
     parts: Vec<Part>,
     sender: Sender,
     ready: watch::Sender<Option<Result<(), Error>>>,
@@ -31,12 +31,12 @@ struct Part {
 }
 
 impl Subscriber {
-    pub(super) fn new(filters: &[Filter], wish: SubscribeOptions, clock: Option<Clock>) -> (Self, Messages, Ready) {
+    pub(super) fn new(filters: &[Filter], options: SubscribeOptions, clock: Option<Clock>) -> (Self, Messages, Ready) {
         let (sender, messages) = inbox::queue(clock);
         let (ready, news) = watch::channel(None);
-        let part = |filter: &Filter| Part { filter: filter.clone(), first: First::new(wish.retained), answer: None };
+        let part = |filter: &Filter| Part { filter: filter.clone(), first: First::new(options.retained), answer: None };
         let parts = filters.iter().map(part).collect();
-        (Self { wish, parts, sender, ready, dropped: 0 }, messages, news)
+        (Self { options, parts, sender, ready, dropped: 0 }, messages, news)
     }
 
     pub(super) fn filters(&self) -> impl Iterator<Item = &Filter> {
@@ -59,7 +59,7 @@ impl Subscriber {
 
     /// Notes that a filter is subscribed for others already.
     pub(super) fn is_there_already(&mut self, place: usize) {
-        if self.wish.retained == Retained::Live {
+        if self.options.retained == Retained::Live {
             self.ack(place, Ok(()));
         }
     }
@@ -91,7 +91,7 @@ impl Subscriber {
         let print = if message.retain { print(&message.payload) } else { 0 };
         let has_it = message.retain && self.parts.iter().any(|part| part.first.has_seen(&message.topic, print));
         let Some(part) = self.parts.get_mut(place) else { return false };
-        match (self.wish.retained, message.retain) {
+        match (self.options.retained, message.retain) {
             (Retained::Live, retain) => !retain && is_first,
             (_, true) => !has_it && part.first.takes(&message.topic, print, now),
             (wanted, false) => {
@@ -103,13 +103,16 @@ impl Subscriber {
 
     /// Returns whether a message that is not wanted is handed over all the same: never in the place of one that is.
     pub(super) fn notes(&self, message: &Message) -> bool {
-        self.wish.all_retained && message.retain && self.wish.retained == Retained::Live && self.sender.is_relaxed()
+        self.options.all_retained
+            && message.retain
+            && self.options.retained == Retained::Live
+            && self.sender.is_relaxed()
     }
 
     /// Puts a message into the queue, with no more QoS than was asked for.
     pub(super) fn take(&mut self, message: &Message) {
         let mut message = message.clone();
-        message.qos = message.qos.min(self.wish.qos);
+        message.qos = message.qos.min(self.options.qos);
         message.ack = Arc::new(if message.qos == 0 { AckToken::default() } else { message.ack.share() });
         let (broker, topic) = (message.broker.clone(), message.topic.clone());
         if !self.sender.push(message) {

@@ -13,14 +13,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::services::clock::{ActivityGuard, Clock};
-use crate::services::mqtt::State;
+use crate::services::mqtt::ConnectionState;
 use crate::services::mqtt::client_session::ClientSession;
 use crate::services::mqtt::connection::{Connection, FLUSH};
 use crate::services::mqtt::mock_broker::Held;
 use crate::services::mqtt::pending_acks::AckQueue;
 use crate::services::mqtt::persistence;
 use crate::services::mqtt::report::Report;
-use crate::services::mqtt::settings::{Protocol, Settings};
+use crate::services::mqtt::settings::{ConnectionSettings, Protocol};
 use crate::services::mqtt::wire::{ConnectionError, Version};
 use crate::services::store::Store;
 use crate::units::show_duration;
@@ -33,12 +33,12 @@ const SETTLE: Duration = Duration::from_millis(50);
 const SETTLE_TIMES: usize = 40;
 
 /// What the handles and the task of one broker share.
-pub(super) struct Shared {
-    pub(super) settings: Settings,
+pub(super) struct BrokerClient {
+    pub(super) settings: ConnectionSettings,
     pub(super) clock: Clock,
-    pub(super) core: Mutex<ClientSession>,
-    pub(super) payments: Arc<AckQueue>,
-    pub(super) state: watch::Sender<State>,
+    pub(super) session: Mutex<ClientSession>,
+    pub(super) acks: Arc<AckQueue>,
+    pub(super) state: watch::Sender<ConnectionState>,
     /// Told when the outbox has room again.
     pub(super) room: Notify,
     pub(super) close: CancellationToken,
@@ -54,52 +54,52 @@ pub(super) struct Shared {
     pub(super) keeping: Mutex<Option<ActivityGuard>>,
 }
 
-impl Shared {
-    pub(super) fn core(&self) -> MutexGuard<'_, ClientSession> {
-        self.core.lock()
+impl BrokerClient {
+    pub(super) fn session(&self) -> MutexGuard<'_, ClientSession> {
+        self.session.lock()
     }
 }
 
 /// Keeps the broker connected until it is told to close; what was promised to be sent is on disk, if there is one.
-pub(super) async fn run(shared: Arc<Shared>, store: Option<Store>) {
+pub(super) async fn run(client: Arc<BrokerClient>, store: Option<Store>) {
     let end = CancellationToken::new();
-    let keeper = store.map(|store| tokio::spawn(persistence::run(Arc::clone(&shared), store, end.clone())));
-    match &shared.held {
-        None => serve(&shared).await,
-        Some(_) => shared.close.cancelled().await,
+    let keeper = store.map(|store| tokio::spawn(persistence::run(Arc::clone(&client), store, end.clone())));
+    match &client.held {
+        None => serve(&client).await,
+        Some(_) => client.close.cancelled().await,
     }
     end.cancel();
     if let Some(keeper) = keeper {
         // A task that panicked has said so.
         let _ = keeper.await;
     }
-    shared.state.send_replace(State::Closed);
+    client.state.send_replace(ConnectionState::Closed);
 }
 
-async fn serve(shared: &Shared) {
-    let is_wanted = shared.close.run_until_cancelled(first_wish(shared)).await.is_some();
-    if is_wanted || !shared.core().outbox.is_empty() {
-        keep_connected(shared).await;
+async fn serve(client: &BrokerClient) {
+    let is_wanted = client.close.run_until_cancelled(first_wish(client)).await.is_some();
+    if is_wanted || !client.session().outbox.is_empty() {
+        keep_connected(client).await;
     }
-    let mut core = shared.core();
-    let unsent = core.outbox.unsent();
+    let mut session = client.session();
+    let unsent = session.outbox.unsent();
     if unsent > 0 {
-        warn!(broker = shared.settings.name, "{unsent} messages were not sent, or not confirmed, before the end");
+        warn!(broker = client.settings.name, "{unsent} messages were not sent, or not confirmed, before the end");
     }
-    core.outbox.disconnected();
+    session.outbox.disconnected();
 }
 
-async fn keep_connected(shared: &Shared) {
-    let mut report = Report::new(&shared.settings);
-    if shared.close.run_until_cancelled(unheld(shared)).await.is_some() {
-        shared.core().deliver_left();
+async fn keep_connected(client: &BrokerClient) {
+    let mut report = Report::new(&client.settings);
+    if client.close.run_until_cancelled(unheld(client)).await.is_some() {
+        client.session().deliver_left();
     }
-    let mut language = Language::new(shared.settings.protocol);
+    let mut language = Language::new(client.settings.protocol);
     loop {
         let mut since = None;
-        shared.close.run_until_cancelled(unheld(shared)).await;
+        client.close.run_until_cancelled(unheld(client)).await;
         // A panic in a codec must not end MQTT for good.
-        let attempt = AssertUnwindSafe(connection(shared, language.version, &mut report, &mut since));
+        let attempt = AssertUnwindSafe(connection(client, language.version, &mut report, &mut since));
         let why = match attempt.catch_unwind().await {
             Ok(Ok(())) => return,
             Ok(Err(why)) => why,
@@ -108,10 +108,10 @@ async fn keep_connected(shared: &Shared) {
         if language.try_another(&why, since.is_some()) {
             continue;
         }
-        shared.core().outbox.disconnected();
+        client.session().outbox.disconnected();
         report.lost(&why, since);
-        shared.state.send_replace(State::Waiting(why.to_string()));
-        if shared.close.run_until_cancelled(sleep(report.wait())).await.is_none() {
+        client.state.send_replace(ConnectionState::Disconnected(why.to_string()));
+        if client.close.run_until_cancelled(sleep(report.wait())).await.is_none() {
             return;
         }
     }
@@ -150,18 +150,18 @@ impl Language {
 }
 
 /// Waits until nobody holds the connection back.
-async fn unheld(shared: &Shared) {
+async fn unheld(client: &BrokerClient) {
     // The sender lives as long as the borrow.
-    let _ = shared.holds.subscribe().wait_for(|holds| *holds == 0).await;
+    let _ = client.holds.subscribe().wait_for(|holds| *holds == 0).await;
 }
 
 /// Waits until anybody wants anything, and a little longer for others.
-async fn first_wish(shared: &Shared) {
-    while shared.core().is_idle() {
-        shared.payments.woken().await;
+async fn first_wish(client: &BrokerClient) {
+    while client.session().is_idle() {
+        client.acks.woken().await;
     }
     for _ in 0..SETTLE_TIMES {
-        if timeout(SETTLE, shared.payments.woken()).await.is_err() {
+        if timeout(SETTLE, client.acks.woken()).await.is_err() {
             return;
         }
     }
@@ -169,29 +169,29 @@ async fn first_wish(shared: &Shared) {
 
 /// Connects, and serves the connection until it breaks; `Ok` when it was closed on purpose.
 async fn connection(
-    shared: &Shared,
+    client: &BrokerClient,
     version: Version,
     report: &mut Report,
     since: &mut Option<Instant>,
 ) -> Result<(), ConnectionError> {
-    shared.state.send_replace(State::Connecting);
+    client.state.send_replace(ConnectionState::Connecting);
     let opened = tokio::select! {
-        opened = timeout(CONNECT, Connection::open(&shared.settings, version)) => opened,
-        () = closed_for_good(shared) => return Ok(()),
+        opened = timeout(CONNECT, Connection::open(&client.settings, version)) => opened,
+        () = closed_for_good(client) => return Ok(()),
     };
     let opened = opened.unwrap_or_else(|_| Err(ConnectionError::Silent(show_duration(CONNECT))));
     let (mut link, greeting) = opened?;
     *since = Some(Instant::now());
-    shared.core().connected(&greeting);
-    shared.state.send_replace(State::Connected);
+    client.session().connected(&greeting);
+    client.state.send_replace(ConnectionState::Connected);
     report.connected();
-    link.serve(shared, report).await
+    link.serve(client, report).await
 }
 
 /// Waits until it was told to close and has had time for what still waits.
-async fn closed_for_good(shared: &Shared) {
-    shared.close.cancelled().await;
-    if !shared.core().outbox.is_empty() {
+async fn closed_for_good(client: &BrokerClient) {
+    client.close.cancelled().await;
+    if !client.session().outbox.is_empty() {
         sleep(FLUSH).await;
     }
 }

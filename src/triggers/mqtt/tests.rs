@@ -12,7 +12,7 @@ use super::*;
 use crate::config::Config;
 use crate::run::Outcome;
 use crate::services::clock::Clock;
-use crate::services::mqtt::{Embedded, Publish, Settings};
+use crate::services::mqtt::{ConnectionSettings, Embedded, Publish};
 use crate::services::store::Store;
 use crate::triggers::{self, TriggerEvent, TriggerId};
 
@@ -33,7 +33,7 @@ impl World {
         let mut config = Config::default_in(data.path()).mqtt;
         config.embedded.listen.set_port(0);
         let broker = Embedded::start(&config, data.path()).await.unwrap();
-        let settings = Settings::new(&config, broker.address(), "test".into()).unwrap();
+        let settings = ConnectionSettings::new(&config, broker.address(), "test".into()).unwrap();
         let services = Services::new(Clock::system(TimeZone::UTC), Store::in_memory().unwrap(), vec![settings]);
         let (tx, inbox) = mpsc::channel(16);
         let fire = EventSender::new(TriggerId(1), "script".into(), Arc::new(tx), services.clock.clone());
@@ -109,7 +109,7 @@ async fn a_message_of_qos_1_is_confirmed_when_its_run_has_ended() {
     let data = tempfile::tempdir().unwrap();
     let mut config = Config::default_in(data.path()).mqtt;
     config.embedded.listen = world.broker.address();
-    let settings = Settings::new(&config, world.broker.address(), "test".into()).unwrap();
+    let settings = ConnectionSettings::new(&config, world.broker.address(), "test".into()).unwrap();
     world.services = Services::new(Clock::system(TimeZone::UTC), Store::in_memory().unwrap(), vec![settings]);
     let _watch = world.watch("t", &[("qos", Value::Int(1))]).await;
     assert_eq!(world.next().await.event.fact("payload"), Some(&"stopped".into()));

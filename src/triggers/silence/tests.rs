@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::*;
 use crate::config::Config;
 use crate::services::clock::Clock;
-use crate::services::mqtt::{Embedded, Publish, Retained, Settings};
+use crate::services::mqtt::{ConnectionSettings, Embedded, Publish, Retained};
 use crate::services::store::Store;
 use crate::triggers::{self, TriggerEvent, TriggerId};
 
@@ -31,7 +31,7 @@ impl World {
         let mut config = Config::default_in(data.path()).mqtt;
         config.embedded.listen.set_port(0);
         let broker = Embedded::start(&config, data.path()).await.unwrap();
-        let settings = Settings::new(&config, broker.address(), "test".into()).unwrap();
+        let settings = ConnectionSettings::new(&config, broker.address(), "test".into()).unwrap();
         let clock = Clock::manual("2026-01-01T00:00:00Z[UTC]".parse().unwrap());
         let services = Services::new(clock, Store::in_memory().unwrap(), vec![settings]);
         let (tx, inbox) = mpsc::channel(16);

@@ -1,7 +1,7 @@
 //! Against the broker that comes along.
 
 use super::*;
-use crate::services::mqtt::{EmbeddedError, State, SubscribeOptions};
+use crate::services::mqtt::{ConnectionState, EmbeddedError, SubscribeOptions};
 
 #[tokio::test]
 async fn messages_of_every_qos_come_through_once_and_in_order() {
@@ -148,7 +148,7 @@ async fn a_message_that_is_not_settled_when_rhaid_stops_comes_again() {
         publish(&mqtt, "t", payload, 1, false).await;
     }
     let (done, open) = (next(&mut all).await, next(&mut all).await);
-    mqtt.retire();
+    mqtt.begin_shutdown();
     done.ack.ack();
     drop((done, open));
     soon(mqtt.close()).await;
@@ -182,13 +182,13 @@ async fn only_who_knows_the_password_comes_in() {
     let why = soon(async {
         loop {
             match &stranger.states()[0].2 {
-                State::Waiting(why) => return why.clone(),
+                ConnectionState::Disconnected(why) => return why.clone(),
                 _ => tokio::task::yield_now().await,
             }
         }
     });
     assert!(why.await.contains("password"));
-    let friend = connect(Settings::new(&guarded, broker.address(), "friend".into()).unwrap());
+    let friend = connect(ConnectionSettings::new(&guarded, broker.address(), "friend".into()).unwrap());
     publish(&friend, "t", "x", 1, false).await;
 }
 

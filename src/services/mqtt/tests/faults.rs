@@ -5,7 +5,7 @@ use rumqttc::mqttbytes::v4::{Packet, PubAck, PubRec, PubRel};
 use super::wicked::Wicked;
 use super::*;
 use crate::config::{Backoff, OutboxFull};
-use crate::services::mqtt::{Error, State};
+use crate::services::mqtt::{ConnectionState, Error};
 use crate::services::store::Store;
 
 fn qos_1(payload: &str) -> Publish {
@@ -142,8 +142,8 @@ async fn what_was_on_the_way_when_the_broker_died_arrives_in_order() {
 #[tokio::test]
 async fn a_first_message_that_is_never_confirmed_holds_back_no_later_one() {
     let broker = Wicked::listen().await;
-    let settings = Settings { max_inflight: 3, ..settings(broker.address(), "x") };
-    let mqtt = connect(Settings { protocol: Protocol::V4, ..settings });
+    let settings = ConnectionSettings { max_inflight: 3, ..settings(broker.address(), "x") };
+    let mqtt = connect(ConnectionSettings { protocol: Protocol::V4, ..settings });
     let mut deliveries = Vec::new();
     for number in 0..30 {
         deliveries.push(mqtt.send(qos_1(&number.to_string())).await.unwrap());
@@ -165,8 +165,8 @@ async fn a_first_message_that_is_never_confirmed_holds_back_no_later_one() {
 #[tokio::test]
 async fn no_more_than_so_many_messages_are_on_the_way() {
     let broker = Wicked::listen().await;
-    let settings = Settings { max_inflight: 3, ..settings(broker.address(), "x") };
-    let mqtt = connect(Settings { protocol: Protocol::V4, ..settings });
+    let settings = ConnectionSettings { max_inflight: 3, ..settings(broker.address(), "x") };
+    let mqtt = connect(ConnectionSettings { protocol: Protocol::V4, ..settings });
     for number in 0..5 {
         drop(mqtt.send(qos_1(&number.to_string())).await.unwrap());
     }
@@ -222,17 +222,18 @@ async fn while_the_broker_is_away_the_outbox_takes_so_many_and_no_more() {
 #[tokio::test]
 async fn an_outbox_that_is_to_drop_the_oldest_takes_the_newest_in_their_place() {
     let broker = Wicked::listen().await;
-    let settings = Settings { outbox: 3, outbox_full: OutboxFull::DropOldest, ..settings(broker.address(), "x") };
-    let mqtt = connect(Settings { protocol: Protocol::V4, ..settings });
+    let settings =
+        ConnectionSettings { outbox: 3, outbox_full: OutboxFull::DropOldest, ..settings(broker.address(), "x") };
+    let mqtt = connect(ConnectionSettings { protocol: Protocol::V4, ..settings });
     let _wish = mqtt.subscribe(&Filter::parse("t").unwrap(), 0, Retained::Live, None).unwrap();
     let mut peer = broker.accept(false).await;
     peer.grant().await;
     drop(peer);
-    while !matches!(mqtt.states()[0].2, State::Waiting(_)) {
+    while !matches!(mqtt.states()[0].2, ConnectionState::Disconnected(_)) {
         tokio::task::yield_now().await;
     }
     for number in 0..6 {
-        drop(soon(mqtt.entrust(qos_1(&number.to_string()))).await.unwrap());
+        drop(soon(mqtt.publish_durable(qos_1(&number.to_string()))).await.unwrap());
     }
     let mut peer = broker.accept(true).await;
     for number in 3..6 {
@@ -262,7 +263,7 @@ async fn messages_over_the_limit_harm_nothing() {
 #[tokio::test]
 async fn a_broker_that_stands_still_is_noticed() {
     let broker = Wicked::listen().await;
-    let mut settings = Settings { protocol: Protocol::V4, ..settings(broker.address(), "x") };
+    let mut settings = ConnectionSettings { protocol: Protocol::V4, ..settings(broker.address(), "x") };
     settings.session.keep_alive = Duration::from_secs(2);
     let mqtt = connect(settings);
     publish_later(&mqtt);
@@ -298,8 +299,9 @@ async fn a_broker_that_hangs_up_is_called_ever_more_slowly() {
 async fn a_broker_that_hangs_up_is_called_as_often_as_it_is_written() {
     let broker = Wicked::listen().await;
     let tenth = Duration::from_millis(100);
-    let often = Settings { backoff: Backoff { first: tenth, longest: tenth }, ..settings(broker.address(), "x") };
-    publish_later(&connect(Settings { protocol: Protocol::V4, ..often }));
+    let often =
+        ConnectionSettings { backoff: Backoff { first: tenth, longest: tenth }, ..settings(broker.address(), "x") };
+    publish_later(&connect(ConnectionSettings { protocol: Protocol::V4, ..often }));
     let began = std::time::Instant::now();
     for _ in 0..11 {
         drop(broker.accept(false).await);
@@ -350,7 +352,7 @@ async fn closing_sends_what_waits_and_says_goodbye() {
     assert!(matches!(peer.read().await, Packet::Disconnect));
     soon(closing).await.unwrap();
     soon(delivery).await.unwrap();
-    assert_eq!(mqtt.states()[0].2, State::Closed);
+    assert_eq!(mqtt.states()[0].2, ConnectionState::Closed);
 }
 
 #[tokio::test]
@@ -381,16 +383,16 @@ async fn what_did_not_get_out_is_counted() {
 #[tokio::test]
 async fn who_has_something_left_to_send_waits_for_those_who_will_hear_what_comes() {
     let store = Store::in_memory().unwrap();
-    let old = |address| Settings { protocol: Protocol::V4, ..settings(address, "x") };
+    let old = |address| ConnectionSettings { protocol: Protocol::V4, ..settings(address, "x") };
     let away = old("127.0.0.1:1".parse().unwrap());
     let first = Mqtt::with_store(vec![away], &Clock::system(TimeZone::UTC), &store);
-    first.entrust(qos_1("left")).await.unwrap().kept.await.unwrap();
+    first.publish_durable(qos_1("left")).await.unwrap().stored.await.unwrap();
     drop(first);
     let broker = Wicked::listen().await;
     let mqtt = Mqtt::with_store(vec![old(broker.address())], &Clock::system(TimeZone::UTC), &store);
     let is_there = timeout(Duration::from_millis(400), broker.accept(true)).await.is_ok();
     assert!(!is_there, "what the broker has kept would come to nobody");
-    let hold = mqtt.hold();
+    let hold = mqtt.hold_connections();
     let mut all = mqtt.subscribe(&Filter::parse("t").unwrap(), 1, Retained::Live, None).unwrap();
     drop(hold);
     let mut peer = broker.accept(true).await;

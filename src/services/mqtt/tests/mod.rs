@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use crate::config;
 use crate::services::clock::Clock;
-use crate::services::mqtt::{Embedded, Message, Mqtt, Protocol, Publish, Retained, Settings, Subscription};
+use crate::services::mqtt::{ConnectionSettings, Embedded, Message, Mqtt, Protocol, Publish, Retained, Subscription};
 use crate::topic::Filter;
 
 /// Longer than anything here takes on the slowest machine.
@@ -31,8 +31,8 @@ async fn embedded(data: &tempfile::TempDir) -> Embedded {
     Embedded::start(&config(), data.path()).await.unwrap()
 }
 
-fn settings(address: SocketAddr, id: &str) -> Settings {
-    Settings::new(&config(), address, id.into()).unwrap()
+fn settings(address: SocketAddr, id: &str) -> ConnectionSettings {
+    ConnectionSettings::new(&config(), address, id.into()).unwrap()
 }
 
 fn client(address: SocketAddr, id: &str) -> Mqtt {
@@ -41,10 +41,10 @@ fn client(address: SocketAddr, id: &str) -> Mqtt {
 
 /// A client that speaks MQTT 3.1.1.
 fn old_client(address: SocketAddr, id: &str) -> Mqtt {
-    connect(Settings { protocol: Protocol::V4, ..settings(address, id) })
+    connect(ConnectionSettings { protocol: Protocol::V4, ..settings(address, id) })
 }
 
-fn connect(settings: Settings) -> Mqtt {
+fn connect(settings: ConnectionSettings) -> Mqtt {
     Mqtt::new(vec![settings], &Clock::system(TimeZone::UTC))
 }
 

@@ -6,10 +6,10 @@ use tokio::net::{TcpListener, TcpStream};
 use super::*;
 use crate::config::Tls;
 use crate::secrets::Secret;
-use crate::services::mqtt::Place;
+use crate::services::mqtt::BrokerAddress;
 
 /// Lets a client that has something to send call; returns the connection.
-async fn called(change: impl FnOnce(&mut Settings)) -> TcpStream {
+async fn called(change: impl FnOnce(&mut ConnectionSettings)) -> TcpStream {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut settings = settings(listener.local_addr().unwrap(), "x");
     change(&mut settings);
@@ -23,7 +23,7 @@ async fn a_websocket_is_asked_for_with_the_headers_that_were_written() {
     let headers = vec![("Authorization".to_owned(), Secret::new("Bearer w0rd")), ("X-House".into(), Secret::new("7"))];
     let mut tcp = called(|settings| {
         settings.headers = headers;
-        let Place::Host { websocket, .. } = &mut settings.place else { panic!("no host") };
+        let BrokerAddress::Host { websocket, .. } = &mut settings.address else { panic!("no host") };
         *websocket = Some("/mqtt?x=1".into());
     })
     .await;

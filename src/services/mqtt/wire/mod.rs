@@ -22,14 +22,14 @@ pub(super) use self::v5::properties;
 use bytes::BytesMut;
 
 use crate::services::mqtt::message::Publish;
-use crate::services::mqtt::settings::Settings;
+use crate::services::mqtt::settings::ConnectionSettings;
 use crate::value::Map;
 
 /// What a broker sends.
 #[derive(Debug)]
 pub(super) enum Incoming {
     /// The answer to our greeting, or why it refuses.
-    Greeted(Result<ConnAck, String>),
+    ConnAck(Result<ConnAck, String>),
     Publish(IncomingPublish),
     PubAck {
         id: u16,
@@ -47,7 +47,7 @@ pub(super) enum Incoming {
         granted: Vec<Result<u8, String>>,
     },
     UnsubAck(u16),
-    Pong,
+    PingResp,
     /// It closes the connection and says why.
     Disconnect(String),
 }
@@ -56,17 +56,17 @@ pub(super) enum Incoming {
 #[derive(Debug, Clone, Default)]
 pub(super) struct ConnAck {
     /// Whether it remembers us.
-    pub(super) same_session: bool,
+    pub(super) session_present: bool,
     /// Whether it marks messages with the numbers of the filters that they match.
-    pub(super) numbered: bool,
+    pub(super) has_subscription_ids: bool,
     /// How many messages may be on the way to it.
-    pub(super) window: Option<u16>,
+    pub(super) receive_maximum: Option<u16>,
     /// How often it wants to hear from us, in seconds.
     pub(super) keep_alive: Option<u16>,
     /// The largest packet it takes.
     pub(super) max_packet: Option<u32>,
     /// For how many topics it takes a number.
-    pub(super) aliases: u16,
+    pub(super) topic_alias_maximum: u16,
 }
 
 /// A message as it arrived.
@@ -82,7 +82,7 @@ pub(super) struct IncomingPublish {
     /// The number that stands for its topic, in MQTT 5.
     pub(super) alias: Option<u16>,
     /// The numbers of the filters for which it came, in MQTT 5.
-    pub(super) numbers: Vec<u32>,
+    pub(super) subscription_ids: Vec<u32>,
     pub(super) properties: Map,
 }
 
@@ -101,13 +101,13 @@ pub(super) enum Outgoing {
     PubComp(u16),
     Subscribe {
         id: u16,
-        wanted: Vec<SubscribeFilter>,
+        filters: Vec<SubscribeFilter>,
     },
     Unsubscribe {
         id: u16,
         filters: Vec<String>,
     },
-    Ping,
+    PingReq,
     Disconnect,
 }
 
@@ -119,9 +119,9 @@ pub(super) struct SubscribeFilter {
     /// Whether what we publish ourselves is left out; MQTT 3.1.1 can not.
     pub(super) no_local: bool,
     /// What messages for it are to be marked with, in MQTT 5.
-    pub(super) number: Option<u32>,
+    pub(super) subscription_id: Option<u32>,
     /// Whether retained messages are to be sent; MQTT 3.1.1 always does.
-    pub(super) with_retained: bool,
+    pub(super) send_retained: bool,
 }
 
 /// Why a connection can not go on.
@@ -158,10 +158,14 @@ impl Version {
     }
 
     /// Writes the first packet of a connection.
-    pub(super) fn greet(self, settings: &Settings, into: &mut BytesMut) -> Result<(), ConnectionError> {
+    pub(super) fn write_connect(
+        self,
+        settings: &ConnectionSettings,
+        into: &mut BytesMut,
+    ) -> Result<(), ConnectionError> {
         match self {
-            Self::V4 => v4::greet(settings, into),
-            Self::V5 => v5::greet(settings, into),
+            Self::V4 => v4::write_connect(settings, into),
+            Self::V5 => v5::write_connect(settings, into),
         }
     }
 

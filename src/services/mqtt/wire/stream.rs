@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
-use crate::services::mqtt::settings::{Place, Settings};
+use crate::services::mqtt::settings::{BrokerAddress, ConnectionSettings};
 use crate::services::mqtt::wire::quick_ack::QuickAck;
 use crate::services::mqtt::wire::{proxy, tls, websocket};
 
@@ -27,10 +27,10 @@ pub(in crate::services::mqtt) trait Stream: AsyncRead + AsyncWrite + Send + Unpi
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// Opens a connection to a broker.
-pub(in crate::services::mqtt) async fn open(settings: &Settings) -> io::Result<Box<dyn Stream>> {
-    let (host, port, websocket, proxy) = match &settings.place {
-        Place::Socket(path) => return socket(path).await,
-        Place::Host { host, port, websocket, proxy } => (host, *port, websocket, proxy),
+pub(in crate::services::mqtt) async fn open(settings: &ConnectionSettings) -> io::Result<Box<dyn Stream>> {
+    let (host, port, websocket, proxy) = match &settings.address {
+        BrokerAddress::Socket(path) => return socket(path).await,
+        BrokerAddress::Host { host, port, websocket, proxy } => (host, *port, websocket, proxy),
     };
     let tcp = match proxy {
         None => dial(host, port).await?,

@@ -5,11 +5,11 @@ use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v4;
 use tracing::warn;
 
-use crate::services::mqtt::settings::Settings;
+use crate::services::mqtt::settings::ConnectionSettings;
 use crate::services::mqtt::wire::{ConnAck, ConnectionError, Incoming, IncomingPublish, Outgoing};
 use crate::value::Map;
 
-pub(super) fn greet(settings: &Settings, into: &mut BytesMut) -> Result<(), ConnectionError> {
+pub(super) fn write_connect(settings: &ConnectionSettings, into: &mut BytesMut) -> Result<(), ConnectionError> {
     let mut connect = v4::Connect::new(&settings.client_id);
     connect.keep_alive = u16::try_from(settings.session.keep_alive.as_secs()).unwrap_or(u16::MAX);
     connect.clean_session = settings.session.clean_start;
@@ -38,18 +38,19 @@ pub(super) fn encode(packet: Outgoing, into: &mut BytesMut) -> Result<(), Connec
         Outgoing::PubRec(id) => v4::Packet::PubRec(v4::PubRec::new(id)),
         Outgoing::PubRel(id) => v4::Packet::PubRel(v4::PubRel::new(id)),
         Outgoing::PubComp(id) => v4::Packet::PubComp(v4::PubComp::new(id)),
-        Outgoing::Subscribe { id, wanted } => {
-            if let Some(want) = wanted.iter().find(|want| want.no_local) {
+        Outgoing::Subscribe { id, filters } => {
+            if let Some(filter) = filters.iter().find(|filter| filter.no_local) {
                 warn!(
-                    filter = want.filter,
+                    filter = filter.filter,
                     "`no_local` is of no use: the broker speaks MQTT 3.1.1, which has no such thing"
                 );
             }
-            let filters = wanted.into_iter().map(|want| v4::SubscribeFilter { path: want.filter, qos: qos(want.qos) });
+            let filters =
+                filters.into_iter().map(|filter| v4::SubscribeFilter { path: filter.filter, qos: qos(filter.qos) });
             v4::Packet::Subscribe(v4::Subscribe { pkid: id, filters: filters.collect() })
         }
         Outgoing::Unsubscribe { id, filters } => v4::Packet::Unsubscribe(v4::Unsubscribe { pkid: id, topics: filters }),
-        Outgoing::Ping => v4::Packet::PingReq,
+        Outgoing::PingReq => v4::Packet::PingReq,
         Outgoing::Disconnect => v4::Packet::Disconnect,
     };
     write(&packet, into)
@@ -59,9 +60,9 @@ pub(super) fn encode(packet: Outgoing, into: &mut BytesMut) -> Result<(), Connec
 pub(super) fn decode(from: &mut BytesMut) -> Result<Incoming, ConnectionError> {
     let packet = v4::Packet::read(from, usize::MAX).map_err(|error| ConnectionError::Malformed(error.to_string()))?;
     Ok(match packet {
-        v4::Packet::ConnAck(answer) => Incoming::Greeted(match answer.code {
+        v4::Packet::ConnAck(answer) => Incoming::ConnAck(match answer.code {
             v4::ConnectReturnCode::Success => {
-                Ok(ConnAck { same_session: answer.session_present, ..ConnAck::default() })
+                Ok(ConnAck { session_present: answer.session_present, ..ConnAck::default() })
             }
             refusal => Err(why_refused(refusal).to_owned()),
         }),
@@ -73,7 +74,7 @@ pub(super) fn decode(from: &mut BytesMut) -> Result<Incoming, ConnectionError> {
             dup: publish.dup,
             id: publish.pkid,
             alias: None,
-            numbers: Vec::new(),
+            subscription_ids: Vec::new(),
             properties: Map::new(),
         }),
         v4::Packet::PubAck(ack) => Incoming::PubAck { id: ack.pkid, refused: None },
@@ -88,7 +89,7 @@ pub(super) fn decode(from: &mut BytesMut) -> Result<Incoming, ConnectionError> {
             Incoming::SubAck { id: ack.pkid, granted: granted.collect() }
         }
         v4::Packet::UnsubAck(ack) => Incoming::UnsubAck(ack.pkid),
-        v4::Packet::PingResp => Incoming::Pong,
+        v4::Packet::PingResp => Incoming::PingResp,
         other => return Err(ConnectionError::Malformed(format!("{other:?} is not for clients"))),
     })
 }

@@ -8,7 +8,7 @@ use rumqttc::v5::mqttbytes::v5;
 
 use crate::config::Will;
 use crate::services::mqtt::message::{Properties, Publish};
-use crate::services::mqtt::settings::Settings;
+use crate::services::mqtt::settings::ConnectionSettings;
 use crate::services::mqtt::wire::{
     Aliases, ConnAck, ConnectionError, Incoming, IncomingPublish, Outgoing, SubscribeFilter, alias,
 };
@@ -19,7 +19,7 @@ use crate::value::{Map, Value};
 /// Source: MQTT 5, section 3.14.2.2.1.
 const SHORT_GOODBYE: [u8; 2] = [0xe0, 1];
 
-pub(super) fn greet(settings: &Settings, into: &mut BytesMut) -> Result<(), ConnectionError> {
+pub(super) fn write_connect(settings: &ConnectionSettings, into: &mut BytesMut) -> Result<(), ConnectionError> {
     let mut properties = v5::ConnectProperties::new();
     let session = &settings.session;
     properties.receive_maximum = Some(session.receive_maximum);
@@ -61,11 +61,11 @@ pub(super) fn encode(packet: Outgoing, aliases: &mut Aliases, into: &mut BytesMu
         Outgoing::PubRec(id) => v5::Packet::PubRec(v5::PubRec::new(id, None)),
         Outgoing::PubRel(id) => v5::Packet::PubRel(v5::PubRel::new(id, None)),
         Outgoing::PubComp(id) => v5::Packet::PubComp(v5::PubComp::new(id, None)),
-        Outgoing::Subscribe { id, wanted } => v5::Packet::Subscribe(subscribe(id, wanted)),
+        Outgoing::Subscribe { id, filters } => v5::Packet::Subscribe(subscribe(id, filters)),
         Outgoing::Unsubscribe { id, filters } => {
             v5::Packet::Unsubscribe(v5::Unsubscribe { pkid: id, filters, properties: None })
         }
-        Outgoing::Ping => v5::Packet::PingReq(v5::PingReq),
+        Outgoing::PingReq => v5::Packet::PingReq(v5::PingReq),
         Outgoing::Disconnect => {
             v5::Packet::Disconnect(v5::Disconnect::new(v5::DisconnectReasonCode::NormalDisconnection))
         }
@@ -82,7 +82,7 @@ pub(super) fn decode(from: &mut BytesMut) -> Result<Incoming, ConnectionError> {
         v5::Packet::read(from, None)
     };
     Ok(match packet.map_err(|error| ConnectionError::Malformed(error.to_string()))? {
-        v5::Packet::ConnAck(answer) => Incoming::Greeted(greeting(answer)),
+        v5::Packet::ConnAck(answer) => Incoming::ConnAck(greeting(answer)),
         v5::Packet::Publish(publish) => Incoming::Publish(arrived(publish)?),
         v5::Packet::PubAck(ack) => {
             let taken = matches!(ack.reason, v5::PubAckReason::Success | v5::PubAckReason::NoMatchingSubscribers);
@@ -102,7 +102,7 @@ pub(super) fn decode(from: &mut BytesMut) -> Result<Incoming, ConnectionError> {
             Incoming::SubAck { id: ack.pkid, granted: granted.collect() }
         }
         v5::Packet::UnsubAck(ack) => Incoming::UnsubAck(ack.pkid),
-        v5::Packet::PingResp(_) => Incoming::Pong,
+        v5::Packet::PingResp(_) => Incoming::PingResp,
         v5::Packet::Disconnect(goodbye) => Incoming::Disconnect(match goodbye.reason_code {
             v5::DisconnectReasonCode::SessionTakenOver => {
                 "another client with our id has taken over (`mqtt.client_id`)".to_owned()
@@ -141,18 +141,20 @@ fn carried(properties: Properties) -> v5::PublishProperties {
     }
 }
 
-fn subscribe(id: u16, wanted: Vec<SubscribeFilter>) -> v5::Subscribe {
-    let number = wanted.first().and_then(|want| want.number);
-    let filters = wanted.into_iter().map(|want| {
-        let mut filter = v5::Filter::new(want.filter, qos(want.qos));
-        filter.nolocal = want.no_local;
-        if !want.with_retained {
-            filter.retain_forward_rule = v5::RetainForwardRule::Never;
+fn subscribe(id: u16, filters: Vec<SubscribeFilter>) -> v5::Subscribe {
+    let subscription_id = filters.first().and_then(|filter| filter.subscription_id);
+    let filters = filters.into_iter().map(|filter| {
+        let mut encoded = v5::Filter::new(filter.filter, qos(filter.qos));
+        encoded.nolocal = filter.no_local;
+        if !filter.send_retained {
+            encoded.retain_forward_rule = v5::RetainForwardRule::Never;
         }
-        filter
+        encoded
     });
-    let properties =
-        number.map(|number| v5::SubscribeProperties { id: Some(number as usize), user_properties: Vec::new() });
+    let properties = subscription_id.map(|subscription_id| v5::SubscribeProperties {
+        id: Some(subscription_id as usize),
+        user_properties: Vec::new(),
+    });
     v5::Subscribe { pkid: id, filters: filters.collect(), properties }
 }
 
@@ -171,12 +173,12 @@ fn greeting(answer: v5::ConnAck) -> Result<ConnAck, String> {
     let said = answer.properties;
     let said = said.as_ref();
     Ok(ConnAck {
-        same_session: answer.session_present,
-        numbered: said.and_then(|said| said.subscription_identifiers_available) != Some(0),
-        window: said.and_then(|said| said.receive_max),
+        session_present: answer.session_present,
+        has_subscription_ids: said.and_then(|said| said.subscription_identifiers_available) != Some(0),
+        receive_maximum: said.and_then(|said| said.receive_max),
         keep_alive: said.and_then(|said| said.server_keep_alive),
         max_packet: said.and_then(|said| said.max_packet_size),
-        aliases: said.and_then(|said| said.topic_alias_max).unwrap_or(0),
+        topic_alias_maximum: said.and_then(|said| said.topic_alias_max).unwrap_or(0),
     })
 }
 
@@ -191,7 +193,7 @@ fn arrived(publish: v5::Publish) -> Result<IncomingPublish, ConnectionError> {
         dup: publish.dup,
         id: publish.pkid,
         alias: properties.topic_alias,
-        numbers: properties.subscription_identifiers.iter().filter_map(|id| u32::try_from(*id).ok()).collect(),
+        subscription_ids: properties.subscription_identifiers.iter().filter_map(|id| u32::try_from(*id).ok()).collect(),
         properties: seen(properties),
     })
 }

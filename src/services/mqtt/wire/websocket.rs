@@ -10,7 +10,7 @@ use http::header::{HeaderName, HeaderValue, SEC_WEBSOCKET_PROTOCOL};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_websockets::{ClientBuilder, Error, Limits, Message, WebSocketStream};
 
-use crate::services::mqtt::settings::Settings;
+use crate::services::mqtt::settings::ConnectionSettings;
 use crate::services::mqtt::wire::Stream;
 
 /// How much is put into one message.
@@ -28,8 +28,8 @@ struct Wrapped {
 /// Asks for a WebSocket over a connection that stands.
 ///
 /// Source: MQTT 5.0, section 6: binary messages, packets cut anywhere, the subprotocol `mqtt`.
-pub(super) async fn wrap(stream: Box<dyn Stream>, settings: &Settings) -> io::Result<Box<dyn Stream>> {
-    let builder = ClientBuilder::new().uri(&settings.address()).map_err(io::Error::other)?;
+pub(super) async fn wrap(stream: Box<dyn Stream>, settings: &ConnectionSettings) -> io::Result<Box<dyn Stream>> {
+    let builder = ClientBuilder::new().uri(&settings.url()).map_err(io::Error::other)?;
     let mut builder = builder.add_header(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("mqtt")).map_err(failed)?;
     for (name, value) in &settings.headers {
         let name = HeaderName::try_from(name).map_err(io::Error::other)?;
