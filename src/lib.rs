@@ -1,6 +1,6 @@
 #![doc = include_str!("README.md")]
 
-// Floor 1: vocabulary. Plain data; no I/O, no async.
+// Layer 1: vocabulary. Plain data; no I/O, no async.
 pub mod config;
 pub mod effect;
 pub mod event;
@@ -14,22 +14,25 @@ pub mod topic;
 pub mod units;
 pub mod value;
 
-// Floor 2: the outside world. Knows no script.
+// Layer 2: everything outside the process. No knowledge of scripts.
 pub mod services;
 
-// Floor 3: what can wake a script, and what a script can call.
+// Layer 3: event sources, and the functions that scripts call.
 pub mod functions;
 pub mod triggers;
 
-// Floor 4: one .rhai file.
+// Layer 4: one .rhai file.
 pub mod script;
 
-// Floor 5: the moving parts, wired.
+// Layer 5: everything wired together.
 pub mod runtime;
 
-// Floor 6: seen from another process.
+// Layer 6: plain request and response types for other processes.
+pub mod api;
+
+// Layer 7: interfaces to other processes.
 pub mod control;
 pub mod web;
 
-// Floor 7: seen from a terminal.
+// Layer 8: commands.
 pub mod cli;

@@ -1,4 +1,4 @@
-//! The floors of the house hold: who may import whom, who owns which outside crate, and that every file says what it is for.
+//! Architecture rules: imports between layers, owners of outside crates, and a `//!` line in every file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -23,42 +23,43 @@ const OWNERS: &[(&str, &[&str])] = &[
 ];
 
 #[test]
-fn every_module_uses_lower_floors_only() {
-    let offences = offences(&sources(), &floors(&read(&src().join("lib.rs"))));
-    assert!(offences.is_empty(), "\n{}\n", offences.join("\n"));
+fn every_module_uses_lower_layers_only() {
+    let violations = violations(&sources(), &layers(&read(&src().join("lib.rs"))));
+    assert!(violations.is_empty(), "\n{}\n", violations.join("\n"));
 }
 
 #[test]
-fn every_file_says_what_it_is_for() {
-    let is_silent = |text: &str| {
+fn every_file_starts_with_a_doc_comment() {
+    let is_undocumented = |text: &str| {
         let first = text.lines().next().unwrap_or_default();
         !first.starts_with("//! ") && !first.starts_with("#![doc = include_str!")
     };
-    let silent: Vec<_> = sources().into_iter().filter(|(_, text)| is_silent(text)).map(|(file, _)| file).collect();
-    assert!(silent.is_empty(), "no `//!` in the first line of {silent:?}");
+    let undocumented: Vec<_> =
+        sources().into_iter().filter(|(_, text)| is_undocumented(text)).map(|(file, _)| file).collect();
+    assert!(undocumented.is_empty(), "no `//!` in the first line of {undocumented:?}");
 }
 
 #[test]
-fn the_list_of_modules_holds_nothing_else() {
+fn lib_rs_lists_modules_and_nothing_else() {
     let lib = read(&src().join("lib.rs"));
     let known = |line: &&str| {
         line.is_empty() || line.starts_with("//") || line.starts_with("#![") || line.starts_with("pub mod ")
     };
     let others: Vec<_> = lib.lines().filter(|line| !known(line)).collect();
     assert!(others.is_empty(), "{others:?}");
-    let listed: BTreeSet<String> = floors(&lib).into_keys().collect();
+    let listed: BTreeSet<String> = layers(&lib).into_keys().collect();
     let on_disk: BTreeSet<String> = fs::read_dir(src())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().to_string_lossy().trim_end_matches(".rs").to_owned())
         .filter(|name| !["lib", "main", "README.md"].contains(&name.as_str()))
         .collect();
-    assert_eq!(listed, on_disk, "every module stands on a floor");
+    assert_eq!(listed, on_disk, "every module is on a layer");
 }
 
 #[test]
-fn the_map_names_every_module() {
+fn src_readme_names_every_module() {
     let readme = read(&src().join("README.md"));
-    let missing: Vec<_> = floors(&read(&src().join("lib.rs")))
+    let missing: Vec<_> = layers(&read(&src().join("lib.rs")))
         .into_keys()
         .filter(|module| !Regex::new(&format!(r"(?m)^.*\b{module}\b.*$")).unwrap().is_match(&readme))
         .collect();
@@ -66,29 +67,30 @@ fn the_map_names_every_module() {
 }
 
 #[test]
-fn an_offence_would_be_found() {
-    let floors = floors("// Floor 1: words.\npub mod value;\n// Floor 3:\npub mod functions;\npub mod triggers;\n");
-    let found = |file: &str, text: &str| offences(&[(file.to_owned(), text.to_owned())], &floors);
+fn violations_are_found() {
+    let layers = layers("// Layer 1: words.\npub mod value;\n// Layer 3:\npub mod functions;\npub mod triggers;\n");
+    let found = |file: &str, text: &str| violations(&[(file.to_owned(), text.to_owned())], &layers);
     assert_eq!(
         found("value.rs", "use crate::{value::Map, functions::{self, Context}};"),
-        ["value.rs: floor 1 uses functions of floor 3"]
+        ["value.rs: layer 1 uses functions of layer 3"]
     );
-    assert_eq!(found("triggers/cron.rs", "fn f() { crate :: functions::x() }").len(), 1, "strangers on one floor");
+    assert_eq!(
+        found("triggers/cron.rs", "fn f() { crate :: functions::x() }").len(),
+        1,
+        "modules on one layer do not use each other"
+    );
     assert_eq!(
         found("triggers/mod.rs", "let x = rhai::Engine::new();"),
         ["triggers/mod.rs: `rhai` belongs to functions/, script/"]
     );
-    assert_eq!(
-        found("functions/mod.rs", "use crate::nonsense::X;"),
-        ["functions/mod.rs: `nonsense` stands on no floor"]
-    );
+    assert_eq!(found("functions/mod.rs", "use crate::nonsense::X;"), ["functions/mod.rs: `nonsense` is on no layer"]);
     let innocent = "// crate::functions\n/* crate::functions /* nested */ */ let a = \"crate::functions \\\" rhai::\"; \
                     let b = r#\"use crate::functions;\"#; let c = '\"'; use crate::value::{Map, Value}; crate::value::rhai::x();";
     assert_eq!(found("triggers/mod.rs", innocent), Vec::<String>::new());
 }
 
-fn offences(sources: &[(String, String)], floors: &BTreeMap<String, u32>) -> Vec<String> {
-    let mut offences = BTreeSet::new();
+fn violations(sources: &[(String, String)], layers: &BTreeMap<String, u32>) -> Vec<String> {
+    let mut violations = BTreeSet::new();
     let named = OWNERS.iter().map(|(name, owners)| {
         let path = Regex::new(&format!(r"(?:^|[^\w:.])(?:::)?{name}\s*::")).unwrap();
         (name, owners, path)
@@ -96,37 +98,37 @@ fn offences(sources: &[(String, String)], floors: &BTreeMap<String, u32>) -> Vec
     let named: Vec<_> = named.collect();
     for (file, text) in sources {
         let code = without_comments_and_strings(text);
-        offences.extend(floor_offences(file, &code, floors));
+        violations.extend(layer_violations(file, &code, layers));
         for (name, owners, path) in &named {
             if path.is_match(&code) && !owners.iter().any(|owner| file.starts_with(owner)) {
-                offences.insert(format!("{file}: `{name}` belongs to {}", owners.join(", ")));
+                violations.insert(format!("{file}: `{name}` belongs to {}", owners.join(", ")));
             }
         }
     }
-    offences.into_iter().collect()
+    violations.into_iter().collect()
 }
 
-fn floor_offences(file: &str, code: &str, floors: &BTreeMap<String, u32>) -> Vec<String> {
+fn layer_violations(file: &str, code: &str, layers: &BTreeMap<String, u32>) -> Vec<String> {
     let own = file.split('/').next().unwrap_or_default().trim_end_matches(".rs");
     let is_top = ["main", "lib"].contains(&own);
-    let mut offences = Vec::new();
+    let mut violations = Vec::new();
     for used in used_modules(code) {
-        match (floors.get(own), floors.get(&used)) {
-            (_, None) => offences.push(format!("{file}: `{used}` stands on no floor")),
-            (Some(own_floor), Some(floor)) if used != own => {
-                let may_share = *own_floor == 1;
-                if floor > own_floor || (floor == own_floor && !may_share) {
-                    offences.push(format!("{file}: floor {own_floor} uses {used} of floor {floor}"));
+        match (layers.get(own), layers.get(&used)) {
+            (_, None) => violations.push(format!("{file}: `{used}` is on no layer")),
+            (Some(own_layer), Some(layer)) if used != own => {
+                let may_share = *own_layer == 1;
+                if layer > own_layer || (layer == own_layer && !may_share) {
+                    violations.push(format!("{file}: layer {own_layer} uses {used} of layer {layer}"));
                 }
             }
-            (None, _) if !is_top => offences.push(format!("{file}: stands on no floor")),
+            (None, _) if !is_top => violations.push(format!("{file}: is on no layer")),
             _ => {}
         }
     }
-    offences
+    violations
 }
 
-/// Returns the first step of every `crate::` path, also within braces.
+/// Returns the first segment of every `crate::` path, also within braces.
 fn used_modules(code: &str) -> BTreeSet<String> {
     let start = Regex::new(r"\bcrate\s*::\s*").unwrap();
     let name = Regex::new(r"^\w+").unwrap();
@@ -205,18 +207,18 @@ fn block_comment(text: &str) -> usize {
     at
 }
 
-/// Reads the floors from `lib.rs`: module and floor.
-fn floors(lib: &str) -> BTreeMap<String, u32> {
-    let mut floors = BTreeMap::new();
-    let mut floor = None;
+/// Reads the layer of each module from `lib.rs`.
+fn layers(lib: &str) -> BTreeMap<String, u32> {
+    let mut layers = BTreeMap::new();
+    let mut layer = None;
     for line in lib.lines() {
-        if let Some(rest) = line.strip_prefix("// Floor ") {
-            floor = rest.split(':').next().and_then(|number| number.parse().ok());
+        if let Some(rest) = line.strip_prefix("// Layer ") {
+            layer = rest.split(':').next().and_then(|number| number.parse().ok());
         } else if let Some(module) = line.strip_prefix("pub mod ").and_then(|rest| rest.strip_suffix(';')) {
-            floors.insert(module.to_owned(), floor.expect("every module stands under a floor's comment"));
+            layers.insert(module.to_owned(), layer.expect("every module stands below a `// Layer n:` comment"));
         }
     }
-    floors
+    layers
 }
 
 fn sources() -> Vec<(String, String)> {

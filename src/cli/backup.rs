@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::api::Request;
 use crate::cli::screen;
 use crate::cli::settings::{self, Globals};
-use crate::control::{Connection, NotRunning, Request};
+use crate::control::{Connection, NotRunning};
 use crate::services::store;
 use crate::units::show_size;
 

@@ -4,10 +4,11 @@ use std::process::ExitCode;
 
 use serde_json::Value as Json;
 
+use crate::api::Request;
 use crate::cli::exit::{FAULTS, Wrong};
 use crate::cli::screen::{self, Tone, paint};
 use crate::cli::settings::{self, Globals};
-use crate::control::{Connection, Request};
+use crate::control::Connection;
 use crate::runtime::Fired;
 
 /// Wake a handler in the running rhaid, and show how its run ended

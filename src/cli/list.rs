@@ -4,11 +4,12 @@ use std::process::ExitCode;
 
 use jiff::Zoned;
 
+use crate::api::Request;
 use crate::cli::next::distance;
 use crate::cli::screen::{self, Tone, harmless, paint};
 use crate::cli::settings::{self, Globals};
 use crate::cli::table::{Cell, table};
-use crate::control::{Connection, Request};
+use crate::control::Connection;
 use crate::runtime::{Listed, ListedTrigger, Status};
 use crate::services::clock::Clock;
 

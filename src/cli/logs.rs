@@ -2,10 +2,11 @@
 
 use std::process::ExitCode;
 
+use crate::api::{LogLine, Request};
 use crate::cli::log::{Line, Stamp};
 use crate::cli::screen;
 use crate::cli::settings::{self, Globals};
-use crate::control::{Connection, LogLine, Request};
+use crate::control::Connection;
 
 /// Show what the scripts of the running rhaid logged last
 #[derive(clap::Args)]
@@ -32,7 +33,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let zone = settings::zone(config.timezone.as_deref())?;
     let mut connection = Connection::open(&config.data)?;
     connection.send(&Request::Logs { script: args.script.clone(), follow: args.follow })?;
-    while let Some(Some(line)) = connection.answer::<Option<LogLine>>()? {
+    while let Some(Some(line)) = connection.receive::<Option<LogLine>>()? {
         let level = line.level.into();
         if level > config.log.level_of(&line.script) {
             continue;

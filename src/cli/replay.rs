@@ -4,13 +4,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use crate::api::Request;
 use crate::cli::exit::FAULTS;
 use crate::cli::fire::{self, shown};
 use crate::cli::rehearsal::{self, Rehearsed};
 use crate::cli::run_info::find;
 use crate::cli::screen::{self, harmless};
 use crate::cli::settings::{self, Globals};
-use crate::control::{Connection, Request};
+use crate::control::Connection;
 use crate::event::Event;
 use crate::runtime::{Replayed, name_of, restored};
 use crate::services::clock::Clock;

@@ -7,12 +7,12 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::Value as Json;
 
+use crate::api::{Request, RunInfo};
 use crate::cli::exit::FAULTS;
 use crate::cli::runs::{ask_or_read, tone};
 use crate::cli::screen::{self, Tone, harmless, paint};
 use crate::cli::settings::{self, Globals};
 use crate::cli::table::{Cell, aligned};
-use crate::control::{Request, RunInfo};
 use crate::effect::Effect;
 use crate::runtime::restored;
 use crate::services::store::PayloadFidelity;
@@ -164,7 +164,7 @@ fn payload(info: &RunInfo) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::RunRow;
+    use crate::api::RunRow;
 
     #[test]
     fn a_person_can_read_what_a_run_did() {

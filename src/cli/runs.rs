@@ -9,12 +9,13 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 use serde::de::DeserializeOwned;
 
+use crate::api::{Request, RunRow};
 use crate::cli::exit::Wrong;
 use crate::cli::log::short;
 use crate::cli::screen::{self, Tone, harmless};
 use crate::cli::settings::{self, Globals};
 use crate::cli::table::{Cell, table};
-use crate::control::{Connection, NotRunning, Request, RunRow};
+use crate::control::{Connection, NotRunning};
 use crate::services::clock::Clock;
 use crate::services::store::{self, OutcomeFilter, RunQuery, Store};
 use crate::units::{parse_duration, show_duration};

@@ -9,11 +9,12 @@ use anyhow::{Context as _, anyhow, bail};
 use clap::Subcommand;
 use serde_json::Value as Json;
 
+use crate::api::{Request, StateSpace};
 use crate::cli::exit::Wrong;
 use crate::cli::screen::{self, Tone, harmless};
 use crate::cli::settings::{self, Globals};
 use crate::cli::table::{Cell, table};
-use crate::control::{Connection, NotRunning, Request, StateSpace};
+use crate::control::{Connection, NotRunning};
 use crate::options::nearest;
 use crate::services::store::{StateEdit, Store};
 use crate::units::show_size;

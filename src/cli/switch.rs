@@ -2,9 +2,10 @@
 
 use std::process::ExitCode;
 
+use crate::api::Request;
 use crate::cli::screen::{self, Tone, paint};
 use crate::cli::settings::{self, Globals};
-use crate::control::{Connection, Request};
+use crate::control::Connection;
 
 /// What `disable --help` says.
 pub(super) const DISABLE: &str = "\
@@ -22,7 +23,7 @@ pub(super) struct Args {
 
 /// Switches a script of the running rhaid on or off.
 pub(super) fn run(args: &Args, globals: &Globals, enabled: bool) -> anyhow::Result<ExitCode> {
-    let request = Request::Switch { script: args.script.clone(), enabled };
+    let request = Request::SetEnabled { script: args.script.clone(), enabled };
     Connection::open(&settings::load(globals)?.data)?.ask::<()>(&request)?;
     let word = if enabled { "enabled" } else { "disabled" };
     screen::say(&format!("{} is {word}\n", paint(Tone::Name, &args.script)));

@@ -1,4 +1,4 @@
-//! The asking end of the socket.
+//! Client side of the control socket: JSON, one message per line.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use crate::control::messages::{Reply, Request};
+use crate::api::{Reply, Request};
 use crate::control::socket;
 
-/// How long a running rhaid may take to answer what needs no script.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Timeout of requests that run no script.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// No rhaid runs on a data folder.
 #[derive(Debug, thiserror::Error)]
@@ -21,25 +21,25 @@ pub struct NotRunning {
     pub data: String,
 }
 
-/// The running rhaid said no.
+/// The running rhaid rejected the request or could not carry it out.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct Refused(pub String);
+pub struct RequestFailed(pub String);
 
 /// A connection to a running rhaid.
 pub struct Connection {
-    lines: BufReader<UnixStream>,
+    stream: BufReader<UnixStream>,
 }
 
 impl Connection {
     /// Connects to the rhaid that runs on a data folder.
     ///
     /// # Errors
-    /// [`NotRunning`], or what the system says.
+    /// [`NotRunning`], or the error of the operating system.
     pub fn open(data: &Path) -> anyhow::Result<Self> {
         use std::io::ErrorKind::{ConnectionRefused, NotFound};
         match UnixStream::connect(socket::find(data)) {
-            Ok(stream) => Ok(Self { lines: BufReader::new(stream) }),
+            Ok(stream) => Ok(Self { stream: BufReader::new(stream) }),
             Err(error) if matches!(error.kind(), NotFound | ConnectionRefused) => {
                 Err(NotRunning { data: data.display().to_string() }.into())
             }
@@ -47,43 +47,43 @@ impl Connection {
         }
     }
 
-    /// Asks, and returns the first answer.
+    /// Sends a request and returns the first response.
     ///
     /// # Errors
-    /// [`Refused`], or if there is no answer in ten seconds. A `fire` is waited for as long as its run lasts.
+    /// [`RequestFailed`], or a timeout after ten seconds. [`Request::Fire`] has no timeout: it waits for the end of the run.
     pub fn ask<T: DeserializeOwned>(&mut self, request: &Request) -> anyhow::Result<T> {
         self.send(request)?;
-        self.answer()?.ok_or_else(|| anyhow::anyhow!("rhaid ended before it answered"))
+        self.receive()?.ok_or_else(|| anyhow::anyhow!("rhaid ended before it responded"))
     }
 
-    /// Asks for answers that [`Connection::answer`] returns.
+    /// Sends a request whose responses [`Connection::receive`] returns.
     ///
     /// # Errors
-    /// If rhaid has gone.
+    /// If rhaid has ended.
     pub fn send(&mut self, request: &Request) -> anyhow::Result<()> {
-        let patience = match request {
-            Request::Fire { .. } | Request::Logs { follow: true, .. } | Request::Overhear => None,
-            _ => Some(PATIENCE),
+        let read_timeout = match request {
+            Request::Fire { .. } | Request::Logs { follow: true, .. } | Request::TapHttp => None,
+            _ => Some(READ_TIMEOUT),
         };
-        let stream = self.lines.get_mut();
-        stream.set_read_timeout(patience)?;
+        let stream = self.stream.get_mut();
+        stream.set_read_timeout(read_timeout)?;
         let mut line = serde_json::to_vec(request)?;
         line.push(b'\n');
         Ok(stream.write_all(&line)?)
     }
 
-    /// Returns the next answer; `None` when rhaid has ended the connection.
+    /// Returns the next response; `None`: rhaid has closed the connection.
     ///
     /// # Errors
-    /// [`Refused`], or if none comes in time.
-    pub fn answer<T: DeserializeOwned>(&mut self) -> anyhow::Result<Option<T>> {
+    /// [`RequestFailed`], or a timeout.
+    pub fn receive<T: DeserializeOwned>(&mut self) -> anyhow::Result<Option<T>> {
         let mut line = String::new();
-        if self.lines.read_line(&mut line)? == 0 {
+        if self.stream.read_line(&mut line)? == 0 {
             return Ok(None);
         }
         match serde_json::from_str(&line)? {
-            Reply::Answer(answer) => Ok(Some(serde_json::from_value(answer)?)),
-            Reply::Refusal(why) => Err(Refused(why).into()),
+            Reply::Value(value) => Ok(Some(serde_json::from_value(value)?)),
+            Reply::Error(why) => Err(RequestFailed(why).into()),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The answering end of the socket.
+//! Server side of the control socket.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
@@ -15,36 +15,36 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::control::http_tap::Overheard;
-use crate::control::messages::{LogLevel, LogLine, Reply, Request, RunInfo, RunRow, StateSpace};
-use crate::control::socket;
+use crate::api::{HttpTapMessage, LogLevel, LogLine, Reply, Request, RunInfo, RunRow, StateSpace};
+use crate::control::{http_tap, socket};
 use crate::runtime::{self, Runtime};
 use crate::services::store::{self, StateEdit};
 use crate::value::Value;
 
-/// How many commands are served at once; more wait for their turn.
-const CONNECTIONS: usize = 64;
+/// The number of concurrent connections; further ones wait to be accepted.
+const MAX_CONNECTIONS: usize = 64;
 
-/// The longest request, in bytes: state that is imported comes in one.
-const LONGEST: u64 = 256 << 20;
+/// The longest request, in bytes. An import of state is a single request.
+const MAX_REQUEST_BYTES: u64 = 256 << 20;
 
-/// How long a command may be silent before it has asked, and how long it may take to read an answer.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Timeout for reading a request and for writing a response.
+const IO_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The listening socket; removed when dropped.
+/// The listening socket. Dropping it closes and removes the socket.
 pub struct Server {
     path: PathBuf,
     _accept: AbortOnDropHandle<()>,
 }
 
 impl Server {
-    /// Listens in a data folder from now on, for this user only. The folder must be ours: a socket that lies there is dead.
+    /// Listens in a data folder; only this user can connect. The caller must hold the lock of the folder: an existing socket is
+    /// taken as stale and replaced.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the operating system.
     pub fn start(data: &Path, runtime: Runtime) -> io::Result<Self> {
         let path = socket::choose(data)?;
-        socket::remove_if_there(&path)?;
+        socket::remove_if_exists(&path)?;
         let listener = UnixListener::bind(&path)?;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
         let accept = tokio::spawn(accept(listener, runtime));
@@ -54,78 +54,78 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // One that is left behind is replaced by the next start.
-        let _ = socket::remove_if_there(&self.path);
+        // A socket that cannot be removed is replaced at the next start.
+        let _ = socket::remove_if_exists(&self.path);
     }
 }
 
 async fn accept(listener: UnixListener, runtime: Runtime) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
                 let runtime = runtime.clone();
                 tokio::spawn(async move {
-                    // A command that has gone needs no answer.
+                    // An error means that the client has disconnected.
                     let _ = serve(stream, runtime).await;
-                    drop(place);
+                    drop(permit);
                 });
             }
-            // Out of file descriptors, most likely: others have to go first.
+            // Most likely out of file descriptors: retry after other connections have closed.
             Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
         }
     }
 }
 
 async fn serve(stream: UnixStream, runtime: Runtime) -> io::Result<()> {
-    let (lines, answers) = stream.into_split();
-    let mut lines = BufReader::new(lines);
-    let mut answers = Answers(answers);
-    while let Some(line) = read(&mut lines).await? {
+    let (reader, writer) = stream.into_split();
+    let mut requests = BufReader::new(reader);
+    let mut replies = ReplyWriter(writer);
+    while let Some(line) = read(&mut requests).await? {
         match serde_json::from_slice(&line) {
-            Err(error) => answers.refuse(format!("this is no request: {error}")).await?,
+            Err(error) => replies.error(format!("invalid request: {error}")).await?,
             Ok(Request::Logs { script, follow }) => {
-                let log = Log { runtime: &runtime, script: script.as_deref() };
+                let log = LogReader { runtime: &runtime, script: script.as_deref() };
                 if follow {
-                    // Who follows asks nothing more: whatever comes from there is its end.
+                    // A following client sends no further request: readable input means that it has disconnected.
                     return tokio::select! {
-                        told = log.follow(&mut answers) => told,
-                        _ = lines.fill_buf() => Ok(()),
+                        sent = log.follow(&mut replies) => sent,
+                        _ = requests.fill_buf() => Ok(()),
                     };
                 }
-                log.tell(&mut answers).await?;
+                log.send_recent(&mut replies).await?;
             }
-            Ok(Request::Overhear) => {
+            Ok(Request::TapHttp) => {
                 return tokio::select! {
-                    told = overhear(&runtime, &mut answers) => told,
-                    _ = lines.fill_buf() => Ok(()),
+                    sent = tap_http(&runtime, &mut replies) => sent,
+                    _ = requests.fill_buf() => Ok(()),
                 };
             }
-            // Whoever has gone needs no outcome; the run goes on all the same.
-            Ok(request) => match answer(request, &runtime).await {
-                Ok(value) => answers.give(value).await?,
-                Err(why) => answers.refuse(why).await?,
+            // A run continues when the client disconnects.
+            Ok(request) => match respond(request, &runtime).await {
+                Ok(value) => replies.value(value).await?,
+                Err(why) => replies.error(why).await?,
             },
         }
     }
     Ok(())
 }
 
-async fn read(lines: &mut BufReader<OwnedReadHalf>) -> io::Result<Option<Vec<u8>>> {
+async fn read(requests: &mut BufReader<OwnedReadHalf>) -> io::Result<Option<Vec<u8>>> {
     let mut line = Vec::new();
-    timeout(PATIENCE, lines.take(LONGEST).read_until(b'\n', &mut line)).await??;
+    timeout(IO_TIMEOUT, requests.take(MAX_REQUEST_BYTES).read_until(b'\n', &mut line)).await??;
     Ok(Some(line).filter(|line| line.ends_with(b"\n")))
 }
 
-async fn answer(request: Request, runtime: &Runtime) -> Result<serde_json::Value, String> {
+async fn respond(request: Request, runtime: &Runtime) -> Result<serde_json::Value, String> {
     match request {
         Request::List => json(runtime.list().await),
         Request::Fire { script, trigger, data } => {
             json(runtime.fire(&script, trigger.as_deref(), Value::from(data)).await?)
         }
-        Request::Switch { script, enabled: true } => json(runtime.enable(&script).await?),
-        Request::Switch { script, enabled: false } => json(runtime.disable(&script).await?),
+        Request::SetEnabled { script, enabled: true } => json(runtime.enable(&script).await?),
+        Request::SetEnabled { script, enabled: false } => json(runtime.disable(&script).await?),
         Request::Runs { query } => {
             let rows = runtime.runs(query).await.map_err(|error| error.to_string())?;
             json(rows.into_iter().map(RunRow::from).collect::<Vec<_>>())
@@ -155,11 +155,11 @@ async fn answer(request: Request, runtime: &Runtime) -> Result<serde_json::Value
             };
             blocking(runtime, flush).await.and_then(json)
         }
-        Request::Logs { .. } | Request::Overhear => Err("this is answered line by line".into()),
+        Request::Logs { .. } | Request::TapHttp => Err("this request has a stream of responses".into()),
     }
 }
 
-/// Does what waits for the disk on a thread where that disturbs nobody.
+/// Runs disk I/O on the blocking thread pool.
 async fn blocking<T: Send + 'static>(
     runtime: &Runtime,
     work: impl FnOnce(&Runtime) -> Result<T, store::Error> + Send + 'static,
@@ -173,54 +173,54 @@ fn json(value: impl Serialize) -> Result<serde_json::Value, String> {
     serde_json::to_value(value).map_err(|error| error.to_string())
 }
 
-/// What one command wants to see of the log.
-struct Log<'a> {
+/// Sends the log lines of one request.
+struct LogReader<'a> {
     runtime: &'a Runtime,
     script: Option<&'a str>,
 }
 
-impl Log<'_> {
+impl LogReader<'_> {
     fn is_wanted(&self, line: &runtime::LogLine) -> bool {
         self.script.is_none_or(|script| script == line.script)
     }
 
-    /// Tells what is kept, and that it ends there.
-    async fn tell(&self, answers: &mut Answers) -> io::Result<()> {
+    /// Sends the most recent lines and the end marker.
+    async fn send_recent(&self, replies: &mut ReplyWriter) -> io::Result<()> {
         for line in self.runtime.recent_logs().iter().filter(|line| self.is_wanted(line)) {
-            answers.give(&**line).await?;
+            replies.value(&**line).await?;
         }
-        answers.give(()).await
+        replies.value(()).await
     }
 
-    /// Tells what is kept, and then what comes.
-    async fn follow(&self, answers: &mut Answers) -> io::Result<()> {
-        let mut news = self.runtime.logs();
-        let kept = self.runtime.recent_logs();
-        for line in kept.iter().filter(|line| self.is_wanted(line)) {
-            answers.give(&**line).await?;
+    /// Sends the most recent lines, then new lines as they are written.
+    async fn follow(&self, replies: &mut ReplyWriter) -> io::Result<()> {
+        let mut new_lines = self.runtime.logs();
+        let recent = self.runtime.recent_logs();
+        for line in recent.iter().filter(|line| self.is_wanted(line)) {
+            replies.value(&**line).await?;
         }
-        // What came between the two looks stands in both.
-        let last = kept.last().map_or(jiff::Timestamp::MIN, |line| line.at);
+        // Lines written between the subscription and the snapshot are in both.
+        let last = recent.last().map_or(jiff::Timestamp::MIN, |line| line.at);
         loop {
-            match news.recv().await {
-                Ok(line) if line.at <= last && kept.iter().any(|known| Arc::ptr_eq(known, &line)) => {}
-                Ok(line) if self.is_wanted(&line) => answers.give(&*line).await?,
+            match new_lines.recv().await {
+                Ok(line) if line.at <= last && recent.iter().any(|known| Arc::ptr_eq(known, &line)) => {}
+                Ok(line) if self.is_wanted(&line) => replies.value(&*line).await?,
                 Ok(_) => {}
-                Err(RecvError::Lagged(missed)) => answers.give(missed_lines(missed)).await?,
-                Err(RecvError::Closed) => return answers.give(()).await,
+                Err(RecvError::Lagged(missed)) => replies.value(missed_lines(missed)).await?,
+                Err(RecvError::Closed) => return replies.value(()).await,
             }
         }
     }
 }
 
-/// Tells the answers of servers as they come, without secrets.
-async fn overhear(runtime: &Runtime, answers: &mut Answers) -> io::Result<()> {
-    let mut news = runtime.overhear();
-    answers.give(Overheard::Begun).await?;
+/// Sends the HTTP responses that scripts receive, without secrets.
+async fn tap_http(runtime: &Runtime, replies: &mut ReplyWriter) -> io::Result<()> {
+    let mut responses = runtime.overhear();
+    replies.value(HttpTapMessage::Subscribed).await?;
     loop {
-        match news.recv().await {
-            Ok(answered) => answers.give(Overheard::of(&answered, &runtime.config().mask())).await?,
-            Err(RecvError::Lagged(missed)) => answers.give(Overheard::Missed { answers: missed }).await?,
+        match responses.recv().await {
+            Ok(answered) => replies.value(http_tap::message(&answered, &runtime.config().mask())).await?,
+            Err(RecvError::Lagged(missed)) => replies.value(HttpTapMessage::Missed { responses: missed }).await?,
             Err(RecvError::Closed) => return Ok(()),
         }
     }
@@ -237,21 +237,21 @@ fn missed_lines(missed: u64) -> LogLine {
     }
 }
 
-/// The way back to a command.
-struct Answers(OwnedWriteHalf);
+/// Writes replies to a client.
+struct ReplyWriter(OwnedWriteHalf);
 
-impl Answers {
-    async fn give(&mut self, value: impl Serialize) -> io::Result<()> {
-        self.write(&Reply::Answer(serde_json::to_value(value)?)).await
+impl ReplyWriter {
+    async fn value(&mut self, value: impl Serialize) -> io::Result<()> {
+        self.write(&Reply::Value(serde_json::to_value(value)?)).await
     }
 
-    async fn refuse(&mut self, why: String) -> io::Result<()> {
-        self.write(&Reply::Refusal(why)).await
+    async fn error(&mut self, why: String) -> io::Result<()> {
+        self.write(&Reply::Error(why)).await
     }
 
     async fn write(&mut self, reply: &Reply) -> io::Result<()> {
         let mut line = serde_json::to_vec(reply)?;
         line.push(b'\n');
-        timeout(PATIENCE, self.0.write_all(&line)).await?
+        timeout(IO_TIMEOUT, self.0.write_all(&line)).await?
     }
 }

@@ -8,9 +8,9 @@ use tracing::Event;
 use tracing::field::{Field, Visit};
 
 use super::Stamp;
+use crate::api::LogLine;
 use crate::cli::screen::{Tone, harmless, paint};
 use crate::config::Level;
-use crate::control::LogLine;
 use crate::runtime::LogStore;
 use crate::secrets::Mask;
 

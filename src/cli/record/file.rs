@@ -9,9 +9,9 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::api::TappedResponse;
 use crate::cli::record::line::{AnswerLine, MessageLine};
 use crate::cli::screen;
-use crate::control::RecordedAnswer;
 use crate::services::files::successor;
 
 /// A recording on its way.
@@ -71,7 +71,7 @@ impl Recording {
     }
 
     /// Writes an answer.
-    pub(super) fn answer(&mut self, answer: &RecordedAnswer) -> anyhow::Result<()> {
+    pub(super) fn answer(&mut self, answer: &TappedResponse) -> anyhow::Result<()> {
         self.write(&AnswerLine::new(answer), answer.time, false)?;
         self.answers += 1;
         Ok(())

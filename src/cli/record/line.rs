@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::control::RecordedAnswer;
+use crate::api::TappedResponse;
 use crate::secrets::Mask;
 use crate::services::mqtt::Message;
 
@@ -62,7 +62,7 @@ impl MessageLine {
 }
 
 impl<'a> AnswerLine<'a> {
-    pub(super) fn new(answer: &'a RecordedAnswer) -> Self {
+    pub(super) fn new(answer: &'a TappedResponse) -> Self {
         Self {
             time: shown(answer.time),
             http: &answer.http,

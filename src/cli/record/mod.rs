@@ -15,13 +15,13 @@ use tokio::time::{sleep_until, timeout};
 use self::answers::Answers;
 use self::file::Recording;
 use self::line::MessageLine;
+use crate::api::HttpTapMessage;
 use crate::cli::exit::Wrong;
 use crate::cli::screen;
 use crate::cli::settings::{self, Globals};
 use crate::cli::signals::Signals;
 use crate::cli::world;
 use crate::config::Config;
-use crate::control::Overheard;
 use crate::secrets::Mask;
 use crate::services::clock::Clock;
 use crate::services::mqtt::{Message, Mqtt, Retained, SubscribeOptions, Subscription};
@@ -134,12 +134,12 @@ impl Session<'_> {
     }
 
     /// Notes what the running rhaid tells; returns whether there will be more.
-    fn note(&mut self, heard: Option<Overheard>) -> anyhow::Result<bool> {
+    fn note(&mut self, heard: Option<HttpTapMessage>) -> anyhow::Result<bool> {
         match heard {
-            Some(Overheard::Answer(answer)) => self.recording.answer(&answer)?,
-            Some(Overheard::LeftOut { .. }) => self.recording.left_out += 1,
-            Some(Overheard::Missed { answers }) => self.recording.missed += answers,
-            Some(Overheard::Begun) => {}
+            Some(HttpTapMessage::Response(answer)) => self.recording.answer(&answer)?,
+            Some(HttpTapMessage::WithoutBody { .. }) => self.recording.left_out += 1,
+            Some(HttpTapMessage::Missed { responses }) => self.recording.missed += responses,
+            Some(HttpTapMessage::Subscribed) => {}
             None => {
                 screen::complain("rhaid has stopped: there are no more answers to record\n");
                 return Ok(false);
