@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::api::Request;
-use crate::cli::screen;
 use crate::cli::settings::{self, Globals};
+use crate::cli::terminal;
 use crate::control::{Connection, NotRunning};
 use crate::services::store;
 use crate::units::show_size;
@@ -35,6 +35,6 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
         Err(error) => return Err(error),
     }
     let size = store::back_up(&data, &args.file)?;
-    screen::say(&format!("wrote {} ({})\n", args.file.display(), show_size(size)));
+    terminal::print(&format!("wrote {} ({})\n", args.file.display(), show_size(size)));
     Ok(ExitCode::SUCCESS)
 }

@@ -11,12 +11,12 @@ use jiff::Zoned;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use crate::cli::events::{self, Happening};
-use crate::cli::exit::{FAULTS, Wrong};
+use crate::cli::environment;
+use crate::cli::event_file::{self, InputEvent};
+use crate::cli::exit::{FAILURE, UsageError};
 use crate::cli::next::rfc3339;
-use crate::cli::screen::{self, Tone, harmless, paint};
 use crate::cli::settings::{self, Globals};
-use crate::cli::world;
+use crate::cli::terminal::{self, Style, paint, sanitize};
 use crate::config::{Binding, Config};
 use crate::fault::Fault;
 use crate::runtime::{FolderSources, bind, is_test, list_scripts, unreadable_job};
@@ -71,7 +71,7 @@ enum Format {
 }
 
 /// A script to look at.
-struct Subject {
+struct CheckTarget {
     /// The folder it is read from.
     root: PathBuf,
     /// Its file below that.
@@ -82,21 +82,21 @@ struct Subject {
 }
 
 #[derive(Default, Serialize)]
-struct Findings {
-    scripts: Vec<Found>,
-    faults: Vec<FoundFault>,
-    warnings: Vec<FoundFault>,
+struct CheckReport {
+    scripts: Vec<CheckedScript>,
+    faults: Vec<Problem>,
+    warnings: Vec<Problem>,
 }
 
 #[derive(Serialize)]
-struct Found {
+struct CheckedScript {
     name: String,
     docs: String,
-    triggers: Vec<FoundTrigger>,
+    triggers: Vec<CheckedTrigger>,
 }
 
 #[derive(Serialize)]
-struct FoundTrigger {
+struct CheckedTrigger {
     name: String,
     kind: &'static str,
     summary: String,
@@ -106,7 +106,7 @@ struct FoundTrigger {
 }
 
 #[derive(Serialize)]
-struct FoundFault {
+struct Problem {
     /// What `rhaid explain` explains.
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'static str>,
@@ -121,38 +121,38 @@ struct FoundFault {
 
 /// Checks, prints what was found, and says by the exit code whether all is well.
 pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
-    let mut findings = Findings::default();
+    let mut report = CheckReport::default();
     let file = settings::find(globals)?;
     let folder = file.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
     let folder = folder.strip_prefix(".").unwrap_or(folder);
     match settings::read(globals, file.as_deref()) {
         Ok(loaded) => {
             // A warning stands in the way of nothing, so it is no fault.
-            loaded.warnings.iter().for_each(|warning| screen::complain(&format!("{warning}\n")));
-            look(args, &Arc::new(loaded.config), folder, &mut findings)?;
+            loaded.warnings.iter().for_each(|warning| terminal::print_error(&format!("{warning}\n")));
+            look(args, &Arc::new(loaded.config), folder, &mut report)?;
         }
         // What has no line is a variable, a flag or the file as a whole.
-        Err(faults) => findings.faults.extend(
+        Err(faults) => report.faults.extend(
             faults
                 .iter()
-                .map(|fault| FoundFault::new(fault, if fault.location.line > 0 { folder } else { Path::new("") })),
+                .map(|fault| Problem::new(fault, if fault.location.line > 0 { folder } else { Path::new("") })),
         ),
     }
     match args.format {
-        Format::Text => screen::say(&text(&findings)),
-        Format::Json => screen::say_json(&findings)?,
+        Format::Text => terminal::print(&text(&report)),
+        Format::Json => terminal::print_json(&report)?,
         Format::Compact => {
-            let faults = findings.faults.iter().map(|fault| compact("", fault));
-            let warnings = findings.warnings.iter().map(|warning| compact("warning: ", warning));
-            screen::say(&faults.chain(warnings).collect::<String>());
+            let faults = report.faults.iter().map(|fault| compact("", fault));
+            let warnings = report.warnings.iter().map(|warning| compact("warning: ", warning));
+            terminal::print(&faults.chain(warnings).collect::<String>());
         }
     }
-    let is_well = findings.faults.is_empty() && (findings.warnings.is_empty() || !args.strict);
-    Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::from(FAULTS) })
+    let is_well = report.faults.is_empty() && (report.warnings.is_empty() || !args.strict);
+    Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::from(FAILURE) })
 }
 
 /// Looks at scripts, and at what the configuration in a folder binds to jobs.
-fn look(args: &Args, config: &Arc<Config>, folder: &Path, findings: &mut Findings) -> anyhow::Result<()> {
+fn look(args: &Args, config: &Arc<Config>, folder: &Path, report: &mut CheckReport) -> anyhow::Result<()> {
     let zone = settings::zone(config.timezone.as_deref())?;
     let now = Clock::system(zone.clone()).now_zoned();
     let around = |root: &Path| TriggerContext {
@@ -162,99 +162,108 @@ fn look(args: &Args, config: &Arc<Config>, folder: &Path, findings: &mut Finding
         base: root.parent().unwrap_or(root).to_owned(),
     };
     if let Err(faults) = bind(&config.triggers, config, &around(&config.scripts)) {
-        findings.faults.extend(faults.iter().map(|fault| FoundFault::new(fault, folder)));
+        report.faults.extend(faults.iter().map(|fault| Problem::new(fault, folder)));
     }
     let mut loaded: BTreeMap<PathBuf, Vec<Script>> = BTreeMap::new();
-    for subject in subjects(args, config)? {
-        let trigger_context = around(&subject.root);
-        let sources = Arc::new(FolderSources::new(&subject.root, config.limits.script_size));
-        if let (false, Err(why)) = (subject.bindings.is_empty(), sources.read(&subject.file)) {
-            let faults = unreadable_job(&subject.bindings, &subject.file, &why);
-            findings.faults.extend(faults.iter().map(|fault| FoundFault::new(fault, folder)));
+    for target in targets(args, config)? {
+        let trigger_context = around(&target.root);
+        let sources = Arc::new(FolderSources::new(&target.root, config.limits.script_size));
+        if let (false, Err(why)) = (target.bindings.is_empty(), sources.read(&target.file)) {
+            let faults = unreadable_job(&target.bindings, &target.file, &why);
+            report.faults.extend(faults.iter().map(|fault| Problem::new(fault, folder)));
             continue;
         }
-        if is_test(&subject.file) {
-            let (file, limits) = (&subject.file, &config.limits);
-            let faults = world::on_a_thread_for(limits, || TestFile::faults(file, sources, limits))?;
-            findings.faults.extend(faults.iter().map(|fault| FoundFault::new(fault, &subject.root)));
+        if is_test(&target.file) {
+            let (file, limits) = (&target.file, &config.limits);
+            let faults = environment::on_script_thread(limits, || TestFile::faults(file, sources, limits))?;
+            report.faults.extend(faults.iter().map(|fault| Problem::new(fault, &target.root)));
             continue;
         }
-        match Script::load(&subject.file, &subject.purpose, sources, config, &trigger_context) {
+        match Script::load(&target.file, &target.purpose, sources, config, &trigger_context) {
             Ok(script) => {
                 // Faults of bindings have been found already, all together.
-                let bound = bind(&subject.bindings, config, &trigger_context).unwrap_or_default();
-                let own = script.declarations.iter().map(|declared| FoundTrigger::new(declared, &subject.root, &now));
-                let triggers = own.chain(bound.iter().map(|bound| FoundTrigger::new(bound, folder, &now))).collect();
-                findings.scripts.push(Found { name: script.name.to_string(), docs: script.docs.clone(), triggers });
-                loaded.entry(subject.root).or_default().push(script);
+                let bound = bind(&target.bindings, config, &trigger_context).unwrap_or_default();
+                let own = script.declarations.iter().map(|declared| CheckedTrigger::new(declared, &target.root, &now));
+                let triggers = own.chain(bound.iter().map(|bound| CheckedTrigger::new(bound, folder, &now))).collect();
+                report.scripts.push(CheckedScript {
+                    name: script.name.to_string(),
+                    docs: script.docs.clone(),
+                    triggers,
+                });
+                loaded.entry(target.root).or_default().push(script);
             }
-            Err(faults) => findings.faults.extend(faults.iter().map(|fault| FoundFault::new(fault, &subject.root))),
+            Err(faults) => report.faults.extend(faults.iter().map(|fault| Problem::new(fault, &target.root))),
         }
     }
     let topics = args.events.as_deref().map(|file| topics(file, &zone)).transpose()?;
     for (root, scripts) in &loaded {
         let found = lint::check(scripts, config, topics.as_ref());
-        findings.warnings.extend(found.iter().map(|finding| FoundFault::likely(finding, root)));
+        report.warnings.extend(found.iter().map(|finding| Problem::likely(finding, root)));
     }
     Ok(())
 }
 
 /// Returns the topics of the messages in a file of events.
 fn topics(file: &Path, zone: &TimeZone) -> anyhow::Result<BTreeSet<String>> {
-    let topics: BTreeSet<_> = events::read(file, zone)?
+    let topics: BTreeSet<_> = event_file::read(file, zone)?
         .into_iter()
-        .filter_map(|line| match line.what {
-            Happening::Message(message) => Some(message.topic),
+        .filter_map(|line| match line.event {
+            InputEvent::Message(message) => Some(message.topic),
             _ => None,
         })
         .collect();
     if topics.is_empty() {
         let hint = "write some with `rhaid record --topic '#' -o FILE`";
-        return Err(Wrong(format!("there are no messages in {}: {hint}", file.display())).into());
+        return Err(UsageError(format!("there are no messages in {}: {hint}", file.display())).into());
     }
     Ok(topics)
 }
 
-fn subjects(args: &Args, config: &Config) -> anyhow::Result<Vec<Subject>> {
+fn targets(args: &Args, config: &Config) -> anyhow::Result<Vec<CheckTarget>> {
     let scripts = std::fs::canonicalize(&config.scripts);
-    let mut subjects = Vec::new();
+    let mut targets = Vec::new();
     if args.paths.is_empty() {
         let root = scripts.with_context(|| format!("reading {}", config.scripts.display()))?;
-        add_folder(&root, Some(&root), config, &mut subjects)?;
-        return Ok(subjects);
+        add_folder(&root, Some(&root), config, &mut targets)?;
+        return Ok(targets);
     }
     let scripts = scripts.ok();
     for path in &args.paths {
         let whole = path.canonicalize().with_context(|| path.display().to_string())?;
         if whole.is_dir() {
-            add_folder(&whole, scripts.as_deref(), config, &mut subjects)?;
+            add_folder(&whole, scripts.as_deref(), config, &mut targets)?;
         } else {
-            subjects.push(Subject::of_file(&whole, scripts.as_deref(), args.job, config));
+            targets.push(CheckTarget::of_file(&whole, scripts.as_deref(), args.job, config));
         }
     }
-    Ok(subjects)
+    Ok(targets)
 }
 
 /// Adds the scripts in a folder, and the jobs if it is the scripts folder, whatever they are called.
-fn add_folder(root: &Path, scripts: Option<&Path>, config: &Config, subjects: &mut Vec<Subject>) -> anyhow::Result<()> {
+fn add_folder(
+    root: &Path,
+    scripts: Option<&Path>,
+    config: &Config,
+    targets: &mut Vec<CheckTarget>,
+) -> anyhow::Result<()> {
     let listing = list_scripts(root).with_context(|| format!("reading {}", root.display()))?;
-    listing.problems.iter().for_each(|problem| screen::complain(&format!("{problem}\n")));
+    listing.problems.iter().for_each(|problem| terminal::print_error(&format!("{problem}\n")));
     let mut files: BTreeSet<_> = listing.files.into_iter().collect();
     if scripts == Some(root) {
         files.extend(config.triggers.iter().map(|binding| binding.job.clone()));
     }
-    subjects.extend(files.into_iter().map(|file| Subject::new(root, scripts, file, config)));
+    targets.extend(files.into_iter().map(|file| CheckTarget::new(root, scripts, file, config)));
     Ok(())
 }
 
-impl Subject {
+impl CheckTarget {
     /// A single file: as a part of the scripts folder if it lies there, else on its own.
     fn of_file(file: &Path, scripts: Option<&Path>, job: bool, config: &Config) -> Self {
         let inside = scripts.and_then(|root| Some((root, file.strip_prefix(root).ok()?)));
         let own = || (file.parent().unwrap_or(file), Path::new(file.file_name().unwrap_or_default()));
         let (root, below) = inside.unwrap_or_else(own);
-        let subject = Self::new(root, scripts, below.to_string_lossy().into_owned(), config);
-        if job { Self { purpose: Purpose::Job, ..subject } } else { subject }
+        let target = Self::new(root, scripts, below.to_string_lossy().into_owned(), config);
+        if job { Self { purpose: Purpose::Job, ..target } } else { target }
     }
 
     /// A job is bound in rhaid.yaml, or begins with `#!`.
@@ -267,7 +276,7 @@ impl Subject {
     }
 }
 
-impl FoundTrigger {
+impl CheckedTrigger {
     fn new(declared: &Declaration, root: &Path, now: &Zoned) -> Self {
         let summary = declared.trigger.summary();
         Self {
@@ -281,7 +290,7 @@ impl FoundTrigger {
     }
 }
 
-impl FoundFault {
+impl Problem {
     fn new(fault: &Fault, root: &Path) -> Self {
         Self {
             code: fault.code,
@@ -307,44 +316,44 @@ fn shown(root: &Path, file: &str) -> String {
     below.unwrap_or(file).display().to_string()
 }
 
-fn compact(sort: &str, fault: &FoundFault) -> String {
+fn compact(sort: &str, fault: &Problem) -> String {
     // Editors want a line and a column, even for what concerns the whole file.
     let (line, column) = (fault.line.max(1), fault.column.max(1));
-    let message = harmless(&fault.message).replace('\n', " ");
+    let message = sanitize(&fault.message).replace('\n', " ");
     let code = fault.code.map(|code| format!(" [{code}]")).unwrap_or_default();
     format!("{}:{line}:{column}: {sort}{message}{code}\n", fault.file)
 }
 
-fn text(findings: &Findings) -> String {
+fn text(report: &CheckReport) -> String {
     let mut text = String::new();
-    for script in &findings.scripts {
-        text.push_str(&format!("{} {}\n", paint(Tone::Good, "ok"), paint(Tone::Name, &harmless(&script.name))));
+    for script in &report.scripts {
+        text.push_str(&format!("{} {}\n", paint(Style::Success, "ok"), paint(Style::Name, &sanitize(&script.name))));
         for trigger in &script.triggers {
             let name = if trigger.name == trigger.summary { String::new() } else { format!("  ({})", trigger.name) };
-            text.push_str(&format!("   {}{}\n", harmless(&trigger.summary), paint(Tone::Quiet, &harmless(&name))));
+            text.push_str(&format!("   {}{}\n", sanitize(&trigger.summary), paint(Style::Dim, &sanitize(&name))));
             for next in &trigger.next {
-                text.push_str(&paint(Tone::Quiet, &format!("      {next}\n")));
+                text.push_str(&paint(Style::Dim, &format!("      {next}\n")));
             }
         }
     }
-    for fault in &findings.faults {
-        text.push_str(&shown_fault(paint(Tone::Error, "fault"), fault));
+    for fault in &report.faults {
+        text.push_str(&shown_fault(paint(Style::Error, "fault"), fault));
     }
-    for warning in &findings.warnings {
-        text.push_str(&shown_fault(paint(Tone::Warn, "warning"), warning));
+    for warning in &report.warnings {
+        text.push_str(&shown_fault(paint(Style::Warning, "warning"), warning));
     }
-    let triggers = findings.scripts.iter().map(|script| script.triggers.len()).sum();
-    let (scripts, faults) = (findings.scripts.len(), findings.faults.len());
+    let triggers = report.scripts.iter().map(|script| script.triggers.len()).sum();
+    let (scripts, faults) = (report.scripts.len(), report.faults.len());
     let mut end = vec![count(scripts, "script"), count(triggers, "trigger"), count(faults, "fault")];
-    end.extend((!findings.warnings.is_empty()).then(|| count(findings.warnings.len(), "warning")));
+    end.extend((!report.warnings.is_empty()).then(|| count(report.warnings.len(), "warning")));
     let end = end.join(", ");
     text.push_str(&format!("\n{end}\n"));
     text
 }
 
-fn shown_fault(sort: impl Display, fault: &FoundFault) -> String {
-    let code = fault.code.map(|code| paint(Tone::Quiet, &format!("[{code}] "))).unwrap_or_default();
-    format!("\n{sort} {code}{}\n", harmless(&fault.report))
+fn shown_fault(sort: impl Display, fault: &Problem) -> String {
+    let code = fault.code.map(|code| paint(Style::Dim, &format!("[{code}] "))).unwrap_or_default();
+    format!("\n{sort} {code}{}\n", sanitize(&fault.report))
 }
 
 fn count(number: usize, what: &str) -> String {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::CommandFactory as _;
 
-use crate::cli::{Cli, screen};
+use crate::cli::{Cli, terminal};
 
 /// Print a completion script for a shell
 #[derive(clap::Args)]
@@ -22,6 +22,6 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "rhaid", &mut script);
-    screen::say(&String::from_utf8(script)?);
+    terminal::print(&String::from_utf8(script)?);
     Ok(ExitCode::SUCCESS)
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use crate::cli::screen;
+use crate::cli::terminal;
 use crate::functions::reference::{Entry, Form, Signature, only_in_tests, reference};
 use crate::triggers::{KINDS, Kind};
 
@@ -30,7 +30,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let file = args.folder.join(FILE);
     std::fs::create_dir_all(&args.folder).with_context(|| format!("making {}", args.folder.display()))?;
     std::fs::write(&file, definitions()).with_context(|| format!("writing {}", file.display()))?;
-    screen::say(&format!("wrote {}\n", file.display()));
+    terminal::print(&format!("wrote {}\n", file.display()));
     Ok(ExitCode::SUCCESS)
 }
 

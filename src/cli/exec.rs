@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use serde_json::{Map, Value as Json};
 
-use crate::cli::exit::{FAULTS, INTERRUPTED, Wrong};
-use crate::cli::screen::{self, Tone, harmless, paint};
+use crate::cli::environment;
+use crate::cli::exit::{FAILURE, INTERRUPTED, UsageError};
 use crate::cli::settings::{self, Globals};
-use crate::cli::world;
+use crate::cli::terminal::{self, Style, paint, sanitize};
 use crate::config::{Config, Level};
 use crate::effect::Effect;
 use crate::functions::{Context, RunLog, Stop};
@@ -62,7 +62,7 @@ pub(super) struct EvalArgs {
 }
 
 /// A script to run once.
-struct Task {
+struct ExecTask {
     file: String,
     sources: Arc<dyn Sources>,
     root: PathBuf,
@@ -76,7 +76,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let (root, file) = place(&args.file, &config)?;
     let sources = Arc::new(FolderSources::new(&root, config.limits.script_size));
     let (args, timeout) = (args.args.clone(), args.timeout);
-    let task = Task { file, sources, root, args, timeout };
+    let task = ExecTask { file, sources, root, args, timeout };
     Ok(perform(&task, &config)?.map_or_else(|code| code, |finished| ExitCode::from(finished.code)))
 }
 
@@ -99,38 +99,38 @@ pub(super) fn eval(args: &EvalArgs, globals: &Globals) -> anyhow::Result<ExitCod
     let config = Arc::new(settings::load(globals)?);
     let root = config.scripts.clone();
     let folder = FolderSources::new(&root, config.limits.script_size);
-    let sources = Arc::new(Typed { text: args.expression.as_str().into(), folder });
-    let task = Task { file: TYPED.into(), sources, root, args: Vec::new(), timeout: args.timeout };
+    let sources = Arc::new(ExpressionSource { text: args.expression.as_str().into(), folder });
+    let task = ExecTask { file: EXPRESSION_FILE.into(), sources, root, args: Vec::new(), timeout: args.timeout };
     let finished = match perform(&task, &config)? {
         Ok(finished) => finished,
         Err(code) => return Ok(code),
     };
     match finished.value.to_json() {
-        value if args.json => screen::say_json(&value)?,
+        value if args.json => terminal::print_json(&value)?,
         Json::Null => {}
-        Json::String(text) => screen::say(&format!("{text}\n")),
-        value => screen::say(&format!("{value:#}\n")),
+        Json::String(text) => terminal::print(&format!("{text}\n")),
+        value => terminal::print(&format!("{value:#}\n")),
     }
     Ok(ExitCode::from(finished.code))
 }
 
 /// What an expression's file is called in faults.
-const TYPED: &str = "expression.rhai";
+const EXPRESSION_FILE: &str = "expression.rhai";
 
 /// What was typed, with the modules of the scripts folder beside it.
-struct Typed {
+struct ExpressionSource {
     text: Arc<str>,
     folder: FolderSources,
 }
 
-impl Sources for Typed {
+impl Sources for ExpressionSource {
     fn read(&self, file: &str) -> Result<Arc<str>, String> {
-        if file == TYPED { Ok(self.text.clone()) } else { self.folder.read(file) }
+        if file == EXPRESSION_FILE { Ok(self.text.clone()) } else { self.folder.read(file) }
     }
 }
 
 /// Runs a task to its end; if it does not reach that, says why and returns the exit code.
-fn perform(task: &Task, config: &Arc<Config>) -> anyhow::Result<Result<JobResult, ExitCode>> {
+fn perform(task: &ExecTask, config: &Arc<Config>) -> anyhow::Result<Result<JobResult, ExitCode>> {
     let zone = settings::zone(config.timezone.as_deref())?;
     let base = task.root.parent().unwrap_or(&task.root).to_owned();
     let trigger_context =
@@ -138,34 +138,36 @@ fn perform(task: &Task, config: &Arc<Config>) -> anyhow::Result<Result<JobResult
     let script = match Script::load(&task.file, &Purpose::Job, task.sources.clone(), config, &trigger_context) {
         Ok(script) => script,
         Err(faults) => {
-            screen::complain(&format!("{}\n", harmless(&settings::reports(&faults))));
-            return Ok(Err(ExitCode::from(FAULTS)));
+            terminal::print_error(&format!("{}\n", sanitize(&settings::reports(&faults))));
+            return Ok(Err(ExitCode::from(FAILURE)));
         }
     };
-    let tokio = world::runtime()?;
+    let tokio = environment::tokio_runtime()?;
     let context = Arc::new(context(task, config, Clock::system(zone), &script.name, tokio.handle())?);
-    world::cancel_on_interrupt(&tokio, &context);
-    let ended = world::on_a_script_thread(&context, || script.run(None, &task.args, &context))?;
-    if !world::says_goodbye(&tokio, &context) && ended.is_ok() {
-        return Ok(Err(ExitCode::from(FAULTS)));
+    environment::cancel_on_interrupt(&tokio, &context);
+    let ended = environment::on_script_thread(&config.limits, || script.run(None, &task.args, &context))?;
+    if !environment::flush_messages(&tokio, &context) && ended.is_ok() {
+        return Ok(Err(ExitCode::from(FAILURE)));
     }
     Ok(ended.inspect(|_| note_what_is_forgotten(&context)).map_err(|ended| told(&ended, config)))
 }
 
 fn context(
-    task: &Task,
+    task: &ExecTask,
     config: &Arc<Config>,
     clock: Clock,
     name: &Arc<str>,
     tokio: &tokio::runtime::Handle,
 ) -> anyhow::Result<Context> {
     let timeout = task.timeout.unwrap_or(config.limits.timeout);
-    let run_log = Arc::new(Shell::new(config.log.level_of(name), config));
+    let run_log = Arc::new(ConsoleLog::new(config.log.level_of(name), config));
     Ok(Context {
         script: script_name(name).into(),
-        deadline: Instant::now().checked_add(timeout).ok_or_else(|| Wrong("--timeout: this is too long".into()))?,
+        deadline: Instant::now()
+            .checked_add(timeout)
+            .ok_or_else(|| UsageError("--timeout: this is too long".into()))?,
         virtual_deadline: None,
-        ..world::context(config, clock, Store::in_memory()?, run_log, tokio)?
+        ..environment::context(config, clock, Store::in_memory()?, run_log, tokio)?
     })
 }
 
@@ -178,33 +180,33 @@ fn note_what_is_forgotten(context: &Context) {
         _ => return,
     };
     let note = format!("its {what} ended with it: a script that stays keeps them");
-    screen::complain(&format!("{} {note}\n", paint(Tone::Warn, "note")));
+    terminal::print_error(&format!("{} {note}\n", paint(Style::Warning, "note")));
 }
 
 fn told(ended: &RunError, config: &Config) -> ExitCode {
     let (fault, code) = match ended {
-        RunError::Fault(fault) => (fault, FAULTS),
+        RunError::Fault(fault) => (fault, FAILURE),
         RunError::Stopped(Stop::Cancelled, _) => return ExitCode::from(INTERRUPTED),
-        RunError::Stopped(_, fault) => (fault, FAULTS),
+        RunError::Stopped(_, fault) => (fault, FAILURE),
     };
-    screen::complain(&format!("{}\n", harmless(&config.mask().apply(&fault.report()))));
+    terminal::print_error(&format!("{}\n", sanitize(&config.mask().apply(&fault.report()))));
     ExitCode::from(code)
 }
 
 /// Where a script that runs once logs to: what it prints is its output.
-pub(super) struct Shell {
+pub(super) struct ConsoleLog {
     level: Level,
     config: Arc<Config>,
 }
 
-impl Shell {
+impl ConsoleLog {
     /// Shows what is at least so loud, and what is printed.
     pub(super) fn new(level: Level, config: &Arc<Config>) -> Self {
         Self { level, config: config.clone() }
     }
 }
 
-impl RunLog for Shell {
+impl RunLog for ConsoleLog {
     fn log_line(&self, level: Level, text: &str, fields: &Map<String, Json>) {
         if level > self.level && level != Level::Info {
             return;
@@ -216,10 +218,10 @@ impl RunLog for Shell {
         }
         let line = self.config.mask().apply(&line).into_owned();
         match level {
-            Level::Info => screen::say(&format!("{line}\n")),
-            Level::Error => screen::complain(&format!("{}: {}\n", paint(Tone::Error, "error"), harmless(&line))),
-            Level::Warn => screen::complain(&format!("{}: {}\n", paint(Tone::Warn, "warn"), harmless(&line))),
-            _ => screen::complain(&format!("{}: {}\n", paint(Tone::Quiet, level.word()), harmless(&line))),
+            Level::Info => terminal::print(&format!("{line}\n")),
+            Level::Error => terminal::print_error(&format!("{}: {}\n", paint(Style::Error, "error"), sanitize(&line))),
+            Level::Warn => terminal::print_error(&format!("{}: {}\n", paint(Style::Warning, "warn"), sanitize(&line))),
+            _ => terminal::print_error(&format!("{}: {}\n", paint(Style::Dim, level.word()), sanitize(&line))),
         }
     }
 

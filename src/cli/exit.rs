@@ -1,34 +1,34 @@
-//! How a command ends that could not do its work: what is printed, and the code.
+//! Exit codes, and the error message of a command that failed.
 
 use std::process::ExitCode;
 
-use crate::cli::screen::{self, Tone};
+use crate::cli::terminal::{self, Style};
 use crate::control::NotRunning;
 
-/// The command line or the configuration is wrong: exit code 2.
+/// An error in the command line or the configuration: exit code 2.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(super) struct Wrong(pub(super) String);
+pub(super) struct UsageError(pub(super) String);
 
-/// A script has faults or a run failed, and everything has been said: exit code 1.
-pub(super) const FAULTS: u8 = 1;
+/// Exit code of a script with faults or a failed run, after the details were printed.
+pub(super) const FAILURE: u8 = 1;
 
-/// What a second Ctrl-C leaves with, as shells expect of a program ended by SIGINT.
+/// Exit code after a second Ctrl-C: 128 + the number of SIGINT.
 ///
-/// Source: POSIX.1-2017, Shell Command Language, 2.8.2 "Exit Status for Commands", and the custom of 128 + signal.
+/// Source: POSIX.1-2017, Shell Command Language, 2.8.2 "Exit Status for Commands".
 pub(super) const INTERRUPTED: u8 = 130;
 
-const REFUSED: u8 = 2;
+const USAGE: u8 = 2;
 const NOT_RUNNING: u8 = 3;
 
-/// Prints why a command could not do its work; returns the exit code for it.
+/// Prints the error of a command; returns its exit code.
 pub(super) fn report(error: &anyhow::Error) -> ExitCode {
-    screen::complain(&format!("{}: {error:#}\n", screen::paint(Tone::Error, "rhaid")));
-    if error.is::<Wrong>() {
-        ExitCode::from(REFUSED)
+    terminal::print_error(&format!("{}: {error:#}\n", terminal::paint(Style::Error, "rhaid")));
+    if error.is::<UsageError>() {
+        ExitCode::from(USAGE)
     } else if error.is::<NotRunning>() {
         ExitCode::from(NOT_RUNNING)
     } else {
-        ExitCode::from(FAULTS)
+        ExitCode::from(FAILURE)
     }
 }

@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-use crate::cli::exit::Wrong;
-use crate::cli::screen::{self, Tone, paint};
+use crate::cli::exit::UsageError;
 use crate::cli::table::{Cell, aligned};
+use crate::cli::terminal::{self, Style, paint};
 use crate::options::nearest;
 use crate::script::codes::CODES;
 use crate::script::lint::LINTS;
@@ -40,10 +40,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let Some(code) = &args.code else {
         let table = |title, all: Vec<Explained>| {
             let rows: Vec<_> = all.iter().map(row).collect();
-            format!("{}\n{}\n", paint(Tone::Strong, title), aligned(&rows))
+            format!("{}\n{}\n", paint(Style::Heading, title), aligned(&rows))
         };
         let (faults, warnings) = (table("Faults", faults().collect()), table("Warnings", warnings().collect()));
-        screen::say(&format!("{faults}{warnings}More about one: rhaid explain CODE\n"));
+        terminal::print(&format!("{faults}{warnings}More about one: rhaid explain CODE\n"));
         return Ok(ExitCode::SUCCESS);
     };
     let all = || faults().chain(warnings());
@@ -51,26 +51,26 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let near = nearest(code, all().map(|explained| explained.code));
         let hint =
             near.map_or_else(|| "`rhaid explain` lists them".to_owned(), |near| format!("did you mean `{near}`?"));
-        return Err(Wrong(format!("there is no code `{code}`: {hint}")).into());
+        return Err(UsageError(format!("there is no code `{code}`: {hint}")).into());
     };
-    screen::say(&page(&explained));
+    terminal::print(&page(&explained));
     Ok(ExitCode::SUCCESS)
 }
 
 fn row(explained: &Explained) -> Vec<Cell> {
     let first = explained.docs.lines().next().unwrap_or_default();
-    vec![Cell::toned(Tone::Name, format!("  {}", explained.code)), Cell::plain(first)]
+    vec![Cell::styled(Style::Name, format!("  {}", explained.code)), Cell::plain(first)]
 }
 
 /// Returns the docs with titles that stand out and code that is indented.
 fn page(explained: &Explained) -> String {
-    let mut page = format!("{}\n\n", paint(Tone::Strong, explained.code));
+    let mut page = format!("{}\n\n", paint(Style::Heading, explained.code));
     let mut is_code = false;
     for line in explained.docs.lines() {
         if line.starts_with("```") {
             is_code = !is_code;
         } else if let Some(title) = line.strip_prefix("# ") {
-            page.push_str(&format!("{}\n", paint(Tone::Strong, title)));
+            page.push_str(&format!("{}\n", paint(Style::Heading, title)));
         } else if is_code {
             page.push_str(&format!("    {line}\n"));
         } else {

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use serde_json::Value as Json;
 
 use crate::api::Request;
-use crate::cli::exit::{FAULTS, Wrong};
-use crate::cli::screen::{self, Tone, paint};
+use crate::cli::exit::{FAILURE, UsageError};
 use crate::cli::settings::{self, Globals};
+use crate::cli::terminal::{self, Style, paint};
 use crate::control::Connection;
 use crate::runtime::Fired;
 
@@ -39,21 +39,21 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let data = match args.data.as_deref().map(serde_json::from_str) {
         None => Json::Null,
         Some(Ok(data)) => data,
-        Some(Err(error)) => return Err(Wrong(format!("--data: this is no JSON: {error}")).into()),
+        Some(Err(error)) => return Err(UsageError(format!("--data: this is no JSON: {error}")).into()),
     };
     let request = Request::Fire { script: args.script.clone(), trigger: args.trigger.clone(), data };
     let fired: Fired = Connection::open(&settings::load(globals)?.data)?.ask(&request)?;
     if args.json {
-        screen::say_json(&fired)?;
+        terminal::print_json(&fired)?;
     } else {
-        screen::say(&shown(&fired));
+        terminal::print(&shown(&fired));
     }
     Ok(code(&fired))
 }
 
 /// Returns the exit code that stands for an outcome.
 pub(super) fn code(fired: &Fired) -> ExitCode {
-    if succeeded(fired) { ExitCode::SUCCESS } else { ExitCode::from(FAULTS) }
+    if succeeded(fired) { ExitCode::SUCCESS } else { ExitCode::from(FAILURE) }
 }
 
 fn succeeded(fired: &Fired) -> bool {
@@ -62,13 +62,13 @@ fn succeeded(fired: &Fired) -> bool {
 
 /// Returns an outcome for people.
 pub(super) fn shown(fired: &Fired) -> String {
-    let mut text = paint(if succeeded(fired) { Tone::Good } else { Tone::Error }, &fired.outcome);
+    let mut text = paint(if succeeded(fired) { Style::Success } else { Style::Error }, &fired.outcome);
     if let Some(why) = &fired.why {
-        text.push_str(&format!(": {}", screen::harmless(why)));
+        text.push_str(&format!(": {}", terminal::sanitize(why)));
     }
     match &fired.value {
         Json::Null => {}
-        Json::String(value) => text.push_str(&format!("\n{}", screen::harmless(value))),
+        Json::String(value) => text.push_str(&format!("\n{}", terminal::sanitize(value))),
         value => text.push_str(&format!("\n{value:#}")),
     }
     text.push('\n');

@@ -6,9 +6,9 @@ use jiff::Zoned;
 
 use crate::api::Request;
 use crate::cli::next::distance;
-use crate::cli::screen::{self, Tone, harmless, paint};
 use crate::cli::settings::{self, Globals};
 use crate::cli::table::{Cell, table};
+use crate::cli::terminal::{self, Style, paint, sanitize};
 use crate::control::Connection;
 use crate::runtime::{Listed, ListedTrigger, Status};
 use crate::services::clock::Clock;
@@ -29,12 +29,12 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let config = settings::load(globals)?;
     let scripts: Vec<Listed> = Connection::open(&config.data)?.ask(&Request::List)?;
     if args.json {
-        screen::say_json(&scripts)?;
+        terminal::print_json(&scripts)?;
     } else if scripts.is_empty() {
-        screen::say(&format!("no scripts in {}\n", config.scripts.display()));
+        terminal::print(&format!("no scripts in {}\n", config.scripts.display()));
     } else {
         let now = Clock::system(settings::zone(config.timezone.as_deref())?).now_zoned();
-        screen::say(&shown(&scripts, &now));
+        terminal::print(&shown(&scripts, &now));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -43,7 +43,7 @@ fn shown(scripts: &[Listed], now: &Zoned) -> String {
     let rows: Vec<_> = scripts.iter().flat_map(|script| rows(script, now)).collect();
     let mut text = table(&["SCRIPT", "VERSION", "STATE", "TRIGGER", "NEXT"], rows);
     for fault in scripts.iter().flat_map(|script| &script.faults) {
-        text.push_str(&format!("\n{} {}\n", paint(Tone::Error, "fault"), harmless(fault)));
+        text.push_str(&format!("\n{} {}\n", paint(Style::Error, "fault"), sanitize(fault)));
     }
     text
 }
@@ -61,14 +61,14 @@ fn rows(script: &Listed, now: &Zoned) -> Vec<Vec<Cell>> {
 fn head(script: &Listed) -> [Cell; 3] {
     let version = if script.version > 0 { format!("v{}", script.version) } else { "-".to_owned() };
     let (tone, state) = match script.status {
-        Status::Live => (Tone::Good, "live"),
-        Status::Kept => (Tone::Warn, "kept, edit rejected"),
-        Status::Paused => (Tone::Warn, "paused"),
-        Status::Rejected => (Tone::Error, "rejected"),
-        Status::Disabled => (Tone::Quiet, "disabled"),
-        Status::Quarantined => (Tone::Error, "quarantined"),
+        Status::Live => (Style::Success, "live"),
+        Status::Kept => (Style::Warning, "kept, edit rejected"),
+        Status::Paused => (Style::Warning, "paused"),
+        Status::Rejected => (Style::Error, "rejected"),
+        Status::Disabled => (Style::Dim, "disabled"),
+        Status::Quarantined => (Style::Error, "quarantined"),
     };
-    [Cell::toned(Tone::Name, harmless(&script.name)), Cell::plain(version), Cell::toned(tone, state)]
+    [Cell::styled(Style::Name, sanitize(&script.name)), Cell::plain(version), Cell::styled(tone, state)]
 }
 
 fn tail(trigger: &ListedTrigger, now: &Zoned) -> [Cell; 2] {
@@ -83,9 +83,9 @@ fn tail(trigger: &ListedTrigger, now: &Zoned) -> [Cell; 2] {
     };
     let warning = trigger.times.as_ref().and_then(|times| times.warning.as_deref());
     let next = match (warning, next.is_empty()) {
-        (None, _) => Cell::toned(Tone::Quiet, next),
-        (Some(warning), true) => Cell::toned(Tone::Warn, warning),
-        (Some(warning), false) => Cell::toned(Tone::Warn, format!("{next}, {warning}")),
+        (None, _) => Cell::styled(Style::Dim, next),
+        (Some(warning), true) => Cell::styled(Style::Warning, warning),
+        (Some(warning), false) => Cell::styled(Style::Warning, format!("{next}, {warning}")),
     };
-    [Cell::plain(harmless(&what)), next]
+    [Cell::plain(sanitize(&what)), next]
 }

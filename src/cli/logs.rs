@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 use crate::api::{LogLine, Request};
-use crate::cli::log::{Line, Stamp};
-use crate::cli::screen;
+use crate::cli::log::{LogEntry, TimestampFormat};
 use crate::cli::settings::{self, Globals};
+use crate::cli::terminal;
 use crate::control::Connection;
 
 /// Show what the scripts of the running rhaid logged last
@@ -39,8 +39,8 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
             continue;
         }
         let at = line.at.to_zoned(zone.clone());
-        let line = Line::of(line);
-        screen::say(&if args.json { line.json(level, &at) } else { line.text(level, &at, Stamp::Clock) });
+        let line = LogEntry::of(line);
+        terminal::print(&if args.json { line.json(level, &at) } else { line.text(level, &at, TimestampFormat::Clock) });
     }
     Ok(ExitCode::SUCCESS)
 }

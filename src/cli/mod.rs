@@ -1,17 +1,19 @@
 //! Seen from a terminal: one file per command.
 
-mod attempt;
 mod backup;
 mod check;
 mod completions;
 mod definitions;
-mod events;
+mod enable;
+mod environment;
+mod event_file;
 mod exec;
 mod exit;
 mod explain;
 mod fire;
 mod init;
 mod list;
+mod local_run;
 mod log;
 mod logs;
 mod lsp;
@@ -19,7 +21,6 @@ mod new;
 mod next;
 mod record;
 mod reference;
-mod rehearsal;
 mod repl;
 mod replay;
 mod run;
@@ -27,15 +28,14 @@ mod run_info;
 mod runs;
 mod sandbox;
 mod schema;
-mod screen;
 mod settings;
 mod signals;
 mod simulate;
 mod state;
-mod switch;
 mod table;
+mod terminal;
 mod test;
-mod world;
+mod try_event;
 
 use std::process::ExitCode;
 
@@ -82,7 +82,7 @@ enum Command {
     Check(check::Args),
     Explain(explain::Args),
     Fire(fire::Args),
-    Try(attempt::Args),
+    Try(try_event::Args),
     Test(test::Args),
     Simulate(simulate::Args),
     List(list::Args),
@@ -90,9 +90,9 @@ enum Command {
     RunInfo(run_info::Args),
     Replay(replay::Args),
     Logs(logs::Args),
-    Enable(switch::Args),
-    #[command(about = "Stop waking a script, also after a restart", long_about = switch::DISABLE)]
-    Disable(switch::Args),
+    Enable(enable::Args),
+    #[command(about = "Stop waking a script, also after a restart", long_about = enable::DISABLE)]
+    Disable(enable::Args),
     State(state::Args),
     Backup(backup::Args),
     Next(next::Args),
@@ -120,7 +120,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args, globals),
         Command::Explain(args) => explain::run(&args),
         Command::Fire(args) => fire::run(&args, globals),
-        Command::Try(args) => attempt::run(&args, globals),
+        Command::Try(args) => try_event::run(&args, globals),
         Command::Test(args) => test::run(&args, globals),
         Command::Simulate(args) => simulate::run(&args, globals),
         Command::List(args) => list::run(&args, globals),
@@ -128,8 +128,8 @@ pub fn main() -> ExitCode {
         Command::RunInfo(args) => run_info::run(&args, globals),
         Command::Replay(args) => replay::run(&args, globals),
         Command::Logs(args) => logs::run(&args, globals),
-        Command::Enable(args) => switch::run(&args, globals, true),
-        Command::Disable(args) => switch::run(&args, globals, false),
+        Command::Enable(args) => enable::run(&args, globals, true),
+        Command::Disable(args) => enable::run(&args, globals, false),
         Command::State(args) => state::run(&args, globals),
         Command::Backup(args) => backup::run(&args, globals),
         Command::Next(args) => next::run(&args, globals),

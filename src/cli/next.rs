@@ -6,9 +6,9 @@ use anyhow::Context as _;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Unit, Zoned};
 
-use crate::cli::exit::Wrong;
-use crate::cli::screen::{self, Tone, paint};
+use crate::cli::exit::UsageError;
 use crate::cli::settings::{self, Globals};
+use crate::cli::terminal::{self, Style, paint};
 use crate::services::clock::Clock;
 use crate::triggers::{self, KINDS, TriggerContext};
 use crate::units::show_duration;
@@ -48,12 +48,12 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     };
     let times = upcoming(args, &zone, &from)?;
     if args.json {
-        screen::say_json(&times.iter().map(rfc3339).collect::<Vec<_>>())?;
+        terminal::print_json(&times.iter().map(rfc3339).collect::<Vec<_>>())?;
     } else {
         for time in &times {
             let distance = if args.from.is_some() { String::new() } else { format!(" {}", distance(&now, time)) };
             let note = format!("  {}{distance}", time.strftime("%a"));
-            screen::say(&format!("{}{}\n", rfc3339(time), paint(Tone::Quiet, &note)));
+            terminal::print(&format!("{}{}\n", rfc3339(time), paint(Style::Dim, &note)));
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -78,10 +78,10 @@ fn upcoming(args: &Args, zone: &TimeZone, from: &Zoned) -> anyhow::Result<Vec<Zo
         TriggerContext { zone: zone.clone(), location: None, brokers: std::sync::Arc::default(), base: ".".into() };
     let arguments = vec![Value::from(args.expression.as_str())];
     let written =
-        triggers::read(kind, arguments, Map::new(), &trigger_context).map_err(|fault| Wrong(fault.to_string()))?;
+        triggers::read(kind, arguments, Map::new(), &trigger_context).map_err(|fault| UsageError(fault.to_string()))?;
     let times = written.trigger.upcoming(from, usize::from(args.count));
     if times.is_empty() {
-        return Err(Wrong(format!("`{}` is never due", args.expression)).into());
+        return Err(UsageError(format!("`{}` is never due", args.expression)).into());
     }
     Ok(times)
 }
@@ -101,7 +101,9 @@ fn moment(text: &str, zone: &TimeZone) -> anyhow::Result<Zoned> {
         return Ok(timestamp.to_zoned(zone.clone()));
     }
     let civil = text.parse::<jiff::civil::DateTime>().map_err(|_| {
-        Wrong(format!("--from: {text:?} is no time: write 2027-01-31T12:00:00Z, or 2027-01-31T12:00:00 in the zone"))
+        UsageError(format!(
+            "--from: {text:?} is no time: write 2027-01-31T12:00:00Z, or 2027-01-31T12:00:00 in the zone"
+        ))
     })?;
     Ok(civil.to_zoned(zone.clone())?)
 }

@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use crate::cli::exit::Wrong;
-use crate::cli::screen::{self, Tone, paint};
+use crate::cli::exit::UsageError;
 use crate::cli::table::{Cell, aligned};
+use crate::cli::terminal::{self, Style, paint};
 use crate::functions::reference::{Entry, only_in_tests, reference};
 use crate::functions::testing::TESTS;
 use crate::functions::{PACKAGES, Package};
@@ -62,13 +62,13 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if args.json {
         let kind = |kind: &&Kind| json!({ "name": kind.name, "arguments": kind.arguments, "event": kind.event, "docs": kind.docs });
         let triggers: Vec<_> = selection.kinds.iter().map(kind).collect();
-        screen::say_json(&json!({ "triggers": triggers, "functions": selection.entries }))?;
+        terminal::print_json(&json!({ "triggers": triggers, "functions": selection.entries }))?;
     } else if args.markdown {
-        screen::say(&selection.markdown());
+        terminal::print(&selection.markdown());
     } else if args.name.is_some() {
-        screen::say(&selection.pages());
+        terminal::print(&selection.pages());
     } else {
-        screen::say(&selection.overview());
+        terminal::print(&selection.overview());
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -92,7 +92,7 @@ impl Selection {
         if kinds.is_empty() && entries.is_empty() {
             let known = everything().map(|entry| entry.function.as_str()).chain(KINDS.iter().map(|kind| kind.name));
             let hint = nearest(name, known).map(|near| format!(": did you mean `{near}`?")).unwrap_or_default();
-            return Err(Wrong(format!("there is nothing called `{name}`{hint}")).into());
+            return Err(UsageError(format!("there is nothing called `{name}`{hint}")).into());
         }
         Ok(Self { kinds, entries })
     }
@@ -115,14 +115,14 @@ impl Selection {
     fn pages(&self) -> String {
         let mut pages = Vec::new();
         for kind in &self.kinds {
-            let mut page = format!("{}\n", paint(Tone::Strong, &call(kind)));
+            let mut page = format!("{}\n", paint(Style::Heading, &call(kind)));
             page.push_str(&format!("\n{}\n\nThe handler gets {}\n", kind.docs.trim(), kind.event));
             pages.push(page);
         }
         for entry in &self.entries {
             let mut page = String::new();
             for signature in &entry.signatures {
-                page.push_str(&format!("{}\n", paint(Tone::Strong, &signature.text)));
+                page.push_str(&format!("{}\n", paint(Style::Heading, &signature.text)));
             }
             page.push_str(&self.place_of(entry));
             page.push_str(&format!("\n{}\n", entry.docs));
@@ -142,7 +142,7 @@ impl Selection {
             false if has_twin(&entry.name) => "in scripts",
             false => return String::new(),
         };
-        format!("{}\n", paint(Tone::Quiet, place))
+        format!("{}\n", paint(Style::Dim, place))
     }
 
     fn markdown(&self) -> String {
@@ -193,11 +193,11 @@ pub(super) fn entry_docs(entry: &Entry, language: &str) -> String {
 }
 
 fn section(name: &str, docs: &str, rows: &[Vec<Cell>]) -> String {
-    format!("{}  {}\n{}", paint(Tone::Strong, name), paint(Tone::Quiet, docs), aligned(rows))
+    format!("{}  {}\n{}", paint(Style::Heading, name), paint(Style::Dim, docs), aligned(rows))
 }
 
 fn row(name: &str, docs: &str) -> Vec<Cell> {
-    vec![Cell::toned(Tone::Name, format!("  {name}")), Cell::plain(first_sentence(docs))]
+    vec![Cell::styled(Style::Name, format!("  {name}")), Cell::plain(first_sentence(docs))]
 }
 
 fn first_sentence(docs: &str) -> &str {

@@ -5,12 +5,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use crate::api::Request;
-use crate::cli::exit::FAULTS;
+use crate::cli::exit::FAILURE;
 use crate::cli::fire::{self, shown};
-use crate::cli::rehearsal::{self, Rehearsed};
+use crate::cli::local_run::{self, LocalScript};
 use crate::cli::run_info::find;
-use crate::cli::screen::{self, harmless};
 use crate::cli::settings::{self, Globals};
+use crate::cli::terminal::{self, sanitize};
 use crate::control::Connection;
 use crate::event::Event;
 use crate::runtime::{Replayed, name_of, restored};
@@ -47,24 +47,24 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     if !args.dry && args.script.is_none() {
         let replayed: Replayed = Connection::open(&config.data)?.ask(&Request::Replay { id: args.run.clone() })?;
         if args.json {
-            screen::say_json(&replayed)?;
+            terminal::print_json(&replayed)?;
         } else {
             let id = crate::cli::log::short(&replayed.run);
-            screen::say(&format!("{}rhaid run-info {id} shows what it did\n", shown(&replayed.fired)));
+            terminal::print(&format!("{}rhaid run-info {id} shows what it did\n", shown(&replayed.fired)));
         }
         return Ok(fire::code(&replayed.fired));
     }
     let Some(info) = find(&args.run, &config.data)? else {
-        screen::complain(&format!("there is no run {}: `rhaid runs` lists them\n", harmless(&args.run)));
-        return Ok(ExitCode::from(FAULTS));
+        terminal::print_error(&format!("there is no run {}: `rhaid runs` lists them\n", sanitize(&args.run)));
+        return Ok(ExitCode::from(FAILURE));
     };
     let zone = settings::zone(config.timezone.as_deref())?;
     let root = std::path::absolute(&config.scripts)?;
     let file = format!("{}.rhai", info.run.script);
-    let script = Rehearsed::load(&config, &root, &file, args.script.as_deref(), zone.clone())?;
-    let Some(script) = rehearsal::unless_faulty(script) else { return Ok(ExitCode::from(FAULTS)) };
+    let script = LocalScript::load(&config, &root, &file, args.script.as_deref(), zone.clone())?;
+    let Some(script) = local_run::loaded_or_print_faults(script) else { return Ok(ExitCode::from(FAILURE)) };
     let at = script.position(|declared| name_of(declared) == info.run.trigger);
-    let at = at.ok_or_else(|| script.has_no(&format!("trigger `{}`", info.run.trigger)))?;
+    let at = at.ok_or_else(|| script.no_such(&format!("trigger `{}`", info.run.trigger)))?;
     let payload = restored(Value::from_stored(info.payload));
     let event = Event::new(info.run.queued.to_zoned(zone.clone()), info.run.event, payload);
     let mut played = script.play(at, &event, Clock::system(zone), true)?;

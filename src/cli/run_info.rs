@@ -8,11 +8,11 @@ use jiff::tz::TimeZone;
 use serde_json::Value as Json;
 
 use crate::api::{Request, RunInfo};
-use crate::cli::exit::FAULTS;
+use crate::cli::exit::FAILURE;
 use crate::cli::runs::{ask_or_read, tone};
-use crate::cli::screen::{self, Tone, harmless, paint};
 use crate::cli::settings::{self, Globals};
 use crate::cli::table::{Cell, aligned};
+use crate::cli::terminal::{self, Style, paint, sanitize};
 use crate::effect::Effect;
 use crate::runtime::restored;
 use crate::services::store::PayloadFidelity;
@@ -40,14 +40,14 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let config = settings::load(globals)?;
     let Some(mut info) = find(&args.run, &config.data)? else {
-        screen::complain(&format!("there is no run {}: `rhaid runs` lists them\n", harmless(&args.run)));
-        return Ok(ExitCode::from(FAULTS));
+        terminal::print_error(&format!("there is no run {}: `rhaid runs` lists them\n", sanitize(&args.run)));
+        return Ok(ExitCode::from(FAILURE));
     };
     info.payload = Value::Map(restored(Value::from_stored(info.payload))).to_json();
     if args.json {
-        screen::say_json(&info)?;
+        terminal::print_json(&info)?;
     } else {
-        screen::say(&shown(&info, &settings::zone(config.timezone.as_deref())?));
+        terminal::print(&shown(&info, &settings::zone(config.timezone.as_deref())?));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -60,28 +60,28 @@ pub(super) fn find(id: &str, data: &std::path::Path) -> anyhow::Result<Option<Ru
 
 fn shown(info: &RunInfo, zone: &TimeZone) -> String {
     let run = &info.run;
-    let label = |name: &str| Cell::toned(Tone::Quiet, name);
+    let label = |name: &str| Cell::styled(Style::Dim, name);
     let script = if run.version > 0 { format!("{} v{}", run.script, run.version) } else { run.script.clone() };
     let mut head = vec![
         vec![label("run"), Cell::plain(run.id.clone())],
-        vec![label("script"), Cell::toned(Tone::Name, harmless(&script))],
-        vec![label("trigger"), Cell::plain(harmless(&run.trigger))],
-        vec![label("event"), Cell::plain(harmless(&run.event))],
+        vec![label("script"), Cell::styled(Style::Name, sanitize(&script))],
+        vec![label("trigger"), Cell::plain(sanitize(&run.trigger))],
+        vec![label("event"), Cell::plain(sanitize(&run.event))],
         vec![label("queued"), Cell::plain(moment(run.queued, zone))],
     ];
     if let Some(started) = run.started {
         head.push(vec![label("started"), Cell::plain(format!("{}{}", later(run.queued, started), tried(run.attempt)))]);
         head.push(vec![label("ended"), Cell::plain(later(started, run.ended))]);
     }
-    head.push(vec![label("outcome"), Cell::toned(tone(&run.outcome), run.outcome.clone())]);
+    head.push(vec![label("outcome"), Cell::styled(tone(&run.outcome), run.outcome.clone())]);
     let mut text = aligned(&head);
     if let Some(why) = &run.why {
-        text.push_str(&format!("\n{}\n", harmless(why)));
+        text.push_str(&format!("\n{}\n", sanitize(why)));
     }
     if !run.effects.is_empty() {
         let is_kept = run.outcome == "succeeded";
         let rows: Vec<_> = run.effects.iter().map(|effect| row(effect, is_kept)).collect();
-        text.push_str(&format!("\n{}\n{}", paint(Tone::Strong, "what it did"), aligned(&rows)));
+        text.push_str(&format!("\n{}\n{}", paint(Style::Heading, "what it did"), aligned(&rows)));
     }
     text.push_str(&payload(info));
     text
@@ -117,22 +117,22 @@ fn brief(duration: Duration) -> String {
 /// Returns one line of the timeline.
 pub(super) fn row(effect: &Effect, is_kept: bool) -> Vec<Cell> {
     let tone = match &*effect.action {
-        "error" => Tone::Error,
-        "warn" => Tone::Warn,
-        "info" | "debug" | "trace" => Tone::Quiet,
-        _ => Tone::Name,
+        "error" => Style::Error,
+        "warn" => Style::Warning,
+        "info" | "debug" | "trace" => Style::Dim,
+        _ => Style::Name,
     };
     let end = match (effect.fault.is_empty(), effect.deferred && !is_kept) {
-        (false, _) => Cell::toned(Tone::Error, harmless(&effect.fault)),
-        (true, true) => Cell::toned(Tone::Warn, "undone with the run"),
-        (true, false) => Cell::toned(Tone::Quiet, harmless(&effect.result)),
+        (false, _) => Cell::styled(Style::Error, sanitize(&effect.fault)),
+        (true, true) => Cell::styled(Style::Warning, "undone with the run"),
+        (true, false) => Cell::styled(Style::Dim, sanitize(&effect.result)),
     };
     let took = if effect.took.is_zero() { String::new() } else { brief(effect.took) };
     vec![
-        Cell::toned(Tone::Quiet, format!("  +{}", brief(effect.after))),
-        Cell::toned(tone, effect.action.clone()),
-        Cell::plain(harmless(&effect.details).replace('\n', " ")),
-        Cell::toned(Tone::Quiet, took),
+        Cell::styled(Style::Dim, format!("  +{}", brief(effect.after))),
+        Cell::styled(tone, effect.action.clone()),
+        Cell::plain(sanitize(&effect.details).replace('\n', " ")),
+        Cell::styled(Style::Dim, took),
         end,
     ]
 }
@@ -151,9 +151,9 @@ fn payload(info: &RunInfo) -> String {
         PayloadFidelity::Cut => " (cut: it is longer than history.payload)",
     };
     let json = format!("{:#}", info.payload);
-    let mut text = format!("\n{}{note}\n", paint(Tone::Strong, "what woke it"));
+    let mut text = format!("\n{}{note}\n", paint(Style::Heading, "what woke it"));
     for line in json.lines().take(LINES) {
-        text.push_str(&format!("  {}\n", harmless(line)));
+        text.push_str(&format!("  {}\n", sanitize(line)));
     }
     if json.lines().count() > LINES {
         text.push_str("  … (all of it with --json)\n");

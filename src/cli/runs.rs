@@ -10,11 +10,11 @@ use jiff::{Timestamp, Zoned};
 use serde::de::DeserializeOwned;
 
 use crate::api::{Request, RunRow};
-use crate::cli::exit::Wrong;
+use crate::cli::exit::UsageError;
 use crate::cli::log::short;
-use crate::cli::screen::{self, Tone, harmless};
 use crate::cli::settings::{self, Globals};
 use crate::cli::table::{Cell, table};
+use crate::cli::terminal::{self, Style, sanitize};
 use crate::control::{Connection, NotRunning};
 use crate::services::clock::Clock;
 use crate::services::store::{self, OutcomeFilter, RunQuery, Store};
@@ -83,7 +83,9 @@ fn moment(text: &str, now: &Zoned) -> anyhow::Result<Timestamp> {
     let civil = text.parse::<DateTime>().or_else(|_| text.parse::<Time>().map(|time| now.date().to_datetime(time)));
     let zoned = civil.and_then(|civil| civil.to_zoned(now.time_zone().clone()));
     let zoned = zoned.map_err(|_| {
-        Wrong(format!("--since {text}: write how long ago, such as 2h, or when, such as \"2026-03-01 07:30\" or 07:30"))
+        UsageError(format!(
+            "--since {text}: write how long ago, such as 2h, or when, such as \"2026-03-01 07:30\" or 07:30"
+        ))
     })?;
     Ok(zoned.timestamp())
 }
@@ -110,17 +112,17 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let runs: Vec<RunRow> =
         ask_or_read(&config.data, &request, |store| Ok(store.runs(&query)?.into_iter().map(RunRow::from).collect()))?;
     if args.json {
-        screen::say_json(&runs)?;
+        terminal::print_json(&runs)?;
     } else if runs.is_empty() {
         let is_narrow = query.script.is_some() || query.trigger.is_some() || query.since.is_some();
-        screen::say(match (query.only, is_narrow) {
+        terminal::print(match (query.only, is_narrow) {
             (Some(OutcomeFilter::Failed), _) => "no run failed\n",
             (Some(OutcomeFilter::Skipped), _) => "no event was skipped\n",
             (None, true) => "there is no such run\n",
             (None, false) => "nothing has run yet\n",
         });
     } else {
-        screen::say(&shown(&runs, &zone));
+        terminal::print(&shown(&runs, &zone));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -139,21 +141,21 @@ fn row(run: &RunRow, zone: &jiff::tz::TimeZone) -> Vec<Cell> {
     let why = run.why.as_deref().and_then(|why| why.lines().next()).unwrap_or_default();
     vec![
         Cell::plain(run.queued.to_zoned(zone.clone()).strftime("%m-%d %H:%M:%S").to_string()),
-        Cell::toned(Tone::Quiet, short(&run.id)),
-        Cell::toned(Tone::Name, harmless(&run.script)),
-        Cell::plain(harmless(&run.event)),
+        Cell::styled(Style::Dim, short(&run.id)),
+        Cell::styled(Style::Name, sanitize(&run.script)),
+        Cell::plain(sanitize(&run.event)),
         Cell::plain(took),
-        Cell::toned(tone(&run.outcome), run.outcome.clone()),
-        Cell::plain(harmless(why)),
+        Cell::styled(tone(&run.outcome), run.outcome.clone()),
+        Cell::plain(sanitize(why)),
     ]
 }
 
 /// Returns how an outcome looks.
-pub(super) fn tone(outcome: &str) -> Tone {
+pub(super) fn tone(outcome: &str) -> Style {
     match outcome {
-        "succeeded" => Tone::Good,
-        "failed" | "timed out" => Tone::Error,
-        _ => Tone::Warn,
+        "succeeded" => Style::Success,
+        "failed" | "timed out" => Style::Error,
+        _ => Style::Warning,
     }
 }
 

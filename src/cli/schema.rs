@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::cli::{screen, settings};
+use crate::cli::{settings, terminal};
 use crate::config;
 
 /// Print the JSON Schema of rhaid.yaml, for editors
@@ -15,6 +15,6 @@ pub(super) struct Args {}
 
 /// Prints the schema.
 pub(super) fn run() -> anyhow::Result<ExitCode> {
-    screen::say_json(&config::schema(&settings::kinds()))?;
+    terminal::print_json(&config::schema(&settings::kinds()))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
 
-use crate::cli::exit::Wrong;
+use crate::cli::exit::UsageError;
 use crate::config::{self, Config, KindInfo, Loaded, Override, Source};
 use crate::fault::Fault;
 use crate::triggers::KINDS;
@@ -37,7 +37,7 @@ pub(super) struct Globals {
 /// Reads the configuration that the flags, the environment and the file make together.
 ///
 /// # Errors
-/// [`Wrong`], with all faults.
+/// [`UsageError`], with all faults.
 pub(super) fn load(globals: &Globals) -> anyhow::Result<Config> {
     Ok(load_with_warnings(globals)?.config)
 }
@@ -48,7 +48,7 @@ pub(super) fn load(globals: &Globals) -> anyhow::Result<Config> {
 /// As [`load`].
 pub(super) fn load_with_warnings(globals: &Globals) -> anyhow::Result<Loaded> {
     let file = find(globals)?;
-    read(globals, file.as_deref()).map_err(|faults| Wrong(refusal(&faults)).into())
+    read(globals, file.as_deref()).map_err(|faults| UsageError(refusal(&faults)).into())
 }
 
 /// Reads the configuration from a file, or from none.
@@ -114,11 +114,11 @@ pub(super) fn kinds() -> Vec<KindInfo> {
 /// Returns the zone of that name, or the system's.
 ///
 /// # Errors
-/// [`Wrong`] if there is no such zone.
+/// [`UsageError`] if there is no such zone.
 pub(super) fn zone(name: Option<&str>) -> anyhow::Result<TimeZone> {
     match name {
         Some(name) => TimeZone::get(name)
-            .map_err(|_| Wrong(format!("{name:?} is no time zone: write one such as Europe/Oslo or UTC")).into()),
+            .map_err(|_| UsageError(format!("{name:?} is no time zone: write one such as Europe/Oslo or UTC")).into()),
         None => Ok(TimeZone::try_system().unwrap_or(TimeZone::UTC)),
     }
 }
@@ -136,12 +136,12 @@ fn refusal(faults: &[Fault]) -> String {
 /// Returns the configuration file, if there is one.
 ///
 /// # Errors
-/// [`Wrong`] if one is named that is not there.
+/// [`UsageError`] if one is named that is not there.
 pub(super) fn find(globals: &Globals) -> anyhow::Result<Option<PathBuf>> {
     if let Some(file) = &globals.config {
         return match file.is_file() {
             true => Ok(Some(file.clone())),
-            false => Err(Wrong(format!("there is no file {} (--config)", file.display())).into()),
+            false => Err(UsageError(format!("there is no file {} (--config)", file.display())).into()),
         };
     }
     let folders = beside_scripts(globals).into_iter().chain([PathBuf::from(".")]);
@@ -196,7 +196,7 @@ mod tests {
     fn a_config_that_is_named_must_be_there() {
         let globals = Globals { config: Some("/nowhere/rhaid.yaml".into()), ..Globals::default() };
         let error = load(&globals).unwrap_err();
-        assert!(error.is::<Wrong>());
+        assert!(error.is::<UsageError>());
         assert_eq!(error.to_string(), "there is no file /nowhere/rhaid.yaml (--config)");
     }
 }

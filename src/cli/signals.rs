@@ -1,11 +1,11 @@
-//! What the system and people say to a running rhaid.
+//! The signals that stop rhaid.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::exit::INTERRUPTED;
-use crate::cli::screen;
+use crate::cli::terminal;
 
-/// The signals that ask rhaid to stop.
+/// Receives SIGINT, SIGTERM and SIGHUP.
 pub(super) struct Signals {
     interrupt: Signal,
     terminate: Signal,
@@ -13,11 +13,11 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// Listens from now on.
+    /// Registers the signal handlers. Must be called inside the tokio runtime.
     ///
     /// # Errors
-    /// What the system says.
-    pub(super) fn listen() -> std::io::Result<Self> {
+    /// If the system refuses a handler.
+    pub(super) fn register() -> std::io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
@@ -25,7 +25,7 @@ impl Signals {
         })
     }
 
-    /// Waits for the next; returns its name. Cancel-safe.
+    /// Waits for the next signal; returns its name. Cancel-safe.
     pub(super) async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.interrupt.recv() => "Ctrl-C",
@@ -34,11 +34,11 @@ impl Signals {
         }
     }
 
-    /// Ends the process at the next one, whatever it is doing.
-    pub(super) fn leave_on_next(mut self) {
+    /// Exits the process at the next signal, without cleaning up.
+    pub(super) fn exit_on_next(mut self) {
         tokio::spawn(async move {
-            let sign = self.next().await;
-            screen::complain(&format!("{sign} again: leaving at once\n"));
+            let signal = self.next().await;
+            terminal::print_error(&format!("{signal} again: exiting at once\n"));
             std::process::exit(i32::from(INTERRUPTED));
         });
     }

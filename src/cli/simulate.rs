@@ -8,13 +8,13 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use jiff::{ToSpan as _, Zoned};
 
-use crate::cli::attempt;
-use crate::cli::events::{self, Happening, Line};
-use crate::cli::exit::{FAULTS, Wrong};
-use crate::cli::sandbox::{Moment, Sandbox, line};
-use crate::cli::screen;
+use crate::cli::environment::on_script_thread;
+use crate::cli::event_file::{self, EventLine, InputEvent};
+use crate::cli::exit::{FAILURE, UsageError};
+use crate::cli::sandbox::{Sandbox, TimelineEntry, line};
 use crate::cli::settings::{self, Globals};
-use crate::cli::world::on_a_thread_for;
+use crate::cli::terminal;
+use crate::cli::try_event;
 use crate::config::Config;
 use crate::event::Id;
 use crate::functions::testing::SandboxApi as _;
@@ -64,12 +64,12 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
         // A day is its first moment.
         match text.parse::<jiff::civil::Date>() {
             Ok(day) if text.len() == 10 => Ok(day.to_zoned(zone.clone())?),
-            _ => Ok(attempt::moment(text, &zone)?),
+            _ => Ok(try_event::parse_time(text, &zone)?),
         }
     };
     let lines = match &args.events {
         None => Vec::new(),
-        Some(file) => events::read(file, &zone)?,
+        Some(file) => event_file::read(file, &zone)?,
     };
     let from = match (&args.from, lines.first()) {
         (Some(from), _) => read(from).context("--from")?,
@@ -82,27 +82,27 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
         (None, None) => from.checked_add(1.day())?,
     };
     if to < from {
-        return Err(Wrong(format!("it would end at {to} before it begins at {from}")).into());
+        return Err(UsageError(format!("it would end at {to} before it begins at {from}")).into());
     }
     random::seed(args.seed);
     Id::recount();
     let world = Sandbox::new(&config, &zone, args.only.is_empty(), false)?;
-    let played = on_a_thread_for(&config.limits, || {
+    let played = on_script_thread(&config.limits, || {
         play(&world, &config, &args.only, &lines, &from, &to)?;
         if args.to.is_none() { world.finish(config.limits.timeout) } else { Ok(()) }
     })?;
     played.map_err(|why| anyhow::anyhow!(why))?;
     let timeline = world.timeline();
     tell(args, &timeline)?;
-    let is_good = timeline.iter().all(|moment| !moment.is_bad);
-    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::from(FAULTS) })
+    let is_good = timeline.iter().all(|entry| !entry.is_bad);
+    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::from(FAILURE) })
 }
 
 fn play(
     world: &Sandbox,
     config: &Config,
     scripts: &[String],
-    lines: &[Line],
+    lines: &[EventLine],
     from: &Zoned,
     to: &Zoned,
 ) -> Result<(), String> {
@@ -110,7 +110,7 @@ fn play(
     let mask = config.mask();
     let mut known = BTreeSet::new();
     // A call that comes a little earlier than it did gets the first answer.
-    for (method, url, reply) in lines.iter().filter_map(|line| line.what.answer()) {
+    for (method, url, reply) in lines.iter().filter_map(|line| line.event.answer()) {
         if known.insert((method, url)) {
             world.record(method, url, reply.clone(), &mask)?;
         }
@@ -120,30 +120,30 @@ fn play(
         false => scripts.iter().try_for_each(|script| world.load(script))?,
     }
     for line in lines.iter().filter(|line| line.time >= *from && line.time <= *to) {
-        world.turn_to(&line.time)?;
-        let done = match &line.what {
-            Happening::Message(publish) => world.publish(publish.clone()),
-            Happening::Request { method, path, with } => world.request(method, path, with.clone()).map(|_| ()),
-            Happening::File { path, text } => world.change_file(path, text.as_deref()),
-            Happening::Event { name, data } => world.emit(name, data.clone()),
-            Happening::Answer { method, url, reply } => world.record(method, url, reply.clone(), &mask),
+        world.advance_until(&line.time)?;
+        let done = match &line.event {
+            InputEvent::Message(publish) => world.publish(publish.clone()),
+            InputEvent::Request { method, path, with } => world.request(method, path, with.clone()).map(|_| ()),
+            InputEvent::File { path, text } => world.change_file(path, text.as_deref()),
+            InputEvent::Event { name, data } => world.emit(name, data.clone()),
+            InputEvent::Answer { method, url, reply } => world.record(method, url, reply.clone(), &mask),
         };
         done.map_err(|why| format!("{}: {why}", line.place))?;
     }
-    world.turn_to(to)
+    world.advance_until(to)
 }
 
-fn tell(args: &Args, timeline: &[Moment]) -> anyhow::Result<()> {
+fn tell(args: &Args, timeline: &[TimelineEntry]) -> anyhow::Result<()> {
     let mut text = String::new();
-    for moment in timeline {
+    for entry in timeline {
         match args.json {
-            true => text.push_str(&serde_json::to_string(moment)?),
-            false => text.push_str(&line(moment)),
+            true => text.push_str(&serde_json::to_string(entry)?),
+            false => text.push_str(&line(entry)),
         }
         text.push('\n');
     }
     match &args.output {
-        None => screen::say(&text),
+        None => terminal::print(&text),
         Some(file) => {
             let plain = anstream::adapter::strip_str(&text).to_string();
             std::fs::write(file, plain).with_context(|| format!("writing {}", file.display()))?;

@@ -10,10 +10,10 @@ use clap::Subcommand;
 use serde_json::Value as Json;
 
 use crate::api::{Request, StateSpace};
-use crate::cli::exit::Wrong;
-use crate::cli::screen::{self, Tone, harmless};
+use crate::cli::exit::UsageError;
 use crate::cli::settings::{self, Globals};
 use crate::cli::table::{Cell, table};
+use crate::cli::terminal::{self, Style, sanitize};
 use crate::control::{Connection, NotRunning};
 use crate::options::nearest;
 use crate::services::store::{StateEdit, Store};
@@ -98,39 +98,39 @@ enum Action {
 pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let data = settings::load(globals)?.data;
     match &args.action {
-        Action::List { json } => list(&mut Keeper::find(&data)?, *json)?,
-        Action::Show { space, key, json } => show(&mut Keeper::find(&data)?, space, key.as_deref(), *json)?,
+        Action::List { json } => list(&mut StateSource::find(&data)?, *json)?,
+        Action::Show { space, key, json } => show(&mut StateSource::find(&data)?, space, key.as_deref(), *json)?,
         Action::Set { space, key, value } => {
             let value = written(value)?;
-            set(&mut Keeper::find_or_make(&data)?, space, key, value)?;
+            set(&mut StateSource::find_or_make(&data)?, space, key, value)?;
         }
-        Action::Delete { space, keys, .. } => delete(&mut Keeper::find(&data)?, space, keys)?,
-        Action::Export { spaces } => export(&mut Keeper::find(&data)?, spaces)?,
+        Action::Delete { space, keys, .. } => delete(&mut StateSource::find(&data)?, space, keys)?,
+        Action::Export { spaces } => export(&mut StateSource::find(&data)?, spaces)?,
         Action::Import { file, replace } => {
             let edit = read(file, *replace)?;
-            import(&mut Keeper::find_or_make(&data)?, edit)?;
+            import(&mut StateSource::find_or_make(&data)?, edit)?;
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Who has the state: the rhaid that runs, or the store itself where none does.
-enum Keeper {
+enum StateSource {
     Running(Connection),
-    Resting(Store),
+    Store(Store),
     /// There is not even a data folder.
-    Nobody,
+    Missing,
 }
 
-impl Keeper {
+impl StateSource {
     fn find(data: &Path) -> anyhow::Result<Self> {
-        if data.is_dir() { Self::find_or_make(data) } else { Ok(Self::Nobody) }
+        if data.is_dir() { Self::find_or_make(data) } else { Ok(Self::Missing) }
     }
 
     fn find_or_make(data: &Path) -> anyhow::Result<Self> {
         match Connection::open(data) {
             Ok(running) => Ok(Self::Running(running)),
-            Err(error) if error.is::<NotRunning>() => Ok(Self::Resting(Store::open(data)?)),
+            Err(error) if error.is::<NotRunning>() => Ok(Self::Store(Store::open(data)?)),
             Err(error) => Err(error),
         }
     }
@@ -138,8 +138,8 @@ impl Keeper {
     fn spaces(&mut self) -> anyhow::Result<Vec<StateSpace>> {
         match self {
             Self::Running(running) => running.ask(&Request::StateSpaces),
-            Self::Resting(store) => Ok(store.namespaces()?.into_iter().map(StateSpace::from).collect()),
-            Self::Nobody => Ok(Vec::new()),
+            Self::Store(store) => Ok(store.namespaces()?.into_iter().map(StateSpace::from).collect()),
+            Self::Missing => Ok(Vec::new()),
         }
     }
 
@@ -147,10 +147,10 @@ impl Keeper {
     fn values(&mut self, space: &str) -> anyhow::Result<BTreeMap<String, Json>> {
         match self {
             Self::Running(running) => running.ask(&Request::StateValues { space: space.to_owned() }),
-            Self::Resting(store) => {
+            Self::Store(store) => {
                 Ok(store.values(space)?.into_iter().map(|(key, value)| (key, value.to_stored())).collect())
             }
-            Self::Nobody => Ok(BTreeMap::new()),
+            Self::Missing => Ok(BTreeMap::new()),
         }
     }
 
@@ -161,8 +161,8 @@ impl Keeper {
                 let values = edit.values.into_iter().map(stored).collect();
                 running.ask(&Request::StateEdit { cleared: edit.cleared, values })
             }
-            Self::Resting(store) => Ok(store.edit(&edit)?),
-            Self::Nobody => Ok(()),
+            Self::Store(store) => Ok(store.edit(&edit)?),
+            Self::Missing => Ok(()),
         }
     }
 
@@ -194,45 +194,46 @@ fn short(space: &str) -> &str {
 fn written(value: &str) -> anyhow::Result<Value> {
     match serde_json::from_str(value) {
         Ok(Json::Null) => {
-            Err(Wrong("null is no value to remember: `rhaid state delete` takes a value away".into()).into())
+            Err(UsageError("null is no value to remember: `rhaid state delete` takes a value away".into()).into())
         }
         Ok(json) => Ok(Value::from_stored(json)),
         Err(error) => {
-            Err(Wrong(format!("this is no JSON: {error}; text is written in quotes: '{}'", Json::from(value))).into())
+            Err(UsageError(format!("this is no JSON: {error}; text is written in quotes: '{}'", Json::from(value)))
+                .into())
         }
     }
 }
 
-fn list(keeper: &mut Keeper, json: bool) -> anyhow::Result<()> {
-    let spaces = keeper.spaces()?;
+fn list(source: &mut StateSource, json: bool) -> anyhow::Result<()> {
+    let spaces = source.spaces()?;
     if json {
-        return screen::say_json(&spaces);
+        return terminal::print_json(&spaces);
     }
     if spaces.is_empty() {
-        screen::say("no script remembers anything yet\n");
+        terminal::print("no script remembers anything yet\n");
         return Ok(());
     }
     let row = |space: &StateSpace| {
-        let name = Cell::toned(Tone::Name, harmless(short(&space.space)));
+        let name = Cell::styled(Style::Name, sanitize(short(&space.space)));
         vec![name, Cell::plain(space.values.to_string()), Cell::plain(show_size(space.bytes))]
     };
-    screen::say(&table(&["SPACE", "VALUES", "SIZE"], spaces.iter().map(row).collect()));
+    terminal::print(&table(&["SPACE", "VALUES", "SIZE"], spaces.iter().map(row).collect()));
     Ok(())
 }
 
-fn show(keeper: &mut Keeper, space: &str, key: Option<&str>, json: bool) -> anyhow::Result<()> {
-    let values = keeper.held(space)?;
+fn show(source: &mut StateSource, space: &str, key: Option<&str>, json: bool) -> anyhow::Result<()> {
+    let values = source.held(space)?;
     match key {
         Some(key) => {
             let value = values.get(key).ok_or_else(|| unknown(space, key, &values))?;
-            screen::say_json(value)
+            terminal::print_json(value)
         }
-        None if json => screen::say_json(&values),
+        None if json => terminal::print_json(&values),
         None => {
             let row = |(key, value): (&String, &Json)| {
-                vec![Cell::toned(Tone::Name, harmless(key)), Cell::plain(harmless(&value.to_string()))]
+                vec![Cell::styled(Style::Name, sanitize(key)), Cell::plain(sanitize(&value.to_string()))]
             };
-            screen::say(&table(&["KEY", "VALUE"], values.iter().map(row).collect()));
+            terminal::print(&table(&["KEY", "VALUE"], values.iter().map(row).collect()));
             Ok(())
         }
     }
@@ -244,38 +245,38 @@ fn unknown(space: &str, key: &str, values: &BTreeMap<String, Json>) -> anyhow::E
     anyhow!("`{space}` has no value `{key}`{near}")
 }
 
-fn set(keeper: &mut Keeper, space: &str, key: &str, value: Value) -> anyhow::Result<()> {
-    let is_first = keeper.values(&full(space))?.is_empty();
-    keeper.edit(StateEdit { values: vec![(full(space), key.to_owned(), value)], ..StateEdit::default() })?;
+fn set(source: &mut StateSource, space: &str, key: &str, value: Value) -> anyhow::Result<()> {
+    let is_first = source.values(&full(space))?.is_empty();
+    source.edit(StateEdit { values: vec![(full(space), key.to_owned(), value)], ..StateEdit::default() })?;
     let note = if is_first { " (the first value there)" } else { "" };
-    screen::say(&format!("set {} of {}{note}\n", harmless(key), harmless(space)));
+    terminal::print(&format!("set {} of {}{note}\n", sanitize(key), sanitize(space)));
     Ok(())
 }
 
-fn delete(keeper: &mut Keeper, space: &str, keys: &[String]) -> anyhow::Result<()> {
-    let values = keeper.held(space)?;
+fn delete(source: &mut StateSource, space: &str, keys: &[String]) -> anyhow::Result<()> {
+    let values = source.held(space)?;
     if let Some(key) = keys.iter().find(|key| !values.contains_key(*key)) {
         return Err(unknown(space, key, &values));
     }
     let gone = if keys.is_empty() { values.keys().cloned().collect() } else { keys.to_vec() };
-    let names: Vec<_> = gone.iter().map(|key| harmless(key)).collect();
+    let names: Vec<_> = gone.iter().map(|key| sanitize(key)).collect();
     let values = gone.into_iter().map(|key| (full(space), key, Value::Null)).collect();
-    keeper.edit(StateEdit { values, ..StateEdit::default() })?;
-    screen::say(&format!("deleted {} of {}\n", names.join(", "), harmless(space)));
+    source.edit(StateEdit { values, ..StateEdit::default() })?;
+    terminal::print(&format!("deleted {} of {}\n", names.join(", "), sanitize(space)));
     Ok(())
 }
 
-fn export(keeper: &mut Keeper, spaces: &[String]) -> anyhow::Result<()> {
+fn export(source: &mut StateSource, spaces: &[String]) -> anyhow::Result<()> {
     let names: Vec<String> = match spaces {
-        [] => keeper.spaces()?.into_iter().map(|space| space.space).collect(),
+        [] => source.spaces()?.into_iter().map(|space| space.space).collect(),
         spaces => spaces.iter().map(|space| full(space)).collect(),
     };
     let mut exported = BTreeMap::new();
     for name in names {
-        let values = if spaces.is_empty() { keeper.values(&name)? } else { keeper.held(short(&name))? };
+        let values = if spaces.is_empty() { source.values(&name)? } else { source.held(short(&name))? };
         exported.insert(name, values);
     }
-    screen::say_json(&exported)
+    terminal::print_json(&exported)
 }
 
 /// Reads what was exported.
@@ -287,10 +288,11 @@ fn read(file: &Path, replace: bool) -> anyhow::Result<StateEdit> {
     } else {
         text = std::fs::read_to_string(file).with_context(what)?;
     }
-    let spaces: BTreeMap<String, BTreeMap<String, Json>> = serde_json::from_str(&text)
-        .map_err(|error| Wrong(format!("{}: {error}; `rhaid state export` shows how it is written", file.display())))?;
+    let spaces: BTreeMap<String, BTreeMap<String, Json>> = serde_json::from_str(&text).map_err(|error| {
+        UsageError(format!("{}: {error}; `rhaid state export` shows how it is written", file.display()))
+    })?;
     if let Some(space) = spaces.keys().find(|space| full(space) != **space) {
-        bail!(Wrong(format!(
+        bail!(UsageError(format!(
             "{}: {space:?} is no space: write \"script:{space}\" or \"shared:{space}\"",
             file.display()
         )));
@@ -302,9 +304,9 @@ fn read(file: &Path, replace: bool) -> anyhow::Result<StateEdit> {
     Ok(StateEdit { cleared, values: values.collect() })
 }
 
-fn import(keeper: &mut Keeper, edit: StateEdit) -> anyhow::Result<()> {
+fn import(source: &mut StateSource, edit: StateEdit) -> anyhow::Result<()> {
     let count = edit.values.len();
-    keeper.edit(edit)?;
-    screen::say(&format!("imported {count} {}\n", if count == 1 { "value" } else { "values" }));
+    source.edit(edit)?;
+    terminal::print(&format!("imported {count} {}\n", if count == 1 { "value" } else { "values" }));
     Ok(())
 }

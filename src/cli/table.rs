@@ -1,12 +1,12 @@
 //! Rows with aligned columns.
 
-use crate::cli::screen::{Tone, paint};
+use crate::cli::terminal::{Style, paint};
 
 /// One cell: its text and how it looks.
 #[derive(Debug, Clone)]
 pub(super) struct Cell {
     text: String,
-    tone: Option<Tone>,
+    tone: Option<Style>,
 }
 
 impl Cell {
@@ -21,14 +21,14 @@ impl Cell {
     }
 
     /// A cell in a tone.
-    pub(super) fn toned(tone: Tone, text: impl Into<String>) -> Self {
+    pub(super) fn styled(tone: Style, text: impl Into<String>) -> Self {
         Self { text: text.into(), tone: Some(tone) }
     }
 }
 
 /// Returns rows below a heading, aligned as by [`aligned`].
 pub(super) fn table(heading: &[&str], mut rows: Vec<Vec<Cell>>) -> String {
-    rows.insert(0, heading.iter().map(|name| Cell::toned(Tone::Quiet, *name)).collect());
+    rows.insert(0, heading.iter().map(|name| Cell::styled(Style::Dim, *name)).collect());
     aligned(&rows)
 }
 

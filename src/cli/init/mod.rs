@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use crate::cli::screen::{self, Tone, paint};
+use crate::cli::terminal::{self, Style, paint};
 use crate::cli::{definitions, settings};
 use crate::config;
 
@@ -52,11 +52,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         (".helix/languages.toml", HELIX_LANGUAGES),
     ];
     for file in own {
-        screen::say(&write_all(folder, &[file])?);
+        terminal::print(&write_all(folder, &[file])?);
     }
-    screen::say(&write_all(folder, &of_editors)?);
+    terminal::print(&write_all(folder, &of_editors)?);
     let place = if folder == Path::new(".") { String::new() } else { format!("cd {} && ", folder.display()) };
-    screen::say(&format!("\nNow run: {}\n", paint(Tone::Strong, &format!("{place}rhaid"))));
+    terminal::print(&format!("\nNow run: {}\n", paint(Style::Heading, &format!("{place}rhaid"))));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -72,7 +72,7 @@ fn write_all(folder: &Path, files: &[(&str, &str)]) -> anyhow::Result<String> {
         true => String::new(),
         false => format!("{word} {}\n", names.join(" ")),
     };
-    Ok([line(paint(Tone::Good, "wrote"), wrote), line(paint(Tone::Quiet, "kept "), kept)].concat())
+    Ok([line(paint(Style::Success, "wrote"), wrote), line(paint(Style::Dim, "kept "), kept)].concat())
 }
 
 /// Writes a file with its folders unless it is there already; returns whether it did.

@@ -7,9 +7,9 @@ use serde_json::{Map, Value as Json};
 use tracing::Event;
 use tracing::field::{Field, Visit};
 
-use super::Stamp;
+use super::TimestampFormat;
 use crate::api::LogLine;
-use crate::cli::screen::{Tone, harmless, paint};
+use crate::cli::terminal::{Style, paint, sanitize};
 use crate::config::Level;
 use crate::runtime::LogStore;
 use crate::secrets::Mask;
@@ -19,7 +19,7 @@ const SHORT_ID: usize = 4;
 
 /// What a line says.
 #[derive(Debug, Default, PartialEq)]
-pub(in crate::cli) struct Line {
+pub(in crate::cli) struct LogEntry {
     /// The script it is about, if it is about one.
     pub(in crate::cli) script: Option<String>,
     run: Option<String>,
@@ -27,7 +27,7 @@ pub(in crate::cli) struct Line {
     fields: Map<String, Json>,
 }
 
-impl Line {
+impl LogEntry {
     /// Reads what was said. The field `fields` holds what a script added, as JSON.
     pub(in crate::cli) fn read(event: &Event<'_>) -> Self {
         let mut line = Self::default();
@@ -42,9 +42,9 @@ impl Line {
     }
 
     /// Keeps the line for those who ask what was.
-    pub(in crate::cli) fn keep(&self, level: Level, book: &LogStore) {
+    pub(in crate::cli) fn keep(&self, level: Level, log_store: &LogStore) {
         let (script, run) = (self.script.as_deref().unwrap_or_default(), self.run.as_deref().unwrap_or_default());
-        book.keep(level, script, run, self.message.clone(), self.fields.clone());
+        log_store.keep(level, script, run, self.message.clone(), self.fields.clone());
     }
 
     /// Hides secrets.
@@ -75,30 +75,30 @@ impl Line {
     }
 
     /// Returns the line for people, with its end; further lines of the message are indented.
-    pub(in crate::cli) fn text(&self, level: Level, now: &Zoned, stamp: Stamp) -> String {
+    pub(in crate::cli) fn text(&self, level: Level, now: &Zoned, stamp: TimestampFormat) -> String {
         let stamp = match stamp {
-            Stamp::Clock => now.strftime("%H:%M:%S ").to_string(),
-            Stamp::Full => now.strftime("%Y-%m-%dT%H:%M:%S%.3f%:z ").to_string(),
-            Stamp::None => String::new(),
+            TimestampFormat::Clock => now.strftime("%H:%M:%S ").to_string(),
+            TimestampFormat::Full => now.strftime("%Y-%m-%dT%H:%M:%S%.3f%:z ").to_string(),
+            TimestampFormat::None => String::new(),
         };
         let indent = format!("\n{}", " ".repeat(stamp.len().max(2)));
-        let mut text = paint(Tone::Quiet, &stamp);
+        let mut text = paint(Style::Dim, &stamp);
         if let Some(tone) = tone(level) {
             text.push_str(&paint(tone, level.word()));
             text.push(' ');
         }
         if let Some(script) = &self.script {
-            text.push_str(&paint(Tone::Name, &harmless(script)));
+            text.push_str(&paint(Style::Name, &sanitize(script)));
             if let Some(run) = &self.run {
-                text.push_str(&paint(Tone::Quiet, &format!("[{}]", short(run))));
+                text.push_str(&paint(Style::Dim, &format!("[{}]", short(run))));
             }
             text.push_str(": ");
         }
-        text.push_str(&harmless(self.message.trim_end()).replace('\n', &indent));
+        text.push_str(&sanitize(self.message.trim_end()).replace('\n', &indent));
         for (name, value) in &self.fields {
             let value = value.as_str().map_or_else(|| value.to_string(), quoted_if_needed);
-            text.push_str(&paint(Tone::Quiet, &format!(" {name}=")));
-            text.push_str(&harmless(&value).replace('\n', &indent));
+            text.push_str(&paint(Style::Dim, &format!(" {name}=")));
+            text.push_str(&sanitize(&value).replace('\n', &indent));
         }
         text.push('\n');
         text
@@ -119,7 +119,7 @@ impl Line {
     }
 }
 
-impl Visit for Line {
+impl Visit for LogEntry {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.put(field, format!("{value:?}").into());
     }
@@ -151,11 +151,11 @@ pub(in crate::cli) fn short(id: &str) -> &str {
     &id[start..]
 }
 
-fn tone(level: Level) -> Option<Tone> {
+fn tone(level: Level) -> Option<Style> {
     match level {
-        Level::Error => Some(Tone::Error),
-        Level::Warn => Some(Tone::Warn),
-        Level::Debug | Level::Trace => Some(Tone::Quiet),
+        Level::Error => Some(Style::Error),
+        Level::Warn => Some(Style::Warning),
+        Level::Debug | Level::Trace => Some(Style::Dim),
         Level::Info | Level::Off => None,
     }
 }
@@ -173,8 +173,8 @@ mod tests {
         "2026-03-01T07:08:09.5+01:00[Europe/Oslo]".parse().unwrap()
     }
 
-    fn line() -> Line {
-        Line {
+    fn line() -> LogEntry {
+        LogEntry {
             script: Some("door".into()),
             run: Some("0123456789abcde".into()),
             message: "door.rhai:1:2: no\n  |\n1 | x".into(),
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_fault_is_readable_over_several_lines() {
-        let text = anstream::adapter::strip_str(&line().text(Level::Error, &now(), Stamp::Clock)).to_string();
+        let text = anstream::adapter::strip_str(&line().text(Level::Error, &now(), TimestampFormat::Clock)).to_string();
         let expected = "07:08:09 error door[bcde]: door.rhai:1:2: no\n           |\n         1 | x n=1 who=\"a b\"\n";
         assert_eq!(text, expected);
     }

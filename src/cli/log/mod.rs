@@ -9,7 +9,7 @@ use parking_lot::RwLock;
 use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
-pub(super) use self::line::{Line, short};
+pub(super) use self::line::{LogEntry, short};
 use crate::config::{Config, Level, Log, LogFormat};
 use crate::runtime::{LOG_TARGET, LogStore};
 use crate::secrets::Mask;
@@ -17,41 +17,41 @@ use crate::services::clock::Clock;
 
 /// What is logged now; cheap to clone.
 #[derive(Clone)]
-pub(super) struct Filter(Arc<RwLock<Rules>>);
+pub(super) struct LogFilter(Arc<RwLock<FilterRules>>);
 
-struct Rules {
+struct FilterRules {
     log: Log,
     mask: Mask,
 }
 
-impl Filter {
+impl LogFilter {
     fn new(config: &Config) -> Self {
-        Self(Arc::new(RwLock::new(Rules { log: config.log.clone(), mask: config.mask() })))
+        Self(Arc::new(RwLock::new(FilterRules { log: config.log.clone(), mask: config.mask() })))
     }
 
     /// Goes by another config from now on.
     pub(super) fn apply(&self, config: &Config) {
-        let rules = Rules { log: config.log.clone(), mask: config.mask() };
+        let rules = FilterRules { log: config.log.clone(), mask: config.mask() };
         *self.0.write() = rules;
         tracing::callsite::rebuild_interest_cache();
     }
 
-    fn with<T>(&self, look: impl FnOnce(&Rules) -> T) -> T {
+    fn with<T>(&self, look: impl FnOnce(&FilterRules) -> T) -> T {
         look(&self.0.read())
     }
 }
 
 /// Logs to standard error and to the log book from now on, in the whole process.
-pub(super) fn start(config: &Config, book: LogStore, clock: Clock) -> anyhow::Result<Filter> {
-    let filter = Filter::new(config);
-    let layer = Lines { filter: filter.clone(), book, clock, stamp: Stamp::of_this_process() };
+pub(super) fn start(config: &Config, log_store: LogStore, clock: Clock) -> anyhow::Result<LogFilter> {
+    let filter = LogFilter::new(config);
+    let layer = LogLayer { filter: filter.clone(), log_store, clock, stamp: TimestampFormat::of_this_process() };
     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer))?;
     Ok(filter)
 }
 
 /// How a line begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stamp {
+pub(super) enum TimestampFormat {
     /// With the time of day, for people who watch.
     Clock,
     /// With the whole time, for files.
@@ -60,7 +60,7 @@ pub(super) enum Stamp {
     None,
 }
 
-impl Stamp {
+impl TimestampFormat {
     fn of_this_process() -> Self {
         use std::io::IsTerminal as _;
         if std::io::stderr().is_terminal() {
@@ -74,14 +74,14 @@ impl Stamp {
     }
 }
 
-struct Lines {
-    filter: Filter,
-    book: LogStore,
+struct LogLayer {
+    filter: LogFilter,
+    log_store: LogStore,
     clock: Clock,
-    stamp: Stamp,
+    stamp: TimestampFormat,
 }
 
-impl<S: Subscriber> Layer<S> for Lines {
+impl<S: Subscriber> Layer<S> for LogLayer {
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
         let level = level_of(*metadata.level());
         self.filter.with(|rules| level <= loudest(&rules.log, metadata.target()))
@@ -89,7 +89,7 @@ impl<S: Subscriber> Layer<S> for Lines {
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let level = level_of(*event.metadata().level());
-        let mut line = Line::read(event);
+        let mut line = LogEntry::read(event);
         let format = self.filter.with(|rules| {
             let limit = line.script.as_deref().map_or(rules.log.level, |script| rules.log.level_of(script));
             line.mask(&rules.mask);
@@ -97,7 +97,7 @@ impl<S: Subscriber> Layer<S> for Lines {
         });
         let Some(format) = format else { return };
         if event.metadata().target() != LOG_TARGET {
-            line.keep(level, &self.book);
+            line.keep(level, &self.log_store);
         }
         let now = self.clock.now_zoned();
         let text = match format {

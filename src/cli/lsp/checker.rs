@@ -9,10 +9,10 @@ use jiff::tz::TimeZone;
 use lsp_types::Diagnostic;
 
 use super::diagnostics;
-use super::project::{Edited, Flags, Home, Texts, is_test};
+use super::project::{ConfigFlags, EditedSources, FileLocation, OpenTexts, is_test};
 use super::text::Text;
+use crate::cli::environment::on_script_thread;
 use crate::cli::settings::{self, Globals};
-use crate::cli::world::on_a_thread_for;
 use crate::config::Config;
 use crate::fault::Fault;
 use crate::runtime::{FolderSources, Seen, Snapshot, Watched, bind, list_scripts, unreadable_job};
@@ -23,30 +23,30 @@ use crate::script::{Purpose, Script, Sources as _};
 use crate::triggers::TriggerContext;
 
 /// What is found wrong, by file.
-pub(super) type Found = BTreeMap<PathBuf, Vec<Diagnostic>>;
+pub(super) type DiagnosticsByFile = BTreeMap<PathBuf, Vec<Diagnostic>>;
 
 /// What is to be checked: the open files as they are.
-pub(super) struct Order {
-    pub(super) homes: Vec<(PathBuf, Home)>,
-    pub(super) texts: Texts,
+pub(super) struct CheckRequest {
+    pub(super) locations: Vec<(PathBuf, FileLocation)>,
+    pub(super) texts: OpenTexts,
 }
 
 /// Who checks, with what was loaded before.
 pub(super) struct Checker {
     globals: Globals,
-    folders: BTreeMap<(PathBuf, Flags), Folder>,
+    folders: BTreeMap<(PathBuf, ConfigFlags), CheckedFolder>,
 }
 
 /// A scripts folder that was checked.
 #[derive(Default)]
-struct Folder {
+struct CheckedFolder {
     /// The configuration that its scripts were loaded with.
     yaml: Option<String>,
-    scripts: BTreeMap<String, Checked>,
+    scripts: BTreeMap<String, LoadedScript>,
 }
 
 /// A script that was loaded, with what its load read.
-struct Checked {
+struct LoadedScript {
     purpose: Purpose,
     seen: Seen,
     loaded: Result<Script, Vec<Fault>>,
@@ -58,52 +58,53 @@ impl Checker {
     }
 
     /// Checks; returns `None` if it went wrong in a way that nobody foresaw.
-    pub(super) fn check(&mut self, order: &Order) -> Option<Found> {
-        let found = catch_unwind(AssertUnwindSafe(|| self.found(order))).ok();
+    pub(super) fn check(&mut self, request: &CheckRequest) -> Option<DiagnosticsByFile> {
+        let found = catch_unwind(AssertUnwindSafe(|| self.found(request))).ok();
         if found.is_none() {
             self.folders.clear();
         }
         found
     }
 
-    fn found(&mut self, order: &Order) -> Found {
-        let mut found = Found::new();
-        for (_, home) in order.homes.iter().filter(|(_, home)| home.is_inside) {
-            self.folders.entry((home.root.clone(), home.flags.clone())).or_default();
+    fn found(&mut self, request: &CheckRequest) -> DiagnosticsByFile {
+        let mut found = DiagnosticsByFile::new();
+        for (_, location) in request.locations.iter().filter(|(_, location)| location.is_in_scripts) {
+            self.folders.entry((location.root.clone(), location.flags.clone())).or_default();
         }
         for ((root, flags), folder) in &mut self.folders {
-            let open = |(path, home): &&(PathBuf, Home)| {
-                home.is_inside && home.root == *root && order.texts.contains_key(path)
+            let open = |(path, location): &&(PathBuf, FileLocation)| {
+                location.is_in_scripts && location.root == *root && request.texts.contains_key(path)
             };
-            let open = order.homes.iter().filter(open).map(|(_, home)| home.file.clone()).collect();
+            let open = request.locations.iter().filter(open).map(|(_, location)| location.file.clone()).collect();
             let flags_of = flags.globals(&self.globals);
-            Round::new(root, &flags_of, flags, order, &mut found).folder(folder, &open);
+            CheckPass::new(root, &flags_of, flags, request, &mut found).folder(folder, &open);
         }
-        for (path, home) in &order.homes {
-            let Some(text) = order.texts.get(path) else { continue };
-            if is_test(&home.file) {
-                found.insert(path.clone(), self.tests(home, text, &order.texts));
-            } else if !home.is_inside {
-                let flags = home.flags.globals(&self.globals);
-                Round::new(&home.root, &flags, &home.flags, order, &mut found).alone(home, text);
+        for (path, location) in &request.locations {
+            let Some(text) = request.texts.get(path) else { continue };
+            if is_test(&location.file) {
+                found.insert(path.clone(), self.tests(location, text, &request.texts));
+            } else if !location.is_in_scripts {
+                let flags = location.flags.globals(&self.globals);
+                CheckPass::new(&location.root, &flags, &location.flags, request, &mut found).alone(location, text);
             }
         }
         found
     }
 
     /// Returns what is wrong in a file of tests, as far as that shows before they run.
-    fn tests(&self, home: &Home, text: &Arc<str>, texts: &Texts) -> Vec<Diagnostic> {
-        let globals = home.flags.globals(&self.globals);
-        let limits = match settings::read(&globals, home.flags.config.as_deref()) {
+    fn tests(&self, location: &FileLocation, text: &Arc<str>, texts: &OpenTexts) -> Vec<Diagnostic> {
+        let globals = location.flags.globals(&self.globals);
+        let limits = match settings::read(&globals, location.flags.config.as_deref()) {
             Ok(loaded) => loaded.config.limits,
-            Err(_) => Config::default_in(&home.root).limits,
+            Err(_) => Config::default_in(&location.root).limits,
         };
-        let sources = Arc::new(Edited::new(&home.root, limits.script_size, texts.clone()));
-        let faults = on_a_thread_for(&limits, || TestFile::faults(&home.file, sources, &limits)).unwrap_or_default();
+        let sources = Arc::new(EditedSources::new(&location.root, limits.script_size, texts.clone()));
+        let faults =
+            on_script_thread(&limits, || TestFile::faults(&location.file, sources, &limits)).unwrap_or_default();
         let text = Text::new(text.clone());
         // What is wrong in a module is shown there.
-        let own = faults.iter().filter(|fault| fault.location.file == home.file);
-        own.map(|fault| diagnostics::fault(fault, &text, &home.root)).collect()
+        let own = faults.iter().filter(|fault| fault.location.file == location.file);
+        own.map(|fault| diagnostics::fault(fault, &text, &location.root)).collect()
     }
 }
 
@@ -113,17 +114,23 @@ fn is_module(file: &str) -> bool {
 }
 
 /// One look at a folder.
-struct Round<'r> {
+struct CheckPass<'r> {
     root: &'r Path,
     config: Arc<Config>,
     yaml: Option<String>,
     trigger_context: TriggerContext,
     snapshot: Arc<Snapshot>,
-    found: &'r mut Found,
+    found: &'r mut DiagnosticsByFile,
 }
 
-impl<'r> Round<'r> {
-    fn new(root: &'r Path, globals: &Globals, flags: &Flags, order: &Order, found: &'r mut Found) -> Self {
+impl<'r> CheckPass<'r> {
+    fn new(
+        root: &'r Path,
+        globals: &Globals,
+        flags: &ConfigFlags,
+        request: &CheckRequest,
+        found: &'r mut DiagnosticsByFile,
+    ) -> Self {
         let file = flags.config.as_deref();
         let yaml = file.and_then(|file| std::fs::read_to_string(file).ok());
         let folder = root.parent().unwrap_or(root);
@@ -152,21 +159,21 @@ impl<'r> Round<'r> {
             let shown = faults.iter().map(|fault| diagnostics::fault(fault, &text, folder)).collect();
             found.insert(file.to_owned(), shown);
         }
-        let edited = Edited::new(root, config.limits.script_size, order.texts.clone());
+        let edited = EditedSources::new(root, config.limits.script_size, request.texts.clone());
         let snapshot = Arc::new(Snapshot::new(edited));
         Self { root, config: config.into(), yaml, trigger_context, snapshot, found }
     }
 
     /// Looks at a scripts folder: its scripts, its jobs, and modules that are open though nobody imports them.
-    fn folder(mut self, folder: &mut Folder, open: &BTreeSet<String>) {
+    fn folder(mut self, folder: &mut CheckedFolder, open: &BTreeSet<String>) {
         if folder.yaml != self.yaml {
-            *folder = Folder { yaml: self.yaml.clone(), ..Folder::default() };
+            *folder = CheckedFolder { yaml: self.yaml.clone(), ..CheckedFolder::default() };
         }
         let wanted = self.wanted(open);
         folder.scripts.retain(|file, _| wanted.contains(file));
         for file in &wanted {
             let purpose = self.purpose(file);
-            let is_current = |checked: &Checked| checked.purpose == purpose && self.is_current(&checked.seen);
+            let is_current = |checked: &LoadedScript| checked.purpose == purpose && self.is_current(&checked.seen);
             if !folder.scripts.get(file).is_some_and(is_current) {
                 folder.scripts.insert(file.clone(), self.load(file, purpose));
             }
@@ -175,12 +182,12 @@ impl<'r> Round<'r> {
         let mut scripts = Vec::new();
         for (file, checked) in std::mem::take(&mut folder.scripts) {
             known.extend(checked.seen.iter().map(|(file, _)| file.to_owned()));
-            let Checked { purpose, seen, loaded } = checked;
+            let LoadedScript { purpose, seen, loaded } = checked;
             match loaded {
                 Ok(script) => scripts.push((file, purpose, seen, script)),
                 Err(faults) => {
                     self.put_faults(&faults);
-                    folder.scripts.insert(file, Checked { purpose, seen, loaded: Err(faults) });
+                    folder.scripts.insert(file, LoadedScript { purpose, seen, loaded: Err(faults) });
                 }
             }
         }
@@ -188,9 +195,9 @@ impl<'r> Round<'r> {
             scripts.into_iter().map(|(file, purpose, seen, script)| ((file, purpose, seen), script)).unzip();
         self.put_findings(&lint::check(&scripts, &self.config, None));
         let kept = rest.into_iter().zip(scripts);
-        folder
-            .scripts
-            .extend(kept.map(|((file, purpose, seen), script)| (file, Checked { purpose, seen, loaded: Ok(script) })));
+        folder.scripts.extend(
+            kept.map(|((file, purpose, seen), script)| (file, LoadedScript { purpose, seen, loaded: Ok(script) })),
+        );
         for file in open.iter().filter(|file| is_module(file) && !known.contains(*file) && !is_test(file)) {
             if let Err(faults) = self.load(file, Purpose::Handlers).loaded {
                 self.put_faults(&faults);
@@ -207,10 +214,10 @@ impl<'r> Round<'r> {
     }
 
     /// Looks at a file outside of a scripts folder; one that declares no trigger is taken for a job.
-    fn alone(mut self, home: &Home, text: &str) {
+    fn alone(mut self, location: &FileLocation, text: &str) {
         let is_job = text.starts_with("#!") || Outline::of(text).triggers.is_empty();
         let purpose = if is_job { Purpose::Job } else { Purpose::Handlers };
-        match self.load(&home.file, purpose).loaded {
+        match self.load(&location.file, purpose).loaded {
             Ok(script) => self.put_findings(&lint::check(&[script], &self.config, None)),
             Err(faults) => self.put_faults(&faults),
         }
@@ -227,10 +234,10 @@ impl<'r> Round<'r> {
         seen.iter().all(|(file, print)| self.snapshot.print(file) == print)
     }
 
-    fn load(&self, file: &str, purpose: Purpose) -> Checked {
+    fn load(&self, file: &str, purpose: Purpose) -> LoadedScript {
         let watched = Arc::new(Watched::new(self.snapshot.clone()));
         let loaded = Script::load(file, &purpose, watched.clone(), &self.config, &self.trigger_context);
-        Checked { purpose, seen: watched.take_seen(), loaded }
+        LoadedScript { purpose, seen: watched.take_seen(), loaded }
     }
 
     fn put_faults(&mut self, faults: &[Fault]) {

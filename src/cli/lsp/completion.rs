@@ -8,8 +8,8 @@ use lsp_types::{
     MarkupKind, TextEdit,
 };
 
-use super::documents::Look;
-use super::known;
+use super::catalog;
+use super::documents::DocumentView;
 use crate::cli::reference::call;
 use crate::functions::reference::{Entry, Form};
 use crate::script::outline::{CompletionTarget, KEYWORDS};
@@ -20,16 +20,16 @@ use crate::triggers::Kind;
 const DEPTH: usize = 8;
 
 /// Returns what can be written; with `snippets` triggers come with their handler.
-pub(super) fn complete(look: &Look<'_>, snippets: bool) -> Vec<CompletionItem> {
-    match look.outline.completion_target_at(look.text(), look.offset) {
+pub(super) fn complete(view: &DocumentView<'_>, snippets: bool) -> Vec<CompletionItem> {
+    match view.outline.completion_target_at(view.text(), view.offset) {
         CompletionTarget::Nothing => Vec::new(),
-        CompletionTarget::ImportPath => modules(look),
-        CompletionTarget::ModuleItem(alias) => of_module(look, &alias),
-        CompletionTarget::Member(name) => members(look, name.as_deref()),
-        CompletionTarget::Option(call) if !look.known.options(&call.name).is_empty() => {
-            look.known.options(&call.name).into_iter().map(|(name, docs)| option(&name, docs)).collect()
+        CompletionTarget::ImportPath => modules(view),
+        CompletionTarget::ModuleItem(alias) => of_module(view, &alias),
+        CompletionTarget::Member(name) => members(view, name.as_deref()),
+        CompletionTarget::Option(call) if !view.catalog.options(&call.name).is_empty() => {
+            view.catalog.options(&call.name).into_iter().map(|(name, docs)| option(&name, docs)).collect()
         }
-        CompletionTarget::Option(_) | CompletionTarget::AnyName => anything(look, snippets),
+        CompletionTarget::Option(_) | CompletionTarget::AnyName => anything(view, snippets),
     }
 }
 
@@ -56,32 +56,32 @@ fn entry(entry: &Entry) -> CompletionItem {
         _ => Sort::PROPERTY,
     };
     let signatures: Vec<_> = entry.signatures.iter().map(|signature| signature.text.clone()).collect();
-    item(&entry.function, sort, signatures.first().cloned(), known::entry_page(entry))
+    item(&entry.function, sort, signatures.first().cloned(), catalog::entry_page(entry))
 }
 
 fn kind(kind: &Kind, snippets: bool) -> CompletionItem {
-    let item = item(kind.name, Sort::EVENT, call(kind), known::kind_page(kind));
+    let item = item(kind.name, Sort::EVENT, call(kind), catalog::kind_page(kind));
     if !snippets {
         return item;
     }
     let arguments = kind.arguments.iter().enumerate().map(|(index, name)| format!("\"${{{}:{name}}}\", ", index + 1));
     let snippet =
-        format!("{}({}|{}| {{\n\t$0\n}});", kind.name, arguments.collect::<String>(), known::event_name(kind));
+        format!("{}({}|{}| {{\n\t$0\n}});", kind.name, arguments.collect::<String>(), catalog::event_name(kind));
     CompletionItem { insert_text: Some(snippet), insert_text_format: Some(InsertTextFormat::SNIPPET), ..item }
 }
 
-fn anything(look: &Look<'_>, snippets: bool) -> Vec<CompletionItem> {
-    let outline = &look.outline;
+fn anything(view: &DocumentView<'_>, snippets: bool) -> Vec<CompletionItem> {
+    let outline = &view.outline;
     let mut items: Vec<_> = outline
         .names
         .iter()
-        .filter(|name| name.scope.contains(&look.offset) || name.scope.end == look.offset)
+        .filter(|name| name.scope.contains(&view.offset) || name.scope.end == view.offset)
         .map(|name| {
             item(&name.name, if name.is_constant { Sort::CONSTANT } else { Sort::VARIABLE }, None, String::new())
         })
         .collect();
     items.extend(outline.functions.iter().map(|function| {
-        item(&function.name, Sort::FUNCTION, known::own_signature(function), known::own_page(function))
+        item(&function.name, Sort::FUNCTION, catalog::own_signature(function), catalog::own_page(function))
     }));
     let imports = outline.imports.iter().filter(|import| !import.alias.is_empty());
     items.extend(imports.map(|import| item(&import.alias, Sort::MODULE, import.path.clone(), String::new())));
@@ -91,8 +91,9 @@ fn anything(look: &Look<'_>, snippets: bool) -> Vec<CompletionItem> {
         None,
         "What this script remembers over runs, reloads and restarts.".into(),
     ));
-    items.extend(look.known.kinds.iter().map(|known| kind(known, snippets)));
-    items.extend(look.known.entries.iter().filter(|of| known::is_name(&of.function) && of.is_function()).map(entry));
+    items.extend(view.catalog.kinds.iter().map(|catalog| kind(catalog, snippets)));
+    items
+        .extend(view.catalog.entries.iter().filter(|of| catalog::is_name(&of.function) && of.is_function()).map(entry));
     items.extend(KEYWORDS.iter().map(|word| item(word, Sort::KEYWORD, None, String::new())));
     distinct(items)
 }
@@ -104,9 +105,9 @@ fn distinct(mut items: Vec<CompletionItem>) -> Vec<CompletionItem> {
     items
 }
 
-fn members(look: &Look<'_>, name: Option<&str>) -> Vec<CompletionItem> {
-    if let Some(trigger) = name.and_then(|name| look.outline.event_at(name, look.offset)) {
-        return known::event_fields(trigger.kind)
+fn members(view: &DocumentView<'_>, name: Option<&str>) -> Vec<CompletionItem> {
+    if let Some(trigger) = name.and_then(|name| view.outline.event_at(name, view.offset)) {
+        return catalog::event_fields(trigger.kind)
             .into_iter()
             .map(|field| match field.strip_suffix("()") {
                 Some(method) => item(method, Sort::METHOD, field.to_owned(), String::new()),
@@ -114,24 +115,24 @@ fn members(look: &Look<'_>, name: Option<&str>) -> Vec<CompletionItem> {
             })
             .collect();
     }
-    if let Some(of) = name.and_then(|name| look.known.type_of(&look.outline, name, look.offset)) {
-        let items: Vec<_> = look.known.members(of).into_iter().map(entry).collect();
+    if let Some(of) = name.and_then(|name| view.catalog.type_of(&view.outline, name, view.offset)) {
+        let items: Vec<_> = view.catalog.members(of).into_iter().map(entry).collect();
         if !items.is_empty() {
             return items;
         }
     }
-    let all = look.known.entries.iter().filter(|of| known::is_name(&of.function) && !of.is_function()).map(entry);
-    let is_function = |name: &&str| look.known.kind(name).is_some() || !look.known.entries(name, false).is_empty();
+    let all = view.catalog.entries.iter().filter(|of| catalog::is_name(&of.function) && !of.is_function()).map(entry);
+    let is_function = |name: &&str| view.catalog.kind(name).is_some() || !view.catalog.entries(name, false).is_empty();
     let standard = standard_functions()
         .filter(|name| !is_function(name))
         .map(|name| item(name, Sort::METHOD, None, String::new()));
     distinct(all.chain(standard).collect())
 }
 
-fn of_module(look: &Look<'_>, alias: &str) -> Vec<CompletionItem> {
-    let Some(module) = look.module(alias) else { return Vec::new() };
+fn of_module(view: &DocumentView<'_>, alias: &str) -> Vec<CompletionItem> {
+    let Some(module) = view.module(alias) else { return Vec::new() };
     let functions = module.outline.functions.iter().filter(|function| !function.is_private).map(|function| {
-        item(&function.name, Sort::FUNCTION, known::own_signature(function), known::own_page(function))
+        item(&function.name, Sort::FUNCTION, catalog::own_signature(function), catalog::own_page(function))
     });
     let constants =
         module.outline.names.iter().filter(|name| name.is_constant && name.scope.end == module.text.text.len());
@@ -139,16 +140,16 @@ fn of_module(look: &Look<'_>, alias: &str) -> Vec<CompletionItem> {
     functions.chain(constants).collect()
 }
 
-fn modules(look: &Look<'_>) -> Vec<CompletionItem> {
+fn modules(view: &DocumentView<'_>) -> Vec<CompletionItem> {
     let mut files = Vec::new();
-    below(&look.document.home.root, "", DEPTH, &mut files);
+    below(&view.document.location.root, "", DEPTH, &mut files);
     let token =
-        look.outline.tokens.iter().find(|token| token.range.start < look.offset && look.offset <= token.range.end);
+        view.outline.tokens.iter().find(|token| token.range.start < view.offset && view.offset <= token.range.end);
     let Some(token) = token else { return Vec::new() };
-    let piece = &look.text()[token.range.clone()];
+    let piece = &view.text()[token.range.clone()];
     let is_closed = piece.len() > 1 && piece.ends_with('"');
-    let range = look.document.text.span(&(token.range.start + 1..token.range.end - usize::from(is_closed)));
-    let own = look.document.home.file.strip_suffix(".rhai").unwrap_or_default();
+    let range = view.document.text.span(&(token.range.start + 1..token.range.end - usize::from(is_closed)));
+    let own = view.document.location.file.strip_suffix(".rhai").unwrap_or_default();
     files.sort();
     let items = files.into_iter().filter(|file| file != own).map(|file| CompletionItem {
         text_edit: Some(CompletionTextEdit::Edit(TextEdit { range, new_text: file.clone() })),

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use lsp_types::{Position, TextDocumentContentChangeEvent, Uri};
 use url::Url;
 
-use super::known::Known;
-use super::project::{Home, Texts};
+use super::catalog::Catalog;
+use super::project::{FileLocation, OpenTexts};
 use super::text::Text;
 use crate::cli::settings::Globals;
 use crate::script::outline::{Outline, imported_file};
@@ -25,14 +25,14 @@ pub(super) struct Document {
     pub(super) path: PathBuf,
     pub(super) version: i32,
     pub(super) text: Text,
-    pub(super) home: Home,
+    pub(super) location: FileLocation,
 }
 
 impl Documents {
     pub(super) fn open(&mut self, uri: Uri, version: i32, text: String, globals: &Globals) {
         let path = path(&uri).unwrap_or_else(|| PathBuf::from(uri.as_str()));
-        let home = Home::of(&path, globals);
-        self.0.insert(uri.as_str().to_owned(), Document { uri, path, version, text: Text::new(text), home });
+        let location = FileLocation::of(&path, globals);
+        self.0.insert(uri.as_str().to_owned(), Document { uri, path, version, text: Text::new(text), location });
     }
 
     pub(super) fn change(&mut self, uri: &Uri, version: i32, changes: &[TextDocumentContentChangeEvent]) {
@@ -56,26 +56,26 @@ impl Documents {
     }
 
     /// Returns the texts as they are edited.
-    pub(super) fn texts(&self) -> Texts {
+    pub(super) fn texts(&self) -> OpenTexts {
         map_of(self.all().map(|document| (document.path.clone(), document.text.text.clone())))
     }
 
     /// Returns a document, read.
-    pub(super) fn look(&self, uri: &Uri) -> Option<Look<'_>> {
+    pub(super) fn view(&self, uri: &Uri) -> Option<DocumentView<'_>> {
         let document = self.0.get(uri.as_str())?;
-        Some(Look {
+        Some(DocumentView {
             document,
             documents: self,
             outline: Outline::of(&document.text.text),
-            known: Known::of(&document.home.file),
+            catalog: Catalog::of(&document.location.file),
             offset: 0,
         })
     }
 
     /// Returns a document, read, with a place in it.
-    pub(super) fn look_at(&self, uri: &Uri, position: Position) -> Option<Look<'_>> {
-        let look = self.look(uri)?;
-        Some(Look { offset: look.document.text.offset(position), ..look })
+    pub(super) fn view_at(&self, uri: &Uri, position: Position) -> Option<DocumentView<'_>> {
+        let view = self.view(uri)?;
+        Some(DocumentView { offset: view.document.text.offset(position), ..view })
     }
 }
 
@@ -87,11 +87,11 @@ fn path(uri: &Uri) -> Option<PathBuf> {
 }
 
 /// A document, read, with a place in it.
-pub(super) struct Look<'d> {
+pub(super) struct DocumentView<'d> {
     pub(super) document: &'d Document,
     documents: &'d Documents,
     pub(super) outline: Outline,
-    pub(super) known: Known,
+    pub(super) catalog: Catalog,
     pub(super) offset: usize,
 }
 
@@ -102,7 +102,7 @@ pub(super) struct Module {
     pub(super) outline: Outline,
 }
 
-impl Look<'_> {
+impl DocumentView<'_> {
     pub(super) fn text(&self) -> &str {
         &self.document.text.text
     }
@@ -131,10 +131,10 @@ impl Look<'_> {
 
     /// Returns the module that a path means.
     pub(super) fn imported(&self, path: &str) -> Option<Module> {
-        let home = &self.document.home;
-        let file = imported_file(&home.file, path).ok()?;
-        let text: Arc<str> = home.read(&file, &self.documents.texts())?;
+        let location = &self.document.location;
+        let file = imported_file(&location.file, path).ok()?;
+        let text: Arc<str> = location.read(&file, &self.documents.texts())?;
         let outline = Outline::of(&text);
-        Some(Module { path: home.root.join(file), text: Text::new(text), outline })
+        Some(Module { path: location.root.join(file), text: Text::new(text), outline })
     }
 }

@@ -1,11 +1,11 @@
 //! `rhaid lsp`: a language server for editors, over standard input and output.
 
-mod answers;
+mod catalog;
 mod checker;
 mod completion;
 mod diagnostics;
 mod documents;
-mod known;
+mod features;
 mod project;
 mod server;
 mod text;
@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use std::sync::mpsc;
 use std::thread;
 
-use self::checker::{Checker, Found, Order};
+use self::checker::{CheckRequest, Checker, DiagnosticsByFile};
 use self::server::Server;
 use self::wire::Incoming;
 use crate::cli::settings::Globals;
@@ -39,36 +39,36 @@ pub(super) struct Args {
 }
 
 /// What happens, one after another.
-enum Happening {
+enum ServerEvent {
     Incoming(Incoming),
     /// What was found in the last check; nothing if that went wrong.
-    Checked(Option<Found>),
+    Checked(Option<DiagnosticsByFile>),
 }
 
 /// Serves until the editor says `exit`, or is gone.
 pub(super) fn run(_: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     // Few: who sends more waits until some are done.
-    let (tell, happenings) = mpsc::sync_channel(64);
+    let (tell, events) = mpsc::sync_channel(64);
     let heard = tell.clone();
     thread::Builder::new().name("input".into()).spawn(move || {
         let mut input = BufReader::new(std::io::stdin());
         loop {
             let incoming = wire::read(&mut input);
             let is_end = matches!(incoming, Incoming::End);
-            if heard.send(Happening::Incoming(incoming)).is_err() || is_end {
+            if heard.send(ServerEvent::Incoming(incoming)).is_err() || is_end {
                 break;
             }
         }
     })?;
     // One check at a time.
-    let (orders, ordered) = mpsc::sync_channel::<Order>(1);
+    let (orders, ordered) = mpsc::sync_channel::<CheckRequest>(1);
     let mut checker = Checker::new(globals.clone());
     thread::Builder::new().name("check".into()).spawn(move || {
-        for order in ordered {
-            if tell.send(Happening::Checked(checker.check(&order))).is_err() {
+        for request in ordered {
+            if tell.send(ServerEvent::Checked(checker.check(&request))).is_err() {
                 break;
             }
         }
     })?;
-    Ok(Server::new(globals.clone(), orders).serve(&happenings))
+    Ok(Server::new(globals.clone(), orders).serve(&events))
 }

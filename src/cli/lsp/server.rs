@@ -16,12 +16,12 @@ use lsp_types::{
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::Happening;
-use super::checker::{Found, Order};
-use super::documents::{Documents, Look};
+use super::ServerEvent;
+use super::checker::{CheckRequest, DiagnosticsByFile};
+use super::documents::{DocumentView, Documents};
 use super::wire::{self, Incoming};
-use super::{answers, completion, diagnostics};
-use crate::cli::exit::FAULTS;
+use super::{completion, diagnostics, features};
+use crate::cli::exit::FAILURE;
 use crate::cli::settings::Globals;
 
 /// How long nobody must have typed before what is edited is checked.
@@ -34,11 +34,11 @@ const LONG: Duration = Duration::from_secs(86_400);
 pub(super) struct Server {
     globals: Globals,
     documents: Documents,
-    orders: SyncSender<Order>,
+    orders: SyncSender<CheckRequest>,
     /// When the next check is due.
     due: Option<Instant>,
     is_checking: bool,
-    told: Found,
+    published: DiagnosticsByFile,
     phase: Phase,
     client: Client,
 }
@@ -58,17 +58,17 @@ struct Client {
     watches_files: bool,
 }
 
-type Answer = Result<Value, (ErrorCode, String)>;
+type ResponseResult = Result<Value, (ErrorCode, String)>;
 
 impl Server {
-    pub(super) fn new(globals: Globals, orders: SyncSender<Order>) -> Self {
+    pub(super) fn new(globals: Globals, orders: SyncSender<CheckRequest>) -> Self {
         Self {
             globals,
             documents: Documents::default(),
             orders,
             due: None,
             is_checking: false,
-            told: Found::new(),
+            published: DiagnosticsByFile::new(),
             phase: Phase::New,
             client: Client::default(),
         }
@@ -78,27 +78,27 @@ impl Server {
     ///
     /// Source: Language Server Protocol 3.17, "Exit Notification": 0 after a shutdown, else 1. An editor that is just gone is
     /// no fault of ours.
-    pub(super) fn serve(mut self, happenings: &Receiver<Happening>) -> ExitCode {
+    pub(super) fn serve(mut self, events: &Receiver<ServerEvent>) -> ExitCode {
         loop {
             let wait = self.due.filter(|_| !self.is_checking);
             let wait = wait.map_or(LONG, |due| due.saturating_duration_since(Instant::now()));
-            match happenings.recv_timeout(wait) {
-                Ok(Happening::Incoming(Incoming::End)) | Err(RecvTimeoutError::Disconnected) => {
+            match events.recv_timeout(wait) {
+                Ok(ServerEvent::Incoming(Incoming::End)) | Err(RecvTimeoutError::Disconnected) => {
                     return ExitCode::SUCCESS;
                 }
-                Ok(Happening::Incoming(Incoming::Malformed(answer))) => wire::send_raw(&answer),
-                Ok(Happening::Incoming(Incoming::Message(message))) => match message {
+                Ok(ServerEvent::Incoming(Incoming::Malformed(answer))) => wire::send_raw(&answer),
+                Ok(ServerEvent::Incoming(Incoming::Message(message))) => match message {
                     Message::Request(request) => self.request(request),
                     Message::Notification(notification) if notification.method == "exit" => {
                         let is_asked = self.phase == Phase::ShutDown;
-                        return if is_asked { ExitCode::SUCCESS } else { ExitCode::from(FAULTS) };
+                        return if is_asked { ExitCode::SUCCESS } else { ExitCode::from(FAILURE) };
                     }
                     Message::Notification(notification) => self.notification(notification),
                     Message::Response(_) => {}
                 },
-                Ok(Happening::Checked(found)) => {
+                Ok(ServerEvent::Checked(found)) => {
                     self.is_checking = false;
-                    found.into_iter().for_each(|found| self.tell(found));
+                    found.into_iter().for_each(|found| self.publish_changes(found));
                 }
                 Err(RecvTimeoutError::Timeout) => self.check(),
             }
@@ -121,29 +121,29 @@ impl Server {
         wire::answer(request.id, answer);
     }
 
-    fn ask(&self, method: &str, params: Value) -> Answer {
+    fn ask(&self, method: &str, params: Value) -> ResponseResult {
         match method {
             "textDocument/completion" => {
                 let snippets = self.client.has_snippets;
-                self.at(params, |look| json!({ "isIncomplete": false, "items": completion::complete(look, snippets) }))
+                self.at(params, |view| json!({ "isIncomplete": false, "items": completion::complete(view, snippets) }))
             }
-            "textDocument/hover" => self.at(params, |look| json!(answers::hover(look))),
-            "textDocument/definition" => self.at(params, |look| json!(answers::definition(look))),
-            "textDocument/signatureHelp" => self.at(params, |look| json!(answers::signatures(look))),
+            "textDocument/hover" => self.at(params, |view| json!(features::hover(view))),
+            "textDocument/definition" => self.at(params, |view| json!(features::definition(view))),
+            "textDocument/signatureHelp" => self.at(params, |view| json!(features::signatures(view))),
             "textDocument/documentSymbol" => {
                 let uri = read::<OfDocument>(params)?.text_document.uri;
-                Ok(self.documents.look(&uri).map_or(Value::Null, |look| json!(answers::symbols(&look))))
+                Ok(self.documents.view(&uri).map_or(Value::Null, |view| json!(features::symbols(&view))))
             }
             method => Err((ErrorCode::MethodNotFound, format!("there is no `{method}` here"))),
         }
     }
 
-    fn at(&self, params: Value, answer: impl FnOnce(&Look<'_>) -> Value) -> Answer {
+    fn at(&self, params: Value, answer: impl FnOnce(&DocumentView<'_>) -> Value) -> ResponseResult {
         let TextDocumentPositionParams { text_document, position } = read(params)?;
-        Ok(self.documents.look_at(&text_document.uri, position).map_or(Value::Null, |look| answer(&look)))
+        Ok(self.documents.view_at(&text_document.uri, position).map_or(Value::Null, |view| answer(&view)))
     }
 
-    fn initialize(&mut self, params: &Value) -> Answer {
+    fn initialize(&mut self, params: &Value) -> ResponseResult {
         let params: InitializeParams = read(params.clone())?;
         let text = params.capabilities.text_document;
         let items = text.and_then(|text| text.completion).and_then(|completion| completion.completion_item);
@@ -223,24 +223,25 @@ impl Server {
         if self.is_checking || self.due.is_none_or(|due| due > Instant::now()) {
             return;
         }
-        let homes = self.documents.all().map(|document| (document.path.clone(), document.home.clone())).collect();
-        let order = Order { homes, texts: self.documents.texts() };
-        if self.orders.try_send(order).is_ok() {
+        let locations =
+            self.documents.all().map(|document| (document.path.clone(), document.location.clone())).collect();
+        let check_request = CheckRequest { locations, texts: self.documents.texts() };
+        if self.orders.try_send(check_request).is_ok() {
             self.is_checking = true;
             self.due = None;
         }
     }
 
     /// Tells what has changed since it was told last.
-    fn tell(&mut self, found: Found) {
-        let gone = self.told.iter().filter(|(path, old)| !old.is_empty() && !found.contains_key(*path));
+    fn publish_changes(&mut self, found: DiagnosticsByFile) {
+        let gone = self.published.iter().filter(|(path, old)| !old.is_empty() && !found.contains_key(*path));
         gone.for_each(|(path, _)| self.publish(path, &[]));
         for (path, new) in &found {
-            if self.told.get(path).map_or(&[][..], Vec::as_slice) != new.as_slice() {
+            if self.published.get(path).map_or(&[][..], Vec::as_slice) != new.as_slice() {
                 self.publish(path, new);
             }
         }
-        self.told = found;
+        self.published = found;
     }
 
     fn publish(&self, path: &Path, diagnostics: &[lsp_types::Diagnostic]) {

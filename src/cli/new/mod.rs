@@ -8,11 +8,11 @@ use std::process::ExitCode;
 
 use self::name::Name;
 use self::templates::{TEMPLATES, Template};
-use crate::cli::exit::Wrong;
+use crate::cli::exit::UsageError;
 use crate::cli::init::write_new;
-use crate::cli::screen::{self, Tone, harmless, paint};
 use crate::cli::settings::{self, Globals};
 use crate::cli::table::{Cell, aligned};
+use crate::cli::terminal::{self, Style, paint, sanitize};
 
 /// Write a new script and its test, from a template
 #[derive(clap::Args)]
@@ -40,14 +40,14 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let Some(written) = args.name.as_deref().filter(|_| !args.list) else {
         let rows = TEMPLATES.iter().map(|template| {
             let summary = Cell::plain(template.summary());
-            vec![Cell::toned(Tone::Name, template.name), summary]
+            vec![Cell::styled(Style::Name, template.name), summary]
         });
-        screen::say(&aligned(&rows.collect::<Vec<_>>()));
+        terminal::print(&aligned(&rows.collect::<Vec<_>>()));
         return Ok(ExitCode::SUCCESS);
     };
-    let template = Template::called(&args.template).map_err(Wrong)?;
+    let template = Template::called(&args.template).map_err(UsageError)?;
     let config = settings::load(globals)?;
-    let name = Name::read(written, &config.scripts).map_err(|why| Wrong(harmless(&why)))?;
+    let name = Name::read(written, &config.scripts).map_err(|why| UsageError(sanitize(&why)))?;
     let [script, test] = [name.script(&config.scripts), name.test(&config.scripts)];
     for file in [&script, &test] {
         if file.symlink_metadata().is_ok() {
@@ -59,19 +59,19 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
         let is_new = write_new(file, &name.put_into(text))?;
         anyhow::ensure!(is_new, "{} is there already: choose another name", shown(file));
     }
-    screen::say(&told(template, &name, &script, &test));
+    terminal::print(&told(template, &name, &script, &test));
     Ok(ExitCode::SUCCESS)
 }
 
 /// Returns what was written, and what to do next.
 fn told(template: &Template, name: &Name, script: &Path, test: &Path) -> String {
-    let wrote = paint(Tone::Good, "wrote");
+    let wrote = paint(Style::Success, "wrote");
     let mut text = format!("{wrote} {}\n{wrote} {}\n", shown(script), shown(test));
     if let Some(needs) = template.needs {
         let lines = name.put_into(needs);
         text.push_str(&format!("\nIt needs this in {}, if it is not there:\n\n{lines}", settings::FILE));
     }
-    let run = paint(Tone::Strong, &format!("rhaid test {}", shown(test)));
+    let run = paint(Style::Heading, &format!("rhaid test {}", shown(test)));
     text.push_str(&format!("\nChange what is not as you want it, and run: {run}\n"));
     text
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::api::TappedResponse;
 use crate::cli::record::line::{AnswerLine, MessageLine};
-use crate::cli::screen;
+use crate::cli::terminal;
 use crate::services::files::successor;
 
 /// A recording on its way.
@@ -19,7 +19,7 @@ use crate::services::files::successor;
 pub(super) struct Recording {
     file: Option<(PathBuf, File)>,
     /// Where each line stands, if they may have to be put in order.
-    places: Option<Vec<Place>>,
+    positions: Option<Vec<LinePosition>>,
     messages: u64,
     retained: u64,
     answers: u64,
@@ -30,7 +30,7 @@ pub(super) struct Recording {
 }
 
 /// Where a line stands in the file.
-struct Place {
+struct LinePosition {
     time: Timestamp,
     /// Of the same moment, answers come before what asks for them.
     is_message: bool,
@@ -54,7 +54,7 @@ impl Recording {
             made => made.with_context(|| format!("making {}", path.display()))?,
         };
         let path = std::path::absolute(path)?;
-        Ok(Self { file: Some((path, open)), places: with_answers.then(Vec::new), ..Self::default() })
+        Ok(Self { file: Some((path, open)), positions: with_answers.then(Vec::new), ..Self::default() })
     }
 
     /// Returns how many lines there are.
@@ -79,10 +79,10 @@ impl Recording {
 
     /// Puts the lines in order; returns what was recorded, in a line.
     pub(super) fn end(mut self, took: String) -> anyhow::Result<String> {
-        if let (Some((path, file)), Some(places)) = (&mut self.file, self.places.take())
-            && !places.is_sorted_by_key(Place::key)
+        if let (Some((path, file)), Some(positions)) = (&mut self.file, self.positions.take())
+            && !positions.is_sorted_by_key(LinePosition::key)
         {
-            put_in_order(path, file, places).with_context(|| format!("putting {} in order", path.display()))?;
+            put_in_order(path, file, positions).with_context(|| format!("putting {} in order", path.display()))?;
         }
         let mut told = format!("recorded {}", count(self.messages, "message"));
         if self.retained > 0 {
@@ -104,19 +104,19 @@ impl Recording {
     fn write(&mut self, line: &impl Serialize, time: Timestamp, is_message: bool) -> anyhow::Result<()> {
         let text = serde_json::to_string(line)? + "\n";
         let Some((path, file)) = &mut self.file else {
-            screen::say(&text);
+            terminal::print(&text);
             return Ok(());
         };
         file.write_all(text.as_bytes()).with_context(|| format!("writing {}", path.display()))?;
-        if let Some(places) = &mut self.places {
-            let start = places.last().map_or(0, |last| last.start + last.length as u64);
-            places.push(Place { time, is_message, start, length: text.len() });
+        if let Some(positions) = &mut self.positions {
+            let start = positions.last().map_or(0, |last| last.start + last.length as u64);
+            positions.push(LinePosition { time, is_message, start, length: text.len() });
         }
         Ok(())
     }
 }
 
-impl Place {
+impl LinePosition {
     fn key(&self) -> (i64, bool) {
         // As they are written: to the millisecond.
         (self.time.as_millisecond(), self.is_message)
@@ -124,12 +124,12 @@ impl Place {
 }
 
 /// Exchanges a file for one with the same lines in order of time.
-fn put_in_order(path: &Path, file: &mut File, mut places: Vec<Place>) -> anyhow::Result<()> {
-    places.sort_by_key(Place::key);
+fn put_in_order(path: &Path, file: &mut File, mut positions: Vec<LinePosition>) -> anyhow::Result<()> {
+    positions.sort_by_key(LinePosition::key);
     let ordered = successor(path)?;
     let (mut from, mut to) = (BufReader::new(file), BufWriter::new(ordered));
     let mut line = Vec::new();
-    for place in places {
+    for place in positions {
         line.resize(place.length, 0);
         from.seek(SeekFrom::Start(place.start))?;
         from.read_exact(&mut line)?;

@@ -1,8 +1,8 @@
 //! `rhaid record`: real traffic, as a file of events.
 
-mod answers;
 mod file;
 mod line;
+mod responses;
 
 use std::num::NonZeroU64;
 use std::path::PathBuf;
@@ -12,15 +12,15 @@ use std::time::{Duration, Instant};
 
 use tokio::time::{sleep_until, timeout};
 
-use self::answers::Answers;
 use self::file::Recording;
 use self::line::MessageLine;
+use self::responses::HttpResponses;
 use crate::api::HttpTapMessage;
-use crate::cli::exit::Wrong;
-use crate::cli::screen;
+use crate::cli::environment;
+use crate::cli::exit::UsageError;
 use crate::cli::settings::{self, Globals};
 use crate::cli::signals::Signals;
-use crate::cli::world;
+use crate::cli::terminal;
 use crate::config::Config;
 use crate::secrets::Mask;
 use crate::services::clock::Clock;
@@ -68,33 +68,33 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let config = Arc::new(settings::load(globals)?);
     let filters: Result<Vec<_>, _> = args.topics.iter().map(|topic| Filter::parse(topic)).collect();
-    let filters = filters.map_err(|why| Wrong(format!("--topic: {why}")))?;
-    world::runtime()?.block_on(async {
-        let signals = Signals::listen()?;
-        let answers = Answers::open(args.http.then_some(&config.data)).await?;
+    let filters = filters.map_err(|why| UsageError(format!("--topic: {why}")))?;
+    environment::tokio_runtime()?.block_on(async {
+        let signals = Signals::register()?;
+        let answers = HttpResponses::open(args.http.then_some(&config.data)).await?;
         let recording = Recording::begin(args.output.as_deref(), args.http)?;
         let started = Instant::now();
-        let mut session = Session { args, signals, answers, recording, mask: config.mask() };
+        let mut session = RecordingSession { args, signals, answers, recording, mask: config.mask() };
         session.record(&config, &filters, started).await?;
         let told = session.recording.end(show_duration(started.elapsed()))?;
-        screen::complain(&format!("{told}\n"));
+        terminal::print_error(&format!("{told}\n"));
         Ok(ExitCode::SUCCESS)
     })
 }
 
 /// What is recorded, and into what.
-struct Session<'a> {
+struct RecordingSession<'a> {
     args: &'a Args,
     signals: Signals,
-    answers: Answers,
+    answers: HttpResponses,
     recording: Recording,
     mask: Mask,
 }
 
-impl Session<'_> {
+impl RecordingSession<'_> {
     /// Records until there is a reason to end.
     async fn record(&mut self, config: &Config, filters: &[Filter], started: Instant) -> anyhow::Result<()> {
-        let mqtt = Mqtt::new(world::brokers_for_a_visit(config)?, &Clock::system(settings::zone(None)?));
+        let mqtt = Mqtt::new(environment::ephemeral_brokers(config)?, &Clock::system(settings::zone(None)?));
         let ends = self.args.period.and_then(|period| started.checked_add(period));
         let end = async move {
             match ends {
@@ -112,7 +112,7 @@ impl Session<'_> {
             }
             subscribed = subscribe(filters, &mqtt, self.args.broker.as_deref()) => subscribed?,
         };
-        screen::complain(&format!("recording {}; Ctrl-C ends it\n", self.subject()));
+        terminal::print_error(&format!("recording {}; Ctrl-C ends it\n", self.subject()));
         loop {
             tokio::select! {
                 biased;
@@ -141,7 +141,7 @@ impl Session<'_> {
             Some(HttpTapMessage::Missed { responses }) => self.recording.missed += responses,
             Some(HttpTapMessage::Subscribed) => {}
             None => {
-                screen::complain("rhaid has stopped: there are no more answers to record\n");
+                terminal::print_error("rhaid has stopped: there are no more answers to record\n");
                 return Ok(false);
             }
         }
@@ -163,11 +163,11 @@ async fn subscribe(filters: &[Filter], mqtt: &Mqtt, broker: Option<&str>) -> any
     // With 2, each message comes with the one it was published with.
     let wish = SubscribeOptions { qos: 2, retained: Retained::Initial, ..SubscribeOptions::default() };
     let subscribed = mqtt.subscribe_all(filters, wish, broker);
-    let mut subscription = subscribed.map_err(|why| Wrong(format!("--broker: {why}")))?;
+    let mut subscription = subscribed.map_err(|why| UsageError(format!("--broker: {why}")))?;
     if let Ok(ready) = timeout(PATIENCE, subscription.ready()).await {
         return Ok(ready.map(|()| Some(subscription))?);
     }
-    screen::complain(&format!("no broker answers at {}: waiting for it\n", address(mqtt, broker)));
+    terminal::print_error(&format!("no broker answers at {}: waiting for it\n", address(mqtt, broker)));
     subscription.ready().await?;
     Ok(Some(subscription))
 }

@@ -12,13 +12,13 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value as Json};
 use tokio_util::sync::CancellationToken;
 
-use self::reader::Reader;
-use self::watch::Watching;
-use crate::cli::exec::Shell;
+use self::reader::LineReader;
+use self::watch::TopicPrinter;
+use crate::cli::environment;
+use crate::cli::exec::ConsoleLog;
 use crate::cli::reference;
-use crate::cli::screen::{self, Tone, harmless, paint};
 use crate::cli::settings::{self, Globals};
-use crate::cli::world;
+use crate::cli::terminal::{self, Style, paint, sanitize};
 use crate::config::{Config, Level};
 use crate::effect::Effect;
 use crate::functions::{Context, RunLog, RunUsage, Stop};
@@ -65,16 +65,16 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let config = Arc::new(settings::load(globals)?);
     let zone = settings::zone(config.timezone.as_deref())?;
-    let tokio = world::runtime()?;
-    let shell = Shell::new(config.log.level_of(NAME), &config);
-    let run_log = Arc::new(Told { shell, is_dry: args.dry });
-    let context = world::context(&config, Clock::system(zone), Store::in_memory()?, run_log, tokio.handle())?;
-    let (reader, printer) = Reader::open(&config)?;
+    let tokio = environment::tokio_runtime()?;
+    let shell = ConsoleLog::new(config.log.level_of(NAME), &config);
+    let run_log = Arc::new(ReplLog { shell, is_dry: args.dry });
+    let context = environment::context(&config, Clock::system(zone), Store::in_memory()?, run_log, tokio.handle())?;
+    let (reader, printer) = LineReader::open(&config)?;
     let (limits, mqtt) = (config.limits.clone(), context.services.mqtt.clone());
     let is_typed = reader.is_terminal();
-    let desk = Desk {
+    let repl = Repl {
         session: ReplSession::new(Arc::new(FolderSources::new(&config.scripts, config.limits.script_size)), &config),
-        watching: Watching::new(printer, mqtt.clone(), tokio.handle().clone()),
+        topics: TopicPrinter::new(printer, mqtt.clone(), tokio.handle().clone()),
         context,
         timeout: args.timeout.unwrap_or(config.limits.timeout),
         is_dry: args.dry,
@@ -82,21 +82,21 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
         config,
         has_failed: false,
     };
-    let running = desk.running.clone();
+    let running = repl.running.clone();
     tokio.spawn(async move {
         while tokio::signal::ctrl_c().await.is_ok() {
             running.lock().cancel();
         }
     });
-    let has_failed = world::on_a_thread_for(&limits, move || desk.work(reader))??;
+    let has_failed = environment::on_script_thread(&limits, move || repl.work(reader))??;
     let _ = tokio.block_on(mqtt.close());
-    Ok(if has_failed && !is_typed { ExitCode::from(crate::cli::exit::FAULTS) } else { ExitCode::SUCCESS })
+    Ok(if has_failed && !is_typed { ExitCode::from(crate::cli::exit::FAILURE) } else { ExitCode::SUCCESS })
 }
 
 /// Where lines are evaluated.
-struct Desk {
+struct Repl {
     session: ReplSession,
-    watching: Watching,
+    topics: TopicPrinter,
     context: Context,
     config: Arc<Config>,
     timeout: Duration,
@@ -106,9 +106,9 @@ struct Desk {
     has_failed: bool,
 }
 
-impl Desk {
+impl Repl {
     /// Works until the end; returns whether a line failed.
-    fn work(mut self, mut reader: Reader) -> anyhow::Result<bool> {
+    fn work(mut self, mut reader: LineReader) -> anyhow::Result<bool> {
         while let Some(line) = reader.read(&self.session.names())? {
             let line = line.trim();
             let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
@@ -117,7 +117,7 @@ impl Desk {
                 (":quit" | ":q" | ":exit" | "quit" | "exit" | "quit()" | "exit()", "") => break,
                 (":help" | ":h", "") => help(),
                 (":help" | ":h", name) => match reference::pages(name) {
-                    Ok(pages) => screen::say(&pages),
+                    Ok(pages) => terminal::print(&pages),
                     Err(why) => self.wrong(&why.to_string()),
                 },
                 (":load", file) => match fs::read_to_string(file) {
@@ -126,11 +126,11 @@ impl Desk {
                 },
                 (":type", expression) => {
                     if let Some(evaluated) = self.evaluate(expression) {
-                        screen::say(&format!("{}\n", evaluated.type_name));
+                        terminal::print(&format!("{}\n", evaluated.type_name));
                     }
                 }
-                (":subscribe", topic) => self.watching.begin(topic).unwrap_or_else(|why| self.wrong(&why)),
-                (":unsubscribe", topic) => self.watching.end(topic),
+                (":subscribe", topic) => self.topics.begin(topic).unwrap_or_else(|why| self.wrong(&why)),
+                (":unsubscribe", topic) => self.topics.end(topic),
                 (command, _) if command.starts_with(':') => {
                     let near = nearest(command, COMMANDS.iter().map(|(name, ..)| *name));
                     let hint =
@@ -195,7 +195,7 @@ impl Desk {
 
     fn wrong(&mut self, why: &str) {
         self.has_failed = true;
-        screen::complain(&format!("{}: {}\n", paint(Tone::Error, "error"), harmless(why)));
+        terminal::print_error(&format!("{}: {}\n", paint(Style::Error, "error"), sanitize(why)));
     }
 }
 
@@ -203,9 +203,11 @@ fn help() {
     let width = COMMANDS.iter().map(|(name, takes, _)| name.len() + takes.len() + 1).max().unwrap_or(0);
     for (name, takes, does) in COMMANDS {
         let usage = format!("{name} {takes}");
-        screen::say(&format!("{}  {does}\n", paint(Tone::Name, &format!("{usage:width$}"))));
+        terminal::print(&format!("{}  {does}\n", paint(Style::Name, &format!("{usage:width$}"))));
     }
-    screen::say("Everything else is evaluated: all functions of `rhaid reference`, and what earlier lines defined.\n");
+    terminal::print(
+        "Everything else is evaluated: all functions of `rhaid reference`, and what earlier lines defined.\n",
+    );
 }
 
 fn show(evaluated: &EvaluatedLine) {
@@ -215,16 +217,16 @@ fn show(evaluated: &EvaluatedLine) {
         Json::String(text) => text,
         value => format!("{value:#}"),
     };
-    screen::say(&format!("{}\n", harmless(&text)));
+    terminal::print(&format!("{}\n", sanitize(&text)));
 }
 
 /// Where lines log to; in a dry run also what they would have done.
-struct Told {
-    shell: Shell,
+struct ReplLog {
+    shell: ConsoleLog,
     is_dry: bool,
 }
 
-impl RunLog for Told {
+impl RunLog for ReplLog {
     fn log_line(&self, level: Level, text: &str, fields: &Map<String, Json>) {
         self.shell.log_line(level, text, fields);
     }
@@ -232,7 +234,7 @@ impl RunLog for Told {
     fn record_effect(&self, effect: Effect) {
         if self.is_dry {
             let what = format!("{} {}", effect.action, effect.details);
-            screen::complain(&format!("{} {}\n", paint(Tone::Quiet, "would do"), harmless(&what)));
+            terminal::print_error(&format!("{} {}\n", paint(Style::Dim, "would do"), sanitize(&what)));
         }
     }
 }

@@ -17,32 +17,32 @@ use rustyline::{Editor, Helper};
 
 use super::COMMANDS;
 use super::watch::Printer;
-use crate::cli::screen;
+use crate::cli::terminal;
 use crate::config::Config;
 use crate::functions::reference::reference;
 use crate::script::session::is_unfinished;
 
 /// Where lines come from.
-pub(super) enum Reader {
-    Terminal(Box<Editor<Typing, FileHistory>>, Option<PathBuf>),
+pub(super) enum LineReader {
+    Terminal(Box<Editor<LineHelper, FileHistory>>, Option<PathBuf>),
     Pipe(Arc<Config>),
 }
 
-impl Reader {
+impl LineReader {
     /// Opens standard input; returns also how something is printed while a line is typed.
     pub(super) fn open(config: &Arc<Config>) -> anyhow::Result<(Self, Printer)> {
         if !std::io::stdin().is_terminal() {
-            return Ok((Self::Pipe(config.clone()), Box::new(|line: &str| screen::say(line))));
+            return Ok((Self::Pipe(config.clone()), Box::new(|line: &str| terminal::print(line))));
         }
         let mut editor = Editor::new()?;
-        editor.set_helper(Some(Typing { names: Vec::new(), config: config.clone() }));
+        editor.set_helper(Some(LineHelper { names: Vec::new(), config: config.clone() }));
         let history = history();
         if let Some(history) = &history {
             // The first time there is none.
             let _ = editor.load_history(history);
         }
         // What comes while somebody types takes the line's place; the editor draws it anew at the next key.
-        let printer: Printer = Box::new(|line: &str| screen::say(&format!("\r\x1b[K{line}")));
+        let printer: Printer = Box::new(|line: &str| terminal::print(&format!("\r\x1b[K{line}")));
         Ok((Self::Terminal(Box::new(editor), history), printer))
     }
 
@@ -55,8 +55,8 @@ impl Reader {
     pub(super) fn read(&mut self, names: &[String]) -> anyhow::Result<Option<String>> {
         match self {
             Self::Terminal(editor, history) => {
-                if let Some(typing) = editor.helper_mut() {
-                    typing.names = names.to_vec();
+                if let Some(helper) = editor.helper_mut() {
+                    helper.names = names.to_vec();
                 }
                 loop {
                     match editor.readline("> ") {
@@ -104,12 +104,12 @@ fn history() -> Option<PathBuf> {
 }
 
 /// What the editor asks while somebody types.
-pub(super) struct Typing {
+pub(super) struct LineHelper {
     names: Vec<String>,
     config: Arc<Config>,
 }
 
-impl Completer for Typing {
+impl Completer for LineHelper {
     type Candidate = String;
 
     fn complete(&self, line: &str, end: usize, _: &rustyline::Context<'_>) -> rustyline::Result<(usize, Vec<String>)> {
@@ -130,17 +130,17 @@ impl Completer for Typing {
     }
 }
 
-impl Hinter for Typing {
+impl Hinter for LineHelper {
     type Hint = String;
 }
 
-impl Highlighter for Typing {
+impl Highlighter for LineHelper {
     fn highlight_prompt<'b, 's: 'b, 'p: 'b>(&'s self, prompt: &'p str, _: bool) -> Cow<'b, str> {
         Cow::Borrowed(prompt)
     }
 }
 
-impl Validator for Typing {
+impl Validator for LineHelper {
     fn validate(&self, typed: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
         // An empty line ends what was begun, whatever is missing.
         let is_over = typed.input().ends_with('\n');
@@ -149,4 +149,4 @@ impl Validator for Typing {
     }
 }
 
-impl Helper for Typing {}
+impl Helper for LineHelper {}

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
-use crate::cli::screen::{Tone, harmless, paint};
+use crate::cli::terminal::{Style, paint, sanitize};
 use crate::services::mqtt::{Mqtt, Retained};
 use crate::topic::Filter;
 
@@ -14,14 +14,14 @@ use crate::topic::Filter;
 pub(super) type Printer = Box<dyn FnMut(&str) + Send>;
 
 /// The topics whose messages are shown.
-pub(super) struct Watching {
+pub(super) struct TopicPrinter {
     printer: Arc<Mutex<Printer>>,
     mqtt: Mqtt,
     tokio: Handle,
     topics: Vec<(String, AbortHandle)>,
 }
 
-impl Watching {
+impl TopicPrinter {
     pub(super) fn new(printer: Printer, mqtt: Mqtt, tokio: Handle) -> Self {
         Self { printer: Arc::new(Mutex::new(printer)), mqtt, tokio, topics: Vec::new() }
     }
@@ -36,8 +36,8 @@ impl Watching {
         let printer = self.printer.clone();
         let task = self.tokio.spawn(async move {
             while let Some(message) = subscription.messages.recv().await {
-                let text = harmless(&String::from_utf8_lossy(&message.payload));
-                let line = format!("{} {text}\n", paint(Tone::Name, &harmless(&message.topic)));
+                let text = sanitize(&String::from_utf8_lossy(&message.payload));
+                let line = format!("{} {text}\n", paint(Style::Name, &sanitize(&message.topic)));
                 (printer.lock())(&line);
             }
         });

@@ -1,6 +1,6 @@
 //! `rhaid run`, the default: runs the scripts until it is told to stop.
 
-mod house;
+mod daemon;
 mod systemd;
 mod yaml;
 
@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use tracing::{info, warn};
 
-use self::house::House;
-use crate::cli::exit::Wrong;
+use self::daemon::Daemon;
+use crate::cli::exit::UsageError;
 use crate::cli::settings::{self, Globals};
 use crate::cli::signals::Signals;
-use crate::cli::{log, world};
+use crate::cli::{environment, log};
 use crate::config::Config;
 use crate::runtime::LogStore;
 use crate::services::clock::Clock;
@@ -38,31 +38,31 @@ pub(super) fn run(_args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
         return Err(no_scripts(&config).into());
     }
     let clock = Clock::system(settings::zone(config.timezone.as_deref())?);
-    let book = LogStore::new(clock.clone());
-    let filter = log::start(&config, book.clone(), clock.clone())?;
+    let log_store = LogStore::new(clock.clone());
+    let filter = log::start(&config, log_store.clone(), clock.clone())?;
     loaded.warnings.iter().for_each(|warning| warn!("{warning}"));
-    world::runtime()?.block_on(async {
-        let mut signals = Signals::listen()?;
+    environment::tokio_runtime()?.block_on(async {
+        let mut signals = Signals::register()?;
         // Before all else, so that no edit falls between.
         let files = Files::default();
         let edits = yaml::Watch::start(&config, &files);
-        let house = House::open(&config, clock, files, book).await?;
-        let edits = edits.apply(globals.clone(), house.runtime().clone(), filter);
+        let daemon = Daemon::open(&config, clock, files, log_store).await?;
+        let edits = edits.apply(globals.clone(), daemon.runtime().clone(), filter);
         let watchdog = systemd::ready();
         let sign = signals.next().await;
         info!("{sign}: stopping; a second one leaves at once");
         systemd::stopping();
-        signals.leave_on_next();
+        signals.exit_on_next();
         drop(edits);
-        house.close().await;
+        daemon.close().await;
         drop(watchdog);
         info!("stopped");
         Ok(ExitCode::SUCCESS)
     })
 }
 
-fn no_scripts(config: &Config) -> Wrong {
-    Wrong(format!(
+fn no_scripts(config: &Config) -> UsageError {
+    UsageError(format!(
         "there is no folder {}\n\nTo start here:     rhaid init && rhaid\nTo start elsewhere: rhaid --scripts FOLDER",
         config.scripts.display()
     ))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, info, warn};
 
-use crate::cli::log::Filter;
+use crate::cli::log::LogFilter;
 use crate::cli::settings::{self, Globals};
 use crate::config::{Config, Difference};
 use crate::runtime::Runtime;
@@ -29,7 +29,7 @@ impl Watch {
     }
 
     /// Applies the edits until the returned handle is dropped.
-    pub(super) fn apply(mut self, globals: Globals, runtime: Runtime, filter: Filter) -> AbortOnDropHandle<()> {
+    pub(super) fn apply(mut self, globals: Globals, runtime: Runtime, filter: LogFilter) -> AbortOnDropHandle<()> {
         let edits = Edits { globals, file: self.file, runtime, filter };
         AbortOnDropHandle::new(tokio::spawn(async move {
             while self.folder.changes.recv().await.is_some() {
@@ -43,7 +43,7 @@ struct Edits {
     globals: Globals,
     file: PathBuf,
     runtime: Runtime,
-    filter: Filter,
+    filter: LogFilter,
 }
 
 impl Edits {

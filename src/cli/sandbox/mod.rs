@@ -1,9 +1,9 @@
 //! A world held in the hand, in which scripts live as in the real one: `rhaid test` and `rhaid simulate`.
 
-mod boot;
-mod http;
-mod seen;
-mod world;
+mod instance;
+mod mock_http;
+mod test_functions;
+mod timeline;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -14,10 +14,10 @@ use jiff::Zoned;
 use jiff::tz::TimeZone;
 use parking_lot::{Mutex, MutexGuard};
 
-pub(super) use self::seen::{Moment, line, lines};
+pub(super) use self::timeline::{TimelineEntry, line, lines};
 
-use self::boot::Boot;
-use self::http::Answers;
+use self::instance::Instance;
+use self::mock_http::MockResponses;
 use crate::config::Config;
 use crate::functions::testing::SandboxApi as _;
 use crate::runtime::{Chosen, LogLine};
@@ -28,29 +28,29 @@ use crate::services::mqtt::MockBrokers;
 use crate::services::store::Store;
 
 /// When a world begins that is not told another time.
-const BEGIN: jiff::civil::DateTime = jiff::civil::date(2026, 1, 1).at(0, 0, 0, 0);
+const START: jiff::civil::DateTime = jiff::civil::date(2026, 1, 1).at(0, 0, 0, 0);
 
 /// A world held in the hand.
 pub(super) struct Sandbox {
     clock: Clock,
     zone: TimeZone,
     brokers: MockBrokers,
-    answers: Arc<Answers>,
+    mocks: Arc<MockResponses>,
     store: Store,
     /// The whole file system of this world.
     files: tempfile::TempDir,
     chosen: Option<Chosen>,
     config: Mutex<Arc<Config>>,
-    boot: Mutex<Option<Boot>>,
-    marks: Mutex<Marks>,
+    instance: Mutex<Option<Instance>>,
+    baseline: Mutex<Baseline>,
     printed: Mutex<Vec<String>>,
 }
 
 /// What counts no more.
 #[derive(Default)]
-struct Marks {
+struct Baseline {
     published: usize,
-    asked: usize,
+    requests: usize,
     runs: BTreeSet<String>,
     logged: usize,
     excused: BTreeSet<String>,
@@ -62,9 +62,9 @@ impl Sandbox {
     /// Makes a world in which no script lives yet, or with `all` those of the folder as soon as something happens; a test says what is
     /// answered in it, or else a recording.
     pub(super) fn new(config: &Arc<Config>, zone: &TimeZone, all: bool, is_test: bool) -> anyhow::Result<Self> {
-        let clock = Clock::held(BEGIN.to_zoned(zone.clone())?);
+        let clock = Clock::held(START.to_zoned(zone.clone())?);
         Ok(Self {
-            answers: Arc::new(Answers::new(clock.clone(), is_test)),
+            mocks: Arc::new(MockResponses::new(clock.clone(), is_test)),
             clock,
             zone: zone.clone(),
             brokers: MockBrokers::default(),
@@ -72,14 +72,14 @@ impl Sandbox {
             files: tempfile::tempdir()?,
             chosen: (!all).then(Chosen::default),
             config: Mutex::new(config.clone()),
-            boot: Mutex::default(),
-            marks: Mutex::default(),
+            instance: Mutex::default(),
+            baseline: Mutex::default(),
             printed: Mutex::default(),
         })
     }
 
     /// Turns the clock to a moment that is not before now.
-    pub(super) fn turn_to(&self, moment: &Zoned) -> Result<(), String> {
+    pub(super) fn advance_until(&self, moment: &Zoned) -> Result<(), String> {
         match Duration::try_from(self.clock.now().duration_until(moment.timestamp())) {
             Ok(ahead) => self.advance(ahead),
             Err(_) => Err(format!("{moment} is past: it is {}", self.clock.now_zoned())),
@@ -93,9 +93,9 @@ impl Sandbox {
 
     /// Lets runs that have begun come to their end, for a limited time.
     pub(super) fn finish(&self, limit: Duration) -> Result<(), String> {
-        self.with(|boot| {
-            let (runtime, clock) = (boot.runtime.clone(), self.clock.clone());
-            boot.wait(async move {
+        self.with(|instance| {
+            let (runtime, clock) = (instance.runtime.clone(), self.clock.clone());
+            instance.wait(async move {
                 let end = clock.now() + limit;
                 let mut activity = clock.activity();
                 tokio::select! {
@@ -108,7 +108,7 @@ impl Sandbox {
 
     /// Answers a call as a server did; secrets in its URL are hidden, as they were when it was written down.
     pub(super) fn record(&self, method: &str, url: &str, reply: Reply, mask: &Mask) -> Result<(), String> {
-        self.answers.record(method, url, reply, mask)
+        self.mocks.record(method, url, reply, mask)
     }
 
     /// Returns what the test printed.
@@ -123,8 +123,8 @@ impl Sandbox {
         scripts.parent().map_or_else(|| scripts.clone(), Path::to_owned)
     }
 
-    fn marks(&self) -> MutexGuard<'_, Marks> {
-        self.marks.lock()
+    fn baseline(&self) -> MutexGuard<'_, Baseline> {
+        self.baseline.lock()
     }
 
     fn config(&self) -> Arc<Config> {
@@ -132,13 +132,13 @@ impl Sandbox {
     }
 
     /// Does something with what runs, which begins to if it does not yet.
-    fn with<T>(&self, act: impl FnOnce(&Boot) -> Result<T, String>) -> Result<T, String> {
-        let mut boot = self.boot.lock();
-        if boot.is_none() {
-            *boot = Some(Boot::start(self)?);
+    fn with<T>(&self, act: impl FnOnce(&Instance) -> Result<T, String>) -> Result<T, String> {
+        let mut instance = self.instance.lock();
+        if instance.is_none() {
+            *instance = Some(Instance::start(self)?);
         }
-        match &*boot {
-            Some(boot) => act(boot),
+        match &*instance {
+            Some(instance) => act(instance),
             None => Err("nothing runs".to_owned()),
         }
     }

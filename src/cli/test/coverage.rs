@@ -6,8 +6,8 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use super::Runner;
-use crate::cli::screen::{self, Tone, harmless, paint};
 use crate::cli::table::{Cell, aligned};
+use crate::cli::terminal::{self, Style, paint, sanitize};
 use crate::runtime::{FolderSources, is_test, list_scripts};
 use crate::script::Sources;
 use crate::script::coverage::{self, LineCounts};
@@ -20,7 +20,7 @@ pub(super) fn tell(runner: &Runner<'_>) -> anyhow::Result<()> {
     let mut hits = coverage::line_counts(scripts, &sources, limits);
     hits.retain(|file, lines| !is_test(file) && !lines.is_empty());
     if runner.args.coverage && !runner.args.json {
-        screen::say(&text(&hits));
+        terminal::print(&text(&hits));
     }
     match &runner.args.lcov {
         None => Ok(()),
@@ -36,17 +36,17 @@ fn text(hits: &LineCounts) -> String {
         let left = left_out(lines.iter().map(|(line, count)| (*line, *count > 0)));
         let left = if left.is_empty() { String::new() } else { format!("not run: {left}") };
         rows.push(vec![
-            Cell::plain(harmless(file)),
+            Cell::plain(sanitize(file)),
             Cell::plain(share),
             Cell::plain(format!("{ran}/{}", lines.len())),
-            Cell::toned(Tone::Quiet, left),
+            Cell::styled(Style::Dim, left),
         ]);
     }
     let all: usize = hits.values().map(|lines| lines.len()).sum();
     let ran: usize = hits.values().map(|lines| lines.values().filter(|count| **count > 0).count()).sum();
     let share = format!("{} %", (100 * ran).checked_div(all).unwrap_or(100));
     rows.push(vec![Cell::plain("all"), Cell::plain(share), Cell::plain(format!("{ran}/{all}"))]);
-    format!("{}\n{}", paint(Tone::Strong, "lines that ran"), aligned(&rows))
+    format!("{}\n{}", paint(Style::Heading, "lines that ran"), aligned(&rows))
 }
 
 /// Returns the lines that did not run, as ranges over lines that can run.

@@ -13,10 +13,10 @@ use anyhow::Context as _;
 use jiff::tz::TimeZone;
 
 use self::report::{FileReport, Report, Verdict};
-use crate::cli::exit::{FAULTS, Wrong};
+use crate::cli::environment::on_script_thread;
+use crate::cli::exit::{FAILURE, UsageError};
 use crate::cli::sandbox::Sandbox;
 use crate::cli::settings::{self, Globals};
-use crate::cli::world::on_a_thread_for;
 use crate::config::Config;
 use crate::event::Id;
 use crate::fault::{Fault, SourceLocation};
@@ -82,7 +82,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     }
     let report = run_once(args, globals)?;
     if report.is_empty() {
-        return Err(Wrong(match &args.filter {
+        return Err(UsageError(match &args.filter {
             Some(filter) => format!("no test holds {filter:?} in its name"),
             None => {
                 "there are no tests: write some into a file such as scripts/door_test.rhai, or see `rhaid new`".into()
@@ -90,7 +90,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
         })
         .into());
     }
-    Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::from(FAULTS) })
+    Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::from(FAILURE) })
 }
 
 fn run_once(args: &Args, globals: &Globals) -> anyhow::Result<Report> {
@@ -127,7 +127,9 @@ impl Runner<'_> {
     fn files(&self) -> anyhow::Result<Vec<(PathBuf, String)>> {
         let mut files = Vec::new();
         if self.args.paths.is_empty() && !self.root.is_dir() {
-            return Err(Wrong(format!("there is no folder {}: `rhaid init` makes one", self.root.display())).into());
+            return Err(
+                UsageError(format!("there is no folder {}: `rhaid init` makes one", self.root.display())).into()
+            );
         }
         let named = if self.args.paths.is_empty() { vec![self.root.clone()] } else { self.args.paths.clone() };
         for path in named {
@@ -145,10 +147,10 @@ impl Runner<'_> {
                 files.push((root.clone(), relative(&root, &whole)));
             } else if whole.is_file() {
                 let why = "is no test and has none beside it, in a file whose name ends with _test.rhai";
-                return Err(Wrong(format!("{} {why}", path.display())).into());
+                return Err(UsageError(format!("{} {why}", path.display())).into());
             } else {
                 let hint = "name a file with tests, a script that has one, or a folder";
-                return Err(Wrong(format!("there is no file or folder {}: {hint}", path.display())).into());
+                return Err(UsageError(format!("there is no file or folder {}: {hint}", path.display())).into());
             }
         }
         Ok(files)
@@ -177,7 +179,7 @@ impl Runner<'_> {
         let shown = root.join(file);
         let here = std::env::current_dir().unwrap_or_default();
         let shown = shown.strip_prefix(&here).unwrap_or(&shown).display().to_string();
-        on_a_thread_for(&config.limits, || {
+        on_script_thread(&config.limits, || {
             let tests = match TestFile::load(file, sources, &config) {
                 Ok(tests) => tests,
                 Err(faults) => return FileReport { file: shown, faults, verdicts: Vec::new() },

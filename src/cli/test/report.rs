@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::cli::sandbox::{Moment, lines};
-use crate::cli::screen::{self, Tone, harmless, paint};
+use crate::cli::sandbox::{TimelineEntry, lines};
+use crate::cli::terminal::{self, Style, paint, sanitize};
 use crate::fault::{Fault, SourceLocation};
 
 /// How all tests went.
@@ -31,7 +31,7 @@ pub(super) struct Verdict {
     pub(super) took: Duration,
     /// What does not hold; `None`: it passed.
     pub(super) fault: Option<Fault>,
-    pub(super) timeline: Vec<Moment>,
+    pub(super) timeline: Vec<TimelineEntry>,
     pub(super) printed: Vec<String>,
 }
 
@@ -41,25 +41,25 @@ impl FileReport {
         if self.faults.is_empty() && self.verdicts.is_empty() {
             return;
         }
-        let mut text = format!("{}\n", paint(Tone::Strong, &harmless(&self.file)));
+        let mut text = format!("{}\n", paint(Style::Heading, &sanitize(&self.file)));
         for fault in &self.faults {
             let _ = writeln!(text, "{}", indented(&fault.report(), 2));
         }
         for verdict in &self.verdicts {
             let word = match verdict.fault {
-                None => paint(Tone::Good, "ok  "),
-                Some(_) => paint(Tone::Error, "FAIL"),
+                None => paint(Style::Success, "ok  "),
+                Some(_) => paint(Style::Error, "FAIL"),
             };
-            let _ = writeln!(text, "  {word} {}", harmless(&verdict.name));
+            let _ = writeln!(text, "  {word} {}", sanitize(&verdict.name));
             for line in &verdict.printed {
-                let _ = writeln!(text, "       {}", paint(Tone::Quiet, &harmless(line)));
+                let _ = writeln!(text, "       {}", paint(Style::Dim, &sanitize(line)));
             }
             if let Some(fault) = &verdict.fault {
-                let _ = writeln!(text, "{}", indented(&harmless(&fault.report()), 7));
+                let _ = writeln!(text, "{}", indented(&sanitize(&fault.report()), 7));
                 text.push_str(&lines(&verdict.timeline));
             }
         }
-        screen::say(&text);
+        terminal::print(&text);
     }
 }
 
@@ -84,14 +84,14 @@ impl Report {
     /// Shows the sum of it.
     pub(super) fn tell(&self, as_json: bool) -> anyhow::Result<()> {
         if as_json {
-            return screen::say_json(&self.json());
+            return terminal::print_json(&self.json());
         }
         let (passed, failed) = self.counts();
         if passed + failed > 0 {
-            let tone = if failed == 0 { Tone::Good } else { Tone::Error };
+            let tone = if failed == 0 { Style::Success } else { Style::Error };
             let failures = if failed == 0 { String::new() } else { format!(", {failed} failed") };
             let sum = paint(tone, &format!("{passed} passed{failures}"));
-            screen::say(&format!("{sum} ({} ms)\n", self.took.as_millis()));
+            terminal::print(&format!("{sum} ({} ms)\n", self.took.as_millis()));
         }
         Ok(())
     }

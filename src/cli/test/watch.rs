@@ -4,14 +4,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::{Args, run_once};
-use crate::cli::screen::{self, Tone, paint};
 use crate::cli::settings::{self, Globals};
-use crate::cli::{exit, world};
+use crate::cli::terminal::{self, Style, paint};
+use crate::cli::{environment, exit};
 use crate::services::files::Files;
 
 /// Runs the tests now and after each change, until Ctrl-C.
 pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
-    let tokio = world::runtime()?;
+    let tokio = environment::tokio_runtime()?;
     let root = std::path::absolute(settings::load(globals)?.scripts)?;
     let named = args.paths.iter().filter(|path| path.is_dir()).map(std::path::absolute);
     let folders: Vec<PathBuf> = std::iter::once(Ok(root)).chain(named).collect::<Result<_, _>>()?;
@@ -24,7 +24,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
             if let Err(error) = tokio::task::block_in_place(|| run_once(args, globals)) {
                 exit::report(&error);
             }
-            screen::say(&format!("{}\n", paint(Tone::Quiet, "waiting for a change; Ctrl-C ends this")));
+            terminal::print(&format!("{}\n", paint(Style::Dim, "waiting for a change; Ctrl-C ends this")));
             let changed =
                 futures_util::future::select_all(watches.iter_mut().map(|watch| Box::pin(watch.changes.recv())));
             tokio::select! {

@@ -16,9 +16,9 @@ const WAITING: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The answers that the running rhaid tells; none if they are not wanted.
-pub(super) struct Answers(Option<mpsc::Receiver<HttpTapMessage>>);
+pub(super) struct HttpResponses(Option<mpsc::Receiver<HttpTapMessage>>);
 
-impl Answers {
+impl HttpResponses {
     /// Listens to the rhaid that runs on a data folder, and returns when it tells.
     ///
     /// # Errors

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
+use crate::cli::environment;
 use crate::cli::exec::place;
-use crate::cli::exit::{FAULTS, Wrong};
-use crate::cli::rehearsal::{self, Rehearsed};
+use crate::cli::exit::{FAILURE, UsageError};
+use crate::cli::local_run::{self, LocalScript};
 use crate::cli::settings::{self, Globals};
-use crate::cli::world;
 use crate::event::Event;
 use crate::runtime::name_of;
 use crate::services::Services;
@@ -38,7 +38,7 @@ pub(super) struct Args {
     #[arg(value_name = "FILE")]
     file: PathBuf,
     #[command(flatten)]
-    what: What,
+    what: EventArgs,
     /// More fields of the handler's argument, as an object
     #[arg(long, value_name = "JSON")]
     data: Option<String>,
@@ -56,7 +56,7 @@ pub(super) struct Args {
 /// What happens; not needed if the script has only one trigger.
 #[derive(clap::Args)]
 #[group(multiple = false)]
-struct What {
+struct EventArgs {
     /// A message comes
     #[arg(long, value_name = "TOPIC=PAYLOAD")]
     mqtt: Option<String>,
@@ -84,22 +84,22 @@ struct What {
 }
 
 /// Which trigger is meant, and what is known of the event.
-struct Wish {
+struct TriggerQuery {
     kind: Option<&'static str>,
     name: Option<String>,
     given: Map,
 }
 
-impl What {
-    fn wish(&self) -> anyhow::Result<Wish> {
+impl EventArgs {
+    fn query(&self) -> anyhow::Result<TriggerQuery> {
         let of = |kind, given: &[(&str, &str)]| {
             let given = map_of(given.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))));
-            Ok(Wish { kind: Some(kind), name: None, given })
+            Ok(TriggerQuery { kind: Some(kind), name: None, given })
         };
         if let Some(message) = &self.mqtt {
             let (topic, payload) = message
                 .split_once('=')
-                .ok_or_else(|| Wrong(format!("--mqtt: write the topic and the payload, such as {message}=on")))?;
+                .ok_or_else(|| UsageError(format!("--mqtt: write the topic and the payload, such as {message}=on")))?;
             return of("mqtt_subscribe", &[("topic", topic), ("payload", payload)]);
         }
         if let Some(request) = &self.webhook {
@@ -113,7 +113,7 @@ impl What {
             (.., Some(path)) => of("watch_file", &[("path", path)]),
             _ if self.cron => of("cron", &[]),
             _ if self.every => of("every", &[]),
-            _ => Ok(Wish { kind: None, name: self.trigger.clone(), given: Map::new() }),
+            _ => Ok(TriggerQuery { kind: None, name: self.trigger.clone(), given: Map::new() }),
         }
     }
 }
@@ -122,7 +122,7 @@ impl What {
 pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let config = Arc::new(settings::load(globals)?);
     let zone = settings::zone(config.timezone.as_deref())?;
-    let Wish { kind, name, mut given } = args.what.wish()?;
+    let TriggerQuery { kind, name, mut given } = args.what.query()?;
     given.extend(data(args.data.as_deref())?);
     if kind == Some("webhook") {
         // As a test says it; the handler gets the text.
@@ -132,17 +132,17 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     }
     let clock = match &args.at {
         None => Clock::system(zone.clone()),
-        Some(at) => Clock::manual(moment(at, &zone)?),
+        Some(at) => Clock::manual(parse_time(at, &zone)?),
     };
     let (root, file) = place(&args.file, &config)?;
-    let script = Rehearsed::load(&config, &root, &file, None, zone)?;
-    let Some(script) = rehearsal::unless_faulty(script) else { return Ok(ExitCode::from(FAULTS)) };
+    let script = LocalScript::load(&config, &root, &file, None, zone)?;
+    let Some(script) = local_run::loaded_or_print_faults(script) else { return Ok(ExitCode::from(FAILURE)) };
     let at = choose(&script, kind, name.as_deref(), &given)?;
     let declared = &script.declarations()[at];
     let payload = {
-        let tokio = world::runtime()?;
+        let tokio = environment::tokio_runtime()?;
         let _inside = tokio.enter();
-        let services = Services::new(clock.clone(), Store::in_memory()?, world::brokers_for_a_visit(&config)?);
+        let services = Services::new(clock.clone(), Store::in_memory()?, environment::ephemeral_brokers(&config)?);
         manual(&*declared.trigger, given, &services)
     };
     let event = Event::new(clock.now_zoned(), format!("{} (tried)", declared.trigger.summary()), payload);
@@ -156,21 +156,22 @@ fn data(json: Option<&str>) -> anyhow::Result<Map> {
             Value::Map(payload) => Ok(payload),
             other => Ok(map_of([("data".to_owned(), other)])),
         },
-        Some(Err(error)) => Err(Wrong(format!("--data: this is no JSON: {error}")).into()),
+        Some(Err(error)) => Err(UsageError(format!("--data: this is no JSON: {error}")).into()),
     }
 }
 
 /// Reads a moment with its zone, with an offset, or in the zone of the config.
-pub(super) fn moment(text: &str, zone: &TimeZone) -> anyhow::Result<Zoned> {
+pub(super) fn parse_time(text: &str, zone: &TimeZone) -> anyhow::Result<Zoned> {
     let zoned = text.parse::<Zoned>().ok();
     let instant = || text.parse::<Timestamp>().ok().map(|moment| moment.to_zoned(zone.clone()));
     let local = || text.parse::<jiff::civil::DateTime>().ok()?.to_zoned(zone.clone()).ok();
-    let wrong = || Wrong(format!("--at: write a time such as 2026-03-29T07:00 or 2026-03-29T07:00:00Z, not {text}"));
+    let wrong =
+        || UsageError(format!("--at: write a time such as 2026-03-29T07:00 or 2026-03-29T07:00:00Z, not {text}"));
     zoned.or_else(instant).or_else(local).ok_or_else(|| wrong().into())
 }
 
 /// Returns which trigger is meant.
-fn choose(script: &Rehearsed<'_>, kind: Option<&str>, name: Option<&str>, given: &Map) -> anyhow::Result<usize> {
+fn choose(script: &LocalScript<'_>, kind: Option<&str>, name: Option<&str>, given: &Map) -> anyhow::Result<usize> {
     let declared = script.declarations();
     let fitting: Vec<_> = (0..declared.len())
         .filter(|at| match (kind, name) {
@@ -182,7 +183,7 @@ fn choose(script: &Rehearsed<'_>, kind: Option<&str>, name: Option<&str>, given:
     match (fitting.as_slice(), name) {
         ([one], _) => Ok(*one),
         ([], _) => Err(script
-            .has_no(&match (kind, name) {
+            .no_such(&match (kind, name) {
                 (Some(kind), _) => format!("{kind} that this wakes"),
                 (_, Some(name)) => format!("trigger `{name}`"),
                 (None, None) => "trigger".to_owned(),
@@ -190,7 +191,7 @@ fn choose(script: &Rehearsed<'_>, kind: Option<&str>, name: Option<&str>, given:
             .into()),
         (several, _) => {
             let names: Vec<_> = several.iter().map(|at| name_of(&declared[*at])).collect();
-            Err(Wrong(format!("several triggers fit, say which with --trigger: `{}`", names.join("`, `"))).into())
+            Err(UsageError(format!("several triggers fit, say which with --trigger: `{}`", names.join("`, `"))).into())
         }
     }
 }

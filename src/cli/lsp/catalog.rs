@@ -11,12 +11,12 @@ use crate::triggers::{KINDS, Kind};
 
 /// What a file can call.
 #[derive(Clone, Copy)]
-pub(super) struct Known {
+pub(super) struct Catalog {
     pub(super) entries: &'static [Entry],
     pub(super) kinds: &'static [&'static Kind],
 }
 
-impl Known {
+impl Catalog {
     /// Returns what a file of that name can call: tests declare no triggers, and have functions of their own.
     pub(super) fn of(file: &str) -> Self {
         match is_test(file) {
@@ -159,13 +159,13 @@ mod tests {
     #[test]
     fn options_are_read_from_the_reference() {
         let names =
-            |name: &str| Known::of("a.rhai").options(name).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+            |name: &str| Catalog::of("a.rhai").options(name).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
         assert_eq!(names("cron")[..4], ["timezone", "missed", "window", "jitter"]);
         assert!(names("webhook").contains(&"public".to_owned()) && names("webhook").contains(&"timeout".to_owned()));
         assert!(names("http_post").contains(&"json".to_owned()), "{:?}", names("http_post"));
         assert_eq!(names("mqtt_publish")[..3], ["qos", "retain", "broker"]);
         assert_eq!(names("print"), [""; 0]);
-        let in_test = Known::of("a_test.rhai").options("publish");
+        let in_test = Catalog::of("a_test.rhai").options("publish");
         assert_eq!(in_test.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["qos", "retain", "broker"]);
     }
 }

@@ -16,31 +16,31 @@ use crate::value::{Map, Value, map_of};
 const PARTS: &[&str] = &["status", "headers", "json", "body"];
 
 /// The answers there are, and what was asked.
-pub(super) struct Answers {
+pub(super) struct MockResponses {
     clock: Clock,
     /// Whether a test says what is answered, and not a recording.
     is_test: bool,
-    rules: Mutex<Vec<Rule>>,
-    asked: Mutex<Vec<Map>>,
+    rules: Mutex<Vec<MockRule>>,
+    requests: Mutex<Vec<Map>>,
 }
 
 /// What answers which calls.
-struct Rule {
+struct MockRule {
     method: String,
-    url: Urls,
+    url: UrlPattern,
     answer: Arc<MockResponse>,
 }
 
 /// Which URLs are meant.
-enum Urls {
-    Like(GlobMatcher),
+enum UrlPattern {
+    Glob(GlobMatcher),
     /// This one, once its secrets are hidden.
     Recorded(String, Mask),
 }
 
-impl Answers {
+impl MockResponses {
     pub(super) fn new(clock: Clock, is_test: bool) -> Self {
-        Self { clock, is_test, rules: Mutex::default(), asked: Mutex::default() }
+        Self { clock, is_test, rules: Mutex::default(), requests: Mutex::default() }
     }
 
     /// Answers requests of a method to URLs of a pattern, before those that were told earlier.
@@ -52,7 +52,7 @@ impl Answers {
                 "there is no {kind:?}: requests fail with timeout, timeout.connect, timeout.read, connect, tls, proxy, too_many_redirects or decode"
             ));
         }
-        self.add(method, Urls::Like(url_matcher(url)?), answer);
+        self.add(method, UrlPattern::Glob(url_matcher(url)?), answer);
         Ok(())
     }
 
@@ -64,18 +64,18 @@ impl Answers {
             ("headers".into(), headers.into()),
             ("body".into(), reply.body.to_vec().into()),
         ]);
-        self.add(method, Urls::Recorded(url.to_owned(), mask.clone()), MockResponse::Value(answer.into()));
+        self.add(method, UrlPattern::Recorded(url.to_owned(), mask.clone()), MockResponse::Value(answer.into()));
         Ok(())
     }
 
-    fn add(&self, method: &str, url: Urls, answer: MockResponse) {
-        let rule = Rule { method: method.to_uppercase(), url, answer: Arc::new(answer) };
+    fn add(&self, method: &str, url: UrlPattern, answer: MockResponse) {
+        let rule = MockRule { method: method.to_uppercase(), url, answer: Arc::new(answer) };
         self.rules.lock().push(rule);
     }
 
     /// Returns what was asked.
-    pub(super) fn asked(&self) -> MutexGuard<'_, Vec<Map>> {
-        self.asked.lock()
+    pub(super) fn requests(&self) -> MutexGuard<'_, Vec<Map>> {
+        self.requests.lock()
     }
 
     fn unanswered(&self, wanted: &Wanted) -> String {
@@ -89,15 +89,15 @@ impl Answers {
 
     fn find(&self, wanted: &Wanted) -> Option<Arc<MockResponse>> {
         let rules = self.rules.lock();
-        let fits = |rule: &&Rule| (rule.method == "*" || rule.method == wanted.method) && rule.url.has(&wanted.url);
+        let fits = |rule: &&MockRule| (rule.method == "*" || rule.method == wanted.method) && rule.url.has(&wanted.url);
         rules.iter().rev().find(fits).map(|rule| rule.answer.clone())
     }
 }
 
-impl Urls {
+impl UrlPattern {
     fn has(&self, wanted: &str) -> bool {
         match self {
-            Self::Like(pattern) => pattern.is_match(wanted),
+            Self::Glob(pattern) => pattern.is_match(wanted),
             Self::Recorded(url, mask) => {
                 url == wanted || url::Url::parse(wanted).is_ok_and(|wanted| mask.redact_url(&wanted) == *url)
             }
@@ -105,7 +105,7 @@ impl Urls {
     }
 }
 
-impl MockTransport for Answers {
+impl MockTransport for MockResponses {
     fn answer(&self, wanted: &Wanted) -> Result<Reply, Error> {
         let mut request = seen(wanted);
         let reply = match self.find(wanted).as_deref() {
@@ -119,7 +119,7 @@ impl MockTransport for Answers {
         let status = reply.as_ref().map_or(Value::Null, |reply| i64::from(reply.status).into());
         request.insert("status".into(), status);
         request.insert("time".into(), Value::Time(self.clock.now().to_zoned(self.clock.zone())));
-        memory::uncounted(|| self.asked().push(request));
+        memory::uncounted(|| self.requests().push(request));
         reply
     }
 

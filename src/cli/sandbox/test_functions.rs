@@ -8,7 +8,7 @@ use jiff::Zoned;
 use jiff::civil::Time;
 
 use super::Sandbox;
-use crate::cli::attempt;
+use crate::cli::try_event;
 use crate::functions::testing::{MockResponse, SandboxApi};
 use crate::runtime::Status;
 use crate::secrets::Secret;
@@ -24,7 +24,7 @@ impl Sandbox {
     fn moment(&self, text: &str) -> Result<Zoned, String> {
         let zone = self.clock.zone();
         let Some(time) = text.parse::<Time>().ok().filter(|_| !text.contains('-')) else {
-            return attempt::moment(text, &zone).map_err(|error| error.to_string().replace("--at: ", ""));
+            return try_event::parse_time(text, &zone).map_err(|error| error.to_string().replace("--at: ", ""));
         };
         let now = self.clock.now_zoned();
         let today = now.date().to_datetime(time).to_zoned(zone.clone()).map_err(|error| error.to_string())?;
@@ -40,7 +40,7 @@ impl Sandbox {
     }
 
     fn is_running(&self) -> bool {
-        self.boot.lock().is_some()
+        self.instance.lock().is_some()
     }
 }
 
@@ -55,9 +55,9 @@ impl SandboxApi for Sandbox {
         if let Some(chosen) = &self.chosen {
             chosen.lock().insert(script.clone());
         }
-        self.with(|boot| {
-            let runtime = boot.runtime.clone();
-            let listed = boot.wait_still(async move {
+        self.with(|instance| {
+            let runtime = instance.runtime.clone();
+            let listed = instance.wait_still(async move {
                 if was_running {
                     runtime.look().await;
                 }
@@ -72,14 +72,14 @@ impl SandboxApi for Sandbox {
     }
 
     fn publish(&self, publish: Publish) -> Result<(), String> {
-        self.with(|boot| {
-            boot.services.mqtt.bring(publish).map_err(|error| match error {
+        self.with(|instance| {
+            instance.services.mqtt.bring(publish).map_err(|error| match error {
                 Error::NotConnected { broker, .. } => {
                     format!("no message comes from the broker `{broker}`, which is down: `broker_up()` brings it back")
                 }
                 other => other.to_string(),
             })?;
-            boot.settle()
+            instance.settle()
         })
     }
 
@@ -88,27 +88,27 @@ impl SandboxApi for Sandbox {
             self.clock.advance(duration);
             return Ok(());
         }
-        self.with(|boot| boot.pass(duration))
+        self.with(|instance| instance.pass(duration))
     }
 
     fn advance_to(&self, moment: &str) -> Result<(), String> {
         let moment = self.moment(moment)?;
         if self.is_running() {
-            return self.turn_to(&moment);
+            return self.advance_until(&moment);
         }
         self.clock.set(moment.timestamp());
         Ok(())
     }
 
     fn mock_http(&self, method: &str, url: &str, response: MockResponse) -> Result<(), String> {
-        self.answers.put(method, url, response)
+        self.mocks.put(method, url, response)
     }
 
     fn request(&self, method: &str, path: &str, with: Map) -> Result<Map, String> {
         let (request, body) = request(method, path, &with)?;
-        self.with(|boot| {
-            let visit = web::visit(boot.services.routes.clone(), request, body);
-            let (status, headers, body) = boot.wait(visit)??;
+        self.with(|instance| {
+            let visit = web::visit(instance.services.routes.clone(), request, body);
+            let (status, headers, body) = instance.wait(visit)??;
             let headers = map_of(headers.into_iter().map(|(name, value)| (name, value.into())));
             Ok(map_of([
                 ("status".into(), i64::from(status).into()),
@@ -120,27 +120,27 @@ impl SandboxApi for Sandbox {
 
     fn emit(&self, name: &str, data: Value) -> Result<(), String> {
         let emitted = Emitted { name: name.to_owned(), data, from: "test".to_owned(), hops: 1 };
-        self.with(|boot| {
-            let bus = boot.services.bus.clone();
-            boot.wait_still(async move { bus.deliver(bus.route(vec![emitted])).await }).map(|_| ())
+        self.with(|instance| {
+            let bus = instance.services.bus.clone();
+            instance.wait_still(async move { bus.deliver(bus.route(vec![emitted])).await }).map(|_| ())
         })
     }
 
     fn fire(&self, script: &str, trigger: &str, data: Value) -> Result<Value, String> {
         let (script, trigger) = (script.to_owned(), trigger.to_owned());
-        self.with(|boot| {
-            let runtime = boot.runtime.clone();
-            let fired = boot.wait(async move { runtime.fire(&script, Some(&trigger), data).await })??;
+        self.with(|instance| {
+            let runtime = instance.runtime.clone();
+            let fired = instance.wait(async move { runtime.fire(&script, Some(&trigger), data).await })??;
             Ok(Value::from(fired.value))
         })
     }
 
     fn change_file(&self, path: &str, text: Option<&str>) -> Result<(), String> {
         let file = self.file(path);
-        self.with(|boot| {
-            let changed = boot.services.files.change(&file, text.map(str::as_bytes));
+        self.with(|instance| {
+            let changed = instance.services.files.change(&file, text.map(str::as_bytes));
             changed.map_err(|error| format!("{path}: {error}"))?;
-            boot.settle()
+            instance.settle()
         })
     }
 
@@ -162,55 +162,55 @@ impl SandboxApi for Sandbox {
         if !self.is_running() {
             return Ok(());
         }
-        self.with(|boot| {
-            let runtime = boot.runtime.clone();
-            let applied = boot.wait_still(async move { runtime.apply(config).await })?;
+        self.with(|instance| {
+            let runtime = instance.runtime.clone();
+            let applied = instance.wait_still(async move { runtime.apply(config).await })?;
             applied.map(|_| ()).map_err(|faults| crate::cli::settings::reports(&faults))
         })
     }
 
     fn set_broker_down(&self, broker: Option<&str>, is_down: bool) -> Result<(), String> {
-        self.with(|boot| {
-            boot.services.mqtt.set_away(broker, is_down).map_err(|error| error.to_string())?;
-            boot.settle()
+        self.with(|instance| {
+            instance.services.mqtt.set_away(broker, is_down).map_err(|error| error.to_string())?;
+            instance.settle()
         })
     }
 
     fn restart(&self) -> Result<(), String> {
-        self.with(|boot| {
-            boot.stop()?;
-            self.marks().logs.extend(boot.runtime.recent_logs());
+        self.with(|instance| {
+            instance.stop()?;
+            self.baseline().logs.extend(instance.runtime.recent_logs());
             Ok(())
         })?;
-        drop(self.boot.lock().take());
+        drop(self.instance.lock().take());
         self.with(|_| Ok(()))
     }
 
     fn published(&self) -> Vec<Map> {
-        self.all_published().split_off(self.marks().published)
+        self.all_published().split_off(self.baseline().published)
     }
 
     fn requests(&self) -> Vec<Map> {
-        self.answers.asked()[self.marks().asked..].to_vec()
+        self.mocks.requests()[self.baseline().requests..].to_vec()
     }
 
     fn runs(&self) -> Result<Vec<Map>, String> {
         let rows = self.rows()?;
-        let marks = self.marks();
-        Ok(rows.iter().filter(|row| !marks.runs.contains(&row.id)).map(|row| self.shown_run(row)).collect())
+        let baseline = self.baseline();
+        Ok(rows.iter().filter(|row| !baseline.runs.contains(&row.id)).map(|row| self.shown_run(row)).collect())
     }
 
     fn logs(&self) -> Vec<Map> {
-        let (mut lines, logged) = (self.all_logs(), self.marks().logged);
+        let (mut lines, logged) = (self.all_logs(), self.baseline().logged);
         lines.split_off(logged.min(lines.len()))
     }
 
     fn clear_records(&self) {
         let (published, logged) = (self.all_published().len(), self.all_logs().len());
         let runs = self.rows().unwrap_or_default().into_iter().map(|row| row.id).collect();
-        let mut marks = self.marks();
-        (marks.published, marks.logged, marks.runs) = (published, logged, runs);
-        marks.asked = self.answers.asked().len();
+        let mut baseline = self.baseline();
+        (baseline.published, baseline.logged, baseline.runs) = (published, logged, runs);
+        baseline.requests = self.mocks.requests().len();
     }
 
     fn print(&self, text: &str) {

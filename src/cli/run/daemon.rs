@@ -6,8 +6,8 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use tracing::info;
 
-use crate::cli::exit::Wrong;
-use crate::cli::world;
+use crate::cli::environment;
+use crate::cli::exit::UsageError;
 use crate::config::Config;
 use crate::control;
 use crate::runtime::{Listed, LogStore, Runtime, StartError};
@@ -19,7 +19,7 @@ use crate::services::store::Store;
 use crate::web;
 
 /// Everything that runs.
-pub(super) struct House {
+pub(super) struct Daemon {
     services: Services,
     runtime: Runtime,
     broker: Option<Embedded>,
@@ -28,30 +28,35 @@ pub(super) struct House {
 }
 
 /// What must be there before the first script is loaded.
-struct Ground {
+struct Resources {
     store: Store,
     broker: Option<Embedded>,
     web: web::Listener,
 }
 
-impl House {
+impl Daemon {
     /// Opens everything; says what runs where.
     ///
     /// # Errors
-    /// [`Wrong`], with all that stands in the way.
-    pub(super) async fn open(config: &Arc<Config>, clock: Clock, files: Files, book: LogStore) -> anyhow::Result<Self> {
+    /// [`UsageError`], with all that stands in the way.
+    pub(super) async fn open(
+        config: &Arc<Config>,
+        clock: Clock,
+        files: Files,
+        log_store: LogStore,
+    ) -> anyhow::Result<Self> {
         info!("rhaid {} starts with the scripts in {}", env!("CARGO_PKG_VERSION"), config.scripts.display());
-        let Ground { store, broker, web } = Ground::prepare(config).await?;
+        let Resources { store, broker, web } = Resources::prepare(config).await?;
         let embedded = broker.as_ref().map_or(config.mqtt.embedded.listen, Embedded::address);
-        let brokers = world::brokers(config, embedded)?;
+        let brokers = environment::brokers(config, embedded)?;
         let services = Services { files, ..Services::new(clock, store, brokers) };
         if broker.as_ref().is_some_and(Embedded::is_ours) {
             info!("the embedded broker listens on {embedded}");
         }
         info!("webhooks are at http://{}/hooks/", web.address());
-        let runtime = match Runtime::start_with(config.clone(), services.clone(), book).await {
+        let runtime = match Runtime::start_with(config.clone(), services.clone(), log_store).await {
             Ok(runtime) => runtime,
-            Err(error @ StartError::Bindings(_)) => return Err(Wrong(error.to_string()).into()),
+            Err(error @ StartError::Bindings(_)) => return Err(UsageError(error.to_string()).into()),
         };
         let web = web.serve(services.routes.clone());
         let control = control::Server::start(&config.data, runtime.clone())
@@ -78,8 +83,8 @@ impl House {
     }
 }
 
-impl Ground {
-    async fn prepare(config: &Config) -> Result<Self, Wrong> {
+impl Resources {
+    async fn prepare(config: &Config) -> Result<Self, UsageError> {
         let mut wrong = Vec::new();
         let store = take(Store::open(&config.data), &mut wrong);
         let web = take(web::Listener::bind(config.web.listen).await, &mut wrong);
@@ -90,7 +95,7 @@ impl Ground {
         };
         match (store, web) {
             (Some(store), Some(web)) if wrong.is_empty() => Ok(Self { store, broker, web }),
-            _ => Err(Wrong(format!("nothing was started\n{}", wrong.join("\n")))),
+            _ => Err(UsageError(format!("nothing was started\n{}", wrong.join("\n")))),
         }
     }
 }

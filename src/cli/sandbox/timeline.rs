@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Zoned;
 
 use super::Sandbox;
-use crate::cli::screen::{Tone, harmless, paint};
+use crate::cli::terminal::{Style, paint, sanitize};
 use crate::runtime::LogLine;
 use crate::services::store::{RunQuery, RunRecord};
 use crate::value::{Map, Value, map_of};
@@ -15,11 +15,11 @@ use crate::value::{Map, Value, map_of};
 const RUNS: usize = 100_000;
 
 /// How many of the last things that happened are shown.
-const MOMENTS: usize = 20;
+const SHOWN: usize = 20;
 
 /// Something that happened.
 #[derive(Debug, Clone, serde::Serialize)]
-pub(in crate::cli) struct Moment {
+pub(in crate::cli) struct TimelineEntry {
     /// When.
     pub(in crate::cli) time: Zoned,
     /// `run`, `message`, `request` or `log`.
@@ -53,8 +53,8 @@ impl Sandbox {
     }
 
     pub(super) fn all_logs(&self) -> Vec<Map> {
-        let mut lines = self.marks().logs.clone();
-        lines.extend(self.with(|boot| Ok(boot.runtime.recent_logs())).unwrap_or_default());
+        let mut lines = self.baseline().logs.clone();
+        lines.extend(self.with(|instance| Ok(instance.runtime.recent_logs())).unwrap_or_default());
         // What rhaid says of a script counts if something is wrong.
         let counts = |line: &&Arc<LogLine>| {
             !line.run.is_empty() || (!line.script.is_empty() && matches!(line.level, "warn" | "error"))
@@ -103,19 +103,19 @@ impl Sandbox {
             return Err(format!("expected a run of {script} to fail with {kind}, it failed with: {why}"));
         }
         let alike = rows.iter().filter(|row| row.script == script && is_failure(row) && failed_with(row, kind));
-        self.marks().excused.extend(alike.map(|row| row.id.clone()));
+        self.baseline().excused.extend(alike.map(|row| row.id.clone()));
         Ok(())
     }
 
     /// Returns the first run that failed without being excused.
     pub(in crate::cli) fn unexcused(&self) -> Option<RunRecord> {
         let rows = self.rows().ok()?;
-        let marks = self.marks();
-        rows.into_iter().find(|row| is_failure(row) && !marks.excused.contains(&row.id))
+        let baseline = self.baseline();
+        rows.into_iter().find(|row| is_failure(row) && !baseline.excused.contains(&row.id))
     }
 
     /// Returns all that happened, in the order of time.
-    pub(in crate::cli) fn timeline(&self) -> Vec<Moment> {
+    pub(in crate::cli) fn timeline(&self) -> Vec<TimelineEntry> {
         let text = |map: &Map, name: &str| map.get(name).map(|value| value.preview(120)).unwrap_or_default();
         let plain = |map: &Map, name: &str| map.get(name).and_then(Value::as_text).unwrap_or_default().to_owned();
         let time = |map: &Map| match map.get("time") {
@@ -128,7 +128,7 @@ impl Sandbox {
             let why = row.why.as_deref().and_then(|why| why.lines().next()).unwrap_or_default();
             let outcome = if row.outcome == "succeeded" { String::new() } else { format!(": {} {why}", row.outcome) };
             let is_bad = is_failure(&row);
-            all.push(Moment {
+            all.push(TimelineEntry {
                 time: at,
                 what: "run",
                 script: row.script,
@@ -138,7 +138,7 @@ impl Sandbox {
         }
         for message in self.all_published() {
             let shown = format!("{} {}", plain(&message, "topic"), text(&message, "payload"));
-            all.push(Moment {
+            all.push(TimelineEntry {
                 time: time(&message),
                 what: "message",
                 script: String::new(),
@@ -146,9 +146,9 @@ impl Sandbox {
                 is_bad: false,
             });
         }
-        for request in self.answers.asked().iter() {
+        for request in self.mocks.requests().iter() {
             let shown = format!("{} {} {}", plain(request, "method"), plain(request, "url"), text(request, "status"));
-            all.push(Moment {
+            all.push(TimelineEntry {
                 time: time(request),
                 what: "request",
                 script: String::new(),
@@ -160,34 +160,40 @@ impl Sandbox {
             let is_bad = plain(&line, "level") == "error";
             let shown =
                 format!("{} {}", plain(&line, "level"), plain(&line, "text").lines().next().unwrap_or_default());
-            all.push(Moment { time: time(&line), what: "log", script: plain(&line, "script"), text: shown, is_bad });
+            all.push(TimelineEntry {
+                time: time(&line),
+                what: "log",
+                script: plain(&line, "script"),
+                text: shown,
+                is_bad,
+            });
         }
-        all.sort_by_key(|moment| moment.time.timestamp());
+        all.sort_by_key(|entry| entry.time.timestamp());
         all
     }
 }
 
 /// Returns the last things that happened, a line each.
-pub(in crate::cli) fn lines(timeline: &[Moment]) -> String {
+pub(in crate::cli) fn lines(timeline: &[TimelineEntry]) -> String {
     let mut text = String::new();
-    let left = timeline.len().saturating_sub(MOMENTS);
+    let left = timeline.len().saturating_sub(SHOWN);
     if !timeline.is_empty() {
-        let before = if left > 0 { format!(" (the last {MOMENTS} of {})", timeline.len()) } else { String::new() };
+        let before = if left > 0 { format!(" (the last {SHOWN} of {})", timeline.len()) } else { String::new() };
         let _ = writeln!(text, "       what happened{before}:");
     }
-    for moment in &timeline[left..] {
-        let _ = writeln!(text, "         {}", line(moment));
+    for entry in &timeline[left..] {
+        let _ = writeln!(text, "         {}", line(entry));
     }
     text
 }
 
 /// Returns one thing that happened as a line.
-pub(in crate::cli) fn line(moment: &Moment) -> String {
-    let time = moment.time.strftime("%Y-%m-%d %H:%M:%S%.3f%:z").to_string();
-    let script = if moment.script.is_empty() { String::new() } else { format!("{}: ", moment.script) };
-    let text = harmless(&format!("{script}{}", moment.text));
-    let text = if moment.is_bad { paint(Tone::Error, &text) } else { text };
-    format!("{} {:<7} {text}", paint(Tone::Quiet, &time), moment.what)
+pub(in crate::cli) fn line(entry: &TimelineEntry) -> String {
+    let time = entry.time.strftime("%Y-%m-%d %H:%M:%S%.3f%:z").to_string();
+    let script = if entry.script.is_empty() { String::new() } else { format!("{}: ", entry.script) };
+    let text = sanitize(&format!("{script}{}", entry.text));
+    let text = if entry.is_bad { paint(Style::Error, &text) } else { text };
+    format!("{} {:<7} {text}", paint(Style::Dim, &time), entry.what)
 }
 
 /// Returns whether a run failed with an error of a kind, or one whose words hold this.

@@ -1,4 +1,4 @@
-//! The outside world, as the configuration describes it.
+//! The environment of scripts that a command runs itself: brokers, context, script thread, tokio runtime.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::runtime::{Handle, Runtime};
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::screen;
+use crate::cli::terminal;
 use crate::config::{Config, Limits};
 use crate::functions::{Context, RunLog, RunUsage};
 use crate::script;
@@ -17,18 +17,18 @@ use crate::services::clock::Clock;
 use crate::services::store::Store;
 use crate::services::{Services, mqtt};
 
-/// Returns how a rhaid that stays speaks to its brokers; `embedded` is where the embedded one listens.
+/// Returns the broker settings of `rhaid run`; `embedded` is the address of the embedded broker.
 pub(super) fn brokers(config: &Config, embedded: SocketAddr) -> anyhow::Result<Vec<mqtt::ConnectionSettings>> {
     let is_complete = config.mqtt.brokers.iter().all(|broker| broker.client_id.is_some());
     let client_id = match is_complete {
         true => String::new(),
-        false => mqtt::client_id(&config.data).context("keeping the MQTT client id in the data folder")?,
+        false => mqtt::client_id(&config.data).context("storing the MQTT client id in the data folder")?,
     };
     settings(config, embedded, &client_id)
 }
 
-/// Returns how a command that comes and goes speaks to the brokers.
-pub(super) fn brokers_for_a_visit(config: &Config) -> anyhow::Result<Vec<mqtt::ConnectionSettings>> {
+/// Returns the broker settings of a short-lived command.
+pub(super) fn ephemeral_brokers(config: &Config) -> anyhow::Result<Vec<mqtt::ConnectionSettings>> {
     let all = settings(config, config.mqtt.embedded.listen, "rhaid")?;
     Ok(all.into_iter().map(mqtt::ConnectionSettings::into_ephemeral).collect())
 }
@@ -37,7 +37,7 @@ fn settings(config: &Config, embedded: SocketAddr, client_id: &str) -> anyhow::R
     mqtt::ConnectionSettings::all(&config.mqtt, embedded, client_id).map_err(|why| anyhow::anyhow!("mqtt.url: {why}"))
 }
 
-/// Returns what the functions of a script can reach that comes and goes: as `rhaid.yaml` says, within `limits.timeout`.
+/// Returns the context of a run in a short-lived command, with the services that rhaid.yaml configures and a deadline of `limits.timeout`.
 pub(super) fn context(
     config: &Arc<Config>,
     clock: Clock,
@@ -48,7 +48,7 @@ pub(super) fn context(
     let _inside = tokio.enter();
     Ok(Context {
         script: "".into(),
-        services: Services::new(clock, store, brokers_for_a_visit(config)?),
+        services: Services::new(clock, store, ephemeral_brokers(config)?),
         config: config.clone(),
         runtime: tokio.clone(),
         cancel: CancellationToken::new(),
@@ -73,36 +73,34 @@ pub(super) fn cancel_on_interrupt(tokio: &Runtime, context: &Context) {
     });
 }
 
-/// Sends what waits to be sent; if the brokers do not take it, says so and returns false.
-pub(super) fn says_goodbye(tokio: &Runtime, context: &Context) -> bool {
+/// Sends all queued messages and disconnects; prints an error and returns false if some were not acknowledged.
+pub(super) fn flush_messages(tokio: &Runtime, context: &Context) -> bool {
     let unsent = tokio.block_on(context.services.mqtt.close());
     if unsent > 0 {
         let brokers = context.services.mqtt.states().into_iter().map(|(_, address, _)| address);
         let address = brokers.collect::<Vec<_>>().join(" or ");
         let some = if unsent == 1 { "1 message was".to_owned() } else { format!("{unsent} messages were") };
-        screen::complain(&format!("{some} not sent, or not confirmed: no broker answers at {address}\n"));
+        terminal::print_error(&format!("{some} not sent or not acknowledged: no broker answers at {address}\n"));
     }
     unsent == 0
 }
 
-/// Runs a script on a thread with room for what its context allows.
-pub(super) fn on_a_script_thread<T: Send>(context: &Context, run: impl FnOnce() -> T + Send) -> anyhow::Result<T> {
-    on_a_thread_for(&context.config.limits, run)
-}
-
-/// Runs something on a thread with room for scripts within these limits.
-pub(super) fn on_a_thread_for<T: Send>(limits: &Limits, run: impl FnOnce() -> T + Send) -> anyhow::Result<T> {
+/// Runs a closure on a thread with the stack size that scripts within these limits need.
+///
+/// # Errors
+/// If the thread cannot be started, or the closure panics.
+pub(super) fn on_script_thread<T: Send>(limits: &Limits, run: impl FnOnce() -> T + Send) -> anyhow::Result<T> {
     let stack = script::stack_size(limits);
     let ended = std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("script".into()).stack_size(stack);
         thread.spawn_scoped(scope, run).map(|thread| thread.join())
     });
-    ended?.map_err(|_| anyhow::anyhow!("the interpreter panicked: this is a mistake in rhaid"))
+    ended?.map_err(|_| anyhow::anyhow!("the interpreter panicked: this is a bug in rhaid"))
 }
 
-/// Returns the tokio runtime that everything runs on.
-pub(super) fn runtime() -> anyhow::Result<Runtime> {
-    // Scripts have threads of their own: these only wait for the outside.
+/// Returns a multi-threaded tokio runtime.
+pub(super) fn tokio_runtime() -> anyhow::Result<Runtime> {
+    // Scripts run on threads of their own; these threads only do I/O.
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(4);
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.worker_threads(threads).enable_all().build().context("starting threads")

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use crate::api::Request;
-use crate::cli::screen::{self, Tone, paint};
 use crate::cli::settings::{self, Globals};
+use crate::cli::terminal::{self, Style, paint};
 use crate::control::Connection;
 
 /// What `disable --help` says.
@@ -26,6 +26,6 @@ pub(super) fn run(args: &Args, globals: &Globals, enabled: bool) -> anyhow::Resu
     let request = Request::SetEnabled { script: args.script.clone(), enabled };
     Connection::open(&settings::load(globals)?.data)?.ask::<()>(&request)?;
     let word = if enabled { "enabled" } else { "disabled" };
-    screen::say(&format!("{} is {word}\n", paint(Tone::Name, &args.script)));
+    terminal::print(&format!("{} is {word}\n", paint(Style::Name, &args.script)));
     Ok(ExitCode::SUCCESS)
 }

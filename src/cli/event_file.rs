@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 use serde_json::{Map as Object, Value as Json};
 
-use crate::cli::exit::Wrong;
+use crate::cli::exit::UsageError;
 use crate::options::nearest;
 use crate::services::http::Reply;
 use crate::services::mqtt::Publish;
@@ -38,15 +38,15 @@ const KEYS: &[&str] = &[
 ];
 
 /// Something that comes from outside.
-pub(super) struct Line {
+pub(super) struct EventLine {
     pub(super) time: Zoned,
-    pub(super) what: Happening,
+    pub(super) event: InputEvent,
     /// The file and the line.
     pub(super) place: String,
 }
 
 /// What comes from outside.
-pub(super) enum Happening {
+pub(super) enum InputEvent {
     Message(Publish),
     Request {
         method: String,
@@ -70,7 +70,7 @@ pub(super) enum Happening {
     },
 }
 
-impl Happening {
+impl InputEvent {
     /// Returns the method, the URL and the answer, if it is one.
     pub(super) fn answer(&self) -> Option<(&str, &str, &Reply)> {
         match self {
@@ -84,8 +84,8 @@ impl Happening {
 ///
 /// # Errors
 /// If it can not be read, or a line is wrong; with its place.
-pub(super) fn read(file: &Path, zone: &TimeZone) -> anyhow::Result<Vec<Line>> {
-    let text = std::fs::read_to_string(file).map_err(|error| Wrong(format!("{}: {error}", file.display())))?;
+pub(super) fn read(file: &Path, zone: &TimeZone) -> anyhow::Result<Vec<EventLine>> {
+    let text = std::fs::read_to_string(file).map_err(|error| UsageError(format!("{}: {error}", file.display())))?;
     let mut lines = Vec::new();
     for (number, line) in text.lines().enumerate() {
         let line = line.trim();
@@ -93,14 +93,14 @@ pub(super) fn read(file: &Path, zone: &TimeZone) -> anyhow::Result<Vec<Line>> {
             continue;
         }
         let place = format!("{}:{}", file.display(), number + 1);
-        let (time, what) = parse(line).map_err(|why| Wrong(format!("{place}: {why}")))?;
-        lines.push(Line { time: time.to_zoned(zone.clone()), what, place });
+        let (time, event) = parse(line).map_err(|why| UsageError(format!("{place}: {why}")))?;
+        lines.push(EventLine { time: time.to_zoned(zone.clone()), event, place });
     }
     lines.sort_by_key(|line| line.time.timestamp());
     Ok(lines)
 }
 
-fn parse(line: &str) -> Result<(Timestamp, Happening), String> {
+fn parse(line: &str) -> Result<(Timestamp, InputEvent), String> {
     let object: Object<String, Json> =
         serde_json::from_str(line).map_err(|error| format!("no JSON object: {error}"))?;
     if let Some(unknown) = object.keys().find(|key| !KEYS.contains(&key.as_str())) {
@@ -110,30 +110,30 @@ fn parse(line: &str) -> Result<(Timestamp, Happening), String> {
     }
     let time = text(&object, "time")?.ok_or("there is no `time`, such as \"2026-01-01T07:00:00Z\"")?;
     let time = time.parse::<Timestamp>().map_err(|error| format!("time: {error}"))?;
-    Ok((time, happening(&object)?))
+    Ok((time, input_event(&object)?))
 }
 
-fn happening(object: &Object<String, Json>) -> Result<Happening, String> {
+fn input_event(object: &Object<String, Json>) -> Result<InputEvent, String> {
     if let Some(topic) = text(object, "topic")? {
-        return message(object, topic).map(Happening::Message);
+        return message(object, topic).map(InputEvent::Message);
     }
     if let Some(request) = text(object, "request")? {
         let (method, path) = split(request, "request", "POST /hooks/door")?;
         let with = ["json", "body", "headers", "query"].into_iter();
         let with = map_of(with.filter_map(|key| Some((key.to_owned(), Value::from(object.get(key)?.clone())))));
-        return Ok(Happening::Request { method, path, with });
+        return Ok(InputEvent::Request { method, path, with });
     }
     if let Some(path) = text(object, "file")? {
         let text = text(object, "text")?.map(str::to_owned);
-        return Ok(Happening::File { path: path.to_owned(), text });
+        return Ok(InputEvent::File { path: path.to_owned(), text });
     }
     if let Some(name) = text(object, "event")? {
         let data = object.get("data").cloned().map_or(Value::Null, Value::from);
-        return Ok(Happening::Event { name: name.to_owned(), data });
+        return Ok(InputEvent::Event { name: name.to_owned(), data });
     }
     if let Some(http) = text(object, "http")? {
         let (method, url) = split(http, "http", "GET https://api.example.com/weather")?;
-        return Ok(Happening::Answer { method, url, reply: reply(object)? });
+        return Ok(InputEvent::Answer { method, url, reply: reply(object)? });
     }
     Err("nothing happens: write `topic`, `request`, `file`, `event` or `http`".to_owned())
 }
@@ -222,7 +222,7 @@ mod tests {
     fn a_payload_is_text_bytes_or_json() {
         let payload = |rest: &str| match parse(&format!(r#"{{"time": "2026-01-01T00:00:00Z", "topic": "a", {rest}}}"#))
         {
-            Ok((_, Happening::Message(publish))) => publish.payload.to_vec(),
+            Ok((_, InputEvent::Message(publish))) => publish.payload.to_vec(),
             _ => panic!("no message"),
         };
         assert_eq!(payload(r#""payload": "on""#), b"on");

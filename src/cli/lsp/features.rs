@@ -8,9 +8,9 @@ use lsp_types::{
     ParameterLabel, SignatureHelp, SignatureInformation, SymbolKind,
 };
 
+use super::catalog;
 use super::diagnostics::uri;
-use super::documents::Look;
-use super::known;
+use super::documents::DocumentView;
 use super::text::Text;
 use crate::cli::reference::call as trigger_call;
 use crate::functions::reference::Entry;
@@ -22,46 +22,46 @@ fn markdown(value: String) -> MarkupContent {
 }
 
 /// Returns what there is to say about what stands at the place.
-pub(super) fn hover(look: &Look<'_>) -> Option<Hover> {
-    let index = look.token()?;
-    let at = look.outline.tokens[index].range.clone();
-    let page = page(look, index)?;
-    let range = Some(look.document.text.span(&at));
+pub(super) fn hover(view: &DocumentView<'_>) -> Option<Hover> {
+    let index = view.token()?;
+    let at = view.outline.tokens[index].range.clone();
+    let page = page(view, index)?;
+    let range = Some(view.document.text.span(&at));
     Some(Hover { contents: HoverContents::Markup(markdown(page)), range })
 }
 
-fn page(look: &Look<'_>, index: usize) -> Option<String> {
-    let word = look.word(index);
-    if look.outline.tokens[index].kind == TokenKind::Comment {
+fn page(view: &DocumentView<'_>, index: usize) -> Option<String> {
+    let word = view.word(index);
+    if view.outline.tokens[index].kind == TokenKind::Comment {
         let lint = LINTS.iter().find(|lint| word.contains("rhaid: allow") && word.contains(lint.code))?;
         return Some(format!("`{}`\n\n{}", lint.code, lint.docs));
     }
-    if look.outline.tokens[index].kind != TokenKind::Word {
+    if view.outline.tokens[index].kind != TokenKind::Word {
         return None;
     }
-    if let Some(alias) = look.before(index, &["::"]) {
-        return function(&look.module(alias)?.outline.functions, word).map(known::own_page);
+    if let Some(alias) = view.before(index, &["::"]) {
+        return function(&view.module(alias)?.outline.functions, word).map(catalog::own_page);
     }
-    if let Some(receiver) = look.before(index, &[".", "?."]) {
-        let of = look.known.type_of(&look.outline, receiver, look.offset);
-        return join(look.known.entries(word, true), of).or_else(|| join(look.known.entries(word, false), None));
+    if let Some(receiver) = view.before(index, &[".", "?."]) {
+        let of = view.catalog.type_of(&view.outline, receiver, view.offset);
+        return join(view.catalog.entries(word, true), of).or_else(|| join(view.catalog.entries(word, false), None));
     }
-    if let Some(own) = function(&look.outline.functions, word) {
-        return Some(known::own_page(own));
+    if let Some(own) = function(&view.outline.functions, word) {
+        return Some(catalog::own_page(own));
     }
-    if let Some(call) = look.outline.call_at(look.text(), look.offset).filter(|call| call.is_in_options)
-        && let Some((name, docs)) = look.known.options(&call.name).into_iter().find(|(name, _)| name == word)
-        && look.word(index + 1) == ":"
+    if let Some(call) = view.outline.call_at(view.text(), view.offset).filter(|call| call.is_in_options)
+        && let Some((name, docs)) = view.catalog.options(&call.name).into_iter().find(|(name, _)| name == word)
+        && view.word(index + 1) == ":"
     {
         return Some(format!("`{name}` of `{}`: {docs}", call.name));
     }
-    if let Some(trigger) = look.outline.event_at(word, look.offset) {
+    if let Some(trigger) = view.outline.event_at(word, view.offset) {
         return Some(format!("What `{}` hands its handler: {}", trigger.kind.name, trigger.kind.event));
     }
-    if look.outline.name_at(word, look.offset).is_some() {
+    if view.outline.name_at(word, view.offset).is_some() {
         return None;
     }
-    look.known.kind(word).map(known::kind_page).or_else(|| join(look.known.entries(word, false), None))
+    view.catalog.kind(word).map(catalog::kind_page).or_else(|| join(view.catalog.entries(word, false), None))
 }
 
 /// Returns the pages of entries, of those of a type alone if there are some.
@@ -69,7 +69,7 @@ fn join(entries: Vec<&Entry>, of: Option<&str>) -> Option<String> {
     let is_of = |entry: &&&Entry| entry.signatures.iter().any(|signature| signature.receiver.as_deref() == of);
     let own: Vec<_> = entries.iter().filter(is_of).copied().collect();
     let chosen = if own.is_empty() { entries } else { own };
-    let pages: Vec<_> = chosen.into_iter().map(known::entry_page).collect();
+    let pages: Vec<_> = chosen.into_iter().map(catalog::entry_page).collect();
     (!pages.is_empty()).then(|| pages.join("\n---\n"))
 }
 
@@ -78,31 +78,31 @@ fn function<'f>(functions: &'f [Function], name: &str) -> Option<&'f Function> {
 }
 
 /// Returns where what stands at the place comes from.
-pub(super) fn definition(look: &Look<'_>) -> Option<Location> {
-    let index = look.token()?;
-    let (word, token) = (look.word(index), &look.outline.tokens[index]);
+pub(super) fn definition(view: &DocumentView<'_>) -> Option<Location> {
+    let index = view.token()?;
+    let (word, token) = (view.word(index), &view.outline.tokens[index]);
     let here =
-        |range: &Range<usize>| Some(Location { uri: look.document.uri.clone(), range: look.document.text.span(range) });
+        |range: &Range<usize>| Some(Location { uri: view.document.uri.clone(), range: view.document.text.span(range) });
     if token.kind == TokenKind::Text {
-        let import = look.outline.imports.iter().find(|import| import.path_range == token.range)?;
-        let module = look.imported(&import.path)?;
+        let import = view.outline.imports.iter().find(|import| import.path_range == token.range)?;
+        let module = view.imported(&import.path)?;
         return there(&module.path, &module.text, &(0..0));
     }
-    if token.kind != TokenKind::Word || look.before(index, &[".", "?."]).is_some_and(|before| before != "this") {
+    if token.kind != TokenKind::Word || view.before(index, &[".", "?."]).is_some_and(|before| before != "this") {
         return None;
     }
-    if let Some(alias) = look.before(index, &["::"]) {
-        let module = look.module(alias)?;
+    if let Some(alias) = view.before(index, &["::"]) {
+        let module = view.module(alias)?;
         let constant = || module.outline.names.iter().find(|name| name.name == word).map(|name| &name.range);
         let at = function(&module.outline.functions, word).map(|function| &function.name_range).or_else(constant)?;
         return there(&module.path, &module.text, at);
     }
-    if look.word(index + 1) == "::" {
-        let module = look.module(word)?;
+    if view.word(index + 1) == "::" {
+        let module = view.module(word)?;
         return there(&module.path, &module.text, &(0..0));
     }
-    let name = look.outline.name_at(word, look.offset).map(|name| &name.range);
-    here(name.or_else(|| function(&look.outline.functions, word).map(|function| &function.name_range))?)
+    let name = view.outline.name_at(word, view.offset).map(|name| &name.range);
+    here(name.or_else(|| function(&view.outline.functions, word).map(|function| &function.name_range))?)
 }
 
 fn there(path: &Path, text: &Text, at: &Range<usize>) -> Option<Location> {
@@ -110,8 +110,8 @@ fn there(path: &Path, text: &Text, at: &Range<usize>) -> Option<Location> {
 }
 
 /// Returns the triggers and functions of a file.
-pub(super) fn symbols(look: &Look<'_>) -> Vec<DocumentSymbol> {
-    let text = &look.document.text;
+pub(super) fn symbols(view: &DocumentView<'_>) -> Vec<DocumentSymbol> {
+    let text = &view.document.text;
     let symbol = |name: String, detail: Option<String>, kind: SymbolKind, whole: &Range<usize>, at: &Range<usize>| {
         #[expect(deprecated, reason = "the type has no other way to be made than with this field")]
         DocumentSymbol {
@@ -125,11 +125,11 @@ pub(super) fn symbols(look: &Look<'_>) -> Vec<DocumentSymbol> {
             children: None,
         }
     };
-    let triggers = look.outline.triggers.iter().map(|trigger| {
+    let triggers = view.outline.triggers.iter().map(|trigger| {
         let name = format!("{} {}", trigger.kind.name, trigger.what.as_deref().unwrap_or_default());
         symbol(name.trim().to_owned(), None, SymbolKind::EVENT, &trigger.range, &trigger.name_range)
     });
-    let functions = look.outline.functions.iter().filter(|function| !function.name.is_empty()).map(|function| {
+    let functions = view.outline.functions.iter().filter(|function| !function.name.is_empty()).map(|function| {
         let detail = format!("({})", function.parameters.join(", "));
         symbol(function.name.clone(), Some(detail), SymbolKind::FUNCTION, &function.range, &function.name_range)
     });
@@ -139,8 +139,8 @@ pub(super) fn symbols(look: &Look<'_>) -> Vec<DocumentSymbol> {
 }
 
 /// Returns how the call around the place is written.
-pub(super) fn signatures(look: &Look<'_>) -> Option<SignatureHelp> {
-    let call = look.outline.call_at(look.text(), look.offset)?;
+pub(super) fn signatures(view: &DocumentView<'_>) -> Option<SignatureHelp> {
+    let call = view.outline.call_at(view.text(), view.offset)?;
     let argument = call.argument as u32;
     let one = |label: String, names: Vec<String>, docs: String| SignatureInformation {
         label,
@@ -153,16 +153,16 @@ pub(super) fn signatures(look: &Look<'_>) -> Option<SignatureHelp> {
                 .collect(),
         ),
     };
-    let own = |own: &Function| vec![one(known::own_signature(own), own.parameters.clone(), own.docs.clone())];
+    let own = |own: &Function| vec![one(catalog::own_signature(own), own.parameters.clone(), own.docs.clone())];
     let signatures = if let Some(alias) = &call.module {
-        own(function(&look.module(alias)?.outline.functions, &call.name)?)
-    } else if let Some(function) = function(&look.outline.functions, &call.name) {
+        own(function(&view.module(alias)?.outline.functions, &call.name)?)
+    } else if let Some(function) = function(&view.outline.functions, &call.name) {
         own(function)
-    } else if let Some(kind) = look.known.kind(&call.name) {
+    } else if let Some(kind) = view.catalog.kind(&call.name) {
         let names = kind.arguments.iter().copied().chain(["[options,]", "handler"]).map(str::to_owned).collect();
         vec![one(trigger_call(kind), names, kind.docs.to_owned())]
     } else {
-        let entries = look.known.entries(&call.name, call.is_method);
+        let entries = view.catalog.entries(&call.name, call.is_method);
         let each = |entry: &'static Entry| entry.signatures.iter().map(move |signature| (entry, signature));
         let ways = entries.into_iter().flat_map(each);
         ways.map(|(entry, way)| {

@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::Sandbox;
-use crate::cli::world;
+use crate::cli::environment;
 use crate::runtime::{LogStore, Runtime};
 use crate::script;
 use crate::services::Services;
@@ -30,7 +30,7 @@ const STOP: Duration = Duration::from_secs(2);
 const ROUNDS: usize = 16;
 
 /// One life of rhaid.
-pub(super) struct Boot {
+pub(super) struct Instance {
     pub(super) runtime: Runtime,
     pub(super) services: Services,
     clock: Clock,
@@ -39,10 +39,10 @@ pub(super) struct Boot {
     driver: Option<JoinHandle<()>>,
 }
 
-impl Boot {
+impl Instance {
     /// Starts rhaid with what the world kept.
-    pub(super) fn start(held: &Sandbox) -> Result<Self, String> {
-        let config = held.config();
+    pub(super) fn start(sandbox: &Sandbox) -> Result<Self, String> {
+        let config = sandbox.config();
         let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let tokio = tokio.map_err(|error| error.to_string())?;
         let handle = tokio.handle().clone();
@@ -54,34 +54,34 @@ impl Boot {
             tokio.shutdown_background();
         });
         let driver = driver.map_err(|error| error.to_string())?;
-        let files = Files::held(held.files.path());
-        let folder = files.place(held.base());
+        let files = Files::held(sandbox.files.path());
+        let folder = files.place(sandbox.base());
         std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let services = {
             let _inside = handle.enter();
-            let brokers = world::brokers_for_a_visit(&config).map_err(|error| error.to_string())?;
+            let brokers = environment::ephemeral_brokers(&config).map_err(|error| error.to_string())?;
             Services {
-                clock: held.clock.clone(),
-                bus: EventBus::with_store(held.clock.clone(), &held.store),
+                clock: sandbox.clock.clone(),
+                bus: EventBus::with_store(sandbox.clock.clone(), &sandbox.store),
                 files,
-                http: Http::held(held.answers.clone()),
-                mqtt: Mqtt::held(brokers, &held.clock, &held.store, &held.brokers),
+                http: Http::held(sandbox.mocks.clone()),
+                mqtt: Mqtt::held(brokers, &sandbox.clock, &sandbox.store, &sandbox.brokers),
                 routes: Routes::default(),
-                timers: Timers::start(held.store.clone(), held.clock.clone()),
-                store: held.store.clone(),
+                timers: Timers::start(sandbox.store.clone(), sandbox.clock.clone()),
+                store: sandbox.store.clone(),
             }
         };
-        let lines = LogStore::whole(held.clock.clone());
-        let (given, chosen) = (services.clone(), held.chosen.clone());
+        let lines = LogStore::whole(sandbox.clock.clone());
+        let (given, chosen) = (services.clone(), sandbox.chosen.clone());
         let starting = async move { Runtime::start_only(config, given, lines, chosen).await };
-        let clock = held.clock.clone();
+        let clock = sandbox.clock.clone();
         let started = outcome(&handle, async move {
             let started = waited(&clock, starting, None).await;
             settled(&clock).await;
             started
         });
         let runtime = started?.map_err(|error| error.to_string())?;
-        Ok(Self { runtime, services, clock: held.clock.clone(), handle, end: Some(end), driver: Some(driver) })
+        Ok(Self { runtime, services, clock: sandbox.clock.clone(), handle, end: Some(end), driver: Some(driver) })
     }
 
     /// Waits until nothing is going on that needs no time.
@@ -137,7 +137,7 @@ impl Boot {
     }
 }
 
-impl Drop for Boot {
+impl Drop for Instance {
     fn drop(&mut self) {
         let runtime = self.runtime.clone();
         // A life that is broken has nothing to be cut off from.

@@ -11,13 +11,13 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
-use crate::cli::exit::{FAULTS, Wrong};
+use crate::cli::environment;
+use crate::cli::exit::{FAILURE, UsageError};
 use crate::cli::fire::{self, shown};
 use crate::cli::run_info::row;
-use crate::cli::screen::{self, Tone, harmless, paint};
 use crate::cli::settings;
 use crate::cli::table::aligned;
-use crate::cli::world;
+use crate::cli::terminal::{self, Style, paint, sanitize};
 use crate::config::{Config, Level};
 use crate::effect::Effect;
 use crate::event::Event;
@@ -32,7 +32,7 @@ use crate::value::Value;
 
 /// What became of an event that was played.
 #[derive(Serialize)]
-pub(super) struct Played {
+pub(super) struct LocalRun {
     #[serde(flatten)]
     pub(super) fired: Fired,
     pub(super) effects: Vec<Effect>,
@@ -45,15 +45,15 @@ pub(super) struct Played {
     is_sent: bool,
 }
 
-impl Played {
+impl LocalRun {
     /// Prints it; returns the exit code.
     pub(super) fn tell(&self, as_json: bool) -> anyhow::Result<ExitCode> {
         if as_json {
-            screen::say_json(self)?;
+            terminal::print_json(self)?;
         } else {
-            screen::say(&self.shown());
+            terminal::print(&self.shown());
         }
-        Ok(if self.is_sent { fire::code(&self.fired) } else { ExitCode::from(FAULTS) })
+        Ok(if self.is_sent { fire::code(&self.fired) } else { ExitCode::from(FAILURE) })
     }
 
     fn shown(&self) -> String {
@@ -61,16 +61,16 @@ impl Played {
         match self.kept {
             PayloadFidelity::Whole => {}
             PayloadFidelity::Masked => {
-                text.push_str(&format!("{} secrets in what woke it are ***\n", paint(Tone::Warn, "note")))
+                text.push_str(&format!("{} secrets in what woke it are ***\n", paint(Style::Warning, "note")))
             }
             PayloadFidelity::Cut => {
-                text.push_str(&format!("{} what woke it was kept in part\n", paint(Tone::Warn, "note")))
+                text.push_str(&format!("{} what woke it was kept in part\n", paint(Style::Warning, "note")))
             }
         }
         if !self.effects.is_empty() {
             let rows: Vec<_> = self.effects.iter().map(|effect| row(effect, true)).collect();
             let title = if self.is_dry { "what it would do" } else { "what it did" };
-            text.push_str(&format!("{}\n{}", paint(Tone::Strong, title), aligned(&rows)));
+            text.push_str(&format!("{}\n{}", paint(Style::Heading, title), aligned(&rows)));
         }
         text.push_str(&shown(&self.fired));
         text
@@ -78,7 +78,7 @@ impl Played {
 }
 
 /// A script that is loaded to be played to.
-pub(super) struct Rehearsed<'a> {
+pub(super) struct LocalScript<'a> {
     config: &'a Arc<Config>,
     file: String,
     script: Script,
@@ -86,19 +86,19 @@ pub(super) struct Rehearsed<'a> {
 }
 
 /// The scripts folder with another text in one file's place.
-struct Edited {
+struct ReplacedSource {
     file: String,
     text: Arc<str>,
     folder: FolderSources,
 }
 
-impl Sources for Edited {
+impl Sources for ReplacedSource {
     fn read(&self, file: &str) -> Result<Arc<str>, String> {
         if file == self.file { Ok(self.text.clone()) } else { self.folder.read(file) }
     }
 }
 
-impl<'a> Rehearsed<'a> {
+impl<'a> LocalScript<'a> {
     /// Loads a file below a folder, with the text of another file in its place if one is named; or returns the faults of the script.
     pub(super) fn load(
         config: &'a Arc<Config>,
@@ -112,7 +112,7 @@ impl<'a> Rehearsed<'a> {
             None => Arc::new(folder),
             Some(edited) => {
                 let text = std::fs::read_to_string(edited).with_context(|| edited.display().to_string())?;
-                Arc::new(Edited { file: file.to_owned(), text: text.into(), folder })
+                Arc::new(ReplacedSource { file: file.to_owned(), text: text.into(), folder })
             }
         };
         let base = root.parent().unwrap_or(Path::new("/")).to_owned();
@@ -140,31 +140,32 @@ impl<'a> Rehearsed<'a> {
     }
 
     /// Says that it has none that is wanted, such as "trigger `hourly`", and which it has.
-    pub(super) fn has_no(&self, wanted: &str) -> Wrong {
+    pub(super) fn no_such(&self, wanted: &str) -> UsageError {
         let names: Vec<_> = self.script.declarations.iter().map(name_of).collect();
         let names = if names.is_empty() { "none".to_owned() } else { format!("`{}`", names.join("`, `")) };
-        Wrong(harmless(&format!("{} has no {wanted} (it has {names})", self.file)))
+        UsageError(sanitize(&format!("{} has no {wanted} (it has {names})", self.file)))
     }
 
     /// Plays an event to one of its triggers, with a copy of what rhaid keeps; dry: nothing goes out.
-    pub(super) fn play(&self, at: usize, event: &Event, clock: Clock, is_dry: bool) -> anyhow::Result<Played> {
+    pub(super) fn play(&self, at: usize, event: &Event, clock: Clock, is_dry: bool) -> anyhow::Result<LocalRun> {
         let handler = self.script.declarations[at].handler;
-        let tokio = world::runtime()?;
-        let stage = Arc::new(Stage { config: self.config.clone(), started: Instant::now(), effects: Mutex::default() });
+        let tokio = environment::tokio_runtime()?;
+        let effect_log =
+            Arc::new(EffectLog { config: self.config.clone(), started: Instant::now(), effects: Mutex::default() });
         let context = {
             let _inside = tokio.enter();
             let store = Store::copy_of(&self.config.data)?;
-            let context = world::context(self.config, clock, store, stage.clone(), tokio.handle())?;
+            let context = environment::context(self.config, clock, store, effect_log.clone(), tokio.handle())?;
             Arc::new(Context { script: script_name(&self.file).into(), is_dry_run: is_dry, ..context })
         };
-        world::cancel_on_interrupt(&tokio, &context);
-        let ended = world::on_a_script_thread(&context, || match self.is_job {
+        environment::cancel_on_interrupt(&tokio, &context);
+        let ended = environment::on_script_thread(&self.config.limits, || match self.is_job {
             true => self.script.run(Some(event), &[], &context).map(|finished| finished.value),
             false => self.script.call(handler, event, &context),
         })?;
-        let is_sent = world::says_goodbye(&tokio, &context);
-        let effects = std::mem::take(&mut *stage.effects.lock());
-        Ok(Played { fired: self.fired(ended), effects, kept: PayloadFidelity::Whole, is_dry, is_sent })
+        let is_sent = environment::flush_messages(&tokio, &context);
+        let effects = std::mem::take(&mut *effect_log.effects.lock());
+        Ok(LocalRun { fired: self.fired(ended), effects, kept: PayloadFidelity::Whole, is_dry, is_sent })
     }
 
     fn fired(&self, ended: Result<Value, RunError>) -> Fired {
@@ -180,18 +181,18 @@ impl<'a> Rehearsed<'a> {
 }
 
 /// Prints the faults, if it was those.
-pub(super) fn unless_faulty<T>(loaded: Result<T, Vec<Fault>>) -> Option<T> {
-    loaded.map_err(|faults| screen::complain(&format!("{}\n", harmless(&settings::reports(&faults))))).ok()
+pub(super) fn loaded_or_print_faults<T>(loaded: Result<T, Vec<Fault>>) -> Option<T> {
+    loaded.map_err(|faults| terminal::print_error(&format!("{}\n", sanitize(&settings::reports(&faults))))).ok()
 }
 
 /// Keeps what a run does or would do.
-struct Stage {
+struct EffectLog {
     config: Arc<Config>,
     started: Instant,
     effects: Mutex<Vec<Effect>>,
 }
 
-impl RunLog for Stage {
+impl RunLog for EffectLog {
     fn log_line(&self, level: Level, text: &str, fields: &Map<String, Json>) {
         let text = fields.iter().fold(text.to_owned(), |text, (name, value)| format!("{text} {name}={value}"));
         self.record_effect(Effect::new(level.word(), text));
