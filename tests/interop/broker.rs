@@ -43,17 +43,19 @@ async fn retained_messages_are_kept_until_they_are_cleared() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn five_hundred_retained_messages_come_all() {
+async fn five_hundred_retained_messages_are_all_delivered() {
     let (_data, broker, address) = broker().await;
     let mqtt = client(broker.address(), "sender", Protocol::Newest);
     for number in 0..500 {
         soon(mqtt.publish(message(&format!("many/{number}"), "x", 1, true))).await.unwrap();
     }
     for version in ["311", "5"] {
-        let listener = Listener::start(address, &["-V", version, "-t", "many/#", "-q", "1"]);
-        for _ in 0..500 {
-            listener.line();
-        }
+        let listener = Listener::start(address, &["-V", version, "-t", "many/#", "-q", "1", "-F", "%t %p"]);
+        let mut delivered: Vec<_> = (0..500).map(|_| listener.line()).collect();
+        let mut expected: Vec<_> = (0..500).map(|number| format!("many/{number} x")).collect();
+        delivered.sort();
+        expected.sort();
+        assert_eq!(delivered, expected);
     }
 }
 
@@ -125,10 +127,13 @@ async fn a_client_that_talks_nonsense_harms_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn client_ids_of_any_script_are_taken() {
+async fn messages_to_and_from_clients_with_ids_of_any_script_are_delivered() {
     let (_data, _broker, address) = broker().await;
     for id in ["网关1", "esp:AA:BB", "a b", "a.b@c", "#+", "a/b"] {
-        publish(address, &["-i", id, "-t", "t", "-m", "x"]);
+        let receiver = format!("to {id}");
+        let listener = Listener::start(address, &["-i", &receiver, "-t", "t", "-q", "1", "-F", "%q %p"]);
+        publish(address, &["-i", id, "-t", "t", "-q", "1", "-m", id]);
+        assert_eq!(listener.line(), format!("1 {id}"));
     }
 }
 
