@@ -13,7 +13,7 @@ use crate::house::{House, text};
 use crate::pages::{Block, blocks, shell};
 
 /// What is shown, and nothing is done with.
-const SHOWN: &[&str] = &["text", "ini", "dockerfile"];
+const SHOWN: &[&str] = &["text", "ini", "dockerfile", "lua", "elisp", "toml"];
 
 /// Lets every script have what the pages speak of.
 const CONFIG: &str = r#"

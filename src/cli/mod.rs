@@ -64,12 +64,12 @@ struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes:
-    0  it went well; `run` was asked to stop and did
-    1  a script has faults, a run failed, or the thing asked for could not be done
-    2  the command line or rhaid.yaml is wrong; nothing was started
-    3  no rhaid runs on this data folder, and the command needs one
-  130  a second Ctrl-C ended it at once
-`exec` ends with what the script said in exit(code).
+    0  success; for `run`: stopped on request
+    1  a script has faults, a run failed, or the request could not be carried out
+    2  the command line or rhaid.yaml is invalid; nothing was started
+    3  the command needs a running rhaid, and none uses this data folder
+  130  a second Ctrl-C ended the program at once
+`exec` exits with the code that the script gives to exit(code).
 
 Try `rhaid init` in an empty folder, then `rhaid`. `rhaid COMMAND --help` shows examples.";
 
