@@ -33,7 +33,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let clock = Clock::system(jiff::tz::TimeZone::system());
     let nowhere = SocketAddr::from(([127, 0, 0, 1], 1883));
     let broker = mqtt::ConnectionSettings::new(&config.mqtt, nowhere, "embed".to_owned())?;
-    let services = Services::new(clock, Store::in_memory()?, vec![broker]);
+    let services = Services::builder(clock, Store::in_memory()?).brokers(vec![broker]).build();
 
     let runtime = Runtime::start(Arc::new(config), services).await?;
     for script in runtime.list().await {

@@ -11,13 +11,8 @@ use rhaid::config::{self, Config, KindInfo, Source};
 use rhaid::runtime::{Fired, Listed, LogLine, Runtime};
 use rhaid::services::Services;
 use rhaid::services::clock::Clock;
-use rhaid::services::event_bus::EventBus;
-use rhaid::services::files::Files;
-use rhaid::services::http::Http;
 use rhaid::services::mqtt::{self, Embedded, Mqtt, Publish, Retained};
-use rhaid::services::routes::Routes;
 use rhaid::services::store::{RunQuery, RunRecord, Store};
-use rhaid::services::timers::Timers;
 use rhaid::topic::Filter;
 use rhaid::triggers::KINDS;
 use rhaid::value::Value;
@@ -464,16 +459,7 @@ impl Drop for Bench {
 fn open(config: &Config, clock: &Clock, broker: SocketAddr) -> Services {
     let brokers = mqtt::ConnectionSettings::all(&config.mqtt, broker, "bench").unwrap();
     let store = Store::open(&config.data).unwrap();
-    Services {
-        clock: clock.clone(),
-        bus: EventBus::with_store(clock.clone(), &store),
-        files: Files::default(),
-        http: Http::default(),
-        mqtt: Mqtt::with_store(brokers, clock, &store),
-        routes: Routes::default(),
-        timers: Timers::start(store.clone(), clock.clone()),
-        store,
-    }
+    Services::builder(clock.clone(), store).brokers(brokers).build()
 }
 
 /// Reads a config as it would stand in `rhaid.yaml` of a folder.

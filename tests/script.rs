@@ -14,10 +14,7 @@ use rhaid::functions::{Context, RunLog, RunUsage, Stop};
 use rhaid::script::{JobResult, MIN_STACK_SIZE, Purpose, RunError, Script, Sources};
 use rhaid::services::Services;
 use rhaid::services::clock::Clock;
-use rhaid::services::http::Http;
-use rhaid::services::mqtt::Mqtt;
 use rhaid::services::store::{Batch, Store};
-use rhaid::services::timers::Timers;
 use rhaid::triggers::TriggerContext;
 use rhaid::value::Value;
 use tokio::runtime::Runtime;
@@ -51,16 +48,7 @@ impl Bench {
         let _inside = runtime.enter();
         let clock = Clock::system(TimeZone::UTC);
         let store = Store::in_memory().unwrap();
-        let services = Services {
-            bus: Default::default(),
-            files: Default::default(),
-            http: Http::new(),
-            mqtt: Mqtt::new(Vec::new(), &clock),
-            routes: Default::default(),
-            timers: Timers::start(store.clone(), clock.clone()),
-            store,
-            clock,
-        };
+        let services = Services::builder(clock, store).build();
         drop(_inside);
         Self { runtime, config: Arc::new(Config::default_in(Path::new("/nowhere"))), services }
     }

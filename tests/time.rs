@@ -9,10 +9,7 @@ use rhaid::config::Config;
 use rhaid::runtime::Runtime;
 use rhaid::services::Services;
 use rhaid::services::clock::Clock;
-use rhaid::services::event_bus::EventBus;
-use rhaid::services::mqtt::Mqtt;
 use rhaid::services::store::Store;
-use rhaid::services::timers::Timers;
 use rhaid::value::Value;
 use rhaid::web::{self, Server};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -39,16 +36,7 @@ impl House {
         let tokio = tokio::runtime::Runtime::new().unwrap();
         let (runtime, server) = tokio.block_on(async {
             let store = Store::in_memory().unwrap();
-            let services = Services {
-                bus: EventBus::new(clock.clone()),
-                files: Default::default(),
-                http: Default::default(),
-                mqtt: Mqtt::new(Vec::new(), &clock),
-                routes: Default::default(),
-                timers: Timers::start(store.clone(), clock.clone()),
-                store,
-                clock: clock.clone(),
-            };
+            let services = Services::builder(clock.clone(), store).build();
             let server = web::serve("127.0.0.1:0".parse().unwrap(), services.routes.clone()).await.unwrap();
             (Runtime::start(Arc::new(Config::default_in(&root)), services).await.unwrap(), server)
         });

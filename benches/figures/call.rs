@@ -67,7 +67,8 @@ pub(crate) fn measure() {
     let _inside = tokio.enter();
     let broker = mqtt::ConnectionSettings::new(&config.mqtt, SocketAddr::from(([127, 0, 0, 1], 1)), "bench".into());
     let store = Store::in_memory().expect("there is room for a store");
-    let services = Services::new(Clock::system(zone), store, vec![broker.expect("the defaults are right")]);
+    let services =
+        Services::builder(Clock::system(zone), store).brokers(vec![broker.expect("the defaults are right")]).build();
     let data = Map::from([("celsius".to_owned(), 22.0.into())]);
     let payload = Map::from([("data".to_owned(), data.into())]);
     let event = Event::new(services.clock.now_zoned(), "bench", payload);

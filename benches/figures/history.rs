@@ -100,7 +100,7 @@ async fn start_runtime(folder: &Path, store: Store) -> Runtime {
     let nowhere = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
     let broker =
         mqtt::ConnectionSettings::new(&config.mqtt, nowhere, "bench".to_owned()).expect("the defaults are right");
-    let services = Services::new(Clock::system(TimeZone::UTC), store, vec![broker]);
+    let services = Services::builder(Clock::system(TimeZone::UTC), store).brokers(vec![broker]).build();
     Runtime::start(Arc::new(config), services).await.expect("the scripts are right")
 }
 

@@ -18,7 +18,7 @@ pub(crate) async fn live(folder: &Path) -> Runtime {
     let broker =
         mqtt::ConnectionSettings::new(&config.mqtt, nowhere, "bench".to_owned()).expect("the defaults are right");
     let store = Store::in_memory().expect("there is room for a store");
-    let services = Services::new(Clock::system(jiff::tz::TimeZone::UTC), store, vec![broker]);
+    let services = Services::builder(Clock::system(jiff::tz::TimeZone::UTC), store).brokers(vec![broker]).build();
     Runtime::start(Arc::new(config), services).await.expect("the scripts are right")
 }
 

@@ -48,7 +48,7 @@ pub(super) fn context(
     let _inside = tokio.enter();
     Ok(Context {
         script: "".into(),
-        services: Services::new(clock, store, ephemeral_brokers(config)?),
+        services: Services::builder(clock, store).brokers(ephemeral_brokers(config)?).build(),
         config: config.clone(),
         runtime: tokio.clone(),
         cancel: CancellationToken::new(),

@@ -142,7 +142,8 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let payload = {
         let tokio = environment::tokio_runtime()?;
         let _inside = tokio.enter();
-        let services = Services::new(clock.clone(), Store::in_memory()?, environment::ephemeral_brokers(&config)?);
+        let services =
+            Services::builder(clock.clone(), Store::in_memory()?).brokers(environment::ephemeral_brokers(&config)?).build();
         manual(&*declared.trigger, given, &services)
     };
     let event = Event::new(clock.now_zoned(), format!("{} (tried)", declared.trigger.summary()), payload);

@@ -1,4 +1,4 @@
-//! The outside world: one file or folder per thing in it. Knows no script.
+//! Access to the outside world: one file or folder per service. Knows nothing about scripts.
 
 pub mod clock;
 pub mod event_bus;
@@ -10,37 +10,88 @@ pub mod store;
 pub mod sun;
 pub mod timers;
 
-/// The handles on the outside world; cheap to clone.
+use self::clock::Clock;
+use self::event_bus::EventBus;
+use self::files::Files;
+use self::http::Http;
+use self::mqtt::Mqtt;
+use self::routes::Routes;
+use self::store::Store;
+use self::timers::Timers;
+
+/// Handles of all services; cheap to clone.
 #[derive(Clone)]
 pub struct Services {
-    /// The only one who knows the time.
-    pub clock: clock::Clock,
+    /// The only source of the current time.
+    pub clock: Clock,
     /// Named events between scripts.
-    pub bus: event_bus::EventBus,
-    /// Files that change.
-    pub files: files::Files,
-    /// HTTP out.
-    pub http: http::Http,
-    /// Brokers.
-    pub mqtt: mqtt::Mqtt,
-    /// Webhook paths.
-    pub routes: routes::Routes,
-    /// What outlives the process.
-    pub store: store::Store,
+    pub bus: EventBus,
+    /// File watcher.
+    pub files: Files,
+    /// HTTP client.
+    pub http: Http,
+    /// MQTT clients, one per broker.
+    pub mqtt: Mqtt,
+    /// Paths of webhooks.
+    pub routes: Routes,
+    /// Persistent storage.
+    pub store: Store,
     /// Timers that survive a restart.
-    pub timers: timers::Timers,
+    pub timers: Timers,
 }
 
 impl Services {
-    /// Puts the handles together, with brokers of which the first is the default one, in a process that stays or one that comes and goes. Must be called inside the tokio runtime.
-    pub fn new(clock: clock::Clock, store: store::Store, brokers: Vec<mqtt::ConnectionSettings>) -> Self {
-        Self {
-            bus: event_bus::EventBus::with_store(clock.clone(), &store),
-            files: files::Files::default(),
-            http: http::Http::default(),
-            mqtt: mqtt::Mqtt::with_store(brokers, &clock, &store),
-            routes: routes::Routes::default(),
-            timers: timers::Timers::start(store.clone(), clock.clone()),
+    /// Returns a builder with the real file watcher, HTTP client and MQTT clients, and without brokers.
+    pub fn builder(clock: Clock, store: Store) -> ServicesBuilder {
+        ServicesBuilder { clock, store, brokers: Vec::new(), files: None, http: None, mqtt: None }
+    }
+}
+
+/// Builder of [`Services`].
+pub struct ServicesBuilder {
+    clock: Clock,
+    store: Store,
+    brokers: Vec<mqtt::ConnectionSettings>,
+    files: Option<Files>,
+    http: Option<Http>,
+    mqtt: Option<Mqtt>,
+}
+
+impl ServicesBuilder {
+    /// Sets the MQTT brokers, of which the first is the default one.
+    #[must_use]
+    pub fn brokers(self, brokers: Vec<mqtt::ConnectionSettings>) -> Self {
+        Self { brokers, ..self }
+    }
+
+    /// Replaces the file watcher.
+    #[must_use]
+    pub fn files(self, files: Files) -> Self {
+        Self { files: Some(files), ..self }
+    }
+
+    /// Replaces the HTTP client.
+    #[must_use]
+    pub fn http(self, http: Http) -> Self {
+        Self { http: Some(http), ..self }
+    }
+
+    /// Replaces the MQTT clients; [`ServicesBuilder::brokers`] has no effect then.
+    #[must_use]
+    pub fn mqtt(self, mqtt: Mqtt) -> Self {
+        Self { mqtt: Some(mqtt), ..self }
+    }
+
+    /// Builds the services and starts their tasks. Must be called inside a tokio runtime.
+    pub fn build(self) -> Services {
+        let Self { clock, store, brokers, files, http, mqtt } = self;
+        Services {
+            bus: EventBus::with_store(clock.clone(), &store),
+            files: files.unwrap_or_default(),
+            http: http.unwrap_or_default(),
+            mqtt: mqtt.unwrap_or_else(|| Mqtt::with_store(brokers, &clock, &store)),
+            routes: Routes::default(),
+            timers: Timers::start(store.clone(), clock.clone()),
             store,
             clock,
         }

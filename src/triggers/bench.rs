@@ -15,7 +15,6 @@ use crate::run::Outcome;
 use crate::services::Services;
 use crate::services::clock::Clock;
 use crate::services::store::Store;
-use crate::services::{event_bus, files, http, mqtt, routes, timers};
 use crate::triggers::{self, EventSender, Inbox, KINDS, TriggerContext, TriggerEvent, TriggerId, TriggerSpec, Watch};
 use crate::value::{Map, Value};
 
@@ -50,7 +49,7 @@ impl Bench {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let _inside = runtime.enter();
         let clock = Clock::manual(start.clone());
-        let services = services(clock.clone(), store);
+        let services = Services::builder(clock.clone(), store).build();
         let (inbox, mut firings) = mpsc::channel::<TriggerEvent>(1_024);
         let came = Arc::new(Mutex::new(Vec::new()));
         let log = Arc::clone(&came);
@@ -138,21 +137,8 @@ fn shown(event: &Event) -> String {
     text
 }
 
-fn services(clock: Clock, store: Store) -> Services {
-    Services {
-        bus: event_bus::EventBus::new(clock.clone()),
-        files: files::Files::default(),
-        http: http::Http::default(),
-        mqtt: mqtt::Mqtt::new(Vec::new(), &clock),
-        routes: routes::Routes::default(),
-        timers: timers::Timers::start(store.clone(), clock.clone()),
-        store,
-        clock,
-    }
-}
-
 /// The services on the real clock, with a voice of which the inbox's other end is returned.
 pub(super) fn real() -> (Services, mpsc::Sender<TriggerEvent>, mpsc::Receiver<TriggerEvent>) {
     let (inbox, firings) = mpsc::channel(4_096);
-    (services(Clock::system(TimeZone::UTC), Store::in_memory().unwrap()), inbox, firings)
+    (Services::builder(Clock::system(TimeZone::UTC), Store::in_memory().unwrap()).build(), inbox, firings)
 }

@@ -14,10 +14,8 @@ use rhaid::functions::{Context, RunLog, RunUsage};
 use rhaid::script::{MIN_STACK_SIZE, Purpose, RunError, Script, Sources};
 use rhaid::services::Services;
 use rhaid::services::clock::Clock;
-use rhaid::services::http::Http;
-use rhaid::services::mqtt::{ConnectionSettings, Embedded, Mqtt};
+use rhaid::services::mqtt::{ConnectionSettings, Embedded};
 use rhaid::services::store::{Batch, Store};
-use rhaid::services::timers::Timers;
 use rhaid::triggers::TriggerContext;
 use rhaid::value::Value;
 use tokio::runtime::Runtime;
@@ -96,16 +94,7 @@ impl World {
         let (services, server, broker) = runtime.block_on(async {
             let broker = Embedded::start(&config.mqtt, &root).await.unwrap();
             let settings = ConnectionSettings::new(&config.mqtt, broker.address(), "functions-test".into()).unwrap();
-            let services = Services {
-                bus: Default::default(),
-                files: Default::default(),
-                http: Http::new(),
-                mqtt: Mqtt::new(vec![settings], &clock),
-                routes: Default::default(),
-                timers: Timers::start(store.clone(), clock.clone()),
-                store,
-                clock,
-            };
+            let services = Services::builder(clock, store).brokers(vec![settings]).build();
             (services, server::start().await, broker)
         });
         let run_log = Arc::default();

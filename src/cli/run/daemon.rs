@@ -49,7 +49,7 @@ impl Daemon {
         let Resources { store, broker, web } = Resources::prepare(config).await?;
         let embedded = broker.as_ref().map_or(config.mqtt.embedded.listen, Embedded::address);
         let brokers = environment::brokers(config, embedded)?;
-        let services = Services { files, ..Services::new(clock, store, brokers) };
+        let services = Services::builder(clock, store).brokers(brokers).files(files).build();
         if broker.as_ref().is_some_and(Embedded::is_ours) {
             info!("the embedded broker listens on {embedded}");
         }

@@ -13,12 +13,9 @@ use crate::runtime::{LogStore, Runtime};
 use crate::script;
 use crate::services::Services;
 use crate::services::clock::Clock;
-use crate::services::event_bus::EventBus;
 use crate::services::files::Files;
 use crate::services::http::Http;
 use crate::services::mqtt::Mqtt;
-use crate::services::routes::Routes;
-use crate::services::timers::Timers;
 
 /// How long something may take that needs no time in the world before time passes there.
 const STILL: Duration = Duration::from_millis(5);
@@ -60,16 +57,11 @@ impl Instance {
         let services = {
             let _inside = handle.enter();
             let brokers = environment::ephemeral_brokers(&config).map_err(|error| error.to_string())?;
-            Services {
-                clock: sandbox.clock.clone(),
-                bus: EventBus::with_store(sandbox.clock.clone(), &sandbox.store),
-                files,
-                http: Http::held(sandbox.mocks.clone()),
-                mqtt: Mqtt::held(brokers, &sandbox.clock, &sandbox.store, &sandbox.brokers),
-                routes: Routes::default(),
-                timers: Timers::start(sandbox.store.clone(), sandbox.clock.clone()),
-                store: sandbox.store.clone(),
-            }
+            Services::builder(sandbox.clock.clone(), sandbox.store.clone())
+                .files(files)
+                .http(Http::held(sandbox.mocks.clone()))
+                .mqtt(Mqtt::held(brokers, &sandbox.clock, &sandbox.store, &sandbox.brokers))
+                .build()
         };
         let lines = LogStore::whole(sandbox.clock.clone());
         let (given, chosen) = (services.clone(), sandbox.chosen.clone());

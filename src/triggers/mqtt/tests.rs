@@ -34,7 +34,9 @@ impl World {
         config.embedded.listen.set_port(0);
         let broker = Embedded::start(&config, data.path()).await.unwrap();
         let settings = ConnectionSettings::new(&config, broker.address(), "test".into()).unwrap();
-        let services = Services::new(Clock::system(TimeZone::UTC), Store::in_memory().unwrap(), vec![settings]);
+        let services = Services::builder(Clock::system(TimeZone::UTC), Store::in_memory().unwrap())
+            .brokers(vec![settings])
+            .build();
         let (tx, inbox) = mpsc::channel(16);
         let fire = EventSender::new(TriggerId(1), "script".into(), Arc::new(tx), services.clock.clone());
         Self { _data: data, broker, services, inbox, fire }
@@ -110,7 +112,8 @@ async fn a_message_of_qos_1_is_confirmed_when_its_run_has_ended() {
     let mut config = Config::default_in(data.path()).mqtt;
     config.embedded.listen = world.broker.address();
     let settings = ConnectionSettings::new(&config, world.broker.address(), "test".into()).unwrap();
-    world.services = Services::new(Clock::system(TimeZone::UTC), Store::in_memory().unwrap(), vec![settings]);
+    world.services =
+        Services::builder(Clock::system(TimeZone::UTC), Store::in_memory().unwrap()).brokers(vec![settings]).build();
     let _watch = world.watch("t", &[("qos", Value::Int(1))]).await;
     assert_eq!(world.next().await.event.fact("payload"), Some(&"stopped".into()));
     assert!(world.inbox.try_recv().is_err());

@@ -33,7 +33,7 @@ impl World {
         let broker = Embedded::start(&config, data.path()).await.unwrap();
         let settings = ConnectionSettings::new(&config, broker.address(), "test".into()).unwrap();
         let clock = Clock::manual("2026-01-01T00:00:00Z[UTC]".parse().unwrap());
-        let services = Services::new(clock, Store::in_memory().unwrap(), vec![settings]);
+        let services = Services::builder(clock, Store::in_memory().unwrap()).brokers(vec![settings]).build();
         let (tx, inbox) = mpsc::channel(16);
         let fire = EventSender::new(TriggerId(1), "script".into(), Arc::new(tx), services.clock.clone());
         let trigger_context = TriggerContext {
