@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command, FromArgMatches};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
@@ -17,8 +19,11 @@ use crate::runtime::name_of;
 use crate::services::Services;
 use crate::services::clock::Clock;
 use crate::services::store::Store;
-use crate::triggers::manual;
+use crate::triggers::{KINDS, Kind, TryOption, manual_payload};
 use crate::value::{Map, Value, map_of};
+
+/// Name of the option that selects a trigger by its name or kind.
+const TRIGGER: &str = "trigger";
 
 /// Wake one script with one event, and show what it does
 #[derive(clap::Args)]
@@ -38,7 +43,7 @@ pub(super) struct Args {
     #[arg(value_name = "FILE")]
     file: PathBuf,
     #[command(flatten)]
-    what: EventArgs,
+    event: EventArgs,
     /// More fields of the handler's argument, as an object
     #[arg(long, value_name = "JSON")]
     data: Option<String>,
@@ -53,68 +58,52 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// What happens; not needed if the script has only one trigger.
-#[derive(clap::Args)]
-#[group(multiple = false)]
+/// Event to try: of the kind that an option selects, or of the trigger that `--trigger` names.
 struct EventArgs {
-    /// A message comes
-    #[arg(long, value_name = "TOPIC=PAYLOAD")]
-    mqtt: Option<String>,
-    /// A request comes: the method (or else POST) and the path below /hooks/
-    #[arg(long, value_name = "REQUEST")]
-    webhook: Option<String>,
-    /// A time of a cron expression has come
-    #[arg(long)]
-    cron: bool,
-    /// A beat is due
-    #[arg(long)]
-    every: bool,
-    /// A timer runs out
-    #[arg(long, value_name = "NAME")]
-    timer: Option<String>,
-    /// A script emits
-    #[arg(long, value_name = "NAME")]
-    event: Option<String>,
-    /// A file changes
-    #[arg(long, value_name = "PATH")]
-    change: Option<String>,
-    /// The trigger of this name or kind fires, as `rhaid check` shows them
-    #[arg(long, value_name = "TRIGGER")]
+    option: Option<(&'static Kind, &'static TryOption, String)>,
     trigger: Option<String>,
 }
 
-/// Which trigger is meant, and what is known of the event.
-struct TriggerQuery {
-    kind: Option<&'static str>,
-    name: Option<String>,
-    given: Map,
+fn options() -> impl Iterator<Item = (&'static Kind, &'static TryOption)> {
+    KINDS.iter().filter_map(|kind| Some((*kind, kind.try_option.as_ref()?)))
 }
 
-impl EventArgs {
-    fn query(&self) -> anyhow::Result<TriggerQuery> {
-        let of = |kind, given: &[(&str, &str)]| {
-            let given = map_of(given.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))));
-            Ok(TriggerQuery { kind: Some(kind), name: None, given })
-        };
-        if let Some(message) = &self.mqtt {
-            let (topic, payload) = message
-                .split_once('=')
-                .ok_or_else(|| UsageError(format!("--mqtt: write the topic and the payload, such as {message}=on")))?;
-            return of("mqtt_subscribe", &[("topic", topic), ("payload", payload)]);
-        }
-        if let Some(request) = &self.webhook {
-            let (method, path) = request.split_once(' ').unwrap_or(("POST", request));
-            let path = path.trim_start_matches('/').trim_start_matches("hooks/");
-            return of("webhook", &[("method", &method.to_uppercase()), ("path", path)]);
-        }
-        match (&self.timer, &self.event, &self.change) {
-            (Some(name), ..) => of("on_timer", &[("name", name)]),
-            (_, Some(name), _) => of("on_event", &[("name", name)]),
-            (.., Some(path)) => of("watch_file", &[("path", path)]),
-            _ if self.cron => of("cron", &[]),
-            _ if self.every => of("every", &[]),
-            _ => Ok(TriggerQuery { kind: None, name: self.trigger.clone(), given: Map::new() }),
-        }
+impl clap::Args for EventArgs {
+    fn augment_args(command: Command) -> Command {
+        let trigger = Arg::new(TRIGGER)
+            .long(TRIGGER)
+            .value_name("TRIGGER")
+            .help("The trigger of this name or kind fires, as `rhaid check` shows them");
+        let args = options().map(|(_, option)| {
+            let arg = Arg::new(option.name).long(option.name).help(option.help);
+            match option.value_name {
+                Some(value) => arg.value_name(value),
+                None => arg.action(ArgAction::SetTrue),
+            }
+        });
+        let args: Vec<_> = args.chain([trigger]).collect();
+        let group = ArgGroup::new("EventArgs").args(args.iter().map(Arg::get_id)).multiple(false);
+        command.args(args).group(group)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for EventArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let is_given = |name: &str| matches.value_source(name) == Some(ValueSource::CommandLine);
+        let option = options().find(|(_, option)| is_given(option.name)).map(|(kind, option)| {
+            let value = option.value_name.and_then(|_| matches.get_one::<String>(option.name));
+            (kind, option, value.cloned().unwrap_or_default())
+        });
+        Ok(Self { option, trigger: matches.get_one::<String>(TRIGGER).cloned() })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
     }
 }
 
@@ -122,14 +111,11 @@ impl EventArgs {
 pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let config = Arc::new(settings::load(globals)?);
     let zone = settings::zone(config.timezone.as_deref())?;
-    let TriggerQuery { kind, name, mut given } = args.what.query()?;
-    given.extend(data(args.data.as_deref())?);
-    if kind == Some("webhook") {
-        // As a test says it; the handler gets the text.
-        let json = given.remove("json").map(|json| Value::from(json.to_json().to_string()));
-        let text = json.or_else(|| given.remove("body"));
-        given.extend(text.map(|text| ("text".to_owned(), text)));
-    }
+    let data = data(args.data.as_deref())?;
+    let (kind, given) = match &args.event.option {
+        Some((kind, option, value)) => (Some(kind.name), (option.read)(value, data).map_err(UsageError)?),
+        None => (None, data),
+    };
     let clock = match &args.at {
         None => Clock::system(zone.clone()),
         Some(at) => Clock::manual(parse_time(at, &zone)?),
@@ -137,14 +123,15 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let (root, file) = place(&args.file, &config)?;
     let script = LocalScript::load(&config, &root, &file, None, zone)?;
     let Some(script) = local_run::loaded_or_print_faults(script) else { return Ok(ExitCode::from(FAILURE)) };
-    let at = choose(&script, kind, name.as_deref(), &given)?;
+    let at = choose(&script, kind, args.event.trigger.as_deref(), &given)?;
     let declared = &script.declarations()[at];
     let payload = {
         let tokio = environment::tokio_runtime()?;
         let _inside = tokio.enter();
-        let services =
-            Services::builder(clock.clone(), Store::in_memory()?).brokers(environment::ephemeral_brokers(&config)?).build();
-        manual(&*declared.trigger, given, &services)
+        let services = Services::builder(clock.clone(), Store::in_memory()?)
+            .brokers(environment::ephemeral_brokers(&config)?)
+            .build();
+        manual_payload(&*declared.trigger, given, &services)
     };
     let event = Event::new(clock.now_zoned(), format!("{} (tried)", declared.trigger.summary()), payload);
     script.play(at, &event, clock, args.dry)?.tell(args.json)
@@ -176,7 +163,7 @@ fn choose(script: &LocalScript<'_>, kind: Option<&str>, name: Option<&str>, give
     let declared = script.declarations();
     let fitting: Vec<_> = (0..declared.len())
         .filter(|at| match (kind, name) {
-            (Some(kind), _) => declared[*at].kind == kind && declared[*at].trigger.fits(given),
+            (Some(kind), _) => declared[*at].kind == kind && declared[*at].trigger.matches(given),
             (_, Some(name)) => name_of(&declared[*at]) == name || declared[*at].kind == name,
             (None, None) => true,
         })

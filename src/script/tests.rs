@@ -27,6 +27,7 @@ pub(super) const KINDS: &[&Kind] = &[&Kind {
             None => Err(OptionFault::new("write text")),
         }
     },
+    try_option: None,
 }];
 
 struct Wake(String);

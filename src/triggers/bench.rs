@@ -28,9 +28,9 @@ pub(super) struct Bench {
 }
 
 impl Inbox for mpsc::Sender<TriggerEvent> {
-    fn put(&self, firing: TriggerEvent) {
+    fn put(&self, trigger_event: TriggerEvent) {
         // One that is closed belongs to a test that has ended.
-        let _ = self.try_send(firing);
+        let _ = self.try_send(trigger_event);
     }
 }
 
@@ -50,20 +50,20 @@ impl Bench {
         let _inside = runtime.enter();
         let clock = Clock::manual(start.clone());
         let services = Services::builder(clock.clone(), store).build();
-        let (inbox, mut firings) = mpsc::channel::<TriggerEvent>(1_024);
+        let (inbox, mut trigger_events) = mpsc::channel::<TriggerEvent>(1_024);
         let came = Arc::new(Mutex::new(Vec::new()));
         let log = Arc::clone(&came);
         runtime.spawn(async move {
-            while let Some(firing) = firings.recv().await {
-                if firing.ignored.is_some() {
+            while let Some(trigger_event) = trigger_events.recv().await {
+                if trigger_event.skip.is_some() {
                     continue;
                 }
-                let (length, outcome) = run(&firing.event);
-                log.lock().push(firing.event);
+                let (length, outcome) = run(&trigger_event.event);
+                log.lock().push(trigger_event.event);
                 if !length.is_zero() {
                     clock.sleep_until(clock.now() + length).await;
                 }
-                if let Some(reply) = firing.reply {
+                if let Some(reply) = trigger_event.reply {
                     let _ = reply.send(outcome);
                 }
             }
@@ -139,6 +139,6 @@ fn shown(event: &Event) -> String {
 
 /// The services on the real clock, with a voice of which the inbox's other end is returned.
 pub(super) fn real() -> (Services, mpsc::Sender<TriggerEvent>, mpsc::Receiver<TriggerEvent>) {
-    let (inbox, firings) = mpsc::channel(4_096);
-    (Services::builder(Clock::system(TimeZone::UTC), Store::in_memory().unwrap()).build(), inbox, firings)
+    let (inbox, trigger_events) = mpsc::channel(4_096);
+    (Services::builder(Clock::system(TimeZone::UTC), Store::in_memory().unwrap()).build(), inbox, trigger_events)
 }

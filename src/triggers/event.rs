@@ -3,7 +3,10 @@
 use crate::event::Event;
 use crate::options::{OptionFault, Options};
 use crate::services::Services;
-use crate::triggers::{EventSender, Kind, Trigger, TriggerContext, Watch, one_argument};
+use crate::triggers::event_sender::EventSender;
+use crate::triggers::kind::{Kind, TryOption, one_argument, with_data};
+use crate::triggers::trigger::{Trigger, TriggerContext};
+use crate::triggers::watch::Watch;
 use crate::value::{Map, Value, map_of};
 
 /// `on_event(name, …)`.
@@ -13,6 +16,12 @@ pub const KIND: Kind = Kind {
     event: "`event`: `name`, `data`, `from`",
     docs: include_str!("on_event.md"),
     read,
+    try_option: Some(TryOption {
+        name: "event",
+        value_name: Some("NAME"),
+        help: "A script emits",
+        read: |value, data| Ok(with_data([("name", value)], data)),
+    }),
 };
 
 fn read(arguments: Vec<Value>, _: &mut Options, _: &TriggerContext) -> Result<Box<dyn Trigger>, OptionFault> {
@@ -55,11 +64,11 @@ impl Trigger for Named {
         })
     }
 
-    fn hears_scripts(&self) -> bool {
+    fn receives_emitted_events(&self) -> bool {
         true
     }
 
-    fn fits(&self, given: &Map) -> bool {
+    fn matches(&self, given: &Map) -> bool {
         given.get("name").and_then(Value::as_text).is_none_or(|name| name == self.name)
     }
 

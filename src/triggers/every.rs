@@ -7,8 +7,11 @@ use jiff::{SignedDuration, Timestamp, Zoned};
 use crate::options::{self, OptionFault, Options};
 use crate::run::Policy;
 use crate::services::Services;
+use crate::triggers::event_sender::EventSender;
+use crate::triggers::kind::{Kind, TryOption, one_argument};
 use crate::triggers::tick::{self, Schedule, Timing};
-use crate::triggers::{EventSender, Kind, Trigger, TriggerContext, Watch, one_argument};
+use crate::triggers::trigger::{Trigger, TriggerContext};
+use crate::triggers::watch::Watch;
 use crate::units::show_duration;
 use crate::value::{Map, Value};
 
@@ -19,6 +22,7 @@ pub const KIND: Kind = Kind {
     event: "`tick`: `scheduled`, `now`, `missed`",
     docs: include_str!("every.md"),
     read,
+    try_option: Some(TryOption::flag("every", "A beat is due")),
 };
 
 const SHORTEST: Duration = Duration::from_millis(10);
@@ -56,8 +60,8 @@ impl Trigger for Every {
         format!("every {}", show_duration(self.interval))
     }
 
-    fn follow(&mut self, policy: &Policy) -> bool {
-        self.timing.follow(policy)
+    fn apply_policy(&mut self, policy: &Policy) -> bool {
+        self.timing.apply_policy(policy)
     }
 
     fn watch(&self, fire: EventSender, services: &Services) -> Watch {

@@ -9,7 +9,10 @@ use crate::event::Event;
 use crate::options::{OptionFault, Options};
 use crate::services::Services;
 use crate::services::files::ChangeKind;
-use crate::triggers::{EventSender, Kind, Trigger, TriggerContext, Watch, one_argument};
+use crate::triggers::event_sender::EventSender;
+use crate::triggers::kind::{Kind, TryOption, one_argument, with_data};
+use crate::triggers::trigger::{Trigger, TriggerContext};
+use crate::triggers::watch::Watch;
 use crate::value::{Map, Value, map_of};
 
 /// `watch_file(glob, …)`.
@@ -19,6 +22,12 @@ pub const KIND: Kind = Kind {
     event: "`change`: `path`, `kind`, `text()`, `bytes()`",
     docs: include_str!("watch_file.md"),
     read,
+    try_option: Some(TryOption {
+        name: "change",
+        value_name: Some("PATH"),
+        help: "A file changes",
+        read: |value, data| Ok(with_data([("path", value)], data)),
+    }),
 };
 
 fn read(
@@ -100,7 +109,7 @@ impl Trigger for Files {
         payload(&self.base.join(path.unwrap_or(&self.written)), word(ChangeKind::Modified))
     }
 
-    fn fits(&self, given: &Map) -> bool {
+    fn matches(&self, given: &Map) -> bool {
         let Some(path) = given.get("path").and_then(Value::as_text) else { return true };
         let whole = self.base.join(path);
         whole.strip_prefix(&self.folder).is_ok_and(|below| self.files.is_match(below))

@@ -2,7 +2,10 @@
 
 use crate::options::OptionFault;
 use crate::services::Services;
-use crate::triggers::{EventSender, Kind, Lifecycle, Trigger, Watch};
+use crate::triggers::event_sender::EventSender;
+use crate::triggers::kind::Kind;
+use crate::triggers::trigger::{Lifecycle, Trigger};
+use crate::triggers::watch::Watch;
 use crate::value::{Map, Value, map_of};
 
 /// `on_start(…)`.
@@ -12,6 +15,7 @@ pub const START: Kind = Kind {
     event: "`start`: `reason`",
     docs: include_str!("on_start.md"),
     read: |arguments, _, _| read(Lifecycle::Start, &arguments),
+    try_option: None,
 };
 
 /// `on_stop(…)`.
@@ -21,16 +25,17 @@ pub const STOP: Kind = Kind {
     event: "`stop`: `reason`",
     docs: include_str!("on_stop.md"),
     read: |arguments, _, _| read(Lifecycle::Stop, &arguments),
+    try_option: None,
 };
 
-fn read(moment: Lifecycle, arguments: &[Value]) -> Result<Box<dyn Trigger>, OptionFault> {
+fn read(lifecycle: Lifecycle, arguments: &[Value]) -> Result<Box<dyn Trigger>, OptionFault> {
     if let Some(argument) = arguments.first() {
         return Err(OptionFault::new(format!(
             "write nothing before the options and the handler, not {}",
             argument.type_name()
         )));
     }
-    Ok(Box::new(moment))
+    Ok(Box::new(lifecycle))
 }
 
 impl Trigger for Lifecycle {
@@ -53,7 +58,7 @@ impl Trigger for Lifecycle {
         map_of([("reason".into(), reason.into())])
     }
 
-    fn moment(&self) -> Option<Lifecycle> {
+    fn lifecycle(&self) -> Option<Lifecycle> {
         Some(*self)
     }
 }

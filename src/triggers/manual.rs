@@ -4,11 +4,11 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
 use crate::services::Services;
-use crate::triggers::Trigger;
+use crate::triggers::trigger::Trigger;
 use crate::value::{Map, Value};
 
 /// Returns the facts of an event that is fired by hand: those that are given, and the trigger's own for the rest.
-pub fn manual(trigger: &dyn Trigger, given: Map, services: &Services) -> Map {
+pub fn manual_payload(trigger: &dyn Trigger, given: Map, services: &Services) -> Map {
     let zone = services.clock.zone();
     let mut payload = trigger.example(&given, services);
     for (name, value) in given {

@@ -4,7 +4,11 @@ use crate::event::Event;
 use crate::options::{OptionFault, Options};
 use crate::services::Services;
 use crate::services::mqtt::ConnectionState;
-use crate::triggers::{EventSender, Kind, Trigger, TriggerContext, Watch, mqtt, one_argument};
+use crate::triggers::event_sender::EventSender;
+use crate::triggers::kind::{Kind, one_argument};
+use crate::triggers::mqtt;
+use crate::triggers::trigger::{Trigger, TriggerContext};
+use crate::triggers::watch::Watch;
 use crate::value::{Map, Value, map_of};
 
 /// `on_mqtt(state, …)`.
@@ -14,6 +18,7 @@ pub const KIND: Kind = Kind {
     event: "`link`: `broker`, `state`, `why`",
     docs: include_str!("on_mqtt.md"),
     read,
+    try_option: None,
 };
 
 const CONNECTED: &str = "connected";
@@ -80,7 +85,7 @@ impl Trigger for Link {
         })
     }
 
-    fn fits(&self, given: &Map) -> bool {
+    fn matches(&self, given: &Map) -> bool {
         let state = given.get("state").and_then(Value::as_text);
         state.is_none_or(|state| (state == CONNECTED) == self.is_connected)
     }

@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use super::bench::Bench;
 use super::*;
+use crate::event::Event;
 use crate::fault::{Fault, SourceLocation};
+use crate::run::{Outcome, Skip};
 use crate::services::event_bus::Emitted;
 use crate::services::routes::{Found, Request};
 use crate::services::store::{Batch, Store};
 use crate::services::timers::Timer;
+use crate::value::{Map, Value};
 
 const NOON: &str = "2026-06-01T12:00[UTC]";
 
@@ -133,7 +136,7 @@ fn start_and_stop_are_moments_and_take_nothing() {
     let trigger_context = Bench::new(NOON).trigger_context;
     for (kind, moment) in [(&lifecycle::START, Lifecycle::Start), (&lifecycle::STOP, Lifecycle::Stop)] {
         let written = read(kind, Vec::new(), Map::new(), &trigger_context).ok().unwrap();
-        assert_eq!(written.trigger.moment(), Some(moment));
+        assert_eq!(written.trigger.lifecycle(), Some(moment));
         let fault = read(kind, vec![Value::Int(1)], Map::new(), &trigger_context).err().unwrap();
         assert_eq!(fault.message, "write nothing before the options and the handler, not a whole number");
     }

@@ -13,7 +13,11 @@ use crate::run::{Outcome, Skip};
 use crate::services::Services;
 use crate::services::clock::{ActivityGuard, Clock};
 use crate::services::timers::Timer;
-use crate::triggers::{EventSender, Kind, PendingOutcome, Trigger, TriggerContext, Watch, event};
+use crate::triggers::event;
+use crate::triggers::event_sender::{EventSender, PendingOutcome};
+use crate::triggers::kind::{Kind, TryOption, with_data};
+use crate::triggers::trigger::{Trigger, TriggerContext};
+use crate::triggers::watch::Watch;
 use crate::units::show_duration;
 use crate::value::{Map, Value, map_of};
 
@@ -24,6 +28,12 @@ pub const KIND: Kind = Kind {
     event: "`timer`: `name`, `data`, `due`, `late`",
     docs: include_str!("on_timer.md"),
     read,
+    try_option: Some(TryOption {
+        name: "timer",
+        value_name: Some("NAME"),
+        help: "A timer runs out",
+        read: |value, data| Ok(with_data([("name", value)], data)),
+    }),
 };
 
 /// How late a timer may be and still count as in time: a busy machine, a short stop.
@@ -57,10 +67,10 @@ impl Trigger for Named {
         let (services, summary, latest) = (services.clone(), self.summary(), self.latest);
         let owner = fire.owner().to_owned();
         Watch::spawn(async move {
-            let mut asked = FuturesUnordered::new();
+            let mut pending = FuturesUnordered::new();
             loop {
                 tokio::select! {
-                    Some((outcome, key, _busy)) = asked.next(), if !asked.is_empty() => {
+                    Some((outcome, key, _busy)) = pending.next(), if !pending.is_empty() => {
                         if !was_committed(&outcome) {
                             services.timers.acknowledge(&key);
                         }
@@ -75,14 +85,14 @@ impl Trigger for Named {
                             continue;
                         }
                         let event = happened(timer, &key, summary.clone(), &services.clock);
-                        asked.push(ended(fire.ask(event), key));
+                        pending.push(ended(fire.ask(event), key));
                     }
                 }
             }
         })
     }
 
-    fn fits(&self, given: &Map) -> bool {
+    fn matches(&self, given: &Map) -> bool {
         given.get("name").and_then(Value::as_text).is_none_or(|name| name == self.name)
     }
 
@@ -117,7 +127,7 @@ fn late(timer: &Timer, clock: &Clock) -> Duration {
     Duration::try_from(clock.now().duration_since(timer.due)).unwrap_or_default()
 }
 
-async fn ended(asked: PendingOutcome, key: TimerKey) -> (Outcome, TimerKey, ActivityGuard) {
-    let (outcome, activity) = asked.answer().await;
+async fn ended(pending: PendingOutcome, key: TimerKey) -> (Outcome, TimerKey, ActivityGuard) {
+    let (outcome, activity) = pending.with_activity().await;
     (outcome, key, activity)
 }

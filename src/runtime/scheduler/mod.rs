@@ -141,7 +141,7 @@ impl<V: Clone> Scheduler<V> {
 
     /// Takes an event in.
     pub(crate) fn arrive(&mut self, firing: TriggerEvent, now: Timestamp) {
-        let TriggerEvent { trigger, event, reply, ignored, activity } = firing;
+        let TriggerEvent { trigger, event, reply, skip, activity } = firing;
         let owner = self.owners.get(&trigger).copied();
         let mut waiting =
             Waiting { trigger, event: Arc::new(event), key: None, reply, activity: Some(activity.rest()), attempt: 0 };
@@ -150,7 +150,7 @@ impl<V: Clone> Scheduler<V> {
             return self.answer(waiting, Outcome::Skipped(skip));
         };
         let Some(target) = lane.targets.get(&trigger) else { return };
-        if let Some(why) = ignored {
+        if let Some(why) = skip {
             return self.over(id, waiting, Outcome::Skipped(why));
         }
         waiting.key = target.policy.key.as_deref().map(|path| key_of(&waiting.event, path));

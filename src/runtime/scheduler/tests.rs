@@ -52,13 +52,8 @@ impl Table {
         let payload = map_of([("key".into(), Value::from(key))]);
         let mut event = Event::new(self.now.to_zoned(TimeZone::UTC), name, payload);
         event.hops = hops;
-        let firing = TriggerEvent {
-            trigger: TriggerId(trigger),
-            event,
-            reply: Some(reply),
-            ignored: None,
-            activity: activity(),
-        };
+        let firing =
+            TriggerEvent { trigger: TriggerId(trigger), event, reply: Some(reply), skip: None, activity: activity() };
         self.dispatch.arrive(firing, self.now);
         self.step();
         outcome
@@ -69,13 +64,7 @@ impl Table {
         let (reply, outcome) = oneshot::channel();
         let event = Event { is_owed: true, ..Event::new(self.now.to_zoned(TimeZone::UTC), name, Map::new()) };
         self.dispatch.arrive(
-            TriggerEvent {
-                trigger: TriggerId(trigger),
-                event,
-                reply: Some(reply),
-                activity: activity(),
-                ignored: None,
-            },
+            TriggerEvent { trigger: TriggerId(trigger), event, reply: Some(reply), activity: activity(), skip: None },
             self.now,
         );
         self.step();
@@ -327,7 +316,7 @@ fn a_timer_whose_event_was_not_run_is_settled_but_not_when_it_will_come_again() 
         let mut event = Event::new(table.now.to_zoned(TimeZone::UTC), name, Map::new());
         let due = table.now;
         event.settles = Some(crate::event::TimerKey { owner: "s".into(), name: name.into(), due });
-        let firing = TriggerEvent { trigger: TriggerId(0), event, reply: None, ignored: None, activity: activity() };
+        let firing = TriggerEvent { trigger: TriggerId(0), event, reply: None, skip: None, activity: activity() };
         table.dispatch.arrive(firing, table.now);
         table.step();
     };

@@ -83,7 +83,7 @@ impl Supervisor {
         let gone = changes.gone.iter().map(|at| old.triggers[*at].id).zip(&changes.gone);
         let heirs = heirs(&old.version, gone.map(|(id, at)| (id, *at)).collect(), &life, &changes);
         self.desk.swap(Swap { heirs, ..life.swap(&script, Skip::TriggerGone) });
-        self.start_watches(&script, &mut life, |trigger| !is_newborn || trigger.hears_scripts());
+        self.start_watches(&script, &mut life, |trigger| !is_newborn || trigger.receives_emitted_events());
         drop(pause);
         if let Some(entry) = self.registry.get_mut(name) {
             entry.life = Some(life);
@@ -227,17 +227,17 @@ fn heirs(old: &Arc<Version>, gone: Vec<(TriggerId, usize)>, life: &Life, changes
         let mut candidates: Vec<_> = fresh.iter().map(|(id, at)| (*id, &new.script.declarations[*at])).collect();
         candidates.retain(|(_, declared)| declared.kind == before.kind && !declared.policy.disabled);
         candidates.sort_by_key(|(_, declared)| name_of(declared) != name_of(before));
-        candidates.into_iter().find_map(|(id, declared)| Some((id, declared.trigger.adopt(event)?)))
+        candidates.into_iter().find_map(|(id, declared)| Some((id, declared.trigger.take_over(event)?)))
     })
 }
 
-fn at_moment(life: &Life, moment: Lifecycle) -> impl Iterator<Item = TriggerId> {
+fn at_moment(life: &Life, lifecycle: Lifecycle) -> impl Iterator<Item = TriggerId> {
     let declared = life.version.script.declarations.iter();
     let meant = life
         .triggers
         .iter()
         .zip(declared)
-        .filter(move |(_, declared)| declared.trigger.moment() == Some(moment) && !declared.policy.disabled);
+        .filter(move |(_, declared)| declared.trigger.lifecycle() == Some(lifecycle) && !declared.policy.disabled);
     meant.map(|(live, _)| live.id)
 }
 

@@ -30,7 +30,7 @@ use crate::fault::Fault;
 use crate::run::Skip;
 use crate::services::Services;
 use crate::services::files::Change;
-use crate::triggers::{EventSender, manual};
+use crate::triggers::{EventSender, manual_payload};
 use crate::value::{Map, Value};
 
 /// How many orders may wait; who gives one waits while it is full.
@@ -230,7 +230,7 @@ impl Supervisor {
             (None, _) => format!("`{script}` has several triggers, say which: {}", known()),
         })?;
         let services = &life.settings.services;
-        let payload = manual(&*life.version.script.declarations[at].trigger, given, services);
+        let payload = manual_payload(&*life.version.script.declarations[at].trigger, given, services);
         let event = Event::new(services.clock.now_zoned(), "fired by hand", payload);
         Ok((EventSender::new(life.triggers[at].id, script.into(), self.desk.inbox(), services.clock.clone()), event))
     }

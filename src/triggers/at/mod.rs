@@ -8,8 +8,12 @@ use crate::options::{OptionFault, Options};
 use crate::run::Policy;
 use crate::services::Services;
 use crate::services::sun::{self, Crossing};
+use crate::triggers::event_sender::EventSender;
+use crate::triggers::kind::{Kind, one_argument};
+use crate::triggers::local;
 use crate::triggers::tick::{self, Schedule, Timing};
-use crate::triggers::{EventSender, Kind, Trigger, TriggerContext, Watch, local, one_argument};
+use crate::triggers::trigger::{Trigger, TriggerContext};
+use crate::triggers::watch::Watch;
 use crate::units::{parse_duration, show_duration};
 use crate::value::{Map, Value};
 
@@ -20,6 +24,7 @@ pub const KIND: Kind = Kind {
     event: "`tick`: `scheduled`, `now`, `missed`",
     docs: include_str!("at.md"),
     read,
+    try_option: None,
 };
 
 /// How many days are searched for a sunrise: longer than any polar night, to the next year's.
@@ -119,8 +124,8 @@ impl Trigger for At {
         format!("at {}", self.written)
     }
 
-    fn follow(&mut self, policy: &Policy) -> bool {
-        self.timing.follow(policy)
+    fn apply_policy(&mut self, policy: &Policy) -> bool {
+        self.timing.apply_policy(policy)
     }
 
     fn watch(&self, fire: EventSender, services: &Services) -> Watch {

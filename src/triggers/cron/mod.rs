@@ -12,8 +12,11 @@ pub use self::expression::{Expression, ExpressionFault};
 use crate::options::{OptionFault, Options};
 use crate::run::Policy;
 use crate::services::Services;
+use crate::triggers::event_sender::EventSender;
+use crate::triggers::kind::{Kind, TryOption, one_argument};
 use crate::triggers::tick::{self, Schedule, Timing};
-use crate::triggers::{EventSender, Kind, Trigger, TriggerContext, Watch, one_argument};
+use crate::triggers::trigger::{Trigger, TriggerContext};
+use crate::triggers::watch::Watch;
 use crate::value::{Map, Value};
 
 /// `cron(expression, …)`.
@@ -23,6 +26,7 @@ pub const KIND: Kind = Kind {
     event: "`tick`: `scheduled`, `now`, `missed`",
     docs: include_str!("cron.md"),
     read,
+    try_option: Some(TryOption::flag("cron", "A time of a cron expression has come")),
 };
 
 /// Reads a cron expression.
@@ -69,8 +73,8 @@ impl Trigger for Times {
         format!("cron {}", self.expression.written())
     }
 
-    fn follow(&mut self, policy: &Policy) -> bool {
-        self.timing.follow(policy)
+    fn apply_policy(&mut self, policy: &Policy) -> bool {
+        self.timing.apply_policy(policy)
     }
 
     fn watch(&self, fire: EventSender, services: &Services) -> Watch {

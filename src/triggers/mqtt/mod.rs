@@ -16,7 +16,11 @@ use crate::run::{Outcome, Skip};
 use crate::services::Services;
 use crate::services::mqtt::{Message, Retained, SubscribeOptions, Subscription};
 use crate::topic::Filter;
-use crate::triggers::{EventSender, Kind, Trigger, TriggerContext, Watch, manual};
+use crate::triggers::event_sender::EventSender;
+use crate::triggers::kind::{Kind, TryOption, with_data};
+use crate::triggers::manual;
+use crate::triggers::trigger::{Trigger, TriggerContext};
+use crate::triggers::watch::Watch;
 use crate::value::{Map, Value, map_of};
 
 /// `mqtt_subscribe(topic or [topics], …)`.
@@ -26,6 +30,12 @@ pub const KIND: Kind = Kind {
     event: "`msg`: `topic`, `payload`, `bytes`, `json()`, `qos`, `retain`, `dup`, `params`, `broker`, `time`, `properties`",
     docs: include_str!("mqtt.md"),
     read,
+    try_option: Some(TryOption {
+        name: "mqtt",
+        value_name: Some("TOPIC=PAYLOAD"),
+        help: "A message comes",
+        read: read_try,
+    }),
 };
 
 /// How many topics `changed` remembers, at least.
@@ -59,6 +69,14 @@ fn read(
         changed: options.bool("changed")?.unwrap_or(false),
         brokers: options.read("broker", |names| some_brokers(names, trigger_context))?.unwrap_or_default(),
     }))
+}
+
+/// Reads `TOPIC=PAYLOAD` of `rhaid try`.
+fn read_try(message: &str, data: Map) -> Result<Map, String> {
+    let (topic, payload) = message
+        .split_once('=')
+        .ok_or_else(|| format!("--mqtt: write the topic and the payload, such as {message}=on"))?;
+    Ok(with_data([("topic", topic), ("payload", payload)], data))
 }
 
 /// Reads the names of one broker or of several.
@@ -129,7 +147,7 @@ impl Subscribe {
         let listener = Listener {
             filters: self.filters.clone(),
             changed: self.changed.then(Changed::default),
-            ignores_retained: self.wish.retained == Retained::Live,
+            skips_retained: self.wish.retained == Retained::Live,
             zone: services.clock.zone(),
             fire: fire.clone(),
         };
@@ -145,7 +163,7 @@ impl Trigger for Subscribe {
 
     fn watch(&self, fire: EventSender, services: &Services) -> Watch {
         if let [_, _, ..] = self.brokers.as_slice() {
-            return Watch::spawn_told(|stopped| {
+            return Watch::spawn_with_token(|stopped| {
                 let listen = |broker: &String| self.listen(Some(broker), &fire, services, stopped.clone());
                 let all: Vec<_> = self.brokers.iter().filter_map(listen).collect();
                 async move {
@@ -153,7 +171,7 @@ impl Trigger for Subscribe {
                 }
             });
         }
-        Watch::spawn_told(|stopped| {
+        Watch::spawn_with_token(|stopped| {
             let one = self.listen(self.brokers.first().map(String::as_str), &fire, services, stopped);
             async move {
                 if let Some(one) = one {
@@ -163,7 +181,7 @@ impl Trigger for Subscribe {
         })
     }
 
-    fn adopt(&self, event: &Event) -> Option<Event> {
+    fn take_over(&self, event: &Event) -> Option<Event> {
         let is_retained = event.payload.get("retain") == Some(&Value::Bool(true));
         let broker = event.payload.get("broker")?.as_text()?;
         let is_other = !self.brokers.is_empty() && self.brokers.iter().all(|name| name != broker);
@@ -195,7 +213,7 @@ impl Trigger for Subscribe {
         payload
     }
 
-    fn fits(&self, given: &Map) -> bool {
+    fn matches(&self, given: &Map) -> bool {
         let topic = given.get("topic").and_then(Value::as_text);
         topic.is_none_or(|topic| self.filters.iter().any(|filter| filter.matches(topic).is_some()))
     }
@@ -225,7 +243,7 @@ pub(super) fn example_topic(filter: &Filter, given: &Map) -> String {
 struct Listener {
     filters: Vec<Filter>,
     changed: Option<Changed>,
-    ignores_retained: bool,
+    skips_retained: bool,
     zone: TimeZone,
     fire: EventSender,
 }
@@ -240,15 +258,15 @@ impl Listener {
             error!(script = self.fire.owner(), "mqtt_subscribe {}: {error}", topics.join(", "));
         }
         while let Some(message) = next(&mut subscription, &stopped).await {
-            if message.retain && self.ignores_retained {
-                self.fire.ignore(self.event(&message), Skip::Retained);
+            if message.retain && self.skips_retained {
+                self.fire.skip(self.event(&message), Skip::Retained);
                 continue;
             }
             let is_news = self.changed.as_mut().is_none_or(|changed| changed.is_news(&message));
             if is_news {
                 self.pass(message);
             } else {
-                self.fire.ignore(self.event(&message), Skip::Unchanged);
+                self.fire.skip(self.event(&message), Skip::Unchanged);
             }
         }
     }
@@ -258,11 +276,11 @@ impl Listener {
         if message.qos == 0 {
             return self.fire.tell(event);
         }
-        let asked = self.fire.ask(event);
+        let pending = self.fire.ask(event);
         // Outlives this watch, since the run does: it ends with the run. There are no more of these than the broker lets
         // messages be open at a time.
         tokio::spawn(async move {
-            match asked.outcome().await {
+            match pending.outcome().await {
                 Outcome::Skipped(Skip::Stopping) => message.ack.nack(),
                 // If rhaid is stopping it comes again; if a newer one took its place it does not.
                 Outcome::Cancelled => {}

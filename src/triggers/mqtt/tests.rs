@@ -59,9 +59,9 @@ impl World {
 
     async fn next(&mut self) -> TriggerEvent {
         loop {
-            let firing = timeout(PATIENCE, self.inbox.recv()).await.unwrap().unwrap();
-            if firing.ignored.is_none() {
-                return firing;
+            let trigger_event = timeout(PATIENCE, self.inbox.recv()).await.unwrap().unwrap();
+            if trigger_event.skip.is_none() {
+                return trigger_event;
             }
         }
     }

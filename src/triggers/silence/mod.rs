@@ -13,9 +13,12 @@ use crate::services::Services;
 use crate::services::clock::ActivityGuard;
 use crate::services::mqtt::{SubscribeOptions, Subscription};
 use crate::topic::Filter;
+use crate::triggers::event_sender::EventSender;
+use crate::triggers::kind::Kind;
 use crate::triggers::mqtt::one_broker;
 use crate::triggers::mqtt::{example_topic, params};
-use crate::triggers::{EventSender, Kind, Trigger, TriggerContext, Watch};
+use crate::triggers::trigger::{Trigger, TriggerContext};
+use crate::triggers::watch::Watch;
 use crate::units::show_duration;
 use crate::value::{Map, Value, map_of};
 
@@ -26,6 +29,7 @@ pub const KIND: Kind = Kind {
     event: "`silence`: `topic`, `last`, `since`, `params`, `connected`",
     docs: include_str!("silence.md"),
     read,
+    try_option: None,
 };
 
 /// How many topics of one filter are watched; more are not.
@@ -88,7 +92,7 @@ impl Trigger for Silence {
         payload(&self.filter, &topic, Some(last), self.quiet.as_secs() as i64, is_connected)
     }
 
-    fn fits(&self, given: &Map) -> bool {
+    fn matches(&self, given: &Map) -> bool {
         let topic = given.get("topic").and_then(Value::as_text);
         topic.is_none_or(|topic| self.filter.matches(topic).is_some())
     }

@@ -69,8 +69,8 @@ impl World {
         loop {
             tokio::select! {
                 biased;
-                Some(firing) = self.inbox.recv() => {
-                    let fact = |name: &str| firing.event.fact(name).cloned().unwrap();
+                Some(trigger_event) = self.inbox.recv() => {
+                    let fact = |name: &str| trigger_event.event.fact(name).cloned().unwrap();
                     let Value::Int(since) = fact("since") else { panic!("no seconds") };
                     all.push((fact("topic").as_text().unwrap().to_owned(), fact("last") != Value::Null, since));
                 }

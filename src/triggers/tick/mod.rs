@@ -15,7 +15,8 @@ use crate::run::{Outcome, Skip};
 use crate::services::Services;
 use crate::services::clock::{ActivityGuard, Clock, Woken};
 use crate::services::store::Store;
-use crate::triggers::{EventSender, PendingOutcome, Watch};
+use crate::triggers::event_sender::{EventSender, PendingOutcome};
+use crate::triggers::watch::Watch;
 use crate::value::{Map, Value, map_of};
 
 /// How late a moment may be and still count as in time: a busy machine, a short stop.
@@ -81,7 +82,7 @@ pub(super) fn watch(
         done,
         ahead: None,
         untold: 0,
-        asked: FuturesUnordered::new(),
+        pending: FuturesUnordered::new(),
     };
     ticker.note();
     Watch::spawn(async move {
@@ -124,7 +125,7 @@ struct Ticker {
     /// How many moments came to nothing that the handler was not told of.
     untold: u64,
     /// Ticks whose runs have not ended.
-    asked: FuturesUnordered<BoxFuture<'static, Ended>>,
+    pending: FuturesUnordered<BoxFuture<'static, Ended>>,
 }
 
 /// How a tick ended, how many missed ones it told of, and a hold on the clock until that is counted.
@@ -164,7 +165,7 @@ impl Ticker {
         loop {
             let woken = tokio::select! {
                 biased;
-                Some(ended) = self.asked.next(), if !self.asked.is_empty() => {
+                Some(ended) = self.pending.next(), if !self.pending.is_empty() => {
                     self.count(&ended);
                     continue;
                 }
@@ -231,16 +232,16 @@ impl Ticker {
         // One that is made up for is late on purpose.
         let is_in_time = event.at.timestamp().duration_since(due) <= GRACE;
         event.due = is_in_time.then_some(Due { at: due, missed: told });
-        let asked = self.fire.ask(event);
-        self.asked.push(Box::pin(ended(asked, told)));
+        let pending = self.fire.ask(event);
+        self.pending.push(Box::pin(ended(pending, told)));
         self.note();
     }
 
     /// Waits until all runs of this trigger have ended; false if there were none.
     async fn wait_for_runs(&mut self) -> bool {
-        let waited = !self.asked.is_empty();
-        while !self.asked.is_empty() {
-            if let Some(ended) = self.activity.idle(self.asked.next()).await {
+        let waited = !self.pending.is_empty();
+        while !self.pending.is_empty() {
+            if let Some(ended) = self.activity.idle(self.pending.next()).await {
                 self.count(&ended);
             }
         }
@@ -262,7 +263,7 @@ impl Ticker {
             if count > 1 {
                 event.summary = format!("{} ({count} times)", event.summary);
             }
-            self.fire.ignore(event, why);
+            self.fire.skip(event, why);
         }
     }
 
@@ -282,8 +283,8 @@ impl Ticker {
     }
 }
 
-async fn ended(asked: PendingOutcome, told: u64) -> Ended {
-    let (outcome, activity) = asked.answer().await;
+async fn ended(pending: PendingOutcome, told: u64) -> Ended {
+    let (outcome, activity) = pending.with_activity().await;
     (outcome, told, activity)
 }
 

@@ -271,7 +271,7 @@ fn wrong_options_say_what_to_write() {
 fn a_thousand_handlers_due_in_one_second_all_fire_in_it() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        let (services, inbox, mut firings) = bench::real();
+        let (services, inbox, mut trigger_events) = bench::real();
         let trigger_context = TriggerContext {
             zone: jiff::tz::TimeZone::UTC,
             location: None,
@@ -292,11 +292,12 @@ fn a_thousand_handlers_due_in_one_second_all_fire_in_it() {
         let mut second = services.clock.now().as_second() + 2;
         let mut seen = 0;
         for _ in 0..5_000 {
-            let firing = tokio::time::timeout(Duration::from_secs(30), firings.recv()).await.unwrap().unwrap();
-            if firing.ignored.is_some() {
+            let trigger_event =
+                tokio::time::timeout(Duration::from_secs(30), trigger_events.recv()).await.unwrap().unwrap();
+            if trigger_event.skip.is_some() {
                 continue;
             }
-            let Some(Value::Time(scheduled)) = firing.event.fact("scheduled") else { panic!() };
+            let Some(Value::Time(scheduled)) = trigger_event.event.fact("scheduled") else { panic!() };
             if scheduled.timestamp().as_second() != second {
                 if scheduled.timestamp().as_second() > second {
                     (seen, second) = (0, scheduled.timestamp().as_second());

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::options::{OptionFault, Options, nearest};
 use crate::run::{Mode, Policy};
-use crate::triggers::TriggerContext;
+use crate::triggers::trigger::TriggerContext;
 
 /// What becomes of moments that passed unseen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +73,7 @@ impl Timing {
     }
 
     /// Learns how ticks become runs; returns whether they may overlap.
-    pub(crate) fn follow(&mut self, policy: &Policy) -> bool {
+    pub(crate) fn apply_policy(&mut self, policy: &Policy) -> bool {
         self.overlaps = policy.mode != Mode::Queued;
         self.overlaps
     }

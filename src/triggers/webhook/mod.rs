@@ -12,7 +12,11 @@ use crate::secrets::Secret;
 use crate::services::Services;
 use crate::services::clock::Clock;
 use crate::services::routes::{Access, Answer, Pattern, Request, Route};
-use crate::triggers::{EventSender, Kind, PendingOutcome, Trigger, TriggerContext, Watch, manual, one_argument};
+use crate::triggers::event_sender::{EventSender, PendingOutcome};
+use crate::triggers::kind::{Kind, TryOption, one_argument, with_data};
+use crate::triggers::manual;
+use crate::triggers::trigger::{Trigger, TriggerContext};
+use crate::triggers::watch::Watch;
 use crate::value::{Map, Value, map_of};
 
 /// `webhook(path, …)`.
@@ -22,6 +26,12 @@ pub const KIND: Kind = Kind {
     event: "`request`: `method`, `path`, `params`, `query`, `headers`, `text`, `bytes`, `json()`, `form()`, `remote`",
     docs: include_str!("webhook.md"),
     read,
+    try_option: Some(TryOption {
+        name: "webhook",
+        value_name: Some("REQUEST"),
+        help: "A request comes: the method (or else POST) and the path below /hooks/",
+        read: read_try,
+    }),
 };
 
 const MAX_BODY: u64 = 1 << 20;
@@ -48,6 +58,17 @@ fn read(arguments: Vec<Value>, options: &mut Options, _: &TriggerContext) -> Res
         });
     }
     Ok(Box::new(Webhook { route: Route { path, methods, access: access(options)?, max_body } }))
+}
+
+/// Reads `METHOD PATH` or `PATH` of `rhaid try`. The body is given as `json`, `body` or `text`, as in tests; the handler gets the text.
+fn read_try(request: &str, data: Map) -> Result<Map, String> {
+    let (method, path) = request.split_once(' ').unwrap_or(("POST", request));
+    let path = path.trim_start_matches('/').trim_start_matches("hooks/");
+    let mut given = with_data([("method", &method.to_uppercase()), ("path", path)], data);
+    let json = given.remove("json").map(|json| Value::from(json.to_json().to_string()));
+    let text = json.or_else(|| given.remove("body"));
+    given.extend(text.map(|text| ("text".to_owned(), text)));
+    Ok(given)
 }
 
 fn methods(written: Value) -> Result<Vec<String>, String> {
@@ -130,8 +151,8 @@ impl Trigger for Webhook {
                     Some(()) = waiting.next(), if !waiting.is_empty() => {}
                     visit = visits.recv() => {
                         let Some(visit) = visit else { return };
-                        let asked = fire.ask(happened(visit.request, &clock));
-                        waiting.push(reply(asked, visit.answer, fire.owner().to_owned()));
+                        let pending = fire.ask(happened(visit.request, &clock));
+                        waiting.push(reply(pending, visit.answer, fire.owner().to_owned()));
                     }
                 }
             }
@@ -142,7 +163,7 @@ impl Trigger for Webhook {
         example(&self.route, given)
     }
 
-    fn fits(&self, given: &Map) -> bool {
+    fn matches(&self, given: &Map) -> bool {
         let text = |name: &str| given.get(name).and_then(Value::as_text);
         text("path").is_none_or(|path| self.route.path.params(path).is_some())
             && text("method").is_none_or(|method| self.route.takes(method))
@@ -169,8 +190,8 @@ fn example(route: &Route, given: &Map) -> Map {
     payload
 }
 
-async fn reply(asked: PendingOutcome, back: oneshot::Sender<Answer>, script: String) {
-    let answer = answer::to(asked.outcome().await, &script);
+async fn reply(pending: PendingOutcome, back: oneshot::Sender<Answer>, script: String) {
+    let answer = answer::to(pending.outcome().await, &script);
     // Who asked may have gone.
     let _ = back.send(answer);
 }
