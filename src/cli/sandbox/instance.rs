@@ -87,7 +87,7 @@ impl Instance {
         outcome(&self.handle, async move {
             settled(&clock).await;
             if !duration.is_zero() {
-                clock.advance_along(duration).await;
+                clock.advance_async(duration).await;
                 settled(&clock).await;
             }
         })
@@ -157,7 +157,7 @@ async fn settled(clock: &Clock) {
         for _ in 0..ROUNDS {
             tokio::task::yield_now().await;
         }
-        clock.advance_along(Duration::ZERO).await;
+        clock.advance_async(Duration::ZERO).await;
     }
 }
 
@@ -167,8 +167,8 @@ async fn waited<T>(clock: &Clock, outside: impl Future<Output = T>, still: Optio
         loop {
             let without_time = async {
                 loop {
-                    clock.advance_along(Duration::ZERO).await;
-                    clock.until_due().await;
+                    clock.advance_async(Duration::ZERO).await;
+                    clock.wait_until_due().await;
                 }
             };
             match still {
@@ -176,8 +176,8 @@ async fn waited<T>(clock: &Clock, outside: impl Future<Output = T>, still: Optio
                 Some(still) => drop(tokio::time::timeout(still, without_time).await),
             }
             settled(clock).await;
-            if let Some(due) = clock.next_due() {
-                clock.advance_along(clock.now().duration_until(due).try_into().unwrap_or_default()).await;
+            if let Some(due) = clock.next_deadline() {
+                clock.advance_async(clock.now().duration_until(due).try_into().unwrap_or_default()).await;
             }
         }
     };

@@ -62,7 +62,7 @@ impl Sandbox {
     /// Makes a world in which no script lives yet, or with `all` those of the folder as soon as something happens; a test says what is
     /// answered in it, or else a recording.
     pub(super) fn new(config: &Arc<Config>, zone: &TimeZone, all: bool, is_test: bool) -> anyhow::Result<Self> {
-        let clock = Clock::held(START.to_zoned(zone.clone())?);
+        let clock = Clock::simulated(START.to_zoned(zone.clone())?);
         Ok(Self {
             mocks: Arc::new(MockResponses::new(clock.clone(), is_test)),
             clock,

@@ -108,16 +108,16 @@ impl Executor {
     /// Waits for a run's turn, in a held world.
     fn await_turn(&self, script: &str) {
         let clock = &self.services.clock;
-        if clock.is_held() {
+        if clock.is_simulated() {
             // What brought the run is mostly done in a moment, which is less than sleeping takes.
             let is_next = (0..MOMENTS).any(|_| {
                 std::thread::yield_now();
-                clock.is_alone()
+                clock.is_sole_activity()
             });
             if is_next {
                 return;
             }
-            self.runtime.block_on(self.services.clock.turn(script));
+            self.runtime.block_on(self.services.clock.wait_turn(script));
         }
     }
 
@@ -169,7 +169,7 @@ impl Executor {
             runtime: self.runtime.clone(),
             cancel: start.cancel.clone(),
             deadline: Instant::now() + limit,
-            virtual_deadline: self.services.clock.is_held().then(|| started + limit),
+            virtual_deadline: self.services.clock.is_simulated().then(|| started + limit),
             batch: Mutex::new(Batch {
                 acknowledged_timers: start.event.settles.iter().cloned().collect(),
                 acknowledged_events: start.event.told.into_iter().collect(),

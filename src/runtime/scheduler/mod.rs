@@ -143,8 +143,14 @@ impl<V: Clone> Scheduler<V> {
     pub(crate) fn arrive(&mut self, firing: TriggerEvent, now: Timestamp) {
         let TriggerEvent { trigger, event, reply, skip, activity } = firing;
         let owner = self.owners.get(&trigger).copied();
-        let mut waiting =
-            Waiting { trigger, event: Arc::new(event), key: None, reply, activity: Some(activity.rest()), attempt: 0 };
+        let mut waiting = Waiting {
+            trigger,
+            event: Arc::new(event),
+            key: None,
+            reply,
+            activity: Some(activity.suspend()),
+            attempt: 0,
+        };
         let Some((id, lane)) = owner.and_then(|id| Some((id, self.lanes.get_mut(&id)?))) else {
             let skip = if self.is_stopping { Skip::Stopping } else { Skip::TriggerGone };
             return self.answer(waiting, Outcome::Skipped(skip));
@@ -216,7 +222,7 @@ impl<V: Clone> Scheduler<V> {
                     .unwrap_or(MAX_RETRY_DELAY)
                     .min(MAX_RETRY_DELAY);
                 let due = now.checked_add(delay).unwrap_or(Timestamp::MAX);
-                let activity = activity.map(ActivityGuard::rest);
+                let activity = activity.map(ActivityGuard::suspend);
                 lane.rest(Waiting { activity, attempt: waiting.attempt + 1, ..waiting }, due);
                 self.alarms.insert((due, id));
             }

@@ -1,4 +1,4 @@
-//! The real clock, which can be set and which stands still for nobody.
+//! The system clock: sleeps that notice clock changes and machine suspend.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -8,18 +8,18 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 
-use crate::services::clock::Woken;
+use crate::services::clock::woken::Woken;
 
-/// How often the clock is looked at for jumps, as long as anyone sleeps.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often the clock is checked for jumps while there are sleepers.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How far wall and monotonic time may drift apart before sleepers are told.
-const DRIFT: SignedDuration = SignedDuration::from_millis(500);
+/// The drift between wall and monotonic time that counts as a jump.
+const MAX_DRIFT: SignedDuration = SignedDuration::from_millis(500);
 
-/// The longest sleep given to the runtime at once: its wheel reaches about two years.
-const STRETCH: Duration = Duration::from_secs(30 * 86_400);
+/// The longest single sleep of the runtime: its timer wheel covers about two years.
+const MAX_TIMER: Duration = Duration::from_secs(30 * 86_400);
 
-/// The real clock, which can be set.
+/// The operating system's clock, which can be set while sleepers wait.
 #[derive(Default)]
 pub(super) struct SystemClock {
     jumps: Notify,
@@ -32,31 +32,31 @@ impl SystemClock {
         if moment <= Timestamp::now() {
             return Woken::Due;
         }
-        let _sleeper = self.enter();
+        let _sleeper = self.register();
         let mut jumped = pin!(self.jumps.notified());
         jumped.as_mut().enable();
         loop {
-            // The runtime's timer may be early where the wall clock is slewed: look again.
+            // The runtime's timer may fire early while the wall clock is slewed: check again.
             let Ok(left @ 1..) = u64::try_from(moment.duration_since(Timestamp::now()).as_nanos()) else {
                 return Woken::Due;
             };
             tokio::select! {
-                () = tokio::time::sleep(Duration::from_nanos(left).min(STRETCH)) => {}
+                () = tokio::time::sleep(Duration::from_nanos(left).min(MAX_TIMER)) => {}
                 () = jumped.as_mut() => return Woken::Jumped,
             }
         }
     }
 
-    fn enter(self: &Arc<Self>) -> Sleeper<'_> {
+    fn register(self: &Arc<Self>) -> Sleeper<'_> {
         self.sleepers.fetch_add(1, Ordering::SeqCst);
         if !self.watching.swap(true, Ordering::SeqCst) {
-            tokio::spawn(watch_for_jumps(Watching(Arc::clone(self))));
+            tokio::spawn(watch_for_jumps(WatchingFlag(Arc::clone(self))));
         }
         Sleeper(self)
     }
 }
 
-/// Counts a sleeper.
+/// One registered sleeper.
 struct Sleeper<'a>(&'a SystemClock);
 
 impl Drop for Sleeper<'_> {
@@ -65,37 +65,37 @@ impl Drop for Sleeper<'_> {
     }
 }
 
-/// Says that someone looks for jumps; taken back also when the runtime goes.
-struct Watching(Arc<SystemClock>);
+/// Marks the jump watcher as running; reset on drop, also when the runtime shuts down.
+struct WatchingFlag(Arc<SystemClock>);
 
-impl Drop for Watching {
+impl Drop for WatchingFlag {
     fn drop(&mut self) {
         self.0.watching.store(false, Ordering::SeqCst);
     }
 }
 
-/// Tells all sleepers when the clock was set or the machine slept; ends when nobody sleeps.
-async fn watch_for_jumps(watching: Watching) {
+/// Wakes all sleepers when the clock was set or the machine was suspended; ends when there are no sleepers.
+async fn watch_for_jumps(flag: WatchingFlag) {
     let mut drift = Drift::new(Timestamp::now(), Instant::now());
     loop {
-        tokio::time::sleep(LOOK).await;
-        let wall = Arc::clone(&watching.0);
-        if wall.sleepers.load(Ordering::SeqCst) == 0 {
-            drop(watching);
-            // Someone may have gone to sleep just before the flag fell.
-            let again = wall.sleepers.load(Ordering::SeqCst) > 0 && !wall.watching.swap(true, Ordering::SeqCst);
+        tokio::time::sleep(CHECK_INTERVAL).await;
+        let clock = Arc::clone(&flag.0);
+        if clock.sleepers.load(Ordering::SeqCst) == 0 {
+            drop(flag);
+            // A sleeper may have registered just before the flag was reset.
+            let again = clock.sleepers.load(Ordering::SeqCst) > 0 && !clock.watching.swap(true, Ordering::SeqCst);
             if again {
-                Box::pin(watch_for_jumps(Watching(wall))).await;
+                Box::pin(watch_for_jumps(WatchingFlag(clock))).await;
             }
             return;
         }
         if drift.jumped(Timestamp::now(), Instant::now()) {
-            wall.jumps.notify_waiters();
+            clock.jumps.notify_waiters();
         }
     }
 }
 
-/// How wall time runs against monotonic time, which stands still while the machine sleeps and is never set.
+/// Wall time compared with monotonic time, which stops during machine suspend and is never set.
 struct Drift {
     wall: Timestamp,
     monotonic: Instant,
@@ -106,10 +106,10 @@ impl Drift {
         Self { wall, monotonic }
     }
 
-    /// Returns whether they have gone apart since the last time they did; slow drift adds up.
+    /// Returns whether both have drifted apart since the last jump; slow drift adds up.
     fn jumped(&mut self, wall: Timestamp, monotonic: Instant) -> bool {
         let passed = SignedDuration::try_from(monotonic - self.monotonic).unwrap_or(SignedDuration::MAX);
-        let apart = (wall.duration_since(self.wall) - passed).abs() > DRIFT;
+        let apart = (wall.duration_since(self.wall) - passed).abs() > MAX_DRIFT;
         if apart {
             *self = Self { wall, monotonic };
         }
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_jump_is_noticed_once_and_slow_drift_when_it_has_added_up() {
+    fn a_jump_is_detected_once_and_slow_drift_when_it_has_added_up() {
         let (wall, monotonic) = (Timestamp::UNIX_EPOCH, Instant::now());
         let mut drift = Drift::new(wall, monotonic);
         let mut at = |wall_ms: i64, monotonic_ms: u64| {
@@ -131,8 +131,8 @@ mod tests {
         assert!(!at(1_000, 1_000));
         assert!(!at(2_400, 2_000), "0.4 s apart");
         assert!(at(3_600, 3_000), "0.6 s apart, added up");
-        assert!(!at(4_600, 4_000), "noticed already");
-        assert!(at(3_600_000, 5_000), "set forward, or slept");
+        assert!(!at(4_600, 4_000), "detected already");
+        assert!(at(3_600_000, 5_000), "set forward, or suspended");
         assert!(at(0, 6_000), "set back");
     }
 
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_watcher_goes_when_nobody_sleeps_and_comes_back() {
+    async fn the_watcher_ends_without_sleepers_and_starts_again() {
         let wall = Arc::new(SystemClock::default());
         let soon = || Timestamp::now() + Duration::from_millis(5);
         assert_eq!(wall.sleep(soon()).await, Woken::Due);

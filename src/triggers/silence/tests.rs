@@ -64,7 +64,7 @@ impl World {
     /// Turns the clock and returns who was told of: the topic, whether there was a message before, and the seconds.
     async fn pass(&mut self, minutes: u32) -> Vec<(String, bool, i64)> {
         let clock = self.services.clock.clone();
-        let (told, mut all) = (tokio::spawn(async move { clock.advance_along(MINUTE * minutes).await }), Vec::new());
+        let (told, mut all) = (tokio::spawn(async move { clock.advance_async(MINUTE * minutes).await }), Vec::new());
         tokio::pin!(told);
         loop {
             tokio::select! {
