@@ -89,7 +89,7 @@ fn a_port_in_use_is_named_with_what_to_write() {
         "{said}"
     );
     let said = home.refusal(&[("RHAID_MQTT_EMBEDDED_LISTEN", &address)]);
-    assert!(said.contains(&format!("something that does not speak MQTT has {address}")), "{said}");
+    assert!(said.contains(&format!("a program that is not an MQTT broker listens on {address}")), "{said}");
     assert!(said.contains("`mqtt.embedded.listen`"), "{said}");
 }
 

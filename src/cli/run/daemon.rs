@@ -50,7 +50,7 @@ impl Daemon {
         let embedded = broker.as_ref().map_or(config.mqtt.embedded.listen, Embedded::address);
         let brokers = environment::brokers(config, embedded)?;
         let services = Services::builder(clock, store).brokers(brokers).files(files).build();
-        if broker.as_ref().is_some_and(Embedded::is_ours) {
+        if broker.as_ref().is_some_and(Embedded::is_in_process) {
             info!("the embedded broker listens on {embedded}");
         }
         info!("webhooks are at http://{}/hooks/", web.address());

@@ -1,19 +1,19 @@
-//! Who may come in.
+//! Authentication by user name and password.
 
 use subtle::ConstantTimeEq as _;
 
 use super::packet::Connect;
 use crate::secrets::Secret;
 
-/// Lets in who knows the one user name and password.
+/// Accepts clients with the configured user name and password.
 pub(super) struct Authenticator {
     pub(super) username: String,
     pub(super) password: Option<Secret>,
 }
 
 impl Authenticator {
-    /// Returns whether a client knows both; the time this takes tells nothing about how wrong it was.
-    pub(super) fn knows(&self, connect: &Connect) -> bool {
+    /// Returns whether the credentials of a CONNECT match; compares in constant time.
+    pub(super) fn accepts(&self, connect: &Connect) -> bool {
         let expected = self.password.as_ref().map_or("", Secret::expose);
         let username = connect.username.as_deref().unwrap_or_default();
         let password = connect.password.as_deref().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The one place where all connections meet.
+//! The shared broker: connections apply packets to its state under one lock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,80 +9,85 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::authenticator::Authenticator;
-use super::packet::{ConnAck, Connect, Packet, Reason};
-use super::sessions::{ConnectionId, End};
+use super::packet::{ConnAck, Connect, Packet, ReasonCode};
+use super::sessions::{ConnectionEnd, ConnectionId};
 use super::state::State;
 
-/// How long nobody looks for what is due, at most.
-const REST: Duration = Duration::from_secs(86_400);
+/// Maximum wait of the expiry task.
+const MAX_EXPIRY_WAIT: Duration = Duration::from_secs(86_400);
 
-/// The one place where all connections meet.
+/// The shared broker.
 pub(super) struct Broker {
     state: Mutex<State>,
-    doorkeeper: Option<Authenticator>,
-    /// Woken when something may be due earlier than before.
+    authenticator: Option<Authenticator>,
+    /// Notified when a deadline may be earlier than before.
     changed: Notify,
 }
 
 impl Broker {
-    pub(super) fn new(state: State, doorkeeper: Option<Authenticator>) -> Self {
-        Self { state: Mutex::new(state), doorkeeper, changed: Notify::new() }
+    pub(super) fn new(state: State, authenticator: Option<Authenticator>) -> Self {
+        Self { state: Mutex::new(state), authenticator, changed: Notify::new() }
     }
 
-    /// Lets a client in, if it may; `wake` is notified when there is something for it.
-    pub(super) fn enter(&self, connect: &Connect, wake: Arc<Notify>) -> Result<(ConnectionId, ConnAck), Reason> {
-        if self.doorkeeper.as_ref().is_some_and(|doorkeeper| !doorkeeper.knows(connect)) {
-            return Err(Reason::PASSWORD);
+    /// Authenticates a client and creates or resumes its session; `wake` is notified when there are messages for it.
+    pub(super) fn connect(&self, connect: &Connect, wake: Arc<Notify>) -> Result<(ConnectionId, ConnAck), ReasonCode> {
+        if self.authenticator.as_ref().is_some_and(|authenticator| !authenticator.accepts(connect)) {
+            return Err(ReasonCode::BAD_CREDENTIALS);
         }
         let mut state = self.state();
-        let result = state.enter(connect, wake);
-        state.ack();
+        let result = state.connect(connect, wake);
+        state.flush_log();
         result
     }
 
-    /// Does what packets ask for, and writes the answers and what is there for the client; returns whether more is.
-    pub(super) fn turn(&self, ticket: &ConnectionId, packets: Vec<Packet>, out: &mut BytesMut) -> Result<bool, End> {
+    /// Applies packets, and writes replies and queued messages; returns whether more messages are queued.
+    pub(super) fn step(
+        &self,
+        connection_id: &ConnectionId,
+        packets: Vec<Packet>,
+        out: &mut BytesMut,
+    ) -> Result<bool, ConnectionEnd> {
         let mut state = self.state();
-        let mut result = state.session(ticket).map(|_| ());
+        let mut result = state.connected_session(connection_id).map(|_| ());
         for packet in packets {
-            result = result.and_then(|()| state.answer(ticket, packet, out));
+            result = result.and_then(|()| state.apply_packet(connection_id, packet, out));
         }
-        let more = result.map(|()| state.pull(ticket, out));
+        let more = result.map(|()| state.collect_output(connection_id, out));
         // Before a byte of `out` is sent.
-        state.ack();
+        state.flush_log();
         more
     }
 
-    /// Notes that a connection has ended.
-    pub(super) fn leave(&self, ticket: &ConnectionId, end: End) {
+    /// Detaches an ended connection.
+    pub(super) fn disconnect(&self, connection_id: &ConnectionId, end: ConnectionEnd) {
         let mut state = self.state();
-        state.leave(ticket, end);
-        state.ack();
+        state.disconnect(connection_id, end);
+        state.flush_log();
         drop(state);
         self.changed.notify_one();
     }
 
-    /// Sees to what is due, until it is stopped; costs nothing while nothing is.
-    pub(super) async fn keep_tidy(&self, stop: CancellationToken) {
+    /// Publishes due will messages and ends expired sessions, until it is cancelled.
+    pub(super) async fn run_expiry(&self, stop: CancellationToken) {
         loop {
-            let rest = {
+            let wait = {
                 let mut state = self.state();
-                let next = state.tidy();
-                state.ack();
-                // A moment later, since moments are whole milliseconds.
-                next.map_or(REST, |next| Duration::from_millis(next.saturating_sub(state.now()) + 1))
+                let next = state.expire();
+                state.flush_log();
+                // One millisecond later, since deadlines are whole milliseconds.
+                next.map_or(MAX_EXPIRY_WAIT, |next| Duration::from_millis(next.saturating_sub(state.now()) + 1))
             };
             tokio::select! {
-                () = tokio::time::sleep(rest.min(REST)) => {}
+                () = tokio::time::sleep(wait.min(MAX_EXPIRY_WAIT)) => {}
                 () = self.changed.notified() => {}
                 () = stop.cancelled() => return,
             }
         }
     }
 
-    /// Lets go of the files.
+    /// Closes the write-ahead log.
     pub(super) fn close(&self) {
-        self.state().journal = None;
+        self.state().wal = None;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

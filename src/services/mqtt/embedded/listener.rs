@@ -1,4 +1,4 @@
-//! The door: connections come in, and are no more than may be.
+//! Accepts connections and limits those that have not sent CONNECT yet.
 
 use std::collections::VecDeque;
 use std::io;
@@ -18,30 +18,30 @@ use super::broker::Broker;
 use super::connection::Connection;
 use crate::services::mqtt::wire::Stream;
 
-/// How many may stand in the door without having said who they are.
-const LOBBY: usize = 500;
-/// How long agreeing on TLS may take.
-const HANDSHAKE: Duration = Duration::from_secs(10);
-/// How long the door stays shut when the system has no room for another connection.
-const PAUSE: Duration = Duration::from_millis(200);
+/// Maximum number of connections that have not sent CONNECT.
+const MAX_PENDING: usize = 500;
+/// Time limit of the TLS handshake.
+const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pause after the system has refused to accept a connection.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(200);
 
-/// The door.
+/// Accepts connections.
 #[derive(Clone)]
 pub(super) struct Listener {
-    pub(super) hub: Arc<Broker>,
+    pub(super) broker: Arc<Broker>,
     pub(super) tls: Option<TlsAcceptor>,
-    /// The largest packet that is taken, in bytes.
+    /// Maximum packet size, in bytes.
     pub(super) limit: usize,
-    /// Ends every connection.
+    /// Cancels every connection.
     pub(super) stop: CancellationToken,
     pub(super) tasks: TaskTracker,
 }
 
 impl Listener {
-    /// Lets connections in until it is stopped.
+    /// Accepts connections until it is cancelled.
     pub(super) async fn run(self, listener: TcpListener) {
-        let lobby = Arc::new(Lobby::default());
-        let mut was_full = false;
+        let pending = Arc::new(PendingConnections::default());
+        let mut is_failing = false;
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -49,66 +49,66 @@ impl Listener {
             };
             match accepted {
                 Ok((tcp, _)) => {
-                    was_full = false;
-                    let place = lobby.enter();
-                    self.tasks.spawn(self.clone().serve(tcp, Arc::clone(&lobby), place));
+                    is_failing = false;
+                    let slot = pending.add();
+                    self.tasks.spawn(self.clone().serve(tcp, Arc::clone(&pending), slot));
                 }
-                Err(why) => {
-                    if !was_full {
-                        warn!("the embedded broker can not take a connection: {why}");
+                Err(error) => {
+                    if !is_failing {
+                        warn!("the embedded broker cannot accept a connection: {error}");
                     }
-                    was_full = true;
-                    tokio::time::sleep(PAUSE).await;
+                    is_failing = true;
+                    tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
                 }
             }
         }
     }
 
-    async fn serve(self, tcp: TcpStream, lobby: Arc<Lobby>, (number, pushed_out): (u64, CancellationToken)) {
-        let greeted = || lobby.leave(number);
+    async fn serve(self, tcp: TcpStream, pending: Arc<PendingConnections>, (id, evicted): (u64, CancellationToken)) {
+        let on_connect = || pending.remove(id);
         let served = async {
-            // Without this, QoS 1 waits 40 ms for each acknowledgement.
+            // Without TCP_NODELAY each QoS 1 acknowledgement is delayed by 40 ms.
             tcp.set_nodelay(true)?;
             let stream: Box<dyn Stream> = match &self.tls {
-                Some(tls) => Box::new(timeout(HANDSHAKE, tls.accept(tcp)).await??),
+                Some(tls) => Box::new(timeout(TLS_HANDSHAKE_TIMEOUT, tls.accept(tcp)).await??),
                 None => Box::new(tcp),
             };
-            Connection::new(Arc::clone(&self.hub), stream, self.limit).run(&self.stop, greeted).await
+            Connection::new(Arc::clone(&self.broker), stream, self.limit).run(&self.stop, on_connect).await
         };
         let result: io::Result<()> = tokio::select! {
             result = served => result,
-            () = pushed_out.cancelled() => Err(io::Error::other("too many stand in the door")),
+            () = evicted.cancelled() => Err(io::Error::other("too many connections have not sent CONNECT")),
         };
-        if let Err(why) = result {
-            debug!("a connection to the embedded broker ended: {why}");
+        if let Err(error) = result {
+            debug!("a connection to the embedded broker ended: {error}");
         }
-        lobby.leave(number);
+        pending.remove(id);
     }
 }
 
-/// Those who have not said who they are; the oldest of too many is sent away.
+/// Connections that have not sent CONNECT; above the limit the oldest is closed.
 #[derive(Default)]
-struct Lobby {
-    waiting: Mutex<VecDeque<(u64, CancellationToken)>>,
+struct PendingConnections {
+    pending: Mutex<VecDeque<(u64, CancellationToken)>>,
     last: AtomicU64,
 }
 
-impl Lobby {
-    fn enter(&self) -> (u64, CancellationToken) {
-        let number = self.last.fetch_add(1, Ordering::Relaxed);
+impl PendingConnections {
+    fn add(&self) -> (u64, CancellationToken) {
+        let id = self.last.fetch_add(1, Ordering::Relaxed);
         let token = CancellationToken::new();
-        let mut waiting = self.waiting.lock();
-        waiting.push_back((number, token.clone()));
-        if waiting.len() > LOBBY
-            && let Some((_, oldest)) = waiting.pop_front()
+        let mut pending = self.pending.lock();
+        pending.push_back((id, token.clone()));
+        if pending.len() > MAX_PENDING
+            && let Some((_, oldest)) = pending.pop_front()
         {
             oldest.cancel();
         }
-        (number, token)
+        (id, token)
     }
 
-    fn leave(&self, number: u64) {
-        let mut waiting = self.waiting.lock();
-        waiting.retain(|(other, _)| *other != number);
+    fn remove(&self, id: u64) {
+        let mut pending = self.pending.lock();
+        pending.retain(|(other, _)| *other != id);
     }
 }

@@ -1,35 +1,35 @@
-//! Messages as the broker keeps them, and what a session still has to send.
+//! Messages, and their deliveries to sessions.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-/// Milliseconds since 1970, as told by a clock that is never set back while we run.
-pub(super) type Moment = u64;
+/// Milliseconds since 1970, by a clock that is never set back while the process runs.
+pub(super) type UnixMillis = u64;
 
-/// A client's name; shared, since it stands in many places.
+/// A client identifier; shared, since it is stored in many places.
 pub(super) type ClientId = Arc<str>;
 
-/// A message, kept once however many get it.
+/// A message, stored once for all recipients.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Message {
     pub(super) topic: String,
     pub(super) payload: Bytes,
     pub(super) qos: u8,
     pub(super) retain: bool,
-    /// The properties that subscribers get as they are, in bytes.
+    /// Encoded properties that are forwarded to subscribers unchanged.
     pub(super) forward: Bytes,
-    /// When nobody wants it any more.
-    pub(super) expires: Option<Moment>,
+    /// When it expires.
+    pub(super) expires: Option<UnixMillis>,
 }
 
 impl Message {
-    /// Returns whether nobody wants it any more.
-    pub(super) fn is_expired(&self, now: Moment) -> bool {
+    /// Returns whether the message expiry interval has passed.
+    pub(super) fn is_expired(&self, now: UnixMillis) -> bool {
         self.expires.is_some_and(|expires| expires <= now)
     }
 
-    /// Returns about how much room it takes, in bytes.
+    /// Returns the approximate memory use, in bytes.
     pub(super) fn size(&self) -> usize {
         100 + self.topic.len() + self.payload.len() + self.forward.len()
     }
@@ -38,11 +38,11 @@ impl Message {
 /// A message for one client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Delivery {
-    /// Counts up; what a client gets is in this order.
+    /// Increases by one per delivery; deliveries of a client are sent in this order.
     pub(super) seq: u64,
     pub(super) message: Arc<Message>,
     pub(super) qos: u8,
     pub(super) retain: bool,
-    /// The numbers of the subscriptions for which it comes.
-    pub(super) numbers: Vec<u32>,
+    /// The identifiers of the matching subscriptions.
+    pub(super) subscription_ids: Vec<u32>,
 }

@@ -1,7 +1,7 @@
-//! The broker that comes along, for whoever has none: MQTT 3.1.1 and 5, in our own words.
+//! The embedded MQTT broker: MQTT 3.1.1 and 5.
 //!
-//! [`state`] holds all that it knows, behind one lock; each connection has a task that cuts bytes into packets, has them answered there,
-//! and sends what is there for its client. What outlives the broker is in a file before anybody is told of it ([`journal`]).
+//! [`state`] holds all data behind one lock. Each connection has a task that splits bytes into packets, applies them to the state, and
+//! sends replies and queued messages. Persistent data is in a file before a client receives its acknowledgement ([`write_ahead_log`]).
 
 mod authenticator;
 mod broker;
@@ -41,49 +41,49 @@ use self::write_ahead_log::WriteAheadLog;
 use crate::config;
 use crate::services::mqtt::wire;
 
-/// How long stopping may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Time limit of a stop.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why there is no embedded broker.
+/// Why the embedded broker cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbeddedError {
-    /// Something that is no broker has the port.
+    /// The port is in use by a program that is not an MQTT broker.
     #[error(
-        "something that does not speak MQTT has {0}: give the embedded broker another address with `mqtt.embedded.listen`, or name a broker with `mqtt.url`"
+        "a program that is not an MQTT broker listens on {0}: give the embedded broker another address with `mqtt.embedded.listen`, or set `mqtt.url` to a broker"
     )]
     PortTaken(SocketAddr),
-    /// The address can not be listened on.
-    #[error("the embedded broker can not listen on {address} (`mqtt.embedded.listen`): {source}")]
+    /// The address cannot be listened on.
+    #[error("the embedded broker cannot listen on {address} (`mqtt.embedded.listen`): {source}")]
     Listen {
         /// The address.
         address: SocketAddr,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// The certificate or its key is of no use.
-    #[error("the embedded broker can not speak TLS (`mqtt.embedded.tls`): {0}")]
+    /// The certificate or its key cannot be used.
+    #[error("the embedded broker cannot use TLS (`mqtt.embedded.tls`): {0}")]
     Tls(io::Error),
 }
 
-/// The embedded broker, or the one that was there before.
+/// The embedded broker, or the broker that already listens at its address.
 ///
-/// It keeps retained messages, sessions and what waits for them in `mqtt/` inside the data folder; all of it survives a crash of rhaid.
+/// Retained messages, sessions and their queues are stored in `mqtt/` inside the data folder and survive a crash of rhaid.
 pub struct Embedded {
     address: SocketAddr,
-    own: Option<Own>,
+    running: Option<RunningBroker>,
 }
 
-struct Own {
-    hub: Arc<Broker>,
+struct RunningBroker {
+    broker: Arc<Broker>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
 
 impl Embedded {
-    /// Starts a broker that listens at `mqtt.embedded.listen`, unless one is there already: then that one is used.
+    /// Starts a broker that listens at `mqtt.embedded.listen`, unless a broker listens there already: then that one is used.
     ///
     /// # Errors
-    /// [`EmbeddedError`] if neither works.
+    /// [`EmbeddedError`] if neither is possible.
     pub async fn start(config: &config::Mqtt, data: &Path) -> Result<Self, EmbeddedError> {
         let listen = config.embedded.listen;
         let tls = config.embedded.tls.as_ref().map(tls::acceptor).transpose().map_err(EmbeddedError::Tls)?;
@@ -93,63 +93,63 @@ impl Embedded {
                 if !wire::speaks_mqtt(listen).await {
                     return Err(EmbeddedError::PortTaken(listen));
                 }
-                debug!("there is a broker at {listen} already, which is used instead of the embedded one");
-                return Ok(Self { address: listen, own: None });
+                debug!("a broker listens on {listen} already and is used instead of the embedded broker");
+                return Ok(Self { address: listen, running: None });
             }
             Err(source) => return Err(EmbeddedError::Listen { address: listen, source }),
         };
-        let state = remembering(State::new(limits(config)), &data.join("mqtt"));
-        let login = config.embedded.username.as_ref();
-        let doorkeeper = login
+        let state = with_log(State::new(limits(config)), &data.join("mqtt"));
+        let username = config.embedded.username.as_ref();
+        let authenticator = username
             .map(|username| Authenticator { username: username.clone(), password: config.embedded.password.clone() });
-        let own = Own {
-            hub: Arc::new(Broker::new(state, doorkeeper)),
+        let running = RunningBroker {
+            broker: Arc::new(Broker::new(state, authenticator)),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
-        let door = Listener {
-            hub: Arc::clone(&own.hub),
+        let listener_task = Listener {
+            broker: Arc::clone(&running.broker),
             tls,
             limit: usize::try_from(max_packet(config)).unwrap_or(usize::MAX),
-            stop: own.stop.clone(),
-            tasks: own.tasks.clone(),
+            stop: running.stop.clone(),
+            tasks: running.tasks.clone(),
         };
-        own.tasks.spawn(door.run(listener));
-        let (hub, stop) = (Arc::clone(&own.hub), own.stop.clone());
-        own.tasks.spawn(async move { hub.keep_tidy(stop).await });
+        running.tasks.spawn(listener_task.run(listener));
+        let (broker, stop) = (Arc::clone(&running.broker), running.stop.clone());
+        running.tasks.spawn(async move { broker.run_expiry(stop).await });
         debug!("the embedded broker listens on {address}");
-        if let Some(what) = of_strangers(address, &config.embedded) {
-            warn!("{what}");
+        if let Some(warning) = exposure_warning(address, &config.embedded) {
+            warn!("{warning}");
         }
-        Ok(Self { address, own: Some(own) })
+        Ok(Self { address, running: Some(running) })
     }
 
-    /// Returns where it listens.
+    /// Returns the address of the broker.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Returns whether it is ours; another one goes on when we stop.
-    pub fn is_ours(&self) -> bool {
-        self.own.is_some()
+    /// Returns whether the broker runs in this process; another one continues after [`Embedded::stop`].
+    pub fn is_in_process(&self) -> bool {
+        self.running.is_some()
     }
 
-    /// Says goodbye to all clients and stops, if it is ours.
+    /// Disconnects all clients and stops the broker, if it runs in this process.
     pub async fn stop(self) {
-        if let Some(own) = &self.own {
-            own.stop.cancel();
-            own.tasks.close();
-            if timeout(PATIENCE, own.tasks.wait()).await.is_err() {
+        if let Some(running) = &self.running {
+            running.stop.cancel();
+            running.tasks.close();
+            if timeout(STOP_TIMEOUT, running.tasks.wait()).await.is_err() {
                 warn!("the embedded broker did not stop in time");
             }
         }
     }
 }
 
-impl Drop for Own {
+impl Drop for RunningBroker {
     fn drop(&mut self) {
         self.stop.cancel();
-        self.hub.close();
+        self.broker.close();
     }
 }
 
@@ -159,36 +159,36 @@ async fn bind(listen: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     Ok((listener, address))
 }
 
-/// Has the broker keep what it must in a folder, if that can be used.
-fn remembering(mut state: State, folder: &Path) -> State {
+/// Attaches the write-ahead log in a folder, if it can be opened.
+fn with_log(mut state: State, folder: &Path) -> State {
     match WriteAheadLog::open(folder) {
-        Ok((journal, records)) => state.remember(journal, records),
-        Err(why) => warn!(
-            "the embedded broker can not use {}, so it forgets everything when rhaid stops: {why}",
+        Ok((wal, records)) => state.restore(wal, records),
+        Err(error) => warn!(
+            "the embedded broker cannot use {}, so retained messages and sessions are lost when rhaid stops: {error}",
             folder.display()
         ),
     }
     state
 }
 
-/// Returns what is to be said of a broker that others than this machine reach.
-fn of_strangers(address: SocketAddr, embedded: &config::Embedded) -> Option<String> {
+/// Returns a warning about a broker that other machines can reach without a password or without TLS.
+fn exposure_warning(address: SocketAddr, embedded: &config::Embedded) -> Option<String> {
     if address.ip().is_loopback() {
         return None;
     }
     if embedded.username.is_none() {
         return Some(format!(
-            "anybody who reaches {address} may publish and subscribe: set `mqtt.embedded.username` and `password`"
+            "any client that reaches {address} can publish and subscribe: set `mqtt.embedded.username` and `password`"
         ));
     }
-    let is_open = embedded.tls.is_none();
-    is_open.then(|| format!("the password for {address} can be read on the network: set `mqtt.embedded.tls`"))
+    let is_unencrypted = embedded.tls.is_none();
+    is_unencrypted.then(|| format!("the password for {address} is sent unencrypted: set `mqtt.embedded.tls`"))
 }
 
 fn limits(config: &config::Mqtt) -> Limits {
     let embedded = &config.embedded;
     Limits {
-        connections: affordable(embedded.max_connections),
+        connections: connection_limit(embedded.max_connections),
         packet: u32::try_from(max_packet(config)).unwrap_or(u32::MAX),
         queued: embedded.max_queued,
         queued_bytes: usize::try_from(embedded.max_queued_bytes).unwrap_or(usize::MAX),
@@ -200,13 +200,13 @@ fn max_packet(config: &config::Mqtt) -> u64 {
     config.embedded.max_packet.unwrap_or(config.max_packet())
 }
 
-/// Returns how many connections may be there, so that half of the files that the system lets us open are left for others.
-fn affordable(wanted: usize) -> usize {
+/// Returns the maximum number of connections: at most half of the process's open file limit, to leave files for other uses.
+fn connection_limit(wanted: usize) -> usize {
     let open_files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     let half = open_files.and_then(|files| usize::try_from(files / 2).ok()).unwrap_or(usize::MAX);
     if half < wanted {
         warn!(
-            "the embedded broker takes {half} connections instead of {wanted} (`mqtt.embedded.max_connections`): the system lets rhaid open only {} files (`ulimit -n`)",
+            "the embedded broker accepts {half} connections instead of {wanted} (`mqtt.embedded.max_connections`): rhaid can open only {} files (`ulimit -n`)",
             2 * half
         );
     }

@@ -1,17 +1,17 @@
-//! What a client says, and what it is answered.
+//! Applies packets from clients to the broker's state and writes the replies.
 
 use bytes::BytesMut;
 
 use super::message::{Delivery, Message};
-use super::packet::{self, Options, Packet, Published, Reason};
+use super::packet::{self, Packet, Publish, ReasonCode, SubscribeOptions};
 use super::session::Session;
-use super::sessions::{ConnectionId, End, WINDOW};
+use super::sessions::{ConnectionEnd, ConnectionId, RECEIVE_MAXIMUM};
 use super::state::State;
 use super::subscriptions::{Subscriber, check_filter, is_shared};
 use super::write_ahead_log::Record;
 use crate::services::mqtt::wire::Version;
 
-/// How many filters one client may have.
+/// Maximum number of subscriptions of one client.
 const MAX_FILTERS: usize = 20_000;
 const PUBACK: u8 = 0x40;
 const PUBREC: u8 = 0x50;
@@ -19,173 +19,193 @@ const PUBREL: u8 = 0x62;
 const PUBCOMP: u8 = 0x70;
 
 impl State {
-    /// Does what a packet asks for, and writes the answer.
-    pub(super) fn answer(&mut self, ticket: &ConnectionId, packet: Packet, out: &mut BytesMut) -> Result<(), End> {
+    /// Applies a packet and writes its reply.
+    pub(super) fn apply_packet(
+        &mut self,
+        connection_id: &ConnectionId,
+        packet: Packet,
+        out: &mut BytesMut,
+    ) -> Result<(), ConnectionEnd> {
         let now = self.now();
-        let session = self.session(ticket)?;
+        let session = self.connected_session(connection_id)?;
         match packet {
-            Packet::Publish(published) => {
-                let expires = published.expiry.map(|seconds| now + u64::from(seconds) * 1_000);
-                return self.take(ticket, published, expires, out);
+            Packet::Publish(publish) => {
+                let expires = publish.expiry.map(|seconds| now + u64::from(seconds) * 1_000);
+                return self.receive_publish(connection_id, publish, expires, out);
             }
-            Packet::PubAck(id) if session.is_flying(id, 1) => self.landed(ticket, id),
-            Packet::PubRec(id, true) if session.is_flying(id, 2) => self.landed(ticket, id),
-            Packet::PubRec(id, false) => self.received(ticket, id, out),
+            Packet::PubAck(id) if session.is_inflight(id, 1) => self.complete_delivery(connection_id, id),
+            Packet::PubRec(id, true) if session.is_inflight(id, 2) => self.complete_delivery(connection_id, id),
+            Packet::PubRec(id, false) => self.receive_pubrec(connection_id, id, out),
             Packet::PubRel(id) => {
-                let is_known = session.taken.remove(&id);
-                if is_known && session.is_kept() {
-                    self.note(&Record::Released { client: ticket.client.clone(), id });
+                let is_known = session.awaiting_pubrel.remove(&id);
+                if is_known && session.is_persistent() {
+                    self.log(&Record::PubRelReceived { client: connection_id.client.clone(), id });
                 }
-                let reason = if is_known { Reason::SUCCESS } else { Reason::UNKNOWN_ID };
-                packet::ack(ticket.version, PUBCOMP, id, reason, out);
+                let reason = if is_known { ReasonCode::SUCCESS } else { ReasonCode::PACKET_ID_NOT_FOUND };
+                packet::write_ack(connection_id.version, PUBCOMP, id, reason, out);
             }
-            Packet::PubComp(id) if session.is_flying(id, 2) => self.landed(ticket, id),
-            // Confirmed twice, or from before the broker forgot.
+            Packet::PubComp(id) if session.is_inflight(id, 2) => self.complete_delivery(connection_id, id),
+            // A duplicate acknowledgement, or one from before the broker lost its state.
             Packet::PubAck(_) | Packet::PubRec(..) | Packet::PubComp(_) => {}
-            Packet::Subscribe { id, number, wanted } => self.take_filters(ticket, id, number, wanted, out),
-            Packet::Unsubscribe { id, filters } => self.drop_filters(ticket, id, &filters, out),
-            Packet::Ping => packet::pong(out),
-            Packet::Disconnect { expiry: Some(1..), .. } if !session.is_kept() => {
-                return Err(End::ServerDisconnect(Reason::PROTOCOL));
+            Packet::Subscribe { id, subscription_id, filters } => {
+                self.subscribe_all(connection_id, id, subscription_id, filters, out)
             }
-            Packet::Disconnect { with_will, expiry } => return Err(End::Goodbye { with_will, expiry }),
-            Packet::Connect(_) => return Err(End::ServerDisconnect(Reason::PROTOCOL)),
+            Packet::Unsubscribe { id, filters } => self.unsubscribe_all(connection_id, id, &filters, out),
+            Packet::PingReq => packet::write_pingresp(out),
+            Packet::Disconnect { expiry: Some(1..), .. } if !session.is_persistent() => {
+                return Err(ConnectionEnd::ServerDisconnect(ReasonCode::PROTOCOL_ERROR));
+            }
+            Packet::Disconnect { with_will, expiry } => {
+                return Err(ConnectionEnd::ClientDisconnect { with_will, expiry });
+            }
+            Packet::Connect(_) => return Err(ConnectionEnd::ServerDisconnect(ReasonCode::PROTOCOL_ERROR)),
         }
         Ok(())
     }
 
-    /// Returns the session of a connection, if no other connection has taken its place.
-    pub(super) fn session(&mut self, ticket: &ConnectionId) -> Result<&mut Session, End> {
-        let session = self.sessions.get_mut(&ticket.client);
-        let own = session.filter(|session| session.link.as_ref().is_some_and(|link| link.number == ticket.number));
-        own.ok_or(End::ServerDisconnect(Reason::TAKEN_OVER))
+    /// Returns the session of a connection, unless another connection has taken it over.
+    pub(super) fn connected_session(&mut self, connection_id: &ConnectionId) -> Result<&mut Session, ConnectionEnd> {
+        let session = self.sessions.get_mut(&connection_id.client);
+        let own = session.filter(|session| {
+            session.connection.as_ref().is_some_and(|connection| connection.serial == connection_id.serial)
+        });
+        own.ok_or(ConnectionEnd::ServerDisconnect(ReasonCode::SESSION_TAKEN_OVER))
     }
 
-    fn take(
+    fn receive_publish(
         &mut self,
-        ticket: &ConnectionId,
-        published: Published,
+        connection_id: &ConnectionId,
+        publish: Publish,
         expires: Option<u64>,
         out: &mut BytesMut,
-    ) -> Result<(), End> {
-        let Published { topic, payload, qos, retain, id, forward, .. } = published;
-        let session = self.session(ticket)?;
-        if qos == 2 && session.taken.contains(&id) {
-            packet::ack(ticket.version, PUBREC, id, Reason::SUCCESS, out);
+    ) -> Result<(), ConnectionEnd> {
+        let Publish { topic, payload, qos, retain, id, forward, .. } = publish;
+        let session = self.connected_session(connection_id)?;
+        if qos == 2 && session.awaiting_pubrel.contains(&id) {
+            packet::write_ack(connection_id.version, PUBREC, id, ReasonCode::SUCCESS, out);
             return Ok(());
         }
-        if qos == 2 && session.taken.len() >= usize::from(WINDOW) {
-            return Err(End::ServerDisconnect(Reason::TOO_MANY));
+        if qos == 2 && session.awaiting_pubrel.len() >= usize::from(RECEIVE_MAXIMUM) {
+            return Err(ConnectionEnd::ServerDisconnect(ReasonCode::RECEIVE_MAXIMUM_EXCEEDED));
         }
-        let result = self.publish(&ticket.client, Message { topic, payload, qos, retain, forward, expires });
+        let result = self.publish(&connection_id.client, Message { topic, payload, qos, retain, forward, expires });
         let reason = match result {
-            Ok(true) => Reason::SUCCESS,
-            Ok(false) => Reason::NO_SUBSCRIBERS,
+            Ok(true) => ReasonCode::SUCCESS,
+            Ok(false) => ReasonCode::NO_MATCHING_SUBSCRIBERS,
             Err(reason) => reason,
         };
-        // MQTT 3.1.1 has no words for a refusal, so there the message is as good as taken.
-        if qos == 2 && (result.is_ok() || ticket.version == Version::V4) {
-            let session = self.session(ticket)?;
-            session.taken.insert(id);
-            if session.is_kept() {
-                self.note(&Record::Took { client: ticket.client.clone(), id });
+        // MQTT 3.1.1 has no reason codes in PUBREC, so there the message counts as received.
+        if qos == 2 && (result.is_ok() || connection_id.version == Version::V4) {
+            let session = self.connected_session(connection_id)?;
+            session.awaiting_pubrel.insert(id);
+            if session.is_persistent() {
+                self.log(&Record::AwaitPubRel { client: connection_id.client.clone(), id });
             }
         }
         match qos {
             0 => {}
-            1 => packet::ack(ticket.version, PUBACK, id, reason, out),
-            _ => packet::ack(ticket.version, PUBREC, id, reason, out),
+            1 => packet::write_ack(connection_id.version, PUBACK, id, reason, out),
+            _ => packet::write_ack(connection_id.version, PUBREC, id, reason, out),
         }
         Ok(())
     }
 
-    /// A client has what was sent to it.
-    fn landed(&mut self, ticket: &ConnectionId, id: u16) {
-        let Ok(session) = self.session(ticket) else { return };
-        let is_kept = session.is_kept();
-        if let Some(seq) = session.land(id)
-            && is_kept
+    /// Completes the delivery of a message that was acknowledged by PUBACK or PUBCOMP.
+    fn complete_delivery(&mut self, connection_id: &ConnectionId, id: u16) {
+        let Ok(session) = self.connected_session(connection_id) else { return };
+        let is_persistent = session.is_persistent();
+        if let Some(seq) = session.complete_inflight(id)
+            && is_persistent
         {
-            self.note(&Record::Done { client: ticket.client.clone(), seq });
+            self.log(&Record::Complete { client: connection_id.client.clone(), seq });
         }
     }
 
-    /// A client has a message of QoS 2 for the first time.
-    fn received(&mut self, ticket: &ConnectionId, id: u16, out: &mut BytesMut) {
-        let Ok(session) = self.session(ticket) else { return };
-        let is_known = session.is_flying(id, 2);
-        let is_kept = session.is_kept();
-        if let Some(flight) = session.ids.get(&id).and_then(|seq| session.flights.get_mut(seq)).filter(|_| is_known) {
-            flight.is_received = true;
-            if is_kept {
-                self.note(&Record::Received { client: ticket.client.clone(), id });
+    /// Handles the PUBREC of a message: records it once and answers with PUBREL.
+    fn receive_pubrec(&mut self, connection_id: &ConnectionId, id: u16, out: &mut BytesMut) {
+        let Ok(session) = self.connected_session(connection_id) else { return };
+        let is_known = session.is_inflight(id, 2);
+        let is_persistent = session.is_persistent();
+        if let Some(message) =
+            session.packet_ids.get(&id).and_then(|seq| session.inflight.get_mut(seq)).filter(|_| is_known)
+        {
+            message.is_received = true;
+            if is_persistent {
+                self.log(&Record::PubRecReceived { client: connection_id.client.clone(), id });
             }
         }
-        packet::ack(ticket.version, PUBREL, id, if is_known { Reason::SUCCESS } else { Reason::UNKNOWN_ID }, out);
+        packet::write_ack(
+            connection_id.version,
+            PUBREL,
+            id,
+            if is_known { ReasonCode::SUCCESS } else { ReasonCode::PACKET_ID_NOT_FOUND },
+            out,
+        );
     }
 
-    fn take_filters(
+    fn subscribe_all(
         &mut self,
-        ticket: &ConnectionId,
+        connection_id: &ConnectionId,
         id: u16,
-        number: Option<u32>,
-        wanted: Vec<(String, Options)>,
+        subscription_id: Option<u32>,
+        filters: Vec<(String, SubscribeOptions)>,
         out: &mut BytesMut,
     ) {
-        let mut answers = Vec::with_capacity(wanted.len());
-        for (filter, options) in wanted {
-            answers.push(self.take_filter(ticket, filter, options, number).map(|()| options.qos));
+        let mut reason_codes = Vec::with_capacity(filters.len());
+        for (filter, options) in filters {
+            reason_codes
+                .push(self.subscribe_one(connection_id, filter, options, subscription_id).map(|()| options.qos));
         }
-        packet::subscribed(ticket.version, id, &answers, out);
+        packet::write_suback(connection_id.version, id, &reason_codes, out);
     }
 
-    fn take_filter(
+    fn subscribe_one(
         &mut self,
-        ticket: &ConnectionId,
+        connection_id: &ConnectionId,
         filter: String,
-        options: Options,
-        number: Option<u32>,
-    ) -> Result<(), Reason> {
+        options: SubscribeOptions,
+        subscription_id: Option<u32>,
+    ) -> Result<(), ReasonCode> {
         check_filter(&filter)?;
         let (now, limit) = (self.now(), self.limits.queued);
-        let session = self.session(ticket).map_err(|_| Reason::TAKEN_OVER)?;
-        // Who asks for retained messages again and again without taking them gets no more.
-        if session.filters.len() >= MAX_FILTERS || session.waiting.len() > limit {
-            return Err(Reason::QUOTA);
+        let session = self.connected_session(connection_id).map_err(|_| ReasonCode::SESSION_TAKEN_OVER)?;
+        // Stops a client that requests retained messages repeatedly without reading them.
+        if session.filters.len() >= MAX_FILTERS || session.queue.len() > limit {
+            return Err(ReasonCode::QUOTA_EXCEEDED);
         }
-        let (client, is_kept) = (ticket.client.clone(), session.is_kept());
-        let is_new = self.subscribe(filter.clone(), Subscriber { client: client.clone(), options, number });
-        if is_kept {
-            self.note(&Record::Subscribe { client: client.clone(), filter: filter.clone(), options, number });
+        let (client, is_persistent) = (connection_id.client.clone(), session.is_persistent());
+        let is_v5 = self.subscribe(filter.clone(), Subscriber { client: client.clone(), options, subscription_id });
+        if is_persistent {
+            self.log(&Record::Subscribe { client: client.clone(), filter: filter.clone(), options, subscription_id });
         }
-        let wants_retained = options.handling == 0 || (options.handling == 1 && is_new == Some(true));
+        let wants_retained = options.retain_handling == 0 || (options.retain_handling == 1 && is_v5 == Some(true));
         if wants_retained && !is_shared(&filter) {
             for message in self.retained.matching(&filter, now) {
-                let (qos, numbers) = (options.qos.min(message.qos), number.into_iter().collect());
-                self.enqueue(&client, Delivery { seq: 0, message, qos, retain: true, numbers });
+                let (qos, subscription_ids) = (options.qos.min(message.qos), subscription_id.into_iter().collect());
+                self.enqueue(&client, Delivery { seq: 0, message, qos, retain: true, subscription_ids });
             }
         }
         Ok(())
     }
 
-    fn drop_filters(&mut self, ticket: &ConnectionId, id: u16, filters: &[String], out: &mut BytesMut) {
-        let is_kept = self.session(ticket).is_ok_and(|session| session.is_kept());
-        let mut answers = Vec::with_capacity(filters.len());
+    fn unsubscribe_all(&mut self, connection_id: &ConnectionId, id: u16, filters: &[String], out: &mut BytesMut) {
+        let is_persistent = self.connected_session(connection_id).is_ok_and(|session| session.is_persistent());
+        let mut reason_codes = Vec::with_capacity(filters.len());
         for filter in filters {
-            let was_there = self.unsubscribe(&ticket.client, filter);
-            if was_there && is_kept {
-                self.note(&Record::Unsubscribe { client: ticket.client.clone(), filter: filter.clone() });
+            let was_there = self.unsubscribe(&connection_id.client, filter);
+            if was_there && is_persistent {
+                self.log(&Record::Unsubscribe { client: connection_id.client.clone(), filter: filter.clone() });
             }
-            answers.push(if was_there { Reason::SUCCESS } else { Reason::NO_SUBSCRIPTION });
+            reason_codes.push(if was_there { ReasonCode::SUCCESS } else { ReasonCode::NO_SUBSCRIPTION_EXISTED });
         }
-        packet::unsubscribed(ticket.version, id, &answers, out);
+        packet::write_unsuback(connection_id.version, id, &reason_codes, out);
     }
 }
 
 impl Session {
-    /// Returns whether a message of this QoS is on its way under this id.
-    fn is_flying(&self, id: u16, qos: u8) -> bool {
-        let flight = self.ids.get(&id).and_then(|seq| self.flights.get(seq));
-        flight.is_some_and(|flight| flight.delivery.qos == qos)
+    /// Returns whether a message of this QoS is in flight with this packet identifier.
+    fn is_inflight(&self, id: u16, qos: u8) -> bool {
+        let message = self.packet_ids.get(&id).and_then(|seq| self.inflight.get(seq));
+        message.is_some_and(|message| message.delivery.qos == qos)
     }
 }

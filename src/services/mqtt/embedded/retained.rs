@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::message::{Message, Moment};
+use super::message::{Message, UnixMillis};
 use crate::services::mqtt::trie::Trie;
 
-/// How much all of them may take, in bytes.
-const ROOM: usize = 256 << 20;
+/// Maximum total size of retained messages, in bytes.
+const MAX_BYTES: usize = 256 << 20;
 
-/// The last message of each topic that was sent to be kept.
+/// The retained message of each topic.
 #[derive(Default)]
 pub(super) struct Retained {
     messages: BTreeMap<String, Arc<Message>>,
@@ -17,12 +17,12 @@ pub(super) struct Retained {
 }
 
 impl Retained {
-    /// Returns whether there is room for one more.
+    /// Returns whether a message fits into the limit.
     pub(super) fn has_room_for(&self, message: &Message) -> bool {
-        self.bytes + message.size() <= ROOM
+        self.bytes + message.size() <= MAX_BYTES
     }
 
-    /// Keeps a message instead of the one before; an empty one only takes that away. Returns whether that changed something.
+    /// Replaces the retained message of a topic, or removes it if the payload is empty. Returns whether anything changed.
     pub(super) fn set(&mut self, message: Arc<Message>) -> bool {
         if message.payload.is_empty() {
             return self.remove(&message.topic);
@@ -34,20 +34,20 @@ impl Retained {
         true
     }
 
-    /// Takes a topic's message away, and returns whether there was one.
+    /// Removes a topic's message, and returns whether there was one.
     pub(super) fn remove(&mut self, topic: &str) -> bool {
         let old = self.messages.remove(topic);
         self.bytes -= old.as_ref().map_or(0, |old| old.size());
         old.is_some()
     }
 
-    /// Returns those that a filter matches; what nobody wants any more is thrown away.
-    pub(super) fn matching(&mut self, filter: &str, now: Moment) -> Vec<Arc<Message>> {
+    /// Returns the messages that match a filter, and removes expired ones among them.
+    pub(super) fn matching(&mut self, filter: &str, now: UnixMillis) -> Vec<Arc<Message>> {
         let wild = filter.find(['+', '#']);
         let candidates: Vec<_> = match wild {
             None => self.messages.get(filter).cloned().into_iter().collect(),
             Some(at) => {
-                // `a/#` matches `a` too.
+                // `a/#` also matches `a`.
                 let start = filter[..at].trim_end_matches('/');
                 let mut single = Trie::new();
                 single.insert(filter, ());
@@ -62,8 +62,8 @@ impl Retained {
         wanted
     }
 
-    /// Returns all that somebody may still want.
-    pub(super) fn all(&self, now: Moment) -> impl Iterator<Item = &Arc<Message>> {
+    /// Returns all messages that have not expired.
+    pub(super) fn all(&self, now: UnixMillis) -> impl Iterator<Item = &Arc<Message>> {
         self.messages.values().filter(move |message| !message.is_expired(now))
     }
 }

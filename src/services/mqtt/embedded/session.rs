@@ -1,4 +1,4 @@
-//! What the broker knows of one client, connected or away.
+//! The session of one client.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -6,200 +6,200 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-use super::message::{Delivery, Moment};
-use super::packet::LastWill;
+use super::message::{Delivery, UnixMillis};
+use super::packet::Will;
 use crate::services::mqtt::wire::Version;
 
-/// What the broker knows of one client.
+/// The session of one client, connected or not.
 #[derive(Default)]
 pub(super) struct Session {
-    /// How long it is kept after the connection is gone, in seconds; 0: no longer than that.
+    /// Session expiry interval, in seconds; 0: ends with the connection.
     pub(super) expiry: u32,
-    /// Since when the client is away.
-    pub(super) away: Option<Moment>,
-    pub(super) link: Option<Link>,
-    pub(super) will: Option<LastWill>,
-    /// When the will of a client that is away is to be told.
-    pub(super) will_due: Option<Moment>,
-    /// Its filters, each with its number in the book of subscriptions.
+    /// Since when the client is disconnected.
+    pub(super) offline_since: Option<UnixMillis>,
+    pub(super) connection: Option<ConnectionState>,
+    pub(super) will: Option<Will>,
+    /// When the will of a disconnected client is published.
+    pub(super) will_due: Option<UnixMillis>,
+    /// Topic filters, with their entries in the subscription table.
     pub(super) filters: BTreeMap<String, u64>,
-    pub(super) waiting: Waiting,
-    /// What was sent and is not confirmed, by its place in the order.
-    pub(super) flights: BTreeMap<u64, Flight>,
-    /// How many bytes those take.
-    pub(super) flying_bytes: usize,
-    /// The packet ids of `flights`.
-    pub(super) ids: HashMap<u16, u64>,
-    last_id: u16,
-    /// What must be sent again since the client came back.
-    pub(super) again: VecDeque<u64>,
-    /// The ids of the messages of QoS 2 that were taken and are not yet released.
-    pub(super) taken: HashSet<u16>,
-    /// How many messages were dropped since the client last kept up.
+    pub(super) queue: SendQueue,
+    /// Messages sent and not acknowledged, by sequence number.
+    pub(super) inflight: BTreeMap<u64, InflightMessage>,
+    /// Total size of the messages in flight.
+    pub(super) inflight_bytes: usize,
+    /// The packet identifiers of `inflight`.
+    pub(super) packet_ids: HashMap<u16, u64>,
+    last_packet_id: u16,
+    /// Sequence numbers to send again after a reconnect.
+    pub(super) resend: VecDeque<u64>,
+    /// Packet identifiers of QoS 2 messages from the client that await PUBREL.
+    pub(super) awaiting_pubrel: HashSet<u16>,
+    /// Number of messages dropped since the queue was last empty.
     pub(super) dropped: u64,
 }
 
-/// The connection of a client.
-pub(super) struct Link {
-    /// No two connections have the same.
-    pub(super) number: u64,
+/// The send state of a session's connection.
+pub(super) struct ConnectionState {
+    /// Unique per connection.
+    pub(super) serial: u64,
     pub(super) version: Version,
-    /// Woken when there is something to send.
+    /// Notified when there is something to send.
     pub(super) wake: Arc<Notify>,
-    /// How many messages may be on the way.
-    pub(super) window: usize,
-    /// How many are.
-    pub(super) out: usize,
-    /// How many bytes may be on the way.
-    pub(super) max_bytes: usize,
+    /// Receive maximum of the client.
+    pub(super) receive_maximum: usize,
+    /// Number of messages in flight on this connection.
+    pub(super) inflight_count: usize,
+    /// Maximum total size of messages in flight, in bytes.
+    pub(super) max_inflight_bytes: usize,
     pub(super) max_packet: u32,
-    /// The most aliases that the client takes.
-    pub(super) max_aliases: u16,
+    /// Topic alias maximum of the client.
+    pub(super) topic_alias_maximum: u16,
     pub(super) aliases: HashMap<String, u16>,
 }
 
-/// A message of QoS 1 or 2 on its way.
-pub(super) struct Flight {
+/// A QoS 1 or 2 message that is sent and not acknowledged.
+pub(super) struct InflightMessage {
     pub(super) id: u16,
     pub(super) delivery: Delivery,
-    /// Whether the client has confirmed that it has it (QoS 2).
+    /// Whether PUBREC was received (QoS 2).
     pub(super) is_received: bool,
-    /// Whether it counts in `Link::out`.
-    pub(super) counts: bool,
+    /// Whether it counts in `ConnectionState::inflight_count`.
+    pub(super) is_counted: bool,
 }
 
-/// What waits to be sent.
+/// Messages to be sent.
 #[derive(Default)]
-pub(super) struct Waiting {
-    /// QoS 1 and 2, which wait for the client's window.
-    pub(super) sure: VecDeque<Delivery>,
-    /// QoS 0, which do not.
-    pub(super) loose: VecDeque<Delivery>,
+pub(super) struct SendQueue {
+    /// QoS 1 and 2, limited by the client's receive maximum.
+    pub(super) acknowledged: VecDeque<Delivery>,
+    /// QoS 0, not limited by it.
+    pub(super) qos0: VecDeque<Delivery>,
     bytes: usize,
-    /// What waits for all clients together, in bytes.
-    all: Arc<AtomicUsize>,
+    /// Bytes in the send queues of all clients.
+    total_queued: Arc<AtomicUsize>,
 }
 
-impl Drop for Waiting {
+impl Drop for SendQueue {
     fn drop(&mut self) {
         self.subtract(self.bytes);
     }
 }
 
-impl Waiting {
-    fn new(all: &Arc<AtomicUsize>) -> Self {
-        Self { sure: VecDeque::new(), loose: VecDeque::new(), bytes: 0, all: Arc::clone(all) }
+impl SendQueue {
+    fn new(total_queued: &Arc<AtomicUsize>) -> Self {
+        Self { acknowledged: VecDeque::new(), qos0: VecDeque::new(), bytes: 0, total_queued: Arc::clone(total_queued) }
     }
 
     pub(super) fn push(&mut self, delivery: Delivery) {
         self.bytes += delivery.message.size();
-        self.all.fetch_add(delivery.message.size(), Ordering::Relaxed);
+        self.total_queued.fetch_add(delivery.message.size(), Ordering::Relaxed);
         match delivery.qos {
-            0 => self.loose.push_back(delivery),
-            _ => self.sure.push_back(delivery),
+            0 => self.qos0.push_back(delivery),
+            _ => self.acknowledged.push_back(delivery),
         }
     }
 
-    /// Takes the next one: the oldest, or the oldest of QoS 0 if nothing else may go.
+    /// Takes the oldest message, or the oldest QoS 0 message if no other may be sent.
     pub(super) fn pop(&mut self, is_open: bool) -> Option<Delivery> {
-        let is_sure = match (self.sure.front(), self.loose.front()) {
-            (Some(sure), Some(loose)) => is_open && sure.seq < loose.seq,
-            (sure, _) => is_open && sure.is_some(),
+        let is_acknowledged = match (self.acknowledged.front(), self.qos0.front()) {
+            (Some(acknowledged), Some(qos0)) => is_open && acknowledged.seq < qos0.seq,
+            (acknowledged, _) => is_open && acknowledged.is_some(),
         };
-        let delivery = if is_sure { self.sure.pop_front() } else { self.loose.pop_front() }?;
+        let delivery = if is_acknowledged { self.acknowledged.pop_front() } else { self.qos0.pop_front() }?;
         self.subtract(delivery.message.size());
         Some(delivery)
     }
 
     pub(super) fn len(&self) -> usize {
-        self.sure.len() + self.loose.len()
+        self.acknowledged.len() + self.qos0.len()
     }
 
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Takes one out, wherever it stands.
-    pub(super) fn take(&mut self, seq: u64) -> Option<Delivery> {
-        let at = self.sure.binary_search_by_key(&seq, |delivery| delivery.seq).ok()?;
-        let delivery = self.sure.remove(at)?;
+    /// Removes a message by its sequence number.
+    pub(super) fn remove(&mut self, seq: u64) -> Option<Delivery> {
+        let at = self.acknowledged.binary_search_by_key(&seq, |delivery| delivery.seq).ok()?;
+        let delivery = self.acknowledged.remove(at)?;
         self.subtract(delivery.message.size());
         Some(delivery)
     }
 
-    /// Throws away what goes only to who is there.
-    pub(super) fn forget_loose(&mut self) {
-        let bytes = self.loose.drain(..).map(|delivery| delivery.message.size()).sum();
+    /// Drops the QoS 0 messages, which only connected clients receive.
+    pub(super) fn clear_qos0(&mut self) {
+        let bytes = self.qos0.drain(..).map(|delivery| delivery.message.size()).sum();
         self.subtract(bytes);
     }
 
     fn subtract(&mut self, bytes: usize) {
         self.bytes -= bytes;
-        self.all.fetch_sub(bytes, Ordering::Relaxed);
+        self.total_queued.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
 
 impl Session {
-    /// Makes one that is new; what waits for it is added to what waits for all.
-    pub(super) fn new(all_waiting: &Arc<AtomicUsize>) -> Self {
-        Self { waiting: Waiting::new(all_waiting), ..Self::default() }
+    /// Returns a new session, whose queue is counted in `total_queued_bytes`.
+    pub(super) fn new(total_queued_bytes: &Arc<AtomicUsize>) -> Self {
+        Self { queue: SendQueue::new(total_queued_bytes), ..Self::default() }
     }
 
-    /// Returns whether it outlives its connection.
-    pub(super) fn is_kept(&self) -> bool {
+    /// Returns whether the session outlives its connection.
+    pub(super) fn is_persistent(&self) -> bool {
         self.expiry > 0
     }
 
-    /// Returns when it ends, if its client does not come back.
-    pub(super) fn ends(&self) -> Option<Moment> {
-        Some(self.away? + u64::from(self.expiry) * 1_000)
+    /// Returns when it expires, if the client stays disconnected.
+    pub(super) fn ends(&self) -> Option<UnixMillis> {
+        Some(self.offline_since? + u64::from(self.expiry) * 1_000)
     }
 
-    /// Returns a packet id that is free. Not all may be taken.
+    /// Returns an unused packet identifier. At least one must be unused.
     pub(super) fn free_id(&mut self) -> u16 {
         loop {
-            self.last_id = self.last_id.checked_add(1).unwrap_or(1);
-            if !self.ids.contains_key(&self.last_id) {
-                return self.last_id;
+            self.last_packet_id = self.last_packet_id.checked_add(1).unwrap_or(1);
+            if !self.packet_ids.contains_key(&self.last_packet_id) {
+                return self.last_packet_id;
             }
         }
     }
 
-    /// Notes that a message is on its way.
-    pub(super) fn fly(&mut self, id: u16, delivery: Delivery, counts: bool) {
-        self.ids.insert(id, delivery.seq);
-        self.flying_bytes += delivery.message.size();
-        self.flights.insert(delivery.seq, Flight { id, delivery, is_received: false, counts });
+    /// Records that a message was sent.
+    pub(super) fn start_inflight(&mut self, id: u16, delivery: Delivery, is_counted: bool) {
+        self.packet_ids.insert(id, delivery.seq);
+        self.inflight_bytes += delivery.message.size();
+        self.inflight.insert(delivery.seq, InflightMessage { id, delivery, is_received: false, is_counted });
     }
 
-    /// Ends a message's way; `None` if there is none with this id.
-    pub(super) fn land(&mut self, id: u16) -> Option<u64> {
-        let seq = self.ids.remove(&id)?;
-        let flight = self.flights.remove(&seq)?;
-        self.flying_bytes -= flight.delivery.message.size();
-        if let Some(link) = &mut self.link
-            && flight.counts
+    /// Records that a message was acknowledged, and returns its sequence number; `None` if the packet identifier is unknown.
+    pub(super) fn complete_inflight(&mut self, id: u16) -> Option<u64> {
+        let seq = self.packet_ids.remove(&id)?;
+        let message = self.inflight.remove(&seq)?;
+        self.inflight_bytes -= message.delivery.message.size();
+        if let Some(connection) = &mut self.connection
+            && message.is_counted
         {
-            link.out -= 1;
+            connection.inflight_count -= 1;
         }
         Some(seq)
     }
 
-    /// Forgets the connection, and what was meant for it alone.
-    pub(super) fn part(&mut self, now: Moment) {
-        self.link = None;
-        self.away = Some(now);
-        self.again.clear();
-        self.waiting.forget_loose();
-        for flight in self.flights.values_mut() {
-            flight.counts = false;
+    /// Removes the connection and its state.
+    pub(super) fn detach(&mut self, now: UnixMillis) {
+        self.connection = None;
+        self.offline_since = Some(now);
+        self.resend.clear();
+        self.queue.clear_qos0();
+        for message in self.inflight.values_mut() {
+            message.is_counted = false;
         }
     }
 
-    /// Wakes whoever sends.
+    /// Wakes the connection task.
     pub(super) fn wake(&self) {
-        if let Some(link) = &self.link {
-            link.wake.notify_one();
+        if let Some(connection) = &self.connection {
+            connection.wake.notify_one();
         }
     }
 }

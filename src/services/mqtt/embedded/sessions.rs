@@ -1,55 +1,59 @@
-//! Clients come, go, come back or never do.
+//! The life cycle of sessions: connect, take-over, disconnect, will messages and expiry.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use super::message::{ClientId, Message, Moment};
-use super::packet::{ConnAck, Connect, LastWill, Reason};
-use super::session::{Link, Session};
+use super::message::{ClientId, Message, UnixMillis};
+use super::packet::{ConnAck, Connect, ReasonCode, Will};
+use super::session::{ConnectionState, Session};
 use super::state::State;
 use super::write_ahead_log::Record;
 use crate::services::mqtt::settings::random_text;
 use crate::services::mqtt::wire::Version;
 
-/// How long a session that nobody resumes is kept at most, in seconds.
+/// Maximum session expiry interval, in seconds.
 const MAX_EXPIRY: u32 = 30 * 86_400;
-/// How many sessions of clients that are away are kept.
-const MAX_AWAY: usize = 20_000;
-/// How many messages of QoS 2 may be on the way from one client.
-pub(super) const WINDOW: u16 = 1_000;
-/// How many messages may be on the way to one client, if it does not want less. As many as our own client takes: else one slow script
-/// would soon hold back all others.
-const MAX_OUT: u16 = 10_000;
-/// How many aliases for topics one client may have.
-pub(super) const MAX_ALIASES: u16 = 32;
+/// Maximum number of sessions of disconnected clients.
+const MAX_OFFLINE_SESSIONS: usize = 20_000;
+/// Maximum number of QoS 2 messages in flight from one client (receive maximum of the broker).
+pub(super) const RECEIVE_MAXIMUM: u16 = 1_000;
+/// Maximum number of messages in flight to one client, unless the client asks for fewer. Equals the receive maximum of rhaid's own client: with a
+/// lower value one slow script would soon delay all others.
+const MAX_INFLIGHT: u16 = 10_000;
+/// Maximum number of topic aliases of one client.
+pub(super) const TOPIC_ALIAS_MAXIMUM: u16 = 32;
 
-/// A connection's right to speak for its client.
+/// Identifies a connection of a client; stale after a take-over.
 #[derive(Debug, Clone)]
 pub(super) struct ConnectionId {
     pub(super) client: ClientId,
-    pub(super) number: u64,
+    pub(super) serial: u64,
     pub(super) version: Version,
 }
 
 /// How a connection ends.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum End {
-    /// The client says that it goes.
-    Goodbye { with_will: bool, expiry: Option<u32> },
-    /// We say that it has to go, and why.
-    ServerDisconnect(Reason),
-    /// The connection is lost.
+pub(super) enum ConnectionEnd {
+    /// DISCONNECT from the client.
+    ClientDisconnect { with_will: bool, expiry: Option<u32> },
+    /// DISCONNECT from the broker.
+    ServerDisconnect(ReasonCode),
+    /// The connection was lost.
     Lost,
 }
 
 impl State {
-    /// Lets a client in.
-    pub(super) fn enter(&mut self, connect: &Connect, wake: Arc<Notify>) -> Result<(ConnectionId, ConnAck), Reason> {
+    /// Accepts a CONNECT: creates or resumes the session.
+    pub(super) fn connect(
+        &mut self,
+        connect: &Connect,
+        wake: Arc<Notify>,
+    ) -> Result<(ConnectionId, ConnAck), ReasonCode> {
         let is_named = !connect.client_id.is_empty();
         if !is_named && connect.version == Version::V4 && !connect.clean_start {
-            return Err(Reason::CLIENT_ID);
+            return Err(ReasonCode::CLIENT_ID_INVALID);
         }
         let client: ClientId = match is_named {
             true => connect.client_id.as_str().into(),
@@ -57,76 +61,76 @@ impl State {
         };
         self.take_over(&client);
         if self.connected >= self.limits.connections {
-            return Err(Reason::BUSY);
+            return Err(ReasonCode::SERVER_BUSY);
         }
         if connect.clean_start {
-            self.end_early(&client);
+            self.end_session_with_will(&client);
         }
-        let same_session = self.sessions.contains_key(&client);
+        let session_present = self.sessions.contains_key(&client);
         let expiry = connect.expiry.unwrap_or(u32::MAX).min(MAX_EXPIRY);
-        self.last_link += 1;
+        self.last_connection += 1;
         self.connected += 1;
-        let session = self.sessions.entry(client.clone()).or_insert_with(|| Session::new(&self.all_waiting));
+        let session = self.sessions.entry(client.clone()).or_insert_with(|| Session::new(&self.total_queued_bytes));
         session.expiry = expiry;
-        session.welcome(connect, Link::new(connect, self.last_link, wake, self.limits.queued_bytes));
+        session.attach(connect, ConnectionState::new(connect, self.last_connection, wake, self.limits.queued_bytes));
         if expiry > 0 {
-            self.note(&Record::Session { client: client.clone(), expiry, away: None });
+            self.log(&Record::Session { client: client.clone(), expiry, offline_since: None });
         }
         let granted = match connect.keep_alive {
             0 => self.limits.keep_alive,
             asked => asked.min(self.limits.keep_alive),
         };
-        let greeting = ConnAck {
-            same_session,
+        let connack = ConnAck {
+            session_present,
             expiry: (connect.expiry != Some(expiry)).then_some(expiry),
-            window: WINDOW,
+            receive_maximum: RECEIVE_MAXIMUM,
             max_packet: self.limits.packet,
-            aliases: MAX_ALIASES,
+            topic_alias_maximum: TOPIC_ALIAS_MAXIMUM,
             client_id: (!is_named).then(|| client.to_string()),
             keep_alive: (granted != connect.keep_alive).then_some(granted),
         };
-        Ok((ConnectionId { client, number: self.last_link, version: connect.version }, greeting))
+        Ok((ConnectionId { client, serial: self.last_connection, version: connect.version }, connack))
     }
 
-    /// Ends the connection that a client has already.
+    /// Detaches the current connection of a client.
     fn take_over(&mut self, client: &ClientId) {
         let now = self.now();
         let Some(session) = self.sessions.get_mut(client) else { return };
-        if session.link.is_none() {
+        if session.connection.is_none() {
             return;
         }
-        // It finds that it has no link any more, and says why it goes.
+        // The connection task finds its session taken over and sends DISCONNECT.
         session.wake();
-        session.part(now);
+        session.detach(now);
         self.connected -= 1;
-        self.after_parting(client);
+        self.after_disconnect(client);
     }
 
-    /// Notes that a client's connection has ended; nothing if another one has taken its place.
-    pub(super) fn leave(&mut self, ticket: &ConnectionId, end: End) {
+    /// Detaches an ended connection; does nothing if another connection has taken over.
+    pub(super) fn disconnect(&mut self, connection_id: &ConnectionId, end: ConnectionEnd) {
         let now = self.now();
-        let Some(session) = self.sessions.get_mut(&ticket.client) else { return };
-        if session.link.as_ref().is_none_or(|link| link.number != ticket.number) {
+        let Some(session) = self.sessions.get_mut(&connection_id.client) else { return };
+        if session.connection.as_ref().is_none_or(|connection| connection.serial != connection_id.serial) {
             return;
         }
         match end {
-            End::Goodbye { with_will, expiry } => {
+            ConnectionEnd::ClientDisconnect { with_will, expiry } => {
                 if !with_will {
                     session.will = None;
                 }
                 session.expiry = expiry.unwrap_or(session.expiry).min(MAX_EXPIRY);
             }
-            // The client has done nothing wrong, and will be back.
-            End::ServerDisconnect(Reason::STOPPING) => session.will = None,
-            End::ServerDisconnect(_) | End::Lost => {}
+            // A regular shutdown: the client will reconnect.
+            ConnectionEnd::ServerDisconnect(ReasonCode::SERVER_SHUTTING_DOWN) => session.will = None,
+            ConnectionEnd::ServerDisconnect(_) | ConnectionEnd::Lost => {}
         }
-        session.part(now);
+        session.detach(now);
         self.connected -= 1;
-        self.after_parting(&ticket.client);
+        self.after_disconnect(&connection_id.client);
     }
 
-    /// Sees to the will and the session of a client that has just gone.
-    fn after_parting(&mut self, client: &ClientId) {
+    /// Publishes or schedules the will and ends or keeps the session of a client that has just disconnected.
+    fn after_disconnect(&mut self, client: &ClientId) {
         let now = self.now();
         let Some(session) = self.sessions.get_mut(client) else { return };
         let expiry = session.expiry;
@@ -134,23 +138,23 @@ impl State {
         session.will_due = delay.map(|delay| now + u64::from(delay) * 1_000);
         let will = if delay == Some(0) { session.will.take() } else { None };
         if expiry == 0 {
-            self.end(client);
+            self.end_session(client);
         } else {
-            self.note(&Record::Session { client: client.clone(), expiry, away: Some(now) });
-            self.forget_the_longest_away();
+            self.log(&Record::Session { client: client.clone(), expiry, offline_since: Some(now) });
+            self.evict_longest_offline();
         }
         if let Some(will) = will {
-            self.tell(client, will);
+            self.publish_will(client, will);
         }
     }
 
-    /// Does what is due: wills of clients that did not come back, and the end of their sessions. Returns when to look again.
-    pub(super) fn tidy(&mut self) -> Option<Moment> {
+    /// Publishes due will messages and ends expired sessions. Returns the next deadline.
+    pub(super) fn expire(&mut self) -> Option<UnixMillis> {
         let now = self.now();
         let mut wills = Vec::new();
         let mut ended = Vec::new();
-        let mut next: Option<Moment> = None;
-        for (client, session) in self.sessions.iter_mut().filter(|(_, session)| session.link.is_none()) {
+        let mut next: Option<UnixMillis> = None;
+        for (client, session) in self.sessions.iter_mut().filter(|(_, session)| session.connection.is_none()) {
             let due = session.will.as_ref().and(session.will_due);
             let ends = session.ends();
             if due.is_some_and(|due| due <= now) {
@@ -163,64 +167,64 @@ impl State {
             next = [next, later].into_iter().flatten().min();
         }
         for client in ended {
-            self.end(&client);
+            self.end_session(&client);
         }
         for (client, will) in wills {
-            self.tell(&client, will);
+            self.publish_will(&client, will);
         }
         next
     }
 
-    /// Makes room, if too many are away.
-    fn forget_the_longest_away(&mut self) {
-        if self.sessions.len() - self.connected <= MAX_AWAY {
+    /// Ends the session that has been offline for the longest time, if there are too many.
+    fn evict_longest_offline(&mut self) {
+        if self.sessions.len() - self.connected <= MAX_OFFLINE_SESSIONS {
             return;
         }
-        let away = self.sessions.iter().filter_map(|(client, session)| Some((session.away?, client)));
-        if let Some(client) = away.min().map(|(_, client)| client.clone()) {
-            self.end_early(&client);
+        let offline_since = self.sessions.iter().filter_map(|(client, session)| Some((session.offline_since?, client)));
+        if let Some(client) = offline_since.min().map(|(_, client)| client.clone()) {
+            self.end_session_with_will(&client);
         }
     }
 
-    /// Ends a session before its time, and tells the will that waited for its client to come back.
-    fn end_early(&mut self, client: &ClientId) {
+    /// Ends a session before its expiry, and publishes its delayed will.
+    fn end_session_with_will(&mut self, client: &ClientId) {
         let will = self.sessions.get_mut(client).and_then(|session| session.will.take());
-        self.end(client);
+        self.end_session(client);
         if let Some(will) = will {
-            self.tell(client, will);
+            self.publish_will(client, will);
         }
     }
 
-    fn tell(&mut self, client: &ClientId, will: LastWill) {
+    fn publish_will(&mut self, client: &ClientId, will: Will) {
         let expires = will.expiry.map(|seconds| self.now() + u64::from(seconds) * 1_000);
-        let LastWill { topic, payload, qos, retain, forward, .. } = will;
-        // There is nobody to tell that it was refused.
+        let Will { topic, payload, qos, retain, forward, .. } = will;
+        // There is no client that could receive the refusal.
         let _ = self.publish(client, Message { topic, payload, qos, retain, forward, expires });
     }
 }
 
 impl Session {
-    /// Gives it a connection, over which what is not confirmed is sent again.
-    fn welcome(&mut self, connect: &Connect, link: Link) {
-        self.away = None;
+    /// Attaches a connection, on which unacknowledged messages are sent again.
+    fn attach(&mut self, connect: &Connect, connection: ConnectionState) {
+        self.offline_since = None;
         self.will.clone_from(&connect.will);
         self.will_due = None;
-        self.again = self.flights.keys().copied().collect::<VecDeque<_>>();
-        self.link = Some(link);
+        self.resend = self.inflight.keys().copied().collect::<VecDeque<_>>();
+        self.connection = Some(connection);
     }
 }
 
-impl Link {
-    fn new(connect: &Connect, number: u64, wake: Arc<Notify>, max_bytes: usize) -> Self {
+impl ConnectionState {
+    fn new(connect: &Connect, serial: u64, wake: Arc<Notify>, max_inflight_bytes: usize) -> Self {
         Self {
-            number,
+            serial,
             version: connect.version,
             wake,
-            window: connect.window.min(MAX_OUT).into(),
-            out: 0,
-            max_bytes,
+            receive_maximum: connect.receive_maximum.min(MAX_INFLIGHT).into(),
+            inflight_count: 0,
+            max_inflight_bytes,
             max_packet: connect.max_packet,
-            max_aliases: connect.aliases.min(MAX_ALIASES),
+            topic_alias_maximum: connect.topic_alias_maximum.min(TOPIC_ALIAS_MAXIMUM),
             aliases: HashMap::new(),
         }
     }

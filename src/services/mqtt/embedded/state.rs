@@ -1,48 +1,48 @@
-//! All that the broker knows, and how it is written down and found again.
+//! The broker's state, and its recovery from the write-ahead log.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use super::message::{ClientId, Moment};
+use super::message::{ClientId, UnixMillis};
 use super::retained::Retained;
 use super::session::Session;
 use super::subscriptions::{Subscriber, Subscriptions};
 use super::write_ahead_log::{Record, WriteAheadLog};
 
-/// What nobody may take more of.
+/// Limits from the configuration.
 #[derive(Debug, Clone)]
 pub(super) struct Limits {
     pub(super) connections: usize,
-    /// In bytes.
+    /// Maximum packet size, in bytes.
     pub(super) packet: u32,
-    /// How many messages wait for one client.
+    /// Maximum number of queued messages of one client.
     pub(super) queued: usize,
-    /// How many bytes do.
+    /// Maximum total size of queued messages of one client, in bytes.
     pub(super) queued_bytes: usize,
-    /// The longest keep-alive that is granted, in seconds.
+    /// Maximum keep-alive that is granted, in seconds.
     pub(super) keep_alive: u16,
 }
 
-/// All that the broker knows.
+/// The state of the broker, behind one lock.
 pub(super) struct State {
     pub(super) limits: Limits,
     pub(super) sessions: HashMap<ClientId, Session>,
     pub(super) subscriptions: Subscriptions,
     pub(super) retained: Retained,
-    pub(super) journal: Option<WriteAheadLog>,
-    /// What waits for all clients together, in bytes.
-    pub(super) all_waiting: Arc<AtomicUsize>,
-    /// How many clients are connected.
+    pub(super) wal: Option<WriteAheadLog>,
+    /// Bytes in the send queues of all clients.
+    pub(super) total_queued_bytes: Arc<AtomicUsize>,
+    /// Number of connected clients.
     pub(super) connected: usize,
     pub(super) last_seq: u64,
-    pub(super) last_link: u64,
-    began: (Instant, Moment),
+    pub(super) last_connection: u64,
+    started: (Instant, UnixMillis),
 }
 
 impl State {
-    /// Makes one that knows nothing yet.
+    /// Returns an empty state.
     pub(super) fn new(limits: Limits) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         Self {
@@ -50,92 +50,93 @@ impl State {
             sessions: HashMap::new(),
             subscriptions: Subscriptions::new(),
             retained: Retained::default(),
-            journal: None,
-            all_waiting: Arc::default(),
+            wal: None,
+            total_queued_bytes: Arc::default(),
             connected: 0,
             last_seq: 0,
-            last_link: 0,
-            began: (Instant::now(), u64::try_from(now).unwrap_or(u64::MAX)),
+            last_connection: 0,
+            started: (Instant::now(), u64::try_from(now).unwrap_or(u64::MAX)),
         }
     }
 
-    /// Returns the time.
-    pub(super) fn now(&self) -> Moment {
-        let (began, moment) = self.began;
-        moment + u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX - moment)
+    /// Returns the current time.
+    pub(super) fn now(&self) -> UnixMillis {
+        let (started, moment) = self.started;
+        moment + u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX - moment)
     }
 
-    /// Takes what was written down, and goes on writing there.
-    pub(super) fn remember(&mut self, journal: WriteAheadLog, records: Vec<Record>) {
+    /// Applies the records of the write-ahead log, and continues to write to it.
+    pub(super) fn restore(&mut self, wal: WriteAheadLog, records: Vec<Record>) {
         for record in records {
-            self.redo(record);
+            self.replay(record);
         }
         let now = self.now();
-        let unkept: Vec<_> = self.sessions.iter().filter(|(_, session)| !session.is_kept()).collect();
-        for client in unkept.into_iter().map(|(client, _)| client.clone()).collect::<Vec<_>>() {
-            self.end(&client);
+        let not_persistent: Vec<_> = self.sessions.iter().filter(|(_, session)| !session.is_persistent()).collect();
+        for client in not_persistent.into_iter().map(|(client, _)| client.clone()).collect::<Vec<_>>() {
+            self.end_session(&client);
         }
         for session in self.sessions.values_mut() {
-            session.away.get_or_insert(now);
+            session.offline_since.get_or_insert(now);
         }
-        self.journal = Some(journal);
-        self.write_anew();
+        self.wal = Some(wal);
+        self.compact_log();
     }
 
-    /// Notes a change of a session that outlives its connection.
-    pub(super) fn note(&mut self, record: &Record) {
-        if let Some(journal) = &mut self.journal {
-            journal.note(record);
-        }
-    }
-
-    /// Has everything that was noted in the file before anybody is told of it.
-    pub(super) fn ack(&mut self) {
-        if self.journal.as_mut().is_some_and(WriteAheadLog::flush) {
-            self.write_anew();
+    /// Appends a record to the write-ahead log.
+    pub(super) fn log(&mut self, record: &Record) {
+        if let Some(wal) = &mut self.wal {
+            wal.append(record);
         }
     }
 
-    /// Ends a session, and with it all that waits for its client.
-    pub(super) fn end(&mut self, client: &ClientId) {
+    /// Writes appended records to the file. Must be called before a packet that depends on them is sent.
+    pub(super) fn flush_log(&mut self) {
+        if self.wal.as_mut().is_some_and(WriteAheadLog::flush) {
+            self.compact_log();
+        }
+    }
+
+    /// Ends a session with its subscriptions and its queue.
+    pub(super) fn end_session(&mut self, client: &ClientId) {
         let Some(session) = self.sessions.remove(client) else { return };
-        for (filter, number) in &session.filters {
-            self.subscriptions.remove(filter, *number, client);
+        for (filter, entry_id) in &session.filters {
+            self.subscriptions.remove(filter, *entry_id, client);
         }
-        self.note(&Record::End(client.clone()));
+        self.log(&Record::EndSession(client.clone()));
     }
 
-    fn write_anew(&mut self) {
-        let Some(mut journal) = self.journal.take() else { return };
+    fn compact_log(&mut self) {
+        let Some(mut wal) = self.wal.take() else { return };
         let retained = self.retained.all(self.now()).map(|message| Record::Retain(Arc::clone(message)));
-        let kept = self.sessions.iter().filter(|(_, session)| session.is_kept());
+        let kept = self.sessions.iter().filter(|(_, session)| session.is_persistent());
         let sessions = kept.flat_map(|(client, session)| self.records(client, session));
-        journal.rewrite(retained.chain(sessions));
-        self.journal = Some(journal);
+        wal.rewrite(retained.chain(sessions));
+        self.wal = Some(wal);
     }
 
     fn records(&self, client: &ClientId, session: &Session) -> Vec<Record> {
         let client = || client.clone();
-        let mut all = vec![Record::Session { client: client(), expiry: session.expiry, away: session.away }];
-        all.extend(session.filters.iter().filter_map(|(filter, number)| {
-            let Subscriber { options, number, .. } = self.subscriptions.get(*number, &client())?.clone();
-            Some(Record::Subscribe { client: client(), filter: filter.clone(), options, number })
+        let mut all =
+            vec![Record::Session { client: client(), expiry: session.expiry, offline_since: session.offline_since }];
+        all.extend(session.filters.iter().filter_map(|(filter, entry_id)| {
+            let Subscriber { options, subscription_id, .. } = self.subscriptions.get(*entry_id, &client())?.clone();
+            Some(Record::Subscribe { client: client(), filter: filter.clone(), options, subscription_id })
         }));
-        for (seq, flight) in &session.flights {
-            all.push(Record::Queue { client: client(), delivery: flight.delivery.clone() });
-            all.push(Record::Sent { client: client(), seq: *seq, id: flight.id });
-            if flight.is_received {
-                all.push(Record::Received { client: client(), id: flight.id });
+        for (seq, message) in &session.inflight {
+            all.push(Record::Queue { client: client(), delivery: message.delivery.clone() });
+            all.push(Record::Sent { client: client(), seq: *seq, id: message.id });
+            if message.is_received {
+                all.push(Record::PubRecReceived { client: client(), id: message.id });
             }
         }
-        let waiting = session.waiting.sure.iter();
-        all.extend(waiting.map(|delivery| Record::Queue { client: client(), delivery: delivery.clone() }));
-        all.extend(session.taken.iter().map(|id| Record::Took { client: client(), id: *id }));
+        let queue = session.queue.acknowledged.iter();
+        all.extend(queue.map(|delivery| Record::Queue { client: client(), delivery: delivery.clone() }));
+        all.extend(session.awaiting_pubrel.iter().map(|id| Record::AwaitPubRel { client: client(), id: *id }));
         all
     }
 
-    /// Does again what a record tells.
-    fn redo(&mut self, record: Record) {
+    /// Applies a record of the write-ahead log.
+    fn replay(&mut self, record: Record) {
         match record {
             Record::Retain(message) => {
                 self.retained.set(message);
@@ -143,74 +144,74 @@ impl State {
             Record::Unretain(topic) => {
                 self.retained.remove(&topic);
             }
-            Record::Session { client, expiry, away } => {
-                let session = self.sessions.entry(client).or_insert_with(|| Session::new(&self.all_waiting));
-                (session.expiry, session.away) = (expiry, away);
+            Record::Session { client, expiry, offline_since } => {
+                let session = self.sessions.entry(client).or_insert_with(|| Session::new(&self.total_queued_bytes));
+                (session.expiry, session.offline_since) = (expiry, offline_since);
             }
-            Record::End(client) => self.end(&client),
-            Record::Subscribe { client, filter, options, number } => {
-                self.subscribe(filter, Subscriber { client, options, number });
+            Record::EndSession(client) => self.end_session(&client),
+            Record::Subscribe { client, filter, options, subscription_id } => {
+                self.subscribe(filter, Subscriber { client, options, subscription_id });
             }
             Record::Unsubscribe { client, filter } => {
                 self.unsubscribe(&client, &filter);
             }
             Record::Queue { ref client, .. }
             | Record::Sent { ref client, .. }
-            | Record::Received { ref client, .. }
-            | Record::Done { ref client, .. }
-            | Record::Took { ref client, .. }
-            | Record::Released { ref client, .. } => {
+            | Record::PubRecReceived { ref client, .. }
+            | Record::Complete { ref client, .. }
+            | Record::AwaitPubRel { ref client, .. }
+            | Record::PubRelReceived { ref client, .. } => {
                 let client = client.clone();
-                self.redo_delivery(&client, record);
+                self.replay_delivery(&client, record);
             }
         }
     }
 
-    fn redo_delivery(&mut self, client: &ClientId, record: Record) {
+    fn replay_delivery(&mut self, client: &ClientId, record: Record) {
         let Some(session) = self.sessions.get_mut(client) else { return };
         match record {
             Record::Queue { delivery, .. } => {
                 self.last_seq = self.last_seq.max(delivery.seq);
-                session.waiting.push(delivery);
+                session.queue.push(delivery);
             }
             Record::Sent { seq, id, .. } => {
-                if let Some(delivery) = session.waiting.take(seq) {
-                    session.fly(id, delivery, false);
+                if let Some(delivery) = session.queue.remove(seq) {
+                    session.start_inflight(id, delivery, false);
                 }
             }
-            Record::Received { id, .. } => {
-                if let Some(flight) = session.ids.get(&id).and_then(|seq| session.flights.get_mut(seq)) {
-                    flight.is_received = true;
+            Record::PubRecReceived { id, .. } => {
+                if let Some(message) = session.packet_ids.get(&id).and_then(|seq| session.inflight.get_mut(seq)) {
+                    message.is_received = true;
                 }
             }
-            Record::Done { seq, .. } => match session.flights.get(&seq).map(|flight| flight.id) {
-                Some(id) => drop(session.land(id)),
-                None => drop(session.waiting.take(seq)),
+            Record::Complete { seq, .. } => match session.inflight.get(&seq).map(|message| message.id) {
+                Some(id) => drop(session.complete_inflight(id)),
+                None => drop(session.queue.remove(seq)),
             },
-            Record::Took { id, .. } => drop(session.taken.insert(id)),
-            Record::Released { id, .. } => drop(session.taken.remove(&id)),
+            Record::AwaitPubRel { id, .. } => drop(session.awaiting_pubrel.insert(id)),
+            Record::PubRelReceived { id, .. } => drop(session.awaiting_pubrel.remove(&id)),
             _ => {}
         }
     }
 
-    /// Adds or exchanges a subscription; returns whether it is new, `None` if there is no such session.
+    /// Adds or replaces a subscription; returns whether it is new, `None` if there is no such session.
     pub(super) fn subscribe(&mut self, filter: String, subscriber: Subscriber) -> Option<bool> {
         let session = self.sessions.get_mut(&subscriber.client)?;
         let old = session.filters.remove(&filter);
-        if let Some(number) = old {
-            self.subscriptions.remove(&filter, number, &subscriber.client);
+        if let Some(entry_id) = old {
+            self.subscriptions.remove(&filter, entry_id, &subscriber.client);
         }
-        let number = self.subscriptions.add(&filter, subscriber);
-        session.filters.insert(filter, number);
+        let entry_id = self.subscriptions.add(&filter, subscriber);
+        session.filters.insert(filter, entry_id);
         Some(old.is_none())
     }
 
-    /// Takes a subscription away, and returns whether there was one.
+    /// Removes a subscription, and returns whether there was one.
     pub(super) fn unsubscribe(&mut self, client: &ClientId, filter: &str) -> bool {
-        let Some(number) = self.sessions.get_mut(client).and_then(|session| session.filters.remove(filter)) else {
+        let Some(entry_id) = self.sessions.get_mut(client).and_then(|session| session.filters.remove(filter)) else {
             return false;
         };
-        self.subscriptions.remove(filter, number, client);
+        self.subscriptions.remove(filter, entry_id, client);
         true
     }
 }

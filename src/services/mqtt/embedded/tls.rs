@@ -1,4 +1,4 @@
-//! The broker's certificate.
+//! TLS for the embedded broker.
 
 use std::io;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use rustls::pki_types::pem::PemObject as _;
 use crate::config::Certificate;
 use crate::services::mqtt::wire;
 
-/// Reads the files that `mqtt.embedded.tls` names.
+/// Loads the certificate and key of `mqtt.embedded.tls`.
 pub(super) fn acceptor(tls: &Certificate) -> io::Result<TlsAcceptor> {
     let certificates = wire::certificates(&tls.cert)?;
     let in_file = |error| io::Error::other(format!("{}: {error}", tls.key.display()));

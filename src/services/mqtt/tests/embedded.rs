@@ -199,7 +199,7 @@ async fn a_broker_that_is_there_already_is_used() {
     let mut second = config();
     second.embedded.listen = broker.address();
     let used = soon(Embedded::start(&second, data.path())).await.unwrap();
-    assert_eq!((used.address(), used.is_ours(), broker.is_ours()), (broker.address(), false, true));
+    assert_eq!((used.address(), used.is_in_process(), broker.is_in_process()), (broker.address(), false, true));
     soon(used.stop()).await;
     let mqtt = client(broker.address(), "one");
     publish(&mqtt, "t", "still there", 1, false).await;

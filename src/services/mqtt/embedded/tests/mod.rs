@@ -1,4 +1,4 @@
-//! The broker, byte by byte.
+//! The broker, tested with raw packets.
 
 mod flows;
 mod hostile;
@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 
 use tempfile::TempDir;
 
-use self::raw::{Got, Hello, Raw, hello, kept, packet, text};
+use self::raw::{ConnectFields, RawClient, ReceivedPublish, clean_session, packet, persistent_session, text};
 use super::Embedded;
 use crate::config;
 
@@ -35,8 +35,8 @@ impl Broker {
         Self { data, embedded, config }
     }
 
-    /// Starts it again with its files as they are at this moment, as after a kill.
-    async fn start_again(&mut self) {
+    /// Restarts the broker with a copy of its files at this moment, as after SIGKILL.
+    async fn restart(&mut self) {
         let data = tempfile::tempdir().unwrap();
         std::fs::create_dir(data.path().join("mqtt")).unwrap();
         std::fs::copy(self.data.path().join("mqtt/journal"), data.path().join("mqtt/journal")).unwrap();
@@ -48,19 +48,20 @@ impl Broker {
         self.embedded.address()
     }
 
-    async fn connect(&self, version: u8, hello: Hello) -> Raw {
-        Raw::connect(self.address(), version, hello).await
+    async fn connect(&self, version: u8, connect: ConnectFields) -> RawClient {
+        RawClient::connect(self.address(), version, connect).await
     }
 }
 
 #[test]
-fn a_broker_that_strangers_reach_is_told_of_until_it_asks_for_a_password_over_tls() {
+fn a_broker_that_other_machines_reach_causes_a_warning_until_it_has_a_password_and_tls() {
     let mut embedded = config::Config::default_in(std::path::Path::new("/")).mqtt.embedded;
-    let said = |embedded: &config::Embedded, address: &str| super::of_strangers(address.parse().unwrap(), embedded);
-    assert_eq!((said(&embedded, "127.0.0.1:1883"), said(&embedded, "[::1]:1883")), (None, None));
-    assert!(said(&embedded, "0.0.0.0:1883").unwrap().contains("`mqtt.embedded.username`"));
+    let warning =
+        |embedded: &config::Embedded, address: &str| super::exposure_warning(address.parse().unwrap(), embedded);
+    assert_eq!((warning(&embedded, "127.0.0.1:1883"), warning(&embedded, "[::1]:1883")), (None, None));
+    assert!(warning(&embedded, "0.0.0.0:1883").unwrap().contains("`mqtt.embedded.username`"));
     embedded.username = Some("house".into());
-    assert!(said(&embedded, "192.168.1.5:1883").unwrap().contains("`mqtt.embedded.tls`"));
+    assert!(warning(&embedded, "192.168.1.5:1883").unwrap().contains("`mqtt.embedded.tls`"));
     embedded.tls = Some(config::Certificate { cert: "c".into(), key: "k".into() });
-    assert_eq!(said(&embedded, "192.168.1.5:1883"), None);
+    assert_eq!(warning(&embedded, "192.168.1.5:1883"), None);
 }

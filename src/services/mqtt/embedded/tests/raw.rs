@@ -1,4 +1,4 @@
-//! A client that sends what it is told to, byte by byte, and expects.
+//! A test client that sends raw bytes and checks the replies.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -7,42 +7,42 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// Longer than anything here takes on the slowest machine.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+/// Longer than any step here takes on the slowest machine.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A connection and the version it speaks: 4 or 5.
-pub(super) struct Raw {
+/// A connection and its protocol level: 4 or 5.
+pub(super) struct RawClient {
     pub(super) tcp: TcpStream,
     pub(super) version: u8,
 }
 
-/// How a client greets.
+/// The fields of CONNECT.
 #[derive(Clone)]
-pub(super) struct Hello {
+pub(super) struct ConnectFields {
     pub(super) id: &'static str,
-    pub(super) clean: bool,
+    pub(super) clean_start: bool,
     pub(super) keep_alive: u16,
     pub(super) properties: Vec<u8>,
     /// Flags, properties, topic and payload.
     pub(super) will: Option<(u8, Vec<u8>, &'static str, &'static str)>,
 }
 
-pub(super) fn hello(id: &'static str) -> Hello {
-    Hello { id, clean: true, keep_alive: 0, properties: Vec::new(), will: None }
+pub(super) fn clean_session(id: &'static str) -> ConnectFields {
+    ConnectFields { id, clean_start: true, keep_alive: 0, properties: Vec::new(), will: None }
 }
 
-/// A session that is kept for an hour.
-pub(super) fn kept(id: &'static str) -> Hello {
-    Hello { clean: false, properties: vec![0x11, 0, 0, 0x0e, 0x10], ..hello(id) }
+/// Returns a CONNECT with a session expiry of one hour.
+pub(super) fn persistent_session(id: &'static str) -> ConnectFields {
+    ConnectFields { clean_start: false, properties: vec![0x11, 0, 0, 0x0e, 0x10], ..clean_session(id) }
 }
 
-/// Returns text behind its length.
+/// Returns a string with its length prefix.
 pub(super) fn text(text: impl AsRef<[u8]>) -> Vec<u8> {
     let text = text.as_ref();
     [&(text.len() as u16).to_be_bytes()[..], text].concat()
 }
 
-/// Returns a packet: its first byte and what stands behind the length.
+/// Returns a packet with this first byte and body.
 pub(super) fn packet(first: u8, body: &[u8]) -> Vec<u8> {
     let mut all = vec![first];
     let mut left = body.len();
@@ -55,9 +55,9 @@ pub(super) fn packet(first: u8, body: &[u8]) -> Vec<u8> {
     all
 }
 
-impl Hello {
+impl ConnectFields {
     pub(super) fn bytes(&self, version: u8) -> Vec<u8> {
-        let mut flags = u8::from(self.clean) << 1;
+        let mut flags = u8::from(self.clean_start) << 1;
         flags |= self.will.as_ref().map_or(0, |will| will.0 | 4);
         let mut body = [text("MQTT"), vec![version, flags], self.keep_alive.to_be_bytes().to_vec()].concat();
         if version == 5 {
@@ -76,39 +76,39 @@ impl Hello {
     }
 }
 
-impl Raw {
+impl RawClient {
     pub(super) async fn open(address: SocketAddr, version: u8) -> Self {
         Self { tcp: TcpStream::connect(address).await.unwrap(), version }
     }
 
-    /// Greets, and returns the client with the flags, the code and the properties of the answer.
-    pub(super) async fn greet(address: SocketAddr, version: u8, hello: &Hello) -> (Self, Vec<u8>) {
-        let mut raw = Self::open(address, version).await;
-        raw.send(&hello.bytes(version)).await;
-        let (first, body) = raw.packet().await;
+    /// Sends CONNECT, and returns the client with the flags, the code and the properties of CONNACK.
+    pub(super) async fn try_connect(address: SocketAddr, version: u8, connect: &ConnectFields) -> (Self, Vec<u8>) {
+        let mut client = Self::open(address, version).await;
+        client.send(&connect.bytes(version)).await;
+        let (first, body) = client.packet().await;
         assert_eq!(first, 0x20);
-        (raw, body)
+        (client, body)
     }
 
-    /// Greets, and must be let in.
-    pub(super) async fn connect(address: SocketAddr, version: u8, hello: Hello) -> Self {
-        let (raw, answer) = Self::greet(address, version, &hello).await;
+    /// Sends CONNECT, and expects to be accepted.
+    pub(super) async fn connect(address: SocketAddr, version: u8, connect: ConnectFields) -> Self {
+        let (client, answer) = Self::try_connect(address, version, &connect).await;
         assert_eq!(answer[1], 0, "{answer:?}");
-        raw
+        client
     }
 
     pub(super) async fn send(&mut self, bytes: &[u8]) {
         self.tcp.write_all(bytes).await.unwrap();
     }
 
-    /// Returns the next packet's first byte and what stands behind its length.
+    /// Returns the next packet's first byte and body.
     pub(super) async fn packet(&mut self) -> (u8, Vec<u8>) {
         self.maybe_packet().await.expect("the broker has closed the connection")
     }
 
     /// As [`Self::packet`]; `None` if the broker closes the connection.
     pub(super) async fn maybe_packet(&mut self) -> Option<(u8, Vec<u8>)> {
-        timeout(PATIENCE, async {
+        timeout(TIMEOUT, async {
             let first = self.tcp.read_u8().await.ok()?;
             let (mut length, mut shift) = (0, 0);
             loop {
@@ -124,10 +124,10 @@ impl Raw {
             Some((first, body))
         })
         .await
-        .expect("the broker says nothing")
+        .expect("the broker sends nothing")
     }
 
-    /// Expects to be sent away, on MQTT 5 with this reason.
+    /// Expects the connection to be closed, on MQTT 5 with this reason code.
     pub(super) async fn expect_end(&mut self, reason: u8) {
         let mut last = None;
         while let Some(packet) = self.maybe_packet().await {
@@ -139,13 +139,13 @@ impl Raw {
         }
     }
 
-    /// Expects that nothing has come: a ping is answered by the very next packet.
+    /// Expects that no packet is pending: the next packet is PINGRESP.
     pub(super) async fn expect_nothing(&mut self) {
         self.send(&[0xc0, 0]).await;
         assert_eq!(self.packet().await, (0xd0, vec![]));
     }
 
-    /// Subscribes with these options and properties, and returns the answer for the filter.
+    /// Subscribes with these options and properties, and returns the reason code of the filter.
     pub(super) async fn subscribe_with(&mut self, filter: &str, options: u8, properties: &[u8]) -> u8 {
         let mut body = vec![0, 9];
         if self.version == 5 {
@@ -163,7 +163,7 @@ impl Raw {
         assert_eq!(self.subscribe_with(filter, qos, &[]).await, qos);
     }
 
-    /// Returns a message as bytes; `flags` are those of the first byte.
+    /// Returns an encoded PUBLISH; `flags` is the lower half of the first byte.
     pub(super) fn message(&self, flags: u8, id: u16, properties: &[u8], topic: &str, payload: &[u8]) -> Vec<u8> {
         let mut body = text(topic);
         if flags & 6 != 0 {
@@ -182,16 +182,16 @@ impl Raw {
         self.send(&bytes).await;
     }
 
-    /// Publishes with QoS 1, and returns the reason in the answer.
-    pub(super) async fn publish_surely(&mut self, flags: u8, properties: &[u8], topic: &str, payload: &str) -> u8 {
+    /// Publishes with QoS 1, and returns the reason code of PUBACK.
+    pub(super) async fn publish_qos1(&mut self, flags: u8, properties: &[u8], topic: &str, payload: &str) -> u8 {
         self.publish(flags | 2, properties, topic, payload).await;
         let (first, answer) = self.packet().await;
         assert_eq!((first, &answer[..2]), (0x40, &[0, 77][..]));
         answer.get(2).copied().unwrap_or(0)
     }
 
-    /// Returns the next packet, which is a message.
-    pub(super) async fn next(&mut self) -> Got {
+    /// Returns the next packet, which must be PUBLISH.
+    pub(super) async fn next(&mut self) -> ReceivedPublish {
         let (first, body) = self.packet().await;
         assert_eq!(first >> 4, 3, "{first:x} {body:?}");
         let mut at = 2 + usize::from(u16::from_be_bytes([body[0], body[1]]));
@@ -208,7 +208,7 @@ impl Raw {
             at += 1 + count;
         }
         let payload = String::from_utf8_lossy(&body[at..]).into_owned();
-        Got { flags: first & 15, topic, id, properties, payload }
+        ReceivedPublish { flags: first & 15, topic, id, properties, payload }
     }
 
     /// Sends PUBACK, PUBREC, PUBREL or PUBCOMP.
@@ -216,27 +216,27 @@ impl Raw {
         self.send(&packet(first, &id.to_be_bytes())).await;
     }
 
-    /// Expects one of those.
+    /// Expects PUBACK, PUBREC, PUBREL or PUBCOMP.
     pub(super) async fn expect_ack(&mut self, first: u8, id: u16) {
         assert_eq!(self.packet().await, (first, id.to_be_bytes().to_vec()));
     }
 
-    /// Says goodbye, and waits until the broker has heard it.
-    pub(super) async fn leave(mut self) {
+    /// Sends DISCONNECT, and waits until the broker closes the connection.
+    pub(super) async fn disconnect(mut self) {
         self.send(&[0xe0, 0]).await;
         while self.maybe_packet().await.is_some() {}
     }
 
-    /// Goes without a word.
-    pub(super) async fn vanish(mut self) {
+    /// Closes the connection without DISCONNECT.
+    pub(super) async fn drop_connection(mut self) {
         self.tcp.shutdown().await.unwrap();
         while self.maybe_packet().await.is_some() {}
     }
 }
 
-/// A message as it arrived.
+/// A received PUBLISH.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Got {
+pub(super) struct ReceivedPublish {
     pub(super) flags: u8,
     pub(super) topic: String,
     pub(super) id: u16,

@@ -1,6 +1,6 @@
-//! The file that lets the broker remember: every change is appended to it before anybody is told that it happened.
+//! The write-ahead log: every change is appended before a client receives its acknowledgement.
 //!
-//! What is written there is safe from a crash of rhaid at once. From time to time the file is written anew, with what still counts.
+//! A crash of rhaid loses no appended record. The file is compacted when it has grown: rewritten with the current state.
 
 mod record;
 
@@ -14,30 +14,30 @@ use tracing::{info, warn};
 
 pub(super) use self::record::Record;
 
-/// How the file begins.
-const MARK: &[u8] = b"rhaid mqtt 1\n";
-/// How far the file grows before it is looked at whether it should be written anew, in bytes.
-const LEAST: u64 = 8 << 20;
-/// How long the disk is left alone after it has refused.
-const PAUSE: Duration = Duration::from_secs(5);
+/// The first bytes of the file.
+const MAGIC: &[u8] = b"rhaid mqtt 1\n";
+/// Minimum file size for a compaction, in bytes.
+const MIN_COMPACTION_SIZE: u64 = 8 << 20;
+/// Pause after a write error.
+const RETRY_DELAY: Duration = Duration::from_secs(5);
 
-/// The file.
+/// The write-ahead log.
 pub(super) struct WriteAheadLog {
     path: PathBuf,
     file: Option<File>,
-    /// What is not in the file yet.
-    fresh: BytesMut,
+    /// Records that are not in the file yet.
+    buffer: BytesMut,
     length: u64,
-    /// How long the file was when it was last written anew.
+    /// File size after the last compaction, in bytes.
     base: u64,
-    /// When the disk refused, if it did.
-    refused: Option<Instant>,
+    /// When the last write failed; `None` after a success.
+    failed_at: Option<Instant>,
 }
 
 impl WriteAheadLog {
-    /// Opens the file in a folder, and returns what it holds.
+    /// Opens the file in a folder, and returns its records.
     ///
-    /// A last record that is not whole is left out: it was being written when rhaid was killed, and nobody was told of it.
+    /// An incomplete last record is dropped: rhaid was killed while it was written, so no acknowledgement depends on it.
     pub(super) fn open(folder: &Path) -> io::Result<(Self, Vec<Record>)> {
         fs::create_dir_all(folder)?;
         let path = folder.join("journal");
@@ -46,89 +46,89 @@ impl WriteAheadLog {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Bytes::new(),
             Err(error) => return Err(error),
         };
-        let (records, good) = read(bytes.clone());
+        let (records, good) = read_records(bytes.clone());
         if good < bytes.len() {
-            let aside = path.with_extension("damaged");
+            let damaged = path.with_extension("damaged");
             info!(
-                "the last {} bytes of {} are not whole and were put aside as {}",
+                "the last {} bytes of {} are incomplete and were moved to {}",
                 bytes.len() - good,
                 path.display(),
-                aside.display()
+                damaged.display()
             );
-            fs::write(aside, &bytes[good..])?;
+            fs::write(damaged, &bytes[good..])?;
         }
-        let journal = Self { path, file: None, fresh: BytesMut::new(), length: 0, base: 0, refused: None };
-        Ok((journal, records))
+        let wal = Self { path, file: None, buffer: BytesMut::new(), length: 0, base: 0, failed_at: None };
+        Ok((wal, records))
     }
 
-    /// Notes a change; it is in the file after [`Self::flush`].
-    pub(super) fn note(&mut self, record: &Record) {
-        put(record, &mut self.fresh);
+    /// Appends a record to the buffer; [`Self::flush`] writes it to the file.
+    pub(super) fn append(&mut self, record: &Record) {
+        put_record(record, &mut self.buffer);
     }
 
-    /// Appends what was noted; returns whether the file should be written anew.
+    /// Writes the buffer to the file; returns whether the file should be compacted.
     pub(super) fn flush(&mut self) -> bool {
-        if self.fresh.is_empty() {
+        if self.buffer.is_empty() {
             return false;
         }
-        if let Some(refused) = self.refused {
-            self.fresh.clear();
-            return refused.elapsed() > PAUSE;
+        if let Some(failed_at) = self.failed_at {
+            self.buffer.clear();
+            return failed_at.elapsed() > RETRY_DELAY;
         }
         let Some(file) = &mut self.file else { return true };
-        if let Err(why) = file.write_all(&self.fresh) {
-            self.refuse(&why);
+        if let Err(error) = file.write_all(&self.buffer) {
+            self.pause_after_failure(&error);
             return false;
         }
-        self.length += self.fresh.len() as u64;
-        self.fresh.clear();
-        if self.fresh.capacity() > 1 << 20 {
-            self.fresh = BytesMut::new();
+        self.length += self.buffer.len() as u64;
+        self.buffer.clear();
+        if self.buffer.capacity() > 1 << 20 {
+            self.buffer = BytesMut::new();
         }
-        self.length > LEAST.max(2 * self.base)
+        self.length > MIN_COMPACTION_SIZE.max(2 * self.base)
     }
 
-    /// Writes the file anew, with these records; what was noted must be among them.
+    /// Compacts the file: replaces it by these records, which must include the buffered changes.
     pub(super) fn rewrite(&mut self, records: impl Iterator<Item = Record>) {
-        self.fresh.clear();
-        match self.write_anew(records) {
-            Ok(()) if self.refused.take().is_some() => info!("the embedded broker can write to its folder again"),
+        self.buffer.clear();
+        match self.write_snapshot(records) {
+            Ok(()) if self.failed_at.take().is_some() => info!("the embedded broker can write to its folder again"),
             Ok(()) => {}
-            Err(why) => self.refuse(&why),
+            Err(error) => self.pause_after_failure(&error),
         }
     }
 
-    fn write_anew(&mut self, records: impl Iterator<Item = Record>) -> io::Result<()> {
-        let fresh = self.path.with_extension("new");
-        let mut file = io::BufWriter::new(File::create(&fresh)?);
-        file.write_all(MARK)?;
-        let mut length = MARK.len() as u64;
+    fn write_snapshot(&mut self, records: impl Iterator<Item = Record>) -> io::Result<()> {
+        let buffer = self.path.with_extension("new");
+        let mut file = io::BufWriter::new(File::create(&buffer)?);
+        file.write_all(MAGIC)?;
+        let mut length = MAGIC.len() as u64;
         let mut bytes = BytesMut::new();
         for record in records {
-            put(&record, &mut bytes);
+            put_record(&record, &mut bytes);
             file.write_all(&bytes)?;
             length += bytes.len() as u64;
             bytes.clear();
         }
-        // Else a power cut could leave an empty file in the place of a good one.
+        // Without it a power failure could leave an empty file in place of a good one.
         file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_data()?;
-        fs::rename(&fresh, &self.path)?;
+        fs::rename(&buffer, &self.path)?;
         self.file = Some(OpenOptions::new().append(true).open(&self.path)?);
         (self.length, self.base) = (length, length);
         Ok(())
     }
 
-    /// Stops writing for a while.
-    fn refuse(&mut self, why: &io::Error) {
-        if self.refused.is_none() {
+    /// Pauses writing after an error.
+    fn pause_after_failure(&mut self, error: &io::Error) {
+        if self.failed_at.is_none() {
             warn!(
-                "the embedded broker can not write {}, so it forgets what comes now if rhaid stops: {why}",
+                "the embedded broker cannot write {}, so new retained messages and session changes are lost if rhaid stops: {error}",
                 self.path.display()
             );
         }
         self.file = None;
-        self.fresh.clear();
-        self.refused = Some(Instant::now());
+        self.buffer.clear();
+        self.failed_at = Some(Instant::now());
     }
 }
 
@@ -138,26 +138,26 @@ impl Drop for WriteAheadLog {
     }
 }
 
-/// Writes a record behind its length and its sum.
-fn put(record: &Record, out: &mut BytesMut) {
+/// Writes a record with its length and checksum in front.
+fn put_record(record: &Record, out: &mut BytesMut) {
     let start = out.len();
     out.put_u64(0);
     record.write(out);
-    let length = u32::try_from(out.len() - start - 8).expect("no packet is so long");
-    let sum = sum(&out[start + 8..]);
+    let length = u32::try_from(out.len() - start - 8).expect("a packet is shorter than 256 MiB");
+    let sum = checksum(&out[start + 8..]);
     out[start..start + 4].copy_from_slice(&length.to_be_bytes());
     out[start + 4..start + 8].copy_from_slice(&sum.to_be_bytes());
 }
 
-/// Reads records up to the first that is not whole, and returns how many bytes they take.
-fn read(mut bytes: Bytes) -> (Vec<Record>, usize) {
+/// Reads records up to the first incomplete or damaged one, and returns their total length in bytes.
+fn read_records(mut bytes: Bytes) -> (Vec<Record>, usize) {
     let all = bytes.len();
     let mut records = Vec::new();
-    if !bytes.starts_with(MARK) {
+    if !bytes.starts_with(MAGIC) {
         return (records, 0);
     }
-    bytes.advance(MARK.len());
-    let mut good = MARK.len();
+    bytes.advance(MAGIC.len());
+    let mut good = MAGIC.len();
     while let Ok(length) = bytes.try_get_u32() {
         let Ok(expected) = bytes.try_get_u32() else { break };
         let length = length as usize;
@@ -165,7 +165,7 @@ fn read(mut bytes: Bytes) -> (Vec<Record>, usize) {
             break;
         }
         let body = bytes.split_to(length);
-        if sum(&body) != expected {
+        if checksum(&body) != expected {
             break;
         }
         let Ok(record) = Record::read(body) else { break };
@@ -175,8 +175,10 @@ fn read(mut bytes: Bytes) -> (Vec<Record>, usize) {
     (records, good)
 }
 
+/// Returns a checksum.
+///
 /// Source: FNV-1a with 32 bits, draft-eastlake-fnv, section 2.
-fn sum(bytes: &[u8]) -> u32 {
+fn checksum(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0x811c_9dc5, |sum, byte| (sum ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 
@@ -186,7 +188,7 @@ mod tests {
 
     use super::*;
     use crate::services::mqtt::embedded::message::{Delivery, Message};
-    use crate::services::mqtt::embedded::packet::Options;
+    use crate::services::mqtt::embedded::packet::SubscribeOptions;
 
     fn records() -> Vec<Record> {
         let message = Arc::new(Message {
@@ -198,44 +200,44 @@ mod tests {
             expires: Some(1_700_000_000_123),
         });
         let delivery =
-            Delivery { seq: 7, message: message.clone(), qos: 1, retain: true, numbers: vec![1, 268_435_455] };
+            Delivery { seq: 7, message: message.clone(), qos: 1, retain: true, subscription_ids: vec![1, 268_435_455] };
         let client = || "网关/1".into();
-        let options = Options { qos: 2, no_local: true, as_published: true, handling: 2 };
+        let options = SubscribeOptions { qos: 2, no_local: true, retain_as_published: true, retain_handling: 2 };
         vec![
             Record::Retain(message),
             Record::Unretain("a/b".into()),
-            Record::Session { client: client(), expiry: 9, away: Some(5) },
-            Record::Session { client: client(), expiry: u32::MAX, away: None },
-            Record::Subscribe { client: client(), filter: "$share/g/+".into(), options, number: Some(3) },
+            Record::Session { client: client(), expiry: 9, offline_since: Some(5) },
+            Record::Session { client: client(), expiry: u32::MAX, offline_since: None },
+            Record::Subscribe { client: client(), filter: "$share/g/+".into(), options, subscription_id: Some(3) },
             Record::Unsubscribe { client: client(), filter: "#".into() },
             Record::Queue { client: client(), delivery },
             Record::Sent { client: client(), seq: 7, id: 65_535 },
-            Record::Received { client: client(), id: 1 },
-            Record::Done { client: client(), seq: u64::MAX },
-            Record::Took { client: client(), id: 2 },
-            Record::Released { client: client(), id: 2 },
-            Record::End("".into()),
+            Record::PubRecReceived { client: client(), id: 1 },
+            Record::Complete { client: client(), seq: u64::MAX },
+            Record::AwaitPubRel { client: client(), id: 2 },
+            Record::PubRelReceived { client: client(), id: 2 },
+            Record::EndSession("".into()),
         ]
     }
 
     #[test]
-    fn what_is_written_is_read_again() {
+    fn written_records_are_read_back() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut journal, empty) = WriteAheadLog::open(folder.path()).unwrap();
+        let (mut wal, empty) = WriteAheadLog::open(folder.path()).unwrap();
         assert_eq!(empty, []);
-        journal.rewrite(records().into_iter().take(4));
+        wal.rewrite(records().into_iter().take(4));
         for record in &records()[4..] {
-            journal.note(record);
+            wal.append(record);
         }
-        journal.flush();
+        wal.flush();
         assert_eq!(WriteAheadLog::open(folder.path()).unwrap().1, records());
     }
 
     #[test]
-    fn a_file_cut_off_or_damaged_anywhere_gives_what_stands_before() {
+    fn a_file_truncated_or_damaged_anywhere_yields_the_records_before() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut journal, _) = WriteAheadLog::open(folder.path()).unwrap();
-        journal.rewrite(records().into_iter());
+        let (mut wal, _) = WriteAheadLog::open(folder.path()).unwrap();
+        wal.rewrite(records().into_iter());
         let path = folder.path().join("journal");
         let whole = fs::read(&path).unwrap();
         for cut in (0..whole.len()).step_by(7) {
