@@ -85,7 +85,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
         return Err(UsageError(format!("it would end at {to} before it begins at {from}")).into());
     }
     random::seed(args.seed);
-    Id::recount();
+    Id::reset_counter();
     let world = Sandbox::new(&config, &zone, args.only.is_empty(), false)?;
     let played = on_script_thread(&config.limits, || {
         play(&world, &config, &args.only, &lines, &from, &to)?;

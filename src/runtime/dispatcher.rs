@@ -195,9 +195,8 @@ impl Dispatcher {
                 Action::Skipped { script, version, trigger, event, skip } => {
                     executor.note_skip(&script, &version, &trigger, &event, &skip);
                 }
-                Action::Settle(event) => {
-                    event.settles.iter().for_each(|key| services.timers.acknowledge(key));
-                    event.told.iter().for_each(|number| services.store.acknowledge_event(*number));
+                Action::Acknowledge(event) => {
+                    event.delivery.ack.iter().for_each(|ack| services.acknowledge(ack));
                 }
                 Action::Paused { script, pause, why } => {
                     let text = format!(

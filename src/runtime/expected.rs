@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 
-use crate::event::Due;
+use crate::event::Scheduled;
 
 /// How many of a trigger's last runs say whether it keeps its times.
 const LAST: usize = 10;
@@ -56,7 +56,7 @@ enum Verdict {
 
 impl Expected {
     /// Counts a run that started; says in the log when a trigger begins to miss its times, and when it keeps them again.
-    pub(crate) fn count(&self, script: &str, trigger: &Arc<str>, due: Due, started: Timestamp) {
+    pub(crate) fn count(&self, script: &str, trigger: &Arc<str>, due: Scheduled, started: Timestamp) {
         let mut all = self.lock();
         if !all.contains_key(script) {
             all.insert(script.to_owned(), HashMap::new());
@@ -193,7 +193,7 @@ mod tests {
         let expected = Expected::default();
         let at = Timestamp::UNIX_EPOCH;
         for trigger in ["a", "b"] {
-            expected.count("s", &trigger.into(), Due { at, missed: 2 }, at);
+            expected.count("s", &trigger.into(), Scheduled { at, missed: 2 }, at);
         }
         expected.keep_only("s", &["b".to_owned()]);
         assert_eq!(expected.times("s", "a"), None);

@@ -18,6 +18,7 @@ use self::mqtt::Mqtt;
 use self::routes::Routes;
 use self::store::Store;
 use self::timers::Timers;
+use crate::event::Ack;
 
 /// Handles of all services; cheap to clone.
 #[derive(Clone)]
@@ -44,6 +45,16 @@ impl Services {
     /// Returns a builder with the real file watcher, HTTP client and MQTT clients, and without brokers.
     pub fn builder(clock: Clock, store: Store) -> ServicesBuilder {
         ServicesBuilder { clock, store, brokers: Vec::new(), files: None, http: None, mqtt: None }
+    }
+
+    /// Acknowledges a finished event to its source.
+    pub fn acknowledge(&self, ack: &Ack) {
+        match ack {
+            Ack::Timer(key) => self.timers.acknowledge(key),
+            Ack::Emitted(number) => self.store.acknowledge_event(*number),
+            // The trigger acknowledges the message when it receives the outcome.
+            Ack::Sender => {}
+        }
     }
 }
 

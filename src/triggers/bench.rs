@@ -50,6 +50,7 @@ impl Bench {
         let _inside = runtime.enter();
         let clock = Clock::manual(start.clone());
         let services = Services::builder(clock.clone(), store).build();
+        let sources = services.clone();
         let (inbox, mut trigger_events) = mpsc::channel::<TriggerEvent>(1_024);
         let came = Arc::new(Mutex::new(Vec::new()));
         let log = Arc::clone(&came);
@@ -59,10 +60,12 @@ impl Bench {
                     continue;
                 }
                 let (length, outcome) = run(&trigger_event.event);
+                let ack = trigger_event.event.delivery.ack_after(&outcome, false).cloned();
                 log.lock().push(trigger_event.event);
                 if !length.is_zero() {
                     clock.sleep_until(clock.now() + length).await;
                 }
+                ack.iter().for_each(|ack| sources.acknowledge(ack));
                 if let Some(reply) = trigger_event.reply {
                     let _ = reply.send(outcome);
                 }

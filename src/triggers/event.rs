@@ -1,6 +1,6 @@
 //! `on_event`: when a script tells all others something.
 
-use crate::event::Event;
+use crate::event::{Ack, Event};
 use crate::options::{OptionFault, Options};
 use crate::services::Services;
 use crate::triggers::event_sender::EventSender;
@@ -56,9 +56,9 @@ impl Trigger for Named {
         Watch::spawn(async move {
             while let Some(told) = heard.recv().await {
                 let payload = payload(&told.name, told.data, &told.from);
-                let number = (told.number > 0).then_some(told.number);
-                let event =
-                    Event { hops: told.hops, told: number, ..Event::new(clock.now_zoned(), summary.clone(), payload) };
+                let ack = (told.number > 0).then_some(Ack::Emitted(told.number));
+                let mut event = Event::new(clock.now_zoned(), summary.clone(), payload).with_ack(ack);
+                event.delivery.hops = told.hops;
                 fire.tell(event);
             }
         })

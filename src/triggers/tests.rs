@@ -43,7 +43,7 @@ fn an_event_is_heard_with_its_sender_and_its_hops() {
         Value::Map(came[0].payload.clone()).to_json().to_string(),
         r#"{"data":2,"from":"garden","name":"bell"}"#
     );
-    assert_eq!((came[0].hops, came[0].summary.as_str()), (3, "on_event bell"));
+    assert_eq!((came[0].delivery.hops, came[0].summary.as_str()), (3, "on_event bell"));
 }
 
 fn set_timer(bench: &Bench, seconds: u64) -> Timer {
@@ -64,7 +64,7 @@ fn a_timer_that_runs_out_is_heard_with_what_it_settles() {
     assert!(bench.came().is_empty());
     bench.pass(1);
     let event = bench.came().pop().unwrap();
-    assert_eq!(event.settles.as_ref().map(|key| (key.name.as_str(), key.due)), Some(("nag", timer.due)));
+    assert_eq!(event.delivery.timer().map(|key| (key.name.as_str(), key.due)), Some(("nag", timer.due)));
     let payload = Value::Map(event.payload).to_json().to_string();
     assert_eq!(payload, r#"{"data":"x","due":"2026-06-01T12:01:00+00:00","late":0.0,"name":"nag"}"#);
     // One that ran out while nobody listened is late.

@@ -2,19 +2,16 @@
 
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
 use jiff::Zoned;
 use tracing::info;
 
-use crate::event::{Event, TimerKey};
+use crate::event::{Ack, Event, TimerKey};
 use crate::options::{OptionFault, Options};
-use crate::run::{Outcome, Skip};
 use crate::services::Services;
-use crate::services::clock::{ActivityGuard, Clock};
+use crate::services::clock::Clock;
 use crate::services::timers::Timer;
 use crate::triggers::event;
-use crate::triggers::event_sender::{EventSender, PendingOutcome};
+use crate::triggers::event_sender::EventSender;
 use crate::triggers::kind::{Kind, TryOption, with_data};
 use crate::triggers::trigger::{Trigger, TriggerContext};
 use crate::triggers::watch::Watch;
@@ -62,32 +59,20 @@ impl Trigger for Named {
         format!("on_timer {}", self.name)
     }
 
-    fn watch(&self, fire: EventSender, services: &Services) -> Watch {
-        let mut heard = services.timers.listen(fire.owner(), &self.name);
+    fn watch(&self, sender: EventSender, services: &Services) -> Watch {
+        let mut expired = services.timers.listen(sender.owner(), &self.name);
         let (services, summary, latest) = (services.clone(), self.summary(), self.latest);
-        let owner = fire.owner().to_owned();
         Watch::spawn(async move {
-            let mut pending = FuturesUnordered::new();
-            loop {
-                tokio::select! {
-                    Some((outcome, key, _busy)) = pending.next(), if !pending.is_empty() => {
-                        if !was_committed(&outcome) {
-                            services.timers.acknowledge(&key);
-                        }
-                    }
-                    timer = heard.recv() => {
-                        let Some(timer) = timer else { return };
-                        let key = TimerKey { owner: timer.owner.clone(), name: timer.name.clone(), due: timer.due };
-                        let late = late(&timer, &services.clock);
-                        if latest.is_some_and(|latest| late > latest) {
-                            info!(script = owner, "{summary}: left out, since it ran out {} ago (`missed`)", show_duration(late));
-                            services.timers.acknowledge(&key);
-                            continue;
-                        }
-                        let event = happened(timer, &key, summary.clone(), &services.clock);
-                        pending.push(ended(fire.ask(event), key));
-                    }
+            while let Some(timer) = expired.recv().await {
+                let key = TimerKey { owner: timer.owner.clone(), name: timer.name.clone(), due: timer.due };
+                let late = late(&timer, &services.clock);
+                if latest.is_some_and(|latest| late > latest) {
+                    let late = show_duration(late);
+                    info!(script = sender.owner(), "{summary}: left out, since it ran out {late} ago (`missed`)");
+                    services.acknowledge(&Ack::Timer(key));
+                    continue;
                 }
+                sender.tell(timer_event(timer, key, summary.clone(), &services.clock));
             }
         })
     }
@@ -110,24 +95,14 @@ fn payload(name: &str, data: Value, due: Zoned, late: f64) -> Map {
     ])
 }
 
-/// Returns whether the timer is settled: by the run that committed, or since rhaid stops and it is to be heard again.
-fn was_committed(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Succeeded(_) | Outcome::Skipped(Skip::Stopping))
-}
-
-fn happened(timer: Timer, key: &TimerKey, summary: String, clock: &Clock) -> Event {
+fn timer_event(timer: Timer, key: TimerKey, summary: String, clock: &Clock) -> Event {
     let now = clock.now_zoned();
     let late = late(&timer, clock).as_secs_f64();
     let payload = payload(&timer.name, timer.data, timer.due.to_zoned(clock.zone()), late);
-    Event { settles: Some(key.clone()), ..Event::new(now, summary, payload) }
+    Event::new(now, summary, payload).with_ack(Some(Ack::Timer(key)))
 }
 
 /// Returns how long ago a timer ran out.
 fn late(timer: &Timer, clock: &Clock) -> Duration {
     Duration::try_from(clock.now().duration_since(timer.due)).unwrap_or_default()
-}
-
-async fn ended(pending: PendingOutcome, key: TimerKey) -> (Outcome, TimerKey, ActivityGuard) {
-    let (outcome, activity) = pending.with_activity().await;
-    (outcome, key, activity)
 }

@@ -197,7 +197,7 @@ impl Runner<'_> {
         let test = tests.tests[number].clone();
         let started = Instant::now();
         random::seed(self.args.seed);
-        Id::recount();
+        Id::reset_counter();
         let failed = |fault: Fault| Verdict { fault: Some(fault), ..Verdict::new(&test, Duration::ZERO) };
         let world = match Sandbox::new(config, &self.zone, false, true) {
             Ok(world) => Arc::new(world),

@@ -18,7 +18,7 @@ use super::registry::Version;
 use super::run_log::{LogStore, RunRecorder};
 use super::scheduler::{RunId, Start};
 use super::settings::Settings;
-use crate::event::{Event, Id};
+use crate::event::{Ack, Event, Id};
 use crate::fault::{Fault, SourceLocation};
 use crate::functions::{Context, RunUsage, Stop};
 use crate::run::{Outcome, Skip};
@@ -153,7 +153,7 @@ impl Executor {
     /// Carries out a run under the settings for which its thread was chosen.
     fn run(&self, start: Start<Arc<Version>>, settings: &Arc<Settings>) -> (Called, Vec<Delivery>) {
         let started = self.services.clock.now();
-        if let Some(due) = start.event.due.filter(|_| start.attempt == 0) {
+        if let Some(due) = start.event.delivery.scheduled.filter(|_| start.attempt == 0) {
             self.expected.count(&start.script, &start.target.name, due, started);
         }
         // The first try carries the event's name, so that both can be found by it.
@@ -171,12 +171,12 @@ impl Executor {
             deadline: Instant::now() + limit,
             virtual_deadline: self.services.clock.is_simulated().then(|| started + limit),
             batch: Mutex::new(Batch {
-                acknowledged_timers: start.event.settles.iter().cloned().collect(),
-                acknowledged_events: start.event.told.into_iter().collect(),
+                acknowledged_timers: start.event.delivery.timer().cloned().into_iter().collect(),
+                acknowledged_events: start.event.delivery.emitted().into_iter().collect(),
                 ..Batch::default()
             }),
             pending_writes: Some(Mutex::default()),
-            hops: start.event.hops,
+            hops: start.event.delivery.hops,
             run_log: journal.clone(),
             is_dry_run: false,
             usage: RunUsage::default(),
@@ -211,7 +211,7 @@ impl Executor {
             journal.report(fault.report());
         }
         self.record(&start, &id, started, &outcome, &journal);
-        if start.event.is_owed && outcome.is_failure() {
+        if start.event.delivery.requires_ack() && outcome.is_failure() {
             // Its sender forgets it after this: what is left of it is the row.
             self.services.store.flush();
         }
@@ -262,11 +262,11 @@ impl Executor {
             self.services.timers.apply_commit(&batch);
         } else {
             // A run that has done nothing but hear it need not wait for the disk.
-            batch.acknowledged_events.iter().for_each(|number| self.services.store.acknowledge_event(*number));
+            start.event.delivery.ack.iter().for_each(|ack| self.services.acknowledge(ack));
         }
         if !batch.event_deliveries.is_empty() {
             let missed = self.runtime.block_on(self.services.bus.deliver(batch.event_deliveries));
-            missed.into_iter().for_each(|number| self.services.store.acknowledge_event(number));
+            missed.into_iter().for_each(|number| self.services.acknowledge(&Ack::Emitted(number)));
         }
         Outcome::Succeeded(value)
     }

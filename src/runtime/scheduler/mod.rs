@@ -164,12 +164,12 @@ impl<V: Clone> Scheduler<V> {
             .policy
             .rate
             .is_some_and(|rate| !lane.rates.entry(trigger).or_default().admit(now, rate.count as usize, rate.per));
-        if waiting.event.hops > MAX_HOPS && lane.paused_until.is_none() {
+        if waiting.event.delivery.hops > MAX_HOPS && lane.paused_until.is_none() {
             let why = format!("an `emit` went through {MAX_HOPS} hands, so it wakes itself in a loop");
             self.pause(id, now, why);
         }
         let Some(lane) = self.lanes.get_mut(&id) else { return };
-        let over = if lane.paused_until.is_some() && !waiting.event.is_owed {
+        let over = if lane.paused_until.is_some() && !waiting.event.delivery.requires_ack() {
             vec![(waiting, Outcome::Skipped(Skip::BreakerOpen))]
         } else if over_rate {
             vec![(waiting, Outcome::Skipped(Skip::RateLimited))]
@@ -212,7 +212,7 @@ impl<V: Clone> Scheduler<V> {
             outcome.is_failure()
                 && waiting.attempt < retry.max
                 && !self.is_stopping
-                && (waiting.event.is_owed || (lane.paused_until.is_none() && !is_broken))
+                && (waiting.event.delivery.requires_ack() || (lane.paused_until.is_none() && !is_broken))
                 && lane.resting() < self.shares.queue
         });
         match retry {
@@ -278,7 +278,7 @@ impl<V: Clone> Scheduler<V> {
             if lane.starts.admit(now, self.shares.breaker, BREAKER_WINDOW) {
                 self.start(id, waiting, is_serial);
             } else {
-                if waiting.event.is_owed {
+                if waiting.event.delivery.requires_ack() {
                     lane.put_back(waiting, is_serial);
                 } else {
                     self.over(id, waiting, Outcome::Skipped(Skip::BreakerOpen));
@@ -327,7 +327,7 @@ impl<V: Clone> Scheduler<V> {
         lane.paused_until = Some(until);
         self.alarms.insert((until, id));
         self.actions.push(Action::Paused { script: lane.script.clone(), pause: self.shares.pause, why });
-        for waiting in lane.take_waiting(|waiting| !waiting.event.is_owed) {
+        for waiting in lane.take_waiting(|waiting| !waiting.event.delivery.requires_ack()) {
             self.over(id, waiting, Outcome::Skipped(Skip::BreakerOpen));
         }
     }
@@ -344,11 +344,8 @@ impl<V: Clone> Scheduler<V> {
 
     /// Answers who asked, and has a skip noted.
     fn over(&mut self, id: QueueId, waiting: Waiting, outcome: Outcome) {
-        let comes_again = self.is_stopping && !matches!(outcome, Outcome::Failed(_) | Outcome::TimedOut(_))
-            || matches!(outcome, Outcome::Skipped(Skip::TriggerGone | Skip::Disabled | Skip::Stopping));
-        let is_told = waiting.event.told.is_some() && !self.is_stopping;
-        if (waiting.event.settles.is_some() && !comes_again || is_told) && !matches!(outcome, Outcome::Succeeded(_)) {
-            self.actions.push(Action::Settle(waiting.event.clone()));
+        if waiting.event.delivery.ack_after(&outcome, self.is_stopping).is_some() {
+            self.actions.push(Action::Acknowledge(waiting.event.clone()));
         }
         if let (Outcome::Skipped(skip), Some(lane)) = (&outcome, self.lanes.get(&id)) {
             self.actions.push(Action::Skipped {

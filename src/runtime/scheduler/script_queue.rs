@@ -106,7 +106,7 @@ impl<V> ScriptQueue<V> {
         };
         let (mode, overflow) = (target.policy.mode, target.policy.overflow);
         // What is owed waits until it is through, unless the script says how many may wait.
-        let most = if arrival.event.is_owed { usize::MAX } else { shares.queue };
+        let most = if arrival.event.delivery.requires_ack() { usize::MAX } else { shares.queue };
         let max = match mode {
             Mode::Parallel => most,
             _ => target.policy.max.unwrap_or(most),
@@ -218,7 +218,9 @@ impl<V> ScriptQueue<V> {
         let mut over: Vec<Over> =
             replaced.into_iter().map(|waiting| (waiting, Outcome::Skipped(Skip::Replaced))).collect();
         match place {
-            Some(place) if self.line.len() < total || arrival.event.is_owed => self.line.insert(place, arrival),
+            Some(place) if self.line.len() < total || arrival.event.delivery.requires_ack() => {
+                self.line.insert(place, arrival)
+            }
             _ => over.extend(enqueue(&mut self.line, arrival, max, overflow, total)),
         }
         over
@@ -234,8 +236,8 @@ fn enqueue(line: &mut VecDeque<Waiting>, arrival: Waiting, max: usize, overflow:
     }
     // Counted only where it matters: a long line is no reason for each arrival to look through it.
     let has_room = line.len() < max || line.iter().filter(|waiting| waiting.trigger == arrival.trigger).count() < max;
-    let is_full = || line.iter().filter(|waiting| !waiting.event.is_owed).count() >= total;
-    if has_room && (arrival.event.is_owed || line.len() < total || !is_full()) {
+    let is_full = || line.iter().filter(|waiting| !waiting.event.delivery.requires_ack()).count() >= total;
+    if has_room && (arrival.event.delivery.requires_ack() || line.len() < total || !is_full()) {
         line.push_back(arrival);
         return Vec::new();
     }
@@ -244,7 +246,7 @@ fn enqueue(line: &mut VecDeque<Waiting>, arrival: Waiting, max: usize, overflow:
     }
     // A trigger that floods pushes out its own events first, and none that others are owed.
     let own = line.iter().position(|waiting| waiting.trigger == arrival.trigger);
-    let oldest = own.or_else(|| line.iter().position(|waiting| !waiting.event.is_owed)).unwrap_or(0);
+    let oldest = own.or_else(|| line.iter().position(|waiting| !waiting.event.delivery.requires_ack())).unwrap_or(0);
     let dropped = line.remove(oldest);
     line.push_back(arrival);
     dropped.map(|waiting| (waiting, Outcome::Skipped(Skip::QueueFull))).into_iter().collect()

@@ -116,8 +116,8 @@ pub(crate) enum Action<V> {
         /// Why there was no run.
         skip: Skip,
     },
-    /// An event is over without a commit, and will not come again: the timer it stands for ends, or the emitted event.
-    Settle(Arc<Event>),
+    /// Acknowledges an event that finished without a commit, and that its source does not deliver again.
+    Acknowledge(Arc<Event>),
     /// A script was paused by the breaker.
     Paused {
         /// The script's name.

@@ -4,6 +4,7 @@ use jiff::tz::TimeZone;
 use tokio::sync::oneshot;
 
 use super::*;
+use crate::event::{Ack, TimerKey};
 use crate::fault::{Fault, SourceLocation};
 use crate::run::{Mode, Overflow, Policy, Rate, Retry};
 use crate::services::clock::{ActivityGuard, Clock};
@@ -51,7 +52,7 @@ impl Table {
         let (reply, outcome) = oneshot::channel();
         let payload = map_of([("key".into(), Value::from(key))]);
         let mut event = Event::new(self.now.to_zoned(TimeZone::UTC), name, payload);
-        event.hops = hops;
+        event.delivery.hops = hops;
         let firing =
             TriggerEvent { trigger: TriggerId(trigger), event, reply: Some(reply), skip: None, activity: activity() };
         self.dispatch.arrive(firing, self.now);
@@ -62,7 +63,7 @@ impl Table {
     /// What a broker sends again if it is not confirmed.
     fn arrive_owed(&mut self, trigger: u64, name: &str) -> oneshot::Receiver<Outcome> {
         let (reply, outcome) = oneshot::channel();
-        let event = Event { is_owed: true, ..Event::new(self.now.to_zoned(TimeZone::UTC), name, Map::new()) };
+        let event = Event::new(self.now.to_zoned(TimeZone::UTC), name, Map::new()).with_ack(Some(Ack::Sender));
         self.dispatch.arrive(
             TriggerEvent { trigger: TriggerId(trigger), event, reply: Some(reply), activity: activity(), skip: None },
             self.now,
@@ -99,7 +100,7 @@ impl Table {
             match action {
                 Action::Start(start) => self.running.push(start),
                 Action::Skipped { event, skip, .. } => self.notes.push(format!("{}: {}", event.summary, skip.reason())),
-                Action::Settle(event) => self.notes.push(format!("settle {}", event.summary)),
+                Action::Acknowledge(event) => self.notes.push(format!("settle {}", event.summary)),
                 Action::Paused { why, .. } => self.notes.push(format!("paused: {why}")),
                 Action::Resumed(_) => self.notes.push("resumed".to_owned()),
             }
@@ -315,7 +316,7 @@ fn a_timer_whose_event_was_not_run_is_settled_but_not_when_it_will_come_again() 
     let settles = |table: &mut Table, name: &str| {
         let mut event = Event::new(table.now.to_zoned(TimeZone::UTC), name, Map::new());
         let due = table.now;
-        event.settles = Some(crate::event::TimerKey { owner: "s".into(), name: name.into(), due });
+        event.delivery.ack = Some(Ack::Timer(TimerKey { owner: "s".into(), name: name.into(), due }));
         let firing = TriggerEvent { trigger: TriggerId(0), event, reply: None, skip: None, activity: activity() };
         table.dispatch.arrive(firing, table.now);
         table.step();

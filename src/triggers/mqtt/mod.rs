@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use crate::config::Need;
-use crate::event::Event;
+use crate::event::{Ack, Event};
 use crate::options::{self, OptionFault, Options};
 use crate::run::{Outcome, Skip};
 use crate::services::Services;
@@ -303,7 +303,8 @@ impl Listener {
             ("properties".into(), message.properties.clone().into()),
             ("time".into(), at.clone().into()),
         ]);
-        Event { is_owed: message.qos > 0, ..Event::new(at, format!("mqtt_subscribe {}", message.topic), payload) }
+        Event::new(at, format!("mqtt_subscribe {}", message.topic), payload)
+            .with_ack((message.qos > 0).then_some(Ack::Sender))
     }
 }
 

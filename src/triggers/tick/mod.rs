@@ -10,7 +10,7 @@ use tracing::warn;
 
 use self::timing::Missed;
 pub(super) use self::timing::Timing;
-use crate::event::{Due, Event};
+use crate::event::{Event, Scheduled};
 use crate::run::{Outcome, Skip};
 use crate::services::Services;
 use crate::services::clock::{ActivityGuard, Clock, Woken};
@@ -231,7 +231,7 @@ impl Ticker {
         let mut event = self.event(moment, told);
         // One that is made up for is late on purpose.
         let is_in_time = event.at.timestamp().duration_since(due) <= GRACE;
-        event.due = is_in_time.then_some(Due { at: due, missed: told });
+        event.delivery.scheduled = is_in_time.then_some(Scheduled { at: due, missed: told });
         let pending = self.fire.ask(event);
         self.pending.push(Box::pin(ended(pending, told)));
         self.note();
