@@ -2,7 +2,7 @@
 //!
 //! Run it with `cargo run --example embed`.
 
-#![expect(clippy::print_stdout, reason = "it shows what it does")]
+#![expect(clippy::print_stdout, reason = "the example prints its result")]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::fs::create_dir(&config.scripts)?;
     std::fs::write(config.scripts.join("greeter.rhai"), SCRIPT)?;
 
-    // Nothing is kept, and no broker is there: scripts that do not speak MQTT do not miss it.
+    // In-memory store and no broker: enough for scripts without MQTT.
     let clock = Clock::system(jiff::tz::TimeZone::system());
     let nowhere = SocketAddr::from(([127, 0, 0, 1], 1883));
     let broker = mqtt::ConnectionSettings::new(&config.mqtt, nowhere, "embed".to_owned())?;
