@@ -241,7 +241,7 @@ impl Context {
     pub fn wait_for_http<T>(&self, outside: impl Future<Output = T>) -> Result<T, Thrown> {
         let Some(driver) = self.services.http.driver() else { return self.wait(outside) };
         let waited = arrived(outside, |arrival| driver.block_on(self.within_limits(arrival)));
-        waited.inspect_err(|_| driver.look())
+        waited.inspect_err(|_| driver.poll_idle())
     }
 
     fn wait_until(&self, mut arrival: Arrival<'_>) -> Result<(), Thrown> {

@@ -59,7 +59,7 @@ impl Instance {
             let brokers = environment::ephemeral_brokers(&config).map_err(|error| error.to_string())?;
             Services::builder(sandbox.clock.clone(), sandbox.store.clone())
                 .files(files)
-                .http(Http::held(sandbox.mocks.clone()))
+                .http(Http::mocked(sandbox.mocks.clone()))
                 .mqtt(Mqtt::held(brokers, &sandbox.clock, &sandbox.store, &sandbox.brokers))
                 .build()
         };

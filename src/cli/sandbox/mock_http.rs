@@ -9,7 +9,7 @@ use crate::functions::testing::{MockResponse, url_matcher};
 use crate::memory;
 use crate::secrets::Mask;
 use crate::services::clock::Clock;
-use crate::services::http::{Error, MockTransport, Reply, Wanted, error_of};
+use crate::services::http::{Error, MockRequest, MockTransport, Reply, error_by_kind};
 use crate::value::{Map, Value, map_of};
 
 /// The keys by which a map is an answer, and not data.
@@ -46,7 +46,7 @@ impl MockResponses {
     /// Answers requests of a method to URLs of a pattern, before those that were told earlier.
     pub(super) fn put(&self, method: &str, url: &str, answer: MockResponse) -> Result<(), String> {
         if let MockResponse::Error(kind) = &answer
-            && error_of(kind).is_none()
+            && error_by_kind(kind).is_none()
         {
             return Err(format!(
                 "there is no {kind:?}: requests fail with timeout, timeout.connect, timeout.read, connect, tls, proxy, too_many_redirects or decode"
@@ -78,8 +78,8 @@ impl MockResponses {
         self.requests.lock()
     }
 
-    fn unanswered(&self, wanted: &Wanted) -> String {
-        let Wanted { method, url, .. } = wanted;
+    fn unanswered(&self, request: &MockRequest) -> String {
+        let MockRequest { method, url, .. } = request;
         let hint = match self.is_test {
             true => format!("add `on_http({method:?}, {url:?}, …)`"),
             false => "`rhaid record --http` writes a file for `--events` with what servers answer".to_owned(),
@@ -87,39 +87,40 @@ impl MockResponses {
         format!("nothing answers {method} {url} in this world: {hint}")
     }
 
-    fn find(&self, wanted: &Wanted) -> Option<Arc<MockResponse>> {
+    fn find(&self, request: &MockRequest) -> Option<Arc<MockResponse>> {
         let rules = self.rules.lock();
-        let fits = |rule: &&MockRule| (rule.method == "*" || rule.method == wanted.method) && rule.url.has(&wanted.url);
+        let fits =
+            |rule: &&MockRule| (rule.method == "*" || rule.method == request.method) && rule.url.has(&request.url);
         rules.iter().rev().find(fits).map(|rule| rule.answer.clone())
     }
 }
 
 impl UrlPattern {
-    fn has(&self, wanted: &str) -> bool {
+    fn has(&self, requested: &str) -> bool {
         match self {
-            Self::Glob(pattern) => pattern.is_match(wanted),
+            Self::Glob(pattern) => pattern.is_match(requested),
             Self::Recorded(url, mask) => {
-                url == wanted || url::Url::parse(wanted).is_ok_and(|wanted| mask.redact_url(&wanted) == *url)
+                url == requested || url::Url::parse(requested).is_ok_and(|parsed| mask.redact_url(&parsed) == *url)
             }
         }
     }
 }
 
 impl MockTransport for MockResponses {
-    fn answer(&self, wanted: &Wanted) -> Result<Reply, Error> {
-        let mut request = seen(wanted);
-        let reply = match self.find(wanted).as_deref() {
-            None => Err(Error::Connect(self.unanswered(wanted))),
+    fn respond(&self, request: &MockRequest) -> Result<Reply, Error> {
+        let mut seen = seen(request);
+        let reply = match self.find(request).as_deref() {
+            None => Err(Error::Connect(self.unanswered(request))),
             Some(MockResponse::Value(value)) => reply(value),
-            Some(MockResponse::Function(answer)) => answer(request.clone())
+            Some(MockResponse::Function(answer)) => answer(seen.clone())
                 .and_then(|value| reply(&value).map_err(|error| error.to_string()))
                 .map_err(|why| Error::Connect(format!("on_http: {why}"))),
-            Some(MockResponse::Error(kind)) => Err(error_of(kind).unwrap_or(Error::Connect(kind.clone()))),
+            Some(MockResponse::Error(kind)) => Err(error_by_kind(kind).unwrap_or(Error::Connect(kind.clone()))),
         };
         let status = reply.as_ref().map_or(Value::Null, |reply| i64::from(reply.status).into());
-        request.insert("status".into(), status);
-        request.insert("time".into(), Value::Time(self.clock.now().to_zoned(self.clock.zone())));
-        memory::uncounted(|| self.requests().push(request));
+        seen.insert("status".into(), status);
+        seen.insert("time".into(), Value::Time(self.clock.now().to_zoned(self.clock.zone())));
+        memory::uncounted(|| self.requests().push(seen));
         reply
     }
 
@@ -129,16 +130,16 @@ impl MockTransport for MockResponses {
 }
 
 /// Returns a request as tests see it.
-fn seen(wanted: &Wanted) -> Map {
-    let headers = map_of(wanted.headers.iter().map(|(name, value)| (name.clone(), value.as_str().into())));
-    let query = url::Url::parse(&wanted.url)
+fn seen(request: &MockRequest) -> Map {
+    let headers = map_of(request.headers.iter().map(|(name, value)| (name.clone(), value.as_str().into())));
+    let query = url::Url::parse(&request.url)
         .map(|url| map_of(url.query_pairs().map(|(name, value)| (name.into_owned(), Value::from(value.into_owned())))));
     map_of([
-        ("method".into(), wanted.method.as_str().into()),
-        ("url".into(), wanted.url.as_str().into()),
+        ("method".into(), request.method.as_str().into()),
+        ("url".into(), request.url.as_str().into()),
         ("headers".into(), headers.into()),
         ("query".into(), query.unwrap_or_default().into()),
-        ("text".into(), String::from_utf8_lossy(&wanted.body).into_owned().into()),
+        ("text".into(), String::from_utf8_lossy(&request.body).into_owned().into()),
     ])
 }
 

@@ -5,7 +5,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::functions::http::fault::failed;
 use crate::functions::{Thrown, context, thrown};
-use crate::services::http::{Answer, Error, Failure, Incoming};
+use crate::services::http::{Error, Failure, HttpResponse, ResponseBody};
 
 /// The body of a response.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ enum State {
     /// All of it.
     Whole(Bytes),
     /// Still on its way; whether some of it has been taken.
-    Coming(Box<Incoming>, bool),
+    Coming(Box<ResponseBody>, bool),
     /// Taken bit by bit, or closed.
     Gone,
 }
@@ -30,12 +30,12 @@ impl Body {
         Self { state: Mutex::new(State::Whole(bytes)), limit: u64::MAX }
     }
 
-    pub(super) fn coming(incoming: Incoming, limit: u64) -> Self {
+    pub(super) fn coming(incoming: ResponseBody, limit: u64) -> Self {
         Self { state: Mutex::new(State::Coming(Box::new(incoming), false)), limit }
     }
 
     /// Returns all of it, which is read now if it is still on its way.
-    pub(super) fn all(&self, answer: &Answer) -> Result<Bytes, Thrown> {
+    pub(super) fn all(&self, answer: &HttpResponse) -> Result<Bytes, Thrown> {
         let mut incoming = match self.taken() {
             State::Whole(bytes) => {
                 *self.state() = State::Whole(bytes.clone());
@@ -51,7 +51,7 @@ impl Body {
             }
         };
         let context = context("text")?;
-        let read = context.wait_for_http(incoming.whole(self.limit))?;
+        let read = context.wait_for_http(incoming.read_all(self.limit))?;
         let bytes = read.map_err(|error| broken(error, answer))?;
         *self.state() = State::Whole(bytes.clone());
         Ok(bytes)
@@ -66,7 +66,7 @@ impl Body {
     }
 
     /// Takes the next bytes of what is on its way; `None` at the end.
-    pub(super) fn chunk(&self, answer: &Answer) -> Result<Option<Bytes>, Thrown> {
+    pub(super) fn chunk(&self, answer: &HttpResponse) -> Result<Option<Bytes>, Thrown> {
         let mut incoming = match self.taken() {
             State::Coming(incoming, _) => incoming,
             other => {
@@ -100,6 +100,6 @@ impl Body {
 }
 
 /// Returns what is thrown when a body does not come as it should.
-pub(super) fn broken(error: Error, answer: &Answer) -> Thrown {
-    failed(&Failure { error, url: answer.url.clone(), answer: Some(Box::new(answer.clone())) })
+pub(super) fn broken(error: Error, answer: &HttpResponse) -> Thrown {
+    failed(&Failure { error, url: answer.url.clone(), response: Some(Box::new(answer.clone())) })
 }

@@ -42,7 +42,7 @@ pub(super) fn failed(failure: &Failure) -> Thrown {
         error => thrown(error.kind(), format!("{shown}: {error}")),
     };
     let error = with(error, [("url", shown.into())]);
-    match &failure.answer {
+    match &failure.response {
         Some(answer) => {
             let (status, response) = (i64::from(answer.status), Response::whole((**answer).clone()));
             with(error, [("status", status.into()), ("response", Dynamic::from(response))])

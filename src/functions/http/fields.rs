@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rhai::plugin::*;
 
-use crate::services::http::Answer;
+use crate::services::http::HttpResponse;
 use crate::value::map_of;
 
 pub(super) fn register(module: &mut Module) {
@@ -20,7 +20,7 @@ pub(super) fn register(module: &mut Module) {
 
 /// The headers of an answer, found by name in any case.
 #[derive(Debug, Clone)]
-pub struct Headers(pub(super) Arc<Answer>);
+pub struct Headers(pub(super) Arc<HttpResponse>);
 
 impl Headers {
     /// Returns all values of a header, with commas between.

@@ -30,7 +30,7 @@ use crate::functions::act::DryRun;
 use crate::functions::arguments::{invalid_argument, parse_options};
 use crate::functions::{Context, Package, Thrown, context};
 use crate::options::Options;
-use crate::services::http::{Arrived, Failure, Guard, Request};
+use crate::services::http::{Failure, ReceivedResponse, Request, RequestGuard};
 
 /// HTTP out.
 pub const HTTP: Package = Package {
@@ -48,7 +48,7 @@ pub const HTTP: Package = Package {
 /// Asks the permissions of a script where its requests may go.
 struct PermissionGuard(Arc<Context>);
 
-impl Guard for PermissionGuard {
+impl RequestGuard for PermissionGuard {
     fn check_host(&self, host: &str, port: u16) -> Result<(), Denied> {
         self.0.config.permissions.check(&self.0.script, Need::Host(host, port))
     }
@@ -74,16 +74,16 @@ fn send(function: &'static str, call: Call) -> Result<Response, Thrown> {
         let outcome = context.wait_for_http(begin(&context, request))?.map_err(broken_off)?;
         let (request, arrived) = (&outcome.0, outcome.1.map_err(|failure| failed(&failure))?);
         context.run_log.record_response(&|| RecordedResponse::new(request, &arrived, began));
-        *told = arrived.answer.status.to_string();
-        Ok(match arrived.incoming {
-            Some(incoming) => Response::coming(arrived.answer, incoming, max_body),
-            None => Response::whole(arrived.answer),
+        *told = arrived.response.status.to_string();
+        Ok(match arrived.body {
+            Some(incoming) => Response::coming(arrived.response, incoming, max_body),
+            None => Response::whole(arrived.response),
         })
     })
 }
 
 /// A request, and what came of it.
-type Sent = Box<(Request, Result<Arrived, Box<Failure>>)>;
+type Sent = Box<(Request, Result<ReceivedResponse, Box<Failure>>)>;
 
 /// Begins to send a request, as a task and in a function of its own: neither takes anything of the stack of a thread that waits, of
 /// which there may be a thousand.

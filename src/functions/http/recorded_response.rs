@@ -5,7 +5,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use url::Url;
 
-use crate::services::http::{Arrived, Request};
+use crate::services::http::{ReceivedResponse, Request};
 
 /// The largest body that is told, in bytes.
 const LARGEST: usize = 1 << 20;
@@ -29,9 +29,9 @@ pub struct RecordedResponse {
 
 impl RecordedResponse {
     /// Hears an answer; its body is shared, not copied.
-    pub(super) fn new(request: &Request, arrived: &Arrived, began: Instant) -> Self {
-        let answer = &arrived.answer;
-        let is_here = arrived.incoming.is_none() && answer.saved.is_none() && answer.body.len() <= LARGEST;
+    pub(super) fn new(request: &Request, arrived: &ReceivedResponse, began: Instant) -> Self {
+        let answer = &arrived.response;
+        let is_here = arrived.body.is_none() && answer.saved.is_none() && answer.body.len() <= LARGEST;
         Self {
             began,
             method: request.method.clone(),

@@ -12,7 +12,7 @@ use crate::functions::http::body::Body;
 use crate::functions::http::fault::{shown_url, with};
 use crate::functions::http::stream::{Format, Pieces};
 use crate::functions::{Thrown, thrown};
-use crate::services::http::{Answer, Incoming, charset, links};
+use crate::services::http::{HttpResponse, ResponseBody, charset, links};
 use crate::value::{Map, Value, map_of};
 
 pub(super) fn register(module: &mut Module) {
@@ -23,7 +23,7 @@ pub(super) fn register(module: &mut Module) {
 /// The answer of a server.
 #[derive(Debug, Clone)]
 pub struct Response {
-    pub(super) answer: Arc<Answer>,
+    pub(super) answer: Arc<HttpResponse>,
     pub(super) body: Arc<Body>,
     /// What the script says instead of what was found.
     encoding: Option<String>,
@@ -32,13 +32,13 @@ pub struct Response {
 
 impl Response {
     /// A response whose body is there.
-    pub(super) fn whole(answer: Answer) -> Self {
+    pub(super) fn whole(answer: HttpResponse) -> Self {
         let body = Body::whole(answer.body.clone());
         Self { answer: Arc::new(answer), body: Arc::new(body), encoding: None, text: Arc::default() }
     }
 
     /// A response whose body is on its way; no more than `limit` bytes of it are held at once.
-    pub(super) fn coming(answer: Answer, incoming: Incoming, limit: u64) -> Self {
+    pub(super) fn coming(answer: HttpResponse, incoming: ResponseBody, limit: u64) -> Self {
         Self { body: Arc::new(Body::coming(incoming, limit)), ..Self::whole(answer) }
     }
 
@@ -295,7 +295,7 @@ mod functions {
     /// ```
     #[rhai_fn(get = "request", pure)]
     pub fn request(response: &mut Response) -> rhai::Map {
-        let asked = &response.answer.asked;
+        let asked = &response.answer.request;
         let headers: rhai::Map =
             map_of(asked.headers.iter().map(|(name, value)| (name.as_str().into(), value.clone().into())));
         let mut map = rhai::Map::new();

@@ -47,8 +47,8 @@ pub(super) struct Cutter {
     pieces: Pieces,
     /// What was there from the start.
     here: Option<Bytes>,
-    lines: lines::Lines,
-    events: lines::Events,
+    lines: lines::LineSplitter,
+    events: lines::EventParser,
     encoding: String,
     is_over: bool,
 }
@@ -59,8 +59,8 @@ impl Cutter {
         Self {
             here: response.body.here(),
             encoding: response.stream_encoding(),
-            lines: lines::Lines::default(),
-            events: lines::Events::default(),
+            lines: lines::LineSplitter::default(),
+            events: lines::EventParser::default(),
             is_over: false,
             pieces,
         }
@@ -74,7 +74,7 @@ impl Cutter {
                 }
             }
             if self.is_over {
-                return self.lines.rest().map_or(Ok(None), |rest| self.piece(&rest));
+                return self.lines.finish().map_or(Ok(None), |rest| self.piece(&rest));
             }
             match self.chunk()? {
                 Some(mut chunk) if self.pieces.format == Format::Bytes => {
@@ -98,8 +98,8 @@ impl Cutter {
     }
 
     fn put(&mut self, chunk: &[u8]) -> Result<(), Thrown> {
-        self.lines.put(chunk);
-        let (response, waiting) = (&self.pieces.response, self.lines.waiting() + self.events.waiting());
+        self.lines.push(chunk);
+        let (response, waiting) = (&self.pieces.response, self.lines.buffered() + self.events.buffered());
         // What just came is taken line by line; only what has no end may be too long.
         if (waiting - chunk.len()) as u64 > response.body.limit {
             return Err(broken(Error::BodyTooLarge(response.body.limit), &response.answer));
@@ -134,7 +134,7 @@ impl Iterator for Cutter {
     }
 }
 
-fn event(event: lines::Event) -> Dynamic {
+fn event(event: lines::ServerSentEvent) -> Dynamic {
     let mut map = rhai::Map::new();
     map.insert("event".into(), event.name.into());
     map.insert("data".into(), event.data.into());

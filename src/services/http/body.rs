@@ -1,4 +1,4 @@
-//! The body of an answer, on its way.
+//! Reading response bodies.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,29 +8,39 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::time::Instant;
 
 use crate::services::files::successor;
-use crate::services::http::Error;
-use crate::services::http::driver::LastLook;
+use crate::services::http::driver::PollOnDrop;
+use crate::services::http::error::Error;
+use crate::services::http::response::HttpResponse;
 
-/// A body on its way; dropped, it closes its connection unless all has come.
+/// A response, and its body if it is streamed.
 #[derive(Debug)]
-pub struct Incoming {
-    response: reqwest::Response,
-    read: Option<Duration>,
-    /// When all must have come, and how long that is after the beginning.
-    until: Option<(Instant, Duration)>,
-    /// Dropped after the response: it may go while nobody waits for anything.
-    pub(super) last_look: Option<LastLook>,
+pub struct ReceivedResponse {
+    /// The response.
+    pub response: HttpResponse,
+    /// The unread body, for [`Sink::Stream`].
+    pub body: Option<ResponseBody>,
 }
 
-impl Incoming {
+/// The unread body of a response. Dropping it closes the connection unless the body is complete.
+#[derive(Debug)]
+pub struct ResponseBody {
+    response: reqwest::Response,
+    read: Option<Duration>,
+    /// The deadline of the whole body, and the timeout it was computed from.
+    until: Option<(Instant, Duration)>,
+    /// Declared after the response: the connection is released first, possibly while no thread runs the driver.
+    pub(super) poll_on_drop: Option<PollOnDrop>,
+}
+
+impl ResponseBody {
     pub(super) fn new(response: reqwest::Response, read: Option<Duration>, until: Option<(Instant, Duration)>) -> Self {
-        Self { response, read, until, last_look: None }
+        Self { response, read, until, poll_on_drop: None }
     }
 
     /// Returns the next bytes, decompressed; `None` at the end. Cancel-safe.
     ///
     /// # Errors
-    /// If they do not come in time, or are not what the headers say.
+    /// If they do not arrive in time, or do not match the headers.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
         let read = self.read.map(|read| (Instant::now() + read, Error::ReadTimeout(read)));
         let until = self.until.map(|(until, total)| (until, Error::Timeout(total)));
@@ -42,20 +52,20 @@ impl Incoming {
         chunk.map_err(|error| Error::from_body(&error))
     }
 
-    /// Returns all that is still to come.
+    /// Reads the rest of the body.
     ///
     /// # Errors
-    /// As [`Incoming::chunk`], and if it is more than `limit` bytes.
-    pub async fn whole(&mut self, limit: u64) -> Result<Bytes, Error> {
+    /// As [`ResponseBody::chunk`], and if it is longer than `limit` bytes.
+    pub async fn read_all(&mut self, limit: u64) -> Result<Bytes, Error> {
         self.check(limit)?;
-        // Asked later, it says how much is left.
+        // Read before the first chunk: later it would be the remaining length.
         let length = self.response.content_length();
         let mut body = BytesMut::new();
         while let Some(chunk) = self.chunk().await? {
             if (body.len() + chunk.len()) as u64 > limit {
                 return Err(Error::BodyTooLarge(limit));
             }
-            // Most bodies come in one piece.
+            // Most bodies arrive in one chunk.
             if body.is_empty() && length == Some(chunk.len() as u64) {
                 return Ok(chunk);
             }
@@ -64,7 +74,7 @@ impl Incoming {
         Ok(body.freeze())
     }
 
-    /// Writes all that is still to come into a file that has its name only when all is there.
+    /// Saves the rest of the body to a temporary file that replaces `path` when it is complete.
     pub(super) async fn save(&mut self, path: &Path, limit: u64) -> Result<(), Error> {
         self.check(limit)?;
         let wrong = |error: std::io::Error| Error::File(format!("{}: {error}", path.display()));
@@ -85,7 +95,7 @@ impl Incoming {
         name.persist(path).map_err(|error| wrong(error.error))
     }
 
-    /// Refuses what says of itself that it is too large.
+    /// Refuses a body whose `Content-Length` exceeds the limit.
     fn check(&self, limit: u64) -> Result<(), Error> {
         let is_too_large = self.response.content_length().is_some_and(|length| length > limit);
         if is_too_large { Err(Error::BodyTooLarge(limit)) } else { Ok(()) }

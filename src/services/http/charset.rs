@@ -1,38 +1,38 @@
-//! Bytes into text, in the encoding that a header, the bytes themselves or a guess says.
+//! Character encodings: detection and decoding.
 
 use encoding_rs::{Encoding, UTF_8};
 
-/// How much of a page is searched for a declaration, in bytes.
-const DECLARATION: usize = 1_024;
+/// Length of the start of a page that is searched for a declaration, in bytes.
+const DECLARATION_BYTES: usize = 1_024;
 
-/// Returns the name of the encoding of a body, in lower case: a mark at its start says so, else the header, else a
-/// declaration in HTML or XML; else it is UTF-8 if it can be, and else what the bytes look like.
+/// Returns the name of the encoding of a body, in lower case: by its byte order mark, else the header, else a
+/// declaration in HTML or XML, else UTF-8 if the body is valid UTF-8, else a statistical guess.
 pub fn detect(content_type: Option<&str>, body: &[u8]) -> String {
     let encoding = Encoding::for_bom(body).map(|(encoding, _)| encoding);
     let encoding = encoding.or_else(|| content_type.and_then(parameter));
-    let encoding = encoding.or_else(|| declared(body));
+    let encoding = encoding.or_else(|| declared_encoding(body));
     encoding.unwrap_or_else(|| guess(body)).name().to_ascii_lowercase()
 }
 
-/// Returns text out of bytes in an encoding known by its name; what does not fit is replaced by `�`. `None`: no such encoding.
+/// Decodes bytes with a named encoding; invalid sequences become `�`. `None`: unknown encoding.
 pub fn decode(body: &[u8], encoding: &str) -> Option<String> {
     let encoding = Encoding::for_label(encoding.as_bytes())?;
     let (text, _, _) = encoding.decode(body);
     Some(text.into_owned())
 }
 
-/// Returns the encoding that a `Content-Type` names.
+/// Returns the encoding of the `charset` parameter of a `Content-Type`.
 fn parameter(content_type: &str) -> Option<&'static Encoding> {
     let at = content_type.to_ascii_lowercase().find("charset=")?;
     let label = content_type[at + "charset=".len()..].split(';').next()?;
     Encoding::for_label(label.trim().trim_matches(['"', '\'']).as_bytes())
 }
 
-/// Returns the encoding that the beginning of an HTML or XML text declares.
+/// Returns the encoding that the start of an HTML or XML text declares.
 ///
-/// Source: HTML Standard, "prescan a byte stream to determine its encoding", in short.
-fn declared(body: &[u8]) -> Option<&'static Encoding> {
-    let head = String::from_utf8_lossy(&body[..body.len().min(DECLARATION)]).to_ascii_lowercase();
+/// Source: HTML Standard, "prescan a byte stream to determine its encoding", simplified.
+fn declared_encoding(body: &[u8]) -> Option<&'static Encoding> {
+    let head = String::from_utf8_lossy(&body[..body.len().min(DECLARATION_BYTES)]).to_ascii_lowercase();
     if !head.contains("<meta") && !head.trim_start().starts_with("<?xml") {
         return None;
     }

@@ -1,4 +1,4 @@
-//! Whether a request is still connecting, and a limit for it of its own.
+//! The connect timeout, which covers name resolution, the access check, TCP and TLS.
 
 use std::io;
 use std::sync::Arc;
@@ -18,47 +18,47 @@ tokio::task_local! {
     pub(super) static PROGRESS: Arc<Progress>;
 }
 
-/// How far a request has come.
+/// The phase of a request.
 #[derive(Debug)]
 pub(super) struct Progress {
-    /// How long connecting may take.
+    /// The connect timeout.
     limit: Duration,
-    /// Since when it waits for the server; `None` while it connects.
-    waiting: Mutex<Option<Instant>>,
+    /// Since when the request waits for the server; `None` while it connects.
+    waiting_since: Mutex<Option<Instant>>,
     changed: Notify,
 }
 
 impl Progress {
     pub(super) fn new(limit: Duration) -> Arc<Self> {
-        Arc::new(Self { limit, waiting: Mutex::new(Some(Instant::now())), changed: Notify::new() })
+        Arc::new(Self { limit, waiting_since: Mutex::new(Some(Instant::now())), changed: Notify::new() })
     }
 
-    /// Returns whether no server has been reached yet.
+    /// Returns whether the request has no connection yet.
     pub(super) fn is_connecting(&self) -> bool {
-        self.waiting().is_none()
+        self.waiting_since().is_none()
     }
 
-    /// Notes that something of this request moves.
-    pub(super) fn moved(&self) {
+    /// Restarts the read timeout.
+    pub(super) fn touch(&self) {
         self.set(Some(Instant::now()));
     }
 
-    /// Does what is part of connecting, within the limit; `None` if that passes.
+    /// Runs a step of connecting within the connect timeout; `None` if it times out.
     pub(super) async fn connecting<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         self.set(None);
         let done = tokio::time::timeout(self.limit, work).await.ok();
-        self.moved();
+        self.touch();
         done
     }
 
-    /// Ends when the server has said nothing for a time; connecting does not count.
-    pub(super) async fn quiet(&self, limit: Duration) {
+    /// Completes when the server has sent nothing for `limit`; connecting does not count.
+    pub(super) async fn until_quiet(&self, limit: Duration) {
         loop {
-            match self.waiting() {
+            match self.waiting_since() {
                 None => self.changed.notified().await,
                 Some(since) => {
                     tokio::time::sleep_until(since + limit).await;
-                    if self.waiting() == Some(since) {
+                    if self.waiting_since() == Some(since) {
                         return;
                     }
                 }
@@ -66,33 +66,33 @@ impl Progress {
         }
     }
 
-    fn waiting(&self) -> Option<Instant> {
-        *self.waiting.lock()
+    fn waiting_since(&self) -> Option<Instant> {
+        *self.waiting_since.lock()
     }
 
-    fn set(&self, waiting: Option<Instant>) {
-        *self.waiting.lock() = waiting;
+    fn set(&self, waiting_since: Option<Instant>) {
+        *self.waiting_since.lock() = waiting_since;
         self.changed.notify_one();
     }
 }
 
-/// Tells each request how its connecting goes, and keeps it to its limit.
+/// Applies the connect timeout to connections of the pool.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Observed;
+pub(super) struct ConnectTimeoutLayer;
 
-impl<S> Layer<S> for Observed {
-    type Service = Connecting<S>;
+impl<S> Layer<S> for ConnectTimeoutLayer {
+    type Service = ConnectTimeoutService<S>;
 
-    fn layer(&self, inner: S) -> Connecting<S> {
-        Connecting(inner)
+    fn layer(&self, inner: S) -> ConnectTimeoutService<S> {
+        ConnectTimeoutService(inner)
     }
 }
 
-/// Connects as the service inside does.
+/// A connector with the connect timeout.
 #[derive(Debug, Clone)]
-pub(super) struct Connecting<S>(S);
+pub(super) struct ConnectTimeoutService<S>(S);
 
-impl<S, T> Service<T> for Connecting<S>
+impl<S, T> Service<T> for ConnectTimeoutService<S>
 where
     S: Service<T, Error = Box<dyn std::error::Error + Send + Sync>>,
     S::Future: Send + 'static,

@@ -1,4 +1,4 @@
-//! Cookies, by the hosts and paths that set them.
+//! Cookies, by domain and path.
 
 use std::sync::Arc;
 
@@ -7,10 +7,10 @@ use parking_lot::{Mutex, MutexGuard};
 use reqwest::header::{HeaderMap, HeaderValue, SET_COOKIE};
 use url::Url;
 
-/// How many cookies are kept.
-const KEPT: usize = 1_000;
+/// Maximum number of cookies.
+const MAX_COOKIES: usize = 1_000;
 
-/// Cookies that outlive one request; cheap to clone.
+/// A cookie jar; cheap to clone, and clones share the cookies.
 #[derive(Clone, Default)]
 pub struct Cookies(Arc<Mutex<CookieStore>>);
 
@@ -21,14 +21,14 @@ impl std::fmt::Debug for Cookies {
 }
 
 impl Cookies {
-    /// Returns a copy: what is put into it stays out of these.
+    /// Returns an independent copy.
     pub fn copy(&self) -> Self {
         Self(Arc::new(Mutex::new(self.store().clone())))
     }
 
-    /// Puts a cookie in as if the host of `url` had set it.
+    /// Sets a cookie as if the host of `url` had set it.
     pub fn put(&self, name: &str, value: &str, url: &Url) {
-        // What is no cookie is left out, as it is when a server sends it.
+        // An invalid cookie is ignored, as in a response.
         let _ = self.store().parse(&format!("{name}={value}; Path=/"), url);
     }
 
@@ -38,7 +38,7 @@ impl Cookies {
         self.store().iter_unexpired().map(pair).collect()
     }
 
-    /// Removes the cookies of a name, of all hosts.
+    /// Removes the cookies with a name, of all hosts.
     pub fn remove(&self, name: &str) {
         let mut store = self.store();
         let place = |cookie: &cookie_store::Cookie<'_>| {
@@ -51,18 +51,18 @@ impl Cookies {
         }
     }
 
-    /// Takes the cookies that an answer sets.
+    /// Stores the cookies that a response sets.
     pub(super) fn take(&self, headers: &HeaderMap, url: &Url) {
         let mut store = self.store();
         for value in headers.get_all(SET_COOKIE) {
             let text = String::from_utf8_lossy(value.as_bytes());
-            if store.iter_any().count() < KEPT {
+            if store.iter_any().count() < MAX_COOKIES {
                 let _ = store.parse(&text, url);
             }
         }
     }
 
-    /// Returns what a request to `url` says.
+    /// Returns the `Cookie` header for a request to `url`.
     pub(super) fn header(&self, url: &Url) -> Option<HeaderValue> {
         let store = self.store();
         let pairs: Vec<_> = store.get_request_values(url).map(|(name, value)| format!("{name}={value}")).collect();

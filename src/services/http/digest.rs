@@ -1,20 +1,20 @@
-//! Digest: proving a password to a server without telling it.
+//! Digest authentication.
 //!
 //! Source: RFC 7616.
 
 use md5::Md5;
 use sha2::{Digest as _, Sha256};
 
-/// A server's demand.
+/// A challenge of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Challenge {
     realm: String,
     nonce: String,
     opaque: Option<String>,
     algorithm: Algorithm,
-    /// Whether the server takes an answer with a count and a number of ours, as all but the oldest do.
+    /// Whether the server supports `qop=auth`, as all servers since RFC 2617 do.
     has_qop: bool,
-    /// Whether only the server's number was too old, and not the password wrong.
+    /// Whether only the nonce had expired and the password was correct.
     pub(super) is_stale: bool,
 }
 
@@ -32,13 +32,13 @@ enum Hash {
 }
 
 impl Challenge {
-    /// Returns the strongest demand in the `WWW-Authenticate` headers of an answer that can be met.
-    pub(super) fn find<'a>(headers: impl Iterator<Item = &'a str>) -> Option<Self> {
-        let known = headers.flat_map(demands).filter_map(|parameters| Self::read(&parameters));
+    /// Returns the strongest supported challenge in `WWW-Authenticate` headers.
+    pub(super) fn strongest<'a>(headers: impl Iterator<Item = &'a str>) -> Option<Self> {
+        let known = headers.flat_map(digest_challenges).filter_map(|parameters| Self::parse(&parameters));
         known.max_by_key(|challenge| challenge.algorithm)
     }
 
-    fn read(parameters: &[(String, String)]) -> Option<Self> {
+    fn parse(parameters: &[(String, String)]) -> Option<Self> {
         let of = |wanted: &str| parameters.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
         let qop = of("qop");
         let has_qop = qop.is_some_and(|qop| qop.split(',').any(|word| word.trim().eq_ignore_ascii_case("auth")));
@@ -49,25 +49,25 @@ impl Challenge {
             realm: of("realm").unwrap_or_default().to_owned(),
             nonce: of("nonce")?.to_owned(),
             opaque: of("opaque").map(str::to_owned),
-            algorithm: Algorithm::read(of("algorithm"))?,
+            algorithm: Algorithm::parse(of("algorithm"))?,
             has_qop,
             is_stale: of("stale").is_some_and(|stale| stale.eq_ignore_ascii_case("true")),
         })
     }
 
-    /// Returns the `Authorization` header that meets the demand; `ours` is a number of our own that nobody can guess.
-    pub(super) fn meet(&self, user: &str, password: &str, method: &str, uri: &str, ours: &str) -> String {
+    /// Returns the `Authorization` header for this challenge; `cnonce` is an unpredictable client nonce.
+    pub(super) fn authorization(&self, user: &str, password: &str, method: &str, uri: &str, cnonce: &str) -> String {
         let hash = |text: String| self.algorithm.hash.of(&text);
         let (realm, nonce) = (&self.realm, &self.nonce);
-        let mut who = hash(format!("{user}:{realm}:{password}"));
+        let mut a1 = hash(format!("{user}:{realm}:{password}"));
         if self.algorithm.is_session {
-            who = hash(format!("{who}:{nonce}:{ours}"));
+            a1 = hash(format!("{a1}:{nonce}:{cnonce}"));
         }
-        let what = hash(format!("{method}:{uri}"));
+        let a2 = hash(format!("{method}:{uri}"));
         let response = if self.has_qop {
-            hash(format!("{who}:{nonce}:00000001:{ours}:auth:{what}"))
+            hash(format!("{a1}:{nonce}:00000001:{cnonce}:auth:{a2}"))
         } else {
-            hash(format!("{who}:{nonce}:{what}"))
+            hash(format!("{a1}:{nonce}:{a2}"))
         };
         let mut header = format!(
             "Digest username={}, realm={}, nonce={}, uri={}, response=\"{response}\"",
@@ -86,14 +86,14 @@ impl Challenge {
             header.push_str(", qop=auth, nc=00000001");
         }
         if self.has_qop || self.algorithm.is_session {
-            header.push_str(&format!(", cnonce=\"{ours}\""));
+            header.push_str(&format!(", cnonce=\"{cnonce}\""));
         }
         header
     }
 }
 
 impl Algorithm {
-    fn read(written: Option<&str>) -> Option<Self> {
+    fn parse(written: Option<&str>) -> Option<Self> {
         let name = written.unwrap_or("MD5").to_ascii_uppercase();
         let (name, is_session) = name.strip_suffix("-SESS").map_or((name.as_str(), false), |name| (name, true));
         let hash = match name {
@@ -127,12 +127,12 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-/// Returns the parameters of each `Digest` demand of a header, which may hold demands of other kinds, too.
-fn demands(header: &str) -> Vec<Vec<(String, String)>> {
+/// Returns the parameters of each `Digest` challenge of a header, which may contain other schemes.
+fn digest_challenges(header: &str) -> Vec<Vec<(String, String)>> {
     let mut found: Vec<(bool, Vec<(String, String)>)> = Vec::new();
-    for piece in pieces(header) {
+    for piece in split_at_commas(header) {
         let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
-        // A word before the name begins a new demand.
+        // A word before the name starts a new challenge.
         let mut words = name.split_whitespace();
         let (first, second) = (words.next().unwrap_or_default(), words.next());
         if second.is_some() || value.is_empty() {
@@ -145,8 +145,8 @@ fn demands(header: &str) -> Vec<Vec<(String, String)>> {
     found.into_iter().filter(|(is_digest, _)| *is_digest).map(|(_, parameters)| parameters).collect()
 }
 
-/// Splits at commas that stand in no quotes.
-fn pieces(header: &str) -> Vec<&str> {
+/// Splits at commas outside quotes.
+fn split_at_commas(header: &str) -> Vec<&str> {
     let (mut is_quoted, mut is_escaped) = (false, false);
     let at_comma = |c: char| {
         let is_end = c == ',' && !is_quoted;
@@ -174,20 +174,20 @@ fn unquoted(value: &str) -> String {
 mod tests {
     use super::*;
 
-    const DEMANDS: &str = r#"Basic realm="a, b", Digest realm="http-auth@example.org", qop="auth, auth-int", algorithm=MD5, nonce="7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v", opaque="FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS""#;
+    const CHALLENGES: &str = r#"Basic realm="a, b", Digest realm="http-auth@example.org", qop="auth, auth-int", algorithm=MD5, nonce="7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v", opaque="FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS""#;
 
     /// Source: RFC 7616, section 3.9.1.
     #[test]
     fn the_example_of_the_standard_comes_out_as_it_stands_there() {
-        let meet = |challenge: Challenge| {
-            let ours = "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ";
-            challenge.meet("Mufasa", "Circle of Life", "GET", "/dir/index.html", ours)
+        let authorization = |challenge: Challenge| {
+            let cnonce = "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ";
+            challenge.authorization("Mufasa", "Circle of Life", "GET", "/dir/index.html", cnonce)
         };
-        let weak = Challenge::find([DEMANDS].into_iter()).unwrap();
-        assert!(meet(weak).contains("response=\"8ca523f5e9506fed4657c9700eebdbec\""));
-        let strong = DEMANDS.replace("algorithm=MD5", "algorithm=SHA-256");
-        let both = Challenge::find([DEMANDS, &strong].into_iter()).unwrap();
-        let header = meet(both);
+        let weak = Challenge::strongest([CHALLENGES].into_iter()).unwrap();
+        assert!(authorization(weak).contains("response=\"8ca523f5e9506fed4657c9700eebdbec\""));
+        let strong = CHALLENGES.replace("algorithm=MD5", "algorithm=SHA-256");
+        let both = Challenge::strongest([CHALLENGES, &strong].into_iter()).unwrap();
+        let header = authorization(both);
         assert!(header.contains("response=\"753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1\""));
         assert!(
             header.contains("realm=\"http-auth@example.org\"") && header.contains("algorithm=SHA-256, opaque=\"FQ")
@@ -196,13 +196,13 @@ mod tests {
 
     #[test]
     fn what_can_not_be_met_is_no_demand() {
-        let find = |header| Challenge::find([header].into_iter());
+        let find = |header| Challenge::strongest([header].into_iter());
         assert_eq!(find("Basic realm=\"digest\""), None);
         assert_eq!(find("Negotiate, Digest realm=x, nonce=y, algorithm=SHA-512-256"), None);
         assert_eq!(find("Digest realm=x, nonce=y, qop=auth-int"), None);
         let oldest = find("Negotiate, Digest realm=x, nonce=\"a\\\"b\", stale=TRUE").unwrap();
         assert!(oldest.is_stale && oldest.nonce == "a\"b");
-        let header = oldest.meet("ann", "pass", "GET", "/", "c");
+        let header = oldest.authorization("ann", "pass", "GET", "/", "c");
         assert!(!header.contains("qop") && !header.contains("algorithm") && header.contains(r#"nonce="a\"b""#));
     }
 }

@@ -1,5 +1,5 @@
-//! Moves connections on, on the thread that waits for an answer: it so has its answer without a change of threads, which costs
-//! more than all else about a call.
+//! Drives HTTP I/O on the thread that waits for the response. This saves a thread switch, which costs more than
+//! the rest of a call.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -11,54 +11,54 @@ use tokio::task::{JoinHandle, yield_now};
 
 use crate::memory;
 
-/// How often somebody looks after connections for which nobody waits, such as those that their servers close.
-const LOOK: Duration = Duration::from_secs(1);
+/// Interval at which idle connections are polled, so that connections closed by their servers are dropped.
+const IDLE_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What moves connections on; cheap to clone.
+/// The runtime that drives HTTP I/O; cheap to clone.
 ///
-/// Of several threads that wait, one does it for all. While there is none, a thread of its own looks in now and then.
+/// One of the waiting threads drives the I/O of all. While none waits, a background thread polls at intervals.
 #[derive(Debug, Clone)]
 pub struct Driver(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    /// Taken when it is dropped, and not before.
+    /// `None` only during drop.
     runtime: Option<Runtime>,
-    /// Who looks in; `None`: there was no thread to be had.
-    keeper: OnceLock<Option<Thread>>,
-    /// Whether the keeper sleeps until it is called.
-    is_asleep: AtomicBool,
+    /// The thread that polls idle connections; `None`: it could not be spawned.
+    idle_poller: OnceLock<Option<Thread>>,
+    /// Whether the idle poller is parked until it is unparked.
+    is_parked: AtomicBool,
 }
 
 impl Driver {
-    /// Makes one; `None` if the system has nothing left for it.
+    /// Returns a driver; `None` if the system cannot provide one.
     pub(super) fn new() -> Option<Self> {
         let runtime = Builder::new_current_thread().enable_all().build().ok();
-        let inner = Inner { runtime: Some(runtime?), keeper: OnceLock::new(), is_asleep: AtomicBool::new(false) };
+        let inner = Inner { runtime: Some(runtime?), idle_poller: OnceLock::new(), is_parked: AtomicBool::new(false) };
         Some(Self(Arc::new(inner)))
     }
 
-    /// Begins work that goes on while somebody waits.
+    /// Spawns work that progresses while a thread is in [`Driver::block_on`].
     pub(super) fn spawn<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
         self.0.runtime().spawn(work)
     }
 
-    /// Waits, and moves all connections on meanwhile. What that allocates is not counted as this thread's.
+    /// Waits for `work` and drives all connections meanwhile. Allocations of other requests are not counted as this thread's.
     ///
     /// # Panics
     /// On a thread of an asynchronous runtime.
     pub fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
         let value = memory::uncounted(|| self.0.runtime().block_on(work));
-        self.0.keeper.get_or_init(|| keeper(Arc::downgrade(&self.0)));
-        if self.0.is_asleep.load(Ordering::SeqCst) {
-            self.look();
+        self.0.idle_poller.get_or_init(|| idle_poller(Arc::downgrade(&self.0)));
+        if self.0.is_parked.load(Ordering::SeqCst) {
+            self.poll_idle();
         }
         value
     }
 
-    /// Has what was let go of closed at once.
-    pub fn look(&self) {
-        self.0.look();
+    /// Polls idle connections now, so that dropped ones are closed.
+    pub fn poll_idle(&self) {
+        self.0.poll_idle();
     }
 }
 
@@ -67,43 +67,43 @@ impl Inner {
         self.runtime.as_ref().expect("only who drops it takes it")
     }
 
-    fn look(&self) {
-        self.keeper.get().into_iter().flatten().for_each(Thread::unpark);
+    fn poll_idle(&self) {
+        self.idle_poller.get().into_iter().flatten().for_each(Thread::unpark);
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.look();
+        self.poll_idle();
         self.runtime.take().into_iter().for_each(Runtime::shutdown_background);
     }
 }
 
-/// Has the driver look when it is dropped.
+/// Polls idle connections when it is dropped.
 #[derive(Debug)]
-pub(super) struct LastLook(pub(super) Driver);
+pub(super) struct PollOnDrop(pub(super) Driver);
 
-impl Drop for LastLook {
+impl Drop for PollOnDrop {
     fn drop(&mut self) {
-        self.0.look();
+        self.0.poll_idle();
     }
 }
 
-/// Starts the thread that looks in, until the driver is gone; it sleeps while nothing is open.
-fn keeper(driver: Weak<Inner>) -> Option<Thread> {
+/// Spawns the idle poller, which ends with the driver and parks while no connection is open.
+fn idle_poller(driver: Weak<Inner>) -> Option<Thread> {
     let look_in = move || {
         while let Some(driver) = driver.upgrade() {
-            // Twice: what wakes up at the first look has its turn at the second.
+            // Twice: tasks that the first pass wakes run in the second.
             driver.runtime().block_on(async {
                 yield_now().await;
                 yield_now().await;
             });
-            // Said first: who comes after the question calls.
-            driver.is_asleep.store(true, Ordering::SeqCst);
+            // Set before the check: a thread that adds a task after the check sees it and unparks the poller.
+            driver.is_parked.store(true, Ordering::SeqCst);
             let is_anything_open = driver.runtime().metrics().num_alive_tasks() > 0;
-            driver.is_asleep.store(!is_anything_open, Ordering::SeqCst);
+            driver.is_parked.store(!is_anything_open, Ordering::SeqCst);
             drop(driver);
-            if is_anything_open { thread::park_timeout(LOOK) } else { thread::park() }
+            if is_anything_open { thread::park_timeout(IDLE_POLL_INTERVAL) } else { thread::park() }
         }
     };
     let started = thread::Builder::new().name("http".to_owned()).spawn(look_in).ok()?;

@@ -1,43 +1,43 @@
-//! Proxies that the environment names.
+//! Proxies from the environment.
 
 use hyper_util::client::proxy::matcher::Matcher;
 use url::Url;
 
-/// The proxies that the environment names, or else the system's settings.
-pub(super) struct Environment {
+/// The proxies of the environment variables, or else of the system settings.
+pub(super) struct EnvironmentProxies {
     http: Option<Url>,
     https: Option<Url>,
-    /// Who is reached directly all the same; and what the system says where the environment says nothing.
+    /// Hosts that are excluded from proxies; and the system settings if there are no variables.
     matcher: Matcher,
 }
 
-impl Environment {
+impl EnvironmentProxies {
     /// Reads the variables of this process.
     pub(super) fn of_process() -> Self {
-        Self::read(|name| std::env::var(name).ok())
+        Self::parse(|name| std::env::var(name).ok())
     }
 
-    /// Reads variables: small names count before large ones, and an empty one for none.
+    /// Reads variables: lower case takes precedence over upper case, and an empty value means no proxy.
     ///
-    /// Source: `getproxies_environment` of Python's `urllib.request`, which `requests` goes by; `HTTP_PROXY` may be a header that a
-    /// visitor sent, where there is a `REQUEST_METHOD` (CVE-2016-5385).
-    fn read(variable: impl Fn(&str) -> Option<String>) -> Self {
-        let large = |name: &str| {
+    /// Source: `getproxies_environment` of Python's `urllib.request`, which `requests` uses. `HTTP_PROXY` is ignored if `REQUEST_METHOD` is
+    /// set, since it may come from a request header of a CGI script (CVE-2016-5385).
+    fn parse(variable: impl Fn(&str) -> Option<String>) -> Self {
+        let uppercase = |name: &str| {
             variable(&name.to_uppercase()).filter(|_| name != "http_proxy" || variable("REQUEST_METHOD").is_none())
         };
-        let proxy = |name: &str| proxy(name, &variable(name).or_else(|| large(name))?);
+        let proxy = |name: &str| proxy(name, &variable(name).or_else(|| uppercase(name))?);
         let all = proxy("all_proxy");
         let (http, https) = (proxy("http_proxy").or_else(|| all.clone()), proxy("https_proxy").or(all));
         let no = ["no_proxy", "NO_PROXY"].into_iter().filter_map(&variable).find(|names| !names.is_empty());
         let matcher = match http.is_none() && https.is_none() && no.is_none() {
             true => Matcher::from_system(),
-            // Only who it leaves out matters.
+            // Only its exclusions are used.
             false => Matcher::builder().all("http://proxy").no(no.unwrap_or_default()).build(),
         };
         Self { http, https, matcher }
     }
 
-    /// Returns the proxy through which a URL is to be reached, if any.
+    /// Returns the proxy for a URL, if any.
     pub(super) fn proxy(&self, url: &Url) -> Option<Url> {
         let found = self.matcher.intercept(&url.as_str().parse().ok()?)?;
         match (&self.http, &self.https) {
@@ -51,8 +51,8 @@ fn proxy(name: &str, value: &str) -> Option<Url> {
     if value.is_empty() {
         return None;
     }
-    let whole = if value.contains("://") { value.to_owned() } else { format!("http://{value}") };
-    let url = Url::parse(&whole).ok().filter(|url| url.has_host() && matches!(url.scheme(), "http" | "https"));
+    let read_all = if value.contains("://") { value.to_owned() } else { format!("http://{value}") };
+    let url = Url::parse(&read_all).ok().filter(|url| url.has_host() && matches!(url.scheme(), "http" | "https"));
     if url.is_none() {
         tracing::warn!("the variable {name} names no proxy that is spoken to here: write http://HOST:PORT");
     }
@@ -68,7 +68,7 @@ mod tests {
             let found = variables.iter().find(|(known, _)| *known == name);
             found.map(|(_, value)| (*value).to_owned())
         };
-        Environment::read(variable).proxy(&Url::parse(url).unwrap()).map(Into::into)
+        EnvironmentProxies::parse(variable).proxy(&Url::parse(url).unwrap()).map(Into::into)
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Why there is no answer.
+//! Errors of HTTP requests.
 
 use std::error::Error as _;
 use std::io;
@@ -7,79 +7,79 @@ use std::time::Duration;
 use url::Url;
 
 use crate::config::Denied;
-use crate::services::http::Answer;
-use crate::services::http::answer::without_credentials;
+use crate::services::http::response::HttpResponse;
+use crate::services::http::response::without_credentials;
 use crate::units::{show_duration, show_size};
 
-/// Why there is no answer, or no whole one.
+/// Why a request has no complete response.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The URL is none.
+    /// The URL is invalid.
     #[error("{0}")]
     InvalidUrl(String),
-    /// A header can not be sent.
+    /// A header cannot be sent.
     #[error("the header {0:?} can not be sent: its name or value has characters that headers must not have")]
     InvalidHeader(String),
-    /// A certificate, a key or the address of a proxy can not be used.
+    /// A certificate, a key or a proxy address cannot be used.
     #[error("{0}")]
     InvalidOption(String),
-    /// The script may not go there.
+    /// The script has no permission for the host.
     #[error("{0}")]
     Denied(Denied),
-    /// Everything together took too long.
+    /// The total timeout has passed.
     #[error("no complete answer within {}", show_duration(*.0))]
     Timeout(Duration),
-    /// Connecting took too long.
+    /// The connect timeout has passed.
     #[error("no connection within {}", show_duration(*.0))]
     ConnectTimeout(Duration),
-    /// The server said nothing for too long.
+    /// The read timeout has passed.
     #[error("nothing more came for {}", show_duration(*.0))]
     ReadTimeout(Duration),
-    /// There is no connection: nothing has been sent.
+    /// No connection could be established; nothing was sent.
     #[error("{0}")]
     Connect(String),
-    /// The connection broke.
+    /// The connection was lost.
     #[error("{0}")]
-    Broken(String),
-    /// The two sides do not trust or understand each other.
+    ConnectionLost(String),
+    /// TLS failed.
     #[error("{0}")]
     Tls(String),
-    /// The proxy does not let us through.
+    /// The proxy refused the connection or cannot be reached.
     #[error("{0}")]
     Proxy(String),
-    /// The servers send us round and round.
+    /// The redirect limit was exceeded.
     #[error("more than {0} redirects")]
     TooManyRedirects(usize),
     /// The body is larger than allowed.
     #[error("the body of the answer is larger than {}", show_size(*.0))]
     BodyTooLarge(u64),
-    /// The body broke off, or is not what its headers say.
+    /// The body is incomplete or does not match its headers.
     #[error("the body of the answer can not be read: {0}")]
     Decode(String),
-    /// A file that is sent or written can not be.
+    /// A file that is sent or written cannot be read or written.
     #[error("{0}")]
     File(String),
 }
 
-/// An error, with what is known of the answer.
+/// An error with the part of the response that is available.
 #[derive(Debug, Clone)]
 pub struct Failure {
-    /// What went wrong.
+    /// The error.
     pub error: Error,
-    /// Where, after redirects, without credentials.
+    /// The URL after redirects, without credentials.
     pub url: Url,
-    /// The answer as far as it came: the headers of one whose body could not be had, or the last of too many redirects.
-    pub answer: Option<Box<Answer>>,
+    /// The headers of a response whose body could not be read, or the last of too many redirects.
+    pub response: Option<Box<HttpResponse>>,
 }
 
 impl Failure {
-    pub(super) fn new(error: Error, url: &Url, answer: Option<Answer>) -> Box<Self> {
-        Box::new(Self { error, url: without_credentials(url), answer: answer.map(Box::new) })
+    pub(super) fn new(error: Error, url: &Url, response: Option<HttpResponse>) -> Box<Self> {
+        Box::new(Self { error, url: without_credentials(url), response: response.map(Box::new) })
     }
 }
 
 impl Error {
-    /// Returns the word that scripts see as `err.kind`.
+    /// Returns the `err.kind` of scripts.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::InvalidUrl(_) => "invalid_url",
@@ -88,7 +88,7 @@ impl Error {
             Self::Timeout(_) => "timeout",
             Self::ConnectTimeout(_) => "timeout.connect",
             Self::ReadTimeout(_) => "timeout.read",
-            Self::Connect(_) | Self::Broken(_) => "connect",
+            Self::Connect(_) | Self::ConnectionLost(_) => "connect",
             Self::Tls(_) => "tls",
             Self::Proxy(_) => "proxy",
             Self::TooManyRedirects(_) => "too_many_redirects",
@@ -98,7 +98,7 @@ impl Error {
         }
     }
 
-    /// Returns an error with all that led to it, since the first words alone hide the cause.
+    /// Returns an error with its chain of causes, since the outermost message alone hides the cause.
     pub(super) fn chain(error: &dyn std::error::Error) -> String {
         let mut text = error.to_string();
         let mut cause = error.source();
@@ -113,12 +113,12 @@ impl Error {
         text
     }
 
-    /// Returns why a request found no answer.
+    /// Converts an error of sending.
     pub(super) fn from_sending(error: &reqwest::Error, connect_timeout: Duration, is_proxied: bool) -> Self {
         if error.is_timeout() && error.is_connect() {
             return Self::ConnectTimeout(connect_timeout);
         }
-        // The address is told with every error already, and may hold secrets.
+        // The URL is part of every message already, and may contain secrets.
         let text = error.source().map_or_else(|| error.to_string(), Self::chain);
         let text = text.strip_prefix("client error (Connect): ").map(str::to_owned).unwrap_or(text);
         match tls(error) {
@@ -137,17 +137,17 @@ impl Error {
             _ if error.is_builder() => Self::InvalidUrl(text),
             true if is_proxied => Self::Proxy(format!("the way through the proxy failed: {text}")),
             true => Self::Connect(text),
-            false => Self::Broken(text),
+            false => Self::ConnectionLost(text),
         }
     }
 
-    /// Returns why a body could not be had: the connection broke, or it is not what its headers say.
+    /// Converts an error of reading the body.
     pub(super) fn from_body(error: &reqwest::Error) -> Self {
         Self::Decode(error.source().map_or_else(|| error.to_string(), Self::chain))
     }
 }
 
-/// Returns what TLS has to say in the chain of causes, also inside I/O errors, which hide what they hold.
+/// Returns the TLS error in the chain of causes, also inside I/O errors, whose `source` skips it.
 fn tls<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e rustls::Error> {
     let held = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
     let own = error.downcast_ref::<rustls::Error>();

@@ -1,148 +1,159 @@
-//! One attempt: the hops from the first request to the answer that counts, and its body.
+//! One attempt: requests from the first to the final response, and its body.
 
 use reqwest::header::COOKIE;
 use reqwest::multipart::Form;
 use tokio::time::{Instant, timeout_at};
 use url::{Host, Url};
 
-use crate::services::http::client::through;
+use crate::services::http::body::{ReceivedResponse, ResponseBody};
+use crate::services::http::client::proxy_for;
 use crate::services::http::connect::{PROGRESS, Progress};
-use crate::services::http::driver::LastLook;
-use crate::services::http::redirect::Hop;
-use crate::services::http::{
-    Answer, Arrived, Asked, Body, ConnectOptions, Content, Error, Failure, Guard, Http, Incoming, Part, Request, Sink,
-};
+use crate::services::http::driver::PollOnDrop;
+use crate::services::http::error::{Error, Failure};
+use crate::services::http::guard::RequestGuard;
+use crate::services::http::handle::Http;
+use crate::services::http::redirect::RequestStep;
+use crate::services::http::request::{ConnectOptions, Content, Part, Request, RequestBody, Sink};
+use crate::services::http::response::{HttpResponse, SentRequest};
 
-/// What of the body of an answer that leads to another is kept, in bytes.
-const PASSED_BODY: u64 = 64 << 10;
+/// Maximum length of the body kept of a redirect or a challenge, in bytes.
+const MAX_REDIRECT_BODY: u64 = 64 << 10;
 
 impl Http {
     /// Sends a request once, with all redirects.
     pub(super) async fn attempt(
         &self,
         request: &Request,
-        guard: &dyn Guard,
+        guard: &dyn RequestGuard,
         until: Instant,
-    ) -> Result<Arrived, Box<Failure>> {
-        let progress = Progress::new(request.times.connect);
+    ) -> Result<ReceivedResponse, Box<Failure>> {
+        let progress = Progress::new(request.timeouts.connect);
         let mut at = request.url.clone();
-        // Once on the heap, it is not copied from one wrapping into the next.
-        let following = Box::pin(self.follow(request, guard, &progress, until, &mut at));
-        let followed = timeout_at(until, PROGRESS.scope(progress.clone(), following)).await;
-        let (mut answer, mut incoming) = followed.unwrap_or_else(|_| {
-            let total = request.times.total;
+        // Boxed once, so that it is not copied between wrapper futures.
+        let work = Box::pin(self.follow_redirects(request, guard, &progress, until, &mut at));
+        let outcome = timeout_at(until, PROGRESS.scope(progress.clone(), work)).await;
+        let (mut response, mut incoming) = outcome.unwrap_or_else(|_| {
+            let total = request.timeouts.total;
             let error = if progress.is_connecting() { Error::ConnectTimeout(total) } else { Error::Timeout(total) };
             Err(Failure::new(error, &at, None))
         })?;
         let done = match &request.sink {
             Sink::Stream { .. } => {
-                incoming.last_look = self.driver.clone().map(LastLook);
-                return Ok(Arrived { answer, incoming: Some(incoming) });
+                incoming.poll_on_drop = self.driver.clone().map(PollOnDrop);
+                return Ok(ReceivedResponse { response, body: Some(incoming) });
             }
-            Sink::File { path, limit } if (200..300).contains(&answer.status) && request.method != "HEAD" => {
+            Sink::File { path, limit } if (200..300).contains(&response.status) && request.method != "HEAD" => {
                 let saved = incoming.save(path, *limit).await;
-                saved.map(|()| answer.saved = Some(path.clone()))
+                saved.map(|()| response.saved = Some(path.clone()))
             }
-            _ => incoming.whole(request.max_body).await.map(|body| answer.body = body),
+            _ => incoming.read_all(request.max_body).await.map(|body| response.body = body),
         };
         match done {
-            Ok(()) => Ok(Arrived { answer, incoming: None }),
-            Err(error) => Err(Failure::new(error, &answer.url.clone(), Some(answer))),
+            Ok(()) => Ok(ReceivedResponse { response, body: None }),
+            Err(error) => Err(Failure::new(error, &response.url.clone(), Some(response))),
         }
     }
 
-    /// Goes from hop to hop until there is an answer that leads nowhere else; `at` is where it stands.
-    async fn follow(
+    /// Follows redirects and challenges until the final response; `at` is the current URL.
+    async fn follow_redirects(
         &self,
         request: &Request,
-        guard: &dyn Guard,
+        guard: &dyn RequestGuard,
         progress: &Progress,
         until: Instant,
         at: &mut Url,
-    ) -> Result<(Answer, Incoming), Box<Failure>> {
+    ) -> Result<(HttpResponse, ResponseBody), Box<Failure>> {
         let failed = |error, url: &Url| Failure::new(error, url, None);
-        let mut hop = Hop::first(request).map_err(|error| failed(error, &request.url))?;
+        let mut step = RequestStep::initial(request).map_err(|error| failed(error, &request.url))?;
         let (mut history, mut redirects) = (Vec::new(), 0);
         loop {
-            at.clone_from(&hop.url);
-            let hopped = self.hop(&hop, request, guard, progress).await;
-            let (mut answer, response) = hopped.map_err(|error| failed(error, &hop.url))?;
+            at.clone_from(&step.url);
+            let sent = self.step(&step, request, guard, progress).await;
+            let (mut response, raw) = sent.map_err(|error| failed(error, &step.url))?;
             let is_timed = !matches!(request.sink, Sink::Stream { is_timed: false });
-            let limit = is_timed.then_some((until, request.times.total));
-            let mut incoming = Incoming::new(response, request.times.read, limit);
-            let demand = hop.demand(&answer);
-            let target = request.redirects.and_then(|_| hop.target(&answer));
-            if demand.is_none() && target.is_none() {
-                answer.history = history;
-                return Ok((answer, incoming));
+            let limit = is_timed.then_some((until, request.timeouts.total));
+            let mut incoming = ResponseBody::new(raw, request.timeouts.read, limit);
+            let challenge = step.challenge(&response);
+            let redirect_target = request.redirects.and_then(|_| step.redirect_target(&response));
+            if challenge.is_none() && redirect_target.is_none() {
+                response.history = history;
+                return Ok((response, incoming));
             }
-            answer.body = incoming.whole(PASSED_BODY).await.unwrap_or_default();
-            let url = hop.url.clone();
-            let next = match (demand, target) {
-                (Some(demand), _) => hop.proving(&demand),
+            response.body = incoming.read_all(MAX_REDIRECT_BODY).await.unwrap_or_default();
+            let url = step.url.clone();
+            let next = match (challenge, redirect_target) {
+                (Some(challenge), _) => step.authenticate(&challenge),
                 (None, Some(_)) if redirects >= request.redirects.unwrap_or_default() => {
-                    answer.history = history;
-                    return Err(Failure::new(Error::TooManyRedirects(redirects), &url, Some(answer)));
+                    response.history = history;
+                    return Err(Failure::new(Error::TooManyRedirects(redirects), &url, Some(response)));
                 }
-                (None, target) => {
+                (None, redirect_target) => {
                     redirects += 1;
-                    hop.redirected(answer.status, target.as_ref().unwrap_or(&url))
+                    step.redirect(response.status, redirect_target.as_ref().unwrap_or(&url))
                 }
             };
-            hop = next.map_err(|error| failed(error, &url))?;
-            history.push(answer);
+            step = next.map_err(|error| failed(error, &url))?;
+            history.push(response);
         }
     }
 
-    /// Makes one hop.
-    async fn hop(
+    /// Sends one request of the chain.
+    async fn step(
         &self,
-        hop: &Hop,
+        step: &RequestStep,
         request: &Request,
-        guard: &dyn Guard,
+        guard: &dyn RequestGuard,
         progress: &Progress,
-    ) -> Result<(Answer, reqwest::Response), Error> {
-        if let Some(stage) = &self.stage {
-            return self.staged(&**stage, hop, request, guard);
+    ) -> Result<(HttpResponse, reqwest::Response), Error> {
+        if let Some(mock) = &self.mock {
+            return self.mock_step(&**mock, step, request, guard);
         }
-        let way = self.clients.way(&hop.url, &request.way);
-        let is_proxied = through(&hop.url, &way).is_some();
-        let no_connection = Error::ConnectTimeout(request.times.connect);
-        let checked = progress.connecting(self.check(&hop.url, &request.way, is_proxied, guard)).await;
+        let options = self.clients.resolve_proxy(&step.url, &request.connect_options);
+        let is_proxied = proxy_for(&step.url, &options).is_some();
+        let no_connection = Error::ConnectTimeout(request.timeouts.connect);
+        let checked =
+            progress.connecting(self.check_access(&step.url, &request.connect_options, is_proxied, guard)).await;
         checked.unwrap_or(Err(no_connection))?;
-        let mut headers = hop.headers.clone();
-        if let Some(cookies) = request.cookies.header(&hop.url) {
+        let mut headers = step.headers.clone();
+        if let Some(cookies) = request.cookies.header(&step.url) {
             headers.entry(COOKIE).or_insert(cookies);
         }
-        let asked = Asked::of(&hop.method, &hop.url, &headers);
-        let mut sending = self.clients.client(&way)?.request(hop.method.clone(), hop.url.clone()).headers(headers);
-        match &hop.body {
-            Some(Body::Bytes(bytes, _)) => sending = sending.body(bytes.clone()),
-            Some(Body::Multipart(parts)) => sending = sending.multipart(form(parts).await?),
+        let asked = SentRequest::of(&step.method, &step.url, &headers);
+        let mut sending =
+            self.clients.client(&options)?.request(step.method.clone(), step.url.clone()).headers(headers);
+        match &step.body {
+            Some(RequestBody::Bytes(bytes, _)) => sending = sending.body(bytes.clone()),
+            Some(RequestBody::Multipart(parts)) => sending = sending.multipart(form(parts).await?),
             None => {}
         }
-        progress.moved();
+        progress.touch();
         let started = Instant::now();
-        let response = tokio::select! {
-            sent = sending.send() => sent.map_err(|error| Error::from_sending(&error, request.times.connect, is_proxied))?,
-            limit = quiet(progress, request.times.read) => return Err(Error::ReadTimeout(limit)),
+        let raw = tokio::select! {
+            sent = sending.send() => sent.map_err(|error| Error::from_sending(&error, request.timeouts.connect, is_proxied))?,
+            limit = until_quiet(progress, request.timeouts.read) => return Err(Error::ReadTimeout(limit)),
         };
-        let answer = Answer::begun(&response, &hop.url, &asked, started.elapsed());
-        for cookies in [Some(&request.cookies), request.kept.as_ref()].into_iter().flatten() {
-            cookies.take(response.headers(), &hop.url);
+        let response = HttpResponse::from_head(&raw, &step.url, &asked, started.elapsed());
+        for cookies in [Some(&request.cookies), request.session_cookies.as_ref()].into_iter().flatten() {
+            cookies.take(raw.headers(), &step.url);
         }
-        Ok((answer, response))
+        Ok((response, raw))
     }
 
-    /// Asks the guard about the host of a URL and every address it stands for, and about a proxy that the script wants.
-    async fn check(&self, url: &Url, way: &ConnectOptions, is_proxied: bool, guard: &dyn Guard) -> Result<(), Error> {
-        if let Some(proxy) = through(url, way) {
+    /// Checks access to the host of a URL and all its addresses, and to a proxy that the script has set.
+    async fn check_access(
+        &self,
+        url: &Url,
+        options: &ConnectOptions,
+        is_proxied: bool,
+        guard: &dyn RequestGuard,
+    ) -> Result<(), Error> {
+        if let Some(proxy) = proxy_for(url, options) {
             self.check_target(proxy, false, guard).await?;
         }
         self.check_target(url, is_proxied, guard).await
     }
 
-    async fn check_target(&self, url: &Url, is_proxied: bool, guard: &dyn Guard) -> Result<(), Error> {
+    async fn check_target(&self, url: &Url, is_proxied: bool, guard: &dyn RequestGuard) -> Result<(), Error> {
         let host = url.host_str().ok_or_else(|| Error::InvalidUrl(format!("{url} names no host")))?;
         let port = url.port_or_known_default().unwrap_or(80);
         guard.check_host(host, port).map_err(Error::Denied)?;
@@ -151,7 +162,7 @@ impl Http {
             Some(Host::Ipv6(address)) => vec![address.into()],
             _ => match self.resolver.pin(host).await {
                 Ok(addresses) => addresses,
-                // A proxy resolves for itself what is not known here.
+                // A proxy resolves host names that are unknown here.
                 Err(_) if is_proxied => return guard.check_unknown(host, port).map_err(Error::Denied),
                 Err(error) => return Err(Error::Connect(format!("the host {host} is not found: {error}"))),
             },
@@ -160,18 +171,18 @@ impl Http {
     }
 }
 
-/// Ends when the server has been quiet for longer than the limit, if there is one.
-async fn quiet(progress: &Progress, limit: Option<std::time::Duration>) -> std::time::Duration {
+/// Completes when the read timeout has passed, if there is one.
+async fn until_quiet(progress: &Progress, limit: Option<std::time::Duration>) -> std::time::Duration {
     match limit {
         Some(limit) => {
-            progress.quiet(limit).await;
+            progress.until_quiet(limit).await;
             limit
         }
         None => std::future::pending().await,
     }
 }
 
-/// Returns a form with files; what is in files is read while it is sent.
+/// Returns a multipart form; file parts are read while they are sent.
 async fn form(parts: &[Part]) -> Result<Form, Error> {
     let mut form = Form::new();
     for part in parts {

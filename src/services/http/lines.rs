@@ -1,85 +1,85 @@
-//! Lines and server-sent events out of bytes that come bit by bit.
+//! Incremental parsing of lines and server-sent events.
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
-/// Cuts bytes into lines, at `\n`, `\r\n` and `\r`.
+/// Splits bytes into lines at `\n`, `\r\n` and `\r`.
 #[derive(Debug, Default)]
-pub struct Lines {
-    held: BytesMut,
-    /// How much of it has no end of a line.
-    seen: usize,
-    /// Whether the last line ended with `\r`, so that a `\n` belongs to it.
-    is_half_ended: bool,
+pub struct LineSplitter {
+    buffer: BytesMut,
+    /// Length of the prefix without a line end.
+    scanned: usize,
+    /// Whether the last line ended with `\r`, so that a following `\n` belongs to it.
+    ended_with_cr: bool,
 }
 
-impl Lines {
-    /// Takes more bytes.
-    pub fn put(&mut self, bytes: &[u8]) {
-        self.held.extend_from_slice(bytes);
+impl LineSplitter {
+    /// Appends bytes.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
     }
 
-    /// Returns how many bytes wait for the end of their line.
-    pub fn waiting(&self) -> usize {
-        self.held.len()
+    /// Returns the number of bytes of incomplete lines.
+    pub fn buffered(&self) -> usize {
+        self.buffer.len()
     }
 
-    /// Takes the next line that has ended, without its end.
+    /// Returns the next complete line without its line end.
     pub fn next_line(&mut self) -> Option<Bytes> {
-        if self.is_half_ended && !self.held.is_empty() {
-            if self.held.starts_with(b"\n") {
-                self.held.advance(1);
+        if self.ended_with_cr && !self.buffer.is_empty() {
+            if self.buffer.starts_with(b"\n") {
+                self.buffer.advance(1);
             }
-            self.is_half_ended = false;
+            self.ended_with_cr = false;
         }
-        let Some(end) = self.held[self.seen..].iter().position(|byte| matches!(byte, b'\n' | b'\r')) else {
-            self.seen = self.held.len();
+        let Some(end) = self.buffer[self.scanned..].iter().position(|byte| matches!(byte, b'\n' | b'\r')) else {
+            self.scanned = self.buffer.len();
             return None;
         };
-        let line = self.held.split_to(self.seen + end).freeze();
-        self.is_half_ended = self.held.starts_with(b"\r");
-        self.held.advance(1);
-        self.seen = 0;
+        let line = self.buffer.split_to(self.scanned + end).freeze();
+        self.ended_with_cr = self.buffer.starts_with(b"\r");
+        self.buffer.advance(1);
+        self.scanned = 0;
         Some(line)
     }
 
-    /// Takes what is left when nothing more comes, if anything is.
-    pub fn rest(&mut self) -> Option<Bytes> {
-        self.seen = 0;
-        (!self.held.is_empty()).then(|| self.held.split().freeze())
+    /// Returns the incomplete last line at the end of the input, if any.
+    pub fn finish(&mut self) -> Option<Bytes> {
+        self.scanned = 0;
+        (!self.buffer.is_empty()).then(|| self.buffer.split().freeze())
     }
 }
 
 /// A server-sent event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
-    /// What sort it is; `message` unless the server says so.
+pub struct ServerSentEvent {
+    /// The event type; `message` by default.
     pub name: String,
-    /// What it says.
+    /// The data.
     pub data: String,
-    /// The last id that the server told, also with an earlier event.
+    /// The last event id, which an earlier event may have set.
     pub id: String,
-    /// How many milliseconds the server wants us to wait before we come back, if it said so with this event.
+    /// The reconnection time in milliseconds, if this event sets one.
     pub retry: Option<u64>,
 }
 
-/// Puts lines together into server-sent events.
+/// Assembles lines into server-sent events.
 ///
 /// Source: HTML Standard, section 9.2.6, "Interpreting an event stream".
 #[derive(Debug, Default)]
-pub struct Events {
+pub struct EventParser {
     name: String,
     data: String,
     has_data: bool,
     id: String,
     retry: Option<u64>,
-    is_begun: bool,
+    is_started: bool,
 }
 
-impl Events {
-    /// Takes a line; returns the event that it ends, if it does.
-    pub fn line(&mut self, line: &str) -> Option<Event> {
-        let line = if self.is_begun { line } else { line.strip_prefix('\u{feff}').unwrap_or(line) };
-        self.is_begun = true;
+impl EventParser {
+    /// Processes a line; returns the event that it completes, if any.
+    pub fn line(&mut self, line: &str) -> Option<ServerSentEvent> {
+        let line = if self.is_started { line } else { line.strip_prefix('\u{feff}').unwrap_or(line) };
+        self.is_started = true;
         if line.is_empty() {
             return self.ended();
         }
@@ -101,17 +101,17 @@ impl Events {
         None
     }
 
-    /// Returns how many bytes wait for the end of their event.
-    pub fn waiting(&self) -> usize {
+    /// Returns the number of bytes of the incomplete event.
+    pub fn buffered(&self) -> usize {
         self.data.len()
     }
 
-    fn ended(&mut self) -> Option<Event> {
+    fn ended(&mut self) -> Option<ServerSentEvent> {
         let name = std::mem::take(&mut self.name);
         let data = std::mem::take(&mut self.data);
         let retry = self.retry.take();
         let name = if name.is_empty() { "message".to_owned() } else { name };
-        std::mem::take(&mut self.has_data).then(|| Event { name, data, id: self.id.clone(), retry })
+        std::mem::take(&mut self.has_data).then(|| ServerSentEvent { name, data, id: self.id.clone(), retry })
     }
 }
 
@@ -123,25 +123,29 @@ mod tests {
     fn lines_are_the_same_however_the_bytes_come() {
         let text = b"one\r\ntwo\rthree\n\nlast";
         for size in 1..=text.len() {
-            let mut lines = Lines::default();
+            let mut lines = LineSplitter::default();
             let mut found = Vec::new();
             for piece in text.chunks(size) {
-                lines.put(piece);
+                lines.push(piece);
                 found.extend(std::iter::from_fn(|| lines.next_line()));
             }
-            found.extend(lines.rest());
+            found.extend(lines.finish());
             assert_eq!(found, ["one", "two", "three", "", "last"], "in pieces of {size}");
-            assert_eq!(lines.rest(), None);
+            assert_eq!(lines.finish(), None);
         }
     }
 
     #[test]
     fn events_are_read_as_browsers_read_them() {
-        let mut events = Events::default();
+        let mut events = EventParser::default();
         let text = "\u{feff}: hello\nevent: open\nid: 7\ndata:a\ndata:  b\n\ndata\n\nevent: none\n\nretry: 250\ndata: c:d\n\ndata: cut off";
         let found: Vec<_> = text.split('\n').filter_map(|line| events.line(line)).collect();
-        let event =
-            |name: &str, data: &str, retry| Event { name: name.into(), data: data.into(), id: "7".into(), retry };
+        let event = |name: &str, data: &str, retry| ServerSentEvent {
+            name: name.into(),
+            data: data.into(),
+            id: "7".into(),
+            retry,
+        };
         assert_eq!(
             found,
             [event("open", "a\n b", None), event("message", "", None), event("message", "c:d", Some(250))]

@@ -1,30 +1,30 @@
-//! The `Link` header: where the next page is.
+//! The `Link` header, as used for pagination.
 
-/// A link to something related.
+/// A link of a `Link` header.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Link {
-    /// Where it leads, as it is written.
+pub struct LinkValue {
+    /// The target, as written.
     pub url: String,
-    /// Its parameters in order, such as `rel`, names in lower case.
+    /// Parameters in order, such as `rel`, with names in lower case.
     pub parameters: Vec<(String, String)>,
 }
 
-/// Reads the links of one header; what is no link is left out.
+/// Parses the links of one header; invalid parts are ignored.
 ///
 /// Source: RFC 8288, section 3.
-pub fn parse(header: &str) -> Vec<Link> {
+pub fn parse(header: &str) -> Vec<LinkValue> {
     let mut links = Vec::new();
     let mut rest = header;
     while let Some((_, after)) = rest.split_once('<') {
         let Some((url, after)) = after.split_once('>') else { break };
         let (parameters, after) = parameters(after);
-        links.push(Link { url: url.trim().to_owned(), parameters });
+        links.push(LinkValue { url: url.trim().to_owned(), parameters });
         rest = after;
     }
     links
 }
 
-/// Reads `; name=value; name="value"` up to the comma that ends a link.
+/// Parses `; name=value; name="value"` up to the comma that ends a link.
 fn parameters(mut rest: &str) -> (Vec<(String, String)>, &str) {
     let mut found = Vec::new();
     loop {
@@ -62,7 +62,7 @@ mod tests {
         assert_eq!(links.len(), 2);
         assert_eq!(links[0].url, "https://a.example/?p=2,3");
         assert_eq!(links[0].parameters[0], ("rel".into(), "next".into()));
-        assert_eq!(links[1], Link { url: "/last".into(), parameters: vec![("rel".into(), "last".into())] });
-        assert_eq!(parse("<<<;;;,,,>"), [Link { url: "<<;;;,,,".into(), parameters: Vec::new() }]);
+        assert_eq!(links[1], LinkValue { url: "/last".into(), parameters: vec![("rel".into(), "last".into())] });
+        assert_eq!(parse("<<<;;;,,,>"), [LinkValue { url: "<<;;;,,,".into(), parameters: Vec::new() }]);
     }
 }

@@ -1,4 +1,4 @@
-//! The requests of a chain: redirects, and the proof that a server wants.
+//! The requests of a chain of redirects and authentication challenges.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -10,50 +10,52 @@ use reqwest::header::{
 };
 use url::Url;
 
-use crate::services::http::answer::without_credentials;
 use crate::services::http::digest::Challenge;
-use crate::services::http::{Answer, Body, Credentials, Error, Request};
+use crate::services::http::error::Error;
+use crate::services::http::request::{Credentials, Request, RequestBody};
+use crate::services::http::response::HttpResponse;
+use crate::services::http::response::without_credentials;
 
-/// What every server is told of us, unless the script says something else.
-const OURSELVES: HeaderValue = HeaderValue::from_static(concat!("rhaid/", env!("CARGO_PKG_VERSION")));
+/// The default `User-Agent`.
+const DEFAULT_USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("rhaid/", env!("CARGO_PKG_VERSION")));
 
-/// Parts of the names of headers that tell a server who asks.
-const TELLING: [&str; 6] = ["auth", "cookie", "key", "password", "secret", "token"];
+/// Substrings of the names of sensitive headers.
+const SENSITIVE_NAMES: [&str; 6] = ["auth", "cookie", "key", "password", "secret", "token"];
 
 /// One request of a chain.
 #[derive(Debug)]
-pub(super) struct Hop {
+pub(super) struct RequestStep {
     pub(super) method: Method,
     /// Without credentials.
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
-    pub(super) body: Option<Body>,
-    /// User and password, to be proved when the server wants it.
+    pub(super) body: Option<RequestBody>,
+    /// User and password for Digest authentication.
     digest: Option<(String, String)>,
-    /// How many proofs the server has seen.
-    proofs: usize,
+    /// Number of authentication attempts at this URL.
+    auth_attempts: usize,
 }
 
-impl Hop {
-    pub(super) fn first(request: &Request) -> Result<Self, Error> {
+impl RequestStep {
+    pub(super) fn initial(request: &Request) -> Result<Self, Error> {
         let wrong = |_| Error::InvalidUrl(format!("{:?} is no HTTP method", request.method));
-        let mut hop = Self {
+        let mut step = Self {
             method: Method::from_bytes(request.method.as_bytes()).map_err(wrong)?,
-            url: checked(&request.url)?,
+            url: http_url(&request.url)?,
             headers: headers(request)?,
             body: request.body.clone(),
             digest: None,
-            proofs: 0,
+            auth_attempts: 0,
         };
-        match request.credentials.clone().or_else(|| written(&request.url)) {
+        match request.credentials.clone().or_else(|| url_credentials(&request.url)) {
             Some(Credentials::Basic(user, password)) => {
-                hop.authorize(&format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}"))))?;
+                step.authorize(&format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}"))))?;
             }
-            Some(Credentials::Bearer(token)) => hop.authorize(&format!("Bearer {token}"))?,
-            Some(Credentials::Digest(user, password)) => hop.digest = Some((user, password)),
+            Some(Credentials::Bearer(token)) => step.authorize(&format!("Bearer {token}"))?,
+            Some(Credentials::Digest(user, password)) => step.digest = Some((user, password)),
             None => {}
         }
-        Ok(hop)
+        Ok(step)
     }
 
     fn authorize(&mut self, text: &str) -> Result<(), Error> {
@@ -64,22 +66,22 @@ impl Hop {
         Ok(())
     }
 
-    /// Returns where an answer sends us, if it does.
-    pub(super) fn target(&self, answer: &Answer) -> Option<Url> {
-        if !matches!(answer.status, 301 | 302 | 303 | 307 | 308) {
+    /// Returns the target of a redirect response.
+    pub(super) fn redirect_target(&self, response: &HttpResponse) -> Option<Url> {
+        if !matches!(response.status, 301 | 302 | 303 | 307 | 308) {
             return None;
         }
-        let mut target = self.url.join(answer.header("location").next()?).ok()?;
-        if target.fragment().is_none() {
-            target.set_fragment(self.url.fragment());
+        let mut redirect_target = self.url.join(response.header("location").next()?).ok()?;
+        if redirect_target.fragment().is_none() {
+            redirect_target.set_fragment(self.url.fragment());
         }
-        Some(target)
+        Some(redirect_target)
     }
 
     /// Returns the next request of the chain.
     ///
-    /// Source: RFC 9110, section 15.4, and what browsers and `requests` do with 301 and 302.
-    pub(super) fn redirected(mut self, status: u16, target: &Url) -> Result<Self, Error> {
+    /// Source: RFC 9110, section 15.4, and the behaviour of browsers and `requests` for 301 and 302.
+    pub(super) fn redirect(mut self, status: u16, redirect_target: &Url) -> Result<Self, Error> {
         let becomes_get = match status {
             301 => self.method == Method::POST,
             302 | 303 => self.method != Method::HEAD && self.method != Method::GET,
@@ -91,47 +93,47 @@ impl Hop {
             self.headers.remove(CONTENT_TYPE);
             self.headers.remove(CONTENT_LENGTH);
         }
-        if !same_owner(&self.url, target) {
-            let telling = |(name, value): (&HeaderName, &HeaderValue)| value.is_sensitive().then(|| name.clone());
-            let telling: Vec<_> = self.headers.iter().filter_map(telling).collect();
-            telling.iter().for_each(|name| drop(self.headers.remove(name)));
+        if !may_share_credentials(&self.url, redirect_target) {
+            let sensitive = |(name, value): (&HeaderName, &HeaderValue)| value.is_sensitive().then(|| name.clone());
+            let sensitive: Vec<_> = self.headers.iter().filter_map(sensitive).collect();
+            sensitive.iter().for_each(|name| drop(self.headers.remove(name)));
             self.headers.remove(HOST);
             self.digest = None;
         } else if self.digest.is_some() {
-            // A proof is good for one URL.
+            // A Digest response is valid for one URL only.
             self.headers.remove(AUTHORIZATION);
         }
-        // Cookies are chosen anew for each hop.
+        // Cookies are selected again for each request.
         self.headers.remove(COOKIE);
-        self.proofs = 0;
-        self.url = checked(target)?;
+        self.auth_attempts = 0;
+        self.url = http_url(redirect_target)?;
         Ok(self)
     }
 
-    /// Returns the demand of an answer that this request can meet and has not met yet.
-    pub(super) fn demand(&self, answer: &Answer) -> Option<Challenge> {
-        let challenge = (answer.status == 401 && self.digest.is_some())
-            .then(|| Challenge::find(answer.header("www-authenticate")))
+    /// Returns the challenge of a response, if this request can answer it and has not yet.
+    pub(super) fn challenge(&self, response: &HttpResponse) -> Option<Challenge> {
+        let challenge = (response.status == 401 && self.digest.is_some())
+            .then(|| Challenge::strongest(response.header("www-authenticate")))
             .flatten()?;
-        (self.proofs == 0 || challenge.is_stale && self.proofs == 1).then_some(challenge)
+        (self.auth_attempts == 0 || challenge.is_stale && self.auth_attempts == 1).then_some(challenge)
     }
 
-    /// Returns the same request with a proof.
-    pub(super) fn proving(mut self, challenge: &Challenge) -> Result<Self, Error> {
+    /// Returns the same request with a Digest response.
+    pub(super) fn authenticate(mut self, challenge: &Challenge) -> Result<Self, Error> {
         let mut bytes = [0; 16];
         crate::random::fill(&mut bytes).map_err(|why| Error::InvalidOption(format!("auth: {why}")))?;
         if let Some((user, password)) = &self.digest {
             let uri = &self.url[url::Position::BeforePath..url::Position::AfterQuery];
-            let header = challenge.meet(user, password, self.method.as_str(), uri, &hex::encode(bytes));
+            let header = challenge.authorization(user, password, self.method.as_str(), uri, &hex::encode(bytes));
             self.authorize(&header)?;
         }
-        self.proofs += 1;
+        self.auth_attempts += 1;
         Ok(self)
     }
 }
 
-/// Returns whether credentials for one URL may be told to another: the same host and port, or its secure counterpart.
-fn same_owner(from: &Url, to: &Url) -> bool {
+/// Returns whether credentials for one URL may be sent to another: same host and port, or an upgrade to https.
+fn may_share_credentials(from: &Url, to: &Url) -> bool {
     let made_secure = from.scheme() == "http"
         && to.scheme() == "https"
         && from.port_or_known_default() == Some(80)
@@ -140,40 +142,40 @@ fn same_owner(from: &Url, to: &Url) -> bool {
         && (made_secure || from.scheme() == to.scheme() && from.port_or_known_default() == to.port_or_known_default())
 }
 
-/// Returns a URL that can be asked, without its credentials.
-fn checked(url: &Url) -> Result<Url, Error> {
+/// Returns an HTTP URL without its credentials.
+fn http_url(url: &Url) -> Result<Url, Error> {
     match url.scheme() {
         "http" | "https" => Ok(without_credentials(url)),
         other => Err(Error::InvalidUrl(format!("{other}: is not spoken here: write http: or https:"))),
     }
 }
 
-/// Returns the credentials that stand in a URL.
-fn written(url: &Url) -> Option<Credentials> {
+/// Returns the credentials of a URL.
+fn url_credentials(url: &Url) -> Option<Credentials> {
     let plain = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
     let is_there = !url.username().is_empty() || url.password().is_some();
     is_there.then(|| Credentials::Basic(plain(url.username()), plain(url.password().unwrap_or_default())))
 }
 
-/// Returns the headers of a request as they are sent; those that tell who asks are marked as sensitive.
+/// Returns the headers of a request, with sensitive ones marked.
 fn headers(request: &Request) -> Result<HeaderMap, Error> {
     let mut headers = HeaderMap::new();
     for (name, text) in &request.headers {
         let wrong = || Error::InvalidHeader(name.chars().take(80).collect());
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
         let mut value = HeaderValue::from_bytes(text.as_bytes()).map_err(|_| wrong())?;
-        let is_telling = name != "idempotency-key" && TELLING.iter().any(|part| name.as_str().contains(part));
-        value.set_sensitive(is_telling || name == PROXY_AUTHORIZATION);
+        let is_sensitive = name != "idempotency-key" && SENSITIVE_NAMES.iter().any(|part| name.as_str().contains(part));
+        value.set_sensitive(is_sensitive || name == PROXY_AUTHORIZATION);
         headers.append(name, value);
     }
-    headers.entry(USER_AGENT).or_insert(OURSELVES);
+    headers.entry(USER_AGENT).or_insert(DEFAULT_USER_AGENT);
     headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
     match &request.body {
-        Some(Body::Bytes(_, Some(content_type))) => {
+        Some(RequestBody::Bytes(_, Some(content_type))) => {
             headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static(content_type));
         }
-        // It says where one field ends and the next begins, which only we know.
-        Some(Body::Multipart(_)) => drop(headers.remove(CONTENT_TYPE)),
+        // It contains the boundary, which only the encoder knows.
+        Some(RequestBody::Multipart(_)) => drop(headers.remove(CONTENT_TYPE)),
         _ => {}
     }
     Ok(headers)

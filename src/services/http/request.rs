@@ -1,4 +1,4 @@
-//! A request, with its limits.
+//! Requests, with their limits.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,80 +8,80 @@ use bytes::Bytes;
 use url::Url;
 
 use crate::services::http::cookies::Cookies;
-use crate::services::http::retry::Retry;
+use crate::services::http::retry::RetryPolicy;
 
 /// A request, with its limits.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// `GET`, `POST`, …
     pub method: String,
-    /// Where to; credentials in it are used unless there are others.
+    /// The URL; its credentials are used unless `credentials` is set.
     pub url: Url,
-    /// Names and values, in order; repeats are sent.
+    /// Header names and values, in order, with repeats.
     pub headers: Vec<(String, String)>,
-    /// What is sent, if anything.
-    pub body: Option<Body>,
-    /// Who asks; not told to another host after a redirect.
+    /// The body, if any.
+    pub body: Option<RequestBody>,
+    /// Credentials; not sent to another host after a redirect.
     pub credentials: Option<Credentials>,
-    /// Cookies that were set before, for all that this request leads to.
+    /// Cookies of this request and its redirects.
     pub cookies: Cookies,
-    /// Where cookies that are set now are kept, beyond this request.
-    pub kept: Option<Cookies>,
-    /// How long what may take.
-    pub times: Times,
-    /// How many redirects are followed; `None`: a redirect is an answer like any other.
+    /// The session's cookie jar, which also stores cookies that are set by responses.
+    pub session_cookies: Option<Cookies>,
+    /// Timeouts.
+    pub timeouts: Timeouts,
+    /// Maximum number of redirects; `None`: redirects are not followed.
     pub redirects: Option<usize>,
-    /// When it is sent again.
-    pub retry: Retry,
-    /// How servers are reached.
-    pub way: ConnectOptions,
-    /// Where the body of the answer goes.
+    /// When the request is retried.
+    pub retry: RetryPolicy,
+    /// Proxy, TLS and compression.
+    pub connect_options: ConnectOptions,
+    /// Destination of the response body.
     pub sink: Sink,
-    /// The largest body of an answer in memory, in bytes, after decompression.
+    /// Maximum length of a response body in memory, in bytes, after decompression.
     pub max_body: u64,
 }
 
-/// What is sent.
+/// A request body.
 #[derive(Debug, Clone)]
-pub enum Body {
-    /// Bytes, and what they are, unless a header says so.
+pub enum RequestBody {
+    /// Bytes and their content type, unless a header sets it.
     Bytes(Bytes, Option<&'static str>),
-    /// A form with files.
+    /// A multipart form.
     Multipart(Arc<Vec<Part>>),
 }
 
-/// One field of a form with files.
+/// One part of a multipart form.
 #[derive(Debug, Clone)]
 pub struct Part {
-    /// The field's name.
+    /// The field name.
     pub name: String,
-    /// What the file is called, if it is one.
+    /// The file name, if the part is a file.
     pub file_name: Option<String>,
-    /// What it holds, such as `image/png`.
+    /// The content type, such as `image/png`.
     pub content_type: Option<String>,
-    /// Further headers of this field.
+    /// Further headers of the part.
     pub headers: Vec<(String, String)>,
-    /// What it holds.
+    /// The content.
     pub content: Content,
 }
 
-/// What a field of a form holds.
+/// The content of a part of a form.
 #[derive(Debug, Clone)]
 pub enum Content {
-    /// These bytes.
+    /// Bytes.
     Bytes(Bytes),
-    /// What is in a file when the request is sent; never in memory as a whole.
+    /// A file, streamed when the request is sent.
     File(PathBuf),
 }
 
-/// Who asks, as the server is told.
+/// Credentials of a request.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Credentials {
-    /// A user and a password.
+    /// User and password, sent in clear text (Basic).
     Basic(String, String),
-    /// A user and a password that never go over the wire.
+    /// User and password that are never sent (Digest).
     Digest(String, String),
-    /// A token.
+    /// A bearer token.
     Bearer(String),
 }
 
@@ -91,27 +91,27 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
-/// How long what may take.
+/// Timeouts of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Times {
-    /// Finding and reaching the server.
+pub struct Timeouts {
+    /// Name resolution and connecting.
     pub connect: Duration,
-    /// Waiting for the next bytes; `None`: as long as there is time at all.
+    /// Time between received bytes; `None`: limited by `total` only.
     pub read: Option<Duration>,
-    /// Everything together, redirects and repeats too.
+    /// The whole request, redirects and retries included.
     pub total: Duration,
 }
 
 /// How servers are reached.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ConnectOptions {
-    /// Through whom.
+    /// The proxy.
     pub proxy: Proxy,
-    /// Whom to trust.
+    /// Verification of server certificates.
     pub verify: Verify,
-    /// Our own certificate and its key, as PEM.
+    /// Client certificate and its key, as PEM.
     pub identity: Option<Bytes>,
-    /// Whether bodies are decompressed, and servers asked to compress them.
+    /// Whether `Accept-Encoding` is sent and bodies are decompressed.
     pub decompress: bool,
 }
 
@@ -121,15 +121,15 @@ impl Default for ConnectOptions {
     }
 }
 
-/// Through whom servers are reached.
+/// The proxy of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Proxy {
-    /// Whom the environment names, but nobody on the way to this machine itself.
+    /// The proxy of the environment variables; never used for loopback hosts.
     Environment,
-    /// Nobody.
+    /// No proxy.
     Direct,
-    /// One for `http:` and one for `https:`.
-    Through {
+    /// One proxy for `http:` and one for `https:`.
+    Explicit {
         /// For `http:`.
         http: Option<Url>,
         /// For `https:`.
@@ -137,32 +137,32 @@ pub enum Proxy {
     },
 }
 
-/// Whom to trust.
+/// Trusted certificate authorities.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Verify {
-    /// The authorities that the system trusts.
+    /// The authorities of the system.
     System,
     /// Only these authorities, as PEM.
     Authorities(Bytes),
-    /// Anyone.
-    Anyone,
+    /// No verification: any certificate is accepted.
+    AcceptAny,
 }
 
-/// Where the body of an answer goes.
+/// Destination of a response body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sink {
-    /// Into memory, whole.
+    /// Memory.
     Memory,
-    /// Into a file, unless the status says that something is wrong.
+    /// A file, for responses with a 2xx status.
     File {
-        /// The file: it is as it was until all is there.
+        /// The path; replaced when the body is complete.
         path: PathBuf,
-        /// How large it may be, in bytes.
+        /// Maximum length, in bytes.
         limit: u64,
     },
-    /// To the asker, bit by bit.
+    /// The caller, chunk by chunk.
     Stream {
-        /// Whether [`Times::total`] is the limit of the body, too, and not only until it begins.
+        /// Whether [`Timeouts::total`] covers the body too, or only the time until its start.
         is_timed: bool,
     },
 }

@@ -1,4 +1,4 @@
-//! Names into addresses: what was checked is what is connected to.
+//! DNS resolution: connections use the addresses that passed the access check.
 
 use std::collections::HashMap;
 use std::io;
@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-/// How long an answer is used without asking again.
-const FRESH: Duration = Duration::from_secs(10);
+/// How long resolved addresses are reused.
+const PIN_LIFETIME: Duration = Duration::from_secs(10);
 
-/// How many names are kept.
-const KEPT: usize = 1_024;
+/// Maximum number of pinned hosts.
+const MAX_PINNED: usize = 1_024;
 
 #[derive(Debug, Clone)]
 struct Pinned {
@@ -21,24 +21,24 @@ struct Pinned {
     at: Instant,
 }
 
-/// Remembers what names stood for when they were checked, so that connecting finds the same addresses.
+/// Pins the checked addresses of hosts, so that a connection uses the same ones (no DNS rebinding).
 #[derive(Debug, Default)]
 pub(super) struct Resolver {
     pinned: Arc<Mutex<HashMap<String, Pinned>>>,
 }
 
 impl Resolver {
-    /// Returns the addresses of a host, which connections to it will use.
+    /// Returns the addresses of a host, and pins them for connections.
     pub(super) async fn pin(&self, host: &str) -> io::Result<Vec<IpAddr>> {
-        let known = self.pinned(host).filter(|pinned| pinned.at.elapsed() < FRESH);
+        let known = self.pinned(host).filter(|pinned| pinned.at.elapsed() < PIN_LIFETIME);
         if let Some(known) = known {
             return Ok(known.addresses);
         }
         let addresses = look_up(host).await?;
         let mut pinned = self.pinned.lock();
-        if pinned.len() >= KEPT {
-            pinned.retain(|_, pinned| pinned.at.elapsed() < FRESH);
-            if pinned.len() >= KEPT {
+        if pinned.len() >= MAX_PINNED {
+            pinned.retain(|_, pinned| pinned.at.elapsed() < PIN_LIFETIME);
+            if pinned.len() >= MAX_PINNED {
                 return Err(io::Error::other("too many different hosts at once"));
             }
         }
@@ -60,7 +60,7 @@ impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
         let pinned = self.pinned(name.as_str());
         Box::pin(async move {
-            // What nobody pinned is the name of a proxy.
+            // A host that is not pinned is a proxy.
             let addresses = match pinned {
                 Some(pinned) => pinned.addresses,
                 None => look_up(name.as_str()).await?,

@@ -1,106 +1,107 @@
-//! When a request is sent again, and after which pause.
+//! Retries and their delays.
 
 use std::time::Duration;
 
 use jiff::fmt::rfc2822;
 
-use crate::services::http::{Answer, Error};
+use crate::services::http::error::Error;
+use crate::services::http::response::HttpResponse;
 
-/// The longest pause of our own.
-const LONGEST: Duration = Duration::from_secs(120);
+/// Maximum backoff.
+const MAX_BACKOFF: Duration = Duration::from_secs(120);
 
-/// When a request is sent again.
+/// A retry policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Retry {
-    /// How often at most, after the first time.
+pub struct RetryPolicy {
+    /// Maximum number of retries.
     pub max: u32,
-    /// The first pause; each one is twice as long as the one before.
+    /// The first delay; it doubles with each retry.
     pub backoff: Duration,
-    /// What makes it worth another try.
-    pub on: Vec<Cause>,
-    /// The methods that may be repeated when the server may have seen the request.
+    /// Causes of a retry.
+    pub on: Vec<RetryCause>,
+    /// Methods that are retried if the server may have received the request.
     pub methods: Vec<String>,
 }
 
-/// What makes a request worth another try.
+/// A cause of a retry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
-    /// An answer with this status.
+pub enum RetryCause {
+    /// A response with this status.
     Status(u16),
-    /// There is no connection, or it broke.
+    /// No connection, or the connection was lost.
     Connect,
-    /// A limit of time passed, but not that of everything together.
+    /// The connect or the read timeout has passed.
     Timeout,
 }
 
-impl Retry {
-    /// What may be repeated unless the script says otherwise.
+impl RetryPolicy {
+    /// Methods that are retried by default.
     ///
     /// Source: RFC 9110, section 9.2.2.
     pub const IDEMPOTENT: [&'static str; 6] = ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"];
 
-    /// What is worth another try unless the script says otherwise.
-    pub const ON: [Cause; 6] = [
-        Cause::Status(429),
-        Cause::Status(502),
-        Cause::Status(503),
-        Cause::Status(504),
-        Cause::Connect,
-        Cause::Timeout,
+    /// Default causes of a retry.
+    pub const DEFAULT_CAUSES: [RetryCause; 6] = [
+        RetryCause::Status(429),
+        RetryCause::Status(502),
+        RetryCause::Status(503),
+        RetryCause::Status(504),
+        RetryCause::Connect,
+        RetryCause::Timeout,
     ];
 
-    /// Sends everything once.
+    /// Returns a policy without retries.
     pub fn never() -> Self {
         Self {
             max: 0,
             backoff: Duration::from_millis(500),
-            on: Self::ON.into(),
+            on: Self::DEFAULT_CAUSES.into(),
             methods: Self::IDEMPOTENT.map(str::to_owned).into(),
         }
     }
 
-    /// Returns the pause before the next try, if there is to be one; `tries` is how many there have been.
-    pub(super) fn pause(&self, method: &str, tries: u32, outcome: Result<&Answer, &Error>) -> Option<Duration> {
-        if tries > self.max || !self.is_worth(method, outcome) {
+    /// Returns the delay before the next attempt, or `None` for no further attempt; `tries` is the number of attempts so far.
+    pub(super) fn pause(&self, method: &str, tries: u32, outcome: Result<&HttpResponse, &Error>) -> Option<Duration> {
+        if tries > self.max || !self.is_retryable(method, outcome) {
             return None;
         }
-        let asked = outcome.ok().and_then(retry_after);
-        Some(asked.unwrap_or_else(|| {
-            let longest = self.backoff.saturating_mul(1 << (tries - 1).min(20)).min(LONGEST);
-            longest.mul_f64(chance())
+        let request = outcome.ok().and_then(retry_after);
+        Some(request.unwrap_or_else(|| {
+            let longest = self.backoff.saturating_mul(1 << (tries - 1).min(20)).min(MAX_BACKOFF);
+            longest.mul_f64(jitter())
         }))
     }
 
-    fn is_worth(&self, method: &str, outcome: Result<&Answer, &Error>) -> bool {
+    fn is_retryable(&self, method: &str, outcome: Result<&HttpResponse, &Error>) -> bool {
         let cause = match outcome {
-            Ok(answer) => Cause::Status(answer.status),
-            Err(Error::Connect(_) | Error::Broken(_) | Error::Proxy(_)) => Cause::Connect,
-            Err(Error::ConnectTimeout(_) | Error::ReadTimeout(_)) => Cause::Timeout,
+            Ok(response) => RetryCause::Status(response.status),
+            Err(Error::Connect(_) | Error::ConnectionLost(_) | Error::Proxy(_)) => RetryCause::Connect,
+            Err(Error::ConnectTimeout(_) | Error::ReadTimeout(_)) => RetryCause::Timeout,
             Err(_) => return false,
         };
-        // What never left is safe to send again.
+        // A request that was not sent is safe to retry.
         let is_unsent = matches!(outcome, Err(Error::Connect(_) | Error::Proxy(_) | Error::ConnectTimeout(_)));
         self.on.contains(&cause) && (is_unsent || self.methods.iter().any(|known| known == method))
     }
 }
 
-/// Returns how long the server wants us to wait.
+/// Returns the delay that `Retry-After` asks for.
 ///
-/// Source: RFC 9110, section 10.2.3; a date is counted from the server's own, so that no clock but its matters.
-fn retry_after(answer: &Answer) -> Option<Duration> {
-    let written = answer.header("retry-after").next()?.trim();
+/// Source: RFC 9110, section 10.2.3. A date is compared with the server's `Date`, so that clock differences do not matter.
+fn retry_after(response: &HttpResponse) -> Option<Duration> {
+    let written = response.header("retry-after").next()?.trim();
     if let Ok(seconds) = written.parse() {
         return Some(Duration::from_secs(seconds));
     }
     let moment = |text: &str| rfc2822::parse(text).ok().map(|at| at.timestamp());
-    let wait = moment(written)?.duration_since(moment(answer.header("date").next()?)?);
+    let wait = moment(written)?.duration_since(moment(response.header("date").next()?)?);
     Some(wait.try_into().unwrap_or_default())
 }
 
-/// Returns a number from a half to one, so that many who failed together do not come back together.
-fn chance() -> f64 {
+/// Returns a random factor from 0.5 to 1, so that clients that failed together do not retry together.
+fn jitter() -> f64 {
     let mut bytes = [0];
-    // Without chance the pause is the longest.
+    // The longest delay, if random bytes are unavailable.
     match crate::random::fill(&mut bytes) {
         Ok(()) => 0.5 + f64::from(bytes[0]) / 510.0,
         Err(_) => 1.0,
@@ -110,10 +111,10 @@ fn chance() -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::services::http::answer::Asked;
+    use crate::services::http::response::SentRequest;
 
-    fn answer(status: u16, headers: &[(&str, &str)]) -> Answer {
-        Answer {
+    fn response(status: u16, headers: &[(&str, &str)]) -> HttpResponse {
+        HttpResponse {
             status,
             reason: String::new(),
             version: "HTTP/1.1".into(),
@@ -122,35 +123,35 @@ mod tests {
             saved: None,
             url: "http://a.example/".parse().unwrap(),
             elapsed: Duration::ZERO,
-            asked: Asked { method: "GET".into(), headers: Vec::new() },
+            request: SentRequest { method: "GET".into(), headers: Vec::new() },
             history: Vec::new(),
         }
     }
 
     #[test]
     fn only_what_may_be_repeated_is() {
-        let retry = Retry { max: 2, ..Retry::never() };
-        let (busy, closed) = (answer(503, &[]), Error::Broken("closed".into()));
+        let retry = RetryPolicy { max: 2, ..RetryPolicy::never() };
+        let (busy, closed) = (response(503, &[]), Error::ConnectionLost("closed".into()));
         assert!(retry.pause("GET", 1, Ok(&busy)).is_some());
         assert_eq!(retry.pause("GET", 3, Ok(&busy)), None);
         assert_eq!(retry.pause("POST", 1, Ok(&busy)), None);
         assert_eq!(retry.pause("POST", 1, Err(&closed)), None);
         assert!(retry.pause("POST", 1, Err(&Error::Connect("refused".into()))).is_some());
-        assert_eq!(retry.pause("GET", 1, Ok(&answer(500, &[]))), None);
-        assert_eq!(retry.pause("GET", 1, Err(&Error::Timeout(LONGEST))), None);
-        assert_eq!(Retry::never().pause("GET", 1, Ok(&busy)), None);
+        assert_eq!(retry.pause("GET", 1, Ok(&response(500, &[]))), None);
+        assert_eq!(retry.pause("GET", 1, Err(&Error::Timeout(MAX_BACKOFF))), None);
+        assert_eq!(RetryPolicy::never().pause("GET", 1, Ok(&busy)), None);
     }
 
     #[test]
     fn pauses_double_and_the_server_may_ask_for_another() {
-        let retry = Retry { max: 9, backoff: Duration::from_secs(1), ..Retry::never() };
-        let third = retry.pause("GET", 3, Ok(&answer(503, &[]))).unwrap();
+        let retry = RetryPolicy { max: 9, backoff: Duration::from_secs(1), ..RetryPolicy::never() };
+        let third = retry.pause("GET", 3, Ok(&response(503, &[]))).unwrap();
         assert!(third >= Duration::from_secs(2) && third <= Duration::from_secs(4), "{third:?}");
-        let asked = |headers: &[_]| retry.pause("GET", 1, Ok(&answer(429, headers))).unwrap();
-        assert_eq!(asked(&[("retry-after", "7")]), Duration::from_secs(7));
+        let request = |headers: &[_]| retry.pause("GET", 1, Ok(&response(429, headers))).unwrap();
+        assert_eq!(request(&[("retry-after", "7")]), Duration::from_secs(7));
         let date = ("date", "Sun, 06 Nov 1994 08:49:37 GMT");
-        assert_eq!(asked(&[date, ("retry-after", "Sun, 06 Nov 1994 08:50:07 GMT")]), Duration::from_secs(30));
-        assert_eq!(asked(&[date, ("retry-after", "Sun, 06 Nov 1994 08:00:00 GMT")]), Duration::ZERO);
-        assert!(asked(&[("retry-after", "soon")]) <= Duration::from_secs(1));
+        assert_eq!(request(&[date, ("retry-after", "Sun, 06 Nov 1994 08:50:07 GMT")]), Duration::from_secs(30));
+        assert_eq!(request(&[date, ("retry-after", "Sun, 06 Nov 1994 08:00:00 GMT")]), Duration::ZERO);
+        assert!(request(&[("retry-after", "soon")]) <= Duration::from_secs(1));
     }
 }

@@ -69,7 +69,7 @@ impl ConnectOptions {
             }
         };
         let verify = match &self.verify {
-            Verify::Anyone => http::Verify::Anyone,
+            Verify::Anyone => http::Verify::AcceptAny,
             Verify::System => http::Verify::System,
             Verify::File(path) => http::Verify::Authorities(content("verify", path)?.into()),
         };
@@ -83,14 +83,14 @@ fn proxy(value: Value) -> Result<Proxy, String> {
         Value::Bool(false) => Ok(Proxy::Direct),
         Value::Text(text) => {
             let url = proxy_url(&text)?;
-            Ok(Proxy::Through { http: Some(url.clone()), https: Some(url) })
+            Ok(Proxy::Explicit { http: Some(url.clone()), https: Some(url) })
         }
         Value::Map(map) => {
             let mut options = Options::new(map);
             let mut take = |name| options.read(name, |value| proxy_url(&crate::options::text(value)?));
             let (http, https) = (take("http"), take("https"));
             let say = |fault: OptionFault| fault.message;
-            let proxy = Proxy::Through { http: http.map_err(say)?, https: https.map_err(say)? };
+            let proxy = Proxy::Explicit { http: http.map_err(say)?, https: https.map_err(say)? };
             options.finish().map_err(say)?;
             Ok(proxy)
         }

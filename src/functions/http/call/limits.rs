@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::options::{self, OptionFault, Options};
-use crate::services::http::{Cause, Retry};
+use crate::services::http::{RetryCause, RetryPolicy};
 use crate::value::Value;
 
 /// What a script says about time; what it leaves out is as `rhaid.yaml` says.
@@ -46,18 +46,18 @@ fn above_zero(value: &Value) -> Result<Duration, String> {
 }
 
 /// Takes `retry`.
-pub(super) fn retry(options: &mut Options) -> Result<Retry, OptionFault> {
+pub(super) fn retry(options: &mut Options) -> Result<RetryPolicy, OptionFault> {
     let retry = options.read("retry", |value| match value {
         Value::Map(map) => read_retry(Options::new(map)).map_err(|fault| fault.message),
-        Value::Int(max @ 0..=20) => Ok(Retry { max: max as u32, ..Retry::never() }),
+        Value::Int(max @ 0..=20) => Ok(RetryPolicy { max: max as u32, ..RetryPolicy::never() }),
         _ => Err("write how often at most, up to 20, or #{ max, backoff, on, methods }".to_owned()),
     })?;
-    Ok(retry.unwrap_or_else(Retry::never))
+    Ok(retry.unwrap_or_else(RetryPolicy::never))
 }
 
-fn read_retry(mut options: Options) -> Result<Retry, OptionFault> {
-    let never = Retry::never();
-    let retry = Retry {
+fn read_retry(mut options: Options) -> Result<RetryPolicy, OptionFault> {
+    let never = RetryPolicy::never();
+    let retry = RetryPolicy {
         max: options.int("max", 0..=20)?.unwrap_or(3) as u32,
         backoff: options.duration("backoff")?.unwrap_or(never.backoff),
         on: options.read("on", |value| list(value, cause))?.unwrap_or(never.on),
@@ -74,11 +74,11 @@ fn list<T>(value: Value, read: impl Fn(Value) -> Result<T, String>) -> Result<Ve
     }
 }
 
-fn cause(value: Value) -> Result<Cause, String> {
+fn cause(value: Value) -> Result<RetryCause, String> {
     match value {
-        Value::Int(status @ 100..=599) => Ok(Cause::Status(status as u16)),
-        Value::Text(word) if word == "connect" => Ok(Cause::Connect),
-        Value::Text(word) if word == "timeout" => Ok(Cause::Timeout),
+        Value::Int(status @ 100..=599) => Ok(RetryCause::Status(status as u16)),
+        Value::Text(word) if word == "connect" => Ok(RetryCause::Connect),
+        Value::Text(word) if word == "timeout" => Ok(RetryCause::Timeout),
         _ => Err("write statuses, \"connect\" and \"timeout\", such as [429, 503, \"connect\"]".to_owned()),
     }
 }
@@ -117,6 +117,9 @@ mod tests {
         let map = map_of([("on".into(), on), ("methods".into(), "post".into()), ("backoff".into(), 2.into())]);
         let told = retry(&mut read("retry", Value::Map(map))).unwrap();
         assert_eq!((told.max, told.backoff), (3, Duration::from_secs(2)));
-        assert_eq!((told.on, told.methods), (vec![Cause::Status(500), Cause::Timeout], vec!["POST".to_owned()]));
+        assert_eq!(
+            (told.on, told.methods),
+            (vec![RetryCause::Status(500), RetryCause::Timeout], vec!["POST".to_owned()])
+        );
     }
 }

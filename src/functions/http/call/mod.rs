@@ -19,7 +19,7 @@ use crate::functions::http::fault::with;
 use crate::functions::outside::allowed;
 use crate::functions::{Context, Thrown};
 use crate::options::{OptionFault, Options};
-use crate::services::http::{self, Cookies, Credentials, Request, Retry, Sink};
+use crate::services::http::{self, Cookies, Credentials, Request, RetryPolicy, Sink};
 use crate::value::{Map, Value};
 
 /// How many redirects are followed unless the script says otherwise.
@@ -40,7 +40,7 @@ pub(super) struct Call {
     pub(super) kept: Option<Cookies>,
     times: Times,
     redirects: Option<usize>,
-    retry: Retry,
+    retry: RetryPolicy,
     way: ConnectOptions,
     save_to: Option<String>,
     /// Whether the body is read as the script asks for it.
@@ -63,7 +63,7 @@ impl Call {
             cookies: Pairs::new(),
             kept: None,
             times: Times::default(),
-            retry: Retry::never(),
+            retry: RetryPolicy::never(),
             way: ConnectOptions::default(),
             save_to: None,
             is_stream: false,
@@ -150,15 +150,15 @@ impl Call {
             body: self.sent.map(|sent| sent.ready(asking)).transpose()?,
             credentials: self.credentials,
             cookies,
-            kept: self.kept,
-            times: http::Times {
+            session_cookies: self.kept,
+            timeouts: http::Timeouts {
                 connect: self.times.connect.unwrap_or(limits.http_connect_timeout),
                 read: self.times.read,
                 total: self.times.total.unwrap_or(limits.http_timeout).min(left),
             },
             redirects: self.redirects,
             retry: self.retry,
-            way: self.way.ready(asking)?,
+            connect_options: self.way.ready(asking)?,
             sink,
             max_body,
         })

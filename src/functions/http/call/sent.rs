@@ -10,14 +10,14 @@ use crate::functions::http::call::pairs::{Pairs, encoded, named, pairs};
 use crate::functions::http::fault::of_option;
 use crate::functions::outside::readable;
 use crate::options::{OptionFault, Options};
-use crate::services::http::{Body, Content, Part};
+use crate::services::http::{Content, Part, RequestBody};
 use crate::value::Value;
 
 /// What a script sends.
 #[derive(Debug, Clone)]
 pub(super) enum Sent {
     /// What is ready to go.
-    Ready(Body),
+    Ready(RequestBody),
     /// A form with files, whose paths have yet to be looked at.
     Form { fields: Pairs, files: Vec<File> },
 }
@@ -46,7 +46,7 @@ pub(super) fn read(options: &mut Options) -> Result<Option<Sent>, OptionFault> {
     let fault = |name: &str, why| OptionFault { option: Some(name.into()), message: format!("{name}: {why}") };
     Ok(match (json, data, files) {
         (None, None, None) => None,
-        (Some(json), None, None) => Some(Sent::Ready(Body::Bytes(json.into(), Some("application/json")))),
+        (Some(json), None, None) => Some(Sent::Ready(RequestBody::Bytes(json.into(), Some("application/json")))),
         (None, Some(data), None) => Some(Sent::Ready(whole(data).map_err(|why| fault("data", why))?)),
         (None, data, Some(files)) => {
             let fields = data.map_or_else(|| Ok(Pairs::new()), |data| pairs(data, true));
@@ -63,7 +63,7 @@ pub(super) fn read(options: &mut Options) -> Result<Option<Sent>, OptionFault> {
 
 impl Sent {
     /// Returns what goes out, after a look at the script's permission to read the files.
-    pub(super) fn ready(self, asking: &str) -> Result<Body, Thrown> {
+    pub(super) fn ready(self, asking: &str) -> Result<RequestBody, Thrown> {
         let (fields, files) = match self {
             Self::Ready(body) => return Ok(body),
             Self::Form { fields, files } => (fields, files),
@@ -88,17 +88,17 @@ impl Sent {
             let (content_type, headers) = (file.content_type, file.headers);
             parts.push(Part { name: file.field, file_name: name, content_type, headers, content });
         }
-        Ok(Body::Multipart(Arc::new(parts)))
+        Ok(RequestBody::Multipart(Arc::new(parts)))
     }
 }
 
-fn whole(value: Value) -> Result<Body, String> {
+fn whole(value: Value) -> Result<RequestBody, String> {
     match value {
         Value::Map(_) | Value::List(_) => {
             let form = encoded(&pairs(value, true)?);
-            Ok(Body::Bytes(form.into(), Some("application/x-www-form-urlencoded")))
+            Ok(RequestBody::Bytes(form.into(), Some("application/x-www-form-urlencoded")))
         }
-        Value::Text(_) | Value::Bytes(_) => Ok(Body::Bytes(bytes(value).into(), None)),
+        Value::Text(_) | Value::Bytes(_) => Ok(RequestBody::Bytes(bytes(value).into(), None)),
         other => Err(format!("write a map (sent as a form), text or a blob, not {}", other.type_name())),
     }
 }

@@ -1,4 +1,4 @@
-//! What a server answers.
+//! HTTP responses, and the requests as they were sent.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,44 +8,44 @@ use reqwest::Method;
 use reqwest::header::{HOST, HeaderMap, HeaderValue};
 use url::{Position, Url};
 
-/// What a server answers.
+/// A response.
 #[derive(Debug, Clone)]
-pub struct Answer {
-    /// The status, such as 200.
+pub struct HttpResponse {
+    /// The status code, such as 200.
     pub status: u16,
-    /// What the server calls the status, such as `OK`.
+    /// The reason phrase, such as `OK`.
     pub reason: String,
     /// `HTTP/1.1`, `HTTP/2.0`, …
     pub version: String,
-    /// Names in lower case and values, in order, with repeats.
+    /// Header names in lower case and values, in order, with repeats.
     pub headers: Vec<(String, String)>,
-    /// The body, decompressed; empty if it goes elsewhere.
+    /// The body, decompressed; empty if it is streamed or saved.
     pub body: Bytes,
-    /// The file that holds the body.
+    /// The file that the body was saved to.
     pub saved: Option<PathBuf>,
-    /// Where it came from, after redirects, without credentials.
+    /// The URL after redirects, without credentials.
     pub url: Url,
-    /// How long it took from sending to the end of the headers; of the last hop.
+    /// Time from sending the last request to the end of the headers.
     pub elapsed: Duration,
-    /// What was asked, of the last hop.
-    pub asked: Asked,
-    /// The answers that led here, oldest first: redirects, and refusals that asked for credentials.
-    pub history: Vec<Answer>,
+    /// The last request, as it was sent.
+    pub request: SentRequest,
+    /// Earlier responses, oldest first: redirects and 401 responses with a challenge.
+    pub history: Vec<HttpResponse>,
 }
 
-/// What a server was asked.
+/// A request as it was sent.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub struct SentRequest {
     /// `GET`, `POST`, …
     pub method: String,
-    /// Names in lower case and values; credentials are `***`.
+    /// Header names in lower case and values; credentials are `***`.
     pub headers: Vec<(String, String)>,
 }
 
-impl Asked {
-    /// Returns what is shown of a request: with the host, which is written into it last.
+impl SentRequest {
+    /// Returns the request with masked credentials and the `host` header, which the client adds last.
     pub(super) fn of(method: &Method, url: &Url, headers: &HeaderMap) -> Self {
-        let mut shown = masked(headers);
+        let mut shown = masked_header_pairs(headers);
         if !headers.contains_key(HOST) {
             let host = &url[Position::BeforeHost..Position::AfterPort];
             shown.push((HOST.as_str().to_owned(), host.to_owned()));
@@ -54,14 +54,14 @@ impl Asked {
     }
 }
 
-impl Answer {
-    /// Returns the values of a header in order; the name in any case.
+impl HttpResponse {
+    /// Returns the values of a header in order; the name is case-insensitive.
     pub fn header<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.headers.iter().filter(move |(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
-    /// Returns the beginning of an answer whose body has yet to come.
-    pub(super) fn begun(response: &reqwest::Response, url: &Url, asked: &Asked, elapsed: Duration) -> Self {
+    /// Returns a response whose body is not read yet.
+    pub(super) fn from_head(response: &reqwest::Response, url: &Url, request: &SentRequest, elapsed: Duration) -> Self {
         let status = response.status();
         let words = response.extensions().get::<hyper::ext::ReasonPhrase>();
         let words = words.map(|words| String::from_utf8_lossy(words.as_bytes()).into_owned());
@@ -69,19 +69,19 @@ impl Answer {
             status: status.as_u16(),
             reason: words.unwrap_or_else(|| status.canonical_reason().unwrap_or_default().to_owned()),
             version: format!("{:?}", response.version()),
-            headers: plain(response.headers()),
+            headers: header_pairs(response.headers()),
             body: Bytes::new(),
             saved: None,
             url: without_credentials(url),
             elapsed,
-            asked: asked.clone(),
+            request: request.clone(),
             history: Vec::new(),
         }
     }
 }
 
-/// Returns headers as text; what is no UTF-8 is read as ISO 8859-1.
-pub(super) fn plain(headers: &HeaderMap) -> Vec<(String, String)> {
+/// Returns headers as text; values that are not UTF-8 are read as ISO 8859-1.
+pub(super) fn header_pairs(headers: &HeaderMap) -> Vec<(String, String)> {
     headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect()
 }
 
@@ -92,8 +92,8 @@ fn text(value: &HeaderValue) -> String {
     }
 }
 
-/// Returns headers as they may be shown.
-fn masked(headers: &HeaderMap) -> Vec<(String, String)> {
+/// Returns headers with sensitive values replaced by `***`.
+fn masked_header_pairs(headers: &HeaderMap) -> Vec<(String, String)> {
     let shown = |value: &HeaderValue| if value.is_sensitive() { "***".to_owned() } else { text(value) };
     headers.iter().map(|(name, value)| (name.as_str().to_owned(), shown(value))).collect()
 }
@@ -101,7 +101,7 @@ fn masked(headers: &HeaderMap) -> Vec<(String, String)> {
 /// Returns a URL without user and password.
 pub(super) fn without_credentials(url: &Url) -> Url {
     let mut url = url.clone();
-    // Only URLs without a host can not be changed, and those are not sent.
+    // Fails only for URLs without a host, which are never sent.
     let _ = url.set_username("");
     let _ = url.set_password(None);
     url
