@@ -15,15 +15,15 @@ pub struct Filter {
     written: String,
     wire: String,
     group: Option<String>,
-    // Which levels have names, counted from 0 after `$share/group/`.
+    // Named levels, with their index after `$share/group/`.
     names: Vec<(usize, String)>,
 }
 
 impl Filter {
-    /// Reads a filter.
+    /// Parses a filter.
     ///
     /// # Errors
-    /// A sentence that says what to write instead.
+    /// A message that says what is wrong and what to write instead.
     ///
     /// Source: MQTT 3.1.1, section 4.7 (wildcards), MQTT 5.0, section 4.8.2 (`$share`).
     pub fn parse(written: &str) -> Result<Self, String> {
@@ -49,17 +49,17 @@ impl Filter {
         Ok(Self { written: written.to_owned(), wire, group: group.map(str::to_owned), names })
     }
 
-    /// Returns it as it was written.
+    /// Returns the filter as it was written.
     pub fn written(&self) -> &str {
         &self.written
     }
 
-    /// Returns it as brokers know it: `{name}` as `+`, with the `$share/group/` prefix.
+    /// Returns the filter of SUBSCRIBE: `{name}` as `+`, with the `$share/group/` prefix.
     pub fn wire(&self) -> &str {
         &self.wire
     }
 
-    /// Returns it as topics are matched against it: `{name}` as `+`, without `$share/group/`.
+    /// Returns the pattern that topics are matched against: `{name}` as `+`, without `$share/group/`.
     pub fn pattern(&self) -> &str {
         match &self.group {
             Some(group) => &self.wire["$share//".len() + group.len()..],
@@ -67,7 +67,7 @@ impl Filter {
         }
     }
 
-    /// Returns whether the broker deals its messages out to a group of which each gets some.
+    /// Returns whether it is a shared subscription, whose messages the broker distributes among a group of clients.
     pub fn is_shared(&self) -> bool {
         self.group.is_some()
     }
@@ -81,7 +81,7 @@ impl Filter {
         Some(map_of(self.names.iter().map(|(index, name)| (name.clone(), levels[*index].to_owned()))))
     }
 
-    /// Returns whether every topic that the other matches is matched by this one too. Groups do not count.
+    /// Returns whether this filter matches every topic that the other one matches, ignoring shared subscriptions.
     pub fn covers(&self, other: &Self) -> bool {
         covers(self.pattern(), other.pattern())
     }
@@ -90,7 +90,7 @@ impl Filter {
 /// Checks a topic to publish to: not empty, no wildcard, no NUL, at most 65,535 bytes.
 ///
 /// # Errors
-/// A sentence that says what is wrong.
+/// A message that says what is wrong.
 ///
 /// Source: MQTT 3.1.1, sections 3.3.2.1 and 4.7.3.
 pub fn check_topic(topic: &str) -> Result<(), String> {
@@ -101,20 +101,20 @@ pub fn check_topic(topic: &str) -> Result<(), String> {
     }
 }
 
-fn check_text(text: &str, what: &str) -> Result<(), String> {
+fn check_text(text: &str, name: &str) -> Result<(), String> {
     if text.is_empty() {
-        return Err(format!("{what} is not empty: write something like \"house/door\""));
+        return Err(format!("{name} is not empty: write something like \"house/door\""));
     }
     if text.len() > MAX_BYTES {
-        return Err(format!("{what} has at most {MAX_BYTES} bytes, not {}", text.len()));
+        return Err(format!("{name} has at most {MAX_BYTES} bytes, not {}", text.len()));
     }
     if text.contains('\0') {
-        return Err(format!("{what} has no NUL character"));
+        return Err(format!("{name} has no NUL character"));
     }
     Ok(())
 }
 
-/// Cuts `$share/group/` off.
+/// Splits `$share/group/` off.
 fn split_group(written: &str) -> Result<(Option<&str>, &str), String> {
     let Some(rest) = written.strip_prefix("$share/") else {
         return Ok((None, written));
@@ -152,9 +152,9 @@ fn is_name(text: &str) -> bool {
         && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-/// Returns whether a pattern matches all that another pattern (or a topic) stands for.
+/// Returns whether a pattern matches every topic of another pattern, or a topic.
 fn covers(pattern: &str, other: &str) -> bool {
-    // Wildcards at the front leave out what belongs to the broker, such as `$SYS` [MQTT-4.7.2-1].
+    // A leading wildcard does not match topics of the broker, such as `$SYS` [MQTT-4.7.2-1].
     if pattern.starts_with(['+', '#']) && other.starts_with('$') {
         return false;
     }
@@ -162,12 +162,12 @@ fn covers(pattern: &str, other: &str) -> bool {
     if pattern == "+/#" && other == "#" {
         return true;
     }
-    let (mut mine, mut theirs) = (pattern.split('/'), other.split('/'));
+    let (mut levels, mut other_levels) = (pattern.split('/'), other.split('/'));
     loop {
-        match (mine.next(), theirs.next()) {
+        match (levels.next(), other_levels.next()) {
             (Some("#"), _) | (None, None) => return true,
             (Some("+"), Some(level)) if level != "#" => {}
-            (Some(level), Some(same)) if level == same => {}
+            (Some(level), Some(other)) if level == other => {}
             _ => return false,
         }
     }
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn named_levels_are_handed_over() {
+    fn matches_returns_the_named_levels() {
         let named = filter("freezer/{id}/{what}/#");
         assert_eq!(named.wire(), "freezer/+/+/#");
         assert_eq!(named.written(), "freezer/{id}/{what}/#");
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_filter_says_what_to_write() {
+    fn an_invalid_filter_is_an_error_that_says_what_to_write() {
         for (written, word) in [
             ("", "not empty"),
             ("a/#/b", "comes last"),

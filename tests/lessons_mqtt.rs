@@ -60,7 +60,7 @@ fn a_second_client_with_the_same_id_is_told_and_does_not_fight_on() {
     one.wait_for("connected to");
     let url = format!("mqtt://{}", one.broker());
     other.start_with(&[("RHAID_MQTT_CLIENT_ID", "twin"), ("RHAID_MQTT_URL", &url)]);
-    one.wait_for("another client with our id has taken over (`mqtt.client_id`)");
+    one.wait_for("another client with the same id has taken over (`mqtt.client_id`)");
     other.wait_for("ends each connection soon after it begins; is there another client with the id `twin`?");
     // Each try waits longer than the one before, and from here on it is quiet.
     let tries = other.count("connected to");

@@ -1,4 +1,4 @@
-//! What is known about a broker and owed to it, without any connection: all decisions are made here.
+//! Sans-I/O MQTT client session: subscriptions, outbox, pending acks.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,38 +7,40 @@ use std::time::Instant;
 use jiff::Timestamp;
 use tracing::warn;
 
-use crate::services::mqtt::Error;
-use crate::services::mqtt::ack_spill::PATIENCE;
-use crate::services::mqtt::last::LastValues;
-use crate::services::mqtt::message::{AckToken, Message};
+use crate::services::mqtt::ack_queue::AckQueue;
+use crate::services::mqtt::ack_spill::SPILL_AFTER;
+use crate::services::mqtt::ack_token::AckToken;
+use crate::services::mqtt::error::Error;
+use crate::services::mqtt::last_values::LastValues;
+use crate::services::mqtt::message::Message;
 use crate::services::mqtt::outbox::Outbox;
-use crate::services::mqtt::pending_acks::{AckQueue, Acknowledgement, Arrival, PendingAcks};
-use crate::services::mqtt::persistence::Mark;
+use crate::services::mqtt::pending_acks::{Acknowledgement, Arrival, PendingAcks};
+use crate::services::mqtt::pending_writes::Written;
 use crate::services::mqtt::registry::Registry;
 use crate::services::mqtt::settings::ConnectionSettings;
 use crate::services::mqtt::wire::{ConnAck, ConnectionError, Frame, Incoming, IncomingPublish, Outgoing};
 use crate::services::store::{OutboxChange, OutboxRecord};
 
-/// How many messages are held back during a pause; with one more, nobody is paused any longer.
-const MAX_HELD: usize = 10_000;
+/// Limit of messages buffered during a pause; with one more, the pause ends.
+const MAX_PAUSED: usize = 10_000;
 
-/// What is known about a broker and owed to it.
+/// The session with one broker: takes incoming packets and returns outgoing ones, without I/O.
 pub(super) struct ClientSession {
     broker: String,
     pub(super) registry: Registry,
     pub(super) outbox: Outbox,
-    pub(super) last: LastValues,
-    debts: PendingAcks,
+    pub(super) last_values: LastValues,
+    pending_acks: PendingAcks,
     acks: Arc<AckQueue>,
-    // Whether somebody wants to know how it stands, whatever else there is.
-    pub(super) is_wanted: bool,
-    // Answers, and what goes out again after a reconnect: first in the line.
-    answers: VecDeque<Outgoing>,
-    // How many messages gave way since the broker was last there.
+    /// Whether the connection is needed to observe its state, even without subscriptions and messages.
+    pub(super) is_watched: bool,
+    // Responses, and packets sent again after a reconnect: sent before everything else.
+    responses: VecDeque<Outgoing>,
+    // Messages dropped from the outbox since the last connect.
     dropped: u64,
-    // How many want that nobody is told anything for now, and what came meanwhile.
+    // Number of pauses, and the messages received meanwhile with their subscription identifiers.
     pauses: usize,
-    held: VecDeque<(Message, Vec<u32>)>,
+    paused: VecDeque<(Message, Vec<u32>)>,
 }
 
 impl ClientSession {
@@ -47,37 +49,37 @@ impl ClientSession {
             broker: settings.name.clone(),
             registry: Registry::new(&settings.name),
             outbox: Outbox::new(settings.outbox, settings.max_inflight),
-            last: LastValues::default(),
-            debts: PendingAcks::default(),
+            last_values: LastValues::default(),
+            pending_acks: PendingAcks::default(),
             acks,
-            is_wanted: false,
-            answers: VecDeque::new(),
+            is_watched: false,
+            responses: VecDeque::new(),
             dropped: 0,
             pauses: 0,
-            held: VecDeque::new(),
+            paused: VecDeque::new(),
         }
     }
 
-    /// Returns whether anybody wants anything from the broker.
+    /// Returns whether no connection is needed.
     pub(super) fn is_idle(&self) -> bool {
-        !self.is_wanted && self.registry.is_empty() && self.outbox.is_empty()
+        !self.is_watched && self.registry.is_empty() && self.outbox.is_empty()
     }
 
-    /// Starts a connection, in the session of before or in a new one.
-    pub(super) fn connected(&mut self, greeting: &ConnAck) {
+    /// Starts a connection.
+    pub(super) fn connected(&mut self, connack: &ConnAck) {
         let dropped = std::mem::take(&mut self.dropped);
         if dropped > 0 {
-            warn!(broker = self.broker, "{dropped} messages gave way while the broker was away");
+            warn!(broker = self.broker, "{dropped} messages were dropped while the broker was offline");
         }
-        self.registry.connected(greeting.session_present, greeting.has_subscription_ids);
-        self.debts.connected(greeting.session_present);
-        self.answers = self.outbox.connected(greeting).into();
+        self.registry.connected(connack.session_present, connack.has_subscription_ids);
+        self.pending_acks.connected(connack.session_present);
+        self.responses = self.outbox.connected(connack).into();
     }
 
-    /// Takes what the broker sent.
+    /// Processes a packet from the broker.
     ///
     /// # Errors
-    /// If the connection can not go on.
+    /// If the connection cannot go on.
     pub(super) fn incoming(&mut self, frame: Frame, at: Timestamp) -> Result<(), ConnectionError> {
         let packet = match frame {
             Frame::Packet(packet) => packet,
@@ -86,165 +88,166 @@ impl ClientSession {
                     broker = self.broker,
                     topic, "a message of {size} bytes is left out: more than `mqtt.max_packet`"
                 );
-                self.confirm_unseen(qos, id);
+                self.acknowledge_skipped(qos, id);
                 return Ok(());
             }
         };
         match packet {
-            Incoming::Publish(arrived) => self.arrived(arrived, at),
-            Incoming::PubAck { id, refused } => self.outbox.acknowledged(id, refused),
+            Incoming::Publish(publish) => self.publish_received(publish, at),
+            Incoming::PubAck { id, refused } => self.outbox.puback_received(id, refused),
             Incoming::PubRec { id, refused } => {
-                if self.outbox.received(id, refused) {
-                    self.answers.push_back(Outgoing::PubRel(id));
+                if self.outbox.pubrec_received(id, refused) {
+                    self.responses.push_back(Outgoing::PubRel(id));
                 }
             }
             Incoming::PubRel(id) => {
-                self.debts.released(id);
-                self.answers.push_back(Outgoing::PubComp(id));
+                self.pending_acks.pubrel_received(id);
+                self.responses.push_back(Outgoing::PubComp(id));
             }
-            Incoming::PubComp(id) => self.outbox.completed(id),
-            Incoming::SubAck { id, granted } => self.registry.granted(id, granted, Instant::now()),
-            Incoming::UnsubAck(id) => self.registry.revoked(id),
+            Incoming::PubComp(id) => self.outbox.pubcomp_received(id),
+            Incoming::SubAck { id, granted } => self.registry.suback_received(id, granted, Instant::now()),
+            Incoming::UnsubAck(id) => self.registry.unsuback_received(id),
             Incoming::PingResp => {}
             Incoming::Disconnect(why) => return Err(ConnectionError::ServerDisconnect(why)),
-            Incoming::ConnAck(_) => return Err(ConnectionError::Malformed("a second greeting".into())),
+            Incoming::ConnAck(_) => return Err(ConnectionError::Malformed("a second CONNACK".into())),
         }
         Ok(())
     }
 
-    /// Gives up the message that has waited longest; says so once until the broker is back.
+    /// Drops the oldest message of the outbox; logs this once until the next connect.
     pub(super) fn drop_oldest(&mut self) {
         if self.dropped == 0 {
-            let (broker, waiting) = (&self.broker, self.outbox.waiting());
-            warn!(broker, "{waiting} messages wait for the broker: the oldest give way (`outbox_full`)");
+            let (broker, queued) = (&self.broker, self.outbox.queued());
+            warn!(broker, "the outbox is full with {queued} messages: the oldest are dropped (`outbox_full`)");
         }
         self.dropped += 1;
         self.outbox.drop_oldest();
     }
 
-    /// Notes that changes are on disk, or why they are not.
-    pub(super) fn changed(&mut self, marks: &[Mark], outcome: &Result<(), Error>) {
-        self.answers.extend(self.outbox.changed(marks, outcome));
-    }
-
     /// Returns the next packet to send.
     pub(super) fn outgoing(&mut self) -> Option<Outgoing> {
-        self.debts.set_aside(Instant::now());
-        for acknowledgement in self.debts.due(&self.acks) {
-            self.answers.push_back(match acknowledgement {
+        self.pending_acks.spill_overdue(Instant::now());
+        for acknowledgement in self.pending_acks.take_ready(&self.acks) {
+            self.responses.push_back(match acknowledgement {
                 Acknowledgement::PubAck(id) => Outgoing::PubAck(id),
                 Acknowledgement::PubRec(id) => Outgoing::PubRec(id),
             });
         }
-        if let Some(answer) = self.answers.pop_front() {
-            return Some(answer);
+        if let Some(response) = self.responses.pop_front() {
+            return Some(response);
         }
         let Self { registry, outbox, .. } = self;
-        if let Some(question) = registry.ask(Instant::now(), |registry| outbox.packet_id(|id| registry.uses(id))) {
-            return Some(question);
+        let free_id = |registry: &Registry| outbox.free_packet_id(|id| registry.uses(id));
+        if let Some(request) = registry.next_request(Instant::now(), free_id) {
+            return Some(request);
         }
         outbox.next(|id| registry.uses(id))
     }
 
-    fn arrived(&mut self, arrived: IncomingPublish, at: Timestamp) {
-        let ack = match arrived.qos {
+    fn publish_received(&mut self, publish: IncomingPublish, at: Timestamp) {
+        let ack = match publish.qos {
             0 => AckToken::default(),
-            qos => match self.debts.arrived(arrived.id, qos, &arrived.topic, &arrived.payload) {
-                Arrival::New(debt) => AckToken::new(debt, Arc::clone(&self.acks)),
-                Arrival::Again => return,
+            qos => match self.pending_acks.arrived(publish.id, qos, &publish.topic, &publish.payload) {
+                Arrival::New(number) => AckToken::new(number, Arc::clone(&self.acks)),
+                Arrival::Repeated => return,
             },
         };
         let message = Message {
-            topic: arrived.topic,
-            payload: arrived.payload,
-            qos: arrived.qos,
-            retain: arrived.retain,
-            dup: arrived.dup,
+            topic: publish.topic,
+            payload: publish.payload,
+            qos: publish.qos,
+            retain: publish.retain,
+            dup: publish.dup,
             broker: self.broker.clone(),
-            properties: arrived.properties,
+            properties: publish.properties,
             received: at,
             ack: Arc::new(ack),
         };
         if message.qos > 0 {
-            self.debts.remember(&message);
+            self.pending_acks.retain_message(&message);
         }
-        self.last.note(&message);
-        if self.pauses > 0 && self.held.len() < MAX_HELD {
-            return self.held.push_back((message, arrived.subscription_ids));
+        self.last_values.insert(&message);
+        if self.pauses > 0 && self.paused.len() < MAX_PAUSED {
+            return self.paused.push_back((message, publish.subscription_ids));
         }
-        self.deliver_held();
-        self.registry.deliver(&message, &arrived.subscription_ids, Instant::now());
+        self.deliver_paused();
+        self.registry.deliver(&message, &publish.subscription_ids, Instant::now());
     }
 
-    /// Takes up what an earlier process had set aside.
-    pub(super) fn restore(&mut self, left: Vec<OutboxRecord>) {
-        self.debts.restore(left);
+    /// Acknowledges a message that is not delivered.
+    fn acknowledge_skipped(&mut self, qos: u8, id: u16) {
+        if qos > 0
+            && let Arrival::New(number) = self.pending_acks.arrived(id, qos, "", &[])
+        {
+            self.acks.complete(number);
+        }
     }
 
-    /// Returns whether an earlier process had set something aside.
-    pub(super) fn has_left(&self) -> bool {
-        self.debts.aside.has_left()
+    /// Buffers incoming messages until [`ClientSession::resume`], or until 10,000 are buffered.
+    pub(super) fn pause(&mut self) {
+        self.pauses += 1;
     }
 
-    /// Tells subscribers what an earlier process had set aside.
-    pub(super) fn deliver_left(&mut self) {
-        for (number, message) in self.debts.aside.take_left(&self.broker) {
+    /// Ends a pause; the last one delivers the buffered messages.
+    pub(super) fn resume(&mut self) {
+        self.pauses -= 1;
+        if self.pauses == 0 {
+            self.deliver_paused();
+        }
+    }
+
+    fn deliver_paused(&mut self) {
+        let now = Instant::now();
+        for (message, subscription_ids) in self.paused.drain(..) {
+            self.registry.deliver(&message, &subscription_ids, now);
+        }
+    }
+
+    /// Restores the messages that an earlier process had spilled.
+    pub(super) fn restore_spilled(&mut self, records: Vec<OutboxRecord>) {
+        self.pending_acks.restore(records);
+    }
+
+    /// Returns whether messages that an earlier process had spilled are still to be delivered.
+    pub(super) fn has_restored(&self) -> bool {
+        self.pending_acks.spill.has_restored()
+    }
+
+    /// Delivers the messages that an earlier process had spilled.
+    pub(super) fn deliver_restored(&mut self) {
+        for (number, message) in self.pending_acks.spill.take_restored(&self.broker) {
             let ack = Arc::new(AckToken::new(number, Arc::clone(&self.acks)));
             self.registry.deliver(&Message { ack, ..message }, &[], Instant::now());
         }
     }
 
-    /// Returns when a message that holds back others is to be set aside.
-    pub(super) fn overdue(&self) -> Option<Instant> {
-        self.debts.held_back_since().map(|since| since + PATIENCE)
+    /// Returns when a message that blocks the acknowledgement of others is to be spilled.
+    pub(super) fn spill_at(&self) -> Option<Instant> {
+        self.pending_acks.blocked_since().map(|since| since + SPILL_AFTER)
     }
 
-    /// Returns whether something is to be written to disk.
-    pub(super) fn has_changes(&self) -> bool {
-        self.outbox.has_changes() || self.debts.aside.has_changes()
+    /// Returns whether changes wait to be written to disk.
+    pub(super) fn has_pending_writes(&self) -> bool {
+        !self.outbox.writes().is_empty() || !self.pending_acks.spill.writes.is_empty()
     }
 
-    /// Returns whether something is to be written to disk soon.
-    pub(super) fn is_pressed(&self) -> bool {
-        self.outbox.is_pressed() || self.debts.aside.has_changes()
+    /// Returns whether changes are to be written without waiting for more.
+    pub(super) fn has_urgent_writes(&self) -> bool {
+        self.outbox.writes().is_urgent() || !self.pending_acks.spill.writes.is_empty()
     }
 
-    /// Takes what is to be written of messages that are set aside.
-    pub(super) fn take_aside(&mut self) -> Vec<OutboxChange> {
-        self.debts.aside.take_changes()
+    /// Takes the changes to be written: of the outbox, and of spilled messages.
+    pub(super) fn take_writes(&mut self) -> (Vec<OutboxChange>, Vec<OutboxChange>) {
+        (self.outbox.take_writes(), self.pending_acks.spill.writes.take())
     }
 
-    /// Notes that messages that are set aside are on disk, or are not.
-    pub(super) fn set_aside(&mut self, numbers: &[u64], are_on_disk: bool) {
-        self.debts.kept(numbers, are_on_disk);
+    /// Records the result of writing changes of the outbox.
+    pub(super) fn outbox_writes_finished(&mut self, written: &[Written], outcome: &Result<(), Error>) {
+        self.responses.extend(self.outbox.writes_finished(written, outcome));
     }
 
-    /// Tells subscribers nothing until [`ClientSession::resume`], or until 10,000 messages are held back.
-    pub(super) fn pause(&mut self) {
-        self.pauses += 1;
-    }
-
-    /// Tells subscribers what came during the pause, when it was the last one.
-    pub(super) fn resume(&mut self) {
-        self.pauses -= 1;
-        if self.pauses == 0 {
-            self.deliver_held();
-        }
-    }
-
-    fn deliver_held(&mut self) {
-        let now = Instant::now();
-        for (message, subscription_ids) in self.held.drain(..) {
-            self.registry.deliver(&message, &subscription_ids, now);
-        }
-    }
-
-    /// Owes the confirmation of a message that nobody gets to see, and pays it at once.
-    fn confirm_unseen(&mut self, qos: u8, id: u16) {
-        if qos > 0
-            && let Arrival::New(debt) = self.debts.arrived(id, qos, "", &[])
-        {
-            self.acks.pay(debt);
-        }
+    /// Records whether spilled messages are on disk.
+    pub(super) fn spill_finished(&mut self, numbers: &[u64], is_on_disk: bool) {
+        self.pending_acks.spill_finished(numbers, is_on_disk);
     }
 }

@@ -1,50 +1,50 @@
-//! Copies of one message that come in two ways while one filter takes another's place.
+//! Detection of messages that arrive twice while one filter replaces another.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// How far apart the copies of one message may come.
-const APART: Duration = Duration::from_millis(200);
+/// Longest time between the copies of one message.
+const MAX_DISTANCE: Duration = Duration::from_millis(200);
 
-/// How a copy came.
+/// The filter for which a copy was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
-    /// For a filter that its subscriber has.
-    Own,
-    /// For one that was just given up.
-    Other,
+pub(super) enum Source {
+    /// A filter of its subscriber.
+    Current,
+    /// A filter that has just been removed.
+    Removed,
 }
 
-/// What came lately, and how often in each way.
+/// Recent messages, with the number of copies from each source.
 #[derive(Default)]
 pub(super) struct Dedup(VecDeque<Recent>);
 
 struct Recent {
-    print: u64,
+    fingerprint: u64,
     at: Instant,
-    own: u32,
-    other: u32,
+    current: u32,
+    removed: u32,
 }
 
 impl Dedup {
-    /// Notes a copy; returns whether it is another message than those that came in the other way.
-    pub(super) fn is_news(&mut self, print: u64, way: Way, now: Instant) -> bool {
-        while self.0.front().is_some_and(|recent| recent.at + APART < now) {
+    /// Counts a copy; returns whether it is a new message, not a copy of one from the other source.
+    pub(super) fn is_new(&mut self, fingerprint: u64, source: Source, now: Instant) -> bool {
+        while self.0.front().is_some_and(|recent| recent.at + MAX_DISTANCE < now) {
             self.0.pop_front();
         }
-        let recent = match self.0.iter().position(|recent| recent.print == print) {
+        let recent = match self.0.iter().position(|recent| recent.fingerprint == fingerprint) {
             Some(at) => &mut self.0[at],
             None => {
-                self.0.push_back(Recent { print, at: now, own: 0, other: 0 });
+                self.0.push_back(Recent { fingerprint, at: now, current: 0, removed: 0 });
                 let last = self.0.len() - 1;
                 &mut self.0[last]
             }
         };
-        let before = recent.own.max(recent.other);
-        match way {
-            Way::Own => recent.own += 1,
-            Way::Other => recent.other += 1,
+        let before = recent.current.max(recent.removed);
+        match source {
+            Source::Current => recent.current += 1,
+            Source::Removed => recent.removed += 1,
         }
-        recent.own.max(recent.other) > before
+        recent.current.max(recent.removed) > before
     }
 }

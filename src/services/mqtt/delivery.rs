@@ -1,4 +1,4 @@
-//! A message on its way to a broker, for whoever waits for it.
+//! Futures of published messages.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -6,22 +6,22 @@ use std::task::{Context, Poll};
 use tokio::sync::oneshot::Receiver;
 use tokio::sync::oneshot::error::TryRecvError;
 
-use crate::services::mqtt::Error;
+use crate::services::mqtt::error::Error;
 
-/// A message on its way to a broker; to be waited for once, until it is written (QoS 0; while the broker is away: at once) or confirmed
-/// (QoS 1 and 2), or what else its maker says.
+/// A future of a published message; resolves once, when the message is written (QoS 0; at once while the broker is offline), acknowledged
+/// (QoS 1 and 2), or stored ([`DurablePublish::stored`]).
 ///
-/// It ends with [`Error::Refused`] if the broker does not take the message, and with [`Error::NotStored`] if the disk does not. Whoever
-/// stops waiting does not call the message back.
+/// It fails with [`Error::Refused`] if the broker refuses the message, and with [`Error::NotStored`] if the store does. Dropping it does not
+/// cancel the message.
 #[derive(Debug)]
 pub struct Delivery(Receiver<Result<(), Error>>);
 
-/// A message that goes out whatever happens to this process.
+/// Futures of a message that is sent even if this process ends before.
 #[derive(Debug)]
 pub struct DurablePublish {
-    /// Until it is on disk; at QoS 0 there is nothing to wait for.
+    /// Resolves when the message is on disk; at once for QoS 0.
     pub stored: Delivery,
-    /// Until the broker has it.
+    /// Resolves when the broker has acknowledged the message.
     pub acknowledged: Delivery,
 }
 
@@ -30,10 +30,10 @@ impl Delivery {
         Self(outcome)
     }
 
-    /// Returns how it ended, if it has.
+    /// Returns the result, if there is one yet.
     pub fn result(&mut self) -> Option<Result<(), Error>> {
         match self.0.try_recv() {
-            Ok(answer) => Some(answer),
+            Ok(result) => Some(result),
             Err(TryRecvError::Empty) => None,
             Err(TryRecvError::Closed) => Some(Err(stopped())),
         }
@@ -44,10 +44,10 @@ impl Future for Delivery {
     type Output = Result<(), Error>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(context).map(|answer| answer.unwrap_or_else(|_| Err(stopped())))
+        Pin::new(&mut self.0).poll(context).map(|result| result.unwrap_or_else(|_| Err(stopped())))
     }
 }
 
 fn stopped() -> Error {
-    Error::Refused("rhaid stopped before it was confirmed".into())
+    Error::Refused("rhaid stopped before the message was acknowledged".into())
 }

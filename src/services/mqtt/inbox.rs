@@ -10,36 +10,36 @@ use tokio::sync::Notify;
 use crate::services::clock::{ActivityGuard, Clock};
 use crate::services::mqtt::message::Message;
 
-/// How many messages wait for a subscriber before those with QoS 0 are dropped.
+/// Number of queued messages of a subscriber above which messages of QoS 0 are dropped.
 pub(super) const CAPACITY: usize = 1_000;
 
-/// The subscriber's end: what came in.
+/// The receiving end of a subscriber's queue.
 pub struct Messages {
     inbox: Arc<Inbox>,
-    /// Holds a hand-turned clock until the next message is asked for.
+    /// Stops a virtual clock until the next message is taken.
     activity: Option<ActivityGuard>,
 }
 
-/// The connection's end.
+/// The sending end of a subscriber's queue.
 pub(super) struct Sender(Arc<Inbox>);
 
 #[derive(Default)]
 struct Inbox {
     queue: Mutex<VecDeque<(Message, Option<ActivityGuard>)>>,
-    /// The clock of a held world, which does not move on while a message waits to be taken.
+    /// The virtual clock of a sandbox, which stands still while a message is queued.
     clock: Option<Clock>,
     arrived: Notify,
     closed: AtomicBool,
 }
 
-/// Makes the two ends of a queue.
+/// Creates the two ends of a queue.
 pub(super) fn queue(clock: Option<Clock>) -> (Sender, Messages) {
     let inbox = Arc::new(Inbox { clock, ..Inbox::default() });
     (Sender(Arc::clone(&inbox)), Messages { inbox, activity: None })
 }
 
 impl Messages {
-    /// Waits for the next message; `None` when no more will come. Cancel-safe.
+    /// Waits for the next message; returns `None` after the end of the subscription. Cancel-safe.
     pub async fn recv(&mut self) -> Option<Message> {
         loop {
             if let Some(message) = self.try_recv() {
@@ -62,9 +62,9 @@ impl Messages {
 }
 
 impl Sender {
-    /// Puts a message in and returns whether it had room.
+    /// Enqueues a message and returns whether there was room.
     ///
-    /// A message that must be confirmed always has: the broker sends no more of those than it lets be open at a time.
+    /// There is always room for QoS 1 and 2: the receive maximum bounds the number of unacknowledged messages.
     pub(super) fn push(&self, message: Message) -> bool {
         let mut queue = self.0.queue.lock();
         if message.qos == 0 && queue.len() >= CAPACITY {

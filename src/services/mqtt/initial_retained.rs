@@ -1,4 +1,4 @@
-//! Which retained messages are meant for a subscriber: those that the broker sends because this subscriber came, and no others.
+//! Selection of the retained messages that the broker sends because of one subscriber's SUBSCRIBE.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -7,62 +7,62 @@ use crate::services::mqtt::message::Retained;
 
 /// How long after the last retained message more of them may follow.
 ///
-/// MQTT has no sign for "that was all": brokers send them before, after or long after they confirm the subscription.
+/// MQTT does not mark the last one: brokers send retained messages before, after or long after SUBACK.
 const MORE_WITHIN: Duration = Duration::from_secs(10);
 
-/// How many topics are remembered in that time.
+/// Limit of the topics remembered in that time.
 const MAX_TOPICS: usize = 100_000;
 
-/// How far a subscriber has got with the retained messages of its start.
+/// Progress of a subscriber with the retained messages of its start.
 ///
-/// A broker sends them for every SUBSCRIBE: at a reconnect and for other subscribers of the same filter, too. In MQTT 3.1.1 nothing
-/// tells which SUBSCRIBE one belongs to, so each subscriber takes one per topic, from its own SUBSCRIBE on until no more come.
-/// If a second one differs from the first, the first was a late answer to another SUBSCRIBE, and out of date: then it is taken too.
-/// One that follows a live message of its topic is newer than the start, and has been heard of.
-pub(super) enum First {
-    /// The broker has yet to be asked.
-    SubscribeFilter,
-    /// The broker is asked: the topics that have come, and until when more may, once it has answered.
+/// A broker sends retained messages for every SUBSCRIBE, also at a reconnect and for other subscribers of the same filter. In MQTT 3.1.1
+/// they do not show to which SUBSCRIBE they belong, so each subscriber accepts one per topic, from its own SUBSCRIBE until no more come. If
+/// a second one differs from the first, the first was a late answer to another SUBSCRIBE, and out of date: the second is accepted too. A
+/// retained message that follows a live message of its topic is one that was delivered as a live message before.
+pub(super) enum InitialRetained {
+    /// SUBSCRIBE has not been sent.
+    Unrequested,
+    /// SUBSCRIBE has been sent: the topics received, and the end of the time for more, once SUBACK has been received.
     Open { seen: HashMap<String, Seen>, until: Option<Instant> },
-    /// Nothing more is wanted.
-    Over,
+    /// No more retained messages are accepted.
+    Closed,
 }
 
-/// What has come of a topic.
+/// The last message of a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Seen {
     /// A retained message, by the hash of its payload.
     Retained(u64),
-    /// A live one.
+    /// A live message.
     Live,
 }
 
-impl First {
+impl InitialRetained {
     pub(super) fn new(retained: Retained) -> Self {
-        if retained == Retained::Live { Self::Over } else { Self::SubscribeFilter }
+        if retained == Retained::Live { Self::Closed } else { Self::Unrequested }
     }
 
-    pub(super) fn is_wanted(&self) -> bool {
-        matches!(self, Self::SubscribeFilter)
+    pub(super) fn is_unrequested(&self) -> bool {
+        matches!(self, Self::Unrequested)
     }
 
-    /// Notes that a SUBSCRIBE goes out.
-    pub(super) fn asked(&mut self) {
-        if self.is_wanted() {
+    /// Records that a SUBSCRIBE is sent.
+    pub(super) fn subscribe_sent(&mut self) {
+        if self.is_unrequested() {
             *self = Self::Open { seen: HashMap::new(), until: None };
         }
     }
 
-    /// Notes that the broker has answered a SUBSCRIBE, and returns whether it had gone out for this subscriber too.
-    pub(super) fn answered(&mut self, now: Instant) -> bool {
+    /// Records a SUBACK; returns whether its SUBSCRIBE was sent for this subscriber too.
+    pub(super) fn suback_received(&mut self, now: Instant) -> bool {
         if let Self::Open { until: until @ None, .. } = self {
             *until = Some(now + MORE_WITHIN);
         }
-        !self.is_wanted()
+        !self.is_unrequested()
     }
 
-    /// Returns whether a retained message is meant for this subscriber; `print` is the hash of its payload.
-    pub(super) fn takes(&mut self, topic: &str, print: u64, now: Instant) -> bool {
+    /// Returns whether to deliver a retained message; `fingerprint` is the hash of its payload.
+    pub(super) fn accepts(&mut self, topic: &str, fingerprint: u64, now: Instant) -> bool {
         self.expire(now);
         let Self::Open { seen, until } = self else { return false };
         if let Some(until) = until {
@@ -70,23 +70,23 @@ impl First {
         }
         match seen.get(topic) {
             Some(Seen::Live) => return false,
-            Some(Seen::Retained(other)) if *other == print => return false,
+            Some(Seen::Retained(other)) if *other == fingerprint => return false,
             Some(Seen::Retained(_)) => {}
             None if seen.len() >= MAX_TOPICS => return true,
             None => {}
         }
-        seen.insert(topic.to_owned(), Seen::Retained(print));
+        seen.insert(topic.to_owned(), Seen::Retained(fingerprint));
         true
     }
 
-    /// Returns whether this retained message of a topic has come, or a newer one.
-    pub(super) fn has_seen(&self, topic: &str, print: u64) -> bool {
+    /// Returns whether this retained message of a topic, or a newer message, has been received.
+    pub(super) fn has_seen(&self, topic: &str, fingerprint: u64) -> bool {
         let Self::Open { seen, .. } = self else { return false };
-        seen.get(topic).is_some_and(|seen| matches!(seen, Seen::Live) || *seen == Seen::Retained(print))
+        seen.get(topic).is_some_and(|seen| matches!(seen, Seen::Live) || *seen == Seen::Retained(fingerprint))
     }
 
-    /// Notes that a newer message of a topic has come: a retained one that follows is older.
-    pub(super) fn overtaken(&mut self, topic: &str, now: Instant) {
+    /// Records a live message of a topic: a retained one that follows is older.
+    pub(super) fn live_received(&mut self, topic: &str, now: Instant) {
         self.expire(now);
         if let Self::Open { seen, .. } = self
             && seen.len() < MAX_TOPICS
@@ -95,18 +95,18 @@ impl First {
         }
     }
 
-    /// Notes that a new connection begins: what follows is repeated, unless the first SUBSCRIBE was never answered.
+    /// Starts a connection, which repeats retained messages: no more are accepted, unless the first SUBSCRIBE was never answered.
     pub(super) fn reconnected(&mut self) {
         match self {
-            Self::Open { seen, until: None } if seen.is_empty() => *self = Self::SubscribeFilter,
-            Self::Open { .. } => *self = Self::Over,
+            Self::Open { seen, until: None } if seen.is_empty() => *self = Self::Unrequested,
+            Self::Open { .. } => *self = Self::Closed,
             _ => {}
         }
     }
 
     fn expire(&mut self, now: Instant) {
         if matches!(self, Self::Open { until: Some(until), .. } if now > *until) {
-            *self = Self::Over;
+            *self = Self::Closed;
         }
     }
 }
@@ -115,43 +115,43 @@ impl First {
 mod tests {
     use super::*;
 
-    /// One that was asked for and answered.
-    fn open(retained: Retained) -> (First, Instant) {
-        let (mut first, now) = (First::new(retained), Instant::now());
-        first.asked();
-        first.answered(now);
-        (first, now)
+    /// Returns one whose SUBSCRIBE has been sent and answered.
+    fn open(retained: Retained) -> (InitialRetained, Instant) {
+        let (mut initial, now) = (InitialRetained::new(retained), Instant::now());
+        initial.subscribe_sent();
+        initial.suback_received(now);
+        (initial, now)
     }
 
     #[test]
-    fn each_topic_is_taken_once_however_often_it_is_repeated() {
-        let (mut first, now) = open(Retained::Only);
-        assert!(first.takes("a", 1, now) && first.takes("b", 1, now));
-        assert!(!first.takes("a", 1, now) && !first.takes("b", 1, now));
+    fn each_topic_is_accepted_once_however_often_it_is_repeated() {
+        let (mut initial, now) = open(Retained::Only);
+        assert!(initial.accepts("a", 1, now) && initial.accepts("b", 1, now));
+        assert!(!initial.accepts("a", 1, now) && !initial.accepts("b", 1, now));
     }
 
     #[test]
-    fn what_was_published_since_the_start_is_not_taken_when_it_is_repeated_for_another() {
-        let (mut first, now) = open(Retained::Only);
-        assert!(first.takes("a", 1, now));
-        first.overtaken("a", now);
-        first.overtaken("new", now);
-        assert!(!first.takes("a", 2, now) && !first.takes("new", 1, now));
+    fn a_message_published_since_the_start_is_not_accepted_when_it_is_repeated_as_retained() {
+        let (mut initial, now) = open(Retained::Only);
+        assert!(initial.accepts("a", 1, now));
+        initial.live_received("a", now);
+        initial.live_received("new", now);
+        assert!(!initial.accepts("a", 2, now) && !initial.accepts("new", 1, now));
     }
 
     #[test]
-    fn a_late_answer_to_an_earlier_subscribe_does_not_stand_for_our_own() {
-        let (mut first, now) = open(Retained::Initial);
-        assert!(first.takes("a", 1, now), "it may be ours");
-        assert!(first.takes("a", 2, now), "this one is");
-        assert!(!first.takes("a", 2, now));
+    fn a_late_answer_to_an_earlier_subscribe_does_not_replace_the_current_one() {
+        let (mut initial, now) = open(Retained::Initial);
+        assert!(initial.accepts("a", 1, now), "it may belong to this SUBSCRIBE");
+        assert!(initial.accepts("a", 2, now), "this one does");
+        assert!(!initial.accepts("a", 2, now));
     }
 
     #[test]
-    fn nothing_is_taken_long_after_the_last_one() {
-        let (mut first, now) = open(Retained::Initial);
-        assert!(first.takes("a", 1, now + MORE_WITHIN));
-        assert!(first.takes("b", 1, now + 2 * MORE_WITHIN));
-        assert!(!first.takes("c", 1, now + 4 * MORE_WITHIN));
+    fn nothing_is_accepted_long_after_the_last_one() {
+        let (mut initial, now) = open(Retained::Initial);
+        assert!(initial.accepts("a", 1, now + MORE_WITHIN));
+        assert!(initial.accepts("b", 1, now + 2 * MORE_WITHIN));
+        assert!(!initial.accepts("c", 1, now + 4 * MORE_WITHIN));
     }
 }

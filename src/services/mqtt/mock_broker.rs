@@ -7,19 +7,15 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::memory;
-use crate::services::clock::ActivityGuard;
 use crate::services::clock::Clock;
+use crate::services::mqtt::client_session::ClientSession;
 use crate::services::mqtt::message::Publish;
-use crate::services::mqtt::supervisor::BrokerClient;
-use crate::services::mqtt::wire::{ConnAck, Frame, Incoming, IncomingPublish, Outgoing, SubscribeFilter, properties};
-use crate::services::mqtt::{ConnectionSettings, ConnectionState, Error, Mqtt, start};
-use crate::services::store::Store;
-use crate::topic::{Filter, check_topic};
+use crate::services::mqtt::wire::{ConnAck, Frame, Incoming, IncomingPublish, Outgoing, SubscribeFilter, property_map};
+use crate::topic::Filter;
 
 /// Brokers that outlive those who are connected to them; cheap to clone.
 #[derive(Clone, Default)]
-pub struct MockBrokers(Arc<Mutex<BTreeMap<String, Arc<Held>>>>);
+pub struct MockBrokers(Arc<Mutex<BTreeMap<String, Arc<MockBroker>>>>);
 
 /// A message that a broker got from us.
 #[derive(Debug, Clone)]
@@ -34,10 +30,24 @@ pub struct Published {
 
 /// One broker.
 #[derive(Default)]
-pub(super) struct Held {
+pub(super) struct MockBroker {
     desk: Mutex<Desk>,
     /// One at a time is answered, so that messages stay in order.
     turn: Mutex<()>,
+}
+
+/// The client's side of a connection to a mock broker.
+pub(super) struct MockPeer<'a> {
+    pub(super) session: &'a Mutex<ClientSession>,
+    pub(super) clock: &'a Clock,
+    /// The broker's name.
+    pub(super) name: &'a str,
+}
+
+impl MockPeer<'_> {
+    fn session(&self) -> MutexGuard<'_, ClientSession> {
+        self.session.lock()
+    }
 }
 
 #[derive(Default)]
@@ -50,7 +60,7 @@ struct Desk {
 }
 
 impl MockBrokers {
-    fn broker(&self, name: &str) -> Arc<Held> {
+    pub(super) fn broker(&self, name: &str) -> Arc<MockBroker> {
         let mut brokers = self.0.lock();
         brokers.entry(name.to_owned()).or_default().clone()
     }
@@ -64,89 +74,40 @@ impl MockBrokers {
     }
 }
 
-impl Mqtt {
-    /// Makes the handle on brokers of a held world. Must be called inside the tokio runtime.
-    pub fn held(settings: Vec<ConnectionSettings>, clock: &Clock, store: &Store, brokers: &MockBrokers) -> Self {
-        let connect = |settings: ConnectionSettings| {
-            let held = brokers.broker(&settings.name);
-            held.desk().subscribed.clear();
-            let client = start(settings, clock.clone(), Some(store.clone()), Some(held.clone()));
-            if !held.desk().is_away {
-                held.connect(&client);
-            }
-            client
-        };
-        Self(settings.into_iter().map(connect).collect())
-    }
-
-    /// Lets a message come, as if another client had published it.
-    ///
-    /// # Errors
-    /// If there is no such broker, it is away, or the topic is none.
-    pub fn bring(&self, publish: Publish) -> Result<(), Error> {
-        let client = self.broker(publish.broker.as_deref())?;
-        check_topic(&publish.topic).map_err(Error::InvalidTopic)?;
-        let Some(held) = &client.held else { return Ok(()) };
-        if held.desk().is_away {
-            return Err(Error::NotConnected { broker: client.settings.name.clone(), waiting: 0 });
-        }
-        held.tell(&publish, false, client);
-        held.pump(client);
-        Ok(())
-    }
-
-    /// Lets a broker be away, or come back without its memory of us.
-    ///
-    /// # Errors
-    /// [`Error::UnknownBroker`].
-    pub fn set_away(&self, broker: Option<&str>, is_away: bool) -> Result<(), Error> {
-        let client = self.broker(broker)?;
-        let Some(held) = &client.held else { return Ok(()) };
-        if std::mem::replace(&mut held.desk().is_away, is_away) == is_away {
-            return Ok(());
-        }
-        if is_away {
-            held.desk().subscribed.clear();
-            client.session().outbox.disconnected();
-            client.state.send_replace(ConnectionState::Disconnected("the broker is down".into()));
-        } else {
-            held.connect(client);
-            held.pump(client);
-        }
-        Ok(())
-    }
-}
-
-impl Held {
+impl MockBroker {
     fn desk(&self) -> MutexGuard<'_, Desk> {
         self.desk.lock()
     }
 
-    fn connect(&self, client: &BrokerClient) {
+    /// Accepts the client's connection, in a new session.
+    pub(super) fn connect(&self, client: &MockPeer<'_>) {
         client.session().connected(&ConnAck { has_subscription_ids: true, ..ConnAck::default() });
-        client.state.send_replace(ConnectionState::Connected);
     }
 
-    /// Takes and answers all that is to be sent.
-    pub(super) fn pump(&self, client: &BrokerClient) {
-        // What a world remembers is no memory of the run that happens to bring it.
-        memory::uncounted(|| self.take_all(client));
+    pub(super) fn is_away(&self) -> bool {
+        self.desk().is_away
     }
 
-    fn take_all(&self, client: &BrokerClient) {
+    /// Sets whether the broker is away; returns whether it was.
+    pub(super) fn set_away(&self, is_away: bool) -> bool {
+        std::mem::replace(&mut self.desk().is_away, is_away)
+    }
+
+    /// Forgets the client's subscriptions.
+    pub(super) fn forget_subscriptions(&self) {
+        self.desk().subscribed.clear();
+    }
+
+    /// Takes and answers all packets that the client has to send.
+    pub(super) fn exchange(&self, client: &MockPeer<'_>) {
         let _turn = self.turn.lock();
         while !self.desk().is_away {
             let Some(packet) = client.session().outgoing() else { break };
             self.take(packet, client);
         }
-        client.room.notify_waiters();
-        if client.session().has_changes() {
-            client.keeping().get_or_insert_with(|| client.clock.activity());
-            client.keep.notify_one();
-        }
     }
 
-    fn take(&self, packet: Outgoing, client: &BrokerClient) {
+    fn take(&self, packet: Outgoing, client: &MockPeer<'_>) {
         let answer = |packet: Incoming| {
             // Nothing that this broker sends is malformed.
             let _ = client.session().incoming(Frame::Packet(packet), client.clock.now());
@@ -175,13 +136,13 @@ impl Held {
         }
     }
 
-    fn note(&self, publish: &Publish, client: &BrokerClient) {
-        let broker = client.settings.name.clone();
+    fn note(&self, publish: &Publish, client: &MockPeer<'_>) {
+        let broker = client.name.to_owned();
         let published = Published { at: client.clock.now(), broker, publish: publish.clone() };
         self.desk().published.push(published);
     }
 
-    fn subscribe(&self, wanted: SubscribeFilter, client: &BrokerClient) {
+    fn subscribe(&self, wanted: SubscribeFilter, client: &MockPeer<'_>) {
         let Ok(filter) = Filter::parse(&wanted.filter) else { return };
         let kept: Vec<Publish> = match wanted.send_retained {
             true => {
@@ -202,7 +163,7 @@ impl Held {
     }
 
     /// Keeps a message if it is to be kept, and sends it to us if we want it.
-    fn tell(&self, publish: &Publish, is_ours: bool, client: &BrokerClient) {
+    pub(super) fn tell(&self, publish: &Publish, is_ours: bool, client: &MockPeer<'_>) {
         let qos = {
             let mut desk = self.desk();
             match (publish.retain, publish.payload.is_empty()) {
@@ -221,7 +182,7 @@ impl Held {
         }
     }
 
-    fn send(&self, publish: &Publish, qos: u8, retain: bool, subscription_ids: Vec<u32>, client: &BrokerClient) {
+    fn send(&self, publish: &Publish, qos: u8, retain: bool, subscription_ids: Vec<u32>, client: &MockPeer<'_>) {
         let qos = publish.qos.min(qos);
         let id = match qos {
             0 => 0,
@@ -238,26 +199,11 @@ impl Held {
             retain,
             id,
             subscription_ids,
-            properties: publish.properties.as_deref().map(|known| properties(known.clone())).unwrap_or_default(),
+            properties: publish.properties.as_deref().map(|known| property_map(known.clone())).unwrap_or_default(),
             ..IncomingPublish::default()
         };
         // Nothing that this broker sends is malformed.
         let _ = client.session().incoming(Frame::Packet(Incoming::Publish(arrived)), client.clock.now());
-    }
-}
-
-impl BrokerClient {
-    /// Says that something is to be sent: to the task of the connection, or to the broker of a held world, which answers at once.
-    pub(super) fn wake(&self) {
-        match &self.held {
-            None => self.acks.wake(),
-            Some(held) => held.pump(self),
-        }
-    }
-
-    /// Holds the clock of a held world until what is to be written is on disk.
-    pub(super) fn keeping(&self) -> MutexGuard<'_, Option<ActivityGuard>> {
-        self.keeping.lock()
     }
 }
 

@@ -1,343 +1,299 @@
-//! The acknowledgements that are owed to a broker, in the order in which it may have them.
+//! Pending PUBACKs and PUBRECs of one session, sent in arrival order.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use parking_lot::Mutex;
-use tokio::sync::Notify;
-
-use crate::services::mqtt::ack_spill::{AckSpill, PATIENCE};
-use crate::services::mqtt::message::Message;
+use crate::services::mqtt::ack_queue::AckQueue;
+use crate::services::mqtt::ack_spill::{AckSpill, SPILL_AFTER};
+use crate::services::mqtt::message::{Message, fingerprint};
 use crate::services::store::OutboxRecord;
 
-/// Where receipts are paid; read by the connection.
-#[derive(Default)]
-pub(super) struct AckQueue {
-    // Bounded: the broker lets at most 65,535 messages be open at a time.
-    paid: Mutex<Vec<u64>>,
-    shutting_down: AtomicBool,
-    wake: Notify,
-}
-
-impl AckQueue {
-    /// Pays a debt.
-    pub(super) fn pay(&self, debt: u64) {
-        self.paid.lock().push(debt);
-        self.wake.notify_one();
-    }
-
-    pub(super) fn begin_shutdown(&self) {
-        self.shutting_down.store(true, Ordering::Release);
-    }
-
-    /// Returns whether rhaid is stopping: what has had no effect yet will have none.
-    pub(super) fn is_shutting_down(&self) -> bool {
-        self.shutting_down.load(Ordering::Acquire)
-    }
-
-    pub(super) fn wake(&self) {
-        self.wake.notify_one();
-    }
-
-    pub(super) async fn woken(&self) {
-        self.wake.notified().await;
-    }
-
-    fn take(&self) -> Vec<u64> {
-        std::mem::take(&mut *self.paid.lock())
-    }
-}
-
-/// An acknowledgement that may go out now.
+/// An acknowledgement that is ready to be sent, with its packet identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Acknowledgement {
-    /// QoS 1: it is over.
+    /// QoS 1.
     PubAck(u16),
-    /// QoS 2: received.
+    /// QoS 2.
     PubRec(u16),
 }
 
-/// What is to be done with a message that must be confirmed.
+/// Classification of a received message of QoS 1 or 2.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Arrival {
-    /// It is new; the number of its debt.
+    /// A new message, with its number.
     New(u64),
-    /// It came before, and whoever has it still works on it, or is done: nobody is told again.
-    Again,
+    /// A message that was received before and is being processed, or is processed: it is not delivered again.
+    Repeated,
 }
 
-/// The debts of one session.
+/// Pending acknowledgements of one session.
 ///
-/// Source: MQTT 3.1.1, sections 4.3 (delivery) and 4.6 (order: acknowledgements go out in the order of the messages).
+/// Source: MQTT 3.1.1, sections 4.3 (delivery) and 4.6 (acknowledgements are sent in the order of the messages).
 #[derive(Default)]
 pub(super) struct PendingAcks {
-    next: u64,
-    // Owed on this connection, in the order in which the messages came.
+    next_number: u64,
+    // Messages of this connection, in arrival order.
     queue: VecDeque<PendingAck>,
-    // The packet ids of those.
-    open: HashSet<u16>,
-    // Owed since an earlier connection: paid when the broker sends the message again.
+    // The packet identifiers of those.
+    packet_ids: HashSet<u16>,
+    // Messages of earlier connections, acknowledged once the broker has sent them again.
     earlier: HashMap<u16, PendingAck>,
-    // QoS 2: confirmed as received, not yet released by the broker.
-    received: HashSet<u16>,
-    repeat: Vec<u16>,
-    // Those that are on disk in place of being owed.
-    pub(super) aside: AckSpill,
+    // QoS 2: PUBREC sent, PUBREL not yet received.
+    unreleased: HashSet<u16>,
+    // QoS 2: messages sent again whose PUBREC is to be sent again.
+    repeated_pubrecs: Vec<u16>,
+    pub(super) spill: AckSpill,
 }
 
 struct PendingAck {
     number: u64,
-    packet: u16,
+    packet_id: u16,
     qos: u8,
-    print: u64,
-    paid: bool,
+    fingerprint: u64,
+    is_completed: bool,
     since: Instant,
-    // What it is about, until that is written to disk or can not be.
+    // The message, until it is spilled.
     message: Option<Message>,
-    // Whether it is being set aside, and has been.
-    kept: bool,
-    is_on_disk: bool,
+    is_spilling: bool,
+    // Whether it is on disk, so that it may be acknowledged before it is processed.
+    is_spilled: bool,
 }
 
 impl PendingAcks {
-    /// Notes a message of QoS 1 or 2.
-    pub(super) fn arrived(&mut self, packet: u16, qos: u8, topic: &str, payload: &[u8]) -> Arrival {
-        if qos == 2 && self.received.contains(&packet) {
-            self.repeat.push(packet);
-            return Arrival::Again;
+    /// Registers a received message of QoS 1 or 2.
+    pub(super) fn arrived(&mut self, packet_id: u16, qos: u8, topic: &str, payload: &[u8]) -> Arrival {
+        if qos == 2 && self.unreleased.contains(&packet_id) {
+            self.repeated_pubrecs.push(packet_id);
+            return Arrival::Repeated;
         }
-        let print = print(topic, payload);
-        if !self.open.insert(packet)
-            && let Some(at) = self.queue.iter().position(|debt| debt.packet == packet)
+        let fingerprint = fingerprint(topic, payload);
+        if !self.packet_ids.insert(packet_id)
+            && let Some(at) = self.queue.iter().position(|pending| pending.packet_id == packet_id)
         {
-            // The broker repeats itself on one connection: the debt stands where it stood.
-            if self.queue[at].print == print {
-                return Arrival::Again;
+            // The broker repeats the message on one connection: it keeps its place in the queue.
+            if self.queue[at].fingerprint == fingerprint {
+                return Arrival::Repeated;
             }
             self.queue.remove(at);
         }
-        match self.earlier.remove(&packet) {
-            Some(debt) if debt.print == print => {
-                self.queue.push_back(debt);
-                Arrival::Again
+        match self.earlier.remove(&packet_id) {
+            Some(pending) if pending.fingerprint == fingerprint => {
+                self.queue.push_back(pending);
+                Arrival::Repeated
             }
             _ => {
-                let number = self.next;
-                self.next += 1;
+                let number = self.next_number;
+                self.next_number += 1;
                 self.queue.push_back(PendingAck {
                     number,
-                    packet,
+                    packet_id,
                     qos,
-                    print,
-                    paid: false,
+                    fingerprint,
+                    is_completed: false,
                     since: Instant::now(),
                     message: None,
-                    kept: false,
-                    is_on_disk: false,
+                    is_spilling: false,
+                    is_spilled: false,
                 });
                 Arrival::New(number)
             }
         }
     }
 
-    /// Takes up what an earlier process had set aside.
-    pub(super) fn restore(&mut self, left: Vec<OutboxRecord>) {
-        self.next = self.aside.restore(left);
+    /// Restores the messages that an earlier process had spilled.
+    pub(super) fn restore(&mut self, records: Vec<OutboxRecord>) {
+        self.next_number = self.spill.restore(records);
     }
 
-    /// Keeps what the newest debt is about, in case it has to be set aside.
-    pub(super) fn remember(&mut self, message: &Message) {
-        if let Some(debt) = self.queue.back_mut() {
-            debt.message = Some(Message { ack: Arc::default(), ..message.clone() });
+    /// Keeps a copy of the newest message, in case it has to be spilled.
+    pub(super) fn retain_message(&mut self, message: &Message) {
+        if let Some(pending) = self.queue.back_mut() {
+            pending.message = Some(Message { ack: Arc::default(), ..message.clone() });
         }
     }
 
-    /// Returns since when the oldest debt has held back others, if something can be done about it.
-    pub(super) fn held_back_since(&self) -> Option<Instant> {
-        let is_one_of_many = self.queue.len() > 1 && self.aside.has_room();
-        let oldest = self.queue.iter().find(|debt| !debt.paid && !debt.kept).filter(|_| is_one_of_many)?;
+    /// Returns since when the oldest unprocessed message has blocked the acknowledgement of others, if it can be spilled.
+    pub(super) fn blocked_since(&self) -> Option<Instant> {
+        let can_spill = self.queue.len() > 1 && self.spill.has_room();
+        let mut unprocessed = self.queue.iter().filter(|pending| !pending.is_completed && !pending.is_spilling);
+        let oldest = unprocessed.next().filter(|_| can_spill)?;
         oldest.message.is_some().then_some(oldest.since)
     }
 
-    /// Has the debts that have held back others for long written to disk.
-    pub(super) fn set_aside(&mut self, now: Instant) {
-        while let Some(since) = self.held_back_since()
-            && now.saturating_duration_since(since) >= PATIENCE
+    /// Spills the messages that have blocked the acknowledgement of others for [`SPILL_AFTER`].
+    pub(super) fn spill_overdue(&mut self, now: Instant) {
+        while let Some(since) = self.blocked_since()
+            && now.saturating_duration_since(since) >= SPILL_AFTER
         {
-            let Some(debt) = self.queue.iter_mut().find(|debt| !debt.paid && !debt.kept) else { return };
-            let Some(message) = debt.message.take() else { return };
-            debt.kept = true;
-            self.aside.keep(debt.number, &message);
+            let mut all = self.queue.iter_mut();
+            let Some(pending) = all.find(|pending| !pending.is_completed && !pending.is_spilling) else { return };
+            let Some(message) = pending.message.take() else { return };
+            pending.is_spilling = true;
+            self.spill.insert(pending.number, &message);
         }
     }
 
-    /// Notes that debts are on disk, so that they can be confirmed; or that they are not.
-    pub(super) fn kept(&mut self, numbers: &[u64], are_on_disk: bool) {
-        let everywhere = self.queue.iter_mut().chain(self.earlier.values_mut());
-        for debt in everywhere.filter(|debt| numbers.contains(&debt.number)) {
-            debt.is_on_disk = are_on_disk;
+    /// Records whether spilled messages are on disk, so that they may be acknowledged.
+    pub(super) fn spill_finished(&mut self, numbers: &[u64], is_on_disk: bool) {
+        let all = self.queue.iter_mut().chain(self.earlier.values_mut());
+        for pending in all.filter(|pending| numbers.contains(&pending.number)) {
+            pending.is_spilled = is_on_disk;
         }
-        if !are_on_disk {
-            numbers.iter().for_each(|number| self.aside.lose(*number));
-        }
-    }
-
-    /// Takes what was paid and returns what may go out now, in order.
-    pub(super) fn due(&mut self, acks: &AckQueue) -> Vec<Acknowledgement> {
-        for number in acks.take() {
-            self.aside.forget(number);
-            let everywhere = self.queue.iter_mut().chain(self.earlier.values_mut());
-            if let Some(debt) = everywhere.into_iter().find(|debt| debt.number == number) {
-                (debt.paid, debt.message) = (true, None);
+        if !is_on_disk {
+            for number in numbers {
+                self.spill.discard(*number);
             }
         }
-        let mut due: Vec<_> = self.repeat.drain(..).map(Acknowledgement::PubRec).collect();
-        while self.queue.front().is_some_and(|debt| debt.paid || debt.is_on_disk) {
-            let Some(debt) = self.queue.pop_front() else { break };
-            self.open.remove(&debt.packet);
-            due.push(if debt.qos == 2 {
-                self.received.insert(debt.packet);
-                Acknowledgement::PubRec(debt.packet)
+    }
+
+    /// Takes completed messages from the queue, and returns the acknowledgements that may be sent now, in order.
+    pub(super) fn take_ready(&mut self, acks: &AckQueue) -> Vec<Acknowledgement> {
+        for number in acks.take() {
+            self.spill.remove(number);
+            let mut all = self.queue.iter_mut().chain(self.earlier.values_mut());
+            if let Some(pending) = all.find(|pending| pending.number == number) {
+                (pending.is_completed, pending.message) = (true, None);
+            }
+        }
+        let mut ready: Vec<_> = self.repeated_pubrecs.drain(..).map(Acknowledgement::PubRec).collect();
+        while self.queue.front().is_some_and(|pending| pending.is_completed || pending.is_spilled) {
+            let Some(pending) = self.queue.pop_front() else { break };
+            self.packet_ids.remove(&pending.packet_id);
+            ready.push(if pending.qos == 2 {
+                self.unreleased.insert(pending.packet_id);
+                Acknowledgement::PubRec(pending.packet_id)
             } else {
-                Acknowledgement::PubAck(debt.packet)
+                Acknowledgement::PubAck(pending.packet_id)
             });
         }
-        due
+        ready
     }
 
-    /// Notes that the broker released a message of QoS 2; the answer is always `PUBCOMP`.
-    pub(super) fn released(&mut self, packet: u16) {
-        self.received.remove(&packet);
+    /// Records a PUBREL; the response is always PUBCOMP.
+    pub(super) fn pubrel_received(&mut self, packet_id: u16) {
+        self.unreleased.remove(&packet_id);
     }
 
-    /// Starts a connection: with the session of before, or with a new one, in which nothing is owed.
+    /// Starts a connection. Without session present, all pending acknowledgements are void.
     pub(super) fn connected(&mut self, session_present: bool) {
-        self.repeat.clear();
-        self.open.clear();
+        self.repeated_pubrecs.clear();
+        self.packet_ids.clear();
         if session_present {
-            self.earlier.extend(self.queue.drain(..).map(|debt| (debt.packet, debt)));
+            self.earlier.extend(self.queue.drain(..).map(|pending| (pending.packet_id, pending)));
         } else {
             self.queue.clear();
             self.earlier.clear();
-            self.received.clear();
+            self.unreleased.clear();
         }
     }
-}
-
-/// Tells one message from another that has taken over its packet id.
-fn print(topic: &str, payload: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (topic, payload).hash(&mut hasher);
-    hasher.finish()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::services::mqtt::registry::tests::message;
     use crate::services::store::OutboxChange;
 
-    fn arrive(debts: &mut PendingAcks, packet: u16, qos: u8) -> u64 {
-        match debts.arrived(packet, qos, "t", &packet.to_be_bytes()) {
+    fn arrive(pending: &mut PendingAcks, packet_id: u16, qos: u8) -> u64 {
+        match pending.arrived(packet_id, qos, "t", &packet_id.to_be_bytes()) {
             Arrival::New(number) => number,
-            Arrival::Again => panic!("packet {packet} was taken for a repeat"),
+            Arrival::Repeated => panic!("packet {packet_id} was taken for a repeat"),
         }
     }
 
     #[test]
-    fn acknowledgements_go_out_in_the_order_of_the_messages() {
-        let (mut debts, acks) = (PendingAcks::default(), AckQueue::default());
-        let numbers: Vec<_> = [(5, 1), (6, 2), (7, 1)].map(|(packet, qos)| arrive(&mut debts, packet, qos)).into();
-        acks.pay(numbers[2]);
-        acks.pay(numbers[1]);
-        assert_eq!(debts.due(&acks), []);
-        acks.pay(numbers[0]);
+    fn acknowledgements_are_sent_in_arrival_order() {
+        let (mut pending, acks) = (PendingAcks::default(), AckQueue::default());
+        let numbers: Vec<_> = [(5, 1), (6, 2), (7, 1)].map(|(id, qos)| arrive(&mut pending, id, qos)).into();
+        acks.complete(numbers[2]);
+        acks.complete(numbers[1]);
+        assert_eq!(pending.take_ready(&acks), []);
+        acks.complete(numbers[0]);
         use Acknowledgement::{PubAck, PubRec};
-        assert_eq!(debts.due(&acks), [PubAck(5), PubRec(6), PubAck(7)]);
+        assert_eq!(pending.take_ready(&acks), [PubAck(5), PubRec(6), PubAck(7)]);
     }
 
     #[test]
-    fn a_message_that_comes_again_while_it_is_worked_on_is_not_told_again() {
-        let (mut debts, acks) = (PendingAcks::default(), AckQueue::default());
-        let number = arrive(&mut debts, 1, 1);
-        debts.connected(true);
-        acks.pay(number);
-        assert_eq!(debts.due(&acks), [], "not before the broker has sent it on this connection");
-        assert_eq!(debts.arrived(1, 1, "t", &1_u16.to_be_bytes()), Arrival::Again);
-        assert_eq!(debts.due(&acks), [Acknowledgement::PubAck(1)]);
+    fn a_message_that_is_sent_again_while_it_is_processed_is_not_delivered_again() {
+        let (mut pending, acks) = (PendingAcks::default(), AckQueue::default());
+        let number = arrive(&mut pending, 1, 1);
+        pending.connected(true);
+        acks.complete(number);
+        assert_eq!(pending.take_ready(&acks), [], "not before the broker has sent it on this connection");
+        assert_eq!(pending.arrived(1, 1, "t", &1_u16.to_be_bytes()), Arrival::Repeated);
+        assert_eq!(pending.take_ready(&acks), [Acknowledgement::PubAck(1)]);
     }
 
     #[test]
-    fn a_receipt_of_a_lost_session_acknowledges_nothing() {
-        let (mut debts, acks) = (PendingAcks::default(), AckQueue::default());
-        let old = arrive(&mut debts, 1, 1);
-        debts.connected(false);
-        arrive(&mut debts, 1, 1);
-        acks.pay(old);
-        assert_eq!(debts.due(&acks), []);
+    fn a_token_of_a_lost_session_acknowledges_nothing() {
+        let (mut pending, acks) = (PendingAcks::default(), AckQueue::default());
+        let old = arrive(&mut pending, 1, 1);
+        pending.connected(false);
+        arrive(&mut pending, 1, 1);
+        acks.complete(old);
+        assert_eq!(pending.take_ready(&acks), []);
     }
 
     #[test]
-    fn a_packet_id_that_is_used_for_another_message_is_a_new_debt() {
-        let (mut debts, acks) = (PendingAcks::default(), AckQueue::default());
-        let old = arrive(&mut debts, 1, 1);
-        debts.connected(true);
-        assert!(matches!(debts.arrived(1, 1, "t", b"other"), Arrival::New(_)));
-        acks.pay(old);
-        assert_eq!(debts.due(&acks), []);
+    fn a_reused_packet_identifier_is_a_new_message() {
+        let (mut pending, acks) = (PendingAcks::default(), AckQueue::default());
+        let old = arrive(&mut pending, 1, 1);
+        pending.connected(true);
+        assert!(matches!(pending.arrived(1, 1, "t", b"other"), Arrival::New(_)));
+        acks.complete(old);
+        assert_eq!(pending.take_ready(&acks), []);
     }
 
     #[test]
-    fn a_message_of_qos_2_is_told_once_until_it_is_released() {
-        let (mut debts, acks) = (PendingAcks::default(), AckQueue::default());
-        let number = arrive(&mut debts, 9, 2);
-        acks.pay(number);
-        assert_eq!(debts.due(&acks), [Acknowledgement::PubRec(9)]);
-        debts.connected(true);
-        assert_eq!(debts.arrived(9, 2, "t", &9_u16.to_be_bytes()), Arrival::Again);
-        assert_eq!(debts.due(&acks), [Acknowledgement::PubRec(9)]);
-        debts.released(9);
-        arrive(&mut debts, 9, 2);
+    fn a_message_of_qos_2_is_delivered_once_until_it_is_released() {
+        let (mut pending, acks) = (PendingAcks::default(), AckQueue::default());
+        let number = arrive(&mut pending, 9, 2);
+        acks.complete(number);
+        assert_eq!(pending.take_ready(&acks), [Acknowledgement::PubRec(9)]);
+        pending.connected(true);
+        assert_eq!(pending.arrived(9, 2, "t", &9_u16.to_be_bytes()), Arrival::Repeated);
+        assert_eq!(pending.take_ready(&acks), [Acknowledgement::PubRec(9)]);
+        pending.pubrel_received(9);
+        arrive(&mut pending, 9, 2);
     }
 
     #[test]
-    fn a_message_that_is_worked_on_for_long_is_set_aside_and_holds_back_no_other() {
-        let (mut debts, acks) = (PendingAcks::default(), AckQueue::default());
-        debts.restore(Vec::new());
-        let slow = arrive(&mut debts, 1, 1);
-        debts.remember(&crate::services::mqtt::registry::tests::message("slow"));
-        let later = Instant::now() + PATIENCE;
-        debts.set_aside(later);
-        assert!(!debts.aside.has_changes(), "it holds back nobody");
-        let quick = arrive(&mut debts, 2, 1);
-        acks.pay(quick);
-        assert_eq!(debts.due(&acks), []);
-        debts.set_aside(later);
-        assert!(matches!(&debts.aside.take_changes()[..], [OutboxChange::Insert(letter)] if letter.number == slow));
-        assert_eq!(debts.due(&acks), [], "it is not on disk yet");
-        debts.kept(&[slow], true);
-        assert_eq!(debts.due(&acks), [Acknowledgement::PubAck(1), Acknowledgement::PubAck(2)]);
-        acks.pay(slow);
-        assert_eq!(debts.due(&acks), []);
-        assert_eq!(debts.aside.take_changes(), [OutboxChange::Delete { number: slow }]);
+    fn a_message_with_a_slow_handler_is_spilled_and_blocks_no_other() {
+        let (mut pending, acks) = (PendingAcks::default(), AckQueue::default());
+        pending.restore(Vec::new());
+        let slow = arrive(&mut pending, 1, 1);
+        pending.retain_message(&message("slow"));
+        let later = Instant::now() + SPILL_AFTER;
+        pending.spill_overdue(later);
+        assert!(pending.spill.writes.is_empty(), "it blocks no other");
+        let quick = arrive(&mut pending, 2, 1);
+        acks.complete(quick);
+        assert_eq!(pending.take_ready(&acks), []);
+        pending.spill_overdue(later);
+        assert!(matches!(&pending.spill.writes.take()[..], [OutboxChange::Insert(record)] if record.number == slow));
+        assert_eq!(pending.take_ready(&acks), [], "it is not on disk yet");
+        pending.spill_finished(&[slow], true);
+        assert_eq!(pending.take_ready(&acks), [Acknowledgement::PubAck(1), Acknowledgement::PubAck(2)]);
+        acks.complete(slow);
+        assert_eq!(pending.take_ready(&acks), []);
+        assert_eq!(pending.spill.writes.take(), [OutboxChange::Delete { number: slow }]);
     }
 
     #[test]
-    fn what_can_not_be_set_aside_is_owed_as_before() {
-        let (mut debts, acks) = (PendingAcks::default(), AckQueue::default());
-        debts.restore(Vec::new());
-        let numbers: Vec<_> = [1, 2].map(|packet| arrive(&mut debts, packet, 1)).into();
-        debts.queue[0].message = Some(crate::services::mqtt::registry::tests::message("slow"));
-        debts.set_aside(Instant::now() + PATIENCE);
-        debts.aside.take_changes();
-        debts.kept(&numbers[..1], false);
-        acks.pay(numbers[1]);
-        assert_eq!(debts.due(&acks), []);
-        assert_eq!(debts.held_back_since(), None, "it is not tried again");
-        acks.pay(numbers[0]);
-        assert_eq!(debts.due(&acks), [Acknowledgement::PubAck(1), Acknowledgement::PubAck(2)]);
-        assert!(!debts.aside.has_changes());
+    fn a_message_that_cannot_be_spilled_stays_pending() {
+        let (mut pending, acks) = (PendingAcks::default(), AckQueue::default());
+        pending.restore(Vec::new());
+        let numbers: Vec<_> = [1, 2].map(|packet_id| arrive(&mut pending, packet_id, 1)).into();
+        pending.queue[0].message = Some(message("slow"));
+        pending.spill_overdue(Instant::now() + SPILL_AFTER);
+        pending.spill.writes.take();
+        pending.spill_finished(&numbers[..1], false);
+        acks.complete(numbers[1]);
+        assert_eq!(pending.take_ready(&acks), []);
+        assert_eq!(pending.blocked_since(), None, "it is not tried again");
+        acks.complete(numbers[0]);
+        assert_eq!(pending.take_ready(&acks), [Acknowledgement::PubAck(1), Acknowledgement::PubAck(2)]);
+        assert!(pending.spill.writes.is_empty());
     }
 }

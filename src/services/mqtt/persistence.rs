@@ -1,4 +1,4 @@
-//! Writes to disk what the outbox has promised: what comes together shares a write.
+//! Writes pending changes to the store; changes that come together share a commit.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,154 +6,79 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use crate::services::mqtt::ack_spill;
+use crate::services::mqtt::broker_client::BrokerClient;
 use crate::services::mqtt::client_session::ClientSession;
-use crate::services::mqtt::message::{Properties, Publish};
-use crate::services::mqtt::supervisor::BrokerClient;
-use crate::services::mqtt::{Error, ack_spill};
-use crate::services::store::{OutboxChange, OutboxRecord, Store};
+use crate::services::mqtt::error::Error;
+use crate::services::mqtt::pending_writes::Written;
+use crate::services::store::{OutboxChange, Store};
 
-/// How long a message that the broker has stays on disk until something else is written: one more write costs more than one message
-/// more that comes twice after a power cut.
-const COMPANY: Duration = Duration::from_millis(20);
+/// How long the deletion of an acknowledged message waits for other changes to share a commit. A commit of its own would cost more than one
+/// more duplicate after a power cut.
+const DELETE_DELAY: Duration = Duration::from_millis(20);
 
-/// How long a promise for which nothing stands still waits for others, with which it shares a write.
-const GATHER: Duration = Duration::from_millis(3);
+/// How long a new message that no caller waits for is delayed for other changes to share a commit.
+const GROUP_COMMIT_DELAY: Duration = Duration::from_millis(3);
 
-/// A change that somebody waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mark {
-    Kept(u64),
-    Packet(u64),
-    Received(u64),
-}
-
-impl Mark {
-    pub(super) fn of(change: &OutboxChange) -> Option<Self> {
-        match change {
-            OutboxChange::Insert(row) => Some(Self::Kept(row.number)),
-            OutboxChange::AssignPacketId { number, .. } => Some(Self::Packet(*number)),
-            OutboxChange::MarkReceived { number } => Some(Self::Received(*number)),
-            OutboxChange::Delete { .. } => None,
-        }
-    }
-
-    fn number(self) -> u64 {
-        match self {
-            Self::Kept(number) | Self::Packet(number) | Self::Received(number) => number,
-        }
-    }
-}
-
-/// Returns a message as the disk has it.
-pub(super) fn row(number: u64, publish: &Publish) -> OutboxRecord {
-    OutboxRecord {
-        number,
-        topic: publish.topic.clone(),
-        payload: publish.payload.to_vec(),
-        qos: publish.qos,
-        retain: publish.retain,
-        properties: publish.properties.as_deref().map(write_properties).unwrap_or_default(),
-        packet: None,
-        received: false,
-    }
-}
-
-/// Content type, response topic, correlation data, expiry in seconds, names and texts.
-type Written = (Option<String>, Option<String>, Option<Vec<u8>>, Option<u32>, Vec<(String, String)>);
-
-fn write_properties(properties: &Properties) -> String {
-    let Properties { content_type, response_topic, correlation_data, message_expiry, user } = properties;
-    let data = correlation_data.as_deref();
-    serde_json::to_string(&(content_type, response_topic, data, message_expiry, user)).unwrap_or_default()
-}
-
-/// Reads what MQTT 5 knows of a message from how the disk has it.
-pub(super) fn read_properties(written: &str) -> Option<Box<Properties>> {
-    let (content_type, response_topic, data, message_expiry, user): Written = serde_json::from_str(written).ok()?;
-    let correlation_data = data.map(Into::into);
-    Some(Box::new(Properties { content_type, response_topic, correlation_data, message_expiry, user }))
-}
-
-/// Writes what comes until it is told to end, and then what is left.
+/// Writes changes until `end` is cancelled, and then the remaining ones.
 pub(super) async fn run(client: Arc<BrokerClient>, store: Store, end: CancellationToken) {
-    let mut is_troubled = false;
+    let mut is_failing = false;
     loop {
-        let is_over = end.run_until_cancelled(work(&client)).await.is_none();
-        let (outgoing, ack_spill) = {
-            let mut session = client.session();
-            (session.outbox.take_changes(), session.take_aside())
-        };
-        if is_over && outgoing.is_empty() && ack_spill.is_empty() {
-            drop(client.keeping().take());
+        let is_over = end.run_until_cancelled(changes(&client)).await.is_none();
+        let (outgoing, spilled) = client.session().take_writes();
+        if is_over && outgoing.is_empty() && spilled.is_empty() {
+            drop(client.write_activity().take());
             return;
         }
-        let marks: Vec<_> = outgoing.iter().filter_map(Mark::of).collect();
-        let kept: Vec<_> = ack_spill.iter().filter_map(Mark::of).map(Mark::number).collect();
+        let written: Vec<_> = outgoing.iter().filter_map(Written::of).collect();
+        let spilled_numbers: Vec<_> = spilled.iter().filter_map(Written::of).map(Written::number).collect();
         let name = &client.settings.name;
-        let aside_name = ack_spill::name(name);
+        let spill_name = ack_spill::queue_name(name);
         // Both share a commit.
-        let (sent, received) = tokio::join!(write(&store, name, outgoing), write(&store, &aside_name, ack_spill));
+        let (sent, received) = tokio::join!(write(&store, name, outgoing), write(&store, &spill_name, spilled));
         if let Err(why) = sent.as_ref().and(received.as_ref())
-            && !is_troubled
+            && !is_failing
         {
             warn!(broker = client.settings.name, "{why}");
         }
-        is_troubled = sent.is_err() || received.is_err();
-        client.session().changed(&marks, &sent);
-        client.session().set_aside(&kept, received.is_ok());
+        is_failing = sent.is_err() || received.is_err();
+        client.session().outbox_writes_finished(&written, &sent);
+        client.session().spill_finished(&spilled_numbers, received.is_ok());
         client.wake();
     }
 }
 
-/// Waits until there is something to write; what need not be soon waits for company for a while.
-async fn work(client: &BrokerClient) {
-    while !client.session().has_changes() {
-        // Also if it was held only after the last of them was written: nothing else would let go of it.
-        drop(client.keeping().take());
-        client.keep.notified().await;
+/// Waits until there are changes to write; those that are not urgent wait for more.
+async fn changes(client: &BrokerClient) {
+    while !client.session().has_pending_writes() {
+        // Also if the activity was started only after the last change was written: nothing else would end it.
+        drop(client.write_activity().take());
+        client.writes_pending.notified().await;
     }
-    // Nobody waits in a world that is held, where nothing comes while time stands.
-    if client.held.is_some() {
+    // In a sandbox no more changes come while the clock stands still.
+    if client.mock.is_some() {
         return;
     }
-    wait(client, COMPANY, |session| session.is_pressed() || session.outbox.has_promises()).await;
-    if client.session().outbox.has_promises() {
-        wait(client, GATHER, ClientSession::is_pressed).await;
+    let has_new_messages = |session: &ClientSession| session.outbox.writes().has_new_messages();
+    wait(client, DELETE_DELAY, |session| session.has_urgent_writes() || has_new_messages(session)).await;
+    if has_new_messages(&client.session()) {
+        wait(client, GROUP_COMMIT_DELAY, ClientSession::has_urgent_writes).await;
     }
 }
 
-/// Waits for a change after which it `is_time`, but no longer than a limit.
+/// Waits for a change after which `is_time` is true, but no longer than a limit.
 async fn wait(client: &BrokerClient, limit: Duration, is_time: impl Fn(&ClientSession) -> bool) {
-    let company = async {
+    let more_changes = async {
         while !is_time(&client.session()) {
-            client.keep.notified().await;
+            client.writes_pending.notified().await;
         }
     };
-    let _ = tokio::time::timeout(limit, company).await;
+    let _ = tokio::time::timeout(limit, more_changes).await;
 }
 
-async fn write(store: &Store, name: &str, changes: Vec<OutboxChange>) -> Result<(), Error> {
+async fn write(store: &Store, queue: &str, changes: Vec<OutboxChange>) -> Result<(), Error> {
     if changes.is_empty() {
         return Ok(());
     }
-    store.update_outbox(name, changes).await.map_err(|error| Error::NotStored(error.to_string()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_mqtt_5_knows_of_a_message_is_kept_too() {
-        let properties = Properties {
-            content_type: Some("text/plain".into()),
-            correlation_data: Some(vec![0, 255].into()),
-            message_expiry: Some(60),
-            user: vec![("a".into(), "1".into()), ("a".into(), "2".into())],
-            ..Properties::default()
-        };
-        let publish = Publish { properties: Some(Box::new(properties.clone())), ..Publish::default() };
-        assert_eq!(read_properties(&row(1, &publish).properties).as_deref(), Some(&properties));
-        assert_eq!(read_properties(&row(1, &Publish::default()).properties), None);
-    }
+    store.update_outbox(queue, changes).await.map_err(|error| Error::NotStored(error.to_string()))
 }

@@ -1,64 +1,35 @@
-//! Who wants which filters, and what the broker has been asked for.
+//! Subscribers and their filters, and the subscriptions at the broker.
 
-use std::collections::{BTreeSet, HashMap};
-use std::time::{Duration, Instant};
+use std::collections::HashMap;
+use std::time::Instant;
 
-use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::services::clock::Clock;
-use crate::services::mqtt::Error;
-use crate::services::mqtt::dedup::{Dedup, Way};
-use crate::services::mqtt::filter_table::{FilterTable, Part};
+use crate::services::mqtt::dedup::{Dedup, Source};
+use crate::services::mqtt::error::Error;
+use crate::services::mqtt::filter_table::{FilterRef, FilterTable};
 use crate::services::mqtt::inbox::Messages;
 use crate::services::mqtt::message::{Message, SubscribeOptions};
-use crate::services::mqtt::subscriber::Subscriber;
+use crate::services::mqtt::request_queue::{Batch, LINGER, Need, RequestQueue};
+use crate::services::mqtt::subscriber::{Ready, Subscriber};
 use crate::services::mqtt::trie::Trie;
 use crate::services::mqtt::wire::{Outgoing, SubscribeFilter};
 use crate::topic::Filter;
 
-/// How long a filter that nobody wants any more stays subscribed: a reload or the next `mqtt_receive` may want it again at once.
-const LINGER: Duration = Duration::from_millis(500);
-
-/// How many filters, and how many bytes of them, one packet carries.
-const PER_PACKET: (usize, usize) = (200, 32 << 10);
-
-/// How many packets are unanswered at a time.
-const UNANSWERED: usize = 50;
-
-/// What a subscriber hears about its subscription: `None` until the broker has answered.
-pub(super) type Ready = watch::Receiver<Option<Result<(), Error>>>;
-
-/// Who wants which filters, and what the broker has been asked for.
+/// The subscribers of one session. Subscribers with the same filter share one subscription at the broker.
 pub(super) struct Registry {
-    /// The clock of a held world.
+    /// The virtual clock of a sandbox.
     pub(super) clock: Option<Clock>,
     broker: String,
-    next: u64,
+    next_id: u64,
     subscribers: HashMap<u64, Subscriber>,
-    // A subscriber and which of its filters.
-    index: Trie<Part>,
-    entries: FilterTable,
-    // The filters for which the broker may have to be asked for something.
-    open: BTreeSet<String>,
-    // Those that nobody wants any more, and since when.
-    lingering: BTreeSet<(Instant, String)>,
-    asked: HashMap<u16, Ask>,
-    // Whether messages come with the numbers of the filters they match (MQTT 5).
+    index: Trie<FilterRef>,
+    filter_table: FilterTable,
+    requests: RequestQueue,
+    // Whether the broker sends subscription identifiers with messages (MQTT 5).
     has_subscription_ids: bool,
-    overlap: Dedup,
-}
-
-enum Ask {
-    Subscribe(Vec<(String, u8)>),
-    Unsubscribe(Vec<String>),
-}
-
-enum Need {
-    Nothing,
-    Later(Instant),
-    Subscribe(SubscribeFilter),
-    Unsubscribe,
+    dedup: Dedup,
 }
 
 impl Registry {
@@ -66,267 +37,244 @@ impl Registry {
         Self {
             clock: None,
             broker: broker.to_owned(),
-            next: 0,
+            next_id: 0,
             subscribers: HashMap::new(),
             index: Trie::new(),
-            entries: FilterTable::default(),
-            open: BTreeSet::new(),
-            lingering: BTreeSet::new(),
-            asked: HashMap::new(),
+            filter_table: FilterTable::default(),
+            requests: RequestQueue::default(),
             has_subscription_ids: false,
-            overlap: Dedup::default(),
+            dedup: Dedup::default(),
         }
     }
 
-    /// Adds a subscriber; returns its number, its messages and its news.
+    /// Adds a subscriber; returns its id, its messages, and the state of its subscription.
     pub(super) fn add(&mut self, filters: &[Filter], options: SubscribeOptions) -> (u64, Messages, Ready) {
-        let id = self.next;
-        self.next += 1;
+        let id = self.next_id;
+        self.next_id += 1;
         let (mut subscriber, messages, ready) = Subscriber::new(filters, options, self.clock.clone());
-        for (place, filter) in filters.iter().enumerate() {
-            let entry = self.entries.entry(filter.wire());
-            entry.parts.push((id, place));
-            entry.unwanted_since = None;
-            if entry.confirmed.is_some_and(|confirmed| confirmed >= options.qos) && entry.no_local <= options.no_local {
-                subscriber.is_there_already(place);
+        for (at, filter) in filters.iter().enumerate() {
+            let entry = self.filter_table.entry(filter.wire());
+            entry.users.push((id, at));
+            entry.unused_since = None;
+            if entry.acknowledged_qos.is_some_and(|qos| qos >= options.qos) && entry.no_local <= options.no_local {
+                subscriber.already_subscribed(at);
             }
-            self.open.insert(filter.wire().to_owned());
-            self.index.insert(filter.pattern(), (id, place));
+            self.requests.mark_changed(filter.wire().to_owned());
+            self.index.insert(filter.pattern(), (id, at));
         }
         self.subscribers.insert(id, subscriber);
         (id, messages, ready)
     }
 
-    /// Takes a subscriber away.
+    /// Removes a subscriber.
     pub(super) fn remove(&mut self, id: u64, now: Instant) {
         let Some(subscriber) = self.subscribers.remove(&id) else { return };
-        for (place, filter) in subscriber.filters().enumerate() {
-            self.index.remove(filter.pattern(), (id, place));
-            if let Some(entry) = self.entries.get_mut(filter.wire()) {
-                entry.parts.retain(|part| *part != (id, place));
-                entry.unwanted_since = entry.parts.is_empty().then_some(now);
+        for (at, filter) in subscriber.filters().enumerate() {
+            self.index.remove(filter.pattern(), (id, at));
+            if let Some(entry) = self.filter_table.get_mut(filter.wire()) {
+                entry.users.retain(|user| *user != (id, at));
+                entry.unused_since = entry.users.is_empty().then_some(now);
             }
-            self.open.insert(filter.wire().to_owned());
+            self.requests.mark_changed(filter.wire().to_owned());
         }
     }
 
-    /// Returns whether nobody wants anything.
+    /// Returns whether there is no subscriber.
     pub(super) fn is_empty(&self) -> bool {
         self.subscribers.is_empty()
     }
 
-    /// Gives a message to all who want it; `subscription_ids` are those of the filters for which it came, if the broker tells.
+    /// Delivers a message to every subscriber that it matches, once each.
     pub(super) fn deliver(&mut self, message: &Message, subscription_ids: &[u32], now: Instant) {
-        let mut parts = self.parts(message, subscription_ids, now);
-        parts.sort_unstable();
-        let mut served = None;
-        for (id, place) in parts {
-            let Some(subscriber) = self.subscribers.get_mut(&id).filter(|_| served != Some(id)) else { continue };
+        let mut matching = self.matching(message, subscription_ids, now);
+        matching.sort_unstable();
+        let mut delivered = None;
+        for (id, at) in matching {
+            let Some(subscriber) = self.subscribers.get_mut(&id).filter(|_| delivered != Some(id)) else { continue };
             // Some brokers send a message once for each filter that matches it.
-            let is_first = subscription_ids.is_empty() || subscriber.first_match(&message.topic) == Some(place);
-            if subscriber.wants(place, message, is_first, now) || subscriber.notes(message) {
-                served = Some(id);
-                subscriber.take(message);
+            let is_first = subscription_ids.is_empty() || subscriber.first_match(&message.topic) == Some(at);
+            if subscriber.accepts(at, message, is_first, now) || subscriber.records(message) {
+                delivered = Some(id);
+                subscriber.push(message);
             }
         }
     }
 
-    /// Starts a connection: with the session of before, or with a new one, for which everything is asked again.
+    /// Starts a connection. Without session present, all filters are subscribed again.
     pub(super) fn connected(&mut self, session_present: bool, has_subscription_ids: bool) {
-        self.asked.clear();
+        self.requests.clear_unanswered();
         self.has_subscription_ids = has_subscription_ids;
         self.subscribers.values_mut().for_each(Subscriber::reconnected);
-        for (wire, entry) in self.entries.iter_mut() {
-            entry.is_asked = false;
+        for (filter, entry) in self.filter_table.iter_mut() {
+            entry.is_request_pending = false;
             if !session_present {
-                entry.confirmed = None;
-                entry.refused = false;
+                entry.acknowledged_qos = None;
+                entry.is_refused = false;
             }
-            self.open.insert(wire.clone());
+            self.requests.mark_changed(filter.clone());
         }
     }
 
-    /// Returns what to ask the broker for next.
-    pub(super) fn ask(&mut self, now: Instant, packet_id: impl FnOnce(&Self) -> u16) -> Option<Outgoing> {
-        if self.asked.len() >= UNANSWERED {
-            return None;
-        }
-        while self.lingering.first().is_some_and(|(since, _)| now >= *since + LINGER) {
-            self.open.extend(self.lingering.pop_first().map(|(_, wire)| wire));
-        }
-        let most = if self.has_subscription_ids { 1 } else { PER_PACKET.0 };
-        let (mut wanted, mut unwanted, mut bytes) = (Vec::new(), Vec::new(), 0);
-        while wanted.len() < most && unwanted.len() < PER_PACKET.0 && bytes < PER_PACKET.1 {
-            let Some(wire) = self.open.pop_first() else { break };
-            bytes += wire.len();
-            match self.need(&wire, now) {
-                Need::Nothing => {}
-                Need::Later(since) => {
-                    self.lingering.insert((since, wire));
-                }
-                Need::Subscribe(want) if unwanted.is_empty() => wanted.push(want),
-                Need::Unsubscribe if wanted.is_empty() => unwanted.push(wire),
-                _ => {
-                    // It waits for the next packet, which is of the other sort.
-                    self.open.insert(wire);
-                    break;
-                }
-            }
-        }
-        if wanted.is_empty() && unwanted.is_empty() {
-            return None;
-        }
+    /// Returns the next SUBSCRIBE or UNSUBSCRIBE; `packet_id` returns a free packet identifier.
+    pub(super) fn next_request(&mut self, now: Instant, packet_id: impl FnOnce(&Self) -> u16) -> Option<Outgoing> {
+        // A subscription identifier applies to all filters of a packet.
+        let max_subscribe = self.has_subscription_ids.then_some(1);
+        let mut requests = std::mem::take(&mut self.requests);
+        let batch = requests.next_batch(now, max_subscribe, |filter| self.need(filter, now));
+        self.requests = requests;
+        let batch = batch?;
         let id = packet_id(self);
-        Some(if wanted.is_empty() { self.unsubscribe(id, unwanted) } else { self.subscribe(id, wanted) })
+        Some(match batch {
+            Batch::Subscribe(filters) => self.subscribe(id, filters),
+            Batch::Unsubscribe(filters) => self.unsubscribe(id, filters),
+        })
     }
 
-    /// Returns whether a packet id is in use.
-    pub(super) fn uses(&self, packet: u16) -> bool {
-        self.asked.contains_key(&packet)
+    /// Returns whether a packet identifier is in use.
+    pub(super) fn uses(&self, packet_id: u16) -> bool {
+        self.requests.uses(packet_id)
     }
 
-    /// Returns when [`Registry::ask`] may have something to ask that it has not now.
+    /// Returns when [`Registry::next_request`] may have a request that it does not have now.
     pub(super) fn due(&self) -> Option<Instant> {
-        let earliest = self.lingering.first().filter(|_| self.asked.len() < UNANSWERED);
-        earliest.map(|(since, _)| *since + LINGER)
+        self.requests.due()
     }
 
-    /// Notes the answer to a SUBSCRIBE: for each filter the QoS or why not.
-    pub(super) fn granted(&mut self, packet: u16, answers: Vec<Result<u8, String>>, now: Instant) {
-        let Some(Ask::Subscribe(filters)) = self.asked.remove(&packet) else { return };
-        let answers = answers.into_iter().chain(std::iter::repeat_with(|| Err("it gives no answer".into())));
-        for ((wire, qos), answer) in filters.into_iter().zip(answers) {
-            let Some(entry) = self.entries.get_mut(&wire) else { continue };
+    /// Records a SUBACK: for each filter the granted QoS or the reason of the refusal.
+    pub(super) fn suback_received(&mut self, packet_id: u16, granted: Vec<Result<u8, String>>, now: Instant) {
+        let Some(filters) = self.requests.take_subscribe(packet_id) else { return };
+        let granted = granted.into_iter().chain(std::iter::repeat_with(|| Err("the answer is missing".into())));
+        for ((filter, qos), granted) in filters.into_iter().zip(granted) {
+            let Some(entry) = self.filter_table.get_mut(&filter) else { continue };
             let broker = &self.broker;
-            entry.is_asked = false;
-            let outcome = match answer {
+            entry.is_request_pending = false;
+            let outcome = match granted {
                 Ok(granted) => {
-                    entry.confirmed = Some(qos);
-                    entry.confirmed_at = Some(now);
+                    entry.acknowledged_qos = Some(qos);
+                    entry.acknowledged_at = Some(now);
                     if granted < qos {
-                        info!(broker, filter = wire, "the broker gives QoS {granted} instead of {qos}");
+                        info!(broker, filter, "the broker grants QoS {granted} instead of {qos}");
                     }
                     Ok(())
                 }
                 Err(why) => {
-                    entry.refused = true;
-                    warn!(broker, filter = wire, "the broker refuses the subscription: {why}");
-                    Err(Error::Refused(format!("the filter `{wire}`: {why}")))
+                    entry.is_refused = true;
+                    warn!(broker, filter, "the broker refuses the subscription: {why}");
+                    Err(Error::Refused(format!("the filter `{filter}`: {why}")))
                 }
             };
-            for (id, place) in entry.parts.clone() {
+            for (id, at) in entry.users.clone() {
                 if let Some(subscriber) = self.subscribers.get_mut(&id) {
-                    subscriber.answered(place, &outcome, now);
+                    subscriber.suback_received(at, &outcome, now);
                 }
             }
-            self.open.insert(wire);
+            self.requests.mark_changed(filter);
         }
     }
 
-    /// Notes the answer to an UNSUBSCRIBE.
-    pub(super) fn revoked(&mut self, packet: u16) {
-        let Some(Ask::Unsubscribe(filters)) = self.asked.remove(&packet) else { return };
-        for wire in filters {
-            if let Some(entry) = self.entries.get_mut(&wire) {
-                entry.confirmed = None;
-                entry.is_asked = false;
+    /// Records an UNSUBACK.
+    pub(super) fn unsuback_received(&mut self, packet_id: u16) {
+        let Some(filters) = self.requests.take_unsubscribe(packet_id) else { return };
+        for filter in filters {
+            if let Some(entry) = self.filter_table.get_mut(&filter) {
+                entry.acknowledged_qos = None;
+                entry.is_request_pending = false;
             }
-            self.open.insert(wire);
+            self.requests.mark_changed(filter);
         }
     }
 
-    fn subscribe(&mut self, id: u16, wanted: Vec<SubscribeFilter>) -> Outgoing {
-        for want in &wanted {
-            let Some(entry) = self.entries.get_mut(&want.filter) else { continue };
-            (entry.is_asked, entry.no_local) = (true, want.no_local);
-            for (id, place) in entry.parts.clone() {
+    fn subscribe(&mut self, id: u16, filters: Vec<SubscribeFilter>) -> Outgoing {
+        for filter in &filters {
+            let Some(entry) = self.filter_table.get_mut(&filter.filter) else { continue };
+            (entry.is_request_pending, entry.no_local) = (true, filter.no_local);
+            for (id, at) in entry.users.clone() {
                 if let Some(subscriber) = self.subscribers.get_mut(&id) {
-                    subscriber.asked(place);
+                    subscriber.subscribe_sent(at);
                 }
             }
         }
-        let asked = wanted.iter().map(|want| (want.filter.clone(), want.qos)).collect();
-        self.asked.insert(id, Ask::Subscribe(asked));
-        Outgoing::Subscribe { id, filters: wanted }
+        let requested = filters.iter().map(|filter| (filter.filter.clone(), filter.qos)).collect();
+        self.requests.subscribe_sent(id, requested);
+        Outgoing::Subscribe { id, filters }
     }
 
-    fn unsubscribe(&mut self, id: u16, unwanted: Vec<String>) -> Outgoing {
-        for wire in &unwanted {
-            if let Some(entry) = self.entries.get_mut(wire) {
-                entry.is_asked = true;
+    fn unsubscribe(&mut self, id: u16, filters: Vec<String>) -> Outgoing {
+        for filter in &filters {
+            if let Some(entry) = self.filter_table.get_mut(filter) {
+                entry.is_request_pending = true;
             }
         }
-        self.asked.insert(id, Ask::Unsubscribe(unwanted.clone()));
-        Outgoing::Unsubscribe { id, filters: unwanted }
+        self.requests.unsubscribe_sent(id, filters.clone());
+        Outgoing::Unsubscribe { id, filters }
     }
 
-    fn need(&mut self, wire: &str, now: Instant) -> Need {
-        let Some(entry) = self.entries.get(wire) else { return Need::Nothing };
-        if entry.is_asked {
-            // The answer opens it again.
+    fn need(&mut self, filter: &str, now: Instant) -> Need {
+        let Some(entry) = self.filter_table.get(filter) else { return Need::Nothing };
+        if entry.is_request_pending {
+            // The answer marks it as changed again.
             return Need::Nothing;
         }
         let subscribers = &self.subscribers;
-        let members = entry.parts.iter().filter_map(|(id, place)| Some((subscribers.get(id)?, *place)));
-        let Some(qos) = members.clone().map(|(member, _)| member.options.qos).max() else {
-            return match (entry.confirmed, entry.unwanted_since) {
-                (Some(_), Some(since)) if now < since + LINGER => Need::Later(since),
+        let users = entry.users.iter().filter_map(|(id, at)| Some((subscribers.get(id)?, *at)));
+        let Some(qos) = users.clone().map(|(user, _)| user.options.qos).max() else {
+            return match (entry.acknowledged_qos, entry.unused_since) {
+                (Some(_), Some(since)) if now < since + LINGER => Need::Linger(since),
                 (Some(_), _) => Need::Unsubscribe,
                 (None, _) => {
-                    self.entries.remove(wire);
+                    self.filter_table.remove(filter);
                     Need::Nothing
                 }
             };
         };
-        let has_new = members.clone().any(|(member, place)| member.waits_for_retained(place));
-        // What one of them wants to hear, the broker has to send.
-        let no_local = members.clone().all(|(member, _)| member.options.no_local);
-        if entry.refused || (entry.confirmed >= Some(qos) && entry.no_local == no_local && !has_new) {
+        let send_retained = users.clone().any(|(user, at)| user.needs_retained(at));
+        // The broker leaves out messages of this client only if all users of the filter want that.
+        let no_local = users.clone().all(|(user, _)| user.options.no_local);
+        let is_sufficient = entry.acknowledged_qos >= Some(qos) && entry.no_local == no_local && !send_retained;
+        if entry.is_refused || is_sufficient {
             return Need::Nothing;
         }
-        if !no_local && members.clone().any(|(member, _)| member.options.no_local) {
+        if !no_local && users.clone().any(|(user, _)| user.options.no_local) {
             let broker = &self.broker;
-            warn!(broker, filter = wire, "`no_local` is of no use: another trigger wants this filter without it");
+            warn!(broker, filter, "`no_local` has no effect: another trigger uses this filter without it");
         }
-        let qos = qos.max(entry.confirmed.unwrap_or(0));
+        let qos = qos.max(entry.acknowledged_qos.unwrap_or(0));
         let subscription_id = self.has_subscription_ids.then_some(entry.subscription_id);
-        Need::Subscribe(SubscribeFilter {
-            filter: wire.to_owned(),
-            qos,
-            no_local,
-            subscription_id,
-            send_retained: has_new,
-        })
+        Need::Subscribe(SubscribeFilter { filter: filter.to_owned(), qos, no_local, subscription_id, send_retained })
     }
 
-    /// Returns the subscribers' filters for which a message came.
-    fn parts(&mut self, message: &Message, subscription_ids: &[u32], now: Instant) -> Vec<Part> {
+    /// Returns the filters of subscribers that a message matches.
+    fn matching(&mut self, message: &Message, subscription_ids: &[u32], now: Instant) -> Vec<FilterRef> {
         let topic = &message.topic;
-        let mut told: Vec<_> =
-            self.entries.with_ids(subscription_ids).flat_map(|entry| &entry.parts).copied().collect();
-        if self.entries.with_ids(subscription_ids).any(|entry| entry.parts.is_empty()) {
-            let mut new = self.index.find(topic);
-            new.retain(|part| self.is_fresh(part, now));
-            if !new.is_empty() && self.overlap.is_news(message.print(), Way::Other, now) {
-                told.extend(new);
+        let table = &self.filter_table;
+        let mut identified: Vec<_> = table.with_ids(subscription_ids).flat_map(|entry| &entry.users).copied().collect();
+        if table.with_ids(subscription_ids).any(|entry| entry.users.is_empty()) {
+            let mut recent = self.index.find(topic);
+            recent.retain(|filter| self.is_recent(filter, now));
+            if !recent.is_empty() && self.dedup.is_new(message.fingerprint(), Source::Removed, now) {
+                identified.extend(recent);
             }
-            return told;
+            return identified;
         }
-        if told.iter().any(|part| self.is_fresh(part, now)) && !self.overlap.is_news(message.print(), Way::Own, now) {
-            told.retain(|part| !self.is_fresh(part, now));
-            return told;
+        if identified.iter().any(|filter| self.is_recent(filter, now))
+            && !self.dedup.is_new(message.fingerprint(), Source::Current, now)
+        {
+            identified.retain(|filter| !self.is_recent(filter, now));
+            return identified;
         }
-        // A session of before may number its filters otherwise.
-        let fits = |(id, place): &Part| self.subscribers.get(id).is_some_and(|member| member.matches(*place, topic));
-        if !told.is_empty() && told.iter().all(fits) { told } else { self.index.find(topic) }
+        // A session of an earlier process may have other identifiers for its filters.
+        let is_match = |(id, at): &FilterRef| self.subscribers.get(id).is_some_and(|user| user.matches(*at, topic));
+        if !identified.is_empty() && identified.iter().all(is_match) { identified } else { self.index.find(topic) }
     }
 
-    /// Returns whether the broker may not serve a filter yet, or not have done so when what comes now came to it: what comes for
-    /// one that has just been given up is meant for it too.
-    fn is_fresh(&self, (id, place): &Part, now: Instant) -> bool {
-        let filter = self.subscribers.get(id).and_then(|subscriber| subscriber.filters().nth(*place));
-        let entry = filter.and_then(|filter| self.entries.get(filter.wire()));
-        entry.is_some_and(|entry| entry.confirmed.is_none() || entry.confirmed_at.is_some_and(|at| now < at + LINGER))
+    /// Returns whether the broker may not have processed the SUBSCRIBE of a filter when it sent the current message. A message for a filter
+    /// that has just been removed is meant for such a filter too.
+    fn is_recent(&self, (id, at): &FilterRef, now: Instant) -> bool {
+        let filter = self.subscribers.get(id).and_then(|subscriber| subscriber.filters().nth(*at));
+        let entry = filter.and_then(|filter| self.filter_table.get(filter.wire()));
+        entry.is_some_and(|entry| {
+            entry.acknowledged_qos.is_none() || entry.acknowledged_at.is_some_and(|at| now < at + LINGER)
+        })
     }
 }
 
@@ -338,16 +286,16 @@ pub(super) mod tests {
     const LIVE: SubscribeOptions =
         SubscribeOptions { qos: 0, retained: Retained::Live, no_local: false, all_retained: false };
 
-    /// Answers every question; returns how many packets it took.
-    fn ack(registry: &mut Registry) -> usize {
+    /// Answers every request; returns the number of packets.
+    fn answer_all(registry: &mut Registry) -> usize {
         let (now, mut packets) = (Instant::now(), 0);
-        while let Some(question) = registry.ask(now, |_| 1) {
+        while let Some(request) = registry.next_request(now, |_| 1) {
             packets += 1;
-            match question {
-                Outgoing::Subscribe { id, filters: wanted } => {
-                    registry.granted(id, wanted.iter().map(|want| Ok(want.qos)).collect(), now);
+            match request {
+                Outgoing::Subscribe { id, filters } => {
+                    registry.suback_received(id, filters.iter().map(|filter| Ok(filter.qos)).collect(), now);
                 }
-                Outgoing::Unsubscribe { id, .. } => registry.revoked(id),
+                Outgoing::Unsubscribe { id, .. } => registry.unsuback_received(id),
                 other => panic!("{other:?}"),
             }
         }
@@ -355,20 +303,20 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn ten_thousand_filters_are_asked_for_once_each() {
+    fn ten_thousand_filters_are_subscribed_once_each() {
         for (has_subscription_ids, expected) in [(false, 50), (true, 10_000)] {
             let mut registry = Registry::new("test");
-            let wanted: Vec<_> = (0..10_000)
+            let added: Vec<_> = (0..10_000)
                 .map(|number| registry.add(&[Filter::parse(&format!("a/{number}/+")).unwrap()], LIVE))
                 .collect();
             registry.connected(false, has_subscription_ids);
-            assert_eq!(ack(&mut registry), expected);
-            assert_eq!(ack(&mut registry), 0, "nothing is asked for twice");
-            for (id, ..) in wanted {
+            assert_eq!(answer_all(&mut registry), expected);
+            assert_eq!(answer_all(&mut registry), 0, "no filter is subscribed twice");
+            for (id, ..) in added {
                 registry.remove(id, Instant::now() - 2 * LINGER);
             }
-            assert_eq!(ack(&mut registry), 50);
-            assert!(registry.entries.is_empty() && registry.open.is_empty());
+            assert_eq!(answer_all(&mut registry), 50);
+            assert!(registry.filter_table.is_empty() && !registry.requests.has_changed_filters());
         }
     }
 
@@ -388,65 +336,65 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn who_takes_anothers_place_misses_nothing_and_has_nothing_twice() {
+    fn a_subscriber_that_replaces_another_misses_no_message_and_gets_none_twice() {
         let mut registry = Registry::new("test");
         let (old, ..) = registry.add(&[Filter::parse("n/+").unwrap()], LIVE);
         registry.connected(false, true);
-        assert_eq!(ack(&mut registry), 1);
+        assert_eq!(answer_all(&mut registry), 1);
         registry.remove(old, Instant::now());
         let (_, mut messages, _) = registry.add(&[Filter::parse("n/#").unwrap()], LIVE);
-        let number = |registry: &Registry, wire: &str| registry.entries.get(wire).unwrap().subscription_id;
-        let (gone, new) = (number(&registry, "n/+"), number(&registry, "n/#"));
-        // A broker that sends one copy for each filter; it does not know of the new one, then it does, then it has said so.
-        registry.deliver(&message("1"), &[gone], Instant::now());
-        registry.deliver(&message("2"), &[gone], Instant::now());
+        let id_of = |registry: &Registry, filter: &str| registry.filter_table.get(filter).unwrap().subscription_id;
+        let (removed, new) = (id_of(&registry, "n/+"), id_of(&registry, "n/#"));
+        // A broker that sends one copy per filter: before it has processed the new one, after that, and after its SUBACK.
+        registry.deliver(&message("1"), &[removed], Instant::now());
+        registry.deliver(&message("2"), &[removed], Instant::now());
         registry.deliver(&message("2"), &[new], Instant::now());
-        registry.deliver(&message("2"), &[new, gone], Instant::now());
-        assert_eq!(ack(&mut registry), 1);
-        registry.deliver(&message("3"), &[gone], Instant::now());
+        registry.deliver(&message("2"), &[new, removed], Instant::now());
+        assert_eq!(answer_all(&mut registry), 1);
+        registry.deliver(&message("3"), &[removed], Instant::now());
         registry.deliver(&message("3"), &[new], Instant::now());
         registry.deliver(&message("4"), &[new], Instant::now());
-        registry.deliver(&message("4"), &[gone], Instant::now());
-        registry.deliver(&message("late"), &[gone], Instant::now());
-        registry.deliver(&message("not meant"), &[gone], Instant::now() + 2 * LINGER);
+        registry.deliver(&message("4"), &[removed], Instant::now());
+        registry.deliver(&message("late"), &[removed], Instant::now());
+        registry.deliver(&message("not meant"), &[removed], Instant::now() + 2 * LINGER);
         let seen: Vec<_> = std::iter::from_fn(|| messages.try_recv()).map(|message| message.payload).collect();
         assert_eq!(seen, ["1", "2", "2", "3", "4", "late"]);
     }
 
     #[test]
-    fn a_filter_that_is_wanted_again_soon_is_not_given_back() {
+    fn a_filter_that_is_used_again_soon_is_not_unsubscribed() {
         let mut registry = Registry::new("test");
         let filter = [Filter::parse("a").unwrap()];
         let (first, ..) = registry.add(&filter, LIVE);
         registry.connected(false, false);
-        assert_eq!(ack(&mut registry), 1);
+        assert_eq!(answer_all(&mut registry), 1);
         registry.remove(first, Instant::now());
-        assert_eq!(ack(&mut registry), 0);
+        assert_eq!(answer_all(&mut registry), 0);
         assert!(registry.due().is_some());
         let (_, _, ready) = registry.add(&filter, LIVE);
-        assert_eq!(*ready.borrow(), Some(Ok(())), "it is there");
-        assert_eq!(ack(&mut registry), 0);
+        assert_eq!(*ready.borrow(), Some(Ok(())), "it is subscribed");
+        assert_eq!(answer_all(&mut registry), 0);
         registry.add(&filter, SubscribeOptions { qos: 1, ..LIVE });
-        assert_eq!(ack(&mut registry), 1, "a higher QoS is asked for");
+        assert_eq!(answer_all(&mut registry), 1, "a higher QoS is requested");
     }
 
     #[test]
-    fn our_own_messages_are_left_out_only_if_all_want_that() {
+    fn own_messages_are_left_out_only_if_all_subscribers_want_that() {
         let mut registry = Registry::new("test");
         let filter = [Filter::parse("a").unwrap()];
-        let ask = |registry: &mut Registry| match registry.ask(Instant::now(), |_| 1) {
-            Some(Outgoing::Subscribe { id, filters: wanted }) => {
-                registry.granted(id, vec![Ok(wanted[0].qos)], Instant::now());
-                Some(wanted[0].no_local)
+        let request = |registry: &mut Registry| match registry.next_request(Instant::now(), |_| 1) {
+            Some(Outgoing::Subscribe { id, filters }) => {
+                registry.suback_received(id, vec![Ok(filters[0].qos)], Instant::now());
+                Some(filters[0].no_local)
             }
             _ => None,
         };
         registry.connected(false, true);
         registry.add(&filter, SubscribeOptions { no_local: true, ..LIVE });
-        assert_eq!(ask(&mut registry), Some(true));
+        assert_eq!(request(&mut registry), Some(true));
         let (other, ..) = registry.add(&filter, LIVE);
-        assert_eq!(ask(&mut registry), Some(false));
+        assert_eq!(request(&mut registry), Some(false));
         registry.remove(other, Instant::now());
-        assert_eq!((ask(&mut registry), ask(&mut registry)), (Some(true), None));
+        assert_eq!((request(&mut registry), request(&mut registry)), (Some(true), None));
     }
 }

@@ -1,4 +1,4 @@
-//! One log line for each change between us and a broker, and how long to wait before the next attempt.
+//! Log lines of a connection, one per change, and the backoff between attempts.
 
 use std::time::{Duration, Instant};
 
@@ -9,100 +9,101 @@ use crate::services::mqtt::settings::ConnectionSettings;
 use crate::services::mqtt::wire::ConnectionError;
 use crate::units::show_duration;
 
-/// A connection that lived this long counts as sound.
-pub(super) const SOUND: Duration = Duration::from_secs(30);
-/// A connection that lived less was most likely ended on purpose.
-const SHORT: Duration = Duration::from_secs(5);
-/// So many short ones in a row are a pattern.
-const PATTERN: u32 = 3;
+/// Age at which a connection counts as stable.
+pub(super) const STABLE: Duration = Duration::from_secs(30);
+/// Age below which the broker most likely closed a connection on purpose.
+const SHORT_LIVED: Duration = Duration::from_secs(5);
+/// Number of such connections in a row after which the log hints at a second client.
+const MAX_SHORT: u32 = 3;
 
-/// How many reasons are said in one outage.
-const REASONS: usize = 5;
+/// Limit of the reasons logged in one outage.
+const MAX_REASONS: usize = 5;
 
-/// Tells people about a connection, once per change.
+/// Logs changes of one connection, and computes the backoff.
 pub(super) struct Report {
     broker: String,
-    address: String,
+    url: String,
     client_id: String,
     backoff: Backoff,
-    // What was said since it was last connected.
-    said: Vec<String>,
+    // Reasons logged since the last connect.
+    logged: Vec<String>,
     failures: u32,
-    short: u32,
+    short_connections: u32,
 }
 
 impl Report {
     pub(super) fn new(settings: &ConnectionSettings) -> Self {
         Self {
             broker: settings.name.clone(),
-            address: settings.url(),
+            url: settings.url(),
             client_id: settings.client_id.clone(),
             backoff: settings.backoff,
-            said: Vec::new(),
+            logged: Vec::new(),
             failures: 0,
-            short: 0,
+            short_connections: 0,
         }
     }
 
-    /// Says that the connection stands.
+    /// Logs that the connection is established.
     pub(super) fn connected(&mut self) {
-        if self.short < PATTERN {
-            self.say_connected();
+        if self.short_connections < MAX_SHORT {
+            self.log_connected();
         }
     }
 
-    /// Says that the connection has stood for [`SOUND`].
-    pub(super) fn sound(&mut self) {
+    /// Records that the connection has lasted for [`STABLE`].
+    pub(super) fn stable(&mut self) {
         self.failures = 0;
-        if self.short >= PATTERN {
-            self.say_connected();
+        if self.short_connections >= MAX_SHORT {
+            self.log_connected();
         }
-        self.short = 0;
+        self.short_connections = 0;
     }
 
-    /// Says why there is no connection; `since` is when it began to stand, if it ever did.
+    /// Logs why there is no connection; `since` is when it was established, if it was.
     pub(super) fn lost(&mut self, why: &ConnectionError, since: Option<Instant>) {
         if let Some(since) = since {
-            let dismissed =
+            let was_closed =
                 matches!(why, ConnectionError::Closed | ConnectionError::ServerDisconnect(_) | ConnectionError::Io(_));
-            self.short = if dismissed && since.elapsed() < SHORT { self.short + 1 } else { 0 };
+            self.short_connections =
+                if was_closed && since.elapsed() < SHORT_LIVED { self.short_connections + 1 } else { 0 };
         }
-        let Some(line) = self.line(why, since.is_some()) else { return };
-        // In one outage each reason is said once, and after a loss not that it goes on.
-        let is_new = self.said.len() < REASONS && !self.said.contains(&line);
-        if is_new && (since.is_some() || self.said.is_empty() || matches!(why, ConnectionError::Refused(_))) {
+        let Some(message) = self.message(why, since.is_some()) else { return };
+        // In one outage each reason is logged once, and after the loss of a connection failed attempts are not logged.
+        let is_new = self.logged.len() < MAX_REASONS && !self.logged.contains(&message);
+        if is_new && (since.is_some() || self.logged.is_empty() || matches!(why, ConnectionError::Refused(_))) {
             let longest = show_duration(self.backoff.longest);
-            warn!(broker = self.broker, "{line}; trying again, at most {longest} apart");
-            self.said.push(line);
+            warn!(broker = self.broker, "{message}; trying again, at most {longest} apart");
+            self.logged.push(message);
         }
     }
 
-    fn line(&self, why: &ConnectionError, stood: bool) -> Option<String> {
-        let (address, id) = (&self.address, &self.client_id);
-        match self.short {
-            short if short > PATTERN => None,
-            PATTERN if stood => Some(format!(
-                "{address} ends each connection soon after it begins; is there another client with the id `{id}`? (`mqtt.client_id`)"
+    fn message(&self, why: &ConnectionError, was_connected: bool) -> Option<String> {
+        let (url, client_id) = (&self.url, &self.client_id);
+        match self.short_connections {
+            count if count > MAX_SHORT => None,
+            MAX_SHORT if was_connected => Some(format!(
+                "{url} ends each connection soon after it begins; is there another client with the id `{client_id}`? (`mqtt.client_id`)"
             )),
-            _ if stood => Some(format!("lost the connection to {address}: {why}")),
-            _ => Some(format!("no connection to {address}: {why}")),
+            _ if was_connected => Some(format!("lost the connection to {url}: {why}")),
+            _ => Some(format!("no connection to {url}: {why}")),
         }
     }
 
-    /// Returns how long to wait before the next attempt.
-    pub(super) fn wait(&mut self) -> Duration {
+    /// Returns the delay before the next attempt.
+    pub(super) fn backoff_delay(&mut self) -> Duration {
         let Backoff { first, longest } = self.backoff;
-        let wait = first.saturating_mul(1 << self.failures.min(20)).min(longest);
+        let delay = first.saturating_mul(1 << self.failures.min(20)).min(longest);
         self.failures = self.failures.saturating_add(1);
-        // Clients that lost the same broker must not all come back in the same moment.
+        // Jitter: clients that lost the same broker must not all reconnect in the same moment.
         let mut random = [0; 1];
         let _ = getrandom::fill(&mut random);
-        wait.mul_f64(0.75 + f64::from(random[0]) / 1_024.0)
+        delay.mul_f64(0.75 + f64::from(random[0]) / 1_024.0)
     }
 
-    fn say_connected(&mut self) {
-        info!(broker = self.broker, "connected to {}", self.address);
-        self.said.clear();
+    fn log_connected(&mut self) {
+        info!(broker = self.broker, "connected to {}", self.url);
+        self.logged.clear();
     }
 }
 
@@ -117,41 +118,41 @@ mod tests {
     }
 
     #[test]
-    fn a_client_id_that_is_fought_over_is_told_once() {
+    fn a_client_id_used_by_two_clients_is_logged_once() {
         let mut report = report();
         let mut hints = 0;
         for _ in 0..20 {
             report.connected();
-            let before = report.said.len();
+            let before = report.logged.len();
             report.lost(&ConnectionError::Closed, Some(Instant::now()));
-            hints += usize::from(report.said.len() > before && report.said.last().unwrap().contains("`our-id`"));
+            hints += usize::from(report.logged.len() > before && report.logged.last().unwrap().contains("`our-id`"));
         }
         assert_eq!(hints, 1);
     }
 
     #[test]
-    fn an_outage_is_told_once_whatever_the_reasons_of_the_attempts() {
+    fn an_outage_is_logged_once_whatever_the_reasons_of_the_attempts() {
         let mut report = report();
-        report.lost(&ConnectionError::Closed, Instant::now().checked_sub(SHORT));
+        report.lost(&ConnectionError::Closed, Instant::now().checked_sub(SHORT_LIVED));
         for port in 0..10 {
-            report.lost(&ConnectionError::Silent(port.to_string()), None);
+            report.lost(&ConnectionError::Timeout(port.to_string()), None);
         }
-        assert_eq!(report.said, ["lost the connection to mqtt://127.0.0.1:1883: it closed the connection"]);
+        assert_eq!(report.logged, ["lost the connection to mqtt://127.0.0.1:1883: the broker closed the connection"]);
         report.lost(&ConnectionError::Refused("no".into()), None);
         report.lost(&ConnectionError::Refused("no".into()), None);
-        assert_eq!(report.said.len(), 2);
+        assert_eq!(report.logged.len(), 2);
     }
 
     #[test]
-    fn waits_grow_to_a_minute_and_begin_anew_after_a_sound_connection() {
+    fn the_backoff_grows_to_a_minute_and_is_reset_by_a_stable_connection() {
         let mut report = report();
         let Backoff { first, longest } = report.backoff;
         assert_eq!((first, longest), (Duration::from_millis(500), Duration::from_secs(60)));
-        let wait = report.wait();
-        assert!(wait <= first && wait >= first / 2, "{wait:?}");
-        let last = (0..20).map(|_| report.wait()).last().unwrap();
+        let backoff_delay = report.backoff_delay();
+        assert!(backoff_delay <= first && backoff_delay >= first / 2, "{backoff_delay:?}");
+        let last = (0..20).map(|_| report.backoff_delay()).last().unwrap();
         assert!(last <= longest && last >= longest / 2, "{last:?}");
-        report.sound();
-        assert!(report.wait() <= first);
+        report.stable();
+        assert!(report.backoff_delay() <= first);
     }
 }

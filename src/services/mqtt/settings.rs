@@ -1,4 +1,4 @@
-//! Where a broker is and how it is spoken to.
+//! Connection settings of a broker.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -11,100 +11,100 @@ use crate::secrets::Secret;
 
 pub use crate::config::{DEFAULT_BROKER, Protocol};
 
-/// Where a broker is and how it is spoken to.
+/// Connection settings of a broker.
 #[derive(Debug, Clone)]
 pub struct ConnectionSettings {
     /// Its name in the config.
     pub name: String,
-    /// Where it is.
+    /// Its address.
     pub address: BrokerAddress,
-    /// Which MQTT is spoken.
+    /// The protocol version.
     pub protocol: Protocol,
-    /// How the connection is encrypted, if it is.
+    /// TLS options, if the connection is encrypted.
     pub tls: Option<Tls>,
-    /// The name it knows us by; no other client may have it.
+    /// The client identifier; unique among the clients of the broker.
     pub client_id: String,
-    /// What it wants to hear.
+    /// User name.
     pub username: Option<String>,
-    /// What it wants to hear.
+    /// Password.
     pub password: Option<Secret>,
-    /// How long each side remembers the other, and how it is known to be there.
+    /// Session expiry, keep alive and receive maximum.
     pub session: Session,
-    /// The largest packet taken or sent, in bytes.
+    /// The largest packet accepted or sent, in bytes.
     pub max_packet: usize,
-    /// How many messages with QoS 1 and 2 are on the way before the first is confirmed.
+    /// Limit of inflight messages of QoS 1 and 2.
     pub max_inflight: u16,
-    /// How many publishes wait while the broker is away.
+    /// Capacity of the outbox, in messages.
     pub outbox: usize,
-    /// What happens when more come.
+    /// Overflow policy of the outbox while the broker is offline.
     pub outbox_full: OutboxFull,
-    /// How long to wait before it is called again.
+    /// Delays between connection attempts.
     pub backoff: Backoff,
-    /// What else the greeting of a WebSocket says.
+    /// Additional headers of the WebSocket handshake.
     pub headers: Vec<(String, Secret)>,
-    /// What it tells others when it has lost us.
+    /// The will message.
     pub will: Option<Will>,
 }
 
-/// Where a broker is.
+/// Address of a broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BrokerAddress {
-    /// At a host, which is a name or an address without brackets.
+    /// TCP.
     Host {
-        /// The host.
+        /// A host name, or an IP address without brackets.
         host: String,
         /// Its port.
         port: u16,
-        /// Under which path it speaks MQTT in a WebSocket, if it does so.
+        /// Path and query of the WebSocket, if MQTT is carried in one.
         websocket: Option<String>,
-        /// The proxy on the way.
+        /// The proxy to connect through.
         proxy: Option<Proxy>,
     },
-    /// At a socket in the file system.
+    /// Unix domain socket.
     Socket(PathBuf),
 }
 
-/// A proxy on the way to a broker.
+/// A proxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proxy {
-    /// Whether it speaks SOCKS 5; else HTTP.
+    /// Whether it is a SOCKS 5 proxy; otherwise an HTTP proxy.
     pub is_socks: bool,
-    /// A name or an address, without brackets.
+    /// A host name, or an IP address without brackets.
     pub host: String,
     /// Its port.
     pub port: u16,
-    /// User and password, if it asks for them.
+    /// User name and password, if it requires authentication.
     pub login: Option<(String, Secret)>,
 }
 
 impl ConnectionSettings {
-    /// Reads how the default broker is spoken to, as [`ConnectionSettings::all`] does.
+    /// Returns the settings of the default broker, as [`ConnectionSettings::all`] does.
     ///
     /// # Errors
     /// As there.
     pub fn new(config: &config::Mqtt, embedded: SocketAddr, client_id: String) -> Result<Self, String> {
         let broker = config.brokers.first().ok_or("there is no broker")?;
-        Self::of(broker, &config.embedded, embedded, client_id)
+        Self::from_config(broker, &config.embedded, embedded, client_id)
     }
 
-    /// Reads how the brokers are spoken to; the first is the default one. The embedded one is at `embedded` (where [`super::Embedded`] says it
-    /// listens); `client_id` is for those that have none of their own.
+    /// Returns the settings of all brokers; the first is the default one. The embedded broker listens on `embedded`; `client_id` is for brokers
+    /// without `client_id` in the config.
     ///
     /// # Errors
-    /// If a URL is none of a broker; the message says what to write.
+    /// If a URL is not that of a broker; the message says what to write instead.
     pub fn all(config: &config::Mqtt, embedded: SocketAddr, client_id: &str) -> Result<Vec<Self>, String> {
-        let read = |broker: &Broker| {
-            // Two names may lead to one broker, which must not take one for the other.
+        let settings = |broker: &Broker| {
+            // Two names may mean one broker, where the clients need different identifiers.
             let client_id = match broker.name.as_str() {
                 DEFAULT_BROKER => client_id.to_owned(),
                 name => format!("{client_id}-{name}"),
             };
-            Self::of(broker, &config.embedded, embedded, client_id)
+            Self::from_config(broker, &config.embedded, embedded, client_id)
         };
-        config.brokers.iter().map(read).collect()
+        config.brokers.iter().map(settings).collect()
     }
 
-    fn of(
+    fn from_config(
         broker: &Broker,
         embedded: &config::Embedded,
         listens: SocketAddr,
@@ -112,9 +112,9 @@ impl ConnectionSettings {
     ) -> Result<Self, String> {
         let mut settings = Self {
             name: broker.name.clone(),
-            address: at(reachable(listens.ip()).to_string(), listens.port()),
+            address: tcp_address(reachable(listens.ip()).to_string(), listens.port()),
             protocol: broker.protocol,
-            // It is on this machine, so its certificate, which has the name that others know it by, proves nothing.
+            // The broker is on this machine, where its certificate, issued for its public name, cannot be verified.
             tls: embedded.tls.as_ref().map(|_| Tls { insecure: true, ..Tls::default() }),
             client_id: broker.client_id.clone().unwrap_or(client_id),
             username: embedded.username.clone(),
@@ -131,13 +131,13 @@ impl ConnectionSettings {
         if let Some(url) = &broker.url {
             settings.username.clone_from(&broker.username);
             settings.password.clone_from(&broker.password);
-            settings.take_url(url, &broker.tls)?;
-            settings.take_proxy(broker.proxy.as_deref())?;
+            settings.apply_url(url, &broker.tls)?;
+            settings.apply_proxy(broker.proxy.as_deref())?;
         }
         Ok(settings)
     }
 
-    /// Returns the settings for a short visit beside a rhaid that runs: another client id, and nothing is remembered or left behind.
+    /// Returns the settings of a short-lived client beside a running rhaid: another client identifier, a clean start and no will.
     #[must_use]
     pub fn into_ephemeral(mut self) -> Self {
         self.client_id = format!("{}-{}", self.client_id, random_text());
@@ -146,7 +146,7 @@ impl ConnectionSettings {
         self
     }
 
-    /// Returns where the broker is, for people.
+    /// Returns the URL of the broker.
     pub fn url(&self) -> String {
         let (host, port, websocket) = match &self.address {
             BrokerAddress::Socket(path) => return format!("unix://{}", path.display()),
@@ -165,10 +165,10 @@ impl ConnectionSettings {
         }
     }
 
-    fn take_url(&mut self, written: &str, tls: &Tls) -> Result<(), String> {
-        let url = Url::parse(written).map_err(|error| wrong(&error.to_string()))?;
+    fn apply_url(&mut self, text: &str, tls: &Tls) -> Result<(), String> {
+        let url = Url::parse(text).map_err(|error| invalid_url(&error.to_string()))?;
         self.tls = matches!(url.scheme(), "mqtts" | "wss").then(|| tls.clone());
-        let usual = match url.scheme() {
+        let default_port = match url.scheme() {
             "unix" => {
                 self.address = BrokerAddress::Socket(decoded(url.path()).into());
                 return Ok(());
@@ -177,9 +177,9 @@ impl ConnectionSettings {
             "mqtts" => 8_883,
             "ws" => 80,
             "wss" => 443,
-            other => return Err(wrong(&format!("`{other}` is no way to reach a broker"))),
+            other => return Err(invalid_url(&format!("`{other}` is not a URL scheme of MQTT brokers"))),
         };
-        self.address = at(host(&url)?, url.port().unwrap_or(usual));
+        self.address = tcp_address(host(&url)?, url.port().unwrap_or(default_port));
         if let (true, BrokerAddress::Host { websocket, .. }) = (url.scheme().starts_with("ws"), &mut self.address) {
             let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
             *websocket = Some(format!("{}{query}", url.path()));
@@ -187,9 +187,9 @@ impl ConnectionSettings {
         Ok(())
     }
 
-    fn take_proxy(&mut self, written: Option<&str>) -> Result<(), String> {
-        let (Some(written), BrokerAddress::Host { proxy, .. }) = (written, &mut self.address) else { return Ok(()) };
-        let url = Url::parse(written).map_err(|error| format!("proxy: {error}"))?;
+    fn apply_proxy(&mut self, url: Option<&str>) -> Result<(), String> {
+        let (Some(url), BrokerAddress::Host { proxy, .. }) = (url, &mut self.address) else { return Ok(()) };
+        let url = Url::parse(url).map_err(|error| format!("proxy: {error}"))?;
         let is_socks = url.scheme() == "socks5";
         let login = (!url.username().is_empty()).then(|| {
             let password = Secret::new(decoded(url.password().unwrap_or_default()));
@@ -201,17 +201,17 @@ impl ConnectionSettings {
     }
 }
 
-fn at(host: String, port: u16) -> BrokerAddress {
+fn tcp_address(host: String, port: u16) -> BrokerAddress {
     BrokerAddress::Host { host, port, websocket: None, proxy: None }
 }
 
 fn host(url: &Url) -> Result<String, String> {
     match url.host() {
-        // What is no scheme of the web keeps its host as it was written.
+        // The `url` crate keeps hosts of other schemes than those of the web as they are written.
         Some(Host::Domain(name)) => Ok(decoded(name)),
         Some(Host::Ipv4(address)) => Ok(address.to_string()),
         Some(Host::Ipv6(address)) => Ok(address.to_string()),
-        None => Err(wrong("there is no host")),
+        None => Err(invalid_url("there is no host")),
     }
 }
 
@@ -219,14 +219,14 @@ fn decoded(text: &str) -> String {
     percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
-fn wrong(why: &str) -> String {
+fn invalid_url(why: &str) -> String {
     format!("{why}: write it as \"mqtt://HOST:1883\" or \"mqtts://HOST:8883\"")
 }
 
-/// Returns the client id that is kept in the data folder, made at the first call.
+/// Returns the client identifier stored in the data folder; created by the first call.
 ///
 /// # Errors
-/// If the folder can not be read or written.
+/// If the folder cannot be read or written.
 pub fn client_id(data: &Path) -> io::Result<String> {
     let file = data.join("mqtt-client-id");
     match fs::read_to_string(&file) {
@@ -239,16 +239,17 @@ pub fn client_id(data: &Path) -> io::Result<String> {
     Ok(id)
 }
 
+/// Returns a random suffix for client identifiers.
 pub(super) fn random_text() -> String {
     let mut bytes = [0; 5];
-    // Without randomness the process id will do: two ids must differ, nobody must be unable to guess them.
+    // The process id is the fallback: identifiers have to be different, not unpredictable.
     if getrandom::fill(&mut bytes).is_err() {
         bytes.copy_from_slice(&std::process::id().to_be_bytes().repeat(2)[..5]);
     }
     hex::encode(bytes)
 }
 
-/// Returns the address to call for one to listen on.
+/// Returns the address to connect to for an address to listen on.
 fn reachable(listen: IpAddr) -> IpAddr {
     match listen {
         IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

@@ -1,4 +1,4 @@
-//! One who wants the messages of some filters.
+//! A subscriber with its filters and its queue.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
@@ -8,117 +8,123 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::services::clock::Clock;
-use crate::services::mqtt::Error;
+use crate::services::mqtt::ack_token::AckToken;
+use crate::services::mqtt::error::Error;
 use crate::services::mqtt::inbox::{self, Messages, Sender};
-use crate::services::mqtt::initial_retained::First;
-use crate::services::mqtt::message::{AckToken, Message, Retained, SubscribeOptions};
-use crate::services::mqtt::registry::Ready;
+use crate::services::mqtt::initial_retained::InitialRetained;
+use crate::services::mqtt::message::{Message, Retained, SubscribeOptions};
 use crate::topic::Filter;
 
-/// One who wants the messages of some filters, each message once.
+/// Result of a subscription: `None` until the broker has answered for all filters.
+pub(super) type Ready = watch::Receiver<Option<Result<(), Error>>>;
+
+/// A subscriber of one or several filters, which gets each message once.
 pub(super) struct Subscriber {
     pub(super) options: SubscribeOptions,
-    parts: Vec<Part>,
+    filters: Vec<SubscriberFilter>,
     sender: Sender,
     ready: watch::Sender<Option<Result<(), Error>>>,
     dropped: u64,
 }
 
-struct Part {
+struct SubscriberFilter {
     filter: Filter,
-    first: First,
-    answer: Option<Result<(), Error>>,
+    initial: InitialRetained,
+    outcome: Option<Result<(), Error>>,
 }
 
 impl Subscriber {
     pub(super) fn new(filters: &[Filter], options: SubscribeOptions, clock: Option<Clock>) -> (Self, Messages, Ready) {
         let (sender, messages) = inbox::queue(clock);
-        let (ready, news) = watch::channel(None);
-        let part = |filter: &Filter| Part { filter: filter.clone(), first: First::new(options.retained), answer: None };
-        let parts = filters.iter().map(part).collect();
-        (Self { options, parts, sender, ready, dropped: 0 }, messages, news)
+        let (ready, outcome) = watch::channel(None);
+        let filters = filters.iter().map(|filter| SubscriberFilter {
+            filter: filter.clone(),
+            initial: InitialRetained::new(options.retained),
+            outcome: None,
+        });
+        (Self { options, filters: filters.collect(), sender, ready, dropped: 0 }, messages, outcome)
     }
 
     pub(super) fn filters(&self) -> impl Iterator<Item = &Filter> {
-        self.parts.iter().map(|part| &part.filter)
+        self.filters.iter().map(|filter| &filter.filter)
     }
 
-    pub(super) fn matches(&self, place: usize, topic: &str) -> bool {
-        self.parts.get(place).is_some_and(|part| part.filter.matches(topic).is_some())
+    /// Returns whether the filter at this position matches a topic.
+    pub(super) fn matches(&self, at: usize, topic: &str) -> bool {
+        self.filters.get(at).is_some_and(|filter| filter.filter.matches(topic).is_some())
     }
 
-    /// Returns the place of the first filter that matches a topic.
+    /// Returns the position of the first filter that matches a topic.
     pub(super) fn first_match(&self, topic: &str) -> Option<usize> {
-        (0..self.parts.len()).find(|place| self.matches(*place, topic))
+        (0..self.filters.len()).find(|at| self.matches(*at, topic))
     }
 
-    /// Returns whether the broker has yet to be asked for a filter's retained messages.
-    pub(super) fn waits_for_retained(&self, place: usize) -> bool {
-        self.parts.get(place).is_some_and(|part| part.first.is_wanted())
+    /// Returns whether a SUBSCRIBE is still to request the retained messages of a filter.
+    pub(super) fn needs_retained(&self, at: usize) -> bool {
+        self.filters.get(at).is_some_and(|filter| filter.initial.is_unrequested())
     }
 
-    /// Notes that a filter is subscribed for others already.
-    pub(super) fn is_there_already(&mut self, place: usize) {
+    /// Records that a filter is already subscribed for another subscriber.
+    pub(super) fn already_subscribed(&mut self, at: usize) {
         if self.options.retained == Retained::Live {
-            self.ack(place, Ok(()));
+            self.set_outcome(at, Ok(()));
         }
     }
 
-    /// Notes that a SUBSCRIBE for a filter goes out.
-    pub(super) fn asked(&mut self, place: usize) {
-        if let Some(part) = self.parts.get_mut(place) {
-            part.first.asked();
+    /// Records that a SUBSCRIBE for a filter is sent.
+    pub(super) fn subscribe_sent(&mut self, at: usize) {
+        if let Some(filter) = self.filters.get_mut(at) {
+            filter.initial.subscribe_sent();
         }
     }
 
-    /// Notes what the broker answered to a SUBSCRIBE for a filter.
-    pub(super) fn answered(&mut self, place: usize, outcome: &Result<(), Error>, now: Instant) {
-        let Some(part) = self.parts.get_mut(place) else { return };
-        // One that came after the SUBSCRIBE went out gets its own.
-        if part.first.answered(now) {
-            self.ack(place, outcome.clone());
+    /// Records the SUBACK for a filter.
+    pub(super) fn suback_received(&mut self, at: usize, outcome: &Result<(), Error>, now: Instant) {
+        let Some(filter) = self.filters.get_mut(at) else { return };
+        // A subscriber added after that SUBSCRIBE was sent gets a SUBSCRIBE of its own.
+        if filter.initial.suback_received(now) {
+            self.set_outcome(at, outcome.clone());
         }
     }
 
-    /// Notes that a new connection begins.
+    /// Starts a connection.
     pub(super) fn reconnected(&mut self) {
-        self.parts.iter_mut().for_each(|part| part.first.reconnected());
+        self.filters.iter_mut().for_each(|filter| filter.initial.reconnected());
     }
 
-    /// Returns whether a message that came for one of the filters is wanted; a live one only for the first filter that matches it.
-    pub(super) fn wants(&mut self, place: usize, message: &Message, is_first: bool, now: Instant) -> bool {
-        // Filters of one subscriber that overlap have the same retained messages.
-        let print = if message.retain { print(&message.payload) } else { 0 };
-        let has_it = message.retain && self.parts.iter().any(|part| part.first.has_seen(&message.topic, print));
-        let Some(part) = self.parts.get_mut(place) else { return false };
+    /// Returns whether to deliver a message that matches a filter; live messages are delivered only for the first filter that matches.
+    pub(super) fn accepts(&mut self, at: usize, message: &Message, is_first: bool, now: Instant) -> bool {
+        // Overlapping filters of one subscriber have the same retained messages.
+        let fingerprint = if message.retain { fingerprint(&message.payload) } else { 0 };
+        let has_seen = |filter: &SubscriberFilter| filter.initial.has_seen(&message.topic, fingerprint);
+        let is_repeated = message.retain && self.filters.iter().any(has_seen);
+        let Some(filter) = self.filters.get_mut(at) else { return false };
         match (self.options.retained, message.retain) {
             (Retained::Live, retain) => !retain && is_first,
-            (_, true) => !has_it && part.first.takes(&message.topic, print, now),
-            (wanted, false) => {
-                part.first.overtaken(&message.topic, now);
-                wanted == Retained::Initial && is_first
+            (_, true) => !is_repeated && filter.initial.accepts(&message.topic, fingerprint, now),
+            (retained, false) => {
+                filter.initial.live_received(&message.topic, now);
+                retained == Retained::Initial && is_first
             }
         }
     }
 
-    /// Returns whether a message that is not wanted is handed over all the same: never in the place of one that is.
-    pub(super) fn notes(&self, message: &Message) -> bool {
-        self.options.all_retained
-            && message.retain
-            && self.options.retained == Retained::Live
-            && self.sender.is_relaxed()
+    /// Returns whether to deliver a retained message that is not accepted, for recording; not if the queue is more than half full.
+    pub(super) fn records(&self, message: &Message) -> bool {
+        let is_excluded = message.retain && self.options.retained == Retained::Live;
+        self.options.all_retained && is_excluded && self.sender.is_relaxed()
     }
 
-    /// Puts a message into the queue, with no more QoS than was asked for.
-    pub(super) fn take(&mut self, message: &Message) {
+    /// Enqueues a message with at most the QoS of the subscription.
+    pub(super) fn push(&mut self, message: &Message) {
         let mut message = message.clone();
         message.qos = message.qos.min(self.options.qos);
         message.ack = Arc::new(if message.qos == 0 { AckToken::default() } else { message.ack.share() });
         let (broker, topic) = (message.broker.clone(), message.topic.clone());
         if !self.sender.push(message) {
             if self.dropped == 0 {
-                let waiting = inbox::CAPACITY;
-                warn!(broker, topic, "{waiting} messages wait for one subscriber: more with QoS 0 are dropped");
+                let capacity = inbox::CAPACITY;
+                warn!(broker, topic, "the queue of a subscriber is full with {capacity} messages: QoS 0 is dropped");
             }
             self.dropped += 1;
         } else if self.dropped > 0 && self.sender.is_relaxed() {
@@ -127,19 +133,20 @@ impl Subscriber {
         }
     }
 
-    fn ack(&mut self, place: usize, outcome: Result<(), Error>) {
-        if let Some(part) = self.parts.get_mut(place) {
-            part.answer = Some(outcome);
+    fn set_outcome(&mut self, at: usize, outcome: Result<(), Error>) {
+        if let Some(filter) = self.filters.get_mut(at) {
+            filter.outcome = Some(outcome);
         }
-        let answers: Option<Result<Vec<()>, Error>> = self.parts.iter().map(|part| part.answer.clone()).collect();
-        if let Some(answer) = answers {
-            self.ready.send_replace(Some(answer.map(|_| ())));
+        let outcomes: Option<Result<Vec<()>, Error>> =
+            self.filters.iter().map(|filter| filter.outcome.clone()).collect();
+        if let Some(outcome) = outcomes {
+            self.ready.send_replace(Some(outcome.map(|_| ())));
         }
     }
 }
 
-/// Tells a payload from others.
-fn print(payload: &[u8]) -> u64 {
+/// Returns a hash of a payload.
+fn fingerprint(payload: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     payload.hash(&mut hasher);
     hasher.finish()

@@ -2,144 +2,112 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
-use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::services::clock::{ActivityGuard, Clock};
-use crate::services::mqtt::ConnectionState;
-use crate::services::mqtt::client_session::ClientSession;
+use crate::services::mqtt::broker_client::BrokerClient;
 use crate::services::mqtt::connection::{Connection, FLUSH};
-use crate::services::mqtt::mock_broker::Held;
-use crate::services::mqtt::pending_acks::AckQueue;
+use crate::services::mqtt::connection_state::ConnectionState;
 use crate::services::mqtt::persistence;
 use crate::services::mqtt::report::Report;
-use crate::services::mqtt::settings::{ConnectionSettings, Protocol};
+use crate::services::mqtt::settings::Protocol;
 use crate::services::mqtt::wire::{ConnectionError, Version};
 use crate::services::store::Store;
 use crate::units::show_duration;
 
-/// How long connecting may take, from the first byte to the broker's greeting.
+/// Timeout of a connection attempt, from opening the stream to CONNACK.
 const CONNECT: Duration = Duration::from_secs(15);
-/// After the first wish, others are waited for as long as they come within this: the broker is to know them all when it begins to send.
+/// After the first subscription or message, more are awaited as long as they come within this time, so that all subscribers exist when the
+/// broker begins to send.
 const SETTLE: Duration = Duration::from_millis(50);
-/// How often that is done at most.
+/// How often that wait is extended at most.
 const SETTLE_TIMES: usize = 40;
 
-/// What the handles and the task of one broker share.
-pub(super) struct BrokerClient {
-    pub(super) settings: ConnectionSettings,
-    pub(super) clock: Clock,
-    pub(super) session: Mutex<ClientSession>,
-    pub(super) acks: Arc<AckQueue>,
-    pub(super) state: watch::Sender<ConnectionState>,
-    /// Told when the outbox has room again.
-    pub(super) room: Notify,
-    pub(super) close: CancellationToken,
-    /// Told when something is to be written to disk.
-    pub(super) keep: Notify,
-    /// How many do not want a connection to begin yet.
-    pub(super) holds: watch::Sender<usize>,
-    /// Whether the first hold is still to be taken over.
-    pub(super) is_born_held: AtomicBool,
-    /// The broker, in a held world.
-    pub(super) held: Option<Arc<Held>>,
-    /// Holds the clock of a held world while something is written to disk.
-    pub(super) keeping: Mutex<Option<ActivityGuard>>,
-}
-
-impl BrokerClient {
-    pub(super) fn session(&self) -> MutexGuard<'_, ClientSession> {
-        self.session.lock()
-    }
-}
-
-/// Keeps the broker connected until it is told to close; what was promised to be sent is on disk, if there is one.
+/// Keeps the broker connected until shutdown, and writes durable messages to the store, if there is one.
 pub(super) async fn run(client: Arc<BrokerClient>, store: Option<Store>) {
     let end = CancellationToken::new();
-    let keeper = store.map(|store| tokio::spawn(persistence::run(Arc::clone(&client), store, end.clone())));
-    match &client.held {
+    let writer = store.map(|store| tokio::spawn(persistence::run(Arc::clone(&client), store, end.clone())));
+    match &client.mock {
         None => serve(&client).await,
-        Some(_) => client.close.cancelled().await,
+        Some(_) => client.shutdown.cancelled().await,
     }
     end.cancel();
-    if let Some(keeper) = keeper {
-        // A task that panicked has said so.
-        let _ = keeper.await;
+    if let Some(writer) = writer {
+        // A panic of the task has been logged by its hook.
+        let _ = writer.await;
     }
     client.state.send_replace(ConnectionState::Closed);
 }
 
 async fn serve(client: &BrokerClient) {
-    let is_wanted = client.close.run_until_cancelled(first_wish(client)).await.is_some();
-    if is_wanted || !client.session().outbox.is_empty() {
+    let is_needed = client.shutdown.run_until_cancelled(first_use(client)).await.is_some();
+    if is_needed || !client.session().outbox.is_empty() {
         keep_connected(client).await;
     }
     let mut session = client.session();
     let unsent = session.outbox.unsent();
     if unsent > 0 {
-        warn!(broker = client.settings.name, "{unsent} messages were not sent, or not confirmed, before the end");
+        warn!(broker = client.settings.name, "{unsent} messages were not sent or not acknowledged before shutdown");
     }
     session.outbox.disconnected();
 }
 
 async fn keep_connected(client: &BrokerClient) {
     let mut report = Report::new(&client.settings);
-    if client.close.run_until_cancelled(unheld(client)).await.is_some() {
-        client.session().deliver_left();
+    if client.shutdown.run_until_cancelled(holds_released(client)).await.is_some() {
+        client.session().deliver_restored();
     }
-    let mut language = Language::new(client.settings.protocol);
+    let mut negotiation = VersionNegotiation::new(client.settings.protocol);
     loop {
         let mut since = None;
-        client.close.run_until_cancelled(unheld(client)).await;
+        client.shutdown.run_until_cancelled(holds_released(client)).await;
         // A panic in a codec must not end MQTT for good.
-        let attempt = AssertUnwindSafe(connection(client, language.version, &mut report, &mut since));
+        let attempt = AssertUnwindSafe(connection(client, negotiation.version, &mut report, &mut since));
         let why = match attempt.catch_unwind().await {
             Ok(Ok(())) => return,
             Ok(Err(why)) => why,
-            Err(_) => ConnectionError::Malformed("reading it ended in a panic".into()),
+            Err(_) => ConnectionError::Malformed("the decoder panicked".into()),
         };
-        if language.try_another(&why, since.is_some()) {
+        if negotiation.try_another(&why, since.is_some()) {
             continue;
         }
         client.session().outbox.disconnected();
         report.lost(&why, since);
         client.state.send_replace(ConnectionState::Disconnected(why.to_string()));
-        if client.close.run_until_cancelled(sleep(report.wait())).await.is_none() {
+        if client.shutdown.run_until_cancelled(sleep(report.backoff_delay())).await.is_none() {
             return;
         }
     }
 }
 
-/// Which MQTT the broker understands, as far as is known.
-struct Language {
+/// The protocol version that the broker supports, as far as it is known.
+struct VersionNegotiation {
     version: Version,
-    is_sure: bool,
+    is_certain: bool,
 }
 
-impl Language {
+impl VersionNegotiation {
     fn new(protocol: Protocol) -> Self {
         let version = if protocol == Protocol::V4 { Version::V4 } else { Version::V5 };
-        Self { version, is_sure: protocol != Protocol::Newest }
+        Self { version, is_certain: protocol != Protocol::Newest }
     }
 
-    /// Learns how an attempt ended; returns whether to try the other version at once.
+    /// Evaluates a failed attempt; returns whether to try the other version at once.
     ///
-    /// A broker of the older one answers the newer in many ways: it refuses, hangs up, or says what means nothing in the newer.
-    fn try_another(&mut self, why: &ConnectionError, stood: bool) -> bool {
-        if stood && !self.is_sure {
-            // It understands 5 for good; if it did not a moment ago, it may have been unwell, so that is tried again.
-            self.is_sure = self.version == Version::V5;
+    /// Brokers that support only 3.1.1 answer MQTT 5 in many ways: they refuse, close the connection, or send packets that MQTT 5 does not
+    /// allow.
+    fn try_another(&mut self, why: &ConnectionError, was_connected: bool) -> bool {
+        if was_connected && !self.is_certain {
+            // Version 5 is certain once it has worked. If only 3.1.1 worked, the failure of 5 may have been temporary: it is tried again.
+            self.is_certain = self.version == Version::V5;
             self.version = Version::V5;
             return false;
         }
-        if self.is_sure
+        if self.is_certain
             || !matches!(why, ConnectionError::Closed | ConnectionError::Malformed(_) | ConnectionError::Refused(_))
         {
             return false;
@@ -149,14 +117,14 @@ impl Language {
     }
 }
 
-/// Waits until nobody holds the connection back.
-async fn unheld(client: &BrokerClient) {
+/// Waits until there is no connection hold.
+async fn holds_released(client: &BrokerClient) {
     // The sender lives as long as the borrow.
     let _ = client.holds.subscribe().wait_for(|holds| *holds == 0).await;
 }
 
-/// Waits until anybody wants anything, and a little longer for others.
-async fn first_wish(client: &BrokerClient) {
+/// Waits until a connection is needed, and a little longer for further subscriptions.
+async fn first_use(client: &BrokerClient) {
     while client.session().is_idle() {
         client.acks.woken().await;
     }
@@ -167,7 +135,7 @@ async fn first_wish(client: &BrokerClient) {
     }
 }
 
-/// Connects, and serves the connection until it breaks; `Ok` when it was closed on purpose.
+/// Connects, and serves the connection until it fails; returns `Ok` on shutdown.
 async fn connection(
     client: &BrokerClient,
     version: Version,
@@ -177,20 +145,20 @@ async fn connection(
     client.state.send_replace(ConnectionState::Connecting);
     let opened = tokio::select! {
         opened = timeout(CONNECT, Connection::open(&client.settings, version)) => opened,
-        () = closed_for_good(client) => return Ok(()),
+        () = shutdown_deadline(client) => return Ok(()),
     };
-    let opened = opened.unwrap_or_else(|_| Err(ConnectionError::Silent(show_duration(CONNECT))));
-    let (mut link, greeting) = opened?;
+    let opened = opened.unwrap_or_else(|_| Err(ConnectionError::Timeout(show_duration(CONNECT))));
+    let (mut connection, connack) = opened?;
     *since = Some(Instant::now());
-    client.session().connected(&greeting);
+    client.session().connected(&connack);
     client.state.send_replace(ConnectionState::Connected);
     report.connected();
-    link.serve(client, report).await
+    connection.serve(client, report).await
 }
 
-/// Waits until it was told to close and has had time for what still waits.
-async fn closed_for_good(client: &BrokerClient) {
-    client.close.cancelled().await;
+/// Waits for shutdown, and for the time in which queued messages may still be sent.
+async fn shutdown_deadline(client: &BrokerClient) {
+    client.shutdown.cancelled().await;
     if !client.session().outbox.is_empty() {
         sleep(FLUSH).await;
     }
@@ -201,19 +169,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_broker_that_was_unwell_is_asked_for_the_newer_mqtt_again() {
-        let mut language = Language::new(Protocol::Newest);
-        assert!(language.try_another(&ConnectionError::Closed, false), "the older one, at once");
-        assert_eq!(language.version, Version::V4);
-        assert!(!language.try_another(&ConnectionError::Closed, true));
-        assert_eq!(language.version, Version::V5, "after a connection that stood");
-        assert!(!language.try_another(&ConnectionError::Closed, true));
-        assert!(!language.try_another(&ConnectionError::Closed, false), "it is known to understand the newer one");
-        assert_eq!(language.version, Version::V5);
-        let mut told = Language::new(Protocol::V4);
+    fn mqtt_5_is_tried_again_after_a_connection_that_fell_back_to_3_1_1() {
+        let mut negotiation = VersionNegotiation::new(Protocol::Newest);
+        assert!(negotiation.try_another(&ConnectionError::Closed, false), "3.1.1 is tried at once");
+        assert_eq!(negotiation.version, Version::V4);
+        assert!(!negotiation.try_another(&ConnectionError::Closed, true));
+        assert_eq!(negotiation.version, Version::V5, "after a connection that was accepted");
+        assert!(!negotiation.try_another(&ConnectionError::Closed, true));
+        assert!(!negotiation.try_another(&ConnectionError::Closed, false), "the broker is known to support MQTT 5");
+        assert_eq!(negotiation.version, Version::V5);
+        let mut fixed = VersionNegotiation::new(Protocol::V4);
         assert!(
-            !told.try_another(&ConnectionError::Closed, true) && !told.try_another(&ConnectionError::Closed, false)
+            !fixed.try_another(&ConnectionError::Closed, true) && !fixed.try_another(&ConnectionError::Closed, false)
         );
-        assert_eq!(told.version, Version::V4);
+        assert_eq!(fixed.version, Version::V4);
     }
 }

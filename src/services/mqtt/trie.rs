@@ -1,10 +1,10 @@
-//! Which of many filters match a topic, at the cost of the topic's levels.
+//! Trie of topic filters: finds the filters that match a topic, in time proportional to its levels.
 
 use std::collections::HashMap;
 
-/// Filters with a value each, found by topic.
+/// Trie of topic filters with values.
 ///
-/// Nodes lie in one list and know their parents, so that nothing here recurses, however many levels a filter has.
+/// Nodes are stored in one vector and have the index of their parent, so that no operation recurses, however many levels a filter has.
 pub(super) struct Trie<T> {
     nodes: Vec<Node<T>>,
     free: Vec<usize>,
@@ -20,12 +20,12 @@ struct Node<T> {
 const ROOT: usize = 0;
 
 impl<T: Copy + PartialEq> Trie<T> {
-    /// Makes an empty one.
+    /// Creates an empty trie.
     pub(super) fn new() -> Self {
         Self { nodes: vec![Node::new(ROOT, "")], free: Vec::new() }
     }
 
-    /// Adds a value under a pattern of levels, `+` and `#`.
+    /// Inserts a value under a pattern of levels, `+` and `#`.
     pub(super) fn insert(&mut self, pattern: &str, value: T) {
         let mut at = ROOT;
         for level in pattern.split('/') {
@@ -37,7 +37,7 @@ impl<T: Copy + PartialEq> Trie<T> {
         self.nodes[at].here.push(value);
     }
 
-    /// Takes a value away.
+    /// Removes a value.
     pub(super) fn remove(&mut self, pattern: &str, value: T) {
         let mut at = ROOT;
         for level in pattern.split('/') {
@@ -54,27 +54,27 @@ impl<T: Copy + PartialEq> Trie<T> {
         }
     }
 
-    /// Returns the values of all patterns that match.
+    /// Returns the values of all patterns that match a topic.
     ///
-    /// Source: MQTT 3.1.1, section 4.7; wildcards at the front leave topics with `$` out [MQTT-4.7.2-1].
+    /// Source: MQTT 3.1.1, section 4.7; a leading wildcard does not match topics with `$` [MQTT-4.7.2-1].
     pub(super) fn find(&self, topic: &str) -> Vec<T> {
         let mut found = Vec::new();
         self.walk(topic, |here| found.extend(here));
         found
     }
 
-    /// Tells the values of all patterns that match; returns how many nodes were looked at.
+    /// Passes the values of all patterns that match to `found`; returns the number of visited nodes.
     fn walk(&self, topic: &str, mut found: impl FnMut(&[T])) -> usize {
-        let wild_start = !topic.starts_with('$');
+        let allows_leading_wildcard = !topic.starts_with('$');
         let mut visited = 0;
         let mut open = vec![ROOT];
         let mut next = Vec::new();
         for (depth, level) in topic.split('/').enumerate() {
-            let wild = depth > 0 || wild_start;
+            let allows_wildcard = depth > 0 || allows_leading_wildcard;
             visited += open.len();
             for at in open.drain(..) {
                 let node = &self.nodes[at];
-                if wild {
+                if allows_wildcard {
                     node.child("#").into_iter().for_each(|rest| found(&self.nodes[rest].here));
                     next.extend(node.child("+"));
                 }
@@ -132,7 +132,7 @@ mod tests {
         ["a", "a/b", "a/b/c", "/a", "/", "$SYS", "$SYS/up", "温度/1", "a/", "a//b", "b", "b/1", "x/y/z/w", "$x/1"];
 
     #[test]
-    fn it_finds_what_each_filter_matches_by_itself() {
+    fn it_finds_the_filters_that_match_on_their_own() {
         let mut trie = Trie::new();
         for (number, filter) in FILTERS.iter().enumerate() {
             trie.insert(filter, number);
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_removed_leaves_nothing_behind() {
+    fn removed_filters_leave_no_nodes_behind() {
         let mut trie = Trie::new();
         for round in 0..3 {
             for (number, filter) in FILTERS.iter().enumerate() {
@@ -179,13 +179,13 @@ mod tests {
                 trie.remove(filter, number);
             }
             assert_eq!(trie.nodes.len() - trie.free.len(), 1, "round {round}: only the root is left");
-            assert_eq!(nodes, trie.nodes.len(), "nodes are used again");
+            assert_eq!(nodes, trie.nodes.len(), "nodes are reused");
         }
         assert!(trie.find("a/b").is_empty());
     }
 
     #[test]
-    fn a_topic_of_very_many_levels_is_no_trouble() {
+    fn a_topic_of_32_000_levels_does_not_overflow_the_stack() {
         let deep = "a/".repeat(32_000);
         let mut trie = Trie::new();
         trie.insert(&deep, 1);

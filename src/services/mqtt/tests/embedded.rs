@@ -1,13 +1,13 @@
-//! Against the broker that comes along.
+//! Tests against the embedded broker.
 
 use super::*;
 use crate::services::mqtt::{ConnectionState, EmbeddedError, SubscribeOptions};
 
 #[tokio::test]
-async fn messages_of_every_qos_come_through_once_and_in_order() {
+async fn messages_of_every_qos_are_delivered_once_and_in_order() {
     let data = tempfile::tempdir().unwrap();
     let broker = embedded(&data).await;
-    for mqtt in [client(broker.address(), "new"), old_client(broker.address(), "old")] {
+    for mqtt in [client(broker.address(), "new"), client_3_1_1(broker.address(), "old")] {
         let mut all = subscribe(&mqtt, "温度/{room}", 2, Retained::Live).await;
         for (qos, payload) in [(0, "a"), (1, "b"), (2, "c"), (1, "d")] {
             publish(&mqtt, "温度/1", payload, qos, false).await;
@@ -20,17 +20,17 @@ async fn messages_of_every_qos_come_through_once_and_in_order() {
     soon(broker.stop()).await;
 }
 
-/// Checks that nothing came before a message that is sent now.
+/// Checks that no other message arrives before one that is sent now.
 async fn nothing_but(subscription: &mut Subscription, mqtt: &Mqtt, topic: &str, payload: &str) {
     publish(mqtt, topic, payload, 1, false).await;
     assert_eq!(text(subscription).await, payload);
 }
 
 #[tokio::test]
-async fn retained_messages_reach_those_who_asked_for_them_once() {
+async fn retained_messages_are_delivered_once_to_subscribers_that_want_them() {
     let data = tempfile::tempdir().unwrap();
     let broker = embedded(&data).await;
-    for (mqtt, topic) in [(client(broker.address(), "new"), "n/1"), (old_client(broker.address(), "old"), "o/1")] {
+    for (mqtt, topic) in [(client(broker.address(), "new"), "n/1"), (client_3_1_1(broker.address(), "old"), "o/1")] {
         let filter = topic.replace('1', "+");
         publish(&mqtt, topic, "kept", 1, true).await;
         let mut live = subscribe(&mqtt, &filter, 0, Retained::Live).await;
@@ -60,7 +60,7 @@ async fn a_reconnect_repeats_no_retained_message() {
     let data = tempfile::tempdir().unwrap();
     let broker = embedded(&data).await;
     let address = broker.address();
-    let (mqtt, old) = (client(address, "new"), old_client(address, "old"));
+    let (mqtt, old) = (client(address, "new"), client_3_1_1(address, "old"));
     publish(&mqtt, "r", "kept", 1, true).await;
     let mut subscriptions = Vec::new();
     for mqtt in [&mqtt, &old] {
@@ -78,10 +78,10 @@ async fn a_reconnect_repeats_no_retained_message() {
         })
         .await;
     }
-    // Without its memory: the sessions are new, and somebody else sets the retained message again.
+    // A new broker without its state: the sessions are new, and another client sets the retained message again.
     let config = config::Mqtt { embedded: config::Embedded { listen: address, ..config().embedded }, ..config() };
-    let elsewhere = tempfile::tempdir().unwrap();
-    let broker = soon(Embedded::start(&config, elsewhere.path())).await.unwrap();
+    let other_data = tempfile::tempdir().unwrap();
+    let broker = soon(Embedded::start(&config, other_data.path())).await.unwrap();
     soon(mqtt.connected()).await;
     soon(old.connected()).await;
     let marker = client(address, "marker");
@@ -99,7 +99,7 @@ async fn a_reconnect_repeats_no_retained_message() {
 }
 
 #[tokio::test]
-async fn overlapping_filters_wake_each_subscriber_once() {
+async fn overlapping_filters_deliver_a_message_once_to_each_subscriber() {
     let data = tempfile::tempdir().unwrap();
     let broker = embedded(&data).await;
     let mqtt = client(broker.address(), "one");
@@ -124,7 +124,7 @@ async fn retained_messages_and_sessions_outlive_the_broker() {
     let mqtt = client(broker.address(), "one");
     publish(&mqtt, "kept", "here", 1, true).await;
     drop(subscribe(&mqtt, "queued", 1, Retained::Live).await);
-    let _wanted = subscribe(&mqtt, "queued", 1, Retained::Live).await;
+    let _subscription = subscribe(&mqtt, "queued", 1, Retained::Live).await;
     soon(mqtt.close()).await;
     let other = client(broker.address(), "other");
     publish(&other, "queued", "while away", 1, false).await;
@@ -139,7 +139,7 @@ async fn retained_messages_and_sessions_outlive_the_broker() {
 }
 
 #[tokio::test]
-async fn a_message_that_is_not_settled_when_rhaid_stops_comes_again() {
+async fn a_message_not_acknowledged_at_shutdown_is_sent_again() {
     let data = tempfile::tempdir().unwrap();
     let broker = embedded(&data).await;
     let mqtt = client(broker.address(), "one");
@@ -159,7 +159,7 @@ async fn a_message_that_is_not_settled_when_rhaid_stops_comes_again() {
 }
 
 #[tokio::test]
-async fn a_payload_of_any_bytes_comes_through() {
+async fn a_payload_of_arbitrary_bytes_is_delivered() {
     let data = tempfile::tempdir().unwrap();
     let broker = embedded(&data).await;
     let mqtt = client(broker.address(), "one");
@@ -171,14 +171,14 @@ async fn a_payload_of_any_bytes_comes_through() {
 }
 
 #[tokio::test]
-async fn only_who_knows_the_password_comes_in() {
+async fn a_client_without_the_password_is_refused() {
     let data = tempfile::tempdir().unwrap();
     let mut guarded = config();
     guarded.embedded.username = Some("house".into());
     guarded.embedded.password = Some(crate::secrets::Secret::new("open sesame"));
     let broker = soon(Embedded::start(&guarded, data.path())).await.unwrap();
     let stranger = client(broker.address(), "stranger");
-    let _wish = stranger.subscribe(&Filter::parse("t").unwrap(), 0, Retained::Live, None).unwrap();
+    let _subscription = stranger.subscribe(&Filter::parse("t").unwrap(), 0, Retained::Live, None).unwrap();
     let why = soon(async {
         loop {
             match &stranger.states()[0].2 {
@@ -193,7 +193,7 @@ async fn only_who_knows_the_password_comes_in() {
 }
 
 #[tokio::test]
-async fn a_broker_that_is_there_already_is_used() {
+async fn a_broker_that_is_already_running_is_used() {
     let data = tempfile::tempdir().unwrap();
     let broker = embedded(&data).await;
     let mut second = config();
@@ -206,7 +206,7 @@ async fn a_broker_that_is_there_already_is_used() {
 }
 
 #[tokio::test]
-async fn a_port_that_somebody_else_has_is_told_with_what_to_write() {
+async fn a_port_used_by_another_program_is_an_error_that_names_the_options() {
     let data = tempfile::tempdir().unwrap();
     let other = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let mut taken = config();
@@ -222,7 +222,7 @@ async fn a_port_that_somebody_else_has_is_told_with_what_to_write() {
 }
 
 #[tokio::test]
-async fn files_that_can_not_be_read_do_not_keep_the_broker_from_starting() {
+async fn unreadable_files_do_not_prevent_the_broker_from_starting() {
     let data = tempfile::tempdir().unwrap();
     std::fs::write(data.path().join("mqtt"), "not a folder").unwrap();
     let broker = embedded(&data).await;

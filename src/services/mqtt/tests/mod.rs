@@ -1,9 +1,9 @@
-//! The supervisor against real and wicked brokers.
+//! Tests of the client against the embedded broker and a misbehaving one.
 
 mod embedded;
 mod faults;
-mod ways;
-mod wicked;
+mod misbehaving_broker;
+mod transports;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::services::mqtt::{ConnectionSettings, Embedded, Message, Mqtt, Protoco
 use crate::topic::Filter;
 
 /// Longer than anything here takes on the slowest machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 fn config() -> config::Mqtt {
     let mut config = config::Config::default_in(std::path::Path::new("/")).mqtt;
@@ -40,7 +40,7 @@ fn client(address: SocketAddr, id: &str) -> Mqtt {
 }
 
 /// A client that speaks MQTT 3.1.1.
-fn old_client(address: SocketAddr, id: &str) -> Mqtt {
+fn client_3_1_1(address: SocketAddr, id: &str) -> Mqtt {
     connect(ConnectionSettings { protocol: Protocol::V4, ..settings(address, id) })
 }
 
@@ -48,7 +48,7 @@ fn connect(settings: ConnectionSettings) -> Mqtt {
     Mqtt::new(vec![settings], &Clock::system(TimeZone::UTC))
 }
 
-/// Subscribes, and waits until the broker has confirmed it.
+/// Subscribes and waits for SUBACK.
 async fn subscribe(mqtt: &Mqtt, filter: &str, qos: u8, retained: Retained) -> Subscription {
     let mut subscription = mqtt.subscribe(&Filter::parse(filter).unwrap(), qos, retained, None).unwrap();
     soon(subscription.ready()).await.unwrap();
@@ -70,6 +70,7 @@ async fn text(subscription: &mut Subscription) -> String {
     String::from_utf8_lossy(&next(subscription).await.payload).into_owned()
 }
 
-async fn soon<T>(what: impl Future<Output = T>) -> T {
-    timeout(PATIENCE, what).await.expect("it takes too long")
+/// Waits for a future, within [`TIMEOUT`].
+async fn soon<T>(future: impl Future<Output = T>) -> T {
+    timeout(TIMEOUT, future).await.expect("it takes too long")
 }

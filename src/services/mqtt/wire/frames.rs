@@ -1,17 +1,19 @@
-//! Bytes cut into packets; packets over the limit are stepped over, so that they never break the connection.
+//! Splits bytes into packets; messages over the size limit are skipped, so that they do not end the connection.
 
 use bytes::{Buf, BytesMut};
 
-use crate::services::mqtt::wire::alias::Known;
-use crate::services::mqtt::wire::{ConnectionError, Incoming, Version};
+use crate::services::mqtt::wire::alias::IncomingAliases;
+use crate::services::mqtt::wire::error::ConnectionError;
+use crate::services::mqtt::wire::packet::Incoming;
+use crate::services::mqtt::wire::version::Version;
 
 const PUBLISH: u8 = 3;
 
-/// A packet, or what is known of one that is over the limit.
+/// A packet, or the header of a message over the size limit.
 #[derive(Debug)]
 pub(in crate::services::mqtt) enum Frame {
     Packet(Incoming),
-    /// A message over the limit; its payload is thrown away unseen.
+    /// A message over the size limit, whose payload is discarded.
     TooLarge {
         topic: String,
         qos: u8,
@@ -20,23 +22,23 @@ pub(in crate::services::mqtt) enum Frame {
     },
 }
 
-/// Cuts bytes into packets.
-pub(in crate::services::mqtt) struct Frames {
-    /// What was read and not cut yet.
+/// Splits bytes into packets.
+pub(in crate::services::mqtt) struct FrameDecoder {
+    /// Bytes read and not yet decoded.
     pub(in crate::services::mqtt) buffer: BytesMut,
     version: Version,
     limit: usize,
-    // How many bytes of a packet over the limit are still to come.
+    // Bytes of a skipped message that have not been read yet.
     skip: usize,
-    known: Known,
+    aliases: IncomingAliases,
 }
 
-impl Frames {
+impl FrameDecoder {
     pub(in crate::services::mqtt) fn new(version: Version, limit: usize) -> Self {
-        Self { buffer: BytesMut::with_capacity(8 << 10), version, limit, skip: 0, known: Known::default() }
+        Self { buffer: BytesMut::with_capacity(8 << 10), version, limit, skip: 0, aliases: IncomingAliases::default() }
     }
 
-    /// Returns the next packet, if enough bytes are there.
+    /// Returns the next packet, if it has been read completely.
     pub(in crate::services::mqtt) fn next(&mut self) -> Result<Option<Frame>, ConnectionError> {
         let skipped = self.skip.min(self.buffer.len());
         self.buffer.advance(skipped);
@@ -44,24 +46,24 @@ impl Frames {
         let Some((header, body)) = fixed_header(&self.buffer)? else { return Ok(None) };
         let kind = self.buffer[0] >> 4;
         if header + body > self.limit && kind == PUBLISH {
-            return Ok(self.step_over(header, body));
+            return Ok(self.skip_message(header, body));
         }
         if header + body > self.limit {
-            return Err(ConnectionError::Malformed(format!("a packet of {body} bytes that is no message")));
+            return Err(ConnectionError::Malformed(format!("a packet of {body} bytes that is not a PUBLISH")));
         }
         if self.buffer.len() < header + body {
             self.buffer.reserve(header + body - self.buffer.len());
             return Ok(None);
         }
         let mut packet = self.version.decode(&mut self.buffer)?;
-        if let Incoming::Publish(arrived) = &mut packet {
-            self.known.resolve(arrived)?;
+        if let Incoming::Publish(publish) = &mut packet {
+            self.aliases.resolve(publish)?;
         }
         Ok(Some(Frame::Packet(packet)))
     }
 
-    /// Reads the head of a message that is over the limit, and steps over the rest.
-    fn step_over(&mut self, header: usize, body: usize) -> Option<Frame> {
+    /// Reads the header of a message over the size limit, and skips the rest.
+    fn skip_message(&mut self, header: usize, body: usize) -> Option<Frame> {
         let qos = (self.buffer[0] >> 1) & 3;
         let head = self.buffer.get(header..)?;
         let topic_bytes = usize::from(u16::from_be_bytes([*head.first()?, *head.get(1)?]));
@@ -83,7 +85,7 @@ impl Frames {
     }
 }
 
-/// Returns the bytes of the fixed header and of the rest, if they are known yet.
+/// Returns the sizes of the fixed header and of the rest, if they have been read.
 ///
 /// Source: MQTT 3.1.1, section 2.2.3.
 fn fixed_header(bytes: &[u8]) -> Result<Option<(usize, usize)>, ConnectionError> {
@@ -95,7 +97,7 @@ fn fixed_header(bytes: &[u8]) -> Result<Option<(usize, usize)>, ConnectionError>
         }
     }
     if bytes.len() > 4 {
-        return Err(ConnectionError::Malformed("a packet without an end to its length".into()));
+        return Err(ConnectionError::Malformed("a remaining length of more than four bytes".into()));
     }
     Ok(None)
 }
@@ -114,16 +116,16 @@ mod tests {
     }
 
     #[test]
-    fn packets_are_cut_wherever_the_reads_end() {
+    fn packets_are_decoded_wherever_the_reads_end() {
         let stream = [message("温度/1", 3, 0), message("b", 300, 1), message("c", 0, 2)].concat();
         for step in [1, 2, 3, 7, 1_000] {
-            let mut frames = Frames::new(Version::V4, 1_000);
+            let mut decoder = FrameDecoder::new(Version::V4, 1_000);
             let mut topics = Vec::new();
             for piece in stream.chunks(step) {
-                frames.buffer.extend_from_slice(piece);
-                while let Some(frame) = frames.next().unwrap() {
-                    let Frame::Packet(Incoming::Publish(arrived)) = frame else { panic!("{frame:?}") };
-                    topics.push((arrived.topic, arrived.payload.len(), arrived.id));
+                decoder.buffer.extend_from_slice(piece);
+                while let Some(frame) = decoder.next().unwrap() {
+                    let Frame::Packet(Incoming::Publish(publish)) = frame else { panic!("{frame:?}") };
+                    topics.push((publish.topic, publish.payload.len(), publish.id));
                 }
             }
             assert_eq!(topics, [("温度/1".into(), 3, 0), ("b".into(), 300, 7), ("c".into(), 0, 14)], "steps of {step}");
@@ -131,28 +133,28 @@ mod tests {
     }
 
     #[test]
-    fn a_message_over_the_limit_is_stepped_over() {
+    fn a_message_over_the_size_limit_is_skipped() {
         let stream = [message("a", 10, 0), message("big", 5_000, 1), message("z", 10, 0)].concat();
         for step in [1, 100, 10_000] {
-            let mut frames = Frames::new(Version::V4, 1_000);
+            let mut decoder = FrameDecoder::new(Version::V4, 1_000);
             let mut seen = Vec::new();
             for piece in stream.chunks(step) {
-                frames.buffer.extend_from_slice(piece);
-                while let Some(frame) = frames.next().unwrap() {
+                decoder.buffer.extend_from_slice(piece);
+                while let Some(frame) = decoder.next().unwrap() {
                     seen.push(match frame {
-                        Frame::Packet(Incoming::Publish(arrived)) => arrived.topic,
+                        Frame::Packet(Incoming::Publish(publish)) => publish.topic,
                         Frame::TooLarge { topic, qos, id, size } => format!("{topic} {qos} {id} {size}"),
                         Frame::Packet(other) => panic!("{other:?}"),
                     });
                 }
-                assert!(frames.buffer.capacity() < 100_000, "it is not collected");
+                assert!(decoder.buffer.capacity() < 100_000, "its payload is not buffered");
             }
             assert_eq!(seen, ["a", "big 1 7 5010", "z"], "steps of {step}");
         }
     }
 
     #[test]
-    fn noise_is_an_error_and_no_panic() {
+    fn invalid_bytes_are_an_error_and_not_a_panic() {
         let noise: &[&[u8]] = &[
             &[0x20, 0x80, 0x80, 0x80, 0x80, 0x80],
             b"HTTP/1.1 400 Bad Request\r\n\r\n",
@@ -164,9 +166,9 @@ mod tests {
         ];
         for version in [Version::V4, Version::V5] {
             for bytes in noise {
-                let mut frames = Frames::new(version, 100);
-                frames.buffer.extend_from_slice(bytes);
-                let frame = frames.next();
+                let mut decoder = FrameDecoder::new(version, 100);
+                decoder.buffer.extend_from_slice(bytes);
+                let frame = decoder.next();
                 assert!(matches!(frame, Err(_) | Ok(None)), "{bytes:?}: {frame:?}");
             }
         }

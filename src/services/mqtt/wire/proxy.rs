@@ -1,4 +1,4 @@
-//! The way through a proxy.
+//! Connections through an HTTP or SOCKS 5 proxy.
 
 use std::io;
 use std::net::IpAddr;
@@ -10,40 +10,40 @@ use tokio::net::TcpStream;
 
 use crate::services::mqtt::settings::Proxy;
 
-/// The longest answer of an HTTP proxy.
-const MAX_ANSWER: usize = 16 << 10;
+/// Limit of an HTTP proxy's response header, in bytes.
+const MAX_RESPONSE: usize = 16 << 10;
 
-/// Asks a proxy to connect to a host.
-pub(super) async fn pass(tcp: &mut TcpStream, proxy: &Proxy, host: &str, port: u16) -> io::Result<()> {
-    let passed = match proxy.is_socks {
+/// Has a proxy connect to a host.
+pub(super) async fn connect_through(tcp: &mut TcpStream, proxy: &Proxy, host: &str, port: u16) -> io::Result<()> {
+    let connected = match proxy.is_socks {
         true => socks(tcp, proxy, host, port).await,
         false => http(tcp, proxy, host, port).await,
     };
-    passed.map_err(|error| io::Error::new(error.kind(), format!("the proxy {}:{}: {error}", proxy.host, proxy.port)))
+    connected.map_err(|error| io::Error::new(error.kind(), format!("the proxy {}:{}: {error}", proxy.host, proxy.port)))
 }
 
 /// Source: RFC 9110, section 9.3.6 (CONNECT), RFC 7617 (Basic).
 async fn http(tcp: &mut TcpStream, proxy: &Proxy, host: &str, port: u16) -> io::Result<()> {
     let target = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
     let login = proxy.login.as_ref().map(|(user, password)| {
-        let both = STANDARD.encode(format!("{user}:{}", password.expose()));
-        format!("Proxy-Authorization: Basic {both}\r\n")
+        let credentials = STANDARD.encode(format!("{user}:{}", password.expose()));
+        format!("Proxy-Authorization: Basic {credentials}\r\n")
     });
-    let question = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{}\r\n", login.unwrap_or_default());
-    tcp.write_all(question.as_bytes()).await?;
-    let mut answer = Vec::new();
-    // One byte at a time: what follows the empty line is the broker's.
-    while !answer.ends_with(b"\r\n\r\n") {
-        answer.push(tcp.read_u8().await?);
-        if answer.len() > MAX_ANSWER {
-            return Err(io::Error::other("its answer does not end"));
+    let request = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{}\r\n", login.unwrap_or_default());
+    tcp.write_all(request.as_bytes()).await?;
+    let mut response = Vec::new();
+    // One byte at a time: bytes after the empty line belong to the broker.
+    while !response.ends_with(b"\r\n\r\n") {
+        response.push(tcp.read_u8().await?);
+        if response.len() > MAX_RESPONSE {
+            return Err(io::Error::other("its response header is too long"));
         }
     }
-    let answer = String::from_utf8_lossy(&answer);
-    let first = answer.lines().next().unwrap_or_default();
-    match first.split_whitespace().nth(1) {
+    let response = String::from_utf8_lossy(&response);
+    let status_line = response.lines().next().unwrap_or_default();
+    match status_line.split_whitespace().nth(1) {
         Some(status) if status.starts_with('2') => Ok(()),
-        _ => Err(io::Error::other(format!("it answers {first:?}"))),
+        _ => Err(io::Error::other(format!("it answers {status_line:?}"))),
     }
 }
 
@@ -54,12 +54,12 @@ async fn socks(tcp: &mut TcpStream, proxy: &Proxy, host: &str, port: u16) -> io:
     let mut chosen = [0; 2];
     tcp.read_exact(&mut chosen).await?;
     if chosen != [5, method] {
-        return Err(io::Error::other("it wants another login (`proxy`)"));
+        return Err(io::Error::other("it requires another authentication method (`proxy`)"));
     }
     if let Some((user, password)) = &proxy.login {
         let mut login = vec![1];
         for text in [user.as_str(), password.expose()] {
-            login.extend(short(text)?);
+            login.extend(with_length(text)?);
         }
         tcp.write_all(&login).await?;
         let mut answer = [0; 2];
@@ -68,27 +68,27 @@ async fn socks(tcp: &mut TcpStream, proxy: &Proxy, host: &str, port: u16) -> io:
             return Err(io::Error::other("the user or the password is wrong (`proxy`)"));
         }
     }
-    let mut question = vec![5, 1, 0];
+    let mut request = vec![5, 1, 0];
     match host.parse() {
-        Ok(IpAddr::V4(address)) => question.extend([&[1][..], &address.octets()].concat()),
-        Ok(IpAddr::V6(address)) => question.extend([&[4][..], &address.octets()].concat()),
-        Err(_) => question.extend([vec![3], short(host)?].concat()),
+        Ok(IpAddr::V4(address)) => request.extend([&[1][..], &address.octets()].concat()),
+        Ok(IpAddr::V6(address)) => request.extend([&[4][..], &address.octets()].concat()),
+        Err(_) => request.extend([vec![3], with_length(host)?].concat()),
     }
-    question.extend(port.to_be_bytes());
-    tcp.write_all(&question).await?;
-    socks_answer(tcp).await
+    request.extend(port.to_be_bytes());
+    tcp.write_all(&request).await?;
+    read_socks_reply(tcp).await
 }
 
-async fn socks_answer(tcp: &mut TcpStream) -> io::Result<()> {
+async fn read_socks_reply(tcp: &mut TcpStream) -> io::Result<()> {
     let mut head = [0; 4];
     tcp.read_exact(&mut head).await?;
     let why = match head[1] {
         0 => None,
-        2 => Some("it does not allow this"),
+        2 => Some("it does not allow this connection"),
         3 => Some("the network is unreachable"),
         4 => Some("the host is unreachable"),
         5 => Some("the connection was refused"),
-        _ => Some("it can not connect"),
+        _ => Some("it cannot connect"),
     };
     if let Some(why) = why {
         return Err(io::Error::other(why));
@@ -102,8 +102,8 @@ async fn socks_answer(tcp: &mut TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Text behind its length in one byte.
-fn short(text: &str) -> io::Result<Vec<u8>> {
+/// Returns text after its length in one byte.
+fn with_length(text: &str) -> io::Result<Vec<u8>> {
     let length = u8::try_from(text.len()).map_err(|_| io::Error::other("a name of more than 255 bytes"))?;
     Ok([&[length], text.as_bytes()].concat())
 }

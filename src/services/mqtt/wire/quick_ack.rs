@@ -1,4 +1,4 @@
-//! TCP that tells the other side at once what has come.
+//! TCP streams with `TCP_QUICKACK`.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -7,16 +7,16 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// A connection whose system acknowledges at once what was read.
+/// A TCP stream that acknowledges received segments at once.
 ///
-/// A broker with Nagle's algorithm on, such as mosquitto unless `set_tcp_nodelay` says otherwise, holds back what is small until all
-/// before it is acknowledged, and systems put that off: whoever hears what it publishes waited 40 ms for each confirmation.
+/// A broker with Nagle's algorithm, such as mosquitto without `set_tcp_nodelay`, delays small packets until all earlier ones are
+/// acknowledged, and the kernel delays acknowledgements: a client that receives its own messages waited 40 ms for each PUBACK.
 pub(super) struct QuickAck(pub(super) TcpStream);
 
 impl AsyncRead for QuickAck {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.0).poll_read(context, into))?;
-        // The system falls back into its habit by itself, so this is said after each read. Where it can not be, all is only slower.
+        // The kernel resets the option by itself, so it is set after each read. If that fails, packets are only slower.
         #[cfg(any(target_os = "linux", target_os = "android"))]
         let _ = self.0.set_quickack(true);
         Poll::Ready(Ok(()))

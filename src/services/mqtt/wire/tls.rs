@@ -1,4 +1,4 @@
-//! Whom a TLS connection trusts, and what it shows of us.
+//! TLS client configuration: trusted certificates and client certificate.
 
 use std::fs;
 use std::io;
@@ -14,31 +14,31 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 
 use crate::config::Tls;
 
-/// Reads the files that `tls` names; done for each connection, so that a renewed certificate is taken.
-pub(super) fn client(tls: &Tls) -> io::Result<ClientConfig> {
+/// Returns the configuration from the files named in `tls`; read for each connection, so that a renewed certificate is used.
+pub(super) fn client_config(tls: &Tls) -> io::Result<ClientConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
     let builder = builder.with_safe_default_protocol_versions().map_err(io::Error::other)?;
     let builder = match tls.insecure {
-        true => builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider))),
+        true => builder.dangerous().with_custom_certificate_verifier(Arc::new(AcceptAny(provider))),
         false => {
             let roots = Arc::new(roots(tls)?);
             let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider).build();
             builder.with_webpki_verifier(verifier.map_err(io::Error::other)?)
         }
     };
-    let mut client = match (&tls.certificate, &tls.key) {
+    let mut config = match (&tls.certificate, &tls.key) {
         (Some(certificate), Some(key)) => {
             let key = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|error| in_file(key, &error))?;
             builder.with_client_auth_cert(certificates(certificate)?, key).map_err(io::Error::other)?
         }
         _ => builder.with_no_client_auth(),
     };
-    client.alpn_protocols = tls.alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
-    Ok(client)
+    config.alpn_protocols = tls.alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+    Ok(config)
 }
 
-/// Trusts the authorities of `mqtt.tls.ca`, or else the system's.
+/// Returns the certificate authorities of `mqtt.tls.ca`, or else those of the system.
 fn roots(tls: &Tls) -> io::Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     if let Some(file) = &tls.ca {
@@ -54,12 +54,12 @@ fn roots(tls: &Tls) -> io::Result<RootCertStore> {
     Ok(roots)
 }
 
-/// Reads the certificates in a PEM file, of which there must be one.
+/// Reads the certificates of a PEM file, which must have at least one.
 pub(in crate::services::mqtt) fn certificates(file: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read(file)?).collect();
     match all {
         Ok(all) if !all.is_empty() => Ok(all),
-        Ok(_) => Err(in_file(file, &"there is no certificate")),
+        Ok(_) => Err(in_file(file, &"it contains no certificate")),
         Err(error) => Err(in_file(file, &error)),
     }
 }
@@ -72,11 +72,11 @@ fn in_file(file: &Path, error: &dyn std::fmt::Display) -> io::Error {
     io::Error::other(format!("{}: {error}", file.display()))
 }
 
-/// Takes any certificate: `mqtt.tls.insecure`.
+/// Verifier that accepts any certificate, for `mqtt.tls.insecure`.
 #[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
+struct AcceptAny(Arc<CryptoProvider>);
 
-impl ServerCertVerifier for Anybody {
+impl ServerCertVerifier for AcceptAny {
     fn verify_server_cert(
         &self,
         _certificate: &CertificateDer<'_>,

@@ -1,4 +1,4 @@
-//! MQTT 3.1.1.
+//! Codec of MQTT 3.1.1.
 
 use bytes::BytesMut;
 use rumqttc::mqttbytes::QoS;
@@ -6,10 +6,11 @@ use rumqttc::mqttbytes::v4;
 use tracing::warn;
 
 use crate::services::mqtt::settings::ConnectionSettings;
-use crate::services::mqtt::wire::{ConnAck, ConnectionError, Incoming, IncomingPublish, Outgoing};
+use crate::services::mqtt::wire::error::ConnectionError;
+use crate::services::mqtt::wire::packet::{ConnAck, Incoming, IncomingPublish, Outgoing};
 use crate::value::Map;
 
-pub(super) fn write_connect(settings: &ConnectionSettings, into: &mut BytesMut) -> Result<(), ConnectionError> {
+pub(super) fn encode_connect(settings: &ConnectionSettings, into: &mut BytesMut) -> Result<(), ConnectionError> {
     let mut connect = v4::Connect::new(&settings.client_id);
     connect.keep_alive = u16::try_from(settings.session.keep_alive.as_secs()).unwrap_or(u16::MAX);
     connect.clean_session = settings.session.clean_start;
@@ -42,7 +43,7 @@ pub(super) fn encode(packet: Outgoing, into: &mut BytesMut) -> Result<(), Connec
             if let Some(filter) = filters.iter().find(|filter| filter.no_local) {
                 warn!(
                     filter = filter.filter,
-                    "`no_local` is of no use: the broker speaks MQTT 3.1.1, which has no such thing"
+                    "`no_local` has no effect: the broker speaks MQTT 3.1.1, which does not support it"
                 );
             }
             let filters =
@@ -56,7 +57,7 @@ pub(super) fn encode(packet: Outgoing, into: &mut BytesMut) -> Result<(), Connec
     write(&packet, into)
 }
 
-/// Reads a packet that is there whole.
+/// Decodes a packet that has been read completely.
 pub(super) fn decode(from: &mut BytesMut) -> Result<Incoming, ConnectionError> {
     let packet = v4::Packet::read(from, usize::MAX).map_err(|error| ConnectionError::Malformed(error.to_string()))?;
     Ok(match packet {
@@ -64,7 +65,7 @@ pub(super) fn decode(from: &mut BytesMut) -> Result<Incoming, ConnectionError> {
             v4::ConnectReturnCode::Success => {
                 Ok(ConnAck { session_present: answer.session_present, ..ConnAck::default() })
             }
-            refusal => Err(why_refused(refusal).to_owned()),
+            refusal => Err(refusal_reason(refusal).to_owned()),
         }),
         v4::Packet::Publish(publish) => Incoming::Publish(IncomingPublish {
             topic: publish.topic,
@@ -84,13 +85,13 @@ pub(super) fn decode(from: &mut BytesMut) -> Result<Incoming, ConnectionError> {
         v4::Packet::SubAck(ack) => {
             let granted = ack.return_codes.into_iter().map(|code| match code {
                 v4::SubscribeReasonCode::Success(granted) => Ok(granted as u8),
-                v4::SubscribeReasonCode::Failure => Err("it gives no reason".to_owned()),
+                v4::SubscribeReasonCode::Failure => Err("it gave no reason".to_owned()),
             });
             Incoming::SubAck { id: ack.pkid, granted: granted.collect() }
         }
         v4::Packet::UnsubAck(ack) => Incoming::UnsubAck(ack.pkid),
         v4::Packet::PingResp => Incoming::PingResp,
-        other => return Err(ConnectionError::Malformed(format!("{other:?} is not for clients"))),
+        other => return Err(ConnectionError::Malformed(format!("{other:?} is not a packet for clients"))),
     })
 }
 
@@ -106,15 +107,15 @@ fn qos(level: u8) -> QoS {
     }
 }
 
-fn why_refused(code: v4::ConnectReturnCode) -> &'static str {
+fn refusal_reason(code: v4::ConnectReturnCode) -> &'static str {
     match code {
-        v4::ConnectReturnCode::Success => "it does not",
-        v4::ConnectReturnCode::RefusedProtocolVersion => "it does not speak MQTT 3.1.1",
-        v4::ConnectReturnCode::BadClientId => "it does not take the client id (`mqtt.client_id`)",
-        v4::ConnectReturnCode::ServiceUnavailable => "it is not available",
+        v4::ConnectReturnCode::Success => "accepted",
+        v4::ConnectReturnCode::RefusedProtocolVersion => "the broker does not support MQTT 3.1.1",
+        v4::ConnectReturnCode::BadClientId => "the broker rejects the client identifier (`mqtt.client_id`)",
+        v4::ConnectReturnCode::ServiceUnavailable => "the broker is not available",
         v4::ConnectReturnCode::BadUserNamePassword => {
             "the user name or password is wrong (`mqtt.username`, `mqtt.password`)"
         }
-        v4::ConnectReturnCode::NotAuthorized => "it does not let us in (`mqtt.username`, `mqtt.password`)",
+        v4::ConnectReturnCode::NotAuthorized => "not authorized (`mqtt.username`, `mqtt.password`)",
     }
 }

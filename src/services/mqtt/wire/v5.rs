@@ -1,4 +1,4 @@
-//! MQTT 5.
+//! Codec of MQTT 5.
 
 use std::time::Duration;
 
@@ -9,17 +9,17 @@ use rumqttc::v5::mqttbytes::v5;
 use crate::config::Will;
 use crate::services::mqtt::message::{Properties, Publish};
 use crate::services::mqtt::settings::ConnectionSettings;
-use crate::services::mqtt::wire::{
-    Aliases, ConnAck, ConnectionError, Incoming, IncomingPublish, Outgoing, SubscribeFilter, alias,
-};
+use crate::services::mqtt::wire::alias::{self, OutgoingAliases};
+use crate::services::mqtt::wire::error::ConnectionError;
+use crate::services::mqtt::wire::packet::{ConnAck, Incoming, IncomingPublish, Outgoing, SubscribeFilter};
 use crate::value::{Map, Value};
 
-/// How a DISCONNECT begins that ends after its reason, which rumqttc does not read.
+/// Fixed header of a DISCONNECT without properties, which `rumqttc` does not decode.
 ///
-/// Source: MQTT 5, section 3.14.2.2.1.
-const SHORT_GOODBYE: [u8; 2] = [0xe0, 1];
+/// Source: MQTT 5.0, section 3.14.2.2.1.
+const SHORT_DISCONNECT: [u8; 2] = [0xe0, 1];
 
-pub(super) fn write_connect(settings: &ConnectionSettings, into: &mut BytesMut) -> Result<(), ConnectionError> {
+pub(super) fn encode_connect(settings: &ConnectionSettings, into: &mut BytesMut) -> Result<(), ConnectionError> {
     let mut properties = v5::ConnectProperties::new();
     let session = &settings.session;
     properties.receive_maximum = Some(session.receive_maximum);
@@ -54,9 +54,13 @@ fn seconds(duration: Duration) -> u32 {
     u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
 }
 
-pub(super) fn encode(packet: Outgoing, aliases: &mut Aliases, into: &mut BytesMut) -> Result<(), ConnectionError> {
+pub(super) fn encode(
+    packet: Outgoing,
+    aliases: &mut OutgoingAliases,
+    into: &mut BytesMut,
+) -> Result<(), ConnectionError> {
     let packet = match packet {
-        Outgoing::Publish { publish, id, dup } => v5::Packet::Publish(published(publish, id, dup, aliases)),
+        Outgoing::Publish { publish, id, dup } => v5::Packet::Publish(publish_packet(publish, id, dup, aliases)),
         Outgoing::PubAck(id) => v5::Packet::PubAck(v5::PubAck::new(id, None)),
         Outgoing::PubRec(id) => v5::Packet::PubRec(v5::PubRec::new(id, None)),
         Outgoing::PubRel(id) => v5::Packet::PubRel(v5::PubRel::new(id, None)),
@@ -73,24 +77,24 @@ pub(super) fn encode(packet: Outgoing, aliases: &mut Aliases, into: &mut BytesMu
     write(&packet, into)
 }
 
-/// Reads a packet that is there whole.
+/// Decodes a packet that has been read completely.
 pub(super) fn decode(from: &mut BytesMut) -> Result<Incoming, ConnectionError> {
-    let packet = if from.starts_with(&SHORT_GOODBYE) {
-        let reason = from.split_to(SHORT_GOODBYE.len() + 1)[SHORT_GOODBYE.len()];
-        v5::Packet::read(&mut BytesMut::from(&[SHORT_GOODBYE[0], 2, reason, 0][..]), None)
+    let packet = if from.starts_with(&SHORT_DISCONNECT) {
+        let reason = from.split_to(SHORT_DISCONNECT.len() + 1)[SHORT_DISCONNECT.len()];
+        v5::Packet::read(&mut BytesMut::from(&[SHORT_DISCONNECT[0], 2, reason, 0][..]), None)
     } else {
         v5::Packet::read(from, None)
     };
     Ok(match packet.map_err(|error| ConnectionError::Malformed(error.to_string()))? {
-        v5::Packet::ConnAck(answer) => Incoming::ConnAck(greeting(answer)),
-        v5::Packet::Publish(publish) => Incoming::Publish(arrived(publish)?),
+        v5::Packet::ConnAck(packet) => Incoming::ConnAck(connack(packet)),
+        v5::Packet::Publish(publish) => Incoming::Publish(publish_received(publish)?),
         v5::Packet::PubAck(ack) => {
-            let taken = matches!(ack.reason, v5::PubAckReason::Success | v5::PubAckReason::NoMatchingSubscribers);
-            Incoming::PubAck { id: ack.pkid, refused: (!taken).then(|| words(&ack.reason)) }
+            let is_accepted = matches!(ack.reason, v5::PubAckReason::Success | v5::PubAckReason::NoMatchingSubscribers);
+            Incoming::PubAck { id: ack.pkid, refused: (!is_accepted).then(|| words(&ack.reason)) }
         }
         v5::Packet::PubRec(ack) => {
-            let taken = matches!(ack.reason, v5::PubRecReason::Success | v5::PubRecReason::NoMatchingSubscribers);
-            Incoming::PubRec { id: ack.pkid, refused: (!taken).then(|| words(&ack.reason)) }
+            let is_accepted = matches!(ack.reason, v5::PubRecReason::Success | v5::PubRecReason::NoMatchingSubscribers);
+            Incoming::PubRec { id: ack.pkid, refused: (!is_accepted).then(|| words(&ack.reason)) }
         }
         v5::Packet::PubRel(ack) => Incoming::PubRel(ack.pkid),
         v5::Packet::PubComp(ack) => Incoming::PubComp(ack.pkid),
@@ -103,19 +107,19 @@ pub(super) fn decode(from: &mut BytesMut) -> Result<Incoming, ConnectionError> {
         }
         v5::Packet::UnsubAck(ack) => Incoming::UnsubAck(ack.pkid),
         v5::Packet::PingResp(_) => Incoming::PingResp,
-        v5::Packet::Disconnect(goodbye) => Incoming::Disconnect(match goodbye.reason_code {
+        v5::Packet::Disconnect(packet) => Incoming::Disconnect(match packet.reason_code {
             v5::DisconnectReasonCode::SessionTakenOver => {
-                "another client with our id has taken over (`mqtt.client_id`)".to_owned()
+                "another client with the same id has taken over (`mqtt.client_id`)".to_owned()
             }
             other => words(&other),
         }),
-        other => return Err(ConnectionError::Malformed(format!("{other:?} is not for us"))),
+        other => return Err(ConnectionError::Malformed(format!("{other:?} is not a packet for clients"))),
     })
 }
 
-fn published(publish: Publish, id: u16, dup: bool, aliases: &mut Aliases) -> v5::Publish {
+fn publish_packet(publish: Publish, id: u16, dup: bool, aliases: &mut OutgoingAliases) -> v5::Publish {
     let (topic, alias) = aliases.shorten(publish.topic);
-    let mut properties = publish.properties.map(|properties| carried(*properties));
+    let mut properties = publish.properties.map(|properties| packet_properties(*properties));
     if alias.is_some() {
         properties.get_or_insert_default().topic_alias = alias;
     }
@@ -130,7 +134,7 @@ fn published(publish: Publish, id: u16, dup: bool, aliases: &mut Aliases) -> v5:
     }
 }
 
-fn carried(properties: Properties) -> v5::PublishProperties {
+fn packet_properties(properties: Properties) -> v5::PublishProperties {
     v5::PublishProperties {
         content_type: properties.content_type,
         response_topic: properties.response_topic,
@@ -158,31 +162,31 @@ fn subscribe(id: u16, filters: Vec<SubscribeFilter>) -> v5::Subscribe {
     v5::Subscribe { pkid: id, filters: filters.collect(), properties }
 }
 
-fn greeting(answer: v5::ConnAck) -> Result<ConnAck, String> {
-    if answer.code != v5::ConnectReturnCode::Success {
-        return Err(match answer.code {
+fn connack(packet: v5::ConnAck) -> Result<ConnAck, String> {
+    if packet.code != v5::ConnectReturnCode::Success {
+        return Err(match packet.code {
             v5::ConnectReturnCode::BadUserNamePassword | v5::ConnectReturnCode::NotAuthorized => {
                 "the user name or password is wrong (`mqtt.username`, `mqtt.password`)".to_owned()
             }
             v5::ConnectReturnCode::ClientIdentifierNotValid | v5::ConnectReturnCode::BadClientId => {
-                "it does not take the client id (`mqtt.client_id`)".to_owned()
+                "the broker rejects the client identifier (`mqtt.client_id`)".to_owned()
             }
             other => words(&other),
         });
     }
-    let said = answer.properties;
-    let said = said.as_ref();
+    let properties = packet.properties.as_ref();
     Ok(ConnAck {
-        session_present: answer.session_present,
-        has_subscription_ids: said.and_then(|said| said.subscription_identifiers_available) != Some(0),
-        receive_maximum: said.and_then(|said| said.receive_max),
-        keep_alive: said.and_then(|said| said.server_keep_alive),
-        max_packet: said.and_then(|said| said.max_packet_size),
-        topic_alias_maximum: said.and_then(|said| said.topic_alias_max).unwrap_or(0),
+        session_present: packet.session_present,
+        has_subscription_ids: properties.and_then(|properties| properties.subscription_identifiers_available)
+            != Some(0),
+        receive_maximum: properties.and_then(|properties| properties.receive_max),
+        keep_alive: properties.and_then(|properties| properties.server_keep_alive),
+        max_packet: properties.and_then(|properties| properties.max_packet_size),
+        topic_alias_maximum: properties.and_then(|properties| properties.topic_alias_max).unwrap_or(0),
     })
 }
 
-fn arrived(publish: v5::Publish) -> Result<IncomingPublish, ConnectionError> {
+fn publish_received(publish: v5::Publish) -> Result<IncomingPublish, ConnectionError> {
     let topic = String::from_utf8(publish.topic.into());
     let properties = publish.properties.unwrap_or_default();
     Ok(IncomingPublish {
@@ -194,20 +198,20 @@ fn arrived(publish: v5::Publish) -> Result<IncomingPublish, ConnectionError> {
         id: publish.pkid,
         alias: properties.topic_alias,
         subscription_ids: properties.subscription_identifiers.iter().filter_map(|id| u32::try_from(*id).ok()).collect(),
-        properties: seen(properties),
+        properties: received_properties(properties),
     })
 }
 
-/// Returns the properties of a message of ours as whoever gets it sees them.
-pub(in crate::services::mqtt) fn properties(properties: Properties) -> Map {
-    seen(carried(properties))
+/// Returns the properties of a published message as its receivers see them.
+pub(in crate::services::mqtt) fn property_map(properties: Properties) -> Map {
+    received_properties(packet_properties(properties))
 }
 
-/// Returns the properties as scripts see them.
-fn seen(properties: v5::PublishProperties) -> Map {
+/// Returns the properties of a packet as scripts see them.
+fn received_properties(properties: v5::PublishProperties) -> Map {
     let mut user: Map = Map::new();
     for (name, text) in properties.user_properties {
-        // A name that comes twice has a list of values.
+        // A name that occurs twice has a list of values.
         match user.get_mut(&name) {
             None => {
                 user.insert(name, text.into());
@@ -255,10 +259,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_goodbye_may_end_after_its_reason() {
+    fn a_disconnect_may_have_no_properties() {
         let mut bytes = BytesMut::from(&[0xe0, 1, 0x8e, 0xd0, 0][..]);
-        let Incoming::Disconnect(why) = decode(&mut bytes).unwrap() else { panic!("no goodbye") };
-        assert_eq!(why, "another client with our id has taken over (`mqtt.client_id`)");
+        let Incoming::Disconnect(why) = decode(&mut bytes).unwrap() else { panic!("no DISCONNECT") };
+        assert_eq!(why, "another client with the same id has taken over (`mqtt.client_id`)");
         assert_eq!(bytes[..], [0xd0, 0]);
     }
 }

@@ -1,4 +1,4 @@
-//! MQTT inside a WebSocket: bytes that are wrapped into its messages and taken out of them.
+//! MQTT over WebSocket: a byte stream in binary messages.
 
 use std::io;
 use std::pin::Pin;
@@ -11,23 +11,23 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_websockets::{ClientBuilder, Error, Limits, Message, WebSocketStream};
 
 use crate::services::mqtt::settings::ConnectionSettings;
-use crate::services::mqtt::wire::Stream;
+use crate::services::mqtt::wire::stream::Stream;
 
-/// How much is put into one message.
-const PIECE: usize = 64 << 10;
-/// How large a message may be that comes in, beyond the largest packet: some brokers put several packets into one.
+/// Largest message that is sent, in bytes.
+const MAX_SENT: usize = 64 << 10;
+/// Size by which a received message may exceed the largest packet: some brokers put several packets into one.
 const SLACK: usize = 1 << 20;
 
-/// A connection inside a WebSocket.
-struct Wrapped {
+/// A byte stream in a WebSocket.
+struct WebSocket {
     socket: WebSocketStream<Box<dyn Stream>>,
-    // What came and was not read yet.
-    left: Bytes,
+    // Bytes of the last message that have not been read.
+    unread: Bytes,
 }
 
-/// Asks for a WebSocket over a connection that stands.
+/// Opens a WebSocket on a connected stream.
 ///
-/// Source: MQTT 5.0, section 6: binary messages, packets cut anywhere, the subprotocol `mqtt`.
+/// Source: MQTT 5.0, section 6: binary messages, packets may span them, the subprotocol is `mqtt`.
 pub(super) async fn wrap(stream: Box<dyn Stream>, settings: &ConnectionSettings) -> io::Result<Box<dyn Stream>> {
     let builder = ClientBuilder::new().uri(&settings.url()).map_err(io::Error::other)?;
     let mut builder = builder.add_header(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("mqtt")).map_err(failed)?;
@@ -38,30 +38,30 @@ pub(super) async fn wrap(stream: Box<dyn Stream>, settings: &ConnectionSettings)
     }
     let limits = Limits::default().max_payload_len(Some(settings.max_packet.saturating_add(SLACK)));
     let (socket, _) = builder.limits(limits).connect_on(stream).await.map_err(failed)?;
-    Ok(Box::new(Wrapped { socket, left: Bytes::new() }))
+    Ok(Box::new(WebSocket { socket, unread: Bytes::new() }))
 }
 
-impl AsyncRead for Wrapped {
+impl AsyncRead for WebSocket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        while self.left.is_empty() {
+        while self.unread.is_empty() {
             let Some(message) = ready!(Pin::new(&mut self.socket).poll_next(cx)) else { return Poll::Ready(Ok(())) };
             let message = message.map_err(failed)?;
             if message.is_binary() {
-                self.left = message.into_payload().into();
+                self.unread = message.into_payload().into();
             }
         }
-        let bytes = self.left.len().min(into.remaining());
-        into.put_slice(&self.left[..bytes]);
-        self.left.advance(bytes);
+        let bytes = self.unread.len().min(into.remaining());
+        into.put_slice(&self.unread[..bytes]);
+        self.unread.advance(bytes);
         Poll::Ready(Ok(()))
     }
 }
 
-impl AsyncWrite for Wrapped {
+impl AsyncWrite for WebSocket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let mut socket = Pin::new(&mut self.socket);
         ready!(socket.as_mut().poll_ready(cx)).map_err(failed)?;
-        let piece = &bytes[..bytes.len().min(PIECE)];
+        let piece = &bytes[..bytes.len().min(MAX_SENT)];
         socket.start_send(Message::binary(Bytes::copy_from_slice(piece))).map_err(failed)?;
         Poll::Ready(Ok(piece.len()))
     }

@@ -1,4 +1,4 @@
-//! A broker that does what the test says, in MQTT 3.1.1.
+//! A scripted MQTT 3.1.1 broker.
 
 use bytes::BytesMut;
 use rumqttc::mqttbytes::{QoS, v4};
@@ -7,19 +7,19 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 
-/// Where clients connect.
-pub(super) struct Wicked {
+/// A broker whose packets the test sends.
+pub(super) struct MisbehavingBroker {
     listener: TcpListener,
 }
 
-/// A connected client.
-pub(super) struct Peer {
+/// The broker's side of a connection.
+pub(super) struct ClientConnection {
     tcp: TcpStream,
     buffer: BytesMut,
     pub(super) connect: v4::Connect,
 }
 
-impl Wicked {
+impl MisbehavingBroker {
     pub(super) async fn listen() -> Self {
         Self { listener: TcpListener::bind(("127.0.0.1", 0)).await.unwrap() }
     }
@@ -28,25 +28,25 @@ impl Wicked {
         self.listener.local_addr().unwrap()
     }
 
-    /// Waits for a client and hangs up as soon as it speaks.
-    pub(super) async fn hang_up(&self) {
+    /// Accepts a connection and closes it after the first byte.
+    pub(super) async fn accept_and_close(&self) {
         let (mut tcp, _) = soon(self.listener.accept()).await.unwrap();
         soon(tcp.read_u8()).await.unwrap();
     }
 
-    /// Waits for a client and lets it in.
-    pub(super) async fn accept(&self, session_present: bool) -> Peer {
+    /// Accepts a connection and its CONNECT.
+    pub(super) async fn accept(&self, session_present: bool) -> ClientConnection {
         let (tcp, _) = soon(self.listener.accept()).await.unwrap();
         let connect = v4::Connect::new("");
-        let mut peer = Peer { tcp, buffer: BytesMut::new(), connect };
-        let v4::Packet::Connect(connect) = peer.read().await else { panic!("no greeting") };
+        let mut peer = ClientConnection { tcp, buffer: BytesMut::new(), connect };
+        let v4::Packet::Connect(connect) = peer.read().await else { panic!("no CONNECT") };
         peer.connect = connect;
         peer.write(v4::Packet::ConnAck(v4::ConnAck::new(v4::ConnectReturnCode::Success, session_present))).await;
         peer
     }
 }
 
-impl Peer {
+impl ClientConnection {
     pub(super) async fn read(&mut self) -> v4::Packet {
         soon(self.read_or_end()).await.expect("the client closed the connection")
     }
@@ -71,7 +71,7 @@ impl Peer {
         self.tcp.write_all(&bytes).await.unwrap();
     }
 
-    /// Takes the next packet as a SUBSCRIBE, grants it, and returns its filters.
+    /// Reads a SUBSCRIBE, grants it, and returns its filters.
     pub(super) async fn grant(&mut self) -> Vec<String> {
         let v4::Packet::Subscribe(subscribe) = self.read().await else { panic!("no SUBSCRIBE") };
         let codes = subscribe.filters.iter().map(|filter| v4::SubscribeReasonCode::Success(filter.qos)).collect();
@@ -86,9 +86,9 @@ impl Peer {
         self.write(v4::Packet::Publish(publish)).await;
     }
 
-    /// Takes the next packet as a message, and returns its payload and packet id.
+    /// Reads a PUBLISH and returns its payload and packet identifier.
     pub(super) async fn message(&mut self) -> (String, u16) {
-        let v4::Packet::Publish(publish) = self.read().await else { panic!("no message") };
+        let v4::Packet::Publish(publish) = self.read().await else { panic!("no PUBLISH") };
         (String::from_utf8(publish.payload.to_vec()).unwrap(), publish.pkid)
     }
 }

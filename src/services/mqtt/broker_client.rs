@@ -1,0 +1,69 @@
+//! State that the handles and the tasks of one broker share.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::memory;
+use crate::services::clock::{ActivityGuard, Clock};
+use crate::services::mqtt::ack_queue::AckQueue;
+use crate::services::mqtt::client_session::ClientSession;
+use crate::services::mqtt::connection_state::ConnectionState;
+use crate::services::mqtt::mock_broker::{MockBroker, MockPeer};
+use crate::services::mqtt::settings::ConnectionSettings;
+
+/// The client of one broker: its session, and the signals between the handles and the tasks.
+pub(super) struct BrokerClient {
+    pub(super) settings: ConnectionSettings,
+    pub(super) clock: Clock,
+    pub(super) session: Mutex<ClientSession>,
+    pub(super) acks: Arc<AckQueue>,
+    pub(super) state: watch::Sender<ConnectionState>,
+    /// Notified when the outbox has room again.
+    pub(super) outbox_room: Notify,
+    pub(super) shutdown: CancellationToken,
+    /// Notified when changes wait to be written to the store.
+    pub(super) writes_pending: Notify,
+    /// Number of holds; no connection is opened while there is one.
+    pub(super) holds: watch::Sender<usize>,
+    /// Whether the hold that the start placed is still to be taken over by the first [`ConnectionHold`](super::holds::ConnectionHold).
+    pub(super) has_startup_hold: AtomicBool,
+    /// The mock broker of a sandbox, used in place of a connection.
+    pub(super) mock: Option<Arc<MockBroker>>,
+    /// Stops the virtual clock of a sandbox until pending changes are on disk.
+    pub(super) write_activity: Mutex<Option<ActivityGuard>>,
+}
+
+impl BrokerClient {
+    pub(super) fn session(&self) -> MutexGuard<'_, ClientSession> {
+        self.session.lock()
+    }
+
+    pub(super) fn write_activity(&self) -> MutexGuard<'_, Option<ActivityGuard>> {
+        self.write_activity.lock()
+    }
+
+    /// Signals that the session may have packets to send: wakes the connection's task, or has the mock broker take them at once.
+    pub(super) fn wake(&self) {
+        match &self.mock {
+            None => self.acks.wake(),
+            // The messages of a sandbox do not count as memory of the run that caused them.
+            Some(mock) => memory::uncounted(|| {
+                mock.exchange(&self.mock_peer());
+                self.outbox_room.notify_waiters();
+                if self.session().has_pending_writes() {
+                    self.write_activity().get_or_insert_with(|| self.clock.activity());
+                    self.writes_pending.notify_one();
+                }
+            }),
+        }
+    }
+
+    /// Returns the side of this client that its mock broker exchanges packets with.
+    pub(super) fn mock_peer(&self) -> MockPeer<'_> {
+        MockPeer { session: &self.session, clock: &self.clock, name: &self.settings.name }
+    }
+}
