@@ -59,7 +59,7 @@ fn scripts_go_on_while_their_folder_is_away_and_what_changed_counts_when_it_is_b
     let mut process = home.start();
     let aside = home.path().join("aside");
     fs::rename(home.scripts(), &aside).unwrap();
-    process.expect("2 scripts go on as they are until the folder is back");
+    process.expect("2 scripts keep running until the folder is back");
     assert_eq!(process.ask("ok").as_deref(), Some("fine"));
     fs::remove_file(aside.join("gone.rhai")).unwrap();
     fs::rename(&aside, home.scripts()).unwrap();
@@ -69,7 +69,7 @@ fn scripts_go_on_while_their_folder_is_away_and_what_changed_counts_when_it_is_b
     // Who asks for the list is answered when all that is done.
     assert!(home.run(&["list"]).status.success());
     fs::remove_dir_all(home.scripts()).unwrap();
-    process.expect("1 script goes on as it is until the folder is back");
+    process.expect("1 script keeps running until the folder is back");
     assert_eq!(process.ask("ok").as_deref(), Some("fine"));
     fs::create_dir(home.scripts()).unwrap();
     fs::write(home.script("new.rhai"), "on_start(|| print(\"new is here\"));").unwrap();
@@ -155,8 +155,9 @@ fn a_scripts_folder_that_is_not_there_ends_the_start_with_what_to_do() {
 fn a_fault_that_keeps_coming_does_not_flood_the_log_and_every_run_is_listed() {
     let home = Home::new(&[GOOD, ("pump.rhai", "every(\"10ms\", || throw \"no water\");")]);
     let mut process = home.start();
-    process
-        .expect("(this keeps coming: it is told once a minute from now on, and `rhaid runs pump --failed` lists each)");
+    process.expect(
+        "(this failure repeats: it is logged once a minute from now on; `rhaid runs pump --failed` lists each)",
+    );
     let failed = || {
         let listed = home.run(&["runs", "pump", "--failed", "-n", "50", "--json"]);
         String::from_utf8_lossy(&listed.stdout).matches("no water").count()

@@ -137,7 +137,7 @@ fn a_script_that_is_broken_at_a_restart_runs_as_it_was_last_accepted_also_after_
     fs::write(home.script("hello.rhai"), "on_start(|| print(\"bad one\");").unwrap();
     for _ in 0..2 {
         let mut process = home.start();
-        process.expect("hello starts from v1, the last version that was accepted");
+        process.expect("hello starts from v1, the last accepted version");
         process.expect("good one");
         assert!(process.said().contains("hello.rhai:1:29"), "{}", process.said());
         process.kill();
@@ -300,7 +300,7 @@ fn a_script_that_ran_at_each_crash_is_set_aside_and_the_others_start() {
         kill(&mut house);
     }
     house.start();
-    house.wait_for("the last rhaid ended in the middle of its work, while these ran: bad");
+    house.wait_for("the previous process crashed while these scripts ran: bad");
     house.wait_for("bad: quarantined: it ran each of the last 3 times that rhaid crashed");
     house.wait_for("good is done");
     assert_eq!(house.count("bad begins"), 0);

@@ -132,7 +132,7 @@ fn firing_what_is_not_there_says_what_is() {
         bench.wait(bench.runtime().fire(script, trigger, Value::Null)).unwrap_err()
     };
     assert_eq!(error("gardne", None), "there is no script `gardne`: did you mean `garden`?");
-    assert_eq!(error("garden", None), "`garden` has several triggers, say which: `every 1h`, `every 2h`");
+    assert_eq!(error("garden", None), "`garden` has several triggers, name one of them: `every 1h`, `every 2h`");
     assert_eq!(error("garden", Some("x")), "`garden` has no trigger `x`: it has `every 1h`, `every 2h`");
 }
 

@@ -90,7 +90,7 @@ fn a_full_file_system_is_told_loses_nothing_confirmed_and_holds_up_nothing_once_
         assert_eq!(process.ask("grow"), None, "a megabyte was confirmed where there is no room");
         process.expect("the disk is full");
         assert_eq!(process.ask("send"), None, "a message counted as sent that is nowhere");
-        process.expect("what the run published is not kept");
+        process.expect("the published messages could not be stored");
         // A little may still go into the room that the database has.
         let more = std::iter::from_fn(|| process.ask("count")).take(20).last();
         confirmed = more.map_or(confirmed, |count| count.parse().unwrap());

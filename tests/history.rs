@@ -36,7 +36,7 @@ fn a_run_is_explained_by_what_woke_it_what_it_did_and_how_it_ended() {
     let id = failed[0]["id"].as_str().unwrap();
     let text = house.run(&["run-info", &id[id.len() - 4..]]);
     for words in
-        ["busy v1", "fired by hand", "state         count = 3", "undone with the run", "on purpose", "\"fail\": true"]
+        ["busy v1", "fired manually", "state         count = 3", "undone with the run", "on purpose", "\"fail\": true"]
     {
         assert!(text.contains(words), "no {words:?} in:\n{text}");
     }
@@ -76,7 +76,7 @@ fn an_event_is_replayed_for_real_or_dry_or_with_an_edited_script() {
     let again = history(&house, &["replay", &first]);
     assert_eq!((&again["outcome"], &again["value"]), (&"succeeded".into(), &serde_json::json!([2, "door"])));
     let second = history(&house, &["run-info", again["run"].as_str().unwrap()]);
-    assert_eq!(second["event"], "fired by hand (replayed)");
+    assert_eq!(second["event"], "fired manually (replayed)");
     assert_eq!(second["payload"], history(&house, &["run-info", &first])["payload"]);
 
     let dry = history(&house, &["replay", &first, "--dry"]);

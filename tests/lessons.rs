@@ -21,7 +21,7 @@ fn a_broken_save_keeps_the_running_version_also_over_a_restart() {
     bench.expect_said("tick", "kept v1, v2 rejected: tick.rhai:1:6");
 
     bench.restart();
-    bench.expect_said("tick", "starts from v1, the last version that was accepted");
+    bench.expect_said("tick", "starts from v1, the last accepted version");
     assert_eq!(bench.listed("tick").status, Status::Kept);
     bench.pass(minutes(1));
     bench.expect_printed("tick", ["old"]);
@@ -272,7 +272,7 @@ fn a_script_that_emits_to_itself_is_paused_and_goes_on_when_it_is_saved() {
         .script("echo", r#"on_event("ping", |event| emit("ping")); on_event("count", |event| "here");"#)
         .start();
     bench.fire("echo", "on_event ping", Value::Null);
-    bench.expect_said("echo", "paused for 1m: an `emit` went through 64 hands");
+    bench.expect_said("echo", "paused for 1m: an event passed through 64 `emit` calls");
     assert_eq!(bench.fire("echo", "on_event count", Value::Null).outcome, "skipped");
     assert_eq!(bench.listed("echo").status, Status::Paused);
     bench.edit("echo", r#"on_event("count", |event| "here");"#);

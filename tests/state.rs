@@ -35,7 +35,7 @@ fn a_running_script_sees_an_edit_at_once() {
     assert_eq!(house.run(&["state", "set", "counter", "n", "41.0"]), "set n of counter\n");
     house.run(&["state", "set", "shared:house", "mode", "\"away\""]);
     assert_eq!(fire(&house, "look"), "succeeded\n41.0 f64 away\n");
-    house.wait_for("counter: its state was edited by hand");
+    house.wait_for("counter: its state was edited manually");
     let list = house.run(&["state", "list"]);
     assert!(list.starts_with("SPACE") && list.contains("counter") && list.contains("shared:house"), "{list}");
     assert_eq!(house.run(&["state", "delete", "counter", "n"]), "deleted n of counter\n");
@@ -116,5 +116,5 @@ fn a_backup_made_while_it_runs_is_restored_as_the_help_says() {
     assert!(house.run(&["list"]).contains("disabled"));
     house.run(&["enable", "counter"]);
     assert_eq!(fire(&house, "look"), "succeeded\n7 i64 home\n");
-    assert!(house.run(&["runs"]).contains("on_event fill") || house.run(&["runs"]).contains("fired by hand"));
+    assert!(house.run(&["runs"]).contains("on_event fill") || house.run(&["runs"]).contains("fired manually"));
 }

@@ -23,7 +23,7 @@ use crate::effect::Effect;
 use crate::event::Event;
 use crate::fault::Fault;
 use crate::functions::{Context, RunLog, Stop};
-use crate::runtime::{Fired, FolderSources, bind, name_of, script_name};
+use crate::runtime::{Fired, FolderSources, bind, script_name, trigger_name};
 use crate::script::{Declaration, Purpose, RunError, Script, Sources};
 use crate::services::clock::Clock;
 use crate::services::store::{PayloadFidelity, Store};
@@ -141,7 +141,7 @@ impl<'a> LocalScript<'a> {
 
     /// Says that it has none that is wanted, such as "trigger `hourly`", and which it has.
     pub(super) fn no_such(&self, wanted: &str) -> UsageError {
-        let names: Vec<_> = self.script.declarations.iter().map(name_of).collect();
+        let names: Vec<_> = self.script.declarations.iter().map(trigger_name).collect();
         let names = if names.is_empty() { "none".to_owned() } else { format!("`{}`", names.join("`, `")) };
         UsageError(sanitize(&format!("{} has no {wanted} (it has {names})", self.file)))
     }

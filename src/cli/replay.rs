@@ -13,7 +13,7 @@ use crate::cli::settings::{self, Globals};
 use crate::cli::terminal::{self, sanitize};
 use crate::control::Connection;
 use crate::event::Event;
-use crate::runtime::{Replayed, name_of, restored};
+use crate::runtime::{Replayed, restore_payload, trigger_name};
 use crate::services::clock::Clock;
 use crate::value::Value;
 
@@ -63,9 +63,9 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let file = format!("{}.rhai", info.run.script);
     let script = LocalScript::load(&config, &root, &file, args.script.as_deref(), zone.clone())?;
     let Some(script) = local_run::loaded_or_print_faults(script) else { return Ok(ExitCode::from(FAILURE)) };
-    let at = script.position(|declared| name_of(declared) == info.run.trigger);
+    let at = script.position(|declared| trigger_name(declared) == info.run.trigger);
     let at = at.ok_or_else(|| script.no_such(&format!("trigger `{}`", info.run.trigger)))?;
-    let payload = restored(Value::from_stored(info.payload));
+    let payload = restore_payload(Value::from_stored(info.payload));
     let event = Event::new(info.run.queued.to_zoned(zone.clone()), info.run.event, payload);
     let mut played = script.play(at, &event, Clock::system(zone), true)?;
     played.kept = info.kept;

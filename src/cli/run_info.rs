@@ -14,7 +14,7 @@ use crate::cli::settings::{self, Globals};
 use crate::cli::table::{Cell, aligned};
 use crate::cli::terminal::{self, Style, paint, sanitize};
 use crate::effect::Effect;
-use crate::runtime::restored;
+use crate::runtime::restore_payload;
 use crate::services::store::PayloadFidelity;
 use crate::units::show_duration;
 use crate::value::Value;
@@ -43,7 +43,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
         terminal::print_error(&format!("there is no run {}: `rhaid runs` lists them\n", sanitize(&args.run)));
         return Ok(ExitCode::from(FAILURE));
     };
-    info.payload = Value::Map(restored(Value::from_stored(info.payload))).to_json();
+    info.payload = Value::Map(restore_payload(Value::from_stored(info.payload))).to_json();
     if args.json {
         terminal::print_json(&info)?;
     } else {

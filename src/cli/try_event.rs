@@ -15,7 +15,7 @@ use crate::cli::exit::{FAILURE, UsageError};
 use crate::cli::local_run::{self, LocalScript};
 use crate::cli::settings::{self, Globals};
 use crate::event::Event;
-use crate::runtime::name_of;
+use crate::runtime::trigger_name;
 use crate::services::Services;
 use crate::services::clock::Clock;
 use crate::services::store::Store;
@@ -164,7 +164,7 @@ fn choose(script: &LocalScript<'_>, kind: Option<&str>, name: Option<&str>, give
     let fitting: Vec<_> = (0..declared.len())
         .filter(|at| match (kind, name) {
             (Some(kind), _) => declared[*at].kind == kind && declared[*at].trigger.matches(given),
-            (_, Some(name)) => name_of(&declared[*at]) == name || declared[*at].kind == name,
+            (_, Some(name)) => trigger_name(&declared[*at]) == name || declared[*at].kind == name,
             (None, None) => true,
         })
         .collect();
@@ -178,7 +178,7 @@ fn choose(script: &LocalScript<'_>, kind: Option<&str>, name: Option<&str>, give
             })
             .into()),
         (several, _) => {
-            let names: Vec<_> = several.iter().map(|at| name_of(&declared[*at])).collect();
+            let names: Vec<_> = several.iter().map(|at| trigger_name(&declared[*at])).collect();
             Err(UsageError(format!("several triggers fit, say which with --trigger: `{}`", names.join("`, `"))).into())
         }
     }

@@ -6,15 +6,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::api::{HttpTapMessage, TappedResponse};
-use crate::runtime::Answered;
+use crate::runtime::HttpExchange;
 use crate::secrets::Mask;
 
 /// Header fields of the original transfer that do not apply to the recorded body.
 const TRANSFER_HEADERS: &[&str] = &["connection", "content-length", "keep-alive", "transfer-encoding"];
 
 /// Returns the message for a response, with secrets masked.
-pub(super) fn message(answered: &Answered, mask: &Mask) -> HttpTapMessage {
-    let response = &answered.heard;
+pub(super) fn message(exchange: &HttpExchange, mask: &Mask) -> HttpTapMessage {
+    let response = &exchange.response;
     let http = format!("{} {}", response.method, mask.redact_url(&response.url));
     let Some(body) = &response.body else { return HttpTapMessage::WithoutBody { http } };
     let mut headers = BTreeMap::<String, String>::new();
@@ -27,6 +27,6 @@ pub(super) fn message(answered: &Answered, mask: &Mask) -> HttpTapMessage {
         Ok(text) => (Some(text), None),
         Err(error) => (None, Some(STANDARD.encode(error.as_bytes()))),
     };
-    let (time, status) = (answered.from, response.status);
+    let (time, status) = (exchange.from, response.status);
     HttpTapMessage::Response(TappedResponse { time, http, status, headers, body, body_base64 })
 }

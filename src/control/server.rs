@@ -215,7 +215,7 @@ impl LogReader<'_> {
 
 /// Sends the HTTP responses that scripts receive, without secrets.
 async fn tap_http(runtime: &Runtime, replies: &mut ReplyWriter) -> io::Result<()> {
-    let mut responses = runtime.overhear();
+    let mut responses = runtime.tap_http();
     replies.value(HttpTapMessage::Subscribed).await?;
     loop {
         match responses.recv().await {

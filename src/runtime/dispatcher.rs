@@ -1,4 +1,4 @@
-//! The one door for all events, and the desk behind it, where they are dispatched and carried out.
+//! Dispatcher: inbox of all events. Runs the scheduler and carries its actions out.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -8,10 +8,12 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 
-use super::execute::{End, Executor};
-use super::registry::Version;
+use super::execute::{Executor, RunEnd};
+use super::registry::ScriptVersion;
 use super::run_log::LogStore;
-use super::scheduler::{Action, Answer, EventHandoff, QueueId, QueueLimits, RunId, Scheduler, Start, Target};
+use super::scheduler::{
+    Action, EventHandoff, OutcomeReply, QueueId, QueueLimits, RunId, RunRequest, Scheduler, Target,
+};
 use crate::config::Level;
 use crate::run::Skip;
 use crate::services::Services;
@@ -19,135 +21,135 @@ use crate::services::clock::{ActivityGuard, Clock};
 use crate::triggers::{Inbox, TriggerEvent, TriggerId};
 use crate::units::show_duration;
 
-/// What a lane is to become.
+/// New version of a script queue.
 pub(crate) struct Swap {
-    /// Which.
-    pub(crate) lane: QueueId,
-    /// The script's name.
+    /// The queue.
+    pub(crate) queue: QueueId,
+    /// Name of the script.
     pub(crate) script: Arc<str>,
-    /// The version that runs from now on.
-    pub(crate) version: Arc<Version>,
-    /// Its triggers.
+    /// Version for new runs.
+    pub(crate) version: Arc<ScriptVersion>,
+    /// Triggers of the version.
     pub(crate) targets: Vec<(TriggerId, Target)>,
-    /// Who takes over events whose trigger is not among them.
-    pub(crate) heirs: Box<EventHandoff>,
-    /// What becomes of the others.
+    /// Reassigns queued events of removed triggers.
+    pub(crate) handoff: Box<EventHandoff>,
+    /// Skip reason of the events that are not reassigned.
     pub(crate) skip: Skip,
 }
 
-/// How busy a script is.
+/// Load of a script.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Load {
-    /// Events that wait.
+    /// Number of queued events.
     pub(crate) waiting: usize,
-    /// Runs that go on.
+    /// Number of running events.
     pub(crate) running: usize,
-    /// Until when the breaker holds it.
+    /// End of the pause by the circuit breaker.
     pub(crate) paused_until: Option<Timestamp>,
 }
 
-/// The desk; cheap to clone.
+/// Dispatcher; cheap to clone.
 ///
-/// Whoever brings something takes the turn: a trigger with an event, a worker at the end of a run (which may go on with the next one at
-/// once), the house with an order. What the turn comes to is done after it, without the lock.
+/// Every caller runs a scheduler step on its own thread: a trigger that submits an event, a worker that ends a run (and may continue with the
+/// next one), the supervisor with an update. The resulting actions are carried out after the step, without the lock.
 #[derive(Clone)]
 pub(crate) struct Dispatcher(Arc<Inner>);
 
 struct Inner {
-    book: Mutex<Book>,
-    alarm: Arc<Alarm>,
+    state: Mutex<DispatcherState>,
+    wake_timer: Arc<WakeTimer>,
     services: Services,
-    lines: LogStore,
+    log: LogStore,
     executor: Executor,
 }
 
-struct Book {
-    dispatch: Scheduler<Arc<Version>>,
-    /// Who waits until nothing runs or waits to run, in one lane or in all.
+struct DispatcherState {
+    scheduler: Scheduler<Arc<ScriptVersion>>,
+    /// Callers that wait until no event is queued or running, in one queue or in all.
     idle: Vec<(Option<QueueId>, oneshot::Sender<()>)>,
 }
 
-/// Tells the task that wakes the dispatch that there is an earlier time to do so.
+/// Signals the wake task that the next wake time is earlier.
 #[derive(Default)]
-struct Alarm {
+struct WakeTimer {
     changed: Notify,
-    /// Holds a hand-turned clock until the task knows.
+    /// Holds a manual clock until the task has noticed.
     activity: Mutex<Option<ActivityGuard>>,
 }
 
-/// What something that happened comes to.
-struct Turn {
-    actions: Vec<Action<Arc<Version>>>,
-    /// Who is told after that how an event ended.
-    answers: Vec<Answer>,
-    /// Who is told that nothing runs or waits.
+/// Result of a scheduler step.
+struct Step {
+    actions: Vec<Action<Arc<ScriptVersion>>>,
+    /// Replies to send after the actions.
+    replies: Vec<OutcomeReply>,
+    /// Callers of [`Dispatcher::idle`] to notify.
     idle: Vec<oneshot::Sender<()>>,
-    /// Until that is done, a hand-turned clock must not move on.
+    /// Holds a manual clock until the actions are carried out.
     _busy: ActivityGuard,
 }
 
 impl Dispatcher {
-    /// Opens the door; starts the task that wakes the dispatch when something is due, which ends soon after the last handle is gone.
-    pub(crate) fn open(shares: QueueLimits, services: &Services, lines: &LogStore, executor: Executor) -> Self {
+    /// Starts the dispatcher and its wake task, which ends soon after the last handle is dropped.
+    pub(crate) fn open(limits: QueueLimits, services: &Services, log: &LogStore, executor: Executor) -> Self {
         let inner = Arc::new(Inner {
-            book: Mutex::new(Book { dispatch: Scheduler::new(shares), idle: Vec::new() }),
-            alarm: Arc::default(),
+            state: Mutex::new(DispatcherState { scheduler: Scheduler::new(limits), idle: Vec::new() }),
+            wake_timer: Arc::default(),
             services: services.clone(),
-            lines: lines.clone(),
+            log: log.clone(),
             executor,
         });
         let (clock, activity) = (services.clock.clone(), services.clock.activity());
-        tokio::spawn(wake_when_due(Arc::downgrade(&inner), inner.alarm.clone(), clock, activity));
+        tokio::spawn(wake_when_due(Arc::downgrade(&inner), inner.wake_timer.clone(), clock, activity));
         Self(inner)
     }
 
-    /// Returns the door for triggers.
+    /// Returns the inbox for triggers.
     pub(crate) fn inbox(&self) -> Arc<dyn Inbox> {
         Arc::new(self.clone())
     }
 
-    /// Puts a version in a lane's place.
+    /// Installs a version in a queue.
     pub(crate) fn swap(&self, swap: Swap) {
-        let Swap { lane, script, version, targets, heirs, skip } = swap;
-        self.order(|dispatch| dispatch.swap(lane, script, version, targets, &*heirs, skip));
+        let Swap { queue, script, version, targets, handoff, skip } = swap;
+        self.update(|scheduler| scheduler.swap(queue, script, version, targets, &*handoff, skip));
     }
 
-    /// Cancels the runs of one lane or of all.
-    pub(crate) fn cancel(&self, lane: Option<QueueId>) {
-        self.order(|dispatch| dispatch.cancel(lane));
+    /// Cancels the runs of one queue or of all queues.
+    pub(crate) fn cancel(&self, queue: Option<QueueId>) {
+        self.update(|scheduler| scheduler.cancel(queue));
     }
 
-    /// Forgets a lane with all that waits and runs.
-    pub(crate) fn remove(&self, lane: QueueId, skip: Skip) {
-        self.order(|dispatch| dispatch.remove(lane, skip));
+    /// Removes a queue with all queued and running events.
+    pub(crate) fn remove(&self, queue: QueueId, skip: Skip) {
+        self.update(|scheduler| scheduler.remove(queue, skip));
     }
 
-    /// Closes a lane's breaker.
-    pub(crate) fn resume(&self, lane: QueueId) {
-        self.order(|dispatch| dispatch.resume(lane));
+    /// Closes the circuit breaker of a queue.
+    pub(crate) fn resume(&self, queue: QueueId) {
+        self.update(|scheduler| scheduler.resume(queue));
     }
 
-    /// Changes how much may wait and run.
-    pub(crate) fn share(&self, shares: QueueLimits) {
-        self.order(|dispatch| dispatch.share(shares));
+    /// Changes the limits.
+    pub(crate) fn set_limits(&self, limits: QueueLimits) {
+        self.update(|scheduler| scheduler.set_limits(limits));
     }
 
-    /// Tries nothing again and settles nothing from now on: the process is stopping.
+    /// Stops retries and acknowledgements, because the process is stopping.
     pub(crate) fn stop(&self) {
-        self.order(Scheduler::stop);
+        self.update(Scheduler::stop);
     }
 
-    /// Waits until nothing runs or waits to run, in one lane or in all. Cancel-safe.
-    pub(crate) async fn idle(&self, lane: Option<QueueId>) {
+    /// Waits until no event is queued or running, in one queue or in all. Cancel-safe.
+    pub(crate) async fn idle(&self, queue: Option<QueueId>) {
         let (done, is_idle) = oneshot::channel();
-        self.0.lock().idle.push((lane, done));
-        self.act(self.0.turn(|_, _| {}));
-        // It is told, or the desk is gone.
+        self.0.lock().idle.push((queue, done));
+        self.act(self.0.step(|_, _| {}));
+        // An error means that the dispatcher was dropped.
         let _ = is_idle.await;
     }
 
-    /// Cancels runs until there are none, for a second at most.
-    pub(crate) async fn cut_off(&self) {
+    /// Cancels all runs until none is left, for at most one second.
+    pub(crate) async fn cancel_all(&self) {
         for _ in 0..100 {
             self.cancel(None);
             if timeout(Duration::from_millis(10), self.idle(None)).await.is_ok() {
@@ -156,104 +158,106 @@ impl Dispatcher {
         }
     }
 
-    /// Returns how busy a lane is.
-    pub(crate) fn load(&self, lane: QueueId) -> Load {
-        let (waiting, running, paused_until) = self.0.lock().dispatch.load(lane);
+    /// Returns the load of a queue.
+    pub(crate) fn load(&self, queue: QueueId) -> Load {
+        let (waiting, running, paused_until) = self.0.lock().scheduler.load(queue);
         Load { waiting, running, paused_until }
     }
 
-    fn order(&self, order: impl FnOnce(&mut Scheduler<Arc<Version>>)) {
-        self.act(self.0.turn(|dispatch, now| {
-            order(dispatch);
-            dispatch.pump(now);
+    fn update(&self, update: impl FnOnce(&mut Scheduler<Arc<ScriptVersion>>)) {
+        self.act(self.0.step(|scheduler, now| {
+            update(scheduler);
+            scheduler.pump(now);
         }));
     }
 
-    /// Takes notice of the end of a run; returns the one that the worker goes on with, if it is to go on.
-    fn ended(&self, run: RunId, end: End) -> Option<Start<Arc<Version>>> {
-        let mut turn = self.0.turn(|dispatch, now| match end {
-            End::Returned => dispatch.returned(run, now),
-            End::Over(outcome) => dispatch.ended(run, outcome, now),
+    /// Handles the end of a run; returns the next run for the same worker thread, if there is one.
+    fn ended(&self, run: RunId, end: RunEnd) -> Option<RunRequest<Arc<ScriptVersion>>> {
+        let mut step = self.0.step(|scheduler, now| match end {
+            RunEnd::Returned => scheduler.handler_returned(run, now),
+            RunEnd::Finished(outcome) => scheduler.ended(run, outcome, now),
         });
-        let next = turn.actions.iter().position(|action| matches!(action, Action::Start(_)));
-        let next = next.filter(|_| self.0.executor.is_free()).map(|at| turn.actions.remove(at));
-        self.act(turn);
+        let next = step.actions.iter().position(|action| matches!(action, Action::RunRequest(_)));
+        let next = next.filter(|_| self.0.executor.is_free()).map(|at| step.actions.remove(at));
+        self.act(step);
         match next {
-            Some(Action::Start(start)) => Some(start),
+            Some(Action::RunRequest(start)) => Some(start),
             _ => None,
         }
     }
 
-    fn act(&self, turn: Turn) {
-        let Inner { services, lines, executor, .. } = &*self.0;
-        for action in turn.actions {
+    fn act(&self, step: Step) {
+        let Inner { services, log, executor, .. } = &*self.0;
+        for action in step.actions {
             match action {
-                Action::Start(start) => {
-                    let desk = self.clone();
-                    executor.start(start, move |run, end| desk.ended(run, end));
+                Action::RunRequest(start) => {
+                    let dispatcher = self.clone();
+                    executor.start(start, move |run, end| dispatcher.ended(run, end));
                 }
                 Action::Skipped { script, version, trigger, event, skip } => {
-                    executor.note_skip(&script, &version, &trigger, &event, &skip);
+                    executor.record_skip(&script, &version, &trigger, &event, &skip);
                 }
                 Action::Acknowledge(event) => {
                     event.delivery.ack.iter().for_each(|ack| services.acknowledge(ack));
                 }
-                Action::Paused { script, pause, why } => {
+                Action::Paused { script, pause, reason } => {
                     let text = format!(
-                        "paused for {}: {why}; saving the file or `rhaid enable {script}` ends the pause at once",
+                        "paused for {}: {reason}; saving the file or `rhaid enable {script}` ends the pause at once",
                         show_duration(pause)
                     );
-                    lines.say(Level::Error, &script, text);
+                    log.write(Level::Error, &script, text);
                 }
-                Action::Resumed(script) => lines.say(Level::Info, &script, "goes on after its pause"),
+                Action::Resumed(script) => log.write(Level::Info, &script, "resumed after its pause"),
             }
         }
-        for (reply, outcome) in turn.answers {
-            // Who asked may have stopped waiting.
+        for (reply, outcome) in step.replies {
+            // The receiver may have stopped waiting.
             let _ = reply.send(outcome);
         }
-        for done in turn.idle {
+        for done in step.idle {
             let _ = done.send(());
         }
     }
 }
 
 impl Inbox for Dispatcher {
-    fn put(&self, firing: TriggerEvent) {
-        self.act(self.0.turn(|dispatch, now| dispatch.arrive(firing, now)));
+    fn put(&self, trigger_event: TriggerEvent) {
+        self.act(self.0.step(|scheduler, now| scheduler.submit(trigger_event, now)));
     }
 }
 
 impl Inner {
-    /// Lets something happen to the dispatch, and returns what is to be done.
-    fn turn(&self, happens: impl FnOnce(&mut Scheduler<Arc<Version>>, Timestamp)) -> Turn {
+    /// Runs one step of the scheduler, and returns its result.
+    fn step(&self, happens: impl FnOnce(&mut Scheduler<Arc<ScriptVersion>>, Timestamp)) -> Step {
         let activity = self.services.clock.activity();
-        let mut book = self.lock();
-        let alarm = book.dispatch.next_alarm();
-        happens(&mut book.dispatch, self.services.clock.now());
-        let (actions, answers) = book.dispatch.take_actions();
-        let idle = book.take_idle();
-        if book.dispatch.next_alarm().is_some_and(|due| alarm.is_none_or(|before| due < before)) {
-            self.alarm.activity().get_or_insert_with(|| activity.share());
-            self.alarm.changed.notify_one();
+        let mut state = self.lock();
+        let wake_timer = state.scheduler.next_wake();
+        happens(&mut state.scheduler, self.services.clock.now());
+        let (actions, replies) = state.scheduler.take_actions();
+        let idle = state.take_idle();
+        if state.scheduler.next_wake().is_some_and(|due| wake_timer.is_none_or(|before| due < before)) {
+            self.wake_timer.activity().get_or_insert_with(|| activity.share());
+            self.wake_timer.changed.notify_one();
         }
-        Turn { actions, answers, idle, _busy: activity }
+        Step { actions, replies, idle, _busy: activity }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Book> {
-        self.book.lock()
+    fn lock(&self) -> MutexGuard<'_, DispatcherState> {
+        self.state.lock()
     }
 }
 
-impl Book {
-    /// Takes those who wait for what has come, or wait no longer.
+impl DispatcherState {
+    /// Takes the waiting callers whose condition is met, or who stopped waiting.
     fn take_idle(&mut self) -> Vec<oneshot::Sender<()>> {
-        let Self { dispatch, idle } = self;
-        idle.extract_if(.., |(lane, done)| done.is_closed() || dispatch.is_idle(*lane)).map(|(_, done)| done).collect()
+        let Self { scheduler, idle } = self;
+        idle.extract_if(.., |(queue, done)| done.is_closed() || scheduler.is_idle(*queue))
+            .map(|(_, done)| done)
+            .collect()
     }
 }
 
-impl Alarm {
+impl WakeTimer {
     fn activity(&self) -> MutexGuard<'_, Option<ActivityGuard>> {
         self.activity.lock()
     }
@@ -261,16 +265,16 @@ impl Alarm {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.alarm.changed.notify_one();
+        self.wake_timer.changed.notify_one();
     }
 }
 
-/// Tries again what is due, and ends pauses that are over, until the desk is gone.
-async fn wake_when_due(desk: Weak<Inner>, alarm: Arc<Alarm>, clock: Clock, mut activity: ActivityGuard) {
-    while let Some(open) = desk.upgrade().map(Dispatcher) {
-        let due = open.0.lock().dispatch.next_alarm();
+/// Wakes the scheduler at its wake times until the dispatcher is dropped.
+async fn wake_when_due(dispatcher: Weak<Inner>, wake_timer: Arc<WakeTimer>, clock: Clock, mut activity: ActivityGuard) {
+    while let Some(open) = dispatcher.upgrade().map(Dispatcher) {
+        let due = open.0.lock().scheduler.next_wake();
         drop(open);
-        let changed = alarm.changed.notified();
+        let changed = wake_timer.changed.notified();
         let is_due = match due {
             Some(due) => tokio::select! {
                 () = activity.sleep_until(&clock, due) => true,
@@ -281,9 +285,9 @@ async fn wake_when_due(desk: Weak<Inner>, alarm: Arc<Alarm>, clock: Clock, mut a
                 false
             }
         };
-        drop(alarm.activity().take());
-        if let Some(open) = desk.upgrade().map(Dispatcher).filter(|_| is_due) {
-            open.act(open.0.turn(Scheduler::wake));
+        drop(wake_timer.activity().take());
+        if let Some(open) = dispatcher.upgrade().map(Dispatcher).filter(|_| is_due) {
+            open.act(open.0.step(Scheduler::wake));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The answers of servers to scripts, told to whoever records them; nothing is made ready while nobody does.
+//! Tap of the HTTP responses that scripts receive, for recordings. Costs nothing without subscribers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,54 +8,54 @@ use tokio::sync::broadcast;
 
 use crate::functions::http::RecordedResponse;
 
-/// How many answers a slow listener may lag behind before it misses some.
-const FOLLOW: usize = 64;
+/// Number of responses that a slow subscriber may lag behind before it misses some.
+const MAX_LAG: usize = 64;
 
-/// How long before what woke the script its answers are said to be there.
+/// Time by which a response is available in a simulation before the request was sent.
 ///
-/// Who plays a recording lets the script ask at the very moment of the message that wakes it; and who records that message hears it
-/// over a connection of its own, a little sooner or later than rhaid.
-pub const LEAD: Duration = Duration::from_millis(100);
+/// A simulation sends the request at the time of the triggering message, and the recorder receives that message over its own connection,
+/// slightly earlier or later than rhaid.
+pub const HTTP_LEAD: Duration = Duration::from_millis(100);
 
-/// An answer, and the moment from which on it is to be given when a recording is played.
+/// HTTP response that a script received, with the time from which a simulation returns it.
 #[derive(Debug, Clone)]
-pub struct Answered {
-    /// When what woke the script happened, how far into its run it asked, and [`LEAD`] before that.
+pub struct HttpExchange {
+    /// Time of the event plus the time from the start of the run to the request, minus [`HTTP_LEAD`].
     pub from: Timestamp,
-    /// The answer.
-    pub heard: RecordedResponse,
+    /// The response.
+    pub response: RecordedResponse,
 }
 
-/// Where answers are told; cheap to clone.
+/// Broadcast channel of HTTP responses; cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Overheard(broadcast::Sender<Arc<Answered>>);
+pub(crate) struct HttpTap(broadcast::Sender<Arc<HttpExchange>>);
 
-impl Default for Overheard {
+impl Default for HttpTap {
     fn default() -> Self {
-        Self(broadcast::channel(FOLLOW).0)
+        Self(broadcast::channel(MAX_LAG).0)
     }
 }
 
-impl Overheard {
-    /// Hears answers from now on; who is too slow misses some and is told how many.
-    pub(crate) fn follow(&self) -> broadcast::Receiver<Arc<Answered>> {
+impl HttpTap {
+    /// Subscribes to responses from now on; a slow subscriber misses some and receives their number.
+    pub(crate) fn subscribe(&self) -> broadcast::Receiver<Arc<HttpExchange>> {
         self.0.subscribe()
     }
 
-    /// Tells an answer, if anybody listens; never waits.
-    pub(crate) fn tell(
+    /// Sends a response to the subscribers without blocking; `response` is not called without subscribers.
+    pub(crate) fn send(
         &self,
-        answer: &dyn Fn() -> RecordedResponse,
-        moment: impl FnOnce(&RecordedResponse) -> Timestamp,
+        response: &dyn Fn() -> RecordedResponse,
+        time_of: impl FnOnce(&RecordedResponse) -> Timestamp,
     ) {
         if self.0.receiver_count() == 0 {
             return;
         }
-        let heard = answer();
-        let moment = moment(&heard);
-        let from = moment.checked_sub(LEAD).unwrap_or(moment);
-        // Who listened may have gone meanwhile.
-        let _ = self.0.send(Arc::new(Answered { from, heard }));
+        let response = response();
+        let time = time_of(&response);
+        let from = time.checked_sub(HTTP_LEAD).unwrap_or(time);
+        // An error means that the last subscriber is gone.
+        let _ = self.0.send(Arc::new(HttpExchange { from, response }));
     }
 }
 
@@ -68,31 +68,31 @@ mod tests {
 
     use super::*;
 
-    fn heard(status: u16) -> RecordedResponse {
+    fn response(status: u16) -> RecordedResponse {
         let url = "http://a.example/".parse().unwrap();
         RecordedResponse { began: Instant::now(), method: "GET".into(), url, status, headers: Vec::new(), body: None }
     }
 
     #[tokio::test]
-    async fn nothing_is_made_ready_for_nobody_and_who_is_slow_is_told_how_much_was_missed() {
-        let overheard = Overheard::default();
+    async fn no_response_is_built_without_subscribers_and_a_slow_one_receives_the_number_of_missed() {
+        let http_tap = HttpTap::default();
         let asked = Cell::new(0_u16);
         let answer = || {
             asked.set(asked.get() + 1);
-            heard(asked.get())
+            response(asked.get())
         };
         let moment: Timestamp = "2026-01-01T07:00:00Z".parse().unwrap();
-        overheard.tell(&answer, |_| moment);
+        http_tap.send(&answer, |_| moment);
         assert_eq!(asked.get(), 0);
-        let mut news = overheard.follow();
-        for _ in 0..FOLLOW + 3 {
-            overheard.tell(&answer, |_| moment);
+        let mut subscription = http_tap.subscribe();
+        for _ in 0..MAX_LAG + 3 {
+            http_tap.send(&answer, |_| moment);
         }
-        assert!(matches!(news.recv().await, Err(RecvError::Lagged(3))));
-        let next = news.recv().await.unwrap();
-        assert_eq!((next.heard.status, next.from), (4, moment - LEAD));
-        drop(news);
-        overheard.tell(&answer, |_| moment);
-        assert_eq!(usize::from(asked.get()), FOLLOW + 3);
+        assert!(matches!(subscription.recv().await, Err(RecvError::Lagged(3))));
+        let next = subscription.recv().await.unwrap();
+        assert_eq!((next.response.status, next.from), (4, moment - HTTP_LEAD));
+        drop(subscription);
+        http_tap.send(&answer, |_| moment);
+        assert_eq!(usize::from(asked.get()), MAX_LAG + 3);
     }
 }

@@ -1,4 +1,4 @@
-//! Loads scripts, several side by side, beside those that are live; slow ones hold nobody up.
+//! Loads scripts in parallel while others are active; slow scripts do not delay the others.
 
 use std::collections::{BTreeMap, HashSet};
 use std::num::NonZero;
@@ -9,48 +9,48 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::settings::Settings;
-use super::sources::{Seen, Snapshot, Watched};
+use super::sources::{FileFingerprints, Snapshot, TrackedSources};
 use crate::config::{Binding, Config};
 use crate::fault::{Fault, SourceLocation};
 use crate::options::nearest;
 use crate::script::{Declaration, Purpose, Script, Sources as _};
 use crate::triggers::{KINDS, TriggerContext, TriggerSpec};
 
-/// A script to load.
+/// Request to load a script.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
-    /// Its name.
+    /// Name of the script.
     pub(crate) name: String,
-    /// Its file below the scripts folder.
+    /// File, relative to the scripts folder.
     pub(crate) file: String,
-    /// Whether it runs whole.
+    /// Whether the file is a job, which runs as a whole.
     pub(crate) is_job: bool,
 }
 
-/// What came of it.
+/// Result of a load.
 pub(crate) struct Loaded {
-    /// What was asked for.
+    /// The request.
     pub(crate) request: Request,
-    /// The script, or every fault that was found.
+    /// The script, or all faults that were found.
     pub(crate) result: Result<Script, Vec<Fault>>,
-    /// What was read.
-    pub(crate) seen: Seen,
-    /// How long it took.
+    /// Fingerprints of all files that were read.
+    pub(crate) fingerprints: FileFingerprints,
+    /// Duration.
     pub(crate) took: Duration,
 }
 
-/// How long a script may take to load before the others go live without it.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// Loading time after which the other scripts are activated first.
+const SLOW_AFTER: Duration = Duration::from_secs(1);
 
-/// Loads scripts on a few threads, and has something done with each on its thread. Blocks until all are done.
+/// Loads scripts on several threads. Blocks until all are loaded.
 ///
-/// Hands them over in batches: first all that load in good time, in the order of the requests, then the slow ones as they come.
+/// Passes them on in batches: first all that are not slow, in the order of the requests, then the slow ones as they finish.
 pub(crate) fn load_all<T: Send>(
     requests: &[Request],
     load: impl Fn(&Request) -> T + Sync,
     mut hand_over: impl FnMut(Vec<T>),
 ) {
-    let round = Round { requests, state: Mutex::default(), news: Condvar::new() };
+    let round = LoadRound { requests, state: Mutex::default(), changed: Condvar::new() };
     let threads = std::thread::available_parallelism().map_or(2, NonZero::get).saturating_mul(2).min(requests.len());
     std::thread::scope(|scope| {
         let add_thread = || drop(scope.spawn(|| round.work(&load)));
@@ -62,75 +62,76 @@ pub(crate) fn load_all<T: Send>(
 }
 
 /// Scripts that are loaded together.
-struct Round<'r, T> {
+struct LoadRound<'r, T> {
     requests: &'r [Request],
     state: Mutex<RoundState<T>>,
-    news: Condvar,
+    changed: Condvar,
 }
 
-/// How far they are, by their place among the requests.
+/// Progress, by the index of the request.
 struct RoundState<T> {
     next: usize,
-    going: BTreeMap<usize, Going>,
+    loading: BTreeMap<usize, Loading>,
     done: BTreeMap<usize, std::thread::Result<T>>,
 }
 
 impl<T> Default for RoundState<T> {
     fn default() -> Self {
-        Self { next: 0, going: BTreeMap::new(), done: BTreeMap::new() }
+        Self { next: 0, loading: BTreeMap::new(), done: BTreeMap::new() }
     }
 }
 
-/// A script that is being loaded.
-struct Going {
+/// Script that is being loaded.
+struct Loading {
     since: Instant,
-    /// Whether nobody waits for it any more, and another thread has taken over from the one that loads it.
+    /// Whether the other scripts no longer wait for it. Another thread has taken over from the one that loads it.
     is_slow: bool,
 }
 
-impl<T> Round<'_, T> {
-    /// Loads one script after another, until there are no more or another thread has taken over.
+impl<T> LoadRound<'_, T> {
+    /// Loads one script after another, until none is left or another thread has taken over.
     fn work(&self, load: impl Fn(&Request) -> T) {
         loop {
             let mut state = self.lock();
             let at = state.next;
             let Some(request) = self.requests.get(at) else { return };
             state.next += 1;
-            state.going.insert(at, Going { since: Instant::now(), is_slow: false });
+            state.loading.insert(at, Loading { since: Instant::now(), is_slow: false });
             drop(state);
-            // A panic is passed on to who waits, who else would wait for ever.
+            // A panic is passed on to the waiting thread, which would otherwise wait forever.
             let loaded = catch_unwind(AssertUnwindSafe(|| load(request)));
             let mut state = self.lock();
-            let was_slow = state.going.remove(&at).is_some_and(|going| going.is_slow);
+            let was_slow = state.loading.remove(&at).is_some_and(|loading| loading.is_slow);
             state.done.insert(at, loaded);
-            self.news.notify_one();
+            self.changed.notify_one();
             if was_slow {
                 return;
             }
         }
     }
 
-    /// Waits for the next batch; none if all are done. Has a thread added in the place of each that a slow script holds.
+    /// Waits for the next batch; `None` if all are loaded. Adds a thread in place of each that a slow script occupies.
     fn batch(&self, add_thread: impl Fn()) -> Option<Vec<T>> {
         let mut state = self.lock();
         loop {
-            let RoundState { next, going, done } = &mut *state;
-            for slow in going.values_mut().filter(|going| !going.is_slow && going.since.elapsed() >= PATIENCE) {
+            let RoundState { next, loading, done } = &mut *state;
+            for slow in loading.values_mut().filter(|loading| !loading.is_slow && loading.since.elapsed() >= SLOW_AFTER)
+            {
                 slow.is_slow = true;
                 add_thread();
             }
-            let waits = *next < self.requests.len() || going.values().any(|going| !going.is_slow);
+            let waits = *next < self.requests.len() || loading.values().any(|loading| !loading.is_slow);
             if !waits && !done.is_empty() {
                 let done = std::mem::take(done).into_values();
                 return Some(done.map(|loaded| loaded.unwrap_or_else(|panic| resume_unwind(panic))).collect());
             }
-            if !waits && going.is_empty() {
+            if !waits && loading.is_empty() {
                 return None;
             }
-            let in_time = going.values().filter(|going| !going.is_slow).map(|going| going.since).min();
+            let in_time = loading.values().filter(|loading| !loading.is_slow).map(|loading| loading.since).min();
             let patience =
-                in_time.map_or(PATIENCE, |since| (since + PATIENCE).saturating_duration_since(Instant::now()));
-            self.news.wait_for(&mut state, patience);
+                in_time.map_or(SLOW_AFTER, |since| (since + SLOW_AFTER).saturating_duration_since(Instant::now()));
+            self.changed.wait_for(&mut state, patience);
         }
     }
 
@@ -139,32 +140,32 @@ impl<T> Round<'_, T> {
     }
 }
 
-/// Loads one script on threads of its own; blocks.
+/// Loads one script; blocks.
 pub(crate) fn load(request: &Request, snapshot: &Arc<Snapshot>, settings: &Arc<Settings>) -> Loaded {
     let started = Instant::now();
-    let watched = Arc::new(Watched::new(snapshot.clone()));
-    let result = match watched.read(&request.file) {
+    let tracked = Arc::new(TrackedSources::new(snapshot.clone()));
+    let result = match tracked.read(&request.file) {
         Err(why) if request.is_job => Err(unreadable_job(&settings.config.triggers, &request.file, &why)),
-        // A file that can not be read is told in the words of who reads files.
+        // The file access error is specific enough to be the message.
         Err(why) => {
             let place = SourceLocation { file: request.file.clone(), ..SourceLocation::default() };
             Err(vec![Fault::new(place, why)])
         }
-        Ok(_) => load_text(request, &watched, settings),
+        Ok(_) => load_text(request, &tracked, settings),
     };
-    Loaded { request: request.clone(), result, seen: watched.take_seen(), took: started.elapsed() }
+    Loaded { request: request.clone(), result, fingerprints: tracked.take_fingerprints(), took: started.elapsed() }
 }
 
-/// Returns the faults of a job whose file can not be read: wherever it is bound.
+/// Returns the faults of a job whose file cannot be read, one per binding.
 pub fn unreadable_job(bindings: &[Binding], file: &str, why: &str) -> Vec<Fault> {
     bindings.iter().filter(|binding| binding.job == file).map(|binding| binding.job_fault(why)).collect()
 }
 
-fn load_text(request: &Request, watched: &Arc<Watched>, settings: &Settings) -> Result<Script, Vec<Fault>> {
+fn load_text(request: &Request, tracked: &Arc<TrackedSources>, settings: &Settings) -> Result<Script, Vec<Fault>> {
     let purpose = if request.is_job { Purpose::Job } else { Purpose::Handlers };
     let config = &settings.config;
     let _running = settings.services.store.mark_running(&request.name.as_str().into());
-    let mut script = Script::load(&request.file, &purpose, watched.clone(), config, &settings.trigger_context)?;
+    let mut script = Script::load(&request.file, &purpose, tracked.clone(), config, &settings.trigger_context)?;
     if request.is_job {
         let bindings = config.triggers.iter().filter(|binding| binding.job == request.file);
         script.declarations = bind(bindings, config, &settings.trigger_context)?;
@@ -172,30 +173,30 @@ fn load_text(request: &Request, watched: &Arc<Watched>, settings: &Settings) -> 
     Ok(script)
 }
 
-/// Reads the triggers that `triggers:` binds to one job, and names them; touches nothing outside.
+/// Reads the triggers that `triggers:` binds to one job, and names them; has no side effects.
 ///
 /// # Errors
-/// Every fault, at its binding's place.
+/// All faults, with the locations of their bindings.
 pub fn bind<'a>(
     bindings: impl IntoIterator<Item = &'a Binding>,
     config: &Config,
     trigger_context: &TriggerContext,
 ) -> Result<Vec<Declaration>, Vec<Fault>> {
-    let (mut declared, mut faults) = (Vec::new(), Vec::new());
+    let (mut declarations, mut faults) = (Vec::new(), Vec::new());
     let mut names = HashSet::new();
     for binding in bindings {
         match read(binding, config, trigger_context) {
-            Ok(mut bound) => {
-                let name = bound.policy.name.clone().unwrap_or_else(|| bound.trigger.summary());
+            Ok(mut declared) => {
+                let name = declared.policy.name.clone().unwrap_or_else(|| declared.trigger.summary());
                 let numbered = (2..).map(|number| format!("{name} ({number})"));
-                bound.policy.name =
+                declared.policy.name =
                     std::iter::once(name.clone()).chain(numbered).find(|name| names.insert(name.clone()));
-                declared.push(bound);
+                declarations.push(declared);
             }
             Err(fault) => faults.push(*fault),
         }
     }
-    if faults.is_empty() { Ok(declared) } else { Err(faults) }
+    if faults.is_empty() { Ok(declarations) } else { Err(faults) }
 }
 
 fn read(binding: &Binding, config: &Config, trigger_context: &TriggerContext) -> Result<Declaration, Box<Fault>> {

@@ -1,13 +1,13 @@
-//! The moving parts, wired.
+//! Runtime: scripts, triggers, scheduler and executor, assembled.
 
 mod dispatcher;
 mod execute;
-mod expected;
 mod http_tap;
 mod load;
+mod punctuality;
 mod registry;
 mod reload;
-mod repeats;
+mod repeat_filter;
 mod report;
 mod run_log;
 mod scheduler;
@@ -23,19 +23,19 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use self::dispatcher::Dispatcher;
 use self::execute::Executor;
-pub(crate) use self::execute::payload::restored;
-use self::expected::Expected;
-pub use self::expected::Times;
-pub use self::http_tap::{Answered, LEAD};
+pub(crate) use self::execute::payload::restore_payload;
+pub use self::http_tap::{HTTP_LEAD, HttpExchange};
 pub use self::load::{bind, unreadable_job};
-pub(crate) use self::registry::name_of;
+pub use self::punctuality::Punctuality;
+use self::punctuality::PunctualityTracker;
+pub(crate) use self::registry::trigger_name;
 pub use self::report::{Fired, Listed, ListedTrigger, Replayed, Status};
 pub use self::run_log::{LOG_TARGET, LogLine, LogStore};
 use self::settings::Settings;
-pub use self::sources::{FolderSources, Listing, is_test, list_scripts, script_name};
-pub(crate) use self::sources::{Seen, Snapshot, Watched};
-pub use self::supervisor::Chosen;
-use self::supervisor::{Command, Supervisor, Why};
+pub(crate) use self::sources::{FileFingerprints, Snapshot, TrackedSources};
+pub use self::sources::{FolderListing, FolderSources, is_test, list_scripts, script_name};
+pub use self::supervisor::ScriptSelection;
+use self::supervisor::{Command, Supervisor, SyncReason};
 use crate::config::{Config, Difference, Level};
 use crate::fault::Fault;
 use crate::services::Services;
@@ -43,108 +43,109 @@ use crate::services::files::FolderWatch;
 use crate::services::store::{Error, PayloadFidelity, RunQuery, RunRecord, StateEdit, Store};
 use crate::value::{Map, Value, map_of};
 
-/// Why nothing was started.
+/// Reason why the runtime did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// `triggers:` binds what is no trigger.
+    /// `triggers:` contains an invalid trigger.
     #[error("{}", .0.iter().map(Fault::report).collect::<Vec<_>>().join("\n"))]
     Bindings(Vec<Fault>),
 }
 
-/// All moving parts, wired: scripts live as long as this runs; cheap to clone.
+/// Running scripts with everything they need; cheap to clone.
 #[derive(Clone)]
 pub struct Runtime {
-    orders: mpsc::Sender<Command>,
+    commands: mpsc::Sender<Command>,
     settings: watch::Receiver<Arc<Settings>>,
     services: Services,
-    lines: LogStore,
+    log: LogStore,
 }
 
 impl Runtime {
-    /// Brings every script in the folder to life, and returns when they are.
+    /// Activates all scripts of the scripts folder, and returns when they are active.
     ///
-    /// Must be called within a tokio runtime of several threads.
+    /// Must be called within a multi-threaded tokio runtime.
     ///
     /// # Errors
-    /// [`StartError`] if the config can not be carried out; a script that is broken is no such error, but a line in the log.
+    /// [`StartError`] if the configuration is invalid. A broken script is not an error; it is logged.
     pub async fn start(config: Arc<Config>, services: Services) -> Result<Self, StartError> {
-        let lines = LogStore::new(services.clock.clone());
-        Self::start_with(config, services, lines).await
+        let log = LogStore::new(services.clock.clone());
+        Self::start_with(config, services, log).await
     }
 
-    /// As [`Runtime::start`], with a log book in which lines may be already.
+    /// Starts like [`Runtime::start`], with a log store that may contain lines already.
     ///
     /// # Errors
     /// As [`Runtime::start`].
-    pub async fn start_with(config: Arc<Config>, services: Services, lines: LogStore) -> Result<Self, StartError> {
-        Self::start_only(config, services, lines, None).await
+    pub async fn start_with(config: Arc<Config>, services: Services, log: LogStore) -> Result<Self, StartError> {
+        Self::start_only(config, services, log, None).await
     }
 
-    /// As [`Runtime::start_with`], but of the scripts in the folder only those that are chosen live, now or after [`Runtime::look`].
+    /// Starts like [`Runtime::start_with`], but activates only the selected scripts, now and after [`Runtime::rescan`].
     ///
     /// # Errors
     /// As [`Runtime::start`].
     pub async fn start_only(
         config: Arc<Config>,
         services: Services,
-        lines: LogStore,
-        chosen: Option<Chosen>,
+        log: LogStore,
+        selected: Option<ScriptSelection>,
     ) -> Result<Self, StartError> {
         let settings = Settings::new(config.clone(), &services);
         load::bind(&config.triggers, &config, &settings.trigger_context).map_err(StartError::Bindings)?;
         let folder = settings.folder.clone();
         let (change_settings, settings) = watch::channel(settings);
-        services.store.set_retention(settings.borrow().keep());
-        let expected = Arc::<Expected>::default();
-        let executor = Executor::new(services.clone(), settings.clone(), lines.clone(), expected.clone());
-        let desk = Dispatcher::open((&config.limits).into(), &services, &lines, executor);
-        // Watching begins before the first look, so that no change falls between the two.
+        services.store.set_retention(settings.borrow().retention());
+        let punctuality = Arc::<PunctualityTracker>::default();
+        let executor = Executor::new(services.clone(), settings.clone(), log.clone(), punctuality.clone());
+        let dispatcher = Dispatcher::open((&config.limits).into(), &services, &log, executor);
+        // The watch starts before the first listing, so that no change is missed between the two.
         let FolderWatch { changes, .. } = services.files.watch(&folder.clone(), move |path| is_hidden(&folder, path));
         let hold = services.mqtt.hold_connections();
-        let mut house = Supervisor::new(services.clone(), lines.clone(), desk, change_settings, expected, chosen);
-        house.look_back().await;
-        house.sync(Why::Boot).await;
+        let mut supervisor =
+            Supervisor::new(services.clone(), log.clone(), dispatcher, change_settings, punctuality, selected);
+        supervisor.check_crashes().await;
+        supervisor.sync(SyncReason::Boot).await;
         drop(hold);
-        let (orders, ordered) = mpsc::channel(supervisor::ORDERS);
-        tokio::spawn(house.keep(ordered, changes));
-        Ok(Self { orders, settings, services, lines })
+        let (commands, commands_rx) = mpsc::channel(supervisor::MAX_COMMANDS);
+        tokio::spawn(supervisor.run(commands_rx, changes));
+        Ok(Self { commands, settings, services, log })
     }
 
-    /// Lets everything go: no new events, runs finish up to `limits.stop`, `on_stop` handlers run, what waits is written to disk.
+    /// Stops all scripts: no new events; runs finish within `limits.stop`; `on_stop` handlers run; pending writes are flushed.
     pub async fn stop(&self) {
         self.services.store.mark_orderly_exit();
         self.services.mqtt.begin_shutdown();
-        self.order(Command::Stop).await;
+        self.command(Command::Stop).await;
         self.services.mqtt.close().await;
         let store = self.services.store.clone();
-        // Only a panic in the store could be told here, and it has been.
+        // The only error is a panic in the store, which was logged by the panic hook.
         let _ = tokio::task::spawn_blocking(move || store.flush()).await;
     }
 
-    /// Looks at the scripts folder anew, and returns when what lives is in step with it.
-    pub async fn look(&self) {
-        self.order(Command::Look).await;
+    /// Rescans the scripts folder, and returns when the active scripts match it.
+    pub async fn rescan(&self) {
+        self.command(Command::Rescan).await;
     }
 
-    /// Waits until nothing runs or waits to run.
+    /// Waits until no event is queued or running.
     pub async fn idle(&self) {
-        self.order(Command::Idle).await;
+        self.command(Command::Idle).await;
     }
 
     /// Cancels all runs, and returns when they have ended.
-    pub async fn cut_off(&self) {
-        self.order(Command::CutOff).await;
+    pub async fn cancel_all(&self) {
+        self.command(Command::CancelAll).await;
     }
 
-    /// Lists the scripts that are known, by name.
+    /// Lists the known scripts, by name.
     pub async fn list(&self) -> Vec<Listed> {
-        self.order(Command::List).await.unwrap_or_default()
+        self.command(Command::List).await.unwrap_or_default()
     }
 
-    /// Wakes a handler by hand, with these facts (a value that is no map becomes the fact `data`) and else those of an event that
-    /// happens now, and waits for the outcome.
+    /// Fires a trigger manually and waits for the outcome. The fields of `data` (a value that is not a map becomes the field `data`) replace
+    /// those of an example event that happens now.
     ///
-    /// The trigger is meant by its name, or by its kind if there is one of it, and may be left out if there is only one.
+    /// The trigger is selected by its name, by its kind if the script has one trigger of it, or by `None` if the script has only one.
     ///
     /// # Errors
     /// A sentence, if there is no such script or trigger.
@@ -155,126 +156,128 @@ impl Runtime {
             Value::Null => Map::new(),
             other => map_of([("data".to_owned(), other)]),
         };
-        let found = self.order(|answer| Command::Find(script, trigger, given, answer)).await;
+        let found = self.command(|answer| Command::Find(script, trigger, given, answer)).await;
         let (fire, event) = found.ok_or_else(stopping)??;
         Ok(fire.ask(event).outcome().await.into())
     }
 
-    /// Wakes a handler again with an event of the ledger, and waits for the outcome; the id may be the end of one.
+    /// Runs a handler again with an event from the run history, and waits for the outcome; the end of an identifier suffices.
     ///
     /// # Errors
-    /// A sentence, if there is no such run, its event was not kept whole, or its trigger is there no more.
+    /// A sentence, if there is no such run, its payload is incomplete, or its trigger no longer exists.
     pub async fn replay(&self, id: String) -> Result<Replayed, String> {
         let found = self.row(id.clone()).await.map_err(|error| error.to_string())?;
         let row = found.ok_or_else(|| format!("there is no run {id}: `rhaid runs` lists them"))?;
         let why = match row.fidelity {
             PayloadFidelity::Whole => None,
-            PayloadFidelity::Masked => Some("there are secrets in it, which are hidden"),
-            PayloadFidelity::Cut => Some("it is longer than `history.payload` in rhaid.yaml"),
+            PayloadFidelity::Masked => Some("it contains secrets, which are masked"),
+            PayloadFidelity::Cut => Some("it is larger than `history.payload` in rhaid.yaml"),
         };
         if let Some(why) = why {
-            return Err(format!("what woke this run is not kept whole: {why}; `--dry` shows what can be shown"));
+            return Err(format!(
+                "the stored payload of this run is incomplete: {why}; `--dry` replays the stored part"
+            ));
         }
-        let given = restored(row.payload);
-        let found = self.order(|answer| Command::Find(row.script, Some(row.trigger), given, answer)).await;
+        let given = restore_payload(row.payload);
+        let found = self.command(|answer| Command::Find(row.script, Some(row.trigger), given, answer)).await;
         let (fire, mut event) = found.ok_or_else(stopping)??;
         event.summary = format!("{} (replayed)", row.event.trim_end_matches(" (replayed)"));
         let run = event.id.to_string();
         Ok(Replayed { run, fired: fire.ask(event).outcome().await.into() })
     }
 
-    /// Lets a disabled script run again, also after restarts, and ends a pause of the breaker.
+    /// Enables a script, also after restarts, and closes its circuit breaker.
     ///
     /// # Errors
     /// A sentence, if there is no such script.
     pub async fn enable(&self, script: &str) -> Result<(), String> {
         let script = script.to_owned();
-        self.order(|answer| Command::Enable(script, answer)).await.ok_or_else(stopping)?
+        self.command(|answer| Command::Enable(script, answer)).await.ok_or_else(stopping)?
     }
 
-    /// Lets a script run no more, also after restarts: its runs are cancelled, its `on_stop` runs.
+    /// Disables a script, also after restarts: its runs are cancelled and its `on_stop` handlers run.
     ///
     /// # Errors
     /// A sentence, if there is no such script.
     pub async fn disable(&self, script: &str) -> Result<(), String> {
         let script = script.to_owned();
-        self.order(|answer| Command::Disable(script, answer)).await.ok_or_else(stopping)?
+        self.command(|answer| Command::Disable(script, answer)).await.ok_or_else(stopping)?
     }
 
-    /// Applies what can be applied of another config, and tells what holds only after a restart.
+    /// Applies the changeable parts of another configuration, and returns the parts that require a restart.
     ///
     /// # Errors
-    /// The faults of its triggers; then nothing has changed.
+    /// The faults of its triggers; nothing has changed then.
     pub async fn apply(&self, config: Arc<Config>) -> Result<Difference, Vec<Fault>> {
-        let answer = self.order(|answer| Command::Apply(config, answer)).await;
+        let answer = self.command(|answer| Command::Apply(config, answer)).await;
         answer.unwrap_or_else(|| Err(vec![Fault::new(crate::fault::SourceLocation::default(), stopping())]))
     }
 
-    /// Returns the config that holds now.
+    /// Returns the current configuration.
     pub fn config(&self) -> Arc<Config> {
         self.settings.borrow().config.clone()
     }
 
-    /// Returns the last lines of the log, oldest first.
+    /// Returns the recent log lines, oldest first.
     pub fn recent_logs(&self) -> Vec<Arc<LogLine>> {
-        self.lines.recent()
+        self.log.recent()
     }
 
-    /// Follows the log from now on; who is too slow misses lines and is told how many.
+    /// Subscribes to log lines from now on; a slow subscriber misses lines and receives their number.
     pub fn logs(&self) -> broadcast::Receiver<Arc<LogLine>> {
-        self.lines.follow()
+        self.log.subscribe()
     }
 
-    /// Hears the answers of servers to scripts from now on; who is too slow misses some and is told how many.
-    pub fn overhear(&self) -> broadcast::Receiver<Arc<Answered>> {
-        self.lines.overheard().follow()
+    /// Subscribes to the HTTP responses that scripts receive; a slow subscriber misses some and receives their number.
+    pub fn tap_http(&self) -> broadcast::Receiver<Arc<HttpExchange>> {
+        self.log.http_tap().subscribe()
     }
 
-    /// Lists what became of events, newest first.
+    /// Queries the run history, newest first.
     ///
     /// # Errors
-    /// If the store can not be read.
+    /// If the store cannot be read.
     pub async fn runs(&self, query: RunQuery) -> Result<Vec<RunRecord>, Error> {
         let store = self.services.store.clone();
         let rows = tokio::task::spawn_blocking(move || store.runs(&query)).await;
         rows.unwrap_or_else(|error| Err(Error::Failed(error.to_string())))
     }
 
-    /// Returns what outlives the process.
+    /// Returns the store.
     pub fn store(&self) -> Store {
         self.services.store.clone()
     }
 
-    /// Edits state by hand, and says so in the log. Blocks the calling thread until it is on disk.
+    /// Edits state manually, and logs it. Blocks the calling thread until the edit is on disk.
     ///
     /// # Errors
-    /// As [`Store::edit`].
+    /// Those of [`Store::edit`].
     pub fn edit_state(&self, edit: &StateEdit) -> Result<(), Error> {
         self.services.store.edit(edit)?;
         let spaces: BTreeSet<&String> =
             edit.cleared.iter().chain(edit.values.iter().map(|(space, ..)| space)).collect();
         for space in spaces {
             match space.strip_prefix("script:") {
-                Some(script) => self.lines.say(Level::Info, script, "its state was edited by hand"),
-                None => self.lines.say(Level::Info, "", format!("the state `{space}` was edited by hand")),
+                Some(script) => self.log.write(Level::Info, script, "its state was edited manually"),
+                None => self.log.write(Level::Info, "", format!("the state `{space}` was edited manually")),
             }
         }
         Ok(())
     }
 
-    /// Returns what became of one event: the newest whose id is this or ends with it.
+    /// Returns a run record: the newest whose identifier equals or ends with `id`.
     ///
     /// # Errors
-    /// If the store can not be read.
+    /// If the store cannot be read.
     pub async fn row(&self, id: String) -> Result<Option<RunRecord>, Error> {
         let store = self.services.store.clone();
         let row = tokio::task::spawn_blocking(move || store.run(&id)).await;
         row.unwrap_or_else(|error| Err(Error::Failed(error.to_string())))
     }
 
-    async fn order<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
+    async fn command<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
         let (answer, answered) = oneshot::channel();
-        self.orders.send(order(answer)).await.ok()?;
+        self.commands.send(command(answer)).await.ok()?;
         answered.await.ok()
     }
 }
@@ -283,7 +286,7 @@ fn stopping() -> String {
     "rhaid is stopping".to_owned()
 }
 
-/// Returns whether a path is none of ours: hidden, but for the folder that Kubernetes exchanges.
+/// Returns whether a path is hidden, except for the folder that a Kubernetes volume replaces.
 fn is_hidden(folder: &Path, path: &Path) -> bool {
     let below = path.strip_prefix(folder).unwrap_or(Path::new(""));
     below.components().any(|part| match part {

@@ -1,11 +1,11 @@
-//! The scripts that are known: those that live, those that were rejected, those that are disabled.
+//! Registry of known scripts: active, rejected and disabled ones.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::scheduler::{QueueId, Target};
 use super::settings::Settings;
-use super::sources::Seen;
+use super::sources::FileFingerprints;
 use crate::event::Event;
 use crate::fault::{Fault, SourceLocation};
 use crate::functions::Context;
@@ -13,21 +13,21 @@ use crate::script::{RunError, Script};
 use crate::triggers::{TriggerId, Watch};
 use crate::value::Value;
 
-/// Every script that is known, by name.
-pub(crate) type Registry = BTreeMap<String, Entry>;
+/// All known scripts, by name.
+pub(crate) type Registry = BTreeMap<String, ScriptEntry>;
 
-/// A version of a script that was accepted.
-pub(crate) struct Version {
-    /// Counts up from 1, over restarts.
+/// Accepted version of a script.
+pub(crate) struct ScriptVersion {
+    /// Version number: counts from 1, across restarts.
     pub(crate) number: u64,
-    /// What it is; a job's bindings are among what it declared.
+    /// The script; the bindings of a job are among its declarations.
     pub(crate) script: Script,
-    /// Whether it runs whole.
+    /// Whether it is a job, which runs as a whole.
     pub(crate) is_job: bool,
 }
 
-impl Version {
-    /// Runs a handler, or the whole job.
+impl ScriptVersion {
+    /// Calls a handler, or runs the whole job.
     pub(crate) fn call(&self, handler: usize, event: &Event, context: &Arc<Context>) -> Result<Value, RunError> {
         if !self.is_job {
             return self.script.call(handler, event, context);
@@ -37,82 +37,82 @@ impl Version {
             return Ok(finished.value);
         }
         let text = format!("the job ended with exit({})", finished.code);
-        Err(RunError::Fault(Box::new(Fault { kind: "exit".into(), ..Fault::new(self.place(), text) })))
+        Err(RunError::Fault(Box::new(Fault { kind: "exit".into(), ..Fault::new(self.location(), text) })))
     }
 
-    /// Returns the place that stands for the whole file.
-    pub(crate) fn place(&self) -> SourceLocation {
+    /// Returns the location that stands for the whole file.
+    pub(crate) fn location(&self) -> SourceLocation {
         let file = self.script.files.first().map(|(file, _)| file.clone()).unwrap_or_default();
         SourceLocation { file, ..SourceLocation::default() }
     }
 }
 
-/// A script that is known.
-pub(crate) struct Entry {
-    /// Its file below the scripts folder.
+/// Known script.
+pub(crate) struct ScriptEntry {
+    /// File, relative to the scripts folder.
     pub(crate) file: String,
-    /// Whether `triggers:` binds it, so that it runs whole.
+    /// Whether `triggers:` binds it as a job.
     pub(crate) is_job: bool,
-    /// What goes on, if it is live.
-    pub(crate) life: Option<Life>,
-    /// Why the newest version is not the live one.
+    /// Active version and triggers, if it is active.
+    pub(crate) active: Option<ActiveScript>,
+    /// Faults of the newest version, if that was rejected.
     pub(crate) rejected: Option<Vec<Fault>>,
-    /// What the last load read.
-    pub(crate) seen: Seen,
-    /// Whether it was disabled by hand.
+    /// Fingerprints of the files that the last load read.
+    pub(crate) fingerprints: FileFingerprints,
+    /// Whether it was disabled manually.
     pub(crate) is_disabled: bool,
-    /// Whether it was set aside after crashes of the process.
+    /// Whether it is quarantined after crashes of the process.
     pub(crate) is_quarantined: bool,
 }
 
-impl Entry {
+impl ScriptEntry {
     pub(crate) fn new(file: String, is_job: bool) -> Self {
         Self {
             file,
             is_job,
-            life: None,
+            active: None,
             rejected: None,
-            seen: Seen::default(),
+            fingerprints: FileFingerprints::default(),
             is_disabled: false,
             is_quarantined: false,
         }
     }
 }
 
-/// A script that is live.
-pub(crate) struct Life {
-    /// Where its events go.
-    pub(crate) lane: QueueId,
-    /// The version that runs.
-    pub(crate) version: Arc<Version>,
-    /// Its triggers, in the order of what the version declared.
-    pub(crate) triggers: Vec<Live>,
-    /// What held when its watches began.
+/// Active script.
+pub(crate) struct ActiveScript {
+    /// Queue of its events.
+    pub(crate) queue: QueueId,
+    /// Active version.
+    pub(crate) version: Arc<ScriptVersion>,
+    /// Triggers, in the order of the version's declarations.
+    pub(crate) triggers: Vec<ActiveTrigger>,
+    /// Settings with which its watches were started.
     pub(crate) settings: Arc<Settings>,
 }
 
-/// A trigger that is live.
-pub(crate) struct Live {
-    /// Its name within the process; stays over reloads that do not change it.
+/// Active trigger.
+pub(crate) struct ActiveTrigger {
+    /// Identifier; kept over reloads that do not change the trigger.
     pub(crate) id: TriggerId,
-    /// What watches; `None` if it is disabled.
+    /// Running watch; `None` if it is disabled.
     pub(crate) watch: Option<Watch>,
 }
 
-impl Life {
-    /// Returns where the events of its triggers go.
+impl ActiveScript {
+    /// Returns the destinations of its triggers' events.
     pub(crate) fn targets(&self) -> Vec<(TriggerId, Target)> {
         let declared = self.version.script.declarations.iter();
         let target = |declared: &crate::script::Declaration| Target {
-            name: name_of(declared).into(),
+            name: trigger_name(declared).into(),
             handler: declared.handler,
             policy: declared.policy.clone(),
         };
-        self.triggers.iter().zip(declared).map(|(live, declared)| (live.id, target(declared))).collect()
+        self.triggers.iter().zip(declared).map(|(trigger, declared)| (trigger.id, target(declared))).collect()
     }
 }
 
-/// Returns a trigger's name within its script.
-pub(crate) fn name_of(declared: &crate::script::Declaration) -> String {
+/// Returns the name of a trigger within its script.
+pub(crate) fn trigger_name(declared: &crate::script::Declaration) -> String {
     declared.policy.name.clone().unwrap_or_else(|| declared.trigger.summary())
 }

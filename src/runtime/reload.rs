@@ -1,4 +1,4 @@
-//! What changes when a version takes another's place: a pure diff, and the words for it.
+//! Differences between two versions of a script, and their descriptions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -7,75 +7,79 @@ use crate::fault::Fault;
 use crate::run::Policy;
 use crate::units::show_duration;
 
-/// A trigger, as far as the diff is concerned.
+/// Properties of a trigger that the diff compares.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Side {
-    /// What it watches and how.
+pub(crate) struct TriggerInfo {
+    /// Digest of the watched thing and the options.
     pub(crate) identity: String,
-    /// What it watches, in a few words.
+    /// Short description.
     pub(crate) summary: String,
-    /// How its events become runs.
+    /// Run policy.
     pub(crate) policy: Policy,
 }
 
-/// Which triggers stay, go and come.
+/// Kept and removed triggers.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Diff {
-    /// For each new trigger: the old one whose watch goes on for it.
+pub(crate) struct TriggerDiff {
+    /// For each new trigger: the index of the old one whose watch continues.
     pub(crate) kept: Vec<Option<usize>>,
-    /// Old triggers whose watch stops.
+    /// Indexes of the old triggers whose watches stop.
     pub(crate) gone: Vec<usize>,
 }
 
-/// Compares the triggers of two versions; of several that are alike, those with the same name or else the same place in the order belong together.
-pub(crate) fn diff(old: &[Side], new: &[Side]) -> Diff {
-    let is_same = |a: &Side, b: &Side| a.identity == b.identity && a.policy.disabled == b.policy.disabled;
+/// Compares the triggers of two versions. Equal triggers are matched by name first, then by order.
+pub(crate) fn diff(old: &[TriggerInfo], new: &[TriggerInfo]) -> TriggerDiff {
+    let is_same = |a: &TriggerInfo, b: &TriggerInfo| a.identity == b.identity && a.policy.disabled == b.policy.disabled;
     let mut free: BTreeSet<usize> = (0..old.len()).collect();
     let mut kept = vec![None; new.len()];
     for with_name in [true, false] {
-        for (side, kept) in new.iter().zip(&mut kept).filter(|(_, kept)| kept.is_none()) {
-            let fits =
-                |at: &&usize| is_same(&old[**at], side) && (!with_name || old[**at].policy.name == side.policy.name);
+        for (trigger_info, kept) in new.iter().zip(&mut kept).filter(|(_, kept)| kept.is_none()) {
+            let fits = |at: &&usize| {
+                is_same(&old[**at], trigger_info) && (!with_name || old[**at].policy.name == trigger_info.policy.name)
+            };
             *kept = free.iter().find(fits).copied();
             if let Some(at) = *kept {
                 free.remove(&at);
             }
         }
     }
-    Diff { kept, gone: free.into_iter().collect() }
+    TriggerDiff { kept, gone: free.into_iter().collect() }
 }
 
-/// Says in words what a diff changes: `+ cron 0 7 * * *, - mqtt_subscribe door/#`; empty if no trigger changes.
-pub(crate) fn describe(old: &[Side], new: &[Side], diff: &Diff) -> String {
-    let come = new.iter().zip(&diff.kept).filter(|(_, kept)| kept.is_none()).map(|(side, _)| show('+', side));
+/// Describes a diff, such as `+ cron 0 7 * * *, - mqtt_subscribe door/#`; empty if no trigger changes.
+pub(crate) fn describe(old: &[TriggerInfo], new: &[TriggerInfo], diff: &TriggerDiff) -> String {
+    let come =
+        new.iter().zip(&diff.kept).filter(|(_, kept)| kept.is_none()).map(|(trigger_info, _)| show('+', trigger_info));
     let gone = diff.gone.iter().map(|at| show('-', &old[*at]));
-    let changed =
-        new.iter().zip(&diff.kept).filter(|(side, kept)| kept.is_some_and(|at| old[at].policy != side.policy));
-    let changed = changed.map(|(side, _)| show('~', side));
+    let changed = new
+        .iter()
+        .zip(&diff.kept)
+        .filter(|(trigger_info, kept)| kept.is_some_and(|at| old[at].policy != trigger_info.policy));
+    let changed = changed.map(|(trigger_info, _)| show('~', trigger_info));
     come.chain(gone).chain(changed).collect::<Vec<_>>().join(", ")
 }
 
-fn show(sign: char, side: &Side) -> String {
-    format!("{sign} {}{}", side.summary, if side.policy.disabled { " (disabled)" } else { "" })
+fn show(sign: char, trigger_info: &TriggerInfo) -> String {
+    format!("{sign} {}{}", trigger_info.summary, if trigger_info.policy.disabled { " (disabled)" } else { "" })
 }
 
-/// Says that a version went live.
-pub(crate) fn accepted_line(verb: &str, name: &str, number: u64, took: Duration, changes: &str) -> String {
+/// Returns the log message for an activated version.
+pub(crate) fn accepted_message(verb: &str, name: &str, number: u64, took: Duration, changes: &str) -> String {
     let rest = if changes.is_empty() { String::new() } else { format!(": {changes}") };
     let took =
         if took < Duration::from_secs(1) { format!("{} ms", took.as_millis().max(1)) } else { show_duration(took) };
     format!("{verb} {name} v{number} ({took}){rest}")
 }
 
-/// Says that nothing wakes a script, and how jobs are run.
-pub(crate) fn idle_line(name: &str) -> String {
+/// Returns the warning for a script without triggers.
+pub(crate) fn no_trigger_warning(name: &str) -> String {
     format!(
         "{name} declares no trigger, so nothing wakes it: bind a job in rhaid.yaml under `triggers:`, or run it with `rhaid exec`"
     )
 }
 
-/// Says that a version was rejected, why and where, and what goes on instead.
-pub(crate) fn rejected_report(kept: Option<u64>, number: u64, faults: &[Fault]) -> String {
+/// Returns the log message for a rejected version, with the version that stays active.
+pub(crate) fn rejected_message(kept: Option<u64>, number: u64, faults: &[Fault]) -> String {
     let head = match kept {
         Some(kept) => format!("kept v{kept}, v{number} rejected: "),
         None => "not started: ".to_owned(),
@@ -84,7 +88,7 @@ pub(crate) fn rejected_report(kept: Option<u64>, number: u64, faults: &[Fault]) 
     format!("{head}{}", reports.join("\n"))
 }
 
-/// Puts scripts that share a changed file into one group: they change together or not at all.
+/// Groups scripts that share a changed file: a group is replaced together or not at all.
 pub(crate) fn groups(changed_files: &BTreeMap<String, BTreeSet<String>>) -> Vec<Vec<String>> {
     let mut groups: Vec<(BTreeSet<&String>, Vec<String>)> = Vec::new();
     for (script, files) in changed_files {
@@ -109,28 +113,32 @@ mod tests {
     use super::*;
     use crate::fault::SourceLocation;
 
-    fn side(identity: &str, name: &str) -> Side {
+    fn trigger_info(identity: &str, name: &str) -> TriggerInfo {
         let policy = Policy { name: Some(name.into()), ..Policy::default() };
-        Side { identity: identity.into(), summary: identity.into(), policy }
+        TriggerInfo { identity: identity.into(), summary: identity.into(), policy }
     }
 
     #[test]
     fn a_trigger_that_did_not_change_stays_wherever_it_stands() {
-        let (old, new) = ([side("a", "a"), side("b", "b")], [side("b", "b"), side("c", "c"), side("a", "a")]);
+        let (old, new) = (
+            [trigger_info("a", "a"), trigger_info("b", "b")],
+            [trigger_info("b", "b"), trigger_info("c", "c"), trigger_info("a", "a")],
+        );
         let diff = diff(&old, &new);
-        assert_eq!(diff, Diff { kept: vec![Some(1), None, Some(0)], gone: vec![] });
+        assert_eq!(diff, TriggerDiff { kept: vec![Some(1), None, Some(0)], gone: vec![] });
         assert_eq!(describe(&old, &new, &diff), "+ c");
     }
 
     #[test]
     fn of_two_that_are_alike_the_one_with_the_same_name_stays() {
-        let diff = diff(&[side("a", "one"), side("a", "two")], &[side("a", "two")]);
-        assert_eq!(diff, Diff { kept: vec![Some(1)], gone: vec![0] });
+        let diff = diff(&[trigger_info("a", "one"), trigger_info("a", "two")], &[trigger_info("a", "two")]);
+        assert_eq!(diff, TriggerDiff { kept: vec![Some(1)], gone: vec![0] });
     }
 
     #[test]
     fn a_trigger_that_is_switched_off_is_gone_and_one_with_other_options_is_named() {
-        let (old, mut new) = ([side("a", "a"), side("b", "b")], [side("a", "a"), side("b", "b")]);
+        let (old, mut new) =
+            ([trigger_info("a", "a"), trigger_info("b", "b")], [trigger_info("a", "a"), trigger_info("b", "b")]);
         new[0].policy.disabled = true;
         new[1].policy.max = Some(1);
         let diff = diff(&old, &new);
@@ -139,7 +147,7 @@ mod tests {
 
     #[test]
     fn the_line_says_how_long_it_took() {
-        let line = |micros| accepted_line("reloaded", "thermostat", 4, Duration::from_micros(micros), "+ a, - b");
+        let line = |micros| accepted_message("reloaded", "thermostat", 4, Duration::from_micros(micros), "+ a, - b");
         assert_eq!(line(3_200), "reloaded thermostat v4 (3 ms): + a, - b");
         assert_eq!(line(900), "reloaded thermostat v4 (1 ms): + a, - b");
         assert_eq!(line(1_500_000), "reloaded thermostat v4 (1.5s): + a, - b");
@@ -150,7 +158,7 @@ mod tests {
         let fault =
             Fault::new(SourceLocation { file: "thermostat.rhai".into(), line: 8, column: 14 }, "unknown variable `x`");
         assert_eq!(
-            rejected_report(Some(3), 4, &[fault]),
+            rejected_message(Some(3), 4, &[fault]),
             "kept v3, v4 rejected: thermostat.rhai:8:14: unknown variable `x`"
         );
     }

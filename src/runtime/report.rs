@@ -1,95 +1,95 @@
-//! What the runtime tells those who ask, in shapes that other programs can read.
+//! Status of scripts and triggers, as plain data for other processes.
 
 use jiff::{Timestamp, Zoned};
 use serde::{Deserialize, Serialize};
 
-use super::expected::Times;
-use super::registry::{Entry, name_of};
+use super::punctuality::Punctuality;
+use super::registry::{ScriptEntry, trigger_name};
 use crate::fault::Fault;
 use crate::run::Outcome;
 use crate::script::Declaration;
 
-/// How a script is.
+/// Status of a script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// It is live, as it lies in the folder.
+    /// Active, in the version of the scripts folder.
     Live,
-    /// An older version is live: what lies in the folder was rejected.
+    /// An older version is active; the version in the scripts folder was rejected.
     Kept,
-    /// It is live, and the breaker holds its events back.
+    /// Active, but paused by the circuit breaker.
     Paused,
-    /// What lies in the folder was rejected, and there is no older version.
+    /// The version in the scripts folder was rejected, and there is no older version.
     Rejected,
-    /// It was disabled by hand.
+    /// Disabled manually.
     Disabled,
-    /// It ran each of the last times that the process crashed, and was set aside.
+    /// Quarantined, because it ran each of the last times that the process crashed.
     Quarantined,
 }
 
-/// A script that is known.
+/// A known script.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Listed {
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// Its file below the scripts folder.
+    /// File, relative to the scripts folder.
     pub file: String,
-    /// How it is.
+    /// Status.
     pub status: Status,
-    /// Which version is live; 0: none.
+    /// Number of the active version; 0: none.
     pub version: u64,
     /// Whether it is a job that `triggers:` binds.
     pub is_job: bool,
-    /// Its first `//!` lines.
+    /// Its leading `//!` lines.
     pub docs: String,
     /// Its triggers.
     pub triggers: Vec<ListedTrigger>,
-    /// The reports of the faults of what lies in the folder.
+    /// Reports of the faults of the version in the scripts folder.
     pub faults: Vec<String>,
-    /// How many events wait.
+    /// Number of queued events.
     pub waiting: usize,
-    /// How many runs go on.
+    /// Number of running events.
     pub running: usize,
-    /// Until when the breaker holds it.
+    /// End of the pause by the circuit breaker.
     pub paused_until: Option<Timestamp>,
 }
 
 /// A trigger of a script.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListedTrigger {
-    /// Its name within the script.
+    /// Name within the script.
     pub name: String,
-    /// Its kind.
+    /// Kind.
     pub kind: String,
-    /// What it watches, in a few words.
+    /// Short description.
     pub summary: String,
-    /// Where it was declared.
+    /// Location of its declaration.
     pub place: String,
-    /// Whether it listens.
+    /// Whether it is enabled.
     pub enabled: bool,
-    /// When it fires next, if it knows.
+    /// Next time at which it fires, if that can be computed.
     pub next: Option<Timestamp>,
-    /// How it keeps its times, if it has any and ran.
+    /// Punctuality, if it follows a schedule and has run.
     #[serde(default)]
-    pub times: Option<Times>,
+    pub times: Option<Punctuality>,
 }
 
 impl Listed {
-    pub(crate) fn new(name: &str, entry: &Entry) -> Self {
-        let life = entry.life.as_ref();
+    pub(crate) fn new(name: &str, entry: &ScriptEntry) -> Self {
+        let active = entry.active.as_ref();
         Self {
             name: name.to_owned(),
             file: entry.file.clone(),
-            status: match (entry.is_disabled, life.is_some(), entry.rejected.is_some()) {
+            status: match (entry.is_disabled, active.is_some(), entry.rejected.is_some()) {
                 (true, ..) => Status::Disabled,
                 _ if entry.is_quarantined => Status::Quarantined,
                 (_, true, false) => Status::Live,
                 (_, true, true) => Status::Kept,
                 (_, false, _) => Status::Rejected,
             },
-            version: life.map_or(0, |life| life.version.number),
+            version: active.map_or(0, |active| active.version.number),
             is_job: entry.is_job,
-            docs: life.map(|life| life.version.script.docs.clone()).unwrap_or_default(),
+            docs: active.map(|active| active.version.script.docs.clone()).unwrap_or_default(),
             triggers: Vec::new(),
             faults: entry.rejected.iter().flatten().map(Fault::report).collect(),
             waiting: 0,
@@ -104,7 +104,7 @@ impl ListedTrigger {
         let enabled = !declared.policy.disabled;
         let next = declared.trigger.upcoming(now, 1).first().map(Zoned::timestamp);
         Self {
-            name: name_of(declared),
+            name: trigger_name(declared),
             kind: declared.kind.to_owned(),
             summary: declared.trigger.summary(),
             place: declared.location.to_string(),
@@ -115,23 +115,23 @@ impl ListedTrigger {
     }
 }
 
-/// What became of an event that was fired by hand.
+/// Outcome of an event that was fired manually.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Fired {
     /// `succeeded`, `failed`, `timed out`, `cancelled` or `skipped`.
     pub outcome: String,
-    /// What the handler returned.
+    /// Return value of the handler.
     pub value: serde_json::Value,
-    /// Why, if not `succeeded`: the fault's report or the reason of the skip.
+    /// Reason, if not `succeeded`: the report of the fault, or the reason of the skip.
     pub why: Option<String>,
 }
 
-/// What became of an event of the ledger that was replayed.
+/// Outcome of a replayed event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Replayed {
-    /// The id of the new run.
+    /// Identifier of the new run.
     pub run: String,
-    /// How it ended.
+    /// Its outcome.
     #[serde(flatten)]
     pub fired: Fired,
 }

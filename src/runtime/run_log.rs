@@ -1,4 +1,4 @@
-//! The log as it is written: every line to `tracing`, to those who follow, and to the ledger row of its run.
+//! Log lines: to `tracing`, to subscribers, and to the run record.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::broadcast;
 
-use super::http_tap::Overheard;
-use super::repeats::Repeats;
+use super::http_tap::HttpTap;
+use super::repeat_filter::RepeatFilter;
 use super::settings::Settings;
 use crate::config::Level;
 use crate::effect::Effect;
@@ -18,69 +18,69 @@ use crate::functions::RunLog;
 use crate::functions::http::RecordedResponse;
 use crate::services::clock::Clock;
 
-/// The target in `tracing` of what is in the log book already.
+/// `tracing` target of lines that are in the log store already.
 pub const LOG_TARGET: &str = "script";
-/// How many lines are kept for those who ask what was.
-const RECENT: usize = 1_000;
-/// How many lines a slow follower may lag behind before it misses some.
-const FOLLOW: usize = 1_024;
-/// How many effects of one run the ledger keeps.
-const EFFECTS: usize = 200;
-/// How many characters of an effect the ledger keeps.
-const EFFECT_LENGTH: usize = 1_000;
+/// Number of recent lines that are kept.
+const MAX_RECENT: usize = 1_000;
+/// Number of lines that a slow subscriber may lag behind before it misses some.
+const MAX_LAG: usize = 1_024;
+/// Maximum number of effects in a run record.
+const MAX_EFFECTS: usize = 200;
+/// Maximum characters of one effect in a run record.
+const MAX_EFFECT_LENGTH: usize = 1_000;
 
-/// A line of the log.
+/// Log line.
 #[derive(Debug, Clone, Serialize)]
 pub struct LogLine {
-    /// When.
+    /// Time.
     pub at: Timestamp,
     /// `error`, `warn`, `info`, `debug` or `trace`.
     pub level: &'static str,
-    /// Whose; empty for rhaid's own.
+    /// Name of the script; empty for lines of rhaid itself.
     pub script: String,
-    /// In which run; empty outside of runs.
+    /// Identifier of the run; empty outside of runs.
     pub run: String,
-    /// What.
+    /// Message.
     pub text: String,
-    /// What the script added to it.
+    /// Structured fields that the script added.
     #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
     pub fields: serde_json::Map<String, serde_json::Value>,
 }
 
-/// Everything that was and is logged; cheap to clone.
+/// Recent log lines and their subscribers; cheap to clone.
 #[derive(Clone)]
 pub struct LogStore {
     clock: Clock,
     recent: Arc<Mutex<VecDeque<Arc<LogLine>>>>,
-    /// How many lines are kept.
-    most: usize,
-    follow: broadcast::Sender<Arc<LogLine>>,
-    repeats: Arc<Repeats>,
-    overheard: Overheard,
+    /// Maximum number of lines that are kept.
+    capacity: usize,
+    subscribe: broadcast::Sender<Arc<LogLine>>,
+    repeat_filter: Arc<RepeatFilter>,
+    http_tap: HttpTap,
 }
 
 impl LogStore {
-    /// Makes an empty one.
+    /// Creates an empty store.
     pub fn new(clock: Clock) -> Self {
         Self {
             clock,
             recent: Arc::default(),
-            most: RECENT,
-            follow: broadcast::channel(FOLLOW).0,
-            repeats: Arc::default(),
-            overheard: Overheard::default(),
+            capacity: MAX_RECENT,
+            subscribe: broadcast::channel(MAX_LAG).0,
+            repeat_filter: Arc::default(),
+            http_tap: HttpTap::default(),
         }
     }
 
-    /// Makes one that keeps every line, for a world that is looked back upon.
-    pub fn whole(clock: Clock) -> Self {
-        Self { most: usize::MAX, ..Self::new(clock) }
+    /// Creates a store that keeps all lines, for simulations.
+    pub fn unbounded(clock: Clock) -> Self {
+        Self { capacity: usize::MAX, ..Self::new(clock) }
     }
 
-    /// Keeps a line that was said through `tracing`, for who listens there; what has [`LOG_TARGET`] is kept already.
+    /// Adds a line that was logged through `tracing`; lines with [`LOG_TARGET`] are in the store already.
     ///
-    /// `script` and `run` are empty if it is about none.
-    pub fn keep(
+    /// `script` and `run` are empty for lines outside of scripts.
+    pub fn record(
         &self,
         level: Level,
         script: &str,
@@ -90,35 +90,35 @@ impl LogStore {
     ) {
         let (level, script, run) = (level.word(), script.into(), run.into());
         let mut recent = self.recent.lock();
-        // Under the lock, so that times never go back from one line to the next.
+        // The time is read under the lock, so that times never decrease from one line to the next.
         let line = Arc::new(LogLine { at: self.clock.now(), level, script, run, text, fields });
-        if recent.len() == self.most {
+        if recent.len() == self.capacity {
             recent.pop_front();
         }
         recent.push_back(line.clone());
         drop(recent);
-        // Nobody may follow.
-        let _ = self.follow.send(line);
+        // An error means that there is no subscriber.
+        let _ = self.subscribe.send(line);
     }
 
-    /// Logs a line of rhaid's own about a script, or about nothing in particular (`""`).
-    pub(crate) fn say(&self, level: Level, script: &str, text: impl Into<String>) {
+    /// Logs a line of rhaid itself, about a script or about no script (`""`).
+    pub(crate) fn write(&self, level: Level, script: &str, text: impl Into<String>) {
         self.put(level, script, "", text.into(), serde_json::Map::new());
     }
 
-    /// Returns the last lines, oldest first.
+    /// Returns the recent lines, oldest first.
     pub(crate) fn recent(&self) -> Vec<Arc<LogLine>> {
         self.recent.lock().iter().cloned().collect()
     }
 
-    /// Returns where the answers of servers are told.
-    pub(crate) fn overheard(&self) -> &Overheard {
-        &self.overheard
+    /// Returns the tap of HTTP responses.
+    pub(crate) fn http_tap(&self) -> &HttpTap {
+        &self.http_tap
     }
 
-    /// Follows all lines from now on; who is too slow misses some and is told how many.
-    pub(crate) fn follow(&self) -> broadcast::Receiver<Arc<LogLine>> {
-        self.follow.subscribe()
+    /// Subscribes to all lines from now on; a slow subscriber misses lines and receives their number.
+    pub(crate) fn subscribe(&self) -> broadcast::Receiver<Arc<LogLine>> {
+        self.subscribe.subscribe()
     }
 
     fn put(
@@ -131,7 +131,7 @@ impl LogStore {
     ) {
         if level != Level::Off {
             trace(level, script, run, &text, &fields);
-            self.keep(level, script, run, text, fields);
+            self.record(level, script, run, text, fields);
         }
     }
 }
@@ -154,23 +154,23 @@ fn trace(level: Level, script: &str, run: &str, text: &str, fields: &serde_json:
     }
 }
 
-/// What a run did, as far as the ledger keeps it.
+/// Effects of a run, up to [`MAX_EFFECTS`].
 #[derive(Default)]
 struct Effects {
     kept: Vec<Effect>,
-    left_out: usize,
+    dropped: usize,
 }
 
-/// Where one run's log lines and effects go.
+/// Records the log lines and effects of one run.
 pub(crate) struct RunRecorder {
     script: Arc<str>,
     run: String,
     level: Level,
     settings: Arc<Settings>,
-    lines: LogStore,
+    log: LogStore,
     started: Instant,
-    /// When what woke the run happened.
-    woken: Timestamp,
+    /// Time of the event.
+    triggered_at: Timestamp,
     effects: Mutex<Effects>,
 }
 
@@ -179,41 +179,41 @@ impl RunRecorder {
         script: Arc<str>,
         run: String,
         settings: Arc<Settings>,
-        lines: LogStore,
-        woken: Timestamp,
+        log: LogStore,
+        triggered_at: Timestamp,
     ) -> Self {
         let level = settings.level(&script);
-        Self { script, run, level, settings, lines, started: Instant::now(), woken, effects: Mutex::default() }
+        Self { script, run, level, settings, log, started: Instant::now(), triggered_at, effects: Mutex::default() }
     }
 
-    /// Logs why the run failed, unless the same was told over and over.
+    /// Logs the failure of the run, unless the same failure is suppressed as a repetition.
     pub(crate) fn report(&self, report: String) {
         if Level::Error > self.level {
             return;
         }
-        if let Some(report) = self.lines.repeats.tell(&self.script, report, self.lines.clock.now()) {
-            self.lines.put(Level::Error, &self.script, &self.run, report, serde_json::Map::new());
+        if let Some(report) = self.log.repeat_filter.filter(&self.script, report, self.log.clock.now()) {
+            self.log.put(Level::Error, &self.script, &self.run, report, serde_json::Map::new());
         }
     }
 
-    /// Takes what the run did and logged, in order.
+    /// Takes the effects and log lines of the run, in order.
     pub(crate) fn take_effects(&self) -> Vec<Effect> {
-        let Effects { mut kept, left_out } = std::mem::take(&mut *self.effects.lock());
-        if left_out > 0 {
-            kept.push(Effect { after: self.started.elapsed(), ..Effect::new("…", format!("and {left_out} more")) });
+        let Effects { mut kept, dropped } = std::mem::take(&mut *self.effects.lock());
+        if dropped > 0 {
+            kept.push(Effect { after: self.started.elapsed(), ..Effect::new("…", format!("and {dropped} more")) });
         }
         kept
     }
 
-    fn note(&self, mut effect: Effect) {
+    fn record(&self, mut effect: Effect) {
         let mut effects = self.effects.lock();
-        if effects.kept.len() == EFFECTS {
-            effects.left_out += 1;
+        if effects.kept.len() == MAX_EFFECTS {
+            effects.dropped += 1;
             return;
         }
         effect.after = self.started.elapsed().saturating_sub(effect.took);
         for text in [&mut effect.details, &mut effect.result, &mut effect.fault] {
-            *text = shorten(self.settings.mask.apply(text).into_owned(), EFFECT_LENGTH);
+            *text = shorten(self.settings.mask.apply(text).into_owned(), MAX_EFFECT_LENGTH);
         }
         effects.kept.push(effect);
     }
@@ -234,31 +234,31 @@ impl RunLog for RunRecorder {
     fn log_line(&self, level: Level, text: &str, fields: &serde_json::Map<String, serde_json::Value>) {
         let text = self.settings.mask.apply(text).into_owned();
         let fields = self.mask_fields(fields);
-        self.note(Effect::new(level.word(), with_fields(&text, &fields)));
+        self.record(Effect::new(level.word(), with_fields(&text, &fields)));
         if level <= self.level {
-            self.lines.put(level, &self.script, &self.run, text, fields);
+            self.log.put(level, &self.script, &self.run, text, fields);
         }
     }
 
     fn record_effect(&self, effect: Effect) {
-        self.note(effect);
+        self.record(effect);
     }
 
     fn record_response(&self, answer: &dyn Fn() -> RecordedResponse) {
         let moment = |heard: &RecordedResponse| {
             let after = heard.began.saturating_duration_since(self.started);
-            self.woken.checked_add(after).unwrap_or(self.woken)
+            self.triggered_at.checked_add(after).unwrap_or(self.triggered_at)
         };
-        self.lines.overheard.tell(answer, moment);
+        self.log.http_tap.send(answer, moment);
     }
 }
 
-/// Returns a log line's text with its fields behind it.
+/// Returns a log message with its fields appended.
 fn with_fields(text: &str, fields: &serde_json::Map<String, serde_json::Value>) -> String {
     fields.iter().fold(text.to_owned(), |text, (name, value)| format!("{text} {name}={value}"))
 }
 
-/// Cuts text that is longer than so many characters, and shows that it did.
+/// Truncates text to a number of characters and appends an ellipsis.
 pub(crate) fn shorten(text: String, characters: usize) -> String {
     match text.char_indices().nth(characters) {
         Some((end, _)) => format!("{}…", &text[..end]),

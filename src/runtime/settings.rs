@@ -1,4 +1,4 @@
-//! What the config says, made ready for use; replaced whole when `rhaid.yaml` changes.
+//! Settings derived from the configuration; replaced as a whole when `rhaid.yaml` changes.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,17 +11,17 @@ use crate::services::Services;
 use crate::services::store::RetentionPolicy;
 use crate::triggers::TriggerContext;
 
-/// What the config says, made ready for use.
+/// Settings derived from the configuration.
 pub(crate) struct Settings {
-    /// As it was read.
+    /// The configuration.
     pub(crate) config: Arc<Config>,
-    /// Hides its secrets.
+    /// Mask of its secrets.
     pub(crate) mask: Mask,
-    /// What triggers may need to know.
+    /// Context for reading triggers.
     pub(crate) trigger_context: TriggerContext,
-    /// The scripts folder, absolute.
+    /// Absolute path of the scripts folder.
     pub(crate) folder: PathBuf,
-    /// The outside world, with the clock in the config's zone.
+    /// Services, with the clock in the configured time zone.
     pub(crate) services: Services,
 }
 
@@ -42,18 +42,18 @@ impl Settings {
     }
 
     /// Returns whether clock times and sun times are the same under other settings.
-    pub(crate) fn is_where(&self, other: &Self) -> bool {
+    pub(crate) fn has_same_times(&self, other: &Self) -> bool {
         let (here, there) = (&self.trigger_context, &other.trigger_context);
         here.zone == there.zone && here.location == there.location
     }
 
-    /// Returns how much of the run history is kept.
-    pub(crate) fn keep(&self) -> RetentionPolicy {
+    /// Returns the retention policy of the run history.
+    pub(crate) fn retention(&self) -> RetentionPolicy {
         let history = &self.config.history;
         RetentionPolicy { rows: history.rows, bytes: history.disk, age: history.age }
     }
 
-    /// Returns how loud a script may be.
+    /// Returns the log level of a script.
     pub(crate) fn level(&self, script: &str) -> Level {
         let of_its_own = self.config.log.scripts.iter().rev().find(|(pattern, _)| pattern.is_match(script));
         of_its_own.map_or(self.config.log.level, |(_, level)| *level)

@@ -1,4 +1,4 @@
-//! Where scripts are read from: the folder as it is now, or what was accepted before.
+//! Sources of scripts: the scripts folder, or the accepted versions in the store.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -12,10 +12,10 @@ use parking_lot::Mutex;
 use crate::script::Sources;
 use crate::units::show_size;
 
-/// How deep folders may lie in each other.
-const DEPTH: usize = 32;
+/// Maximum nesting depth of folders.
+const MAX_DEPTH: usize = 32;
 
-/// The scripts folder, as it is at the moment of each reading.
+/// The scripts folder; every read returns the current content.
 #[derive(Debug, Clone)]
 pub struct FolderSources {
     root: PathBuf,
@@ -23,7 +23,7 @@ pub struct FolderSources {
 }
 
 impl FolderSources {
-    /// Reads below a folder, files of at most so many bytes.
+    /// Creates sources for files below a folder, of at most `max_size` bytes.
     pub fn new(root: impl Into<PathBuf>, max_size: u64) -> Self {
         Self { root: root.into(), max_size }
     }
@@ -34,7 +34,7 @@ impl FolderSources {
         }
         let why = |error: std::io::Error| match error.kind() {
             std::io::ErrorKind::NotFound => format!("there is no file `{file}`"),
-            _ => format!("`{file}` can not be read: {error}"),
+            _ => format!("`{file}` cannot be read: {error}"),
         };
         let root = fs::canonicalize(&self.root).map_err(why)?;
         let path = root.join(file);
@@ -42,17 +42,17 @@ impl FolderSources {
             (Ok(target), std::io::ErrorKind::NotFound) => {
                 format!("`{file}` is a link to {}, where there is no file", target.display())
             }
-            (Ok(_), _) => format!("`{file}` is a link that can not be followed: {error}"),
+            (Ok(_), _) => format!("`{file}` is a link that cannot be followed: {error}"),
             (Err(_), _) => why(error),
         })?;
         if !path.starts_with(&root) {
             return Err(format!("`{file}` is a link that leads outside of the scripts folder"));
         }
-        let about = fs::metadata(&path).map_err(why)?;
-        if about.is_dir() {
+        let metadata = fs::metadata(&path).map_err(why)?;
+        if metadata.is_dir() {
             return Err(format!("`{file}` is a folder, not a script"));
         }
-        if !about.is_file() {
+        if !metadata.is_file() {
             return Err(format!("`{file}` is no regular file, but a pipe, socket or device"));
         }
         Ok(path)
@@ -65,7 +65,7 @@ impl Sources for FolderSources {
         let mut bytes = Vec::new();
         File::open(path)
             .and_then(|open| open.take(self.max_size.saturating_add(1)).read_to_end(&mut bytes))
-            .map_err(|error| format!("`{file}` can not be read: {error}"))?;
+            .map_err(|error| format!("`{file}` cannot be read: {error}"))?;
         if bytes.len() as u64 > self.max_size {
             let limit = show_size(self.max_size);
             return Err(format!("`{file}` is larger than {limit} (`limits.script_size` in rhaid.yaml)"));
@@ -73,8 +73,8 @@ impl Sources for FolderSources {
         match String::from_utf8(bytes) {
             Ok(text) => Ok(text.strip_prefix('\u{feff}').map_or_else(|| text.as_str().into(), Into::into)),
             Err(error) => {
-                let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-                let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
+                let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+                let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
                 Err(format!(
                     "`{file}` is no UTF-8 text: line {line} has a byte that does not belong there; save it as UTF-8"
                 ))
@@ -83,7 +83,7 @@ impl Sources for FolderSources {
     }
 }
 
-/// The files of a version that was accepted before.
+/// Files of an accepted version.
 pub(crate) struct AcceptedSources(pub(crate) Vec<(String, String)>);
 
 impl Sources for AcceptedSources {
@@ -93,7 +93,7 @@ impl Sources for AcceptedSources {
     }
 }
 
-/// Other sources, each file read once: all scripts that are loaded together see the same text of a module.
+/// Sources that read each file once, so that all scripts of one load see the same text of a module.
 pub(crate) struct Snapshot {
     inner: Box<dyn Sources>,
     read: Mutex<BTreeMap<String, Result<Arc<str>, String>>>,
@@ -104,8 +104,8 @@ impl Snapshot {
         Self { inner: Box::new(inner), read: Mutex::default() }
     }
 
-    /// Returns what tells a file's content from others'; `None` if it can not be read.
-    pub(crate) fn print(&self, file: &str) -> Option<u64> {
+    /// Returns the fingerprint of a file; `None` if it cannot be read.
+    pub(crate) fn fingerprint(&self, file: &str) -> Option<u64> {
         self.read(file).ok().map(|text| fingerprint(&text))
     }
 }
@@ -121,85 +121,90 @@ impl Sources for Snapshot {
     }
 }
 
-/// Which files a load asked for, with what tells their contents from others'; `None` for one that could not be read.
+/// Files that a load read, with their fingerprints; `None` for files that could not be read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Seen(Vec<(Box<str>, Option<u64>)>);
+pub(crate) struct FileFingerprints(Vec<(Box<str>, Option<u64>)>);
 
-impl Seen {
+impl FileFingerprints {
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     pub(crate) fn get(&self, file: &str) -> Option<Option<u64>> {
-        self.iter().find(|(known, _)| *known == file).map(|(_, print)| print)
+        self.iter().find(|(known, _)| *known == file).map(|(_, fingerprint)| fingerprint)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, Option<u64>)> {
-        self.0.iter().map(|(file, print)| (&**file, *print))
+        self.0.iter().map(|(file, fingerprint)| (&**file, *fingerprint))
     }
 
-    fn insert(&mut self, file: &str, print: Option<u64>) {
+    fn insert(&mut self, file: &str, fingerprint: Option<u64>) {
         self.0.retain(|(known, _)| **known != *file);
-        self.0.push((file.into(), print));
+        self.0.push((file.into(), fingerprint));
     }
 }
 
-/// A snapshot as one script's load sees it: remembers what was asked for.
-pub(crate) struct Watched {
+/// Snapshot that tracks the files that one script's load reads.
+pub(crate) struct TrackedSources {
     snapshot: Arc<Snapshot>,
-    seen: Mutex<Seen>,
+    fingerprints: Mutex<FileFingerprints>,
 }
 
-impl Watched {
+impl TrackedSources {
     pub(crate) fn new(snapshot: Arc<Snapshot>) -> Self {
-        Self { snapshot, seen: Mutex::default() }
+        Self { snapshot, fingerprints: Mutex::default() }
     }
 
-    /// Takes what was asked for.
-    pub(crate) fn take_seen(&self) -> Seen {
-        std::mem::take(&mut self.seen.lock())
+    /// Takes the fingerprints of the files read so far.
+    pub(crate) fn take_fingerprints(&self) -> FileFingerprints {
+        std::mem::take(&mut self.fingerprints.lock())
     }
 }
 
-impl Sources for Watched {
+impl Sources for TrackedSources {
     fn read(&self, file: &str) -> Result<Arc<str>, String> {
         let text = self.snapshot.read(file);
-        let print = text.as_ref().ok().map(|text| fingerprint(text));
-        self.seen.lock().insert(file, print);
+        let fingerprint = text.as_ref().ok().map(|text| self::fingerprint(text));
+        self.fingerprints.lock().insert(file, fingerprint);
         text
     }
 }
 
-/// Returns what tells a text from others.
+/// Returns the fingerprint of a text.
 pub(crate) fn fingerprint(text: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);
     hasher.finish()
 }
 
-/// What is in the scripts folder.
+/// Content of the scripts folder.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Listing {
-    /// The scripts' files, relative to the folder with `/` between, in order.
+pub struct FolderListing {
+    /// Files of the scripts, relative to the folder with `/` as separator, sorted.
     pub files: Vec<String>,
-    /// What could not be listed, and why.
+    /// Files and folders that could not be listed, with the reasons.
     pub problems: Vec<String>,
 }
 
-/// Lists the scripts of a folder: every `*.rhai` file that is no test, with no part of its path starting with `_` or `.`.
+/// Lists the scripts of a folder: every `*.rhai` file except tests, without path components that start with `_` or `.`.
 ///
 /// # Errors
-/// If the folder itself can not be read.
-pub fn list_scripts(root: &Path) -> std::io::Result<Listing> {
-    let mut above = vec![fs::canonicalize(root)?];
-    let mut listing = Listing::default();
-    list_below(root, "", &mut above, &mut listing)?;
+/// If the folder itself cannot be read.
+pub fn list_scripts(root: &Path) -> std::io::Result<FolderListing> {
+    let mut ancestors = vec![fs::canonicalize(root)?];
+    let mut listing = FolderListing::default();
+    list_below(root, "", &mut ancestors, &mut listing)?;
     listing.files.sort();
     Ok(listing)
 }
 
-/// Lists a folder; `above` holds the real folders that lead there, and it.
-fn list_below(folder: &Path, prefix: &str, above: &mut Vec<PathBuf>, listing: &mut Listing) -> std::io::Result<()> {
+/// Lists a folder; `ancestors` contains the real paths of the folders that lead to it, and its own.
+fn list_below(
+    folder: &Path,
+    prefix: &str,
+    ancestors: &mut Vec<PathBuf>,
+    listing: &mut FolderListing,
+) -> std::io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name();
@@ -211,15 +216,15 @@ fn list_below(folder: &Path, prefix: &str, above: &mut Vec<PathBuf>, listing: &m
             continue;
         }
         let relative = format!("{prefix}{name}");
-        // A link that leads nowhere is told when it is read.
+        // A broken link is reported when it is read.
         let is_folder = match entry.file_type()? {
-            kind if kind.is_symlink() => fs::metadata(entry.path()).is_ok_and(|about| about.is_dir()),
+            kind if kind.is_symlink() => fs::metadata(entry.path()).is_ok_and(|metadata| metadata.is_dir()),
             kind => kind.is_dir(),
         };
         let is_script = name.len() > ".rhai".len() && name.ends_with(".rhai") && !is_test(name);
         match (is_folder, is_script) {
             (true, true) => listing.problems.push(format!("`{relative}` is a folder, not a script")),
-            (true, false) => list_folder(&entry.path(), &relative, above, listing),
+            (true, false) => list_folder(&entry.path(), &relative, ancestors, listing),
             (false, true) => listing.files.push(relative),
             (false, false) => {}
         }
@@ -227,19 +232,19 @@ fn list_below(folder: &Path, prefix: &str, above: &mut Vec<PathBuf>, listing: &m
     Ok(())
 }
 
-fn list_folder(folder: &Path, relative: &str, above: &mut Vec<PathBuf>, listing: &mut Listing) {
-    let is_circle = |real: &Path| above.iter().any(|above| above.starts_with(real));
+fn list_folder(folder: &Path, relative: &str, ancestors: &mut Vec<PathBuf>, listing: &mut FolderListing) {
+    let is_circle = |real: &Path| ancestors.iter().any(|ancestors| ancestors.starts_with(real));
     let listed = match fs::canonicalize(folder) {
         Err(why) => Err(why.to_string()),
-        Ok(real) if !real.starts_with(&above[0]) => {
+        Ok(real) if !real.starts_with(&ancestors[0]) => {
             Err("it is a link that leads outside of the scripts folder".to_owned())
         }
         Ok(real) if is_circle(&real) => Err("it is a link to a folder that it lies in".to_owned()),
-        Ok(_) if above.len() > DEPTH => Err(format!("folders lie more than {DEPTH} deep in each other")),
+        Ok(_) if ancestors.len() > MAX_DEPTH => Err(format!("folders lie more than {MAX_DEPTH} deep in each other")),
         Ok(real) => {
-            above.push(real);
-            let listed = list_below(folder, &format!("{relative}/"), above, listing).map_err(|why| why.to_string());
-            above.pop();
+            ancestors.push(real);
+            let listed = list_below(folder, &format!("{relative}/"), ancestors, listing).map_err(|why| why.to_string());
+            ancestors.pop();
             listed
         }
     };
@@ -248,7 +253,7 @@ fn list_folder(folder: &Path, relative: &str, above: &mut Vec<PathBuf>, listing:
     }
 }
 
-/// Returns whether a file holds tests: `*_test.rhai`.
+/// Returns whether a file contains tests: `*_test.rhai`.
 pub fn is_test(file: &str) -> bool {
     file.ends_with("_test.rhai")
 }
@@ -340,7 +345,7 @@ mod tests {
         let why = |file: &str| sources.read(file).unwrap_err();
         assert_eq!(why("lost.rhai"), "`lost.rhai` is a link to gone, where there is no file");
         assert!(
-            why("loop.rhai").starts_with("`loop.rhai` is a link that can not be followed: "),
+            why("loop.rhai").starts_with("`loop.rhai` is a link that cannot be followed: "),
             "{}",
             why("loop.rhai")
         );
@@ -350,10 +355,10 @@ mod tests {
     fn a_snapshot_does_not_change_while_it_is_used() {
         let folder = folder(&[("a.rhai", b"1")]);
         let snapshot = Arc::new(Snapshot::new(FolderSources::new(folder.path(), 100)));
-        let watched = Watched::new(snapshot.clone());
-        assert_eq!(&*watched.read("a.rhai").unwrap(), "1");
+        let tracked = TrackedSources::new(snapshot.clone());
+        assert_eq!(&*tracked.read("a.rhai").unwrap(), "1");
         fs::write(folder.path().join("a.rhai"), "2").unwrap();
-        assert_eq!(&*watched.read("a.rhai").unwrap(), "1");
-        assert_eq!(watched.take_seen(), Seen(vec![("a.rhai".into(), Some(fingerprint("1")))]));
+        assert_eq!(&*tracked.read("a.rhai").unwrap(), "1");
+        assert_eq!(tracked.take_fingerprints(), FileFingerprints(vec![("a.rhai".into(), Some(fingerprint("1")))]));
     }
 }

@@ -44,7 +44,7 @@ impl LogEntry {
     /// Keeps the line for those who ask what was.
     pub(in crate::cli) fn keep(&self, level: Level, log_store: &LogStore) {
         let (script, run) = (self.script.as_deref().unwrap_or_default(), self.run.as_deref().unwrap_or_default());
-        log_store.keep(level, script, run, self.message.clone(), self.fields.clone());
+        log_store.record(level, script, run, self.message.clone(), self.fields.clone());
     }
 
     /// Hides secrets.

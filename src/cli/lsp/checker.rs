@@ -15,7 +15,7 @@ use crate::cli::environment::on_script_thread;
 use crate::cli::settings::{self, Globals};
 use crate::config::Config;
 use crate::fault::Fault;
-use crate::runtime::{FolderSources, Seen, Snapshot, Watched, bind, list_scripts, unreadable_job};
+use crate::runtime::{FileFingerprints, FolderSources, Snapshot, TrackedSources, bind, list_scripts, unreadable_job};
 use crate::script::lint::{self, Finding};
 use crate::script::outline::Outline;
 use crate::script::testing::TestFile;
@@ -48,7 +48,7 @@ struct CheckedFolder {
 /// A script that was loaded, with what its load read.
 struct LoadedScript {
     purpose: Purpose,
-    seen: Seen,
+    seen: FileFingerprints,
     loaded: Result<Script, Vec<Fault>>,
 }
 
@@ -230,14 +230,14 @@ impl<'r> CheckPass<'r> {
         if is_job { Purpose::Job } else { Purpose::Handlers }
     }
 
-    fn is_current(&self, seen: &Seen) -> bool {
-        seen.iter().all(|(file, print)| self.snapshot.print(file) == print)
+    fn is_current(&self, seen: &FileFingerprints) -> bool {
+        seen.iter().all(|(file, fingerprint)| self.snapshot.fingerprint(file) == fingerprint)
     }
 
     fn load(&self, file: &str, purpose: Purpose) -> LoadedScript {
-        let watched = Arc::new(Watched::new(self.snapshot.clone()));
+        let watched = Arc::new(TrackedSources::new(self.snapshot.clone()));
         let loaded = Script::load(file, &purpose, watched.clone(), &self.config, &self.trigger_context);
-        LoadedScript { purpose, seen: watched.take_seen(), loaded }
+        LoadedScript { purpose, seen: watched.take_fingerprints(), loaded }
     }
 
     fn put_faults(&mut self, faults: &[Fault]) {

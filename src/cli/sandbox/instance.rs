@@ -63,7 +63,7 @@ impl Instance {
                 .mqtt(Mqtt::held(brokers, &sandbox.clock, &sandbox.store, &sandbox.brokers))
                 .build()
         };
-        let lines = LogStore::whole(sandbox.clock.clone());
+        let lines = LogStore::unbounded(sandbox.clock.clone());
         let (given, chosen) = (services.clone(), sandbox.chosen.clone());
         let starting = async move { Runtime::start_only(config, given, lines, chosen).await };
         let clock = sandbox.clock.clone();
@@ -133,7 +133,7 @@ impl Drop for Instance {
     fn drop(&mut self) {
         let runtime = self.runtime.clone();
         // A life that is broken has nothing to be cut off from.
-        let _ = outcome(&self.handle, async move { runtime.cut_off().await });
+        let _ = outcome(&self.handle, async move { runtime.cancel_all().await });
         drop(self.end.take());
         if let Some(driver) = self.driver.take() {
             // A panic there has been told by what was waited for.

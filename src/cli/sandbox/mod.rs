@@ -20,7 +20,7 @@ use self::instance::Instance;
 use self::mock_http::MockResponses;
 use crate::config::Config;
 use crate::functions::testing::SandboxApi as _;
-use crate::runtime::{Chosen, LogLine};
+use crate::runtime::{LogLine, ScriptSelection};
 use crate::secrets::Mask;
 use crate::services::clock::Clock;
 use crate::services::http::Reply;
@@ -39,7 +39,7 @@ pub(super) struct Sandbox {
     store: Store,
     /// The whole file system of this world.
     files: tempfile::TempDir,
-    chosen: Option<Chosen>,
+    chosen: Option<ScriptSelection>,
     config: Mutex<Arc<Config>>,
     instance: Mutex<Option<Instance>>,
     baseline: Mutex<Baseline>,
@@ -70,7 +70,7 @@ impl Sandbox {
             brokers: MockBrokers::default(),
             store: Store::in_memory()?,
             files: tempfile::tempdir()?,
-            chosen: (!all).then(Chosen::default),
+            chosen: (!all).then(ScriptSelection::default),
             config: Mutex::new(config.clone()),
             instance: Mutex::default(),
             baseline: Mutex::default(),

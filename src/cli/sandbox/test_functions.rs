@@ -59,7 +59,7 @@ impl SandboxApi for Sandbox {
             let runtime = instance.runtime.clone();
             let listed = instance.wait_still(async move {
                 if was_running {
-                    runtime.look().await;
+                    runtime.rescan().await;
                 }
                 runtime.list().await
             })?;

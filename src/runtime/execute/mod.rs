@@ -1,4 +1,4 @@
-//! Carries out a run: a thread, a context with a deadline, the call, the commit, the row in the ledger.
+//! Executor: runs handlers on a thread pool, with a deadline; commits their effects and writes the run history.
 
 pub(super) mod payload;
 mod pool;
@@ -13,10 +13,10 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use self::pool::Pool;
-use super::expected::Expected;
-use super::registry::Version;
+use super::punctuality::PunctualityTracker;
+use super::registry::ScriptVersion;
 use super::run_log::{LogStore, RunRecorder};
-use super::scheduler::{RunId, Start};
+use super::scheduler::{RunId, RunRequest};
 use super::settings::Settings;
 use crate::event::{Ack, Event, Id};
 use crate::fault::{Fault, SourceLocation};
@@ -28,55 +28,55 @@ use crate::services::mqtt::{self, Delivery};
 use crate::services::store::{self, Batch, RunRecord};
 use crate::value::Value;
 
-/// How often a run of a held world looks whether it is its turn before it sleeps.
-const MOMENTS: usize = 50;
+/// Number of checks whether a simulated run is next in order, before its thread sleeps.
+const MAX_SPINS: usize = 50;
 
-/// How a run comes to its end.
-pub(crate) enum End {
-    /// The handler has returned, and what it published is on its way to the disk.
+/// Stage that a run has reached.
+pub(crate) enum RunEnd {
+    /// The handler returned; its published messages are not on disk yet.
     Returned,
-    /// Nothing is left to be done.
-    Over(Outcome),
+    /// The run is finished.
+    Finished(Outcome),
 }
 
-/// A run whose handler is at its end.
-struct Called {
-    start: Start<Arc<Version>>,
+/// Run whose handler has returned.
+struct CompletedCall {
+    start: RunRequest<Arc<ScriptVersion>>,
     id: Id,
     started: Timestamp,
-    journal: Arc<RunRecorder>,
+    recorder: Arc<RunRecorder>,
     settings: Arc<Settings>,
     outcome: Outcome,
 }
 
-/// Carries out runs; cheap to clone.
+/// Executor of runs; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Executor {
     pool: Pool,
     services: Services,
     settings: watch::Receiver<Arc<Settings>>,
-    lines: LogStore,
-    expected: Arc<Expected>,
+    log: LogStore,
+    punctuality: Arc<PunctualityTracker>,
     runtime: tokio::runtime::Handle,
 }
 
 impl Executor {
-    /// Makes an executor without threads, which come with the runs.
+    /// Creates an executor; threads are started with the first runs.
     pub(crate) fn new(
         services: Services,
         settings: watch::Receiver<Arc<Settings>>,
-        lines: LogStore,
-        expected: Arc<Expected>,
+        log: LogStore,
+        punctuality: Arc<PunctualityTracker>,
     ) -> Self {
         let runtime = tokio::runtime::Handle::current();
-        Self { pool: Pool::new(&runtime), services, settings, lines, expected, runtime }
+        Self { pool: Pool::new(&runtime), services, settings, log, punctuality, runtime }
     }
 
-    /// Starts a run; never waits. Who is told of its end may have the same thread go on with another.
+    /// Starts a run without blocking. `ended` may return the next run for the same thread.
     pub(crate) fn start(
         &self,
-        start: Start<Arc<Version>>,
-        ended: impl Fn(RunId, End) -> Option<Start<Arc<Version>>> + Clone + Send + 'static,
+        start: RunRequest<Arc<ScriptVersion>>,
+        ended: impl Fn(RunId, RunEnd) -> Option<RunRequest<Arc<ScriptVersion>>> + Clone + Send + 'static,
     ) {
         let executor = self.clone();
         let stack = script::stack_size(&self.settings.borrow().config.limits);
@@ -92,25 +92,25 @@ impl Executor {
                     mark = Some(executor.services.store.mark_running(&start.script));
                 }
                 let run = start.run;
-                executor.await_turn(&start.script);
-                let (called, promised) = executor.run(start, &settings);
-                if promised.is_empty() {
-                    next = ended(run, End::Over(executor.finish(called)));
+                executor.wait_for_turn(&start.script);
+                let (call, pending_writes) = executor.run(start, &settings);
+                if pending_writes.is_empty() {
+                    next = ended(run, RunEnd::Finished(executor.finish(call)));
                 } else {
-                    next = ended(run, End::Returned);
-                    executor.runtime.spawn(executor.clone().finish_when_kept(called, promised, ended.clone()));
+                    next = ended(run, RunEnd::Returned);
+                    executor.runtime.spawn(executor.clone().finish_after_writes(call, pending_writes, ended.clone()));
                 }
             }
         });
         self.pool.submit(stack, job);
     }
 
-    /// Waits for a run's turn, in a held world.
-    fn await_turn(&self, script: &str) {
+    /// Waits until the run is next in order; only in simulations.
+    fn wait_for_turn(&self, script: &str) {
         let clock = &self.services.clock;
         if clock.is_simulated() {
-            // What brought the run is mostly done in a moment, which is less than sleeping takes.
-            let is_next = (0..MOMENTS).any(|_| {
+            // The work before it mostly ends within microseconds, which is shorter than a sleep.
+            let is_next = (0..MAX_SPINS).any(|_| {
                 std::thread::yield_now();
                 clock.is_sole_activity()
             });
@@ -121,13 +121,13 @@ impl Executor {
         }
     }
 
-    /// Returns whether no run waits for a thread, so that one that has ended a run may go on with another.
+    /// Returns whether no run waits for a thread, so that a thread may continue with the next run.
     pub(crate) fn is_free(&self) -> bool {
         self.pool.is_free()
     }
 
-    /// Notes an event that became no run.
-    pub(crate) fn note_skip(&self, script: &str, version: &Version, trigger: &str, event: &Event, skip: &Skip) {
+    /// Records a skipped event in the run history.
+    pub(crate) fn record_skip(&self, script: &str, version: &ScriptVersion, trigger: &str, event: &Event, skip: &Skip) {
         let now = self.services.clock.now();
         let settings = self.settings.borrow().clone();
         let mask = &settings.mask;
@@ -150,17 +150,18 @@ impl Executor {
         });
     }
 
-    /// Carries out a run under the settings for which its thread was chosen.
-    fn run(&self, start: Start<Arc<Version>>, settings: &Arc<Settings>) -> (Called, Vec<Delivery>) {
+    /// Runs a handler with the settings for which its thread was chosen.
+    fn run(&self, start: RunRequest<Arc<ScriptVersion>>, settings: &Arc<Settings>) -> (CompletedCall, Vec<Delivery>) {
         let started = self.services.clock.now();
         if let Some(due) = start.event.delivery.scheduled.filter(|_| start.attempt == 0) {
-            self.expected.count(&start.script, &start.target.name, due, started);
+            self.punctuality.record(&start.script, &start.target.name, due, started);
         }
-        // The first try carries the event's name, so that both can be found by it.
+        // The first attempt has the event's identifier, so that either finds the other.
         let id = if start.attempt == 0 { start.event.id.clone() } else { Id::new(started) };
-        let woken = if start.attempt == 0 { start.event.at.timestamp() } else { started };
-        let (lines, settings_now) = (self.lines.clone(), settings.clone());
-        let journal = Arc::new(RunRecorder::new(start.script.clone(), id.to_string(), settings_now, lines, woken));
+        let triggered_at = if start.attempt == 0 { start.event.at.timestamp() } else { started };
+        let (log, settings_now) = (self.log.clone(), settings.clone());
+        let recorder =
+            Arc::new(RunRecorder::new(start.script.clone(), id.to_string(), settings_now, log, triggered_at));
         let limit = start.target.policy.timeout.unwrap_or(settings.config.limits.timeout);
         let context = Arc::new(Context {
             script: start.script.clone(),
@@ -177,56 +178,57 @@ impl Executor {
             }),
             pending_writes: Some(Mutex::default()),
             hops: start.event.delivery.hops,
-            run_log: journal.clone(),
+            run_log: recorder.clone(),
             is_dry_run: false,
             usage: RunUsage::default(),
         });
         let outcome = self.call(&start, &context, limit);
-        let promised = if matches!(outcome, Outcome::Succeeded(_)) { promised(&context) } else { Vec::new() };
-        (Called { start, id, started, journal, settings: settings.clone(), outcome }, promised)
+        let pending_writes =
+            if matches!(outcome, Outcome::Succeeded(_)) { pending_writes(&context) } else { Vec::new() };
+        (CompletedCall { start, id, started, recorder, settings: settings.clone(), outcome }, pending_writes)
     }
 
-    /// Finishes a run when the disk has what it published; meanwhile its script goes on.
-    async fn finish_when_kept(
+    /// Finishes a run when its published messages are on disk; the script's next run starts meanwhile.
+    async fn finish_after_writes(
         self,
-        mut called: Called,
-        promised: Vec<Delivery>,
-        ended: impl Fn(RunId, End) -> Option<Start<Arc<Version>>> + Clone + Send + 'static,
+        mut call: CompletedCall,
+        pending_writes: Vec<Delivery>,
+        ended: impl Fn(RunId, RunEnd) -> Option<RunRequest<Arc<ScriptVersion>>> + Clone + Send + 'static,
     ) {
-        if let Err(error) = kept(promised).await {
-            called.outcome = not_kept(&called.start, "published", &error);
+        if let Err(error) = kept(pending_writes).await {
+            call.outcome = write_failed(&call.start, "the published messages", &error);
         }
-        let run = called.start.run;
-        let outcome = self.finish(called);
-        if let Some(next) = ended(run, End::Over(outcome)) {
+        let run = call.start.run;
+        let outcome = self.finish(call);
+        if let Some(next) = ended(run, RunEnd::Finished(outcome)) {
             self.start(next, ended);
         }
     }
 
-    /// Reports a failure, and writes the run's row.
-    fn finish(&self, called: Called) -> Outcome {
-        let Called { start, id, started, journal, settings, outcome } = called;
+    /// Logs a failure and writes the run record.
+    fn finish(&self, call: CompletedCall) -> Outcome {
+        let CompletedCall { start, id, started, recorder, settings, outcome } = call;
         let outcome = mask(outcome, &settings);
         if let Outcome::Failed(fault) | Outcome::TimedOut(fault) = &outcome {
-            journal.report(fault.report());
+            recorder.report(fault.report());
         }
-        self.record(&start, &id, started, &outcome, &journal);
+        self.record(&start, &id, started, &outcome, &recorder);
         if start.event.delivery.requires_ack() && outcome.is_failure() {
-            // Its sender forgets it after this: what is left of it is the row.
+            // The sender deletes the message after the acknowledgement; only the run record remains.
             self.services.store.flush();
         }
         outcome
     }
 
-    fn call(&self, start: &Start<Arc<Version>>, context: &Arc<Context>, limit: Duration) -> Outcome {
+    fn call(&self, start: &RunRequest<Arc<ScriptVersion>>, context: &Arc<Context>, limit: Duration) -> Outcome {
         if start.cancel.is_cancelled() {
             return Outcome::Cancelled;
         }
         let call = || start.version.call(start.target.handler, &start.event, context);
         let returned = std::panic::catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
             let words = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-            let text = format!("a function panicked: {}", words.unwrap_or("without a word"));
-            Err(RunError::Fault(Box::new(Fault { kind: "panic".into(), ..Fault::new(start.version.place(), text) })))
+            let text = format!("a function panicked: {}", words.unwrap_or("(no message)"));
+            Err(RunError::Fault(Box::new(Fault { kind: "panic".into(), ..Fault::new(start.version.location(), text) })))
         });
         match returned {
             Ok(value) => self.commit(start, context, value),
@@ -242,7 +244,7 @@ impl Executor {
         }
     }
 
-    fn commit(&self, start: &Start<Arc<Version>>, context: &Context, value: Value) -> Outcome {
+    fn commit(&self, start: &RunRequest<Arc<ScriptVersion>>, context: &Context, value: Value) -> Outcome {
         let mut batch = std::mem::take(&mut *context.batch.lock());
         batch.event_deliveries = self.services.bus.route(std::mem::take(&mut batch.emitted));
         let is_kept = !(batch.values.is_empty()
@@ -251,17 +253,17 @@ impl Executor {
             && batch.acknowledged_timers.is_empty()
             && batch.event_deliveries.is_empty());
         if (is_kept || !batch.acknowledged_events.is_empty())
-            && let Err(error) = self.keep_now(context)
+            && let Err(error) = self.flush_writes(context)
         {
-            return not_kept(start, "published", &error);
+            return write_failed(start, "the published messages", &error);
         }
         if is_kept {
             if let Err(error) = self.services.store.commit(&batch) {
-                return not_kept(start, "did to state, timers and events", &error);
+                return write_failed(start, "the changes of state, timers and events", &error);
             }
             self.services.timers.apply_commit(&batch);
         } else {
-            // A run that has done nothing but hear it need not wait for the disk.
+            // A run without other effects does not wait for the disk.
             start.event.delivery.ack.iter().for_each(|ack| self.services.acknowledge(ack));
         }
         if !batch.event_deliveries.is_empty() {
@@ -271,23 +273,23 @@ impl Executor {
         Outcome::Succeeded(value)
     }
 
-    /// Waits until the disk has what the run published, which its other effects come after.
-    fn keep_now(&self, context: &Context) -> Result<(), mqtt::Error> {
-        let promised = promised(context);
-        if promised.is_empty() {
+    /// Waits until the published messages are on disk, before the other effects are committed.
+    fn flush_writes(&self, context: &Context) -> Result<(), mqtt::Error> {
+        let pending_writes = pending_writes(context);
+        if pending_writes.is_empty() {
             return Ok(());
         }
         context.services.mqtt.flush_now();
-        self.runtime.block_on(kept(promised))
+        self.runtime.block_on(kept(pending_writes))
     }
 
     fn record(
         &self,
-        start: &Start<Arc<Version>>,
+        start: &RunRequest<Arc<ScriptVersion>>,
         id: &Id,
         started: Timestamp,
         outcome: &Outcome,
-        journal: &RunRecorder,
+        recorder: &RunRecorder,
     ) {
         let settings = self.settings.borrow().clone();
         let mask = &settings.mask;
@@ -311,28 +313,28 @@ impl Executor {
             ended: self.services.clock.now(),
             outcome: outcome.word().to_owned(),
             why,
-            effects: journal.take_effects(),
+            effects: recorder.take_effects(),
         });
     }
 }
 
-/// Takes the messages that the disk must have before a run is done.
-fn promised(context: &Context) -> Vec<Delivery> {
-    let promised = context.pending_writes.as_ref();
-    promised.map(|all| std::mem::take(&mut *all.lock())).unwrap_or_default()
+/// Takes the published messages that must be on disk before the run is finished.
+fn pending_writes(context: &Context) -> Vec<Delivery> {
+    let pending_writes = context.pending_writes.as_ref();
+    pending_writes.map(|all| std::mem::take(&mut *all.lock())).unwrap_or_default()
 }
 
-/// Waits until the disk has all of them.
-async fn kept(promised: Vec<Delivery>) -> Result<(), mqtt::Error> {
-    for delivery in promised {
+/// Waits until all messages are on disk.
+async fn kept(pending_writes: Vec<Delivery>) -> Result<(), mqtt::Error> {
+    for delivery in pending_writes {
         delivery.await?;
     }
     Ok(())
 }
 
-fn not_kept(start: &Start<Arc<Version>>, what: &str, error: &dyn Display) -> Outcome {
-    let place = SourceLocation { line: 0, column: 0, ..start.version.place() };
-    let text = format!("what the run {what} is not kept: {error}");
+fn write_failed(start: &RunRequest<Arc<ScriptVersion>>, what: &str, error: &dyn Display) -> Outcome {
+    let place = SourceLocation { line: 0, column: 0, ..start.version.location() };
+    let text = format!("{what} could not be stored: {error}");
     Outcome::Failed(Box::new(Fault { kind: "store".into(), ..Fault::new(place, text) }))
 }
 

@@ -1,22 +1,22 @@
-//! What the ledger keeps of an event's facts, and how they are had back: secrets hidden, long ones cut.
+//! Event payloads in the run history: secrets masked, large payloads truncated.
 
 use crate::runtime::run_log::shorten;
 use crate::secrets::Mask;
 use crate::services::store::PayloadFidelity;
 use crate::value::{Map, Value, map_of};
 
-/// How much of one text or blob is kept of facts that are cut.
-const LONGEST: usize = 2_000;
-/// How many entries of one list or map are kept of facts that are cut.
-const ENTRIES: usize = 100;
-/// How deep values of facts that are cut are kept.
-const DEPTH: usize = 8;
-/// How deep values of facts that are whole may be, so that they can be read again.
-const WHOLE_DEPTH: usize = 100;
-/// Stands for a blob that is the same as a text beside it, as in messages and requests: the text's name is behind it.
-const SAME: &str = "$same";
+/// Maximum characters of one text in a truncated payload.
+const MAX_TEXT: usize = 2_000;
+/// Maximum entries of one list or map in a truncated payload.
+const MAX_ENTRIES: usize = 100;
+/// Maximum depth of a truncated payload.
+const MAX_CUT_DEPTH: usize = 8;
+/// Maximum depth of a complete payload, so that it can be parsed again.
+const MAX_WHOLE_DEPTH: usize = 100;
+/// Key that replaces a blob equal to a text of the same map, as in messages and requests; its value is the text's name.
+const SAME_AS: &str = "$same";
 
-/// Returns what is kept of an event's facts, and how much that is; `max_bytes` bytes at most are kept whole.
+/// Returns the stored form of a payload and its fidelity; payloads of more than `max_bytes` bytes are truncated.
 pub(super) fn kept(payload: &Map, mask: &Mask, max_bytes: u64) -> (Value, PayloadFidelity) {
     let mut copy = Copy { mask, room: usize::try_from(max_bytes).unwrap_or(usize::MAX), has_masked: false };
     match copy.map(payload, 0) {
@@ -27,24 +27,24 @@ pub(super) fn kept(payload: &Map, mask: &Mask, max_bytes: u64) -> (Value, Payloa
     }
 }
 
-/// Returns an event's facts as they were, of what was kept whole.
-pub(crate) fn restored(kept: Value) -> Map {
+/// Returns the original payload of a stored complete one.
+pub(crate) fn restore_payload(kept: Value) -> Map {
     let Value::Map(kept) = kept else { return Map::new() };
     map_of(kept.iter().map(|(name, value)| (name.clone(), restore(value, &kept))))
 }
 
-fn restore(value: &Value, beside: &Map) -> Value {
+fn restore(value: &Value, siblings: &Map) -> Value {
     match value {
-        Value::Map(map) => match map.get(SAME).and_then(Value::as_text).and_then(|name| beside.get(name)) {
+        Value::Map(map) => match map.get(SAME_AS).and_then(Value::as_text).and_then(|name| siblings.get(name)) {
             Some(Value::Text(text)) if map.len() == 1 => Value::Bytes(text.clone().into_bytes()),
             _ => Value::Map(map_of(map.iter().map(|(name, value)| (name.clone(), restore(value, map))))),
         },
-        Value::List(items) => Value::List(items.iter().map(|item| restore(item, beside)).collect()),
+        Value::List(items) => Value::List(items.iter().map(|item| restore(item, siblings)).collect()),
         scalar => scalar.clone(),
     }
 }
 
-/// Copies facts whole, as long as there is room.
+/// Copies a complete payload within a size limit.
 struct Copy<'a> {
     mask: &'a Mask,
     room: usize,
@@ -61,7 +61,7 @@ impl Copy<'_> {
             };
             let copy = match value {
                 Value::Bytes(bytes) => match twin(bytes) {
-                    Some(twin) => Value::Map(map_of([(SAME.to_owned(), Value::Text(twin))])),
+                    Some(twin) => Value::Map(map_of([(SAME_AS.to_owned(), Value::Text(twin))])),
                     None => self.value(value, depth)?,
                 },
                 _ => self.value(value, depth)?,
@@ -72,14 +72,14 @@ impl Copy<'_> {
     }
 
     fn value(&mut self, value: &Value, depth: usize) -> Option<Value> {
-        if depth > WHOLE_DEPTH {
+        if depth > MAX_WHOLE_DEPTH {
             return None;
         }
         self.room = self.room.checked_sub(8)?;
         Some(match value {
             Value::Text(text) => Value::Text(self.text(text)?),
             Value::Bytes(bytes) => {
-                // In base64 there is a third more.
+                // Base64 takes a third more.
                 self.room = self.room.checked_sub(bytes.len() / 3 * 4)?;
                 let text = String::from_utf8_lossy(bytes);
                 match self.mask.apply(&text) {
@@ -108,18 +108,20 @@ impl Copy<'_> {
 
 fn cut(whole: &Value, mask: &Mask, depth: usize) -> Value {
     match whole {
-        _ if depth > DEPTH => Value::from("…"),
-        Value::Text(text) => Value::Text(shorten(mask.apply(text).into_owned(), LONGEST)),
-        // Bytes can hide a secret that the mask does not see; the text beside them has been masked.
+        _ if depth > MAX_CUT_DEPTH => Value::from("…"),
+        Value::Text(text) => Value::Text(shorten(mask.apply(text).into_owned(), MAX_TEXT)),
+        // The mask does not cover secrets in truncated bytes; the text with the same content is masked.
         Value::Bytes(bytes) => Value::Text(format!("{} bytes", bytes.len())),
-        Value::List(items) => Value::List(items.iter().take(ENTRIES).map(|item| cut(item, mask, depth + 1)).collect()),
+        Value::List(items) => {
+            Value::List(items.iter().take(MAX_ENTRIES).map(|item| cut(item, mask, depth + 1)).collect())
+        }
         Value::Map(entries) => Value::Map(cut_map(entries, mask, depth)),
         scalar => scalar.clone(),
     }
 }
 
 fn cut_map(entries: &Map, mask: &Mask, depth: usize) -> Map {
-    let kept = entries.iter().take(ENTRIES);
+    let kept = entries.iter().take(MAX_ENTRIES);
     map_of(kept.map(|(key, entry)| (mask.apply(key).into_owned(), cut(entry, mask, depth + 1))))
 }
 
@@ -144,7 +146,7 @@ mod tests {
             assert_eq!(how, PayloadFidelity::Whole);
             let stored = kept_payload.to_stored();
             assert_eq!(stored.to_string().matches("warm").count(), usize::from(payload == b"warm"));
-            assert_eq!(restored(Value::from_stored(stored)), message(payload));
+            assert_eq!(restore_payload(Value::from_stored(stored)), message(payload));
         }
     }
 
@@ -165,8 +167,8 @@ mod tests {
 
     #[test]
     fn long_texts_are_cut() {
-        let payload = map_of([("text".into(), Value::from("é".repeat(LONGEST + 1)))]);
+        let payload = map_of([("text".into(), Value::from("é".repeat(MAX_TEXT + 1)))]);
         let (Value::Map(cut), PayloadFidelity::Cut) = kept(&payload, &Mask::default(), 2_000) else { panic!("cut") };
-        assert_eq!(cut["text"].as_text().map(|text| text.chars().count()), Some(LONGEST + 1));
+        assert_eq!(cut["text"].as_text().map(|text| text.chars().count()), Some(MAX_TEXT + 1));
     }
 }

@@ -1,4 +1,4 @@
-//! Threads with a large stack that run scripts: made when needed, reused, given up when idle.
+//! Thread pool with large stacks for scripts: threads start on demand and stop when idle.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,49 +9,49 @@ use tokio::sync::Notify;
 
 use crate::script::MIN_STACK_SIZE;
 
-/// How long a thread without work stays.
-const IDLE: Duration = Duration::from_secs(10);
-/// How long work waits for one of the busy threads before another is made.
-const PATIENCE: Duration = Duration::from_millis(1);
+/// Idle time after which a thread stops.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for which a job may wait for a busy thread before the pool grows.
+const STALL_LIMIT: Duration = Duration::from_millis(1);
 
-/// A piece of work.
+/// Job.
 pub(super) type Job = Box<dyn FnOnce() + Send>;
 
-/// Threads that run scripts; cheap to clone.
+/// Thread pool for scripts; cheap to clone.
 ///
-/// As many threads as the machine has cores are made at once; more only when none of them takes up work for a moment,
-/// so that a burst of short runs does not pay for a thread each, and runs that wait do not hold up the others.
+/// The pool starts one thread per core at once. It grows beyond that only when no thread has started a job for [`STALL_LIMIT`],
+/// so that a burst of short runs does not start a thread each, and blocked runs do not delay the others.
 #[derive(Clone)]
 pub(super) struct Pool(Arc<Inner>);
 
 struct Inner {
-    state: Mutex<State>,
+    state: Mutex<PoolState>,
     work: Condvar,
-    pressure: Notify,
+    stalled: Notify,
     cores: usize,
 }
 
-struct State {
+struct PoolState {
     waiting: VecDeque<Job>,
-    /// What every thread needs at least; grows with `limits.memory`.
+    /// Minimum stack size of every thread; grows with `limits.memory`.
     stack: usize,
     threads: usize,
     idle: usize,
-    /// Counts the jobs that were taken up.
-    taken: u64,
+    /// Number of jobs started.
+    started: u64,
 }
 
 impl Pool {
-    /// Makes a pool without threads; `grow` runs until the runtime ends.
+    /// Creates a pool without threads; its task `grow` runs until the pool is dropped.
     pub(super) fn new(runtime: &tokio::runtime::Handle) -> Self {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        let state = State { waiting: VecDeque::new(), stack: MIN_STACK_SIZE, threads: 0, idle: 0, taken: 0 };
-        let inner = Arc::new(Inner { state: Mutex::new(state), work: Condvar::new(), pressure: Notify::new(), cores });
+        let state = PoolState { waiting: VecDeque::new(), stack: MIN_STACK_SIZE, threads: 0, idle: 0, started: 0 };
+        let inner = Arc::new(Inner { state: Mutex::new(state), work: Condvar::new(), stalled: Notify::new(), cores });
         runtime.spawn(grow(Arc::downgrade(&inner)));
         Self(inner)
     }
 
-    /// Has a piece of work done on a thread with at least this stack; never waits.
+    /// Enqueues a job for a thread with at least this stack size, without blocking.
     pub(super) fn submit(&self, stack: usize, job: Job) {
         let mut state = self.0.lock();
         state.stack = state.stack.max(stack);
@@ -63,37 +63,37 @@ impl Pool {
             add_thread(&self.0, &mut state);
         } else {
             drop(state);
-            self.0.pressure.notify_one();
+            self.0.stalled.notify_one();
         }
     }
 
-    /// Returns whether no work waits for a thread.
+    /// Returns whether no job waits for a thread.
     pub(super) fn is_free(&self) -> bool {
         self.0.lock().waiting.is_empty()
     }
 }
 
 impl Inner {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, PoolState> {
         self.state.lock()
     }
 }
 
-/// Adds threads while work waits and nobody takes it up.
+/// Adds threads while jobs wait and no thread starts them.
 async fn grow(inner: std::sync::Weak<Inner>) {
     loop {
         let Some(strong) = inner.upgrade() else { return };
-        // A clone of the pool that is dropped meanwhile leaves this one waiting: it is looked after now and then.
-        let _ = tokio::time::timeout(IDLE, strong.pressure.notified()).await;
+        // The timeout notices a pool that was dropped meanwhile.
+        let _ = tokio::time::timeout(IDLE_TIMEOUT, strong.stalled.notified()).await;
         loop {
-            let before = strong.lock().taken;
-            tokio::time::sleep(PATIENCE).await;
+            let before = strong.lock().started;
+            tokio::time::sleep(STALL_LIMIT).await;
             let mut state = strong.lock();
             if state.waiting.is_empty() {
                 break;
             }
-            if state.taken == before {
-                // A moment in which the whole machine stands still is no reason for hundreds.
+            if state.started == before {
+                // Limited, because a stall of the whole machine must not start hundreds of threads.
                 let more = (state.waiting.len() / 8).clamp(1, 32);
                 (0..more).for_each(|_| add_thread(&strong, &mut state));
             }
@@ -101,15 +101,15 @@ async fn grow(inner: std::sync::Weak<Inner>) {
     }
 }
 
-fn add_thread(inner: &Arc<Inner>, state: &mut State) {
+fn add_thread(inner: &Arc<Inner>, state: &mut PoolState) {
     let (shared, stack) = (inner.clone(), state.stack);
     let thread = std::thread::Builder::new().name("script".to_owned()).stack_size(stack);
     match thread.spawn(move || work(&shared, stack)) {
         Ok(_) => state.threads += 1,
-        // The work waits for one of the threads there are; `grow` tries again.
+        // The job waits for an existing thread; `grow` tries again.
         Err(error) => {
             tracing::warn!(%error, threads = state.threads, "no more threads for scripts");
-            inner.pressure.notify_one();
+            inner.stalled.notify_one();
         }
     }
 }
@@ -118,7 +118,7 @@ fn work(inner: &Arc<Inner>, stack: usize) {
     let mut state = inner.lock();
     loop {
         if stack < state.stack {
-            // One with a larger stack takes over.
+            // A thread with a larger stack replaces this one.
             state.threads -= 1;
             if !state.waiting.is_empty() {
                 add_thread(inner, &mut state);
@@ -126,15 +126,15 @@ fn work(inner: &Arc<Inner>, stack: usize) {
             return;
         }
         if let Some(job) = state.waiting.pop_front() {
-            state.taken += 1;
+            state.started += 1;
             drop(state);
-            // What a run does wrong is the run's fault and was caught there; this keeps the count right even so.
+            // Panics of a run are caught inside the job; this keeps the thread count correct if one escapes.
             let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
             state = inner.lock();
             continue;
         }
         state.idle += 1;
-        let waited = inner.work.wait_for(&mut state, IDLE);
+        let waited = inner.work.wait_for(&mut state, IDLE_TIMEOUT);
         state.idle -= 1;
         if waited.timed_out() && state.waiting.is_empty() {
             state.threads -= 1;

@@ -1,4 +1,4 @@
-//! One script's events: those that wait, those that run, and which comes next.
+//! Queue of one script: queued events, running events and pending retries.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -7,64 +7,63 @@ use jiff::Timestamp;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::terms::Targets;
-use super::window::Window;
-use super::{QueueLimits, RunId};
+use super::model::{QueueLimits, RunId, Targets};
+use super::rate_window::RateWindow;
 use crate::event::Event;
 use crate::run::{Mode, Outcome, Overflow, Skip};
 use crate::services::clock::{ActivityGuard, SuspendedActivity};
 use crate::triggers::TriggerId;
 
-/// An event on its way to a run.
+/// Event that is queued, running or waiting for a retry.
 #[derive(Debug)]
-pub(crate) struct Waiting {
-    /// Whose.
+pub(crate) struct QueuedEvent {
+    /// Trigger that sent it.
     pub(crate) trigger: TriggerId,
-    /// What happened.
+    /// The event.
     pub(crate) event: Arc<Event>,
-    /// What tells it from the trigger's other events, if the policy names a key.
+    /// Value of the payload field that `key` of the policy names.
     pub(super) key: Option<String>,
-    /// Holds a hand-turned clock when its run starts; not before, for the run that it waits for may wait for the time itself.
+    /// Holds a manual clock once the run starts. Not earlier, because the run before it may wait for the clock.
     pub(super) activity: Option<SuspendedActivity>,
-    /// Who waits for the outcome.
+    /// Receives the outcome.
     pub(super) reply: Option<oneshot::Sender<Outcome>>,
-    /// How often it was tried before.
+    /// Number of earlier attempts.
     pub(super) attempt: u32,
 }
 
-impl Waiting {
-    fn is_like(&self, other: &Self) -> bool {
+impl QueuedEvent {
+    fn is_same_key(&self, other: &Self) -> bool {
         self.trigger == other.trigger && self.key == other.key
     }
 }
 
-/// An event that is over.
-pub(super) type Over = (Waiting, Outcome);
+/// Finished event with its outcome.
+pub(super) type Finished = (QueuedEvent, Outcome);
 
-/// A run that goes on.
+/// Running event.
 pub(super) struct Running {
-    pub(super) waiting: Waiting,
+    pub(super) queued: QueuedEvent,
     pub(super) cancel: CancellationToken,
     pub(super) activity: Option<ActivityGuard>,
 }
 
-/// One script's events.
+/// Queue of one script.
 pub(super) struct ScriptQueue<V> {
     pub(super) script: Arc<str>,
     pub(super) version: V,
     pub(super) targets: Targets,
     pub(super) running: BTreeMap<RunId, Running>,
-    /// The run of the script's line; those beside it are of parallel triggers.
-    pub(super) serial: Option<RunId>,
-    /// The line: one after another, in order.
-    line: VecDeque<Waiting>,
-    /// Events of parallel triggers that are over their number of runs.
-    beside: BTreeMap<TriggerId, VecDeque<Waiting>>,
-    /// Failed events, and when they are tried again.
-    resting: Vec<(Timestamp, Waiting)>,
-    pub(super) rates: BTreeMap<TriggerId, Window>,
-    pub(super) starts: Window,
-    /// How many runs have failed since the last that went well.
+    /// The serial run; all others belong to parallel triggers.
+    pub(super) serial_run: Option<RunId>,
+    /// Serial queue, in order of arrival.
+    serial: VecDeque<QueuedEvent>,
+    /// Queues of parallel triggers that have reached their limit of runs.
+    parallel: BTreeMap<TriggerId, VecDeque<QueuedEvent>>,
+    /// Retry queue: failed events with the time of their next attempt.
+    retries: Vec<(Timestamp, QueuedEvent)>,
+    pub(super) rates: BTreeMap<TriggerId, RateWindow>,
+    pub(super) starts: RateWindow,
+    /// Number of failures since the last success.
     pub(super) failures: usize,
     pub(super) paused_until: Option<Timestamp>,
     pub(super) is_ready: bool,
@@ -77,177 +76,185 @@ impl<V> ScriptQueue<V> {
             version,
             targets: Targets::new(Vec::new()),
             running: BTreeMap::new(),
-            serial: None,
-            line: VecDeque::new(),
-            beside: BTreeMap::new(),
-            resting: Vec::new(),
+            serial_run: None,
+            serial: VecDeque::new(),
+            parallel: BTreeMap::new(),
+            retries: Vec::new(),
             rates: BTreeMap::new(),
-            starts: Window::default(),
+            starts: RateWindow::default(),
             failures: 0,
             paused_until: None,
             is_ready: false,
         }
     }
 
-    /// Returns whether nothing runs and nothing waits, but for what waits to be tried again.
+    /// Returns whether no event is queued or running; pending retries do not count.
     pub(super) fn is_idle(&self) -> bool {
-        self.running.is_empty() && self.line.is_empty() && self.beside.values().all(VecDeque::is_empty)
+        self.running.is_empty() && self.serial.is_empty() && self.parallel.values().all(VecDeque::is_empty)
     }
 
-    /// Returns how many events wait.
-    pub(super) fn waiting(&self) -> usize {
-        self.line.len() + self.beside.values().map(VecDeque::len).sum::<usize>() + self.resting.len()
+    /// Returns the number of queued events and pending retries.
+    pub(super) fn queued(&self) -> usize {
+        self.serial.len() + self.parallel.values().map(VecDeque::len).sum::<usize>() + self.retries.len()
     }
 
-    /// Lets an event in by its trigger's policy; returns those that are over because of it, maybe itself.
-    pub(super) fn admit(&mut self, arrival: Waiting, shares: &QueueLimits) -> Vec<Over> {
-        let Some(target) = self.targets.get(&arrival.trigger) else {
-            return vec![(arrival, Outcome::Skipped(Skip::TriggerGone))];
+    /// Enqueues an event by its trigger's policy; returns the events that are finished by that, which may include the event itself.
+    pub(super) fn admit(&mut self, incoming: QueuedEvent, limits: &QueueLimits) -> Vec<Finished> {
+        let Some(target) = self.targets.get(&incoming.trigger) else {
+            return vec![(incoming, Outcome::Skipped(Skip::TriggerGone))];
         };
         let (mode, overflow) = (target.policy.mode, target.policy.overflow);
-        // What is owed waits until it is through, unless the script says how many may wait.
-        let most = if arrival.event.delivery.requires_ack() { usize::MAX } else { shares.queue };
+        // Events that must be acknowledged are limited by the script's own options only.
+        let most = if incoming.event.delivery.requires_ack() { usize::MAX } else { limits.queue };
         let max = match mode {
             Mode::Parallel => most,
             _ => target.policy.max.unwrap_or(most),
         };
         match mode {
-            Mode::Single if self.is_taken(&arrival) => vec![(arrival, Outcome::Skipped(Skip::Busy))],
-            Mode::Restart => self.restart(arrival, max, overflow, shares.queue),
+            Mode::Single if self.is_busy(&incoming) => vec![(incoming, Outcome::Skipped(Skip::Busy))],
+            Mode::Restart => self.restart(incoming, max, overflow, limits.queue),
             Mode::Parallel => {
-                let line = self.beside.entry(arrival.trigger).or_default();
-                enqueue(line, arrival, max, overflow, shares.queue)
+                let queue = self.parallel.entry(incoming.trigger).or_default();
+                enqueue(queue, incoming, max, overflow, limits.queue)
             }
-            Mode::Queued | Mode::Single => enqueue(&mut self.line, arrival, max, overflow, shares.queue),
+            Mode::Queued | Mode::Single => enqueue(&mut self.serial, incoming, max, overflow, limits.queue),
         }
     }
 
-    /// Takes the next event that may run now; `true`: in the script's line, `false`: beside it.
-    pub(super) fn next(&mut self, shares: &QueueLimits) -> Option<(Waiting, bool)> {
+    /// Takes the next event that may run now, and whether it is the serial run.
+    pub(super) fn next(&mut self, limits: &QueueLimits) -> Option<(QueuedEvent, bool)> {
         if self.paused_until.is_some() {
             return None;
         }
-        if self.serial.is_none() {
-            let free = |waiting: &Waiting| !self.resting.iter().any(|(_, resting)| resting.is_like(waiting));
-            if let Some(at) = self.line.iter().position(free) {
-                return self.line.remove(at).map(|waiting| (waiting, true));
+        if self.serial_run.is_none() {
+            let free = |queued: &QueuedEvent| !self.retries.iter().any(|(_, retries)| retries.is_same_key(queued));
+            if let Some(at) = self.serial.iter().position(free) {
+                return self.serial.remove(at).map(|queued| (queued, true));
             }
         }
         let (targets, running) = (&self.targets, &self.running);
         let has_room = |trigger: &TriggerId| {
-            let max = targets.get(trigger).and_then(|target| target.policy.max).unwrap_or(shares.parallel);
-            running.values().filter(|run| run.waiting.trigger == *trigger).count() < max
+            let max = targets.get(trigger).and_then(|target| target.policy.max).unwrap_or(limits.parallel);
+            running.values().filter(|run| run.queued.trigger == *trigger).count() < max
         };
-        let (_, line) = self.beside.iter_mut().find(|(trigger, line)| !line.is_empty() && has_room(trigger))?;
-        line.pop_front().map(|waiting| (waiting, false))
+        let (_, queue) = self.parallel.iter_mut().find(|(trigger, queue)| !queue.is_empty() && has_room(trigger))?;
+        queue.pop_front().map(|queued| (queued, false))
     }
 
-    /// Puts an event that was taken by [`ScriptQueue::next`] back to where it was.
-    pub(super) fn put_back(&mut self, waiting: Waiting, is_serial: bool) {
-        let line = if is_serial { &mut self.line } else { self.beside.entry(waiting.trigger).or_default() };
-        line.push_front(waiting);
+    /// Puts an event that [`ScriptQueue::next`] returned back to the front of its queue.
+    pub(super) fn put_back(&mut self, queued: QueuedEvent, is_serial: bool) {
+        let queue = if is_serial { &mut self.serial } else { self.parallel.entry(queued.trigger).or_default() };
+        queue.push_front(queued);
     }
 
-    /// Puts a failed event aside until it is tried again; events like it wait behind it, unless they are parallel.
-    pub(super) fn rest(&mut self, waiting: Waiting, until: Timestamp) {
-        self.resting.push((until, waiting));
+    /// Adds a failed event to the retry queue. Serial events with the same key wait behind it.
+    pub(super) fn add_retry(&mut self, queued: QueuedEvent, until: Timestamp) {
+        self.retries.push((until, queued));
     }
 
-    /// Returns how many events wait to be tried again.
-    pub(super) fn resting(&self) -> usize {
-        self.resting.len()
+    /// Returns the number of pending retries.
+    pub(super) fn retries(&self) -> usize {
+        self.retries.len()
     }
 
-    /// Puts the events that are to be tried again now in front of the others.
+    /// Moves due retries to the front of their queues.
     pub(super) fn wake(&mut self, now: Timestamp) {
-        let (due, rest) = std::mem::take(&mut self.resting).into_iter().partition(|(due, _)| *due <= now);
-        self.resting = rest;
-        let due: Vec<(Timestamp, Waiting)> = due;
-        for (_, waiting) in due.into_iter().rev() {
+        let (due, later) = std::mem::take(&mut self.retries).into_iter().partition(|(due, _)| *due <= now);
+        self.retries = later;
+        let due: Vec<(Timestamp, QueuedEvent)> = due;
+        for (_, queued) in due.into_iter().rev() {
             let is_parallel =
-                self.targets.get(&waiting.trigger).is_some_and(|target| target.policy.mode == Mode::Parallel);
-            let line = if is_parallel { self.beside.entry(waiting.trigger).or_default() } else { &mut self.line };
-            line.push_front(waiting);
+                self.targets.get(&queued.trigger).is_some_and(|target| target.policy.mode == Mode::Parallel);
+            let queue = if is_parallel { self.parallel.entry(queued.trigger).or_default() } else { &mut self.serial };
+            queue.push_front(queued);
         }
     }
 
-    /// Gives each event that waits to an heir, if it has one: `heir` makes the event its, and returns the mode it runs in from now on.
-    pub(super) fn hand_over(&mut self, heir: impl Fn(&mut Waiting) -> Option<Mode>) {
-        let (line, beside) = (std::mem::take(&mut self.line), std::mem::take(&mut self.beside));
-        let line = line.into_iter().map(|waiting| (waiting, false));
-        for (mut waiting, was_beside) in line.chain(beside.into_values().flatten().map(|waiting| (waiting, true))) {
-            let is_beside = heir(&mut waiting).map_or(was_beside, |mode| mode == Mode::Parallel);
-            let line = if is_beside { self.beside.entry(waiting.trigger).or_default() } else { &mut self.line };
-            line.push_back(waiting);
+    /// Reassigns queued events to triggers of a new version: `hand_over` changes the event and returns its new mode, or `None` if it stays.
+    pub(super) fn hand_over(&mut self, hand_over: impl Fn(&mut QueuedEvent) -> Option<Mode>) {
+        let (queue, parallel) = (std::mem::take(&mut self.serial), std::mem::take(&mut self.parallel));
+        let queue = queue.into_iter().map(|queued| (queued, false));
+        for (mut queued, was_parallel) in queue.chain(parallel.into_values().flatten().map(|queued| (queued, true))) {
+            let is_parallel = hand_over(&mut queued).map_or(was_parallel, |mode| mode == Mode::Parallel);
+            let queue = if is_parallel { self.parallel.entry(queued.trigger).or_default() } else { &mut self.serial };
+            queue.push_back(queued);
         }
-        for (_, waiting) in &mut self.resting {
-            heir(waiting);
+        for (_, queued) in &mut self.retries {
+            hand_over(queued);
         }
     }
 
-    /// Takes out every event that waits and is not wanted any more.
-    pub(super) fn take_waiting(&mut self, is_unwanted: impl Fn(&Waiting) -> bool) -> Vec<Waiting> {
+    /// Removes and returns the queued events that match.
+    pub(super) fn take_queued(&mut self, is_unwanted: impl Fn(&QueuedEvent) -> bool) -> Vec<QueuedEvent> {
         let mut taken = Vec::new();
-        let mut sift = |line: &mut VecDeque<Waiting>| {
-            let (out, stay) = std::mem::take(line).into_iter().partition(&is_unwanted);
-            *line = stay;
-            let out: VecDeque<Waiting> = out;
+        let mut sift = |queue: &mut VecDeque<QueuedEvent>| {
+            let (out, stay) = std::mem::take(queue).into_iter().partition(&is_unwanted);
+            *queue = stay;
+            let out: VecDeque<QueuedEvent> = out;
             taken.extend(out);
         };
-        sift(&mut self.line);
-        self.beside.values_mut().for_each(sift);
+        sift(&mut self.serial);
+        self.parallel.values_mut().for_each(sift);
         let (out, stay): (Vec<_>, _) =
-            std::mem::take(&mut self.resting).into_iter().partition(|(_, waiting)| is_unwanted(waiting));
-        self.resting = stay;
-        taken.extend(out.into_iter().map(|(_, waiting)| waiting));
-        self.beside.retain(|_, line| !line.is_empty());
+            std::mem::take(&mut self.retries).into_iter().partition(|(_, queued)| is_unwanted(queued));
+        self.retries = stay;
+        taken.extend(out.into_iter().map(|(_, queued)| queued));
+        self.parallel.retain(|_, queue| !queue.is_empty());
         taken
     }
 
-    fn is_taken(&self, arrival: &Waiting) -> bool {
-        let running = self.running.values().map(|run| &run.waiting);
-        let resting = self.resting.iter().map(|(_, waiting)| waiting);
-        running.chain(&self.line).chain(resting).any(|waiting| waiting.is_like(arrival))
+    fn is_busy(&self, incoming: &QueuedEvent) -> bool {
+        let running = self.running.values().map(|run| &run.queued);
+        let retries = self.retries.iter().map(|(_, queued)| queued);
+        running.chain(&self.serial).chain(retries).any(|queued| queued.is_same_key(incoming))
     }
 
-    fn restart(&mut self, arrival: Waiting, max: usize, overflow: Overflow, total: usize) -> Vec<Over> {
-        let cancelled = self.running.values().filter(|run| run.waiting.is_like(&arrival));
+    fn restart(&mut self, incoming: QueuedEvent, max: usize, overflow: Overflow, total: usize) -> Vec<Finished> {
+        let cancelled = self.running.values().filter(|run| run.queued.is_same_key(&incoming));
         let was_running = cancelled.map(|run| run.cancel.cancel()).count() > 0;
-        let place = if was_running { Some(0) } else { self.line.iter().position(|waiting| waiting.is_like(&arrival)) };
-        let replaced = self.take_waiting(|waiting| waiting.is_like(&arrival));
-        let mut over: Vec<Over> =
-            replaced.into_iter().map(|waiting| (waiting, Outcome::Skipped(Skip::Replaced))).collect();
+        let place =
+            if was_running { Some(0) } else { self.serial.iter().position(|queued| queued.is_same_key(&incoming)) };
+        let replaced = self.take_queued(|queued| queued.is_same_key(&incoming));
+        let mut finished: Vec<Finished> =
+            replaced.into_iter().map(|queued| (queued, Outcome::Skipped(Skip::Replaced))).collect();
         match place {
-            Some(place) if self.line.len() < total || arrival.event.delivery.requires_ack() => {
-                self.line.insert(place, arrival)
+            Some(place) if self.serial.len() < total || incoming.event.delivery.requires_ack() => {
+                self.serial.insert(place, incoming)
             }
-            _ => over.extend(enqueue(&mut self.line, arrival, max, overflow, total)),
+            _ => finished.extend(enqueue(&mut self.serial, incoming, max, overflow, total)),
         }
-        over
+        finished
     }
 }
 
-/// Puts an event at the end of a line that may be full: `max` events of its trigger, `total` of all that nobody is owed.
-fn enqueue(line: &mut VecDeque<Waiting>, arrival: Waiting, max: usize, overflow: Overflow, total: usize) -> Vec<Over> {
+/// Appends an event to a queue with limits: `max` events of its trigger, and `total` events that need no acknowledgement.
+fn enqueue(
+    queue: &mut VecDeque<QueuedEvent>,
+    incoming: QueuedEvent,
+    max: usize,
+    overflow: Overflow,
+    total: usize,
+) -> Vec<Finished> {
     if overflow == Overflow::LatestPerKey
-        && let Some(older) = line.iter_mut().find(|waiting| waiting.is_like(&arrival))
+        && let Some(older) = queue.iter_mut().find(|queued| queued.is_same_key(&incoming))
     {
-        return vec![(std::mem::replace(older, arrival), Outcome::Skipped(Skip::Replaced))];
+        return vec![(std::mem::replace(older, incoming), Outcome::Skipped(Skip::Replaced))];
     }
-    // Counted only where it matters: a long line is no reason for each arrival to look through it.
-    let has_room = line.len() < max || line.iter().filter(|waiting| waiting.trigger == arrival.trigger).count() < max;
-    let is_full = || line.iter().filter(|waiting| !waiting.event.delivery.requires_ack()).count() >= total;
-    if has_room && (arrival.event.delivery.requires_ack() || line.len() < total || !is_full()) {
-        line.push_back(arrival);
+    // The count is needed only in queues longer than `max`, so that arrivals do not scan long queues.
+    let has_room = queue.len() < max || queue.iter().filter(|queued| queued.trigger == incoming.trigger).count() < max;
+    let is_full = || queue.iter().filter(|queued| !queued.event.delivery.requires_ack()).count() >= total;
+    if has_room && (incoming.event.delivery.requires_ack() || queue.len() < total || !is_full()) {
+        queue.push_back(incoming);
         return Vec::new();
     }
     if overflow == Overflow::DropNewest {
-        return vec![(arrival, Outcome::Skipped(Skip::QueueFull))];
+        return vec![(incoming, Outcome::Skipped(Skip::QueueFull))];
     }
-    // A trigger that floods pushes out its own events first, and none that others are owed.
-    let own = line.iter().position(|waiting| waiting.trigger == arrival.trigger);
-    let oldest = own.or_else(|| line.iter().position(|waiting| !waiting.event.delivery.requires_ack())).unwrap_or(0);
-    let dropped = line.remove(oldest);
-    line.push_back(arrival);
-    dropped.map(|waiting| (waiting, Outcome::Skipped(Skip::QueueFull))).into_iter().collect()
+    // The oldest event of the same trigger is dropped first, so that a flooding trigger drops its own events, then one that needs no
+    // acknowledgement.
+    let own = queue.iter().position(|queued| queued.trigger == incoming.trigger);
+    let oldest = own.or_else(|| queue.iter().position(|queued| !queued.event.delivery.requires_ack())).unwrap_or(0);
+    let dropped = queue.remove(oldest);
+    queue.push_back(incoming);
+    dropped.map(|queued| (queued, Outcome::Skipped(Skip::QueueFull))).into_iter().collect()
 }

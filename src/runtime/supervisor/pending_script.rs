@@ -1,67 +1,63 @@
-//! Brings scripts to life that do not live yet: from their file, or from what was accepted before.
+//! Activates scripts that are not active yet: from their file, or from the last accepted version.
 
 use std::sync::Arc;
 
-use super::{Supervisor, Why};
+use super::model::{Supervisor, SyncReason};
 use crate::config::Level;
 use crate::fault::Fault;
 use crate::runtime::load::{Loaded, Request, bind};
-use crate::runtime::registry::Version;
-use crate::runtime::reload::{accepted_line, idle_line, rejected_report};
+use crate::runtime::registry::ScriptVersion;
+use crate::runtime::reload::{accepted_message, no_trigger_warning, rejected_message};
 use crate::runtime::settings::Settings;
 use crate::runtime::sources::AcceptedSources;
 use crate::script::{Purpose, Script};
 use crate::services::store::{AcceptedVersion, Store};
 
-/// A script that does not live yet, made ready beside those that do.
+/// Script that is loaded and not active yet.
 pub(super) enum PendingScript {
-    /// Its file is good.
+    /// Its file is valid.
     Ready(Script, u64),
-    /// Its file is not, but an accepted version is.
+    /// Its file is broken; the last accepted version is used.
     Fallback(Script, u64, Vec<Fault>),
-    /// It can not live.
+    /// It cannot be activated.
     Broken(Vec<Fault>),
 }
 
 impl Supervisor {
-    /// Brings a script to life that does not live yet; returns whether it does now.
-    pub(super) async fn bear(&mut self, newborn: PendingScript, loaded: Loaded, why: &Why) -> bool {
+    /// Activates a script; returns whether it is active now.
+    pub(super) async fn activate(&mut self, pending: PendingScript, loaded: Loaded, reason: &SyncReason) -> bool {
         let name = loaded.request.name;
         let Some(entry) = self.registry.get_mut(&name) else { return false };
-        entry.seen = loaded.seen;
+        entry.fingerprints = loaded.fingerprints;
         entry.rejected = None;
-        let (script, number) = match newborn {
+        let (script, number) = match pending {
             PendingScript::Ready(script, number) => (script, number),
             PendingScript::Fallback(script, number, faults) => {
-                let text = rejected_report(Some(number), number + 1, &faults);
-                self.lines.say(Level::Error, &name, text);
-                self.lines.say(
-                    Level::Warn,
-                    &name,
-                    format!("{name} starts from v{number}, the last version that was accepted"),
-                );
+                let text = rejected_message(Some(number), number + 1, &faults);
+                self.log.write(Level::Error, &name, text);
+                self.log.write(Level::Warn, &name, format!("{name} starts from v{number}, the last accepted version"));
                 entry.rejected = Some(faults);
                 (script, number)
             }
             PendingScript::Broken(faults) => {
-                self.lines.say(Level::Error, &name, rejected_report(None, 0, &faults));
+                self.log.write(Level::Error, &name, rejected_message(None, 0, &faults));
                 entry.rejected = Some(faults);
                 return false;
             }
         };
         let is_idle = script.declarations.is_empty();
-        let version = Arc::new(Version { number, script, is_job: loaded.request.is_job });
+        let version = Arc::new(ScriptVersion { number, script, is_job: loaded.request.is_job });
         let changes = self.exchange(&name, version).await;
-        let level = if *why == Why::Boot { Level::Debug } else { Level::Info };
-        self.lines.say(level, &name, accepted_line("loaded", &name, number, loaded.took, &changes));
+        let level = if *reason == SyncReason::Boot { Level::Debug } else { Level::Info };
+        self.log.write(level, &name, accepted_message("loaded", &name, number, loaded.took, &changes));
         if is_idle {
-            self.lines.say(Level::Warn, &name, idle_line(&name));
+            self.log.write(Level::Warn, &name, no_trigger_warning(&name));
         }
         true
     }
 }
 
-/// Makes a script ready that does not live yet, and says what went wrong with what is kept of it.
+/// Prepares a script for activation; also returns the error of the store, if accepted versions could not be read or written.
 pub(super) fn prepare(
     mut loaded: Loaded,
     store: &Store,
@@ -70,12 +66,12 @@ pub(super) fn prepare(
     let name = loaded.request.name.clone();
     let (accepted, mut problem) = match store.accepted_version(&name) {
         Ok(accepted) => (accepted, None),
-        Err(error) => (None, Some(format!("its accepted versions can not be read: {error}"))),
+        Err(error) => (None, Some(format!("its accepted versions cannot be read: {error}"))),
     };
-    let newborn = match std::mem::replace(&mut loaded.result, Err(Vec::new())) {
+    let pending = match std::mem::replace(&mut loaded.result, Err(Vec::new())) {
         Ok(script) => {
             let number = store.accept_version(&name, &script.files).unwrap_or_else(|error| {
-                problem = Some(format!("it runs but is not kept for the next start: {error}"));
+                problem = Some(format!("it runs, but could not be stored for the next start: {error}"));
                 accepted.map_or(1, |older| older.version + 1)
             });
             PendingScript::Ready(script, number)
@@ -85,7 +81,7 @@ pub(super) fn prepare(
             None => PendingScript::Broken(faults),
         },
     };
-    (newborn, loaded, problem)
+    (pending, loaded, problem)
 }
 
 fn revive(request: &Request, accepted: AcceptedVersion, settings: &Settings) -> Option<(Script, u64)> {
@@ -93,10 +89,10 @@ fn revive(request: &Request, accepted: AcceptedVersion, settings: &Settings) -> 
     Some((script, accepted.version))
 }
 
-/// Loads a version that was accepted before, under the settings of now.
+/// Loads an accepted version with the current settings.
 ///
 /// # Errors
-/// Its faults under these settings.
+/// Its faults with these settings.
 pub(super) fn load_accepted(
     request: &Request,
     files: Vec<(String, String)>,

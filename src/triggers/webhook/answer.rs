@@ -12,8 +12,8 @@ const TEXT: &str = "text/plain; charset=utf-8";
 pub(super) fn to(outcome: Outcome, script: &str) -> Answer {
     match outcome {
         Outcome::Succeeded(value) => from_value(value).unwrap_or_else(|why| {
-            warn!(script, "the handler's answer can not be sent: {why}");
-            plain(500, "the handler's answer can not be sent")
+            warn!(script, "the handler's answer cannot be sent: {why}");
+            plain(500, "the handler's answer cannot be sent")
         }),
         Outcome::Failed(_) => plain(500, "the handler failed"),
         Outcome::TimedOut(_) => plain(504, "the handler took too long"),
@@ -149,7 +149,7 @@ mod tests {
             ),
             (
                 map(&[("status", Value::Int(999))]),
-                "500 [content-type: text/plain; charset=utf-8] the handler's answer can not be sent\n",
+                "500 [content-type: text/plain; charset=utf-8] the handler's answer cannot be sent\n",
             ),
         ] {
             assert_eq!(shown(value), expected);

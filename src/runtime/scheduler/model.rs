@@ -1,4 +1,4 @@
-//! What dispatch is told, and what it says is to be done.
+//! Input and output types of the scheduler.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,26 +11,26 @@ use crate::event::Event;
 use crate::run::{Outcome, Policy, Skip};
 use crate::triggers::TriggerId;
 
-/// Names one life of a script: from going live until it is removed, disabled or stopped.
+/// Identifies the queue of an active script, from its activation until it is removed, disabled or stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct QueueId(pub(crate) u64);
 
-/// Names a run within the process.
+/// Identifies a run within the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct RunId(pub(super) u64);
 
-/// Where a trigger's events go.
+/// Destination of a trigger's events.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
-    /// The trigger's name within its script.
+    /// Name of the trigger within its script.
     pub(crate) name: Arc<str>,
-    /// Which function it wakes.
+    /// Index of the handler.
     pub(crate) handler: usize,
-    /// How its events become runs.
+    /// Run policy of the events.
     pub(crate) policy: Policy,
 }
 
-/// Where the events of a script's triggers go.
+/// Destinations of the triggers of one script, sorted by trigger.
 pub(super) struct Targets(Box<[(TriggerId, Arc<Target>)]>);
 
 impl Targets {
@@ -49,10 +49,10 @@ impl Targets {
     }
 }
 
-/// Finds the trigger that takes over an event of one that is gone, and the event as it tells it.
+/// Returns the new trigger and the adapted event for a queued event of a removed trigger, if a new trigger takes it over.
 pub(crate) type EventHandoff = dyn Fn(TriggerId, &Event) -> Option<(TriggerId, Event)> + Send;
 
-/// How much may wait and run.
+/// Limits of queues and runs.
 #[derive(Debug, Clone)]
 pub(crate) struct QueueLimits {
     pub(super) queue: usize,
@@ -76,57 +76,57 @@ impl From<&Limits> for QueueLimits {
     }
 }
 
-/// Someone who waits for how an event ended, and how that is.
-pub(crate) type Answer = (oneshot::Sender<Outcome>, Outcome);
+/// Reply channel with the outcome to send.
+pub(crate) type OutcomeReply = (oneshot::Sender<Outcome>, Outcome);
 
-/// A run to start.
+/// Request to start a run.
 #[derive(Debug)]
-pub(crate) struct Start<V> {
-    /// The run's name within the process.
+pub(crate) struct RunRequest<V> {
+    /// Identifier within the process.
     pub(crate) run: RunId,
-    /// The script's name.
+    /// Name of the script.
     pub(crate) script: Arc<str>,
-    /// The version to run on.
+    /// Version to run.
     pub(crate) version: V,
-    /// Which trigger of it.
+    /// Trigger of the version.
     pub(crate) target: Arc<Target>,
-    /// What woke it.
+    /// The event.
     pub(crate) event: Arc<Event>,
-    /// Set when the run must end.
+    /// Cancelled when the run must end.
     pub(crate) cancel: CancellationToken,
-    /// How often this event was tried before.
+    /// Number of earlier attempts.
     pub(crate) attempt: u32,
 }
 
-/// What is to be done.
+/// Action that the caller carries out.
 #[derive(Debug)]
 pub(crate) enum Action<V> {
-    /// A run starts.
-    Start(Start<V>),
-    /// An event became no run: to be noted. Who asked has been answered.
+    /// Starts a run.
+    RunRequest(RunRequest<V>),
+    /// Records an event that was skipped.
     Skipped {
-        /// The script's name.
+        /// Name of the script.
         script: Arc<str>,
-        /// Its version.
+        /// Active version.
         version: V,
-        /// The trigger's name.
+        /// Name of the trigger.
         trigger: Arc<str>,
-        /// What happened.
+        /// The event.
         event: Arc<Event>,
-        /// Why there was no run.
+        /// Reason of the skip.
         skip: Skip,
     },
     /// Acknowledges an event that finished without a commit, and that its source does not deliver again.
     Acknowledge(Arc<Event>),
-    /// A script was paused by the breaker.
+    /// Reports that the circuit breaker paused a script.
     Paused {
-        /// The script's name.
+        /// Name of the script.
         script: Arc<str>,
-        /// For how long.
+        /// Length of the pause.
         pause: Duration,
-        /// Why.
-        why: String,
+        /// Reason of the pause.
+        reason: String,
     },
-    /// A pause is over.
+    /// Reports the end of a pause.
     Resumed(Arc<str>),
 }

@@ -1,20 +1,20 @@
-//! Counts what happened lately: at most so many in so long.
+//! Sliding-window rate limit.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-/// The moments that still count.
+/// Times within the window, oldest first.
 #[derive(Debug, Default)]
-pub(super) struct Window {
+pub(super) struct RateWindow {
     times: VecDeque<Timestamp>,
 }
 
-impl Window {
-    /// Notes one more at `now`, unless `count` were noted within the last `per`; returns whether it was.
+impl RateWindow {
+    /// Counts one more at `now`, unless `count` were counted within the last `per`; returns whether it was counted.
     pub(super) fn admit(&mut self, now: Timestamp, count: usize, per: Duration) -> bool {
-        // A clock that was set back must not shut the door: what lies ahead of it is forgotten.
+        // After the clock was set back, times in the future are dropped; otherwise they would block the window.
         while self.times.back().is_some_and(|last| *last > now) {
             self.times.pop_back();
         }
@@ -36,7 +36,7 @@ mod tests {
 
     #[test]
     fn what_is_over_the_count_waits_until_the_oldest_is_out_of_the_window() {
-        let mut window = Window::default();
+        let mut window = RateWindow::default();
         let at = |second| Timestamp::from_second(second).unwrap();
         let mut admit = |second| window.admit(at(second), 2, Duration::from_secs(10));
         assert_eq!([0, 1, 2, 9, 10, 10, 11].map(&mut admit), [true, true, false, false, true, false, true]);
@@ -44,7 +44,7 @@ mod tests {
 
     #[test]
     fn a_clock_set_back_does_not_shut_the_door() {
-        let mut window = Window::default();
+        let mut window = RateWindow::default();
         let at = |second| Timestamp::from_second(second).unwrap();
         assert!(window.admit(at(1_000), 1, Duration::from_secs(10)));
         assert!(window.admit(at(10), 1, Duration::from_secs(10)));
