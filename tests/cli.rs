@@ -294,7 +294,7 @@ fn the_reference_knows_triggers_and_functions() {
     assert!(definitions.contains("fn mqtt_publish(topic: String, payload: ?) -> ();"), "{definitions}");
     // The language server marks every variable that it does not know.
     assert!(definitions.contains("\nlet state: State;\n"), "{definitions}");
-    assert!(definitions.contains("/// Only in `*_test.rhai` files. Turns the clock by a duration"), "{definitions}");
+    assert!(definitions.contains("/// Only in `*_test.rhai` files. Advances the clock by a duration"), "{definitions}");
     assert!(definitions.contains("fn advance(time: ?) -> ();"), "{definitions}");
     assert!(house.run(&["completions", "bash"]).contains("_rhaid"));
 }

@@ -167,7 +167,7 @@ fn a_broker_that_confirms_nothing_holds_a_script_for_as_long_as_it_said() {
     house.write("scripts/patient.rhai", script);
     house.start_with(&[("RHAID_MQTT_URL", &format!("mqtt://{address}"))]);
     house.wait_for("over in time: true");
-    let told = "timeout: the broker has not confirmed the message to t within 300ms; it stays on its way";
+    let told = "timeout: the broker did not acknowledge the message to t within 300ms; it stays in the outbox";
     assert_eq!(house.count(told), 2);
 }
 

@@ -98,27 +98,27 @@ fn messages_timers_requests_and_state_are_played_and_looked_at() {
 fn what_does_not_hold_is_told_with_its_line_what_was_there_and_what_happened() {
     let printed = fails(
         "publish(\"room/attic/temperature\", 17);\nassert_published(\"room/attic/heating\", \"off\");",
-        &["FAIL", "heater_test.rhai:3:1: expected room/attic/heating \"off\"", "what was published there:", "\"on\""],
+        &["FAIL", "heater_test.rhai:3:1: expected room/attic/heating \"off\"", "messages on these topics:", "\"on\""],
     );
     let timeline = printed.split("what happened").nth(1).unwrap();
     assert!(timeline.contains("2026-01-01 00:00:00.000+01:00 run     heater: mqtt_subscribe"), "{printed}");
-    fails("assert_eq(1 + 1, 3, \"sum\");", &["heater_test.rhai:2:1: sum: expected 3, there is 2"]);
+    fails("assert_eq(1 + 1, 3, \"sum\");", &["heater_test.rhai:2:1: sum: expected 3, but got 2"]);
     fails(
         "publish(\"room/attic/temperature\", 17); assert_not_published(\"room/#\", |message| message.payload == \"on\");",
-        &["expected no such message on room/#; there is:", "room/attic/heating \"on\""],
+        &["expected no such message on room/#; published messages:", "room/attic/heating \"on\""],
     );
-    fails("assert_state(\"heater\", \"attic\", 3);", &["expected 3 as state.attic of heater, there is"]);
-    fails("assert_log(\"warn\", \"cold\");", &["expected a line of level warn with \"cold\"; nothing was logged"]);
-    fails("assert_requested(\"GET\", \"https://a/*\");", &["expected GET https://a/*; nothing was asked"]);
+    fails("assert_state(\"heater\", \"attic\", 3);", &["expected 3 as state.attic of heater, but got"]);
+    fails("assert_log(\"warn\", \"cold\");", &["expected a log line of level warn with \"cold\"; nothing was logged"]);
+    fails("assert_requested(\"GET\", \"https://a/*\");", &["expected GET https://a/*; no request was sent"]);
     fails("assert_fails(\"heater\", \"timeout\");", &["expected a run of heater to fail, and none did"]);
-    fails("assert_fails(|| 3, \"timeout\");", &["expected a failure of kind timeout, it returned 3"]);
+    fails("assert_fails(|| 3, \"timeout\");", &["expected an error of kind timeout, but the function returned 3"]);
     fails("no_such(3);", &["heater_test.rhai:2:1", "no_such"]);
     fails(
         "advanse(\"1h\"); assert(limt);",
         &["2:1: unknown function `advanse`", "`advance(time)`", "2:23: unknown variable `limt`"],
     );
     fails("emit(1);", &["there is no `emit` for (int)", "write `emit(name: string)`"]);
-    fails("mqtt_publish(\"a\", \"b\");", &["`mqtt_publish` is for scripts"]);
+    fails("mqtt_publish(\"a\", \"b\");", &["`mqtt_publish` can only be called in a script"]);
     fails("load(\"heatr\");", &["there is no script `heatr`"]);
     fails("on_event(\"a\", || 1);", &["heater_test.rhai:2:1"]);
     fails("fail_http(\"GET\", \"*\", \"weather\");", &["there is no \"weather\""]);
@@ -291,7 +291,7 @@ fn what_can_not_be_tested_is_told_with_its_place() {
     assert!(code == Some(1) && printed.contains("heater_test.rhai:2:") && printed.contains("1 failed"), "{printed}");
     house.write("scripts/heater_test.rhai", "load(\"heater\");");
     let (code, printed) = tried(&house, &[]);
-    assert!(code == Some(1) && printed.contains("this is for inside of `test("), "{printed}");
+    assert!(code == Some(1) && printed.contains("this function can only be called inside `test("), "{printed}");
     house.write("scripts/broken.rhai", "cron(");
     house.write("scripts/heater_test.rhai", "test(\"a\", || load(\"broken\"));");
     let (code, printed) = tried(&house, &[]);

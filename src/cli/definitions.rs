@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 
 use crate::cli::terminal;
-use crate::functions::reference::{Entry, Form, Signature, only_in_tests, reference};
+use crate::functions::reference::{Form, ReferenceEntry, Signature, only_in_tests, reference};
 use crate::triggers::{KINDS, Kind};
 
 const FILE: &str = "rhaid.d.rhai";
@@ -76,7 +76,7 @@ fn trigger(kind: &Kind, options: bool) -> String {
     format!("fn {}({}) -> ();", kind.name, parameters.join(", "))
 }
 
-fn definition(entry: &Entry, signature: &Signature) -> Option<String> {
+fn definition(entry: &ReferenceEntry, signature: &Signature) -> Option<String> {
     let receiver = signature.receiver.iter().map(|of| format!("this: {}", type_name(of)));
     let named = signature.parameters.iter().map(|(name, of)| format!("{name}: {}", type_name(of)));
     let parameters = receiver.chain(named).collect::<Vec<_>>().join(", ");
@@ -103,7 +103,7 @@ fn type_name(of: &str) -> &str {
     }
 }
 
-fn documented(entry: &Entry) -> String {
+fn documented(entry: &ReferenceEntry) -> String {
     // The language server does not tell tests from scripts.
     let place = if entry.is_only_in_tests() { "Only in `*_test.rhai` files. " } else { "" };
     match &entry.example {

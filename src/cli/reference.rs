@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::cli::exit::UsageError;
 use crate::cli::table::{Cell, aligned};
 use crate::cli::terminal::{self, Style, paint};
-use crate::functions::reference::{Entry, only_in_tests, reference};
+use crate::functions::reference::{ReferenceEntry, only_in_tests, reference};
 use crate::functions::testing::TESTS;
 use crate::functions::{PACKAGES, Package};
 use crate::options::nearest;
@@ -41,11 +41,11 @@ const TRIGGERS_DOCS: &str = "What wakes a handler.";
 /// What is shown: triggers and functions.
 struct Selection {
     kinds: Vec<&'static Kind>,
-    entries: Vec<&'static Entry>,
+    entries: Vec<&'static ReferenceEntry>,
 }
 
 /// Returns what scripts can call, then what only tests can.
-fn everything() -> impl Iterator<Item = &'static Entry> {
+fn everything() -> impl Iterator<Item = &'static ReferenceEntry> {
     reference().iter().chain(only_in_tests())
 }
 
@@ -86,8 +86,9 @@ impl Selection {
         // `mqtt` is enough for `MQTT out`, and a type stands for what is called on it.
         let is_group = |package: &str| is_meant(package) || package.split(' ').next().is_some_and(is_meant);
         let is_type = |name: &str| name.split_once('.').is_some_and(|(of, _)| is_meant(of));
-        let is_named = |entry: &Entry| is_meant(&entry.name) || is_meant(&entry.function) || is_type(&entry.name);
-        let meant = |entry: &&Entry| is_named(entry) || is_group(entry.package);
+        let is_named =
+            |entry: &ReferenceEntry| is_meant(&entry.name) || is_meant(&entry.function) || is_type(&entry.name);
+        let meant = |entry: &&ReferenceEntry| is_named(entry) || is_group(entry.package);
         let entries: Vec<_> = everything().filter(meant).collect();
         if kinds.is_empty() && entries.is_empty() {
             let known = everything().map(|entry| entry.function.as_str()).chain(KINDS.iter().map(|kind| kind.name));
@@ -135,7 +136,7 @@ impl Selection {
     }
 
     /// Returns the line that tells where something can be called, if that is not in every script or another one is called like it.
-    fn place_of(&self, entry: &Entry) -> String {
+    fn place_of(&self, entry: &ReferenceEntry) -> String {
         let has_twin = |name: &str| self.entries.iter().any(|other| other.is_only_in_tests() && other.name == name);
         let place = match entry.is_only_in_tests() {
             true => "in tests only: files whose names end with _test.rhai",
@@ -169,7 +170,7 @@ impl Selection {
     }
 }
 
-fn chapter_of(entry: &Entry) -> String {
+fn chapter_of(entry: &ReferenceEntry) -> String {
     format!("\n## `{}`\n\n{}", entry.name, entry_docs(entry, "text"))
 }
 
@@ -180,7 +181,7 @@ pub(super) fn kind_docs(kind: &Kind) -> String {
 }
 
 /// Returns what there is to say about a function, with the ways to call it in a block of this language. Markdown.
-pub(super) fn entry_docs(entry: &Entry, language: &str) -> String {
+pub(super) fn entry_docs(entry: &ReferenceEntry, language: &str) -> String {
     let signatures: Vec<_> = entry.signatures.iter().map(|signature| signature.text.as_str()).collect();
     let mut text = format!("```{language}\n{}\n```\n", signatures.join("\n"));
     if !entry.docs.is_empty() {

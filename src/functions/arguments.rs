@@ -1,36 +1,26 @@
-//! What functions make of their arguments: options, durations, text and bytes out of any value.
+//! Conversion of function arguments: options, durations, text and bytes.
 
 use std::time::Duration;
 
 use rhai::Dynamic;
 
 use crate::functions::convert::to_value;
-use crate::functions::{Thrown, thrown};
+use crate::functions::thrown::{Thrown, invalid_argument};
 use crate::options::{self, Options};
 use crate::value::{Value, map_of, rfc3339};
 
-/// The largest text or blob that a function makes, in bytes.
+/// The largest text or blob that a function returns, in bytes.
 pub(super) const MAX_BYTES: usize = 16 << 20;
 
-/// The largest number of items that a function makes: of a list, or of all lists and maps of a value together.
+/// The largest number of items that a function returns: in a list, or in all nested lists and maps of a value together.
 pub(super) const MAX_ITEMS: usize = 1_000_000;
-
-/// Returns what is thrown for an argument that can not be used.
-pub(super) fn invalid_argument(why: impl ToString) -> Thrown {
-    thrown("invalid_argument", why.to_string())
-}
-
-/// Returns what is thrown for a result over [`MAX_BYTES`] or [`MAX_ITEMS`].
-pub(super) fn too_large(what: &str, limit: usize, unit: &str) -> Thrown {
-    thrown("too_large", format!("{what} has more than {limit} {unit}"))
-}
 
 /// Returns an argument as plain data.
 pub(super) fn value(dynamic: &Dynamic) -> Result<Value, Thrown> {
     to_value(dynamic).map_err(invalid_argument)
 }
 
-/// Returns the options that a script wrote, to be taken one by one.
+/// Reads a map of options.
 pub(super) fn parse_options(written: &rhai::Map) -> Result<Options, Thrown> {
     let named = |(key, option): (&_, &Dynamic)| {
         let key = ToString::to_string(key);
@@ -45,7 +35,7 @@ pub(super) fn duration(dynamic: &Dynamic) -> Result<Duration, Thrown> {
     options::duration(&value(dynamic)?).map_err(invalid_argument)
 }
 
-/// Returns text for people: text as it is, times by RFC 3339, lists and maps as JSON, anything else as Rhai shows it.
+/// Returns a value as readable text: strings unchanged, times in RFC 3339, lists and maps as JSON, other values as Rhai prints them.
 pub(super) fn shown(dynamic: &Dynamic) -> String {
     match to_value(dynamic) {
         Ok(Value::Text(text)) => text,
@@ -56,7 +46,7 @@ pub(super) fn shown(dynamic: &Dynamic) -> String {
     }
 }
 
-/// Returns a value as the bytes that go out: text as UTF-8, a blob as it is, nothing as nothing, numbers as written, a map or a list as JSON.
+/// Returns a value as bytes to send: text as UTF-8, blobs unchanged, `()` as no bytes, numbers as text, maps and lists as JSON.
 pub(super) fn bytes(value: Value) -> Vec<u8> {
     match value {
         Value::Null => Vec::new(),

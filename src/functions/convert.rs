@@ -1,14 +1,14 @@
-//! Between the interpreter's values and plain data.
+//! Conversion between Rhai values and plain data.
 
 use rhai::{Dynamic, ImmutableString};
 
-use crate::functions::http::{Headers, Response};
+use crate::functions::http::headers::Headers;
 use crate::value::{MAX_DEPTH, Map, Value, map_of};
 
-/// Returns a script's value as plain data.
+/// Returns a Rhai value as plain data.
 ///
 /// # Errors
-/// If it holds a function, another thing that is no data, or nests deeper than [`MAX_DEPTH`].
+/// If the value contains a function or another type that is not data, or nests deeper than [`MAX_DEPTH`].
 pub fn to_value(dynamic: &Dynamic) -> Result<Value, String> {
     at_depth(dynamic, 0)
 }
@@ -55,29 +55,20 @@ fn at_depth(dynamic: &Dynamic, depth: usize) -> Result<Value, String> {
     if let Some(headers) = dynamic.read_lock::<Headers>() {
         return at_depth(&Dynamic::from_map(headers.map()), depth);
     }
-    // Types of Rust are told without the path that leads to them.
+    // Rust types are shown without their module path.
     let name = dynamic.type_name();
     Err(match name.rsplit("::").next().unwrap_or(name) {
-        "Fn" => "a function is no data".to_owned(),
-        short => format!("a {short} is no data"),
+        "Fn" => "a function is not data".to_owned(),
+        short => format!("a {short} is not data"),
     })
 }
 
-/// Returns what a handler returned as plain data: an HTTP response as `#{ status, headers, body }`; what is no data, such as a function,
-/// counts as nothing.
-pub fn returned(dynamic: &Dynamic) -> Value {
-    match dynamic.read_lock::<Response>() {
-        Some(response) => response.to_data().into(),
-        None => to_value(dynamic).unwrap_or_default(),
-    }
-}
-
-/// Returns what an event tells as a script's map.
+/// Returns the payload of an event as a Rhai map.
 pub fn map(payload: &Map) -> Dynamic {
     Dynamic::from_map(map_of(payload.iter().map(|(name, value)| (name.as_str().into(), to_dynamic(value.clone())))))
 }
 
-/// Returns plain data as a script's value.
+/// Returns plain data as a Rhai value.
 pub fn to_dynamic(value: Value) -> Dynamic {
     match value {
         Value::Null => Dynamic::UNIT,

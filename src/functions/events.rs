@@ -1,24 +1,25 @@
-//! What an event carries, read: JSON, forms, text and bytes.
+//! Methods of events: JSON, forms, text and bytes.
 
 use std::path::Path;
 
 use rhai::plugin::*;
 
 use crate::functions::data::json;
-use crate::functions::outside::read_allowed;
-use crate::functions::{Package, Thrown, thrown};
+use crate::functions::outside::files::read_allowed;
+use crate::functions::package::Package;
+use crate::functions::thrown::{Thrown, invalid_argument};
 
 /// Methods of events.
 pub const EVENTS: Package = Package {
     name: "Events",
-    docs: "Methods of what a handler is handed: `msg.json()`, `request.form()`, `change.text()`.",
+    docs: "Methods of the events that handlers get: `msg.json()`, `request.form()`, `change.text()`.",
     register: |module| {
         combine_with_exported_module!(module, "events", functions);
     },
 };
 
-/// Returns what an event carries: its `bytes`, else its `payload` or `text`.
-fn carried(event: &rhai::Map) -> Result<Vec<u8>, Thrown> {
+/// Returns the content of an event: its `bytes`, `payload` or `text`, or the content of the changed file.
+fn content(event: &rhai::Map) -> Result<Vec<u8>, Thrown> {
     for name in ["bytes", "payload", "text"] {
         let Some(field) = event.get(name) else { continue };
         if let Some(bytes) = field.read_lock::<rhai::Blob>() {
@@ -33,7 +34,7 @@ fn carried(event: &rhai::Map) -> Result<Vec<u8>, Thrown> {
     {
         return read_allowed("change.bytes", Path::new(path.as_str()));
     }
-    Err(thrown("invalid_argument", "this map carries nothing to read: it has no `bytes`, `payload`, `text` or `path`"))
+    Err(invalid_argument("this map is not an event: it has no `bytes`, `payload`, `text` or `path`"))
 }
 
 #[export_module]
@@ -43,7 +44,7 @@ fn carried(event: &rhai::Map) -> Result<Vec<u8>, Thrown> {
     reason = "the macro wants public functions, and unwraps receivers that it has checked"
 )]
 mod functions {
-    /// Reads what a message, request or changed file carries as JSON. A fault (`decode`) says where the text goes wrong.
+    /// Parses the content of a message, request or changed file as JSON. If it is invalid, throws `decode` with the position of the error.
     ///
     /// # Example
     /// ```rhai
@@ -52,10 +53,10 @@ mod functions {
     /// ```
     #[rhai_fn(name = "json", pure, return_raw)]
     pub fn json_of(event: &mut rhai::Map) -> Result<Dynamic, Thrown> {
-        json(&carried(event)?)
+        json(&content(event)?)
     }
 
-    /// Reads what a request carries as a form: a map of text; a name that comes more than once becomes an array.
+    /// Parses the body of a request as a form: a map of text. The values of a repeated name become an array.
     ///
     /// # Example
     /// ```rhai
@@ -64,9 +65,9 @@ mod functions {
     /// ```
     #[rhai_fn(name = "form", pure, return_raw)]
     pub fn form(event: &mut rhai::Map) -> Result<rhai::Map, Thrown> {
-        let carried = carried(event)?;
+        let content = content(event)?;
         let mut form = rhai::Map::new();
-        for (name, text) in form_urlencoded::parse(&carried) {
+        for (name, text) in form_urlencoded::parse(&content) {
             let text = Dynamic::from(text.into_owned());
             let Some(earlier) = form.get_mut(name.as_ref()) else {
                 form.insert(name.as_ref().into(), text);
@@ -82,7 +83,7 @@ mod functions {
         Ok(form)
     }
 
-    /// Returns what a message or changed file carries as text; what is no UTF-8 is replaced by `�`.
+    /// Returns the content of a message, request or changed file as text. Invalid UTF-8 is replaced by `�`.
     ///
     /// # Example
     /// ```rhai
@@ -91,11 +92,11 @@ mod functions {
     /// ```
     #[rhai_fn(name = "text", pure, return_raw)]
     pub fn text(event: &mut rhai::Map) -> Result<String, Thrown> {
-        let carried = carried(event)?;
-        Ok(String::from_utf8(carried).unwrap_or_else(|wrong| String::from_utf8_lossy(wrong.as_bytes()).into_owned()))
+        let content = content(event)?;
+        Ok(String::from_utf8(content).unwrap_or_else(|wrong| String::from_utf8_lossy(wrong.as_bytes()).into_owned()))
     }
 
-    /// Returns what a message or changed file carries as a blob.
+    /// Returns the content of a message, request or changed file as a blob.
     ///
     /// # Example
     /// ```rhai
@@ -104,6 +105,6 @@ mod functions {
     /// ```
     #[rhai_fn(name = "bytes", pure, return_raw)]
     pub fn bytes(event: &mut rhai::Map) -> Result<rhai::Blob, Thrown> {
-        carried(event)
+        content(event)
     }
 }

@@ -1,4 +1,4 @@
-//! What a run says about itself.
+//! Logging.
 
 use std::sync::atomic::Ordering;
 
@@ -7,36 +7,39 @@ use serde_json::Map as Fields;
 
 use crate::config::Level;
 use crate::functions::arguments::{parse_options, shown};
-use crate::functions::{Package, Phase, Thrown, phase};
+use crate::functions::context::RunUsage;
+use crate::functions::package::Package;
+use crate::functions::phase::{Phase, phase};
+use crate::functions::thrown::Thrown;
 use crate::value::Value;
 
 /// Log lines.
 pub const LOG: Package = Package {
     name: "Log",
-    docs: "What a run says about itself; shown on the terminal, kept with the run.",
+    docs: "Log lines, shown on the terminal and stored with the run.",
     register: |module| {
         combine_with_exported_module!(module, "log", functions);
     },
 };
 
-/// Takes what a script prints with Rhai's own `print`.
+/// Logs the output of Rhai's `print`.
 pub fn print(text: &str) {
     line(Level::Info, text, &Fields::new());
 }
 
-/// Takes what a script prints with Rhai's own `debug`.
+/// Logs the output of Rhai's `debug`.
 pub fn debug(text: &str) {
     line(Level::Debug, text, &Fields::new());
 }
 
-/// Bytes that the top level of a script may log.
+/// The largest number of bytes that the top level of a script may log.
 const LOADING_LOG: u64 = 64 << 10;
 
-/// Logs a line, as long as the run's budget lasts; the line that exceeds it is replaced by one that says so.
+/// Logs a line. The first line that exceeds the limit of the run is replaced by a warning; later ones are dropped.
 fn line(level: Level, text: &str, fields: &Fields<String, serde_json::Value>) {
     let fields_size: usize = fields.iter().map(|(key, value)| key.len() + value.to_string().len()).sum();
     let size = (text.len() + fields_size + 1) as u64;
-    let within = |usage: &super::RunUsage, limit: u64| {
+    let within = |usage: &RunUsage, limit: u64| {
         let before = usage.logged.fetch_add(size, Ordering::Relaxed);
         (before.saturating_add(size) <= limit, before <= limit)
     };
@@ -47,8 +50,10 @@ fn line(level: Level, text: &str, fields: &Fields<String, serde_json::Value>) {
                 (true, _) => context.run_log.log_line(level, text, fields),
                 (false, true) => {
                     let limit = crate::units::show_size(limit);
-                    let cut = format!("the rest of this run's log is cut: it logged more than {limit} (`limits.log`)");
-                    context.run_log.log_line(Level::Warn, &cut, &Fields::new());
+                    let warning = format!(
+                        "further log lines of this run are dropped: it logged more than {limit} (`limits.log`)"
+                    );
+                    context.run_log.log_line(Level::Warn, &warning, &Fields::new());
                 }
                 (false, false) => {}
             }
@@ -58,7 +63,6 @@ fn line(level: Level, text: &str, fields: &Fields<String, serde_json::Value>) {
                 tracing::info!(script = %loading.script, "{text}");
             }
         }
-        // What a test prints is for who runs it.
         Phase::TestRun(testing) => testing.sandbox.print(text),
         Phase::None => {}
     }
@@ -74,9 +78,9 @@ fn with_fields(level: Level, message: &Dynamic, fields: &rhai::Map) -> Result<()
 #[export_module]
 #[expect(unreachable_pub, reason = "the macro wants public functions")]
 mod functions {
-    /// Logs a message at level info, with named values after it.
+    /// Logs a message at level info, followed by named values.
     ///
-    /// `print(value)` alone does the same for any one value.
+    /// `print(value)` logs a single value.
     ///
     /// # Example
     /// ```rhai
@@ -92,7 +96,7 @@ mod functions {
         Ok(text.into())
     }
 
-    /// Logs a message at level debug, with named values after it: shown only when `log.level` says so.
+    /// Logs a message at level debug, followed by named values. It is shown only if `log.level` is `debug`.
     ///
     /// # Example
     /// ```rhai
@@ -103,7 +107,7 @@ mod functions {
         print_fields(message, fields)
     }
 
-    /// Logs a message at level info: something changed.
+    /// Logs a message at level info, for changes of state.
     ///
     /// # Example
     /// ```rhai
@@ -120,7 +124,7 @@ mod functions {
         with_fields(Level::Info, &message, &fields)
     }
 
-    /// Logs a message at level warn: something is odd, but the script copes.
+    /// Logs a message at level warn, for problems that the script handles itself.
     ///
     /// # Example
     /// ```rhai
@@ -136,7 +140,7 @@ mod functions {
         with_fields(Level::Warn, &message, &fields)
     }
 
-    /// Logs a message at level error: someone must act. The script goes on; `throw` ends it.
+    /// Logs a message at level error, for problems that need attention. The script continues; to end it, use `throw`.
     ///
     /// # Example
     /// ```rhai

@@ -1,58 +1,59 @@
-//! What scripts can call, as data: for the reference, the editor's definitions and hints.
+//! Functions, methods and properties as data, for the reference, the editor definitions and hints.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use rhai::{Engine, FnAccess, FuncMetadata, Module};
 
+use crate::functions::PACKAGES;
+use crate::functions::package::Package;
 use crate::functions::testing::TESTS;
-use crate::functions::{PACKAGES, Package};
 
-/// A function, method or property, with all the ways to call it.
+/// A function, method or property with all its signatures.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Entry {
-    /// The package's name, such as `HTTP`.
+pub struct ReferenceEntry {
+    /// Package name, such as `HTTP`.
     pub package: &'static str,
-    /// How it is called, such as `http_get`, `state.add` or `datetime.year`.
+    /// Full name, such as `http_get`, `state.add` or `datetime.year`.
     pub name: String,
-    /// The bare name, such as `http_get` or `add`.
+    /// Name without the receiver, such as `http_get` or `add`.
     pub function: String,
-    /// The ways to call it, such as `http_get(url: string, options: map) -> Response`, shortest first.
+    /// Signatures such as `http_get(url: string, options: map) -> Response`, shortest first.
     pub signatures: Vec<Signature>,
-    /// What it does, for script authors; Markdown, without the example.
+    /// Documentation for script authors, in Markdown, without the example.
     pub docs: String,
-    /// A script that shows it, and that a test runs.
+    /// Example script, which is run as a test.
     pub example: Option<String>,
 }
 
-impl Entry {
-    /// Returns whether it is called by its name alone, and not by a dot behind a value.
+impl ReferenceEntry {
+    /// Returns whether it is a function or an operator, not a method or property.
     pub fn is_function(&self) -> bool {
         self.signatures.iter().any(|signature| matches!(signature.form, Form::Function | Form::Operator))
     }
 
-    /// Returns whether only files with tests can call it.
+    /// Returns whether only test files can call it.
     pub fn is_only_in_tests(&self) -> bool {
         self.package == TESTS.name
     }
 }
 
-/// One way to call something.
+/// Signature of a function, method or property.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Signature {
-    /// Whether it is a function, or which part of a value it is.
+    /// Kind of call.
     pub form: Form,
-    /// The type whose method, property or index this is.
+    /// Type of the receiver of a method, property or index.
     pub receiver: Option<String>,
-    /// Names and types of what stands between the parentheses.
+    /// Names and types of the parameters.
     pub parameters: Vec<(String, String)>,
-    /// The type of what comes back; `()` for nothing.
+    /// Return type; `()` for none.
     pub returns: String,
-    /// All of it as it is shown, such as `datetime.add(duration: any) -> datetime`.
+    /// Signature as text, such as `datetime.add(duration: any) -> datetime`.
     pub text: String,
 }
 
-/// How something is called.
+/// Kind of call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Form {
@@ -60,11 +61,11 @@ pub enum Form {
     Function,
     /// `value.name(…)`.
     Method,
-    /// `value.name`, to read.
+    /// `value.name`, read.
     Property,
     /// `value.name = …`.
     Assignment,
-    /// `value[key]`, to read.
+    /// `value[key]`, read.
     Index,
     /// `value[key] = …`.
     IndexAssignment,
@@ -73,55 +74,56 @@ pub enum Form {
 }
 
 /// Returns everything that scripts can call, by package in the order of [`PACKAGES`], then by name.
-pub fn reference() -> &'static [Entry] {
-    static ENTRIES: LazyLock<Vec<Entry>> =
+pub fn reference() -> &'static [ReferenceEntry] {
+    static ENTRIES: LazyLock<Vec<ReferenceEntry>> =
         LazyLock::new(|| PACKAGES.iter().flat_map(|package| entries(package)).collect());
     &ENTRIES
 }
 
-/// Returns everything that only files with tests can call, by name.
-pub fn only_in_tests() -> &'static [Entry] {
-    static ENTRIES: LazyLock<Vec<Entry>> = LazyLock::new(|| entries(&TESTS));
+/// Returns everything that only test files can call, by name.
+pub fn only_in_tests() -> &'static [ReferenceEntry] {
+    static ENTRIES: LazyLock<Vec<ReferenceEntry>> = LazyLock::new(|| entries(&TESTS));
     &ENTRIES
 }
 
-/// Returns everything that files with tests can call: what is theirs alone, and what scripts can call, without functions that are called
-/// as one of theirs.
-pub fn in_tests() -> &'static [Entry] {
-    static ENTRIES: LazyLock<Vec<Entry>> = LazyLock::new(|| {
+/// Returns everything that test files can call: the functions of tests, and those of scripts unless a function of tests has the same
+/// name.
+pub fn in_tests() -> &'static [ReferenceEntry] {
+    static ENTRIES: LazyLock<Vec<ReferenceEntry>> = LazyLock::new(|| {
         let own = only_in_tests();
-        let is_hidden = |entry: &&Entry| entry.is_function() && own.iter().any(|own| own.name == entry.name);
+        let is_hidden = |entry: &&ReferenceEntry| entry.is_function() && own.iter().any(|own| own.name == entry.name);
         own.iter().chain(reference().iter().filter(|entry| !is_hidden(entry))).cloned().collect()
     });
     &ENTRIES
 }
 
-/// Returns the entries whose bare name is most like a mistyped one.
-pub fn nearest(function: &str) -> Vec<&'static Entry> {
+/// Returns the entries whose name is most similar to a misspelled one.
+pub fn nearest(function: &str) -> Vec<&'static ReferenceEntry> {
     let known = reference().iter().map(|entry| entry.function.as_str());
     let Some(near) = crate::options::nearest(function, known) else { return Vec::new() };
     reference().iter().filter(|entry| entry.function == near).collect()
 }
 
-fn entries(package: &Package) -> Vec<Entry> {
+fn entries(package: &Package) -> Vec<ReferenceEntry> {
     let mut module = Module::new();
     (package.register)(&mut module);
     let mut engine = Engine::new_raw();
     engine.register_global_module(module.into());
     let public = |info: rhai::FuncInfo<'_>| (info.metadata.access == FnAccess::Public).then(|| info.metadata.clone());
     let functions = engine.collect_fn_metadata(None, public, false);
-    let mut ways: Vec<_> = functions.iter().map(|function| (signature(function), documentation(function))).collect();
-    // The engine's own order is another one in each build.
-    ways.sort_by_key(|((way, _), _)| (way.parameters.len(), way.text.clone()));
-    let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
-    for ((signature, bare), (docs, example)) in ways {
+    let mut signatures: Vec<_> =
+        functions.iter().map(|function| (signature(function), documentation(function))).collect();
+    // The engine's order differs between builds.
+    signatures.sort_by_key(|((signature, _), _)| (signature.parameters.len(), signature.text.clone()));
+    let mut entries: BTreeMap<String, ReferenceEntry> = BTreeMap::new();
+    for ((signature, bare), (docs, example)) in signatures {
         let name = match (&signature.receiver, signature.form) {
             (Some(receiver), Form::Index | Form::IndexAssignment) => format!("{receiver}[…]"),
             (Some(receiver), Form::Operator) => format!("{receiver} {bare}"),
             (Some(receiver), _) => format!("{receiver}.{bare}"),
             (None, _) => bare.clone(),
         };
-        let entry = entries.entry(name.clone()).or_insert_with(|| Entry {
+        let entry = entries.entry(name.clone()).or_insert_with(|| ReferenceEntry {
             package: package.name,
             name,
             function: bare,
@@ -192,7 +194,7 @@ fn text(form: Form, receiver: Option<&str>, name: &str, parameters: &[(String, S
     }
 }
 
-/// Returns what script authors call a type.
+/// Returns the name of a type for script authors.
 fn shown_type(of: &str) -> String {
     let packed: String = of.chars().filter(|c| !c.is_whitespace()).collect();
     let bare = packed.trim_start_matches("&mut").trim_start_matches('&');
@@ -220,7 +222,7 @@ fn shown_type(of: &str) -> String {
     .to_owned()
 }
 
-/// Returns a function's documentation and the code of its example.
+/// Returns the documentation of a function and the code of its example.
 fn documentation(function: &FuncMetadata) -> (String, String) {
     let lines: Vec<_> = function
         .comments
@@ -246,7 +248,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn signatures_name_types_as_scripts_know_them() {
+    fn signatures_show_script_names_of_types() {
         let entry = |name: &str| reference().iter().find(|entry| entry.name == name).unwrap();
         let texts = |name: &str| entry(name).signatures.iter().map(|s| s.text.as_str()).collect::<Vec<_>>();
         assert_eq!(
@@ -259,8 +261,8 @@ mod tests {
     }
 
     #[test]
-    fn every_function_is_documented_and_shown() {
-        let quiet = |entry: &&Entry| {
+    fn every_function_has_documentation_and_an_example() {
+        let is_incomplete = |entry: &&ReferenceEntry| {
             let property = entry.signatures.iter().all(|s| matches!(s.form, Form::Property | Form::Operator));
             let shown = entry.example.is_some() || property || entry.function.starts_with("to_");
             !shown
@@ -269,13 +271,13 @@ mod tests {
                     && !entry.function.starts_with("to_")
         };
         let missing: Vec<_> =
-            reference().iter().chain(only_in_tests()).filter(quiet).map(|entry| &entry.name).collect();
+            reference().iter().chain(only_in_tests()).filter(is_incomplete).map(|entry| &entry.name).collect();
         assert!(missing.is_empty(), "no documentation or example: {missing:?}");
     }
 
     #[test]
-    fn tests_have_functions_of_their_own_which_hide_those_of_scripts() {
-        let packages = |entries: &[Entry], name: &str| {
+    fn functions_of_tests_hide_functions_of_scripts_with_the_same_name() {
+        let packages = |entries: &[ReferenceEntry], name: &str| {
             entries.iter().filter(|entry| entry.function == name).map(|entry| entry.package).collect::<Vec<_>>()
         };
         assert_eq!(
@@ -287,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistyped_function_has_a_nearest_one() {
+    fn a_misspelled_function_has_a_nearest_match() {
         let near: Vec<_> = nearest("timer_strat").iter().map(|entry| &entry.name).collect();
         assert_eq!(near, ["timer_start"]);
     }

@@ -1,11 +1,14 @@
-//! Timers that survive a restart, and events between scripts.
+//! Durable timers, and events between scripts.
 
 use jiff::{SignedDuration, Timestamp};
 use rhai::plugin::*;
 
-use crate::functions::arguments::{invalid_argument, value};
-use crate::functions::time::{ZoneContext, parse_moment};
-use crate::functions::{Context, Package, Thrown, context, thrown};
+use crate::functions::arguments::value;
+use crate::functions::context::Context;
+use crate::functions::package::Package;
+use crate::functions::phase::context;
+use crate::functions::thrown::{Thrown, invalid_argument, thrown};
+use crate::functions::time::parse::{ZoneContext, parse_datetime};
 use crate::options;
 use crate::services::event_bus::Emitted;
 use crate::services::timers::Timer;
@@ -14,13 +17,13 @@ use crate::value::Value;
 /// Timers and events.
 pub const TIMERS: Package = Package {
     name: "Timers and events",
-    docs: "What happens later, and what other scripts hear. Both take effect when the run ends well, and not at all when it fails.",
+    docs: "Start timers and emit events to other scripts. Both take effect when the run succeeds, and are discarded when it fails.",
     register: |module| {
         combine_with_exported_module!(module, "timers", functions);
     },
 };
 
-/// How many timers one run may set, and how many events it may emit.
+/// The largest number of timers that a run may start, and of events that it may emit.
 const MAX_PER_RUN: usize = 10_000;
 
 /// The longest name of a timer or event, in bytes.
@@ -33,11 +36,11 @@ fn check_name(name: &str) -> Result<(), Thrown> {
     Ok(())
 }
 
-fn too_many(what: &str) -> Thrown {
-    thrown("too_large", format!("one run may {what} at most {MAX_PER_RUN} times"))
+fn too_many(action: &str) -> Thrown {
+    thrown("too_large", format!("a run may {action} at most {MAX_PER_RUN} times"))
 }
 
-/// Returns when a timer is due: after a duration, or at a moment.
+/// Returns the due time of a timer: after a duration, or at a datetime.
 fn due(context: &Context, when: &Dynamic) -> Result<Timestamp, Thrown> {
     let written = value(when)?;
     let clock = &context.services.clock;
@@ -45,15 +48,15 @@ fn due(context: &Context, when: &Dynamic) -> Result<Timestamp, Thrown> {
         (Value::Time(time), _) => return Ok(time.timestamp()),
         (_, Ok(after)) => after,
         (Value::Text(text), Err(why)) => {
-            let moment = parse_moment(text, &ZoneContext::of(clock)).map_err(|_| {
-                invalid_argument(format!("{why}; or a moment, such as \"2026-03-01 07:30\" or `now().add(\"1h\")`"))
+            let moment = parse_datetime(text, &ZoneContext::of(clock)).map_err(|_| {
+                invalid_argument(format!("{why}; or a datetime such as \"2026-03-01 07:30\" or `now().add(\"1h\")`"))
             })?;
             return Ok(moment.timestamp());
         }
         (_, Err(why)) => return Err(invalid_argument(why)),
     };
     let after = SignedDuration::try_from(after).map_err(invalid_argument)?;
-    clock.now().checked_add(after).map_err(|_| invalid_argument("that is after the end of time"))
+    clock.now().checked_add(after).map_err(|_| invalid_argument("the end is after the year 9999"))
 }
 
 fn start(name: &str, when: &Dynamic, data: &Dynamic) -> Result<(), Thrown> {
@@ -66,11 +69,11 @@ fn start(name: &str, when: &Dynamic, data: &Dynamic) -> Result<(), Thrown> {
         batch.timers_cancelled.retain(|(_, cancelled)| cancelled != name);
         batch.timers_set.retain(|set| set.name != name);
         if batch.timers_set.len() >= MAX_PER_RUN {
-            return Err(too_many("set a timer"));
+            return Err(too_many("start a timer"));
         }
         batch.timers_set.push(timer);
     }
-    context.holds("timer_start", format!("{name} (due {due:.0})"));
+    context.record_deferred("timer_start", format!("{name} (due {due:.0})"));
     Ok(())
 }
 
@@ -90,17 +93,17 @@ fn emit(name: &str, data: &Dynamic) -> Result<(), Thrown> {
         }
         batch.emitted.push(emitted);
     }
-    context.holds("emit", name);
+    context.record_deferred("emit", name);
     Ok(())
 }
 
 #[export_module]
 #[expect(unreachable_pub, reason = "the macro wants public functions")]
 mod functions {
-    /// Starts a timer, or starts it anew if it is running: `on_timer(name, …)` wakes when it runs out.
+    /// Starts a timer, or restarts it if it is running. When it expires, the handler of `on_timer(name, …)` runs.
     ///
-    /// When it is due is a duration (`"15m"`, or a number of seconds) or a moment (a datetime, or text such as
-    /// `"2026-03-01 07:30"`). The timer belongs to the script and survives reloads and restarts. `data` is handed to the handler.
+    /// `when` is a duration (`"15m"`, or a number of seconds) or a point in time (a datetime, or text such as `"2026-03-01 07:30"`). The
+    /// timer belongs to the script and survives reloads and restarts. The handler gets `data`.
     ///
     /// # Example
     /// ```rhai
@@ -118,7 +121,7 @@ mod functions {
         start(name, &when, &data)
     }
 
-    /// Stops a timer; returns whether it was running.
+    /// Cancels a timer; returns whether it was running.
     ///
     /// # Example
     /// ```rhai
@@ -135,12 +138,12 @@ mod functions {
             batch.timers_set.retain(|set| set.name != name);
             batch.timers_cancelled.push((context.script.to_string(), name.to_owned()));
             drop(batch);
-            context.holds("timer_cancel", name);
+            context.record_deferred("timer_cancel", name);
         }
         Ok(running)
     }
 
-    /// Returns how many seconds a timer has left, or `()` if it is not running.
+    /// Returns the remaining time of a timer in seconds, or `()` if it is not running.
     ///
     /// # Example
     /// ```rhai
@@ -163,7 +166,7 @@ mod functions {
         Ok(due.map_or(Dynamic::UNIT, |due| left(due).into()))
     }
 
-    /// Tells all scripts of an event: each `on_event(name, …)` wakes with the data, the name and this script's name.
+    /// Emits an event to all scripts. Each handler of `on_event(name, …)` runs with the data, the event name and the name of this script.
     ///
     /// # Example
     /// ```rhai

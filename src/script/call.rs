@@ -12,7 +12,7 @@ use super::files::Files;
 use super::handler::{Code, Handler, fresh};
 use super::{Body, JobResult, RunError, Script, engine, errors, guard, modules};
 use crate::event::Event;
-use crate::functions::{self, Context, Phase, Thrown, convert};
+use crate::functions::{self, Context, Phase, Thrown, convert, handler_result};
 use crate::value::{Map, Value, map_of};
 
 impl Script {
@@ -37,10 +37,10 @@ impl Script {
         };
         match returned {
             Err(error) => match *error {
-                EvalAltResult::Return(value, _) | EvalAltResult::Exit(value, _) => Ok(convert::returned(&value)),
+                EvalAltResult::Return(value, _) | EvalAltResult::Exit(value, _) => Ok(handler_result(&value)),
                 _ => Err(error),
             },
-            Ok(value) => Ok(convert::returned(&value)),
+            Ok(value) => Ok(handler_result(&value)),
         }
     }
 
@@ -72,9 +72,9 @@ impl Script {
             scope.push_dynamic(name, value);
         }
         match self.evaluate(&mut global, &mut scope, body, false) {
-            Ok(value) => Ok(JobResult { value: convert::returned(&value), code: 0 }),
+            Ok(value) => Ok(JobResult { value: handler_result(&value), code: 0 }),
             Err(error) => match *error {
-                EvalAltResult::Return(value, _) => Ok(JobResult { value: convert::returned(&value), code: 0 }),
+                EvalAltResult::Return(value, _) => Ok(JobResult { value: handler_result(&value), code: 0 }),
                 EvalAltResult::Exit(value, _) => Ok(exited(&value)),
                 _ => Err(error),
             },
@@ -190,5 +190,5 @@ fn told_to_stop(error: &EvalAltResult) -> Option<functions::Stop> {
 
 fn exited(value: &Dynamic) -> JobResult {
     let code = value.as_int().map_or(0, |code| u8::try_from(code).unwrap_or(u8::MAX));
-    JobResult { value: convert::returned(value), code }
+    JobResult { value: handler_result(value), code }
 }

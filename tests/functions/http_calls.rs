@@ -301,7 +301,11 @@ fn a_proxy_is_asked_and_must_be_allowed_too() {
     for (call, kind, words) in [
         (format!("http_get(\"http://example.test/\", #{{ proxy: \"{free}\" }})"), "proxy", "refused"),
         ("http_get(\"https://example.test/\", #{ proxy: \"http://example.test\" })".into(), "proxy", ""),
-        ("http_get(\"http://a/\", #{ proxy: \"socks5://b:1\" })".into(), "invalid_argument", "socks5: is not spoken"),
+        (
+            "http_get(\"http://a/\", #{ proxy: \"socks5://b:1\" })".into(),
+            "invalid_argument",
+            "the scheme socks5 is not supported",
+        ),
         ("http_get(\"http://a/\", #{ proxy: \"http://169.254.169.254\" })".into(), "denied", "169.254.169.254"),
     ] {
         let (found, message) = fault(&world, &format!("{call};"));
@@ -382,11 +386,11 @@ fn odd_answers_are_shown_as_they_are() {
         ("files: #{ a: #{ path: \"x\", content: \"y\" } }", "files: a: write either"),
         ("files: #{ a: [\"n.csv\", \"1\", \"text/csv\"] }", "files: a: write each file of a list as"),
         ("files: #{ a: #{ pth: \"x\" } }", "write either `path` or `content`"),
-        ("json: 1, files: #{}", "does not go with `files`"),
+        ("json: 1, files: #{}", "`json` and `files` exclude each other"),
         ("data: \"x\", files: #{}", "data: write a map"),
         ("auth: #{ digets: [\"a\", \"b\"] }", "digest"),
-        ("cookies: #{ a: \"b; c\" }", "must not have"),
-        ("stream: true, save_to: \"notes/x\"", "write one"),
+        ("cookies: #{ a: \"b; c\" }", "not allowed in cookies"),
+        ("stream: true, save_to: \"notes/x\"", "exclude each other"),
     ] {
         std::fs::write(world.folder().join("notes/a"), "x").unwrap();
         let (kind, message) = fault(&world, &format!("http_get(\"http://example.test/\", #{{ {option} }});"));

@@ -74,7 +74,7 @@ fn every_way_to_fail_has_a_kind() {
         ("mqtt_last(\"own/a\", #{ broker: \"elsewhere\" })", "invalid_argument", "elsewhere"),
         ("mqtt_connected(\"elsewhere\")", "invalid_argument", "elsewhere"),
         ("mqtt_receive([])", "invalid_argument", "[\"door/front\", \"door/back\"]"),
-        ("mqtt_publish(\"own/a\", || 1)", "invalid_argument", "a function is no data"),
+        ("mqtt_publish(\"own/a\", || 1)", "invalid_argument", "a function is not data"),
         ("mqtt_publish(\"other/a\", 1)", "denied", "other/a"),
         ("mqtt_clear(\"other/a\")", "denied", "other/a"),
         ("mqtt_receive(\"#\")", "denied", "#"),
@@ -89,7 +89,7 @@ fn every_way_to_fail_has_a_kind() {
         ),
         ("mqtt_matches(\"own/{a\", \"own\")", "invalid_argument", "write `{id}` instead of `{a`"),
         ("mqtt_clear(\"own/+\")", "invalid_argument", "a topic to publish to has no `+`: write one topic"),
-        ("mqtt_receive(\"own/a\", #{ timeout: \"50ms\" })", "timeout", "no message came on own/a within 50ms"),
+        ("mqtt_receive(\"own/a\", #{ timeout: \"50ms\" })", "timeout", "no message arrived on own/a within 50ms"),
         ("mqtt_request(\"own/a\", 1, #{ timeout: \"200ms\" })", "timeout", "own/a/response"),
     ] {
         let (found, message) = fault(&world, &format!("{call};"));
@@ -178,8 +178,8 @@ fn what_a_broker_that_is_away_has_not_confirmed_is_said_not_to_be() {
             "#,
         )
         .unwrap();
-    let why = "timeout: the broker has not confirmed the message to a within 50ms; it stays on its way";
-    assert_eq!(found, Value::List(vec![false.into(), why.into(), "<Sent: on its way>".into()]));
+    let why = "timeout: the broker did not acknowledge the message to a within 50ms; it stays in the outbox";
+    assert_eq!(found, Value::List(vec![false.into(), why.into(), "<Sent: pending>".into()]));
     let (kind, message) = fault(&world, "mqtt_publish(\"a\", 1, #{ wait: false }).wait(\"soon\");");
     assert!(kind == "invalid_argument" && message.contains("is no duration"), "{kind}: {message}");
 }

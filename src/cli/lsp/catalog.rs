@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::project::is_test;
 use crate::cli::reference::{call, entry_docs, kind_docs};
-use crate::functions::reference::{Entry, in_tests, reference};
+use crate::functions::reference::{ReferenceEntry, in_tests, reference};
 use crate::run::Policy;
 use crate::script::outline::{Function, Outline};
 use crate::triggers::{KINDS, Kind};
@@ -12,7 +12,7 @@ use crate::triggers::{KINDS, Kind};
 /// What a file can call.
 #[derive(Clone, Copy)]
 pub(super) struct Catalog {
-    pub(super) entries: &'static [Entry],
+    pub(super) entries: &'static [ReferenceEntry],
     pub(super) kinds: &'static [&'static Kind],
 }
 
@@ -31,14 +31,15 @@ impl Catalog {
     }
 
     /// Returns the functions of that name, or with `is_member` the methods and properties.
-    pub(super) fn entries(self, name: &str, is_member: bool) -> Vec<&'static Entry> {
+    pub(super) fn entries(self, name: &str, is_member: bool) -> Vec<&'static ReferenceEntry> {
         self.entries.iter().filter(|entry| entry.function == name && entry.is_function() != is_member).collect()
     }
 
     /// Returns the methods and properties of a type.
-    pub(super) fn members(self, receiver: &str) -> Vec<&'static Entry> {
-        let is_of =
-            |entry: &&Entry| entry.signatures.iter().any(|signature| signature.receiver.as_deref() == Some(receiver));
+    pub(super) fn members(self, receiver: &str) -> Vec<&'static ReferenceEntry> {
+        let is_of = |entry: &&ReferenceEntry| {
+            entry.signatures.iter().any(|signature| signature.receiver.as_deref() == Some(receiver))
+        };
         self.entries.iter().filter(|entry| is_name(&entry.function) && !entry.is_function()).filter(is_of).collect()
     }
 
@@ -93,7 +94,7 @@ pub(super) fn kind_page(kind: &Kind) -> String {
 }
 
 /// Returns the page of a function. Markdown.
-pub(super) fn entry_page(entry: &Entry) -> String {
+pub(super) fn entry_page(entry: &ReferenceEntry) -> String {
     entry_docs(entry, "rhai")
 }
 

@@ -11,7 +11,7 @@ use lsp_types::{
 use super::catalog;
 use super::documents::DocumentView;
 use crate::cli::reference::call;
-use crate::functions::reference::{Entry, Form};
+use crate::functions::reference::{Form, ReferenceEntry};
 use crate::script::outline::{CompletionTarget, KEYWORDS};
 use crate::script::standard_functions;
 use crate::triggers::Kind;
@@ -48,7 +48,7 @@ fn option(name: &str, docs: String) -> CompletionItem {
     CompletionItem { insert_text: Some(format!("{name}: ")), ..item(name, Sort::FIELD, None, docs) }
 }
 
-fn entry(entry: &Entry) -> CompletionItem {
+fn entry(entry: &ReferenceEntry) -> CompletionItem {
     let form = entry.signatures.first().map(|signature| signature.form);
     let sort = match form {
         Some(Form::Function) => Sort::FUNCTION,

@@ -13,7 +13,7 @@ use super::diagnostics::uri;
 use super::documents::DocumentView;
 use super::text::Text;
 use crate::cli::reference::call as trigger_call;
-use crate::functions::reference::Entry;
+use crate::functions::reference::ReferenceEntry;
 use crate::script::lint::LINTS;
 use crate::script::outline::{Function, TokenKind};
 
@@ -65,8 +65,8 @@ fn page(view: &DocumentView<'_>, index: usize) -> Option<String> {
 }
 
 /// Returns the pages of entries, of those of a type alone if there are some.
-fn join(entries: Vec<&Entry>, of: Option<&str>) -> Option<String> {
-    let is_of = |entry: &&&Entry| entry.signatures.iter().any(|signature| signature.receiver.as_deref() == of);
+fn join(entries: Vec<&ReferenceEntry>, of: Option<&str>) -> Option<String> {
+    let is_of = |entry: &&&ReferenceEntry| entry.signatures.iter().any(|signature| signature.receiver.as_deref() == of);
     let own: Vec<_> = entries.iter().filter(is_of).copied().collect();
     let chosen = if own.is_empty() { entries } else { own };
     let pages: Vec<_> = chosen.into_iter().map(catalog::entry_page).collect();
@@ -163,7 +163,7 @@ pub(super) fn signatures(view: &DocumentView<'_>) -> Option<SignatureHelp> {
         vec![one(trigger_call(kind), names, kind.docs.to_owned())]
     } else {
         let entries = view.catalog.entries(&call.name, call.is_method);
-        let each = |entry: &'static Entry| entry.signatures.iter().map(move |signature| (entry, signature));
+        let each = |entry: &'static ReferenceEntry| entry.signatures.iter().map(move |signature| (entry, signature));
         let ways = entries.into_iter().flat_map(each);
         ways.map(|(entry, way)| {
             let names = way.parameters.iter().map(|(name, of)| format!("{name}: {of}")).collect();

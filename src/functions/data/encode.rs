@@ -1,4 +1,4 @@
-//! Text forms of bytes, digests, names for things.
+//! Base64, hexadecimal, URL encoding, digests and UUIDs.
 
 use base64::Engine as _;
 use base64::alphabet;
@@ -11,17 +11,17 @@ use sha2::{Digest as _, Sha256};
 
 use crate::functions::arguments::{bytes, value};
 use crate::functions::data::random;
-use crate::functions::{Thrown, thrown};
+use crate::functions::thrown::{Thrown, thrown};
 
 pub(super) fn register(module: &mut Module) {
     combine_with_exported_module!(module, "encode", functions);
-    // The interpreter's own loop gives bytes that can not be counted with.
+    // Rhai's own iterator yields bytes that do not support arithmetic.
     module.set_iter(std::any::TypeId::of::<rhai::Blob>(), |bytes| {
         Box::new(bytes.cast::<rhai::Blob>().into_iter().map(|byte| Dynamic::from_int(byte.into())))
     });
 }
 
-/// What may stay as it is in a part of a URL.
+/// Characters that are escaped in a URL component.
 ///
 /// Source: RFC 3986, section 2.3, "Unreserved Characters".
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -29,7 +29,7 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b
 const LENIENT: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
 
-/// Returns the bytes of text (as UTF-8) or a blob; other values as they are sent.
+/// Returns the bytes of text (UTF-8), a blob or another value.
 fn raw(any: &Dynamic) -> Result<Vec<u8>, Thrown> {
     value(any).map(bytes)
 }
@@ -37,7 +37,7 @@ fn raw(any: &Dynamic) -> Result<Vec<u8>, Thrown> {
 #[export_module]
 #[expect(unreachable_pub, reason = "the macro wants public functions")]
 mod functions {
-    /// Writes text or a blob as base64.
+    /// Encodes text or a blob as base64.
     ///
     /// # Example
     /// ```rhai
@@ -48,7 +48,7 @@ mod functions {
         Ok(BASE64_STANDARD.encode(raw(&data)?))
     }
 
-    /// Reads base64, of the standard or the URL alphabet, with or without padding, into a blob.
+    /// Decodes base64 (standard or URL-safe alphabet, with or without padding) to a blob.
     ///
     /// # Example
     /// ```rhai
@@ -60,10 +60,10 @@ mod functions {
         let packed: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
         GeneralPurpose::new(&alphabet, LENIENT)
             .decode(packed)
-            .map_err(|error| thrown("decode", format!("this is no base64: {error}")))
+            .map_err(|error| thrown("decode", format!("invalid base64: {error}")))
     }
 
-    /// Writes text or a blob as hexadecimal digits.
+    /// Encodes text or a blob as hexadecimal digits.
     ///
     /// # Example
     /// ```rhai
@@ -74,7 +74,7 @@ mod functions {
         Ok(hex::encode(raw(&data)?))
     }
 
-    /// Reads hexadecimal digits into a blob.
+    /// Decodes hexadecimal digits to a blob.
     ///
     /// # Example
     /// ```rhai
@@ -82,10 +82,10 @@ mod functions {
     /// ```
     #[rhai_fn(name = "hex_decode", return_raw)]
     pub fn hex_decode(text: &str) -> Result<rhai::Blob, Thrown> {
-        hex::decode(text.trim()).map_err(|error| thrown("decode", format!("this is no hexadecimal: {error}")))
+        hex::decode(text.trim()).map_err(|error| thrown("decode", format!("invalid hexadecimal: {error}")))
     }
 
-    /// Writes text so that it can stand in a part of a URL.
+    /// Percent-encodes text for use in a part of a URL.
     ///
     /// # Example
     /// ```rhai
@@ -96,7 +96,7 @@ mod functions {
         utf8_percent_encode(text, RESERVED).to_string()
     }
 
-    /// Reads text out of a part of a URL. A `+` stays a `+`.
+    /// Decodes percent-encoded text. A `+` is unchanged.
     ///
     /// # Example
     /// ```rhai
@@ -105,7 +105,9 @@ mod functions {
     #[rhai_fn(name = "url_decode", return_raw)]
     pub fn url_decode(text: &str) -> Result<String, Thrown> {
         let decoded = percent_decode_str(text).decode_utf8();
-        decoded.map(Into::into).map_err(|error| thrown("decode", format!("this is no UTF-8 when decoded: {error}")))
+        decoded
+            .map(Into::into)
+            .map_err(|error| thrown("decode", format!("the decoded text is not valid UTF-8: {error}")))
     }
 
     /// Returns the SHA-256 digest of text or a blob, in hexadecimal digits.
@@ -132,7 +134,7 @@ mod functions {
         Ok(hex::encode(mac.finalize().into_bytes()))
     }
 
-    /// Returns a new random name (UUID, version 4).
+    /// Returns a new random UUID (version 4).
     ///
     /// # Example
     /// ```rhai
@@ -153,7 +155,7 @@ mod functions {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn bytes_in_a_loop_are_numbers() {
+    fn iterating_over_a_blob_yields_integers() {
         let mut engine = rhai::Engine::new();
         engine.register_global_module(crate::functions::module());
         let sum = engine.eval::<i64>("let sum = 0; for byte in blob(3, 200) { sum += byte; } sum");

@@ -1,10 +1,10 @@
-//! JSON, YAML, and lists as text.
+//! JSON, YAML and `join`.
 
 use rhai::plugin::*;
 
-use crate::functions::Thrown;
-use crate::functions::arguments::{invalid_argument, value};
+use crate::functions::arguments::value;
 use crate::functions::data::parse;
+use crate::functions::thrown::{Thrown, invalid_argument};
 use crate::value::Value;
 
 pub(super) fn register(module: &mut Module) {
@@ -23,7 +23,7 @@ fn written(value: &Value, pretty: bool) -> Result<String, Thrown> {
     reason = "the macro wants public functions, and unwraps receivers that it has checked"
 )]
 mod functions {
-    /// Reads JSON: objects become maps, `null` becomes `()`. A fault (`decode`) says where the text goes wrong.
+    /// Parses JSON: objects become maps, `null` becomes `()`. If it is invalid, throws `decode` with the position of the error.
     ///
     /// # Example
     /// ```rhai
@@ -43,7 +43,7 @@ mod functions {
         parse::json(&bytes)
     }
 
-    /// Writes a value as JSON, on one line or with `pretty` on several. Blobs become base64, datetimes RFC 3339 text.
+    /// Formats a value as JSON, on one line or, with `pretty`, on several lines. Blobs become base64, datetimes RFC 3339 text.
     ///
     /// # Example
     /// ```rhai
@@ -55,7 +55,7 @@ mod functions {
         written(&value(&any)?, false)
     }
 
-    // Rhai has one of its own for maps, which would be preferred.
+    // Overrides the `to_json` of Rhai for maps.
     #[rhai_fn(name = "to_json", return_raw, pure)]
     pub fn to_json_map(map: &mut rhai::Map) -> Result<String, Thrown> {
         to_json(Dynamic::from_map(map.clone()))
@@ -66,7 +66,7 @@ mod functions {
         written(&value(&any)?, pretty)
     }
 
-    /// Returns the items of a list as one text, with something between them; each as it stands in an interpolated string.
+    /// Joins the items of an array to one text, with a separator. Items are converted as in string interpolation.
     ///
     /// # Example
     /// ```rhai
@@ -74,11 +74,11 @@ mod functions {
     /// assert_eq([].join(", "), "");
     /// ```
     #[rhai_fn(name = "join", return_raw, pure)]
-    pub fn join(context: NativeCallContext<'_>, list: &mut rhai::Array, between: &str) -> Result<String, Thrown> {
+    pub fn join(context: NativeCallContext<'_>, list: &mut rhai::Array, separator: &str) -> Result<String, Thrown> {
         let mut joined = String::new();
-        for (place, item) in list.iter().enumerate() {
-            if place > 0 {
-                joined.push_str(between);
+        for (index, item) in list.iter().enumerate() {
+            if index > 0 {
+                joined.push_str(separator);
             }
             let text: ImmutableString = context.call_native_fn("to_string", (item.clone(),))?;
             joined.push_str(&text);
@@ -86,7 +86,7 @@ mod functions {
         Ok(joined)
     }
 
-    /// Reads YAML: one document.
+    /// Parses a YAML document.
     ///
     /// # Example
     /// ```rhai
@@ -99,7 +99,7 @@ mod functions {
         parse::yaml(text)
     }
 
-    /// Writes a value as YAML.
+    /// Formats a value as YAML.
     ///
     /// # Example
     /// ```rhai

@@ -1,27 +1,26 @@
-//! Reading, writing, encoding and searching data; chance; promises.
+//! Data formats, encodings, regular expressions, random values and assertions.
 
+mod assertions;
+mod csv;
 mod encode;
 mod formats;
 mod parse;
-mod pattern;
-mod promise;
 mod random;
-mod table;
+mod regex;
 
-use crate::functions::Package;
+pub(super) use self::parse::json;
+use crate::functions::package::Package;
 
 /// Data.
 pub const DATA: Package = Package {
     name: "Data",
-    docs: "Reading, writing, encoding and searching data; chance; promises.",
+    docs: "Parse, format, encode and search data; random values; assertions.",
     register: |module| {
         formats::register(module);
-        table::register(module);
+        csv::register(module);
         encode::register(module);
-        pattern::register(module);
+        regex::register(module);
         random::register(module);
-        promise::register(module);
+        assertions::register(module);
     },
 };
-
-pub(super) use self::parse::json;

@@ -1,4 +1,4 @@
-//! JSON and YAML text into a script's values, at once and within bounds.
+//! Parsing of JSON and YAML directly to Rhai values, with a limit on their number.
 
 use std::cell::Cell;
 use std::fmt;
@@ -7,25 +7,25 @@ use rhai::Dynamic;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use crate::functions::arguments::MAX_ITEMS;
-use crate::functions::{Thrown, thrown};
+use crate::functions::thrown::{Thrown, thrown};
 
-/// Reads JSON.
+/// Parses JSON.
 ///
 /// # Errors
-/// A `decode` error that says where the text goes wrong and how it begins.
+/// `decode` with the position of the error and the beginning of the text.
 pub(in crate::functions) fn json(text: &[u8]) -> Result<Dynamic, Thrown> {
     let budget = Cell::new(MAX_ITEMS);
-    // Some programs of Windows put a mark before UTF-8.
+    // Some Windows programs write a byte order mark.
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let mut reader = serde_json::Deserializer::from_slice(text);
     let read = Seed(&budget).deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
     read.map_err(|error| undecodable("JSON", &error, text))
 }
 
-/// Reads one YAML document.
+/// Parses a YAML document.
 ///
 /// # Errors
-/// A `decode` error that says where the text goes wrong and how it begins.
+/// `decode` with the position of the error and the beginning of the text.
 pub(super) fn yaml(text: &str) -> Result<Dynamic, Thrown> {
     let budget = Cell::new(MAX_ITEMS);
     let read = Seed(&budget).deserialize(serde_yaml::Deserializer::from_str(text));
@@ -35,10 +35,10 @@ pub(super) fn yaml(text: &str) -> Result<Dynamic, Thrown> {
 fn undecodable(format: &str, error: &impl fmt::Display, text: &[u8]) -> Thrown {
     let text = String::from_utf8_lossy(&text[..text.len().min(400)]);
     let begin: String = text.chars().take(80).collect();
-    thrown("decode", format!("this is no {format}: {error}; it begins with {begin:?}"))
+    thrown("decode", format!("invalid {format}: {error}; the text begins with {begin:?}"))
 }
 
-/// Reads any value; the number is how many more there may be.
+/// Deserializes any value; contains the number of values left.
 #[derive(Clone, Copy)]
 struct Seed<'a>(&'a Cell<usize>);
 
@@ -75,7 +75,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
         Ok(value.into())
     }
 
-    // What is too large for a whole number becomes the nearest number with a fraction.
+    // Numbers beyond the range of integers become floats.
     fn visit_u64<E>(self, value: u64) -> Result<Dynamic, E> {
         Ok(i64::try_from(value).map_or_else(|_| Dynamic::from_float(value as f64), Dynamic::from_int))
     }
@@ -109,7 +109,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
     }
 }
 
-/// Reads a name; YAML's numbers and truth values as they are written.
+/// Deserializes a key; numbers and booleans of YAML become text.
 struct Key;
 
 impl<'de> DeserializeSeed<'de> for Key {
@@ -157,14 +157,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fault_in_json_says_where_and_shows_how_the_text_begins() {
+    fn a_json_error_has_the_position_and_the_beginning_of_the_text() {
         let error = json(b"{\"a\": 1,\n \"b\": oops}").unwrap_err().to_string();
         assert!(error.contains("line 2 column 7"), "{error}");
-        assert!(error.contains("it begins with"), "{error}");
+        assert!(error.contains("the text begins with"), "{error}");
     }
 
     #[test]
-    fn nesting_and_aliases_that_explode_are_refused() {
+    fn deep_nesting_and_alias_bombs_are_rejected() {
         assert!(json("[".repeat(200_000).as_bytes()).is_err());
         let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
         for level in 1..12 {
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_beyond_whole_ones_become_the_nearest_float() {
+    fn numbers_beyond_the_integer_range_become_floats() {
         assert_eq!(json(b"18446744073709551615").unwrap().as_float(), Ok(18_446_744_073_709_551_615.0));
         assert_eq!(yaml("1: one\ntrue: yes").unwrap().to_string(), r#"#{"1": "one", "true": "yes"}"#);
     }

@@ -1,105 +1,106 @@
-//! The body of a response: there, or read as the script asks for it.
+//! Response bodies, in memory or read on demand.
 
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::functions::http::fault::failed;
-use crate::functions::{Thrown, context, thrown};
-use crate::services::http::{Error, Failure, HttpResponse, ResponseBody};
+use crate::functions::phase::context;
+use crate::functions::thrown::{Thrown, thrown};
+use crate::services::http::{Error, ResponseBody};
 
-/// The body of a response.
+/// Response body, in memory or read on demand.
 #[derive(Debug)]
 pub(super) struct Body {
-    state: Mutex<State>,
-    /// The most that is held at once, in bytes.
+    state: Mutex<BodyState>,
+    /// The largest number of bytes buffered at once.
     pub(super) limit: u64,
 }
 
 #[derive(Debug)]
-enum State {
-    /// All of it.
-    Whole(Bytes),
-    /// Still on its way; whether some of it has been taken.
-    Coming(Box<ResponseBody>, bool),
-    /// Taken bit by bit, or closed.
-    Gone,
+enum BodyState {
+    /// Completely in memory.
+    Buffered(Bytes),
+    /// Not completely received; whether some of it has been read.
+    Streaming(Box<ResponseBody>, bool),
+    /// Read in pieces, or closed.
+    Consumed,
 }
 
 impl Body {
-    pub(super) fn whole(bytes: Bytes) -> Self {
-        Self { state: Mutex::new(State::Whole(bytes)), limit: u64::MAX }
+    pub(super) fn buffered(bytes: Bytes) -> Self {
+        Self { state: Mutex::new(BodyState::Buffered(bytes)), limit: u64::MAX }
     }
 
-    pub(super) fn coming(incoming: ResponseBody, limit: u64) -> Self {
-        Self { state: Mutex::new(State::Coming(Box::new(incoming), false)), limit }
+    pub(super) fn streaming(incoming: ResponseBody, limit: u64) -> Self {
+        Self { state: Mutex::new(BodyState::Streaming(Box::new(incoming), false)), limit }
     }
 
-    /// Returns all of it, which is read now if it is still on its way.
-    pub(super) fn all(&self, answer: &HttpResponse) -> Result<Bytes, Thrown> {
-        let mut incoming = match self.taken() {
-            State::Whole(bytes) => {
-                *self.state() = State::Whole(bytes.clone());
-                return Ok(bytes);
+    /// Returns the whole body; receives it first if necessary.
+    ///
+    /// # Errors
+    /// Inner: receiving failed. Outer: the body is consumed, or the run must end.
+    pub(super) fn all(&self) -> Result<Result<Bytes, Error>, Thrown> {
+        let mut incoming = match self.take() {
+            BodyState::Buffered(bytes) => {
+                *self.state() = BodyState::Buffered(bytes.clone());
+                return Ok(Ok(bytes));
             }
-            State::Coming(incoming, false) => incoming,
-            gone => {
-                *self.state() = gone;
+            BodyState::Streaming(incoming, false) => incoming,
+            consumed => {
+                *self.state() = consumed;
                 return Err(thrown(
                     "stream_consumed",
-                    "the body was taken bit by bit: what is gone is not kept, so gather it in the loop",
+                    "the body was already read in pieces and is not kept: collect the pieces in your loop",
                 ));
             }
         };
         let context = context("text")?;
-        let read = context.wait_for_http(incoming.read_all(self.limit))?;
-        let bytes = read.map_err(|error| broken(error, answer))?;
-        *self.state() = State::Whole(bytes.clone());
-        Ok(bytes)
+        let received = context.wait_for_http(incoming.read_all(self.limit))?;
+        if let Ok(bytes) = &received {
+            *self.state() = BodyState::Buffered(bytes.clone());
+        }
+        Ok(received)
     }
 
-    /// Returns the whole if it is here already.
-    pub(super) fn here(&self) -> Option<Bytes> {
+    /// Returns the whole body if it is in memory.
+    pub(super) fn in_memory(&self) -> Option<Bytes> {
         match &*self.state() {
-            State::Whole(bytes) => Some(bytes.clone()),
+            BodyState::Buffered(bytes) => Some(bytes.clone()),
             _ => None,
         }
     }
 
-    /// Takes the next bytes of what is on its way; `None` at the end.
-    pub(super) fn chunk(&self, answer: &HttpResponse) -> Result<Option<Bytes>, Thrown> {
-        let mut incoming = match self.taken() {
-            State::Coming(incoming, _) => incoming,
+    /// Receives the next chunk of a streaming body; `None` at the end.
+    ///
+    /// # Errors
+    /// Inner: receiving failed. Outer: the run must end.
+    pub(super) fn chunk(&self) -> Result<Result<Option<Bytes>, Error>, Thrown> {
+        let mut incoming = match self.take() {
+            BodyState::Streaming(incoming, _) => incoming,
             other => {
                 *self.state() = other;
-                return Ok(None);
+                return Ok(Ok(None));
             }
         };
         let context = context("lines")?;
-        let read = context.wait_for_http(incoming.chunk())?;
-        let chunk = read.map_err(|error| broken(error, answer))?;
-        if chunk.is_some() {
-            *self.state() = State::Coming(incoming, true);
+        let received = context.wait_for_http(incoming.chunk())?;
+        if let Ok(Some(_)) = &received {
+            *self.state() = BodyState::Streaming(incoming, true);
         }
-        Ok(chunk)
+        Ok(received)
     }
 
-    /// Lets go of what has not come yet; the connection ends.
+    /// Closes the connection of a streaming body.
     pub(super) fn close(&self) {
-        if let whole @ State::Whole(_) = self.taken() {
-            *self.state() = whole;
+        if let buffered @ BodyState::Buffered(_) = self.take() {
+            *self.state() = buffered;
         }
     }
 
-    fn taken(&self) -> State {
-        std::mem::replace(&mut self.state(), State::Gone)
+    fn take(&self) -> BodyState {
+        std::mem::replace(&mut self.state(), BodyState::Consumed)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, BodyState> {
         self.state.lock()
     }
-}
-
-/// Returns what is thrown when a body does not come as it should.
-pub(super) fn broken(error: Error, answer: &HttpResponse) -> Thrown {
-    failed(&Failure { error, url: answer.url.clone(), response: Some(Box::new(answer.clone())) })
 }

@@ -1,4 +1,4 @@
-//! An answer as somebody beside the script hears it.
+//! HTTP responses for recordings.
 
 use std::time::Instant;
 
@@ -7,38 +7,38 @@ use url::Url;
 
 use crate::services::http::{ReceivedResponse, Request};
 
-/// The largest body that is told, in bytes.
-const LARGEST: usize = 1 << 20;
+/// The largest body that is recorded, in bytes.
+const MAX_BODY: usize = 1 << 20;
 
-/// An answer as somebody beside the script hears it; secrets are still in it.
+/// An HTTP response for recordings. Secrets are not masked.
 #[derive(Debug, Clone)]
 pub struct RecordedResponse {
-    /// When the script asked.
+    /// Start of the request.
     pub began: Instant,
     /// `GET`, `POST`, …
     pub method: String,
-    /// What was asked for, before redirects.
+    /// Requested URL, before redirects.
     pub url: Url,
-    /// The status.
+    /// Status code.
     pub status: u16,
     /// Names in lower case and values, in order, with repeats.
     pub headers: Vec<(String, String)>,
-    /// The body; `None` if it went to a file, comes bit by bit or is larger than 1 MiB.
+    /// Body; `None` if it is saved to a file, streamed or larger than 1 MiB.
     pub body: Option<Bytes>,
 }
 
 impl RecordedResponse {
-    /// Hears an answer; its body is shared, not copied.
-    pub(super) fn new(request: &Request, arrived: &ReceivedResponse, began: Instant) -> Self {
-        let answer = &arrived.response;
-        let is_here = arrived.body.is_none() && answer.saved.is_none() && answer.body.len() <= LARGEST;
+    /// Creates a record; the body is shared, not copied.
+    pub(super) fn new(request: &Request, received: &ReceivedResponse, began: Instant) -> Self {
+        let response = &received.response;
+        let is_in_memory = received.body.is_none() && response.saved.is_none() && response.body.len() <= MAX_BODY;
         Self {
             began,
             method: request.method.clone(),
             url: request.url.clone(),
-            status: answer.status,
-            headers: answer.headers.clone(),
-            body: is_here.then(|| answer.body.clone()),
+            status: response.status,
+            headers: response.headers.clone(),
+            body: is_in_memory.then(|| response.body.clone()),
         }
     }
 }

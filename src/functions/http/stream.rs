@@ -1,67 +1,104 @@
-//! Answers bit by bit: lines, server-sent events, bytes; the next are read when the script is done with those before.
+//! Streamed responses: lines, server-sent events and bytes, read as the script asks for them.
 
 use std::any::TypeId;
 
 use bytes::Bytes;
+use rhai::FnPtr;
 use rhai::plugin::*;
 
-use crate::functions::Thrown;
+use crate::functions::arguments::parse_options;
 use crate::functions::data::json;
-use crate::functions::http::Response;
-use crate::functions::http::body::broken;
-use crate::functions::http::fault::{shown_url, with};
+use crate::functions::http::response::Response;
+use crate::functions::http::shown_url::shown_url;
+use crate::functions::thrown::{Thrown, invalid_argument, with_fields};
+use crate::options::Options;
 use crate::services::http::{Error, charset, lines};
 
-/// Into what a body is cut.
+/// Format into which a body is split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
-    /// Text without its end of line.
+    /// Text without line endings.
     Lines,
-    /// The value of each line.
+    /// The JSON value of each line.
     Json,
     /// Maps with `event`, `data`, `id`.
     Events,
-    /// Blobs, as they come.
+    /// Blobs, as they arrive.
     Bytes,
 }
 
-/// A body, to be gone through once.
+/// Values of the option `format`.
+const FORMATS: [(&str, Format); 4] =
+    [("lines", Format::Lines), ("json", Format::Json), ("events", Format::Events), ("bytes", Format::Bytes)];
+
+/// An iterable body; can be iterated once.
 #[derive(Debug, Clone)]
 pub struct Pieces {
-    pub(super) response: Response,
-    pub(super) format: Format,
+    response: Response,
+    format: Format,
     /// The largest blob, in bytes.
-    pub(super) most: usize,
+    max_size: usize,
+}
+
+impl Pieces {
+    pub(super) fn new(response: &Response, format: Format) -> Self {
+        Self { response: response.clone(), format, max_size: usize::MAX }
+    }
+
+    /// Limits the size of blobs, in bytes.
+    pub(super) fn with_max_size(self, max_size: usize) -> Self {
+        Self { max_size, ..self }
+    }
 }
 
 pub(super) fn register(module: &mut Module) {
     module.set_custom_type::<Pieces>("Pieces");
-    module.set_iter_result(TypeId::of::<Pieces>(), |pieces: Dynamic| Box::new(Cutter::new(pieces.cast())));
+    module.set_iter_result(TypeId::of::<Pieces>(), |pieces: Dynamic| Box::new(PieceReader::new(pieces.cast())));
     module.set_iter_result(TypeId::of::<Response>(), |response: Dynamic| {
-        Box::new(Cutter::new(response.cast::<Response>().pieces(Format::Lines)))
+        Box::new(PieceReader::new(Pieces::new(&response.cast::<Response>(), Format::Lines)))
     });
 }
 
-/// Cuts a body into pieces while it comes.
-pub(super) struct Cutter {
+/// Sends a request and calls a handler with each piece of the response, unless the status code is 400 or higher.
+pub(super) fn stream(
+    context: &NativeCallContext<'_>,
+    written: &rhai::Map,
+    handler: &FnPtr,
+    send: impl FnOnce(Options) -> Result<Response, Thrown>,
+) -> Result<Response, Thrown> {
+    let mut options = parse_options(written)?;
+    let format = options.word("format", &FORMATS).map_err(invalid_argument)?.unwrap_or(Format::Lines);
+    let mut written = options.remaining();
+    written.insert("stream".into(), true.into());
+    let response = send(Options::new(written))?;
+    if response.inner.status < 400 {
+        for piece in PieceReader::new(Pieces::new(&response, format)) {
+            let _: Dynamic = handler.call_within_context(context, (piece?,))?;
+        }
+    }
+    Ok(response)
+}
+
+/// Splits a body into pieces as it arrives.
+struct PieceReader {
     pieces: Pieces,
-    /// What was there from the start.
-    here: Option<Bytes>,
+    /// Bytes received but not split yet.
+    buffered: Option<Bytes>,
     lines: lines::LineSplitter,
     events: lines::EventParser,
     encoding: String,
-    is_over: bool,
+    is_at_end: bool,
 }
 
-impl Cutter {
-    pub(super) fn new(pieces: Pieces) -> Self {
+impl PieceReader {
+    fn new(pieces: Pieces) -> Self {
         let response = &pieces.response;
         Self {
-            here: response.body.here(),
+            buffered: response.body.in_memory(),
             encoding: response.stream_encoding(),
             lines: lines::LineSplitter::default(),
             events: lines::EventParser::default(),
-            is_over: false,
+            is_at_end: false,
             pieces,
         }
     }
@@ -73,62 +110,65 @@ impl Cutter {
                     return Ok(Some(piece));
                 }
             }
-            if self.is_over {
+            if self.is_at_end {
                 return self.lines.finish().map_or(Ok(None), |rest| self.piece(&rest));
             }
             match self.chunk()? {
                 Some(mut chunk) if self.pieces.format == Format::Bytes => {
-                    let piece = chunk.split_to(chunk.len().min(self.pieces.most));
-                    self.here = Some(chunk).filter(|rest| !rest.is_empty());
+                    let piece = chunk.split_to(chunk.len().min(self.pieces.max_size));
+                    self.buffered = Some(chunk).filter(|rest| !rest.is_empty());
                     if !piece.is_empty() {
                         return Ok(Some(Dynamic::from_blob(piece.to_vec())));
                     }
                 }
                 Some(chunk) => self.put(&chunk)?,
-                None => self.is_over = true,
+                None => self.is_at_end = true,
             }
         }
     }
 
     fn chunk(&mut self) -> Result<Option<Bytes>, Thrown> {
-        match self.here.take() {
+        match self.buffered.take() {
             Some(bytes) => Ok(Some(bytes)),
-            None => self.pieces.response.body.chunk(&self.pieces.response.answer),
+            None => {
+                let response = &self.pieces.response;
+                response.body.chunk()?.map_err(|error| response.body_error(error))
+            }
         }
     }
 
     fn put(&mut self, chunk: &[u8]) -> Result<(), Thrown> {
         self.lines.push(chunk);
-        let (response, waiting) = (&self.pieces.response, self.lines.buffered() + self.events.buffered());
-        // What just came is taken line by line; only what has no end may be too long.
-        if (waiting - chunk.len()) as u64 > response.body.limit {
-            return Err(broken(Error::BodyTooLarge(response.body.limit), &response.answer));
+        let (response, buffered) = (&self.pieces.response, self.lines.buffered() + self.events.buffered());
+        // The new chunk is split into lines; the limit applies to an unfinished line.
+        if (buffered - chunk.len()) as u64 > response.body.limit {
+            return Err(response.body_error(Error::BodyTooLarge(response.body.limit)));
         }
         Ok(())
     }
 
-    /// Returns what a line is to the script, if it is something by itself.
+    /// Returns the piece that a line completes, if any.
     fn piece(&mut self, line: &[u8]) -> Result<Option<Dynamic>, Thrown> {
         let text = charset::decode(line, &self.encoding).unwrap_or_default();
         match self.pieces.format {
             Format::Lines | Format::Bytes => Ok(Some(text.into())),
             Format::Json if text.trim().is_empty() => Ok(None),
             Format::Json => {
-                let url = shown_url(&self.pieces.response.answer.url);
-                json(text.as_bytes()).map(Some).map_err(|thrown| with(thrown, [("url", url.into())]))
+                let url = shown_url(&self.pieces.response.inner.url);
+                json(text.as_bytes()).map(Some).map_err(|thrown| with_fields(thrown, [("url", url.into())]))
             }
             Format::Events => Ok(self.events.line(&text).map(event)),
         }
     }
 }
 
-impl Iterator for Cutter {
+impl Iterator for PieceReader {
     type Item = Result<Dynamic, Thrown>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let next = self.advance();
         if next.is_err() {
-            self.is_over = true;
+            self.is_at_end = true;
         }
         next.transpose()
     }

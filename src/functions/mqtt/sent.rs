@@ -1,4 +1,4 @@
-//! Messages that a script has handed over, and what the broker says to them.
+//! Published messages whose acknowledgement is pending.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,19 +6,24 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use rhai::plugin::*;
 
-use super::{PATIENCE, failed};
-use crate::functions::arguments::{invalid_argument, value};
-use crate::functions::{Context, SharedTimeout, Thrown, context, thrown};
-use crate::options::duration;
+use crate::functions::arguments::duration;
+use crate::functions::context::Context;
+use crate::functions::mqtt::errors::mqtt_error;
+use crate::functions::phase::context;
+use crate::functions::thrown::{Thrown, thrown};
+use crate::functions::wait::SharedTimeout;
 use crate::services::mqtt::{Delivery, DurablePublish, Error};
 use crate::units::show_duration;
+
+/// Default timeout of `mqtt_receive`, `mqtt_request` and of waiting for an acknowledgement.
+pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(super) fn register(module: &mut Module) {
     module.set_custom_type::<Sent>("Sent");
     combine_with_exported_module!(module, "sent", functions);
 }
 
-/// Messages that were published together; the script may ask what became of them.
+/// Handle of messages that were published together with `wait: false`.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Sent(Arc<Mutex<Vec<PendingPublish>>>);
 
@@ -32,85 +37,86 @@ impl Sent {
         messages.iter_mut().all(PendingPublish::is_confirmed)
     }
 
-    /// Waits until the broker has confirmed all of them.
+    /// Waits until the broker has acknowledged all messages.
     fn wait(&self, limit: Duration, context: &Context) -> Result<(), Thrown> {
-        let until = context.shared_timeout(limit);
-        // No lock is held while it waits.
+        let timeout = context.shared_timeout(limit);
+        // Taken out of the mutex, so that no lock is held while waiting.
         let mut messages = std::mem::take(&mut *self.0.lock());
-        let waited = messages.iter_mut().try_for_each(|message| message.confirmed(until, limit, context));
+        let waited = messages.iter_mut().try_for_each(|message| message.wait_for_broker(timeout, limit, context));
         self.0.lock().extend(messages);
         waited
     }
 }
 
-/// A message that was handed over.
+/// A published message whose acknowledgement is pending.
 #[derive(Debug)]
 pub(super) struct PendingPublish {
     topic: String,
+    /// Write to disk; `None` if the message is only in memory or the write is complete.
     disk: Option<Delivery>,
-    broker: Answer,
+    acknowledgement: Acknowledgement,
 }
 
-/// What the broker says to a message.
+/// Acknowledgement of the broker.
 #[derive(Debug)]
-enum Answer {
-    Open(Delivery),
-    Given(Result<(), Error>),
+enum Acknowledgement {
+    Pending(Delivery),
+    Received(Result<(), Error>),
 }
 
 impl PendingPublish {
-    /// A message that goes out as long as this process lives.
-    pub(super) fn sent(topic: String, delivery: Delivery) -> Self {
-        Self { topic, disk: None, broker: Answer::Open(delivery) }
+    /// Returns a message that is lost if the process ends.
+    pub(super) fn in_memory(topic: String, delivery: Delivery) -> Self {
+        Self { topic, disk: None, acknowledgement: Acknowledgement::Pending(delivery) }
     }
 
-    /// A message that goes out whatever happens.
-    pub(super) fn entrusted(topic: String, entrusted: DurablePublish) -> Self {
-        Self { topic, disk: Some(entrusted.stored), broker: Answer::Open(entrusted.acknowledged) }
+    /// Returns a message that is written to disk, and sent after a restart if necessary.
+    pub(super) fn durable(topic: String, publish: DurablePublish) -> Self {
+        Self { topic, disk: Some(publish.stored), acknowledgement: Acknowledgement::Pending(publish.acknowledged) }
     }
 
-    /// Waits for what has to be waited for: the broker, or else the disk that keeps it until the broker has it, if that is not left to
-    /// the end of the run.
-    pub(super) fn settled(&mut self, until: SharedTimeout, limit: Duration, context: &Context) -> Result<(), Thrown> {
-        let Some(mut disk) = self.disk.take() else { return self.confirmed(until, limit, context) };
-        if let Some(kept) = disk.result() {
-            return kept.map_err(|error| failed(&error));
+    /// Waits for the broker, or for the write to disk of a durable message, unless the end of the run waits for it.
+    pub(super) fn wait(&mut self, timeout: SharedTimeout, limit: Duration, context: &Context) -> Result<(), Thrown> {
+        let Some(mut disk) = self.disk.take() else { return self.wait_for_broker(timeout, limit, context) };
+        if let Some(written) = disk.result() {
+            return written.map_err(|error| mqtt_error(&error));
         }
         if let Some(pending_writes) = &context.pending_writes {
             pending_writes.lock().push(disk);
             return Ok(());
         }
         context.services.mqtt.flush_now();
-        match context.wait_for(context.left(until), &mut disk)? {
-            Some(kept) => kept.map_err(|error| failed(&error)),
-            None => Err(self.late("disk", limit)),
+        match context.wait_for(context.remaining(timeout), &mut disk)? {
+            Some(written) => written.map_err(|error| mqtt_error(&error)),
+            None => Err(self.timeout_error("disk", limit)),
         }
     }
 
-    fn confirmed(&mut self, until: SharedTimeout, limit: Duration, context: &Context) -> Result<(), Thrown> {
-        let answer = match &mut self.broker {
-            Answer::Given(answer) => answer.clone(),
-            Answer::Open(delivery) => match context.wait_for(context.left(until), delivery)? {
-                Some(answer) => answer,
-                None => return Err(self.late("broker", limit)),
+    fn wait_for_broker(&mut self, timeout: SharedTimeout, limit: Duration, context: &Context) -> Result<(), Thrown> {
+        let result = match &mut self.acknowledgement {
+            Acknowledgement::Received(result) => result.clone(),
+            Acknowledgement::Pending(delivery) => match context.wait_for(context.remaining(timeout), delivery)? {
+                Some(result) => result,
+                None => return Err(self.timeout_error("broker", limit)),
             },
         };
-        self.broker = Answer::Given(answer.clone());
-        answer.map_err(|error| failed(&error))
+        self.acknowledgement = Acknowledgement::Received(result.clone());
+        result.map_err(|error| mqtt_error(&error))
     }
 
     fn is_confirmed(&mut self) -> bool {
-        if let Answer::Open(delivery) = &mut self.broker
-            && let Some(answer) = delivery.result()
+        if let Acknowledgement::Pending(delivery) = &mut self.acknowledgement
+            && let Some(result) = delivery.result()
         {
-            self.broker = Answer::Given(answer);
+            self.acknowledgement = Acknowledgement::Received(result);
         }
-        matches!(self.broker, Answer::Given(Ok(())))
+        matches!(self.acknowledgement, Acknowledgement::Received(Ok(())))
     }
 
-    fn late(&self, who: &str, limit: Duration) -> Thrown {
+    fn timeout_error(&self, party: &str, limit: Duration) -> Thrown {
         let (topic, waited) = (&self.topic, show_duration(limit));
-        let why = format!("the {who} has not confirmed the message to {topic} within {waited}; it stays on its way");
+        let why =
+            format!("the {party} did not acknowledge the message to {topic} within {waited}; it stays in the outbox");
         thrown("timeout", why)
     }
 }
@@ -122,7 +128,8 @@ impl PendingPublish {
     reason = "the macro wants public functions, and unwraps receivers that it has checked"
 )]
 mod functions {
-    /// Returns whether the broker has confirmed what `mqtt_publish` sent with `wait: false`; at QoS 0, whether it is written.
+    /// Returns whether the broker has acknowledged the messages that `mqtt_publish` sent with `wait: false`. At QoS 0: whether they are
+    /// written to the connection.
     ///
     /// # Example
     /// ```rhai
@@ -135,21 +142,21 @@ mod functions {
         sent.is_confirmed()
     }
 
-    /// Waits until the broker has confirmed what `mqtt_publish` sent with `wait: false`, for at most 10 seconds. A fault (`timeout`) if it
-    /// does not, and (`refused`) if it does not take it.
+    /// Waits until the broker has acknowledged the messages that `mqtt_publish` sent with `wait: false`, for at most 10 seconds. Throws
+    /// `timeout` if it does not, and `refused` if it rejects a message.
     ///
     /// # Example
     /// ```rhai
     /// let sent = mqtt_publish("house/report", "long", #{ qos: 1, wait: false });
-    /// // Something else meanwhile.
+    /// // Do other work meanwhile.
     /// sent.wait();
     /// ```
     #[rhai_fn(name = "wait", pure, return_raw)]
-    pub fn wait_a_while(sent: &mut Sent) -> Result<(), Thrown> {
-        sent.wait(PATIENCE, &*context("wait")?)
+    pub fn wait_default(sent: &mut Sent) -> Result<(), Thrown> {
+        sent.wait(DEFAULT_TIMEOUT, &*context("wait")?)
     }
 
-    /// Waits for at most a duration of your own.
+    /// With `limit`, waits for at most this duration.
     ///
     /// # Example
     /// ```rhai
@@ -158,13 +165,12 @@ mod functions {
     /// ```
     #[rhai_fn(name = "wait", pure, return_raw)]
     pub fn wait(sent: &mut Sent, limit: Dynamic) -> Result<(), Thrown> {
-        let limit = duration(&value(&limit)?).map_err(invalid_argument)?;
-        sent.wait(limit, &*context("wait")?)
+        sent.wait(duration(&limit)?, &*context("wait")?)
     }
 
-    /// Shows it as `<Sent: confirmed>` or `<Sent: on its way>`.
+    /// Returns `<Sent: confirmed>` or `<Sent: pending>`.
     #[rhai_fn(name = "to_string", name = "to_debug", pure)]
     pub fn to_string(sent: &mut Sent) -> ImmutableString {
-        if sent.is_confirmed() { "<Sent: confirmed>".into() } else { "<Sent: on its way>".into() }
+        if sent.is_confirmed() { "<Sent: confirmed>".into() } else { "<Sent: pending>".into() }
     }
 }

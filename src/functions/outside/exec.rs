@@ -1,4 +1,4 @@
-//! Programs.
+//! `exec`: runs programs.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -9,34 +9,36 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 
 use crate::config::Need;
-use crate::functions::act::DryRun;
-use crate::functions::arguments::{bytes, invalid_argument, parse_options, value};
-
-use crate::functions::outside::{base, check, resolved};
-use crate::functions::{Context, Thrown, context, thrown};
+use crate::functions::arguments::{bytes, parse_options, value};
+use crate::functions::context::Context;
+use crate::functions::effects::DryRun;
+use crate::functions::outside::paths::{base, resolved};
+use crate::functions::outside::permissions::check;
+use crate::functions::phase::context;
+use crate::functions::thrown::{Thrown, invalid_argument, thrown};
 use crate::value::{Value, map_of};
 
 pub(super) fn register(module: &mut Module) {
     combine_with_exported_module!(module, "exec", functions);
 }
 
-/// How much of each output is kept.
+/// The largest number of bytes kept of each output.
 const MAX_OUTPUT: usize = 1 << 20;
 
-/// How long the outputs of a program that has ended are read on, while others that it started hold them open.
-const LINGER: Duration = Duration::from_millis(500);
+/// Limit for reading the outputs after the program has exited, while its child processes keep them open.
+const OUTPUT_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// What a program sees of rhaid's environment.
-const PASSED_ON: &[&str] = &["PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR"];
+/// Environment variables of rhaid that a program inherits.
+const INHERITED: &[&str] = &["PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR"];
 
-/// A program as a script asked for it.
-struct Call {
+/// A program with the options that a script wrote.
+struct ProgramCall {
     command: Command,
     stdin: Vec<u8>,
     timeout: Option<Duration>,
 }
 
-impl Call {
+impl ProgramCall {
     fn read(context: &Context, program: &str, arguments: &rhai::Array, written: &rhai::Map) -> Result<Self, Thrown> {
         let mut options = parse_options(written)?;
         let stdin = options.take("stdin").map(bytes).unwrap_or_default();
@@ -58,10 +60,10 @@ impl Call {
             None => base(&context.config),
         });
         command.env_clear();
-        command.envs(PASSED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+        command.envs(INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
         for (name, text) in variables.unwrap_or_default() {
             if name.is_empty() || name.contains(['=', '\0']) {
-                return Err(invalid_argument("env: a variable's name is not empty and has no `=`"));
+                return Err(invalid_argument("env: the name of a variable must not be empty or contain `=`"));
             }
             command.env(name, String::from_utf8_lossy(&bytes(text)).into_owned());
         }
@@ -70,10 +72,10 @@ impl Call {
     }
 }
 
-/// Ends a program and all that it started when dropped, unless it has ended by itself.
-struct Group(Option<Pid>);
+/// Kills the process group of a program on drop, unless the program has exited.
+struct ProcessGroup(Option<Pid>);
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         if let Some(group) = self.0 {
             let _ = kill_process_group(group, Signal::KILL);
@@ -81,57 +83,57 @@ impl Drop for Group {
     }
 }
 
-/// What a program wrote, as far as it is kept.
+/// Output of a program, up to [`MAX_OUTPUT`].
 #[derive(Default)]
 struct Output {
-    kept: Vec<u8>,
-    cut: bool,
+    bytes: Vec<u8>,
+    is_truncated: bool,
 }
 
 impl Output {
-    /// Reads to the end; cancel-safe: what came so far is there.
+    /// Reads to the end. Cancel-safe: bytes that were read are kept.
     async fn read(&mut self, mut from: impl AsyncRead + Unpin) {
         let mut chunk = [0; 8 << 10];
         while let Ok(length @ 1..) = from.read(&mut chunk).await {
-            let room = MAX_OUTPUT - self.kept.len();
-            self.cut |= length > room;
-            self.kept.extend_from_slice(&chunk[..length.min(room)]);
+            let room = MAX_OUTPUT - self.bytes.len();
+            self.is_truncated |= length > room;
+            self.bytes.extend_from_slice(&chunk[..length.min(room)]);
         }
     }
 
     fn text(&self) -> String {
-        String::from_utf8_lossy(&self.kept).into_owned()
+        String::from_utf8_lossy(&self.bytes).into_owned()
     }
 }
 
-/// Feeds and hears a program until it has ended.
+/// Writes the input of a program and reads its outputs until it has exited.
 async fn finish(mut child: Child, stdin: Vec<u8>) -> std::io::Result<rhai::Map> {
     let (mut output, mut errors) = (Output::default(), Output::default());
     let (input, out, err) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-    let feed = async {
+    let write = async {
         if let Some(mut input) = input {
-            // A program that does not read its input is no fault.
+            // Ignored: a program need not read its input.
             let _ = input.write_all(&stdin).await;
         }
         std::future::pending::<()>().await;
     };
     let status = {
-        let hear = async {
+        let read = async {
             if let (Some(out), Some(err)) = (out, err) {
                 tokio::join!(output.read(out), errors.read(err));
             }
         };
-        tokio::pin!(hear, feed);
-        let mut heard = false;
+        tokio::pin!(read, write);
+        let mut is_read = false;
         let status = loop {
             tokio::select! {
                 status = child.wait() => break status?,
-                () = &mut hear, if !heard => heard = true,
-                () = &mut feed => {}
+                () = &mut read, if !is_read => is_read = true,
+                () = &mut write => {}
             }
         };
-        if !heard {
-            let _ = tokio::time::timeout(LINGER, &mut hear).await;
+        if !is_read {
+            let _ = tokio::time::timeout(OUTPUT_TIMEOUT, &mut read).await;
         }
         status
     };
@@ -141,39 +143,39 @@ async fn finish(mut child: Child, stdin: Vec<u8>) -> std::io::Result<rhai::Map> 
         ("code".into(), i64::from(code).into()),
         ("stdout".into(), output.text().into()),
         ("stderr".into(), errors.text().into()),
-        ("truncated".into(), (output.cut || errors.cut).into()),
+        ("truncated".into(), (output.is_truncated || errors.is_truncated).into()),
     ]))
 }
 
 fn run(program: &str, arguments: &rhai::Array, options: &rhai::Map) -> Result<rhai::Map, Thrown> {
     let context = context("exec")?;
     if program.is_empty() || program.contains('\0') {
-        return Err(invalid_argument("a program's name is not empty and has no NUL"));
+        return Err(invalid_argument("the name of a program must not be empty or contain NUL"));
     }
     let program = match program.contains('/') {
         true => resolved(program, &context.config)?.to_string_lossy().into_owned(),
         false => program.to_owned(),
     };
     check("exec", Need::Program(&program))?;
-    let mut call = Call::read(&context, &program, arguments, options)?;
-    let unusable = |error: std::io::Error| {
+    let mut call = ProgramCall::read(&context, &program, arguments, options)?;
+    let io_error = |error: std::io::Error| {
         let kind = if error.kind() == std::io::ErrorKind::NotFound { "not_found" } else { "io" };
         thrown(kind, format!("{program}: {error}"))
     };
-    context.act("exec", program.clone(), DryRun::Refused, |told| {
+    context.perform("exec", program.clone(), DryRun::Fail, |result| {
         let child = {
             let _runtime = context.runtime.enter();
-            call.command.spawn().map_err(unusable)?
+            call.command.spawn().map_err(io_error)?
         };
-        let mut group = Group(child.id().and_then(|id| Pid::from_raw(id as i32)));
+        let mut group = ProcessGroup(child.id().and_then(|id| Pid::from_raw(id as i32)));
         let timeout = call.timeout.unwrap_or(Duration::MAX);
         let Some(done) = context.wait_for(timeout, finish(child, call.stdin))? else {
             let waited = crate::units::show_duration(timeout);
-            return Err(thrown("timeout", format!("{program} has not ended within {waited}, and was killed")));
+            return Err(thrown("timeout", format!("{program} did not exit within {waited} and was killed")));
         };
         group.0 = None;
-        let done = done.map_err(unusable)?;
-        *told = done.get("code").map(|code| format!("exit code {code}")).unwrap_or_default();
+        let done = done.map_err(io_error)?;
+        *result = done.get("code").map(|code| format!("exit code {code}")).unwrap_or_default();
         Ok(done)
     })
 }
@@ -181,11 +183,12 @@ fn run(program: &str, arguments: &rhai::Array, options: &rhai::Map) -> Result<rh
 #[export_module]
 #[expect(unreachable_pub, reason = "the macro wants public functions")]
 mod functions {
-    /// Runs a program and returns `code`, `stdout` and `stderr` (1 MiB of each is kept; `truncated` tells if there was more). No shell is involved.
+    /// Runs a program, without a shell, and returns `code`, `stdout` and `stderr`. At most 1 MiB of each output is kept; `truncated` is true
+    /// if there was more.
     ///
-    /// Options: `timeout`, `stdin` (text or a blob), `cwd` (a folder), `env` (a map of variables; of rhaid's own the
-    /// program sees only `PATH`, `HOME`, `USER`, `LANG`, `LC_ALL`, `LC_CTYPE`, `TZ` and `TMPDIR`).
-    /// When the run is cancelled or its time is up, the program and all that it started are killed.
+    /// Options: `timeout`, `stdin` (text or a blob), `cwd` (a folder), `env` (a map of environment variables). From rhaid the program
+    /// inherits only `PATH`, `HOME`, `USER`, `LANG`, `LC_ALL`, `LC_CTYPE`, `TZ` and `TMPDIR`. When the run is cancelled or its deadline
+    /// passes, the program and its child processes are killed.
     ///
     /// # Example
     /// ```rhai

@@ -1,12 +1,13 @@
-//! Moments that a script asks for: now, out of text, of the sun; and waiting for one.
+//! The current time, datetimes from text, sunrise and sunset, and `sleep`.
 
 use jiff::{SignedDuration, Timestamp, Zoned};
 use rhai::plugin::*;
 
-use crate::functions::act::DryRun;
-use crate::functions::arguments::{duration, invalid_argument, value};
-use crate::functions::time::{ZoneContext, parse_moment, zone};
-use crate::functions::{Thrown, context, thrown};
+use crate::functions::arguments::{duration, value};
+use crate::functions::effects::DryRun;
+use crate::functions::phase::context;
+use crate::functions::thrown::{Thrown, invalid_argument, thrown};
+use crate::functions::time::parse::{ZoneContext, parse_datetime, zone};
 use crate::services::sun::{Crossing, crossing};
 use crate::value::Value;
 
@@ -15,28 +16,27 @@ pub(super) fn register(module: &mut Module) {
 }
 
 fn since_epoch(seconds: f64) -> Result<Zoned, Thrown> {
-    let here = ZoneContext::on_this_thread("datetime")?;
-    let wrong =
-        || invalid_argument(format!("{seconds} seconds since 1970 is no moment between the years -9999 and 9999"));
-    let since = SignedDuration::try_from_secs_f64(seconds).map_err(|_| wrong())?;
-    let instant = Timestamp::from_duration(since).map_err(|_| wrong())?;
-    Ok(instant.to_zoned(here.zone))
+    let defaults = ZoneContext::current("datetime")?;
+    let out_of_range = || invalid_argument(format!("{seconds} seconds since 1970 is outside the years -9999 to 9999"));
+    let since = SignedDuration::try_from_secs_f64(seconds).map_err(|_| out_of_range())?;
+    let instant = Timestamp::from_duration(since).map_err(|_| out_of_range())?;
+    Ok(instant.to_zoned(defaults.zone))
 }
 
-/// Returns when the sun rises or sets on a day of the house: `()` if it does not.
+/// Returns the time of sunrise or sunset on a day at the configured location, or `()` if there is none.
 fn sun(function: &str, edge: Crossing, day: Option<&Dynamic>) -> Result<Dynamic, Thrown> {
     let context = context(function)?;
     let place = context.config.location.ok_or_else(|| {
-        thrown("no_location", format!("`{function}` needs to know where the house stands: set `location: {{ latitude: 59.91, longitude: 10.75 }}` in rhaid.yaml"))
+        thrown("no_location", format!("`{function}` needs your location: set `location: {{ latitude: 59.91, longitude: 10.75 }}` in rhaid.yaml"))
     })?;
     let clock = &context.services.clock;
     let date = match day.map(value).transpose()? {
         None => clock.now_zoned().date(),
         Some(Value::Time(time)) => time.with_time_zone(clock.zone()).date(),
-        Some(Value::Text(text)) => parse_moment(&text, &ZoneContext::of(clock))?.date(),
+        Some(Value::Text(text)) => parse_datetime(&text, &ZoneContext::of(clock))?.date(),
         Some(other) => {
             return Err(invalid_argument(format!(
-                "a day is a datetime or text such as \"2026-03-01\", not {}",
+                "write a day as a datetime or as text such as \"2026-03-01\", not {}",
                 other.type_name()
             )));
         }
@@ -49,15 +49,15 @@ fn wait(duration: std::time::Duration) -> Result<(), Thrown> {
     let context = context("sleep")?;
     let after = SignedDuration::try_from(duration).map_err(invalid_argument)?;
     let clock = &context.services.clock;
-    let end = clock.now().checked_add(after).map_err(|_| invalid_argument("that is after the end of time"))?;
-    let with = crate::units::show_duration(duration);
-    context.act("sleep", with, DryRun::Gives(()), |_| context.sleep_until(end))
+    let end = clock.now().checked_add(after).map_err(|_| invalid_argument("the end is after the year 9999"))?;
+    let details = crate::units::show_duration(duration);
+    context.perform("sleep", details, DryRun::Return(()), |_| context.sleep_until(end))
 }
 
 #[export_module]
 #[expect(unreachable_pub, reason = "the macro wants public functions")]
 mod functions {
-    /// Returns the moment, in the zone of `rhaid.yaml` (default the system's) or in another one.
+    /// Returns the current time, in the time zone of `rhaid.yaml` (by default that of the system) or in another one.
     ///
     /// # Example
     /// ```rhai
@@ -75,9 +75,10 @@ mod functions {
         Ok(now()?.with_time_zone(zone(timezone)?))
     }
 
-    /// Reads a moment from text, or from seconds since 1970.
+    /// Returns a datetime from text, or from seconds since 1970-01-01 00:00 UTC.
     ///
-    /// Text without an offset or zone is in the zone of `rhaid.yaml`; a time alone is today. Works at the top level too.
+    /// Text without an offset or zone is in the time zone of `rhaid.yaml`; a time without a date is today. You can also use it at the top
+    /// level.
     ///
     /// # Example
     /// ```rhai
@@ -89,7 +90,7 @@ mod functions {
     /// ```
     #[rhai_fn(name = "datetime", return_raw)]
     pub fn datetime(text: &str) -> Result<Zoned, Thrown> {
-        parse_moment(text, &ZoneContext::on_this_thread("datetime")?)
+        parse_datetime(text, &ZoneContext::current("datetime")?)
     }
 
     #[rhai_fn(name = "datetime", return_raw)]
@@ -102,7 +103,7 @@ mod functions {
         since_epoch(seconds)
     }
 
-    /// Returns when the sun rises today, or on another day; `()` if it does not. Needs `location` in rhaid.yaml.
+    /// Returns the time of sunrise today or on another day, or `()` if the sun does not rise. Requires `location` in rhaid.yaml.
     ///
     /// # Example
     /// ```rhai
@@ -120,7 +121,7 @@ mod functions {
         sun("sunrise", Crossing::Rise, Some(&date))
     }
 
-    /// Returns when the sun sets today, or on another day; `()` if it does not. Needs `location` in rhaid.yaml.
+    /// Returns the time of sunset today or on another day, or `()` if the sun does not set. Requires `location` in rhaid.yaml.
     ///
     /// # Example
     /// ```rhai
@@ -137,7 +138,7 @@ mod functions {
         sun("sunset", Crossing::Set, Some(&date))
     }
 
-    /// Waits, for a duration such as `"5s"` or a number of seconds. Ends at once when the run is cancelled or its time is up.
+    /// Waits for a duration such as `"5s"` or a number of seconds. The wait ends early when the run is cancelled or its deadline passes.
     ///
     /// # Example
     /// ```rhai

@@ -1,10 +1,9 @@
-//! The parts of a moment, and its forms as text.
+//! Properties and text formats of datetimes.
 
 use jiff::Zoned;
 use rhai::plugin::*;
 
-use crate::functions::Thrown;
-use crate::functions::arguments::invalid_argument;
+use crate::functions::thrown::{Thrown, invalid_argument};
 use crate::value::rfc3339;
 
 pub(super) fn register(module: &mut Module) {
@@ -35,7 +34,7 @@ mod functions {
         time.month().into()
     }
 
-    /// The day of the month, from 1.
+    /// The day of the month, 1 to 31.
     #[rhai_fn(get = "day", pure)]
     pub fn day(time: &mut Zoned) -> i64 {
         time.day().into()
@@ -85,7 +84,7 @@ mod functions {
         .into()
     }
 
-    /// The day of the year, from 1.
+    /// The day of the year, 1 to 366.
     #[rhai_fn(get = "day_of_year", pure)]
     pub fn day_of_year(time: &mut Zoned) -> i64 {
         time.day_of_year().into()
@@ -125,19 +124,19 @@ mod functions {
         time.time_zone().iana_name().map_or_else(|| time.strftime("%:z").to_string(), str::to_owned)
     }
 
-    /// Writes a moment in a form of `strftime`, such as `%Y-%m-%d %H:%M`.
+    /// Formats the datetime with a `strftime` format such as `%Y-%m-%d %H:%M`.
     ///
     /// # Example
     /// ```rhai
     /// assert_eq(datetime("2026-03-01 19:30").format("%d.%m.%Y, %H:%M"), "01.03.2026, 19:30");
     /// ```
     #[rhai_fn(name = "format", pure, return_raw)]
-    pub fn format(time: &mut Zoned, form: &str) -> Result<String, Thrown> {
-        if form.len() > 4_096 {
-            return Err(invalid_argument("a form has at most 4096 bytes"));
+    pub fn format(time: &mut Zoned, format: &str) -> Result<String, Thrown> {
+        if format.len() > 4_096 {
+            return Err(invalid_argument("a format has at most 4096 bytes"));
         }
-        jiff::fmt::strtime::format(form, &*time)
-            .map_err(|error| invalid_argument(format!("{form:?} is no form: {error}")))
+        jiff::fmt::strtime::format(format, &*time)
+            .map_err(|error| invalid_argument(format!("{format:?} is not a valid format: {error}")))
     }
 
     #[rhai_fn(name = "to_string", name = "to_debug", pure)]

@@ -1,16 +1,15 @@
-//! How servers are reached: proxies, whom to trust, our own certificate, compression.
+//! Connection options: proxy, trusted certificates, client certificate, compression.
 
 use bytes::Bytes;
 use url::Url;
 
-use crate::functions::Thrown;
-use crate::functions::http::fault::of_option;
-use crate::functions::outside::content;
+use crate::functions::outside::files::content;
+use crate::functions::thrown::{Thrown, with_prefix};
 use crate::options::{OptionFault, Options};
 use crate::services::http::{self, Proxy};
 use crate::value::Value;
 
-/// How a script wants servers to be reached; files have yet to be read.
+/// Connection options of a script; certificate files are not read yet.
 #[derive(Debug, Clone)]
 pub(super) struct ConnectOptions {
     proxy: Proxy,
@@ -33,7 +32,7 @@ impl Default for ConnectOptions {
 }
 
 impl ConnectOptions {
-    /// Takes `proxy`, `verify`, `cert` and `decompress`.
+    /// Reads the options `proxy`, `verify`, `cert` and `decompress`.
     pub(super) fn read(options: &mut Options) -> Result<Self, OptionFault> {
         let verify = options.read("verify", |value| match value {
             Value::Bool(true) => Ok(Verify::System),
@@ -49,14 +48,14 @@ impl ConnectOptions {
         })
     }
 
-    /// Returns whether any server is believed.
+    /// Returns whether any server certificate is accepted.
     pub(super) fn is_unverified(&self) -> bool {
         matches!(self.verify, Verify::Anyone)
     }
 
-    /// Returns the way with what is in its files.
-    pub(super) fn ready(self, asking: &str) -> Result<http::ConnectOptions, Thrown> {
-        let content = |option, path| content(asking, path).map_err(|why| of_option(option, why));
+    /// Reads the certificate files.
+    pub(super) fn resolve(self, function: &str) -> Result<http::ConnectOptions, Thrown> {
+        let content = |option, path| content(function, path).map_err(|why| with_prefix(option, why));
         let identity = match self.cert.as_slice() {
             [] => None,
             files => {
@@ -89,9 +88,9 @@ fn proxy(value: Value) -> Result<Proxy, String> {
             let mut options = Options::new(map);
             let mut take = |name| options.read(name, |value| proxy_url(&crate::options::text(value)?));
             let (http, https) = (take("http"), take("https"));
-            let say = |fault: OptionFault| fault.message;
-            let proxy = Proxy::Explicit { http: http.map_err(say)?, https: https.map_err(say)? };
-            options.finish().map_err(say)?;
+            let message = |fault: OptionFault| fault.message;
+            let proxy = Proxy::Explicit { http: http.map_err(message)?, https: https.map_err(message)? };
+            options.finish().map_err(message)?;
             Ok(proxy)
         }
         _ => Err("write a URL, #{ http: url, https: url }, or false for none".to_owned()),
@@ -99,11 +98,11 @@ fn proxy(value: Value) -> Result<Proxy, String> {
 }
 
 fn proxy_url(text: &str) -> Result<Url, String> {
-    let whole = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-    let url = Url::parse(&whole).ok().filter(|url| url.has_host());
+    let with_scheme = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    let url = Url::parse(&with_scheme).ok().filter(|url| url.has_host());
     match url {
         Some(url) if matches!(url.scheme(), "http" | "https") => Ok(url),
-        Some(url) => Err(format!("{}: is not spoken here: write http:// or https://", url.scheme())),
+        Some(url) => Err(format!("the scheme {} is not supported: write http:// or https://", url.scheme())),
         None => Err("write a URL such as \"http://proxy.example:3128\"".to_owned()),
     }
 }

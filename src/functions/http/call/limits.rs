@@ -1,4 +1,4 @@
-//! How long a call may take, and when it is made again.
+//! The options `timeout` and `retry`.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use crate::options::{self, OptionFault, Options};
 use crate::services::http::{RetryCause, RetryPolicy};
 use crate::value::Value;
 
-/// What a script says about time; what it leaves out is as `rhaid.yaml` says.
+/// Timeouts of a request; missing ones are set in `rhaid.yaml`.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Times {
     pub(super) connect: Option<Duration>,
@@ -14,7 +14,7 @@ pub(super) struct Times {
     pub(super) total: Option<Duration>,
 }
 
-/// Takes `timeout`.
+/// Reads the option `timeout`.
 pub(super) fn times(options: &mut Options) -> Result<Times, OptionFault> {
     Ok(options.read("timeout", read_times)?.unwrap_or_default())
 }
@@ -25,9 +25,13 @@ fn read_times(value: Value) -> Result<Times, String> {
             let mut options = Options::new(map);
             let mut take = |name| options.read(name, |value| above_zero(&value));
             let (connect, read, total) = (take("connect"), take("read"), take("total"));
-            let say = |fault: OptionFault| fault.message;
-            let times = Times { connect: connect.map_err(say)?, read: read.map_err(say)?, total: total.map_err(say)? };
-            options.finish().map_err(say)?;
+            let message = |fault: OptionFault| fault.message;
+            let times = Times {
+                connect: connect.map_err(message)?,
+                read: read.map_err(message)?,
+                total: total.map_err(message)?,
+            };
+            options.finish().map_err(message)?;
             Ok(times)
         }
         Value::List(pair) => match pair.as_slice() {
@@ -45,12 +49,12 @@ fn above_zero(value: &Value) -> Result<Duration, String> {
     if duration.is_zero() { Err("write a duration above zero, such as \"5s\"".to_owned()) } else { Ok(duration) }
 }
 
-/// Takes `retry`.
+/// Reads the option `retry`.
 pub(super) fn retry(options: &mut Options) -> Result<RetryPolicy, OptionFault> {
     let retry = options.read("retry", |value| match value {
         Value::Map(map) => read_retry(Options::new(map)).map_err(|fault| fault.message),
         Value::Int(max @ 0..=20) => Ok(RetryPolicy { max: max as u32, ..RetryPolicy::never() }),
-        _ => Err("write how often at most, up to 20, or #{ max, backoff, on, methods }".to_owned()),
+        _ => Err("write the maximum number of retries, up to 20, or #{ max, backoff, on, methods }".to_owned()),
     })?;
     Ok(retry.unwrap_or_else(RetryPolicy::never))
 }
@@ -97,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn time_is_one_duration_or_up_to_three() {
+    fn the_timeout_is_one_duration_or_up_to_three() {
         let of = |value| times(&mut read("timeout", value)).map(|times| (times.connect, times.read, times.total));
         let seconds = |seconds| Some(Duration::from_secs(seconds));
         assert_eq!(of("5s".into()), Ok((None, None, seconds(5))));
@@ -110,15 +114,15 @@ mod tests {
     }
 
     #[test]
-    fn a_number_alone_says_how_often() {
+    fn a_number_is_the_maximum_number_of_retries() {
         let plain = retry(&mut read("retry", 3.into())).unwrap();
         assert_eq!((plain.max, plain.on.len(), plain.methods.len()), (3, 6, 6));
         let on = Value::List(vec![500.into(), "timeout".into()]);
         let map = map_of([("on".into(), on), ("methods".into(), "post".into()), ("backoff".into(), 2.into())]);
-        let told = retry(&mut read("retry", Value::Map(map))).unwrap();
-        assert_eq!((told.max, told.backoff), (3, Duration::from_secs(2)));
+        let options = retry(&mut read("retry", Value::Map(map))).unwrap();
+        assert_eq!((options.max, options.backoff), (3, Duration::from_secs(2)));
         assert_eq!(
-            (told.on, told.methods),
+            (options.on, options.methods),
             (vec![RetryCause::Status(500), RetryCause::Timeout], vec!["POST".to_owned()])
         );
     }

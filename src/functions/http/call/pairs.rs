@@ -1,14 +1,14 @@
-//! Names and texts out of maps and pairs, as they stand in queries, forms, headers and cookies.
+//! Names and values of query parameters, form fields, headers and cookies.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::functions::arguments::bytes;
 use crate::value::{Value, rfc3339};
 
-/// Names and texts, in order.
+/// Names and values, in order.
 pub(super) type Pairs = Vec<(String, String)>;
 
-/// Returns a value as it stands in a query, a form or a header.
+/// Returns a value as text of a query, a form or a header.
 pub(super) fn text(value: Value) -> Result<String, String> {
     match value {
         Value::Text(text) => Ok(text),
@@ -36,7 +36,7 @@ pub(super) fn named(value: Value) -> Result<Vec<(String, Value)>, String> {
     }
 }
 
-/// Reads a map or a list of pairs; `()` leaves a name out, a list repeats it if that makes sense.
+/// Reads a map or a list of pairs; `()` omits a name; a list repeats it if `repeat` is set.
 pub(super) fn pairs(value: Value, repeat: bool) -> Result<Pairs, String> {
     let mut pairs = Pairs::new();
     for (name, value) in named(value)? {
@@ -53,10 +53,10 @@ pub(super) fn pairs(value: Value, repeat: bool) -> Result<Pairs, String> {
     Ok(pairs)
 }
 
-/// What stands in a query or a form as it is, as Python's `urlencode` has it.
+/// Characters that are not escaped in a query or a form, as in Python's `urlencode`.
 const PLAIN: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b' ');
 
-/// Returns pairs as they stand in a query or a form.
+/// Encodes pairs for a query or a form.
 pub(super) fn encoded(pairs: &Pairs) -> String {
     let plain = |text: &str| utf8_percent_encode(text, &PLAIN).to_string().replace(' ', "+");
     let pairs: Vec<_> = pairs.iter().map(|(name, text)| format!("{}={}", plain(name), plain(text))).collect();
@@ -69,13 +69,13 @@ mod tests {
     use crate::value::map_of;
 
     #[test]
-    fn queries_are_written_as_python_writes_them() {
+    fn queries_are_encoded_as_in_python() {
         let pairs: Pairs = [("a b", "1+1=2&~"), ("é*", "/?'中")].map(|(a, b)| (a.to_owned(), b.to_owned())).into();
         assert_eq!(encoded(&pairs), "a+b=1%2B1%3D2%26~&%C3%A9%2A=%2F%3F%27%E4%B8%AD");
     }
 
     #[test]
-    fn parameters_repeat_lists_and_leave_nothing_out_but_nothing() {
+    fn parameters_repeat_lists_and_omit_only_null() {
         let map = map_of([
             ("a".into(), Value::List(vec![1.into(), 2.into()])),
             ("b".into(), Value::Null),

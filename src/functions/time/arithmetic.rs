@@ -1,17 +1,17 @@
-//! Moments earlier and later, elsewhere, and how far apart.
+//! Arithmetic, comparison and time zones of datetimes.
 
 use jiff::{Span, Zoned};
 use rhai::plugin::*;
 
-use crate::functions::Thrown;
-use crate::functions::arguments::{duration, invalid_argument, parse_options};
-use crate::functions::time::zone;
+use crate::functions::arguments::{duration, parse_options};
+use crate::functions::thrown::{Thrown, invalid_argument};
+use crate::functions::time::parse::zone;
 
 pub(super) fn register(module: &mut Module) {
-    combine_with_exported_module!(module, "distance", functions);
+    combine_with_exported_module!(module, "arithmetic", functions);
 }
 
-/// Returns a number of each calendar unit, out of a map such as `#{ months: 1, days: -3 }`.
+/// Reads a span of calendar units from a map such as `#{ months: 1, days: -3 }`.
 fn span(written: &rhai::Map) -> Result<Span, Thrown> {
     let mut options = parse_options(written)?;
     let mut span = Span::new();
@@ -34,15 +34,15 @@ fn span(written: &rhai::Map) -> Result<Span, Thrown> {
     Ok(span)
 }
 
-fn moved(time: &Zoned, by: &Dynamic, back: bool) -> Result<Zoned, Thrown> {
-    let moved = if let Some(map) = by.read_lock::<rhai::Map>() {
+fn shift(time: &Zoned, by: &Dynamic, back: bool) -> Result<Zoned, Thrown> {
+    let shifted = if let Some(map) = by.read_lock::<rhai::Map>() {
         let span = span(&map)?;
         if back { time.checked_sub(span) } else { time.checked_add(span) }
     } else {
         let duration = duration(by)?;
         if back { time.checked_sub(duration) } else { time.checked_add(duration) }
     };
-    moved.map_err(|_| invalid_argument("that is before the beginning or after the end of time"))
+    shifted.map_err(|_| invalid_argument("the result is outside the years -9999 to 9999"))
 }
 
 #[export_module]
@@ -52,7 +52,7 @@ fn moved(time: &Zoned, by: &Dynamic, back: bool) -> Result<Zoned, Thrown> {
     reason = "the macro wants public functions, and unwraps receivers that it has checked"
 )]
 mod functions {
-    /// Returns the moment later by a duration (a day is 24 hours), or by calendar units in the moment's zone.
+    /// Returns the datetime plus a duration (a day is 24 hours), or plus calendar units in its time zone.
     ///
     /// # Example
     /// ```rhai
@@ -62,10 +62,10 @@ mod functions {
     /// ```
     #[rhai_fn(name = "add", pure, return_raw)]
     pub fn add(time: &mut Zoned, duration: Dynamic) -> Result<Zoned, Thrown> {
-        moved(time, &duration, false)
+        shift(time, &duration, false)
     }
 
-    /// Returns the moment earlier by a duration (a day is 24 hours), or by calendar units in the moment's zone.
+    /// Returns the datetime minus a duration (a day is 24 hours), or minus calendar units in its time zone.
     ///
     /// # Example
     /// ```rhai
@@ -74,10 +74,10 @@ mod functions {
     /// ```
     #[rhai_fn(name = "subtract", pure, return_raw)]
     pub fn subtract(time: &mut Zoned, duration: Dynamic) -> Result<Zoned, Thrown> {
-        moved(time, &duration, true)
+        shift(time, &duration, true)
     }
 
-    /// Returns how many seconds a moment is after another one; negative if it is before. `later - earlier` is the same.
+    /// Returns the seconds from another datetime to this one; negative if this one is earlier. `later - earlier` does the same.
     ///
     /// # Example
     /// ```rhai
@@ -90,7 +90,7 @@ mod functions {
         time.duration_since(&other).as_secs_f64()
     }
 
-    /// Returns the same moment as clocks show it in another time zone.
+    /// Returns the same instant in another time zone.
     ///
     /// # Example
     /// ```rhai

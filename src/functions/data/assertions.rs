@@ -1,32 +1,32 @@
-//! Promises: what must be true for a script to go on.
+//! Assertions.
 
 use rhai::plugin::*;
 
 use crate::functions::arguments::{shown, value};
-use crate::functions::{Thrown, thrown};
+use crate::functions::thrown::{Thrown, thrown};
 use crate::value::Value;
 
 pub(super) fn register(module: &mut Module) {
-    combine_with_exported_module!(module, "promise", functions);
+    combine_with_exported_module!(module, "assertions", functions);
 }
 
-/// Returns whether two values are the same; whole numbers and others are compared as numbers.
-fn same(a: &Value, b: &Value) -> bool {
+/// Returns whether two values are equal. Integers and floats are compared as numbers.
+fn is_equal(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Int(a), Value::Float(b)) | (Value::Float(b), Value::Int(a)) => *a as f64 == *b,
-        (Value::List(a), Value::List(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+        (Value::List(a), Value::List(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_equal(a, b)),
         (Value::Map(a), Value::Map(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|((a, x), (b, y))| a == b && same(x, y))
+            a.len() == b.len() && a.iter().zip(b).all(|((a, x), (b, y))| a == b && is_equal(x, y))
         }
         _ => a == b,
     }
 }
 
-fn broken(message: &str) -> Thrown {
+fn assertion_failed(message: &str) -> Thrown {
     thrown("assertion", message)
 }
 
-/// Returns a value as it is shown in a broken promise, in at most so many characters.
+/// Returns a value as text of at most 200 characters, for an error message.
 fn brief(any: &Dynamic) -> String {
     let text = if any.is_string() { format!("{:?}", shown(any)) } else { shown(any) };
     if text.chars().count() > 200 { text.chars().take(200).chain(['…']).collect() } else { text }
@@ -35,24 +35,24 @@ fn brief(any: &Dynamic) -> String {
 #[export_module]
 #[expect(unreachable_pub, reason = "the macro wants public functions")]
 mod functions {
-    /// Ends the script with a fault (`assertion`) unless the condition is true.
+    /// Throws `assertion` unless the condition is true.
     ///
     /// # Example
     /// ```rhai
     /// assert(1 < 2);
-    /// assert("attic".contains("tt"), "the room is misspelt");
+    /// assert("attic".contains("tt"), "the room name is wrong");
     /// ```
     #[rhai_fn(name = "assert", return_raw)]
     pub fn assert(condition: bool) -> Result<(), Thrown> {
-        if condition { Ok(()) } else { Err(broken("the condition is false")) }
+        if condition { Ok(()) } else { Err(assertion_failed("the condition is false")) }
     }
 
     #[rhai_fn(name = "assert", return_raw)]
     pub fn assert_message(condition: bool, message: Dynamic) -> Result<(), Thrown> {
-        if condition { Ok(()) } else { Err(broken(&shown(&message))) }
+        if condition { Ok(()) } else { Err(assertion_failed(&shown(&message))) }
     }
 
-    /// Ends the script with a fault (`assertion`) that shows both values, unless they are the same. Lists and maps are compared with all they hold.
+    /// Throws `assertion` with both values, unless they are equal. Arrays and maps are compared by their content.
     ///
     /// # Example
     /// ```rhai
@@ -63,13 +63,13 @@ mod functions {
     /// ```
     #[rhai_fn(name = "assert_eq", return_raw)]
     pub fn assert_eq(actual: Dynamic, expected: Dynamic) -> Result<(), Thrown> {
-        if same(&value(&actual)?, &value(&expected)?) {
+        if is_equal(&value(&actual)?, &value(&expected)?) {
             return Ok(());
         }
-        Err(broken(&format!("{} is not {}", brief(&actual), brief(&expected))))
+        Err(assertion_failed(&format!("{} is not {}", brief(&actual), brief(&expected))))
     }
 
-    /// Ends the script with a fault (`assertion`) if two values are the same.
+    /// Throws `assertion` if two values are equal.
     ///
     /// # Example
     /// ```rhai
@@ -77,8 +77,8 @@ mod functions {
     /// ```
     #[rhai_fn(name = "assert_ne", return_raw)]
     pub fn assert_ne(actual: Dynamic, other: Dynamic) -> Result<(), Thrown> {
-        if same(&value(&actual)?, &value(&other)?) {
-            return Err(broken(&format!("both are {}", brief(&actual))));
+        if is_equal(&value(&actual)?, &value(&other)?) {
+            return Err(assertion_failed(&format!("both are {}", brief(&actual))));
         }
         Ok(())
     }

@@ -2,20 +2,21 @@
 
 use rhai::plugin::*;
 
-use crate::functions::arguments::{MAX_ITEMS, invalid_argument, parse_options, too_large};
-use crate::functions::{Thrown, thrown};
+use crate::functions::arguments::{MAX_ITEMS, parse_options};
+use crate::functions::thrown::{Thrown, invalid_argument, thrown, too_large};
 use crate::value::Value;
 
 pub(super) fn register(module: &mut Module) {
-    combine_with_exported_module!(module, "table", functions);
+    combine_with_exported_module!(module, "csv", functions);
 }
 
-struct Form {
+/// Options of `parse_csv`.
+struct CsvOptions {
     header: bool,
     delimiter: u8,
 }
 
-fn form(written: &rhai::Map) -> Result<Form, Thrown> {
+fn csv_options(written: &rhai::Map) -> Result<CsvOptions, Thrown> {
     let mut options = parse_options(written)?;
     let header = options.bool("header").map_err(invalid_argument)?.unwrap_or(true);
     let delimiter = options
@@ -28,24 +29,27 @@ fn form(written: &rhai::Map) -> Result<Form, Thrown> {
         .map_err(invalid_argument)?
         .unwrap_or(b',');
     options.finish().map_err(invalid_argument)?;
-    Ok(Form { header, delimiter })
+    Ok(CsvOptions { header, delimiter })
 }
 
-fn rows(text: &str, form: &Form) -> Result<rhai::Array, Thrown> {
-    let undecodable = |error: csv::Error| thrown("decode", format!("this is no CSV: {error}"));
-    let mut reader = csv::ReaderBuilder::new()
-        .has_headers(form.header)
-        .delimiter(form.delimiter)
-        .flexible(!form.header)
+fn rows(text: &str, options: &CsvOptions) -> Result<rhai::Array, Thrown> {
+    let undecodable = |error: ::csv::Error| thrown("decode", format!("invalid CSV: {error}"));
+    let mut reader = ::csv::ReaderBuilder::new()
+        .has_headers(options.header)
+        .delimiter(options.delimiter)
+        .flexible(!options.header)
         .from_reader(text.trim_start_matches('\u{feff}').as_bytes());
-    let names: Vec<rhai::Identifier> =
-        if form.header { reader.headers().map_err(undecodable)?.iter().map(Into::into).collect() } else { Vec::new() };
+    let names: Vec<rhai::Identifier> = if options.header {
+        reader.headers().map_err(undecodable)?.iter().map(Into::into).collect()
+    } else {
+        Vec::new()
+    };
     let mut left = MAX_ITEMS;
     let mut rows = rhai::Array::new();
     for record in reader.records() {
         let record = record.map_err(undecodable)?;
         left = left.checked_sub(record.len() + 1).ok_or_else(|| too_large("the table", MAX_ITEMS, "cells"))?;
-        rows.push(if form.header {
+        rows.push(if options.header {
             let cells = names.iter().cloned().zip(record.iter().map(Into::into)).collect();
             Dynamic::from_map(cells)
         } else {
@@ -58,9 +62,9 @@ fn rows(text: &str, form: &Form) -> Result<rhai::Array, Thrown> {
 #[export_module]
 #[expect(unreachable_pub, reason = "the macro wants public functions")]
 mod functions {
-    /// Reads CSV: the first row names the columns, each further row becomes a map of text.
+    /// Parses CSV. The first row contains the column names; each other row becomes a map of strings.
     ///
-    /// Options: `header` (`false`: every row becomes an array), `delimiter` (default `,`).
+    /// Options: `header` (`false`: there is no header, and every row becomes an array), `delimiter` (default `,`).
     ///
     /// # Example
     /// ```rhai
@@ -71,11 +75,11 @@ mod functions {
     /// ```
     #[rhai_fn(name = "parse_csv", return_raw)]
     pub fn parse_csv(text: &str) -> Result<rhai::Array, Thrown> {
-        rows(text, &Form { header: true, delimiter: b',' })
+        rows(text, &CsvOptions { header: true, delimiter: b',' })
     }
 
     #[rhai_fn(name = "parse_csv", return_raw)]
     pub fn parse_csv_with(text: &str, options: rhai::Map) -> Result<rhai::Array, Thrown> {
-        rows(text, &form(&options)?)
+        rows(text, &csv_options(&options)?)
     }
 }

@@ -1,28 +1,28 @@
 //! Regular expressions.
 
+use ::regex::{Captures, Regex, RegexBuilder};
 use parking_lot::Mutex;
-use regex::{Captures, Regex, RegexBuilder};
 use rhai::plugin::*;
 
-use crate::functions::arguments::{MAX_BYTES, MAX_ITEMS, invalid_argument, too_large};
+use crate::functions::arguments::{MAX_BYTES, MAX_ITEMS};
+use crate::functions::thrown::{Thrown, invalid_argument, too_large};
+use crate::functions::wait::WorkDeadline;
 use crate::value::map_of;
 
-use crate::functions::{Thrown, WorkDeadline};
-
 pub(super) fn register(module: &mut Module) {
-    combine_with_exported_module!(module, "pattern", functions);
+    combine_with_exported_module!(module, "regex", functions);
 }
 
-/// How many compiled patterns are kept.
-const KEPT: usize = 64;
+/// Size of the cache of compiled patterns.
+const CACHE_SIZE: usize = 64;
 
 /// The longest pattern, in bytes.
 const MAX_PATTERN: usize = 16 << 10;
 
-/// The largest compiled pattern, in bytes: it bounds the time that one search takes, which nothing can interrupt.
+/// The largest compiled pattern, in bytes. Bounds the time of a search, which cannot be interrupted.
 const MAX_COMPILED: usize = 256 << 10;
 
-/// Returns a compiled pattern, from those used last if it is there.
+/// Compiles a pattern, or takes it from an LRU cache.
 fn compiled(pattern: &str) -> Result<Regex, Thrown> {
     static USED: Mutex<Vec<(String, Regex)>> = Mutex::new(Vec::new());
     let take = || {
@@ -44,18 +44,18 @@ fn compiled(pattern: &str) -> Result<Regex, Thrown> {
         .dfa_size_limit(1 << 20)
         .nest_limit(64)
         .build()
-        .map_err(|error| invalid_argument(format!("this is no pattern: {error}")))?;
+        .map_err(|error| invalid_argument(format!("invalid pattern: {error}")))?;
     let mut used = USED.lock();
-    if used.len() >= KEPT {
+    if used.len() >= CACHE_SIZE {
         used.remove(0);
     }
     used.push((pattern.to_owned(), regex.clone()));
     Ok(regex)
 }
 
-/// Returns a match as a map: the whole text as `0`, groups by number and name.
+/// Returns a match as a map: the whole match as `0`, groups by number and name.
 fn groups(regex: &Regex, captures: &Captures<'_>) -> rhai::Map {
-    let text = |group: Option<regex::Match<'_>>| group.map_or(Dynamic::UNIT, |group| group.as_str().into());
+    let text = |group: Option<::regex::Match<'_>>| group.map_or(Dynamic::UNIT, |group| group.as_str().into());
     let mut map = map_of(captures.iter().enumerate().map(|(number, group)| (number.to_string().into(), text(group))));
     for name in regex.capture_names().flatten() {
         map.insert(name.into(), text(captures.name(name)));
@@ -66,9 +66,10 @@ fn groups(regex: &Regex, captures: &Captures<'_>) -> rhai::Map {
 #[export_module]
 #[expect(unreachable_pub, reason = "the macro wants public functions")]
 mod functions {
-    /// Searches text for a pattern: returns the first match as a map of its groups, by number (`"0"` is the whole match) and by name, or `()`.
+    /// Searches text for a regular expression. Returns the first match as a map of its groups, by number (`"0"` is the whole match) and by
+    /// name, or `()` if there is no match.
     ///
-    /// Patterns are those of Rust's `regex` crate, without look-around.
+    /// The syntax is that of Rust's `regex` crate, without look-around.
     ///
     /// # Example
     /// ```rhai
@@ -83,7 +84,7 @@ mod functions {
         Ok(regex.captures(text).map_or(Dynamic::UNIT, |captures| groups(&regex, &captures).into()))
     }
 
-    /// Returns every match of a pattern in text: as text, or as maps of groups like `regex_match` if the pattern has groups.
+    /// Returns all matches of a regular expression: as text, or as maps of groups like those of `regex_match` if the pattern has groups.
     ///
     /// # Example
     /// ```rhai
@@ -93,30 +94,30 @@ mod functions {
     #[rhai_fn(name = "regex_find_all", return_raw)]
     pub fn regex_find_all(text: &str, pattern: &str) -> Result<rhai::Array, Thrown> {
         let regex = compiled(pattern)?;
-        let patience = WorkDeadline::new();
+        let deadline = WorkDeadline::new();
         let mut found = rhai::Array::new();
         let mut left = MAX_ITEMS;
         let per_match = regex.captures_len();
-        let mut room = |found: &rhai::Array| {
-            patience.check()?;
+        let mut check_limits = |found: &rhai::Array| {
+            deadline.check()?;
             left = left.checked_sub(per_match).ok_or_else(|| too_large("the list", found.len(), "matches"))?;
             Ok::<_, Thrown>(())
         };
         if per_match == 1 {
             for one in regex.find_iter(text) {
-                room(&found)?;
+                check_limits(&found)?;
                 found.push(one.as_str().into());
             }
         } else {
             for captures in regex.captures_iter(text) {
-                room(&found)?;
+                check_limits(&found)?;
                 found.push(groups(&regex, &captures).into());
             }
         }
         Ok(found)
     }
 
-    /// Returns the text with every match of a pattern replaced; `$1` and `${name}` stand for groups, `$$` for a dollar.
+    /// Replaces all matches of a regular expression. In the replacement, `$1` and `${name}` insert groups, and `$$` a dollar sign.
     ///
     /// # Example
     /// ```rhai
@@ -125,13 +126,13 @@ mod functions {
     #[rhai_fn(name = "regex_replace", return_raw)]
     pub fn regex_replace(text: &str, pattern: &str, replacement: &str) -> Result<String, Thrown> {
         let regex = compiled(pattern)?;
-        let patience = WorkDeadline::new();
+        let deadline = WorkDeadline::new();
         let groups = replacement.matches('$').count();
         let mut replaced = String::new();
         let mut rest = 0;
         for captures in regex.captures_iter(text) {
-            patience.check()?;
-            let whole = captures.get(0).expect("every match has a whole");
+            deadline.check()?;
+            let whole = captures.get(0).expect("group 0 always exists");
             replaced.push_str(&text[rest..whole.start()]);
             let most = replacement.len().saturating_add(groups.saturating_mul(whole.len()));
             if replaced.len().saturating_add(most) > MAX_BYTES {

@@ -1,43 +1,45 @@
-//! Messages on their way out of a script.
+//! Messages that a script publishes.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use rhai::Dynamic;
 
-use super::sent::{PendingPublish, Sent};
-use super::{PATIENCE, failed, for_broker};
 use crate::config::Need;
-use crate::functions::act::DryRun;
-use crate::functions::arguments::{bytes, invalid_argument, value};
-use crate::functions::{Context, Thrown, denied};
+use crate::functions::arguments::{bytes, value};
+use crate::functions::context::Context;
+use crate::functions::effects::DryRun;
+use crate::functions::mqtt::errors::mqtt_error;
+use crate::functions::mqtt::message::broker_suffix;
+use crate::functions::mqtt::sent::{DEFAULT_TIMEOUT, PendingPublish, Sent};
+use crate::functions::thrown::{Thrown, denied, invalid_argument, with_prefix};
 use crate::options::{OptionFault, Options};
 use crate::services::mqtt::{Properties, Publish};
 use crate::topic::check_topic;
 use crate::value::{Map, Value};
 
-/// How many characters of a payload the ledger keeps.
+/// The largest number of characters of a payload in the run history.
 const SHOWN: usize = 200;
-/// How many topics of one call the ledger names.
+/// The largest number of topics of one call in the run history.
 const NAMED: usize = 5;
-/// How many messages one call publishes at most.
+/// The largest number of messages of one call.
 const MAX_MESSAGES: usize = 10_000;
 
-/// A message as a script asked for it.
-pub(super) struct Sending {
+/// A message with the options that a script wrote.
+pub(super) struct Publication {
     pub(super) publish: Publish,
     wait: Option<bool>,
     pub(super) timeout: Duration,
 }
 
-impl Sending {
+impl Publication {
     pub(super) fn read(topic: &str, payload: &Dynamic, options: &mut Options) -> Result<Self, Thrown> {
         check_topic(topic).map_err(invalid_argument)?;
         let payload = bytes(value(payload)?).into();
-        Self::with(topic.to_owned(), payload, options).map_err(invalid_argument)
+        Self::from_options(topic.to_owned(), payload, options).map_err(invalid_argument)
     }
 
-    fn with(topic: String, payload: Bytes, options: &mut Options) -> Result<Self, OptionFault> {
+    fn from_options(topic: String, payload: Bytes, options: &mut Options) -> Result<Self, OptionFault> {
         let publish = Publish {
             topic,
             payload,
@@ -46,11 +48,11 @@ impl Sending {
             broker: options.text("broker")?,
             properties: properties(options)?,
         };
-        let timeout = options.duration("timeout")?.unwrap_or(PATIENCE);
+        let timeout = options.duration("timeout")?.unwrap_or(DEFAULT_TIMEOUT);
         Ok(Self { publish, wait: options.bool("wait")?, timeout })
     }
 
-    /// Reads one of several messages: a map with `topic`, `payload` and options, or a list of topic, payload, QoS and `retain`.
+    /// Reads one message of an array: a map with `topic`, `payload` and options, or a list of topic, payload, QoS and `retain`.
     fn of_several(written: &Dynamic, common: &Map) -> Result<Self, Thrown> {
         let wrong = || {
             invalid_argument(
@@ -69,102 +71,95 @@ impl Sending {
         let topic = options.text("topic").map_err(invalid_argument)?.ok_or_else(wrong)?;
         check_topic(&topic).map_err(invalid_argument)?;
         let payload = bytes(options.take("payload").unwrap_or(Value::Null)).into();
-        let sending = Self::with(topic, payload, &mut options).map_err(invalid_argument)?;
+        let publication = Self::from_options(topic, payload, &mut options).map_err(invalid_argument)?;
         options.finish().map_err(invalid_argument)?;
-        Ok(sending)
+        Ok(publication)
     }
 
-    /// Refuses what the script may not publish.
+    /// Checks the permission to publish.
     pub(super) fn check(&self, context: &Context) -> Result<(), Thrown> {
         let need = Need::Publish(&self.publish.topic);
-        context.config.permissions.check(&context.script, need).map_err(|no| denied(&no))
+        context.config.permissions.check(&context.script, need).map_err(|error| denied(&error))
     }
 
-    /// Returns what the ledger keeps of it.
-    pub(super) fn shown(&self) -> String {
+    /// Returns a summary for the run history.
+    pub(super) fn summary(&self) -> String {
         let Publish { topic, payload, qos, retain, .. } = &self.publish;
         let qos = if *qos > 0 { format!(", qos {qos}") } else { String::new() };
         let retain = if *retain { ", retained" } else { "" };
         let text = Value::from(String::from_utf8_lossy(payload).into_owned()).preview(SHOWN);
-        format!("{topic} {text} ({} bytes{qos}{retain}){}", payload.len(), for_broker(self.publish.broker.as_deref()))
+        format!(
+            "{topic} {text} ({} bytes{qos}{retain}){}",
+            payload.len(),
+            broker_suffix(self.publish.broker.as_deref())
+        )
     }
 
-    /// Publishes it for the script; what is not to be waited for can be asked about later.
+    /// Publishes the message; with `wait: false` returns a [`Sent`] handle.
     pub(super) fn publish(self, function: &'static str, context: &Context) -> Result<Dynamic, Thrown> {
         self.check(context)?;
-        let is_asked_about = self.is_asked_about();
-        let sent = context.act(function, self.shown(), DryRun::Gives(Sent::default()), |_| self.send(context))?;
-        Ok(if is_asked_about { Dynamic::from(sent) } else { Dynamic::UNIT })
+        let returns_handle = self.returns_handle();
+        let sent =
+            context.perform(function, self.summary(), DryRun::Return(Sent::default()), |_| self.send(context))?;
+        Ok(if returns_handle { Dynamic::from(sent) } else { Dynamic::UNIT })
     }
 
-    fn is_asked_about(&self) -> bool {
+    fn returns_handle(&self) -> bool {
         self.wait == Some(false)
     }
 
-    /// Hands it over, and waits for what is to be waited for.
+    /// Enqueues the message and waits for its acknowledgement or the disk, as the options require.
     pub(super) fn send(self, context: &Context) -> Result<Sent, Thrown> {
         let limit = self.timeout;
-        let mut message = self.hand_over(context)?;
-        message.settled(context.shared_timeout(limit), limit, context)?;
+        let mut message = self.enqueue(context)?;
+        message.wait(context.shared_timeout(limit), limit, context)?;
         Ok(Sent::new(vec![message]))
     }
 
-    /// Puts it into the outbox.
-    fn hand_over(self, context: &Context) -> Result<PendingPublish, Thrown> {
+    /// Enqueues the message in the outbox.
+    fn enqueue(self, context: &Context) -> Result<PendingPublish, Thrown> {
         let Self { publish, wait, .. } = self;
         let topic = publish.topic.clone();
         let mqtt = &context.services.mqtt;
         let wait = wait.unwrap_or_else(|| publish.qos > 0 && mqtt.is_connected(publish.broker.as_deref()));
-        let handed_over = match wait {
-            true => context.wait(mqtt.send(publish))?.map(|delivery| PendingPublish::sent(topic, delivery)),
-            false => context
-                .wait(mqtt.publish_durable(publish))?
-                .map(|entrusted| PendingPublish::entrusted(topic, entrusted)),
+        let enqueued = match wait {
+            true => context.wait(mqtt.send(publish))?.map(|delivery| PendingPublish::in_memory(topic, delivery)),
+            false => {
+                context.wait(mqtt.publish_durable(publish))?.map(|publish| PendingPublish::durable(topic, publish))
+            }
         };
-        handed_over.map_err(|error| failed(&error))
+        enqueued.map_err(|error| mqtt_error(&error))
     }
 }
 
-/// Publishes several messages, in order, and then waits for all of them together.
+/// Publishes several messages in order, then waits for all of them together.
 pub(super) fn publish_all(context: &Context, messages: &[Dynamic], common: Options) -> Result<Dynamic, Thrown> {
     if messages.len() > MAX_MESSAGES {
-        return Err(invalid_argument(format!("write at most {MAX_MESSAGES} messages at a time")));
+        return Err(invalid_argument(format!("write at most {MAX_MESSAGES} messages per call")));
     }
     let common = common.remaining();
     let read = |(index, message): (usize, &Dynamic)| {
-        Sending::of_several(message, &common).and_then(|sending| sending.check(context).map(|()| sending)).map_err(
-            |mut thrown| {
-                say_which(&mut thrown, index);
-                thrown
-            },
-        )
+        Publication::of_several(message, &common)
+            .and_then(|publication| publication.check(context).map(|()| publication))
+            .map_err(|error| with_prefix(&format!("message {}", index + 1), error))
     };
     let all = messages.iter().enumerate().map(read).collect::<Result<Vec<_>, _>>()?;
-    let named: Vec<_> = all.iter().take(NAMED).map(|sending| sending.publish.topic.as_str()).collect();
+    let named: Vec<_> = all.iter().take(NAMED).map(|publication| publication.publish.topic.as_str()).collect();
     let more = if all.len() > NAMED { ", …" } else { "" };
     let shown = format!("{} messages: {}{more}", all.len(), named.join(", "));
-    let is_asked_about = all.iter().any(Sending::is_asked_about);
-    let sent = context.act("mqtt_publish", shown, DryRun::Gives(Sent::default()), |_| {
-        let limit = all.iter().map(|sending| sending.timeout).max().unwrap_or(PATIENCE);
-        let until = context.shared_timeout(limit);
-        let mut messages = all.into_iter().map(|sending| sending.hand_over(context)).collect::<Result<Vec<_>, _>>()?;
-        messages.iter_mut().try_for_each(|message| message.settled(until, limit, context))?;
+    let returns_handle = all.iter().any(Publication::returns_handle);
+    let sent = context.perform("mqtt_publish", shown, DryRun::Return(Sent::default()), |_| {
+        let limit = all.iter().map(|publication| publication.timeout).max().unwrap_or(DEFAULT_TIMEOUT);
+        let timeout = context.shared_timeout(limit);
+        let mut messages =
+            all.into_iter().map(|publication| publication.enqueue(context)).collect::<Result<Vec<_>, _>>()?;
+        messages.iter_mut().try_for_each(|message| message.wait(timeout, limit, context))?;
         Ok(Sent::new(messages))
     })?;
-    Ok(if is_asked_about { Dynamic::from(sent) } else { Dynamic::UNIT })
+    Ok(if returns_handle { Dynamic::from(sent) } else { Dynamic::UNIT })
 }
 
-/// Puts a message's number before what is wrong with it.
-fn say_which(thrown: &mut Thrown, index: usize) {
-    if let rhai::EvalAltResult::ErrorRuntime(error, _) = &mut **thrown
-        && let Some(mut map) = error.write_lock::<rhai::Map>()
-        && let Some(message) = map.get_mut("message")
-    {
-        *message = format!("message {}: {message}", index + 1).into();
-    }
-}
-
-/// Reads the properties that MQTT 5 knows.
+/// Reads the options for MQTT 5 properties.
 fn properties(options: &mut Options) -> Result<Option<Box<Properties>>, OptionFault> {
     let properties = Properties {
         content_type: options.text("content_type")?,
@@ -181,7 +176,7 @@ fn properties(options: &mut Options) -> Result<Option<Box<Properties>>, OptionFa
     Ok((properties != Properties::default()).then(|| Box::new(properties)))
 }
 
-/// A map of texts; a list of texts stands for a name that comes several times.
+/// Reads a map of texts; a list of texts repeats the name.
 fn user_properties(value: Value) -> Result<Vec<(String, String)>, String> {
     let wrong = || "write a map of texts, such as #{ unit: \"celsius\" }".to_owned();
     let Value::Map(map) = value else { return Err(wrong()) };

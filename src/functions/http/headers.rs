@@ -1,4 +1,4 @@
-//! The headers of an answer, found by name in any case.
+//! Response headers.
 
 use std::any::TypeId;
 use std::sync::Arc;
@@ -18,18 +18,18 @@ pub(super) fn register(module: &mut Module) {
     combine_with_exported_module!(module, "headers", functions);
 }
 
-/// The headers of an answer, found by name in any case.
+/// Response headers with case-insensitive names.
 #[derive(Debug, Clone)]
 pub struct Headers(pub(super) Arc<HttpResponse>);
 
 impl Headers {
-    /// Returns all values of a header, with commas between.
+    /// Returns all values of a header, joined with commas.
     fn joined(&self, name: &str) -> Option<String> {
         let values: Vec<_> = self.0.header(name).collect();
         (!values.is_empty()).then(|| values.join(", "))
     }
 
-    /// Returns the names in order, each once.
+    /// Returns the names in order, without duplicates.
     fn names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = Vec::new();
         for (name, _) in &self.0.headers {
@@ -40,7 +40,7 @@ impl Headers {
         names
     }
 
-    /// Returns all of them as a map.
+    /// Returns all headers as a map.
     pub fn map(&self) -> rhai::Map {
         let value = |name: &str| self.joined(name).map_or(Dynamic::UNIT, Into::into);
         map_of(self.names().into_iter().map(|name| (name.into(), value(name))))
@@ -54,9 +54,10 @@ impl Headers {
     reason = "the macro wants public functions, and unwraps receivers that it has checked"
 )]
 mod functions {
-    /// Returns a header by its name in any case, or `()`. One that came more than once has commas between.
+    /// Returns the value of a header, or `()` if there is none. The name is case-insensitive. The values of a repeated header are joined
+    /// with commas.
     ///
-    /// Of a body that came compressed, `content-encoding` and `content-length` are not there: they speak of what is no more.
+    /// If the body was decompressed, `content-encoding` and `content-length` are removed, because they no longer apply.
     ///
     /// # Example
     /// ```rhai
@@ -69,7 +70,7 @@ mod functions {
         headers.joined(name).map_or(Dynamic::UNIT, Into::into)
     }
 
-    /// Returns a header by its name in any case, or something else if there is none.
+    /// Returns the value of a header, or a default if there is none. The name is case-insensitive.
     ///
     /// # Example
     /// ```rhai
@@ -77,8 +78,8 @@ mod functions {
     /// assert_eq(r.headers.get("x-pages", "1"), "1");
     /// ```
     #[rhai_fn(name = "get", pure)]
-    pub fn get(headers: &mut Headers, name: &str, otherwise: Dynamic) -> Dynamic {
-        headers.joined(name).map_or(otherwise, Into::into)
+    pub fn get(headers: &mut Headers, name: &str, default: Dynamic) -> Dynamic {
+        headers.joined(name).map_or(default, Into::into)
     }
 
     #[rhai_fn(name = "get", pure)]
@@ -86,7 +87,7 @@ mod functions {
         header(headers, name)
     }
 
-    /// Returns all values of a header that may come more than once, as an array.
+    /// Returns all values of a repeated header, as an array.
     ///
     /// # Example
     /// ```rhai
@@ -98,7 +99,7 @@ mod functions {
         headers.0.header(name).map(|value| Dynamic::from(value.to_owned())).collect()
     }
 
-    /// Returns whether a header came.
+    /// Returns whether the response has a header.
     ///
     /// # Example
     /// ```rhai
@@ -109,7 +110,7 @@ mod functions {
         headers.0.header(name).next().is_some()
     }
 
-    /// Returns the names of all headers, in lower case. `for name in r.headers` goes through them, too.
+    /// Returns the names of all headers, in lower case. `for name in r.headers` iterates over the same names.
     ///
     /// # Example
     /// ```rhai
@@ -121,7 +122,7 @@ mod functions {
         headers.names().into_iter().map(|name| Dynamic::from(name.to_owned())).collect()
     }
 
-    /// Returns the values of all headers, in the order of `keys()`; those of one that came more than once have commas between.
+    /// Returns the values of all headers, in the order of `keys()`. The values of a repeated header are joined with commas.
     ///
     /// # Example
     /// ```rhai
@@ -132,7 +133,7 @@ mod functions {
         headers.names().into_iter().filter_map(|name| headers.joined(name)).map(Dynamic::from).collect()
     }
 
-    /// Returns how many headers came; one that came more than once counts once.
+    /// Returns the number of headers. A repeated header counts once.
     ///
     /// # Example
     /// ```rhai
@@ -144,7 +145,7 @@ mod functions {
         headers.names().len() as i64
     }
 
-    /// Returns all headers as a map, names in lower case.
+    /// Returns all headers as a map, with names in lower case.
     ///
     /// # Example
     /// ```rhai
