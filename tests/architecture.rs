@@ -14,7 +14,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("clap_complete", &["cli/"]),
     ("annotate_snippets", &["cli/"]),
     ("anstream", &["cli/"]),
-    ("rusqlite", &["services/store/"]),
+    ("rusqlite", &["services/store/sqlite/"]),
     ("rumqttc", &["services/mqtt/"]),
     ("tokio_websockets", &["services/mqtt/"]),
     ("reqwest", &["services/http"]),

@@ -306,7 +306,7 @@ impl Walk {
             Value::Int(number) => number,
             _ => panic!("{data:?}"),
         };
-        let timer = |timer: rhaid::services::timers::Timer| match &timer.data {
+        let timer = |timer: rhaid::services::store::Timer| match &timer.data {
             Value::Map(data) => (timer.name.clone(), (timer.due, number(data, "again"), number(data, "left"))),
             other => panic!("{other:?}"),
         };

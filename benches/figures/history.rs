@@ -12,8 +12,8 @@ use rhaid::runtime::Runtime;
 use rhaid::services::Services;
 use rhaid::services::clock::Clock;
 use rhaid::services::mqtt;
+use rhaid::services::store::Timer;
 use rhaid::services::store::{Batch, PayloadFidelity, RetentionPolicy, RunQuery, RunRecord, StateChange, Store};
-use rhaid::services::timers::Timer;
 use rhaid::value::{Map, Value};
 
 use crate::folder;

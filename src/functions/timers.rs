@@ -10,8 +10,8 @@ use crate::functions::phase::context;
 use crate::functions::thrown::{Thrown, invalid_argument, thrown};
 use crate::functions::time::parse::{ZoneContext, parse_datetime};
 use crate::options;
-use crate::services::event_bus::Emitted;
-use crate::services::timers::Timer;
+use crate::services::store::Emitted;
+use crate::services::store::Timer;
 use crate::value::Value;
 
 /// Timers and events.

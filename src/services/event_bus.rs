@@ -1,4 +1,4 @@
-//! Named events between scripts: what `emit` says and `on_event` hears.
+//! Event bus: delivers what scripts `emit` to the `on_event` triggers of others.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -10,265 +10,244 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::SendTimeoutError;
 
 use crate::services::clock::{ActivityGuard, Clock};
-#[cfg(test)]
-use crate::services::store::Batch;
-use crate::services::store::Store;
-use crate::value::Value;
+use crate::services::store::{Emitted, EventDelivery, Store};
 
-/// So many events wait for one listener.
-const MAX_WAITING: usize = 256;
-/// So long is waited for a listener whose events pile up; then it misses one. It may be the teller's own script that does not listen.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Capacity of a listener's queue.
+const QUEUE_CAPACITY: usize = 256;
+/// How long a delivery blocks on a full queue before it is dropped. The queue may belong to the emitting script itself, whose handler
+/// then cannot drain it.
+const SEND_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What one script told all others.
-#[derive(Debug, Clone)]
-pub struct Emitted {
-    /// The event's name.
-    pub name: String,
-    /// What comes with it.
-    pub data: Value,
-    /// The script that told it.
-    pub from: String,
-    /// How many hands this has gone through: 1 for a run that was woken by something else than an `emit`.
-    pub hops: u32,
-}
-
-/// An emitted event for one who is to hear it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct EventDelivery {
-    /// Tells it from all others that the store keeps, in the order in which they were told; 0: it is not kept.
-    pub number: u64,
-    /// The script that is to hear it.
-    pub listener: String,
-    /// Which of that script's listeners.
-    pub place: u32,
-    /// The event's name.
-    pub name: String,
-    /// What comes with it.
-    pub data: Value,
-    /// The script that told it.
-    pub from: String,
-    /// How many hands this has gone through.
-    pub hops: u32,
-}
-
-/// Named events between scripts; cheap to clone.
+/// Event bus; cheap to clone.
 #[derive(Clone, Default)]
 pub struct EventBus {
     clock: Option<Clock>,
     store: Option<Store>,
-    hall: Arc<Mutex<Listeners>>,
+    listeners: Arc<Mutex<Listeners>>,
 }
 
-/// Who listens, and what an earlier process has left for them.
+/// Registered listeners, and stored deliveries of an earlier process.
 #[derive(Default)]
 struct Listeners {
-    ears: HashMap<String, Vec<Ear>>,
-    left: Vec<EventDelivery>,
+    /// Listeners by name of the event.
+    by_name: HashMap<String, Vec<Listener>>,
+    stored: Vec<EventDelivery>,
 }
 
-struct Ear {
+struct Listener {
     owner: String,
-    place: u32,
-    inbox: mpsc::Sender<Envelope>,
+    /// Index among the owner's listeners of the same event; with owner and name it identifies the listener across restarts.
+    index: u32,
+    queue: mpsc::Sender<Envelope>,
 }
 
-/// An event, and what keeps a hand-turned clock from moving on before it is heard.
+/// Delivery with the guard that keeps a manual clock from advancing before it is handled.
 type Envelope = (EventDelivery, Option<ActivityGuard>);
 
 impl EventBus {
-    /// Makes a bus whose events count as going on, for a hand-turned clock, until their listener asks for the next.
+    /// Creates a bus whose deliveries count as activity, for a manual clock, until their listener asks for the next one.
     pub fn new(clock: Clock) -> Self {
         Self { clock: Some(clock), ..Self::default() }
     }
 
-    /// Makes a bus like [`EventBus::new`] whose events are kept in the store: those of an earlier process that had no effect are heard first.
+    /// Creates a bus like [`EventBus::new`] whose deliveries are stored. Listeners receive stored deliveries of an earlier process
+    /// first.
     pub fn with_store(clock: Clock, store: &Store) -> Self {
-        let left = store.event_deliveries().unwrap_or_else(|error| {
-            tracing::error!(why = %error, "the events that were emitted before can not be read: they are not heard");
+        let stored = store.event_deliveries().unwrap_or_else(|error| {
+            tracing::error!(why = %error, "the stored events cannot be read: they are not delivered");
             Vec::new()
         });
         Self {
             store: Some(store.clone()),
-            hall: Arc::new(Mutex::new(Listeners { left, ..Listeners::default() })),
+            listeners: Arc::new(Mutex::new(Listeners { stored, ..Listeners::default() })),
             ..Self::new(clock)
         }
     }
 
-    /// Hears every event of a name from now on, and those that were left for this listener of its script; ends when it is dropped.
+    /// Registers a listener for the events of a name, until it is dropped. It receives its stored deliveries first.
     pub fn listen(&self, owner: &str, name: &str) -> EventListener {
-        let (inbox, parcels) = mpsc::channel(MAX_WAITING);
-        let mut hall = self.hall();
-        hall.ears.retain(|_, ears| {
-            ears.retain(|ear| !ear.inbox.is_closed());
-            !ears.is_empty()
+        let (queue, receiver) = mpsc::channel(QUEUE_CAPACITY);
+        let mut listeners = self.listeners();
+        listeners.by_name.retain(|_, listeners| {
+            listeners.retain(|listener| !listener.queue.is_closed());
+            !listeners.is_empty()
         });
-        let ears = hall.ears.entry(name.to_owned()).or_default();
-        let is_taken = |place: &u32| ears.iter().any(|ear| ear.owner == owner && ear.place == *place);
-        let place = (0..).find(|place| !is_taken(place)).unwrap_or_default();
-        ears.push(Ear { owner: owner.to_owned(), place, inbox });
-        let is_ours = |told: &mut EventDelivery| told.listener == owner && told.place == place && told.name == name;
-        let left = hall.left.extract_if(.., is_ours).map(|told| (told, self.activity())).collect();
-        EventListener { left, inbox: parcels, activity: None }
+        let others = listeners.by_name.entry(name.to_owned()).or_default();
+        let is_taken = |index: &u32| others.iter().any(|other| other.owner == owner && other.index == *index);
+        let index = (0..).find(|index| !is_taken(index)).unwrap_or_default();
+        others.push(Listener { owner: owner.to_owned(), index, queue });
+        let is_own = |delivery: &mut EventDelivery| {
+            delivery.listener == owner && delivery.listener_index == index && delivery.name == name
+        };
+        let stored = listeners.stored.extract_if(.., is_own).map(|delivery| (delivery, self.activity())).collect();
+        EventListener { stored, queue: receiver, activity: None }
     }
 
-    /// Finds who is to hear these events.
+    /// Returns a delivery for each listener of each event, in order.
     pub fn route(&self, emitted: Vec<Emitted>) -> Vec<EventDelivery> {
-        let hall = self.hall();
-        let mut told = Vec::new();
+        let listeners = self.listeners();
+        let mut deliveries = Vec::new();
         for event in emitted {
-            let ears = hall.ears.get(&event.name).into_iter().flatten().filter(|ear| !ear.inbox.is_closed());
-            told.extend(ears.map(|ear| EventDelivery {
+            let by_name = listeners.by_name.get(&event.name).into_iter().flatten();
+            let open = by_name.filter(|listener| !listener.queue.is_closed());
+            deliveries.extend(open.map(|listener| EventDelivery {
                 number: self.store.as_ref().map_or(0, Store::next_event_number),
-                listener: ear.owner.clone(),
-                place: ear.place,
+                listener: listener.owner.clone(),
+                listener_index: listener.index,
                 name: event.name.clone(),
                 data: event.data.clone(),
                 from: event.from.clone(),
                 hops: event.hops,
             }));
         }
-        told
+        deliveries
     }
 
-    /// Tells each its event, in order; returns the numbers of those that were not heard.
+    /// Enqueues deliveries, in order for each listener; returns the numbers of those that were dropped.
     ///
-    /// Waits for a listener whose channel is full, but no longer than two seconds: then it misses all of these, and a warning says so.
-    pub async fn deliver(&self, told: Vec<EventDelivery>) -> Vec<u64> {
-        let mut lines: Vec<(Option<mpsc::Sender<Envelope>>, Vec<EventDelivery>)> = Vec::new();
-        for told in told {
-            let is_same = |(_, line): &&mut (_, Vec<EventDelivery>)| {
-                let first = line.first();
+    /// Waits for listeners whose queue is full, all together at most two seconds. After that their remaining deliveries are dropped,
+    /// and a warning is logged.
+    pub async fn deliver(&self, deliveries: Vec<EventDelivery>) -> Vec<u64> {
+        let mut groups: Vec<(Option<mpsc::Sender<Envelope>>, Vec<EventDelivery>)> = Vec::new();
+        for delivery in deliveries {
+            let is_same = |(_, group): &&mut (_, Vec<EventDelivery>)| {
+                let first = group.first();
                 first.is_some_and(|first| {
-                    (&first.listener, first.place, &first.name) == (&told.listener, told.place, &told.name)
+                    (&first.listener, first.listener_index, &first.name)
+                        == (&delivery.listener, delivery.listener_index, &delivery.name)
                 })
             };
-            match lines.iter_mut().find(is_same) {
-                Some((_, line)) => line.push(told),
-                None => lines.push((self.ear(&told), vec![told])),
+            match groups.iter_mut().find(is_same) {
+                Some((_, group)) => group.push(delivery),
+                None => groups.push((self.queue_of(&delivery), vec![delivery])),
             }
         }
-        join_all(lines.into_iter().map(|(ear, line)| self.tell_one(ear, line))).await.concat()
+        join_all(groups.into_iter().map(|(queue, group)| self.deliver_group(queue, group))).await.concat()
     }
 
-    async fn tell_one(&self, ear: Option<mpsc::Sender<Envelope>>, line: Vec<EventDelivery>) -> Vec<u64> {
-        let Some(ear) = ear else { return line.iter().map(|told| told.number).collect() };
-        let (mut missed, until) = (Vec::new(), Instant::now() + PATIENCE);
-        for told in line {
-            let number = told.number;
-            let (name, from) = (told.name.clone(), told.from.clone());
-            let patience = until.saturating_duration_since(Instant::now());
-            let heard = ear.send_timeout((told, self.activity()), patience).await;
-            if let Err(SendTimeoutError::Timeout((told, _))) = &heard
-                && missed.is_empty()
+    /// Enqueues deliveries for one listener; returns the numbers of those that were dropped.
+    async fn deliver_group(&self, queue: Option<mpsc::Sender<Envelope>>, group: Vec<EventDelivery>) -> Vec<u64> {
+        let Some(queue) = queue else { return group.iter().map(|delivery| delivery.number).collect() };
+        let (mut dropped, deadline) = (Vec::new(), Instant::now() + SEND_TIMEOUT);
+        for delivery in group {
+            let number = delivery.number;
+            let (name, from) = (delivery.name.clone(), delivery.from.clone());
+            let timeout = deadline.saturating_duration_since(Instant::now());
+            let sent = queue.send_timeout((delivery, self.activity()), timeout).await;
+            if let Err(SendTimeoutError::Timeout((delivery, _))) = &sent
+                && dropped.is_empty()
             {
-                let by = &told.listener;
-                tracing::warn!(event = name, from, by, "an event was not heard: its listener has too many waiting");
+                let by = &delivery.listener;
+                tracing::warn!(event = name, from, by, "an event was dropped: the queue of its listener is full");
             }
-            missed.extend(heard.is_err().then_some(number));
+            dropped.extend(sent.is_err().then_some(number));
         }
-        missed
+        dropped
     }
 
-    fn ear(&self, told: &EventDelivery) -> Option<mpsc::Sender<Envelope>> {
-        let hall = self.hall();
-        let mut ears = hall.ears.get(&told.name)?.iter();
-        ears.find(|ear| ear.owner == told.listener && ear.place == told.place).map(|ear| ear.inbox.clone())
+    fn queue_of(&self, delivery: &EventDelivery) -> Option<mpsc::Sender<Envelope>> {
+        let listeners = self.listeners();
+        let mut by_name = listeners.by_name.get(&delivery.name)?.iter();
+        by_name
+            .find(|listener| listener.owner == delivery.listener && listener.index == delivery.listener_index)
+            .map(|listener| listener.queue.clone())
     }
 
     fn activity(&self) -> Option<ActivityGuard> {
         self.clock.as_ref().map(Clock::activity)
     }
 
-    fn hall(&self) -> MutexGuard<'_, Listeners> {
-        self.hall.lock()
+    fn listeners(&self) -> MutexGuard<'_, Listeners> {
+        self.listeners.lock()
     }
 }
 
-/// Hears the events of one name, in the order in which they were told.
+/// Receiver of the events of one name, in the order of their emission.
 pub struct EventListener {
-    /// What was told before it listened.
-    left: VecDeque<Envelope>,
-    inbox: mpsc::Receiver<Envelope>,
+    /// Deliveries of an earlier process.
+    stored: VecDeque<Envelope>,
+    queue: mpsc::Receiver<Envelope>,
     activity: Option<ActivityGuard>,
 }
 
 impl EventListener {
-    /// Waits for the next event; `None` if the bus is gone. Cancel-safe.
+    /// Waits for the next event; `None` if the bus was dropped. Cancel-safe.
     pub async fn recv(&mut self) -> Option<EventDelivery> {
         self.activity = None;
-        let (told, activity) = match self.left.pop_front() {
-            Some(parcel) => parcel,
-            None => self.inbox.recv().await?,
+        let (delivery, activity) = match self.stored.pop_front() {
+            Some(envelope) => envelope,
+            None => self.queue.recv().await?,
         };
         self.activity = activity;
-        Some(told)
+        Some(delivery)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::services::store::Batch;
+    use crate::value::Value;
 
     fn emitted(name: &str, number: i64) -> Emitted {
         Emitted { name: name.into(), data: Value::Int(number), from: "a".into(), hops: 1 }
     }
 
-    /// Tells all who listen; returns how many heard it.
-    async fn tell(bus: &EventBus, name: &str, number: i64) -> usize {
-        let told = bus.route(vec![emitted(name, number)]);
-        let count = told.len();
-        count - bus.deliver(told).await.len()
+    /// Emits an event; returns the number of listeners that received it.
+    async fn emit(bus: &EventBus, name: &str, number: i64) -> usize {
+        let deliveries = bus.route(vec![emitted(name, number)]);
+        let count = deliveries.len();
+        count - bus.deliver(deliveries).await.len()
     }
 
     #[tokio::test]
-    async fn every_listener_of_the_name_hears_it_in_order() {
+    async fn every_listener_of_a_name_receives_its_events_in_order() {
         let bus = EventBus::default();
         let (mut one, mut two, mut other) = (bus.listen("a", "x"), bus.listen("a", "x"), bus.listen("b", "y"));
-        assert_eq!(tell(&bus, "x", 1).await, 2);
-        assert_eq!(tell(&bus, "x", 2).await, 2);
-        assert_eq!(tell(&bus, "nobody", 3).await, 0);
+        assert_eq!(emit(&bus, "x", 1).await, 2);
+        assert_eq!(emit(&bus, "x", 2).await, 2);
+        assert_eq!(emit(&bus, "unknown", 3).await, 0);
         for listener in [&mut one, &mut two] {
             assert_eq!(listener.recv().await.unwrap().data, Value::Int(1));
             assert_eq!(listener.recv().await.unwrap().data, Value::Int(2));
         }
         drop(one);
-        assert_eq!(tell(&bus, "x", 4).await, 1);
-        assert_eq!(tell(&bus, "y", 5).await, 1);
+        assert_eq!(emit(&bus, "x", 4).await, 1);
+        assert_eq!(emit(&bus, "y", 5).await, 1);
         assert_eq!(other.recv().await.unwrap().data, Value::Int(5));
     }
 
     #[tokio::test]
-    async fn a_listener_that_does_not_listen_holds_nobody_up_for_long() {
+    async fn a_listener_with_a_full_queue_does_not_block_the_others_for_long() {
         let bus = EventBus::default();
-        let mut lazy = bus.listen("lazy", "x");
+        let mut slow = bus.listen("slow", "x");
         for number in 0..256 {
-            assert_eq!(tell(&bus, "x", number).await, 1);
+            assert_eq!(emit(&bus, "x", number).await, 1);
         }
-        let mut keen = bus.listen("keen", "x");
-        let told = tokio::time::timeout(Duration::from_secs(20), tell(&bus, "x", 256)).await.unwrap();
-        assert_eq!(told, 1);
-        assert_eq!(keen.recv().await.unwrap().data, Value::Int(256));
+        let mut quick = bus.listen("quick", "x");
+        let received = tokio::time::timeout(Duration::from_secs(20), emit(&bus, "x", 256)).await.unwrap();
+        assert_eq!(received, 1);
+        assert_eq!(quick.recv().await.unwrap().data, Value::Int(256));
         for number in 0..256 {
-            assert_eq!(lazy.recv().await.unwrap().data, Value::Int(number));
+            assert_eq!(slow.recv().await.unwrap().data, Value::Int(number));
         }
-        assert_eq!(tell(&bus, "x", 257).await, 2);
-        assert_eq!(lazy.recv().await.unwrap().data, Value::Int(257));
+        assert_eq!(emit(&bus, "x", 257).await, 2);
+        assert_eq!(slow.recv().await.unwrap().data, Value::Int(257));
     }
 
     #[tokio::test]
-    async fn what_was_told_and_had_no_effect_is_heard_by_the_same_listener_of_the_next_process() {
+    async fn stored_deliveries_that_were_not_acknowledged_reach_the_same_listener_of_the_next_process() {
         let folder = tempfile::tempdir().unwrap();
         let bus = |store: &Store| EventBus::with_store(Clock::system(jiff::tz::TimeZone::UTC), store);
         let store = Store::open(folder.path()).unwrap();
         let first = bus(&store);
         let (_a, _b, _again) = (first.listen("a", "x"), first.listen("b", "x"), first.listen("a", "x"));
-        let told = first.route(vec![emitted("x", 1), emitted("x", 2)]);
-        assert_eq!(told.len(), 6);
-        store.commit(&Batch { event_deliveries: told.clone(), ..Batch::default() }).unwrap();
-        // One has its effect together with a commit, one without.
-        store.commit(&Batch { acknowledged_events: vec![told[0].number], ..Batch::default() }).unwrap();
-        store.acknowledge_event(told[1].number);
+        let deliveries = first.route(vec![emitted("x", 1), emitted("x", 2)]);
+        assert_eq!(deliveries.len(), 6);
+        store.commit(&Batch { event_deliveries: deliveries.clone(), ..Batch::default() }).unwrap();
+        // One is acknowledged by a commit, one without.
+        store.commit(&Batch { acknowledged_events: vec![deliveries[0].number], ..Batch::default() }).unwrap();
+        store.acknowledge_event(deliveries[1].number);
         store.flush();
         drop((first, store));
         let store = Store::open(folder.path()).unwrap();
@@ -281,13 +260,13 @@ mod tests {
         assert_eq!(again.recv().await.unwrap().data, Value::Int(1));
         assert_eq!(again.recv().await.unwrap().data, Value::Int(2));
         let next = second.route(vec![emitted("x", 3)]);
-        assert!(next[0].number > told[5].number);
+        assert!(next[0].number > deliveries[5].number);
         second.deliver(next).await;
         assert_eq!(a.recv().await.unwrap().data, Value::Int(3));
     }
 
     #[test]
-    fn a_hand_turned_clock_stands_until_an_event_was_seen_to() {
+    fn a_manual_clock_stands_still_until_an_event_was_handled() {
         let clock = Clock::manual("2026-01-01T00:00:00Z[UTC]".parse().unwrap());
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
         let bus = EventBus::new(clock.clone());
@@ -300,7 +279,7 @@ mod tests {
             }
         });
         let start = clock.now();
-        runtime.block_on(tell(&bus, "x", 1));
+        runtime.block_on(emit(&bus, "x", 1));
         clock.advance(Duration::from_secs(60));
         assert_eq!(*seen.lock(), [start]);
     }

@@ -7,10 +7,8 @@ use super::*;
 use crate::event::Event;
 use crate::fault::{Fault, SourceLocation};
 use crate::run::{Outcome, Skip};
-use crate::services::event_bus::Emitted;
 use crate::services::routes::{Found, Request};
-use crate::services::store::{Batch, Store};
-use crate::services::timers::Timer;
+use crate::services::store::{Batch, Emitted, Store, Timer};
 use crate::value::{Map, Value};
 
 const NOON: &str = "2026-06-01T12:00[UTC]";

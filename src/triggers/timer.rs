@@ -9,7 +9,7 @@ use crate::event::{Ack, Event, TimerKey};
 use crate::options::{OptionFault, Options};
 use crate::services::Services;
 use crate::services::clock::Clock;
-use crate::services::timers::Timer;
+use crate::services::store::Timer;
 use crate::triggers::event;
 use crate::triggers::event_sender::EventSender;
 use crate::triggers::kind::{Kind, TryOption, with_data};

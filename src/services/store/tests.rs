@@ -1,20 +1,25 @@
-//! Tests of the store as a whole.
+//! Tests of the store with SQLite.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
 use crate::effect::Effect;
 use crate::event::TimerKey;
+use crate::services::store::pending_runs::PendingRuns;
+use crate::services::store::run_markers::RunMarkers;
+use crate::services::store::sqlite::SqliteStorage;
+use crate::services::store::storage::Storage;
+use crate::services::store::writer::WriterMode;
 use crate::services::store::{
     Batch, Error, NamespaceSize, OutcomeFilter, PayloadFidelity, RetentionPolicy, RunQuery, RunRecord, StateChange,
-    StateEdit, Store, back_up,
+    StateEdit, Store, Timer, back_up,
 };
-use crate::services::timers::Timer;
 use crate::value::{Value, map_of};
 
 fn set(key: &str, value: impl Into<Value>) -> (String, String, StateChange) {
@@ -63,10 +68,17 @@ fn outcomes(store: &Store) -> Vec<(String, String)> {
     rows.into_iter().map(|row| (row.id, row.outcome)).collect()
 }
 
-/// Runs a statement where the writer would; `wait` until whatever ran before is through.
-fn pragma(store: &Store, sql: &str) {
+/// Opens a store, and returns the database beneath it as well.
+fn open(folder: &Path) -> (Store, Arc<SqliteStorage>) {
+    let database = Arc::new(SqliteStorage::open(folder).unwrap());
+    let storage: Arc<dyn Storage> = database.clone();
+    (Store::start(storage, WriterMode::WriterThread, RunMarkers::default(), None).unwrap(), database)
+}
+
+/// Executes a statement on the connection of the writer, after all writes before it.
+fn pragma(store: &Store, database: &SqliteStorage, sql: &str) {
     store.flush();
-    store.0.shared.database.writer().execute_batch(sql).unwrap();
+    database.execute(sql);
 }
 
 #[test]
@@ -237,10 +249,10 @@ fn a_corrupt_database_is_set_aside_and_kept() {
 #[test]
 fn pages_overwritten_in_the_state_are_found_at_the_start() {
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(folder.path()).unwrap();
+    let (store, database) = open(folder.path());
     store.commit(&batch((0..500).map(|n| set(&format!("key{n}"), "x".repeat(200))))).unwrap();
-    pragma(&store, "PRAGMA wal_checkpoint(TRUNCATE)");
-    drop(store);
+    pragma(&store, &database, "PRAGMA wal_checkpoint(TRUNCATE)");
+    drop((store, database));
     let file = folder.path().join("rhaid.db");
     let mut bytes = fs::read(&file).unwrap();
     let last = bytes.len() - 20_000;
@@ -254,9 +266,9 @@ fn pages_overwritten_in_the_state_are_found_at_the_start() {
 #[test]
 fn a_database_of_a_newer_rhaid_is_refused_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(folder.path()).unwrap();
-    pragma(&store, "PRAGMA user_version = 99");
-    drop(store);
+    let (store, database) = open(folder.path());
+    pragma(&store, &database, "PRAGMA user_version = 99");
+    drop((store, database));
     let error = Store::open(folder.path()).map(|_| ()).unwrap_err().to_string();
     assert!(error.ends_with("update rhaid, or give another data folder"), "{error}");
     assert!(error.contains("version 99"), "{error}");
@@ -266,14 +278,14 @@ fn a_database_of_a_newer_rhaid_is_refused_and_left_alone() {
 #[test]
 fn a_full_disk_fails_the_commit_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(folder.path()).unwrap();
+    let (store, database) = open(folder.path());
     store.commit(&batch([set("n", 1)])).unwrap();
-    pragma(&store, "PRAGMA max_page_count = 40");
+    pragma(&store, &database, "PRAGMA max_page_count = 40");
     let error = store.commit(&batch([set("n", 2), set("big", "x".repeat(1 << 20))])).unwrap_err().to_string();
     assert!(error.contains("the disk is full"), "{error}");
     assert_eq!((value(&store, "n"), value(&store, "big")), (Some(Value::Int(1)), None));
     store.commit(&batch([set("n", 3)])).unwrap();
-    pragma(&store, "PRAGMA max_page_count = 100000");
+    pragma(&store, &database, "PRAGMA max_page_count = 100000");
     store.commit(&batch([set("big", "x".repeat(1 << 20))])).unwrap();
     assert_eq!((value(&store, "n")), Some(Value::Int(3)));
 }
@@ -281,9 +293,9 @@ fn a_full_disk_fails_the_commit_and_nothing_else() {
 #[test]
 fn one_that_fills_the_disk_does_not_take_its_group_with_it() {
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(folder.path()).unwrap();
+    let (store, database) = open(folder.path());
     store.commit(&batch([set("n", 0)])).unwrap();
-    pragma(&store, "PRAGMA max_page_count = 60");
+    pragma(&store, &database, "PRAGMA max_page_count = 60");
     let failed = std::thread::scope(|scope| {
         let small = (0..20).map(|_| scope.spawn(|| store.commit(&batch([add("n", 1)])).is_err())).collect::<Vec<_>>();
         let big = (0..5).map(|_| scope.spawn(|| store.commit(&batch([set("big", "x".repeat(1 << 20))])).is_err()));
@@ -300,17 +312,17 @@ fn one_that_fills_the_disk_does_not_take_its_group_with_it() {
 #[test]
 fn a_read_only_disk_keeps_rows_and_notes_until_it_can_be_written() {
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(folder.path()).unwrap();
-    pragma(&store, "PRAGMA query_only = on");
+    let (store, database) = open(folder.path());
+    pragma(&store, &database, "PRAGMA query_only = on");
     let error = store.commit(&batch([set("n", 2)])).unwrap_err().to_string();
     assert!(error.contains("read-only"), "{error}");
     (0..3).for_each(|number| store.record(row(number, "failed")));
     store.set_metadata("last:x", Some(Value::Int(1)));
     assert_eq!(outcomes(&store).len(), 3);
-    pragma(&store, "PRAGMA query_only = off");
+    pragma(&store, &database, "PRAGMA query_only = off");
     store.flush();
     assert_eq!(outcomes(&store).len(), 3);
-    drop(store);
+    drop((store, database));
     let store = Store::open(folder.path()).unwrap();
     assert_eq!(outcomes(&store).len(), 3);
     assert_eq!(store.metadata("last:x"), Some(Value::Int(1)));
@@ -419,7 +431,7 @@ fn the_ledger_keeps_to_its_size_and_its_age() {
 
 #[test]
 fn a_flood_of_rows_keeps_failures_and_never_waits() {
-    let waiting = super::Waiting::default();
+    let waiting = PendingRuns::default();
     waiting.push(row(0, "failed"));
     (1..30_000).for_each(|number| {
         waiting.push(row(number, "succeeded"));
@@ -428,7 +440,7 @@ fn a_flood_of_rows_keeps_failures_and_never_waits() {
     assert!(rows.len() <= 8192);
     assert_eq!(rows[0].outcome, "failed");
     assert_eq!(rows.back().unwrap().id, "029999");
-    assert_eq!(waiting.take_thinned() + rows.len() as u64, 30_000);
+    assert_eq!(waiting.take_dropped() + rows.len() as u64, 30_000);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A copy of the database, made while it is in use.
+//! Backup of the database while it is in use.
 
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -6,17 +6,18 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use crate::services::store::Error;
-use crate::services::store::database::{FILE, failed, is_foreign};
+use crate::services::store::error::Error;
 use crate::services::store::lock::private;
+use crate::services::store::sqlite::error::{FILE, failed};
+use crate::services::store::sqlite::open::is_foreign;
 
-/// Copies the database of a data folder, as it is at one moment, to a file that only its owner can read; returns its size in bytes.
+/// Copies a snapshot of the database of a data folder to a file that only its owner can read; returns its size in bytes.
 ///
-/// A rhaid that runs on the folder goes on meanwhile. The copy is a database of its own that needs no other file; it takes the place of
-/// an older copy only when it is whole and on disk.
+/// A rhaid that runs on the folder is not interrupted. The copy is a database without side files; it replaces an older copy only when
+/// it is complete and on disk.
 ///
 /// # Errors
-/// If there is no database yet, the file is something else than an older copy, or the disk says no.
+/// If there is no database yet, the target is a file that is not an older copy, or the disk fails.
 ///
 /// Source: <https://www.sqlite.org/lang_vacuum.html>, "VACUUM with an INTO clause": a consistent copy of a live database, not synced.
 pub fn back_up(folder: &Path, target: &Path) -> Result<u64, Error> {
@@ -28,34 +29,34 @@ pub fn back_up(folder: &Path, target: &Path) -> Result<u64, Error> {
         return Err(Error::Failed(format!("{} is a folder: name a file in it", target.display())));
     }
     if target.exists() && is_foreign(target) {
-        return Err(Error::Failed(format!("{} is no copy of a database: it is left alone", target.display())));
+        return Err(Error::Failed(format!("{} is not a copy of a database: it is left alone", target.display())));
     }
     let part = beside(target);
     let copied = copy(&source, &part)
         .and_then(|size| fs::rename(&part, target).map(|()| size).map_err(|error| not_written(target, &error)));
     if copied.is_err() {
-        // It may not even have been made.
+        // It may not exist.
         let _ = fs::remove_file(&part);
     }
     copied
 }
 
 fn copy(source: &Path, part: &Path) -> Result<u64, Error> {
-    let said = |error| not_written(part, &error);
-    private(OpenOptions::new().write(true).create(true).truncate(true)).open(part).map_err(said)?;
+    let failed_write = |error| not_written(part, &error);
+    private(OpenOptions::new().write(true).create(true).truncate(true)).open(part).map_err(failed_write)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(source, flags).map_err(|error| failed("opening", &error))?;
     db.busy_timeout(Duration::from_secs(30)).map_err(|error| failed("opening", &error))?;
-    let name = part.to_str().ok_or_else(|| Error::Failed(format!("{} is no UTF-8 path", part.display())))?;
+    let name = part.to_str().ok_or_else(|| Error::Failed(format!("{} is not a UTF-8 path", part.display())))?;
     db.execute("VACUUM INTO ?1", [name]).map_err(|error| failed("copying", &error))?;
     drop(db);
-    let written = File::open(part).map_err(said)?;
-    written.sync_all().map_err(said)?;
-    written.metadata().map(|about| about.len()).map_err(said)
+    let written = File::open(part).map_err(failed_write)?;
+    written.sync_all().map_err(failed_write)?;
+    written.metadata().map(|about| about.len()).map_err(failed_write)
 }
 
 fn not_written(file: &Path, error: &std::io::Error) -> Error {
-    Error::Failed(format!("{} can not be written: {error}", file.display()))
+    Error::Failed(format!("{} cannot be written: {error}", file.display()))
 }
 
 fn beside(target: &Path) -> PathBuf {

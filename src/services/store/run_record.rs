@@ -1,4 +1,4 @@
-//! A row, and which rows are wanted.
+//! Run records: one for each event and handler, with filters, classes and the retention policy.
 
 use std::time::Duration;
 
@@ -8,54 +8,54 @@ use serde::{Deserialize, Serialize};
 use crate::effect::Effect;
 use crate::value::Value;
 
-/// A row of the ledger: an event and what became of it for one handler.
+/// Record of the run history: an event and its result for one handler.
 #[derive(Debug, Clone)]
 pub struct RunRecord {
     /// The run's id.
     pub id: String,
     /// The script's name.
     pub script: String,
-    /// Its version.
+    /// The script's version.
     pub version: u64,
     /// The trigger's name.
     pub trigger: String,
-    /// What woke it, in a line.
+    /// The event in one line.
     pub event: String,
-    /// What woke it, as far as it is kept.
+    /// The event's payload.
     pub payload: Value,
-    /// How far that is.
+    /// How much of the payload is stored.
     pub fidelity: PayloadFidelity,
-    /// How often the event was tried before.
+    /// Number of earlier attempts.
     pub attempt: u32,
-    /// When it happened.
+    /// When the event happened.
     pub queued: Timestamp,
     /// When the run started, if it did.
     pub started: Option<Timestamp>,
-    /// When it ended.
+    /// When the run ended, or the event was skipped.
     pub ended: Timestamp,
     /// `succeeded`, `failed`, `timed out`, `cancelled` or `skipped`.
     pub outcome: String,
-    /// Why, if not `succeeded`: the fault's report or the reason of the skip.
+    /// Fault report, or the reason of the skip.
     pub why: Option<String>,
-    /// What the run did and logged, in order.
+    /// Effects and log lines of the run, in order.
     pub effects: Vec<Effect>,
 }
 
-/// How much of what woke a run is kept; the names stand in the database.
+/// How much of an event's payload a run record holds; the names are stored in the database.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PayloadFidelity {
-    /// All of it: it can be replayed.
+    /// All of it: the event can be replayed.
     #[default]
     Whole,
-    /// All but the secrets in it.
+    /// All but its secrets.
     Masked,
-    /// The beginning of long values.
+    /// Long values are truncated.
     Cut,
 }
 
 impl PayloadFidelity {
-    /// Returns the word that stands in the database.
+    /// Returns the name that is stored in the database.
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Whole => "whole",
@@ -64,7 +64,7 @@ impl PayloadFidelity {
         }
     }
 
-    /// Reads what [`PayloadFidelity::word`] wrote.
+    /// Parses the name that [`PayloadFidelity::word`] returns.
     pub(super) fn of(word: &str) -> Self {
         match word {
             "whole" => Self::Whole,
@@ -74,39 +74,54 @@ impl PayloadFidelity {
     }
 }
 
-/// Which outcomes are wanted.
+/// Filter by outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OutcomeFilter {
-    /// Those that failed or timed out.
+    /// Runs that failed or timed out.
     Failed,
-    /// Those that became no run.
+    /// Events that were skipped.
     Skipped,
 }
 
-/// Which rows of the ledger to list.
+/// Filter and limit for a list of run records.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunQuery {
-    /// Only this script's.
+    /// Only records of this script.
     pub script: Option<String>,
-    /// Only those of triggers of this name.
+    /// Only records of triggers with this name.
     pub trigger: Option<String>,
     /// Only these outcomes.
     pub only: Option<OutcomeFilter>,
-    /// Only what ended then or later.
+    /// Only runs that ended then or later.
     pub since: Option<Timestamp>,
-    /// At most so many, newest first; 0: 50.
+    /// The largest number of records, newest first; 0 means 50.
     pub limit: usize,
 }
 
-/// How much of the ledger is kept.
+impl RunQuery {
+    /// Returns whether a record passes the filters.
+    pub(super) fn matches(&self, record: &RunRecord) -> bool {
+        let is_equal = |wanted: &Option<String>, name: &str| wanted.as_ref().is_none_or(|wanted| wanted == name);
+        is_equal(&self.script, &record.script)
+            && is_equal(&self.trigger, &record.trigger)
+            && self.since.is_none_or(|since| record.ended >= since)
+            && match self.only {
+                None => true,
+                Some(OutcomeFilter::Failed) => OutcomeClass::of(record) == OutcomeClass::Failed,
+                Some(OutcomeFilter::Skipped) => record.outcome == "skipped",
+            }
+    }
+}
+
+/// Limits of the run history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetentionPolicy {
-    /// How many rows.
+    /// The largest number of records.
     pub rows: u64,
-    /// About how many bytes.
+    /// The largest approximate size in bytes.
     pub bytes: u64,
-    /// How long.
+    /// The highest age.
     pub age: Duration,
 }
 
@@ -116,33 +131,20 @@ impl Default for RetentionPolicy {
     }
 }
 
-/// The outcomes that share a quota; the numbers stand in the database.
+/// Outcomes that share a quota of the run history; the numbers are stored in the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Class {
+pub(super) enum OutcomeClass {
     Succeeded = 0,
     Skipped = 1,
     Failed = 2,
 }
 
-impl Class {
-    pub(super) fn of(row: &RunRecord) -> Self {
-        match row.outcome.as_str() {
+impl OutcomeClass {
+    pub(super) fn of(record: &RunRecord) -> Self {
+        match record.outcome.as_str() {
             "succeeded" => Self::Succeeded,
             "failed" | "timed out" => Self::Failed,
             _ => Self::Skipped,
         }
     }
-}
-
-/// Returns whether a row is wanted.
-pub(super) fn wants(query: &RunQuery, row: &RunRecord) -> bool {
-    let is_of = |wanted: &Option<String>, name: &str| wanted.as_ref().is_none_or(|wanted| wanted == name);
-    is_of(&query.script, &row.script)
-        && is_of(&query.trigger, &row.trigger)
-        && query.since.is_none_or(|since| row.ended >= since)
-        && match query.only {
-            None => true,
-            Some(OutcomeFilter::Failed) => Class::of(row) == Class::Failed,
-            Some(OutcomeFilter::Skipped) => row.outcome == "skipped",
-        }
 }

@@ -1,12 +1,13 @@
-//! Databases of every older version of the tables, made as that version made them: each is brought up to date without a loss.
+//! Tests of migrations: databases of every older version, created by the statements of that version, are migrated without loss.
 
 use rusqlite::Connection;
 
-use crate::services::store::database::{FILE, MIGRATIONS};
+use crate::services::store::sqlite::error::FILE;
+use crate::services::store::sqlite::schema::MIGRATIONS;
 use crate::services::store::{OutcomeFilter, RunQuery, Store};
 use crate::value::Value;
 
-/// The tables of version 1, as the first rhaid made them.
+/// Tables of version 1, as the first rhaid created them.
 const FIRST: &str = "
     CREATE TABLE state (space TEXT, key TEXT, value TEXT NOT NULL, PRIMARY KEY (space, key)) STRICT, WITHOUT ROWID;
     CREATE TABLE timer (owner TEXT, name TEXT, due TEXT NOT NULL, data TEXT NOT NULL,
@@ -21,7 +22,7 @@ const FIRST: &str = "
     CREATE INDEX run_failed ON run (script) WHERE class = 2;
 ";
 
-/// Something in every table, by the columns of version 1.
+/// A row for every table, with the columns of version 1.
 const CONTENT: &str = r#"
     INSERT INTO state (space, key, value) VALUES ('script:a', 'count', '3');
     INSERT INTO timer (owner, name, due, data) VALUES ('a', 'nag', '2030-01-01T00:00:00Z', '{"id":7}');
@@ -32,40 +33,40 @@ const CONTENT: &str = r#"
         1800000001000000, 2, 'failed', 'a.rhai:1:1: why', '[]');
 "#;
 
-/// Makes the tables of a version, fills them, and looks at what a rhaid of today finds.
-fn bring_up_to_date(version: usize, tables: &[&str]) {
+/// Creates and fills the tables of a version, and checks that the current version reads the rows.
+fn migrate_from(version: usize, tables: &[&str]) {
     let folder = tempfile::tempdir().unwrap();
     let db = Connection::open(folder.path().join(FILE)).unwrap();
     tables.iter().for_each(|tables| db.execute_batch(tables).unwrap());
     db.execute_batch(CONTENT).unwrap();
     db.pragma_update(None, "user_version", version as i64).unwrap();
     drop(db);
-    for again in ["at the first start", "at the next"] {
+    for again in ["first start", "second start"] {
         let store = Store::open(folder.path()).unwrap();
-        let what = format!("tables of version {version}, {again}");
-        assert_eq!(store.value("script:a", "count").unwrap(), Some(Value::Int(3)), "{what}");
+        let case = format!("tables of version {version}, {again}");
+        assert_eq!(store.value("script:a", "count").unwrap(), Some(Value::Int(3)), "{case}");
         let timer = store.timer("a", "nag").unwrap().unwrap();
         assert_eq!((timer.due.as_second(), timer.data.to_json().to_string().as_str()), (1_893_456_000, r#"{"id":7}"#));
-        assert_eq!(store.accepted_version("a").unwrap().map(|accepted| accepted.version), Some(4), "{what}");
-        assert_eq!(store.metadata("disabled:b"), Some(Value::Bool(true)), "{what}");
-        let rows = store.runs(&RunQuery { only: Some(OutcomeFilter::Failed), ..RunQuery::default() }).unwrap();
-        assert_eq!(rows.len(), 1, "{what}");
-        assert_eq!((rows[0].id.as_str(), rows[0].why.as_deref()), ("1hq3xyz000001", Some("a.rhai:1:1: why")));
-        assert_eq!(rows[0].queued.as_second(), 1_800_000_000, "{what}");
+        assert_eq!(store.accepted_version("a").unwrap().map(|accepted| accepted.version), Some(4), "{case}");
+        assert_eq!(store.metadata("disabled:b"), Some(Value::Bool(true)), "{case}");
+        let records = store.runs(&RunQuery { only: Some(OutcomeFilter::Failed), ..RunQuery::default() }).unwrap();
+        assert_eq!(records.len(), 1, "{case}");
+        assert_eq!((records[0].id.as_str(), records[0].why.as_deref()), ("1hq3xyz000001", Some("a.rhai:1:1: why")));
+        assert_eq!(records[0].queued.as_second(), 1_800_000_000, "{case}");
     }
     let names = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
-    let aside: Vec<_> = names.filter(|name| name.to_string_lossy().contains("unreadable")).collect();
-    assert!(aside.is_empty(), "{aside:?}");
+    let renamed: Vec<_> = names.filter(|name| name.to_string_lossy().contains("unreadable")).collect();
+    assert!(renamed.is_empty(), "{renamed:?}");
 }
 
 #[test]
-fn a_database_of_the_first_rhaid_is_brought_up_to_date_without_a_loss() {
-    bring_up_to_date(1, &[FIRST]);
+fn a_database_of_the_first_version_is_migrated_without_loss() {
+    migrate_from(1, &[FIRST]);
 }
 
 #[test]
-fn a_database_of_every_older_rhaid_is_brought_up_to_date_without_a_loss() {
+fn a_database_of_every_older_version_is_migrated_without_loss() {
     for version in 1..=MIGRATIONS.len() {
-        bring_up_to_date(version, &MIGRATIONS[..version]);
+        migrate_from(version, &MIGRATIONS[..version]);
     }
 }

@@ -1,0 +1,19 @@
+//! Data that the writer thread and the callers of the store share.
+
+use std::sync::Arc;
+
+use crate::services::store::deferred::Deferred;
+use crate::services::store::pending_runs::PendingRuns;
+use crate::services::store::state_cache::StateCache;
+use crate::services::store::storage::Storage;
+
+/// The database, and the buffers in front of it.
+pub(super) struct Shared {
+    pub(super) storage: Arc<dyn Storage>,
+    /// Run records that are not on disk yet.
+    pub(super) runs: PendingRuns,
+    /// Metadata and acknowledgements that are not on disk yet.
+    pub(super) deferred: Deferred,
+    /// Cached state.
+    pub(super) state: StateCache,
+}
