@@ -162,6 +162,6 @@ pub(super) fn sum(namespace: &str, key: &str, stored: &Value, amount: &Value) ->
             let kind = stored.type_name();
             Error::Failed(format!("`{key}` of {namespace} is {kind}: only to a number can something be added"))
         }
-        _ => Error::Failed(format!("{} can not be added to `{key}`: give a number", amount.type_name())),
+        _ => Error::Failed(format!("{} cannot be added to `{key}`: give a number", amount.type_name())),
     })
 }

@@ -43,7 +43,7 @@ fn timer(name: &str, second: i64) -> Timer {
     Timer { owner: "a".into(), name: name.into(), due, data: Value::Text("data".into()) }
 }
 
-fn row(number: usize, outcome: &str) -> RunRecord {
+fn run(number: usize, outcome: &str) -> RunRecord {
     let at = Timestamp::from_second(1_800_000_000).unwrap();
     RunRecord {
         id: format!("{number:06}"),
@@ -64,8 +64,8 @@ fn row(number: usize, outcome: &str) -> RunRecord {
 }
 
 fn outcomes(store: &Store) -> Vec<(String, String)> {
-    let rows = store.runs(&RunQuery { limit: 1000, ..RunQuery::default() }).unwrap();
-    rows.into_iter().map(|row| (row.id, row.outcome)).collect()
+    let records = store.runs(&RunQuery { limit: 1000, ..RunQuery::default() }).unwrap();
+    records.into_iter().map(|record| (record.id, record.outcome)).collect()
 }
 
 /// Opens a store, and returns the database beneath it as well.
@@ -82,14 +82,14 @@ fn pragma(store: &Store, database: &SqliteStorage, sql: &str) {
 }
 
 #[test]
-fn what_is_committed_is_there_after_reopening() {
+fn committed_data_survives_reopening() {
     let folder = tempfile::tempdir().unwrap();
     let nested = Value::Map(map_of([("list".into(), Value::List(vec![Value::Float(1.0), Value::Bytes(vec![7])]))]));
     let store = Store::open(folder.path()).unwrap();
     let both = Batch { timers_set: vec![timer("nag", 5)], ..batch([set("b", 1), set("a", nested.clone())]) };
     store.commit(&both).unwrap();
     store.set_metadata("disabled:x", Some(Value::Bool(true)));
-    store.record(row(1, "failed"));
+    store.record(run(1, "failed"));
     drop(store);
 
     let store = Store::open(folder.path()).unwrap();
@@ -98,12 +98,12 @@ fn what_is_committed_is_there_after_reopening() {
     assert_eq!(store.keys("script:b").unwrap(), [] as [&str; 0]);
     assert_eq!(store.timers().unwrap(), [timer("nag", 5)]);
     assert_eq!(store.metadata("disabled:x"), Some(Value::Bool(true)));
-    let rows = store.runs(&RunQuery::default()).unwrap();
-    assert_eq!(format!("{rows:?}"), format!("{:?}", [row(1, "failed")]));
+    let records = store.runs(&RunQuery::default()).unwrap();
+    assert_eq!(format!("{records:?}"), format!("{:?}", [run(1, "failed")]));
 }
 
 #[test]
-fn changes_of_a_batch_count_in_their_order() {
+fn changes_of_a_batch_apply_in_order() {
     let store = Store::in_memory().unwrap();
     let remove = ("script:a".to_owned(), "n".to_owned(), StateChange::Remove);
     store.commit(&batch([add("n", 1), set("n", 10), add("n", 2), add("m", 0.5), add("m", 1)])).unwrap();
@@ -115,7 +115,7 @@ fn changes_of_a_batch_count_in_their_order() {
 }
 
 #[test]
-fn a_batch_that_fails_leaves_nothing_and_harms_no_other() {
+fn a_failed_batch_has_no_effect_and_leaves_others_intact() {
     let store = Store::in_memory().unwrap();
     store.commit(&batch([set("text", "x"), set("big", i64::MAX)])).unwrap();
     let good = |n: i64| batch([add("good", 1), set(&format!("good{n}"), n)]);
@@ -131,12 +131,12 @@ fn a_batch_that_fails_leaves_nothing_and_harms_no_other() {
     assert_eq!(value(&store, "bad"), None);
     let error = |changes| store.commit(&batch([changes])).unwrap_err().to_string();
     assert_eq!(error(add("text", 1)), "`text` of script:a is text: only to a number can something be added");
-    assert_eq!(error(add("good", "x")), "text can not be added to `good`: give a number");
+    assert_eq!(error(add("good", "x")), "text cannot be added to `good`: give a number");
     assert_eq!(error(add("big", 1)), "adding 1 to `big` (9223372036854775807) is more than a whole number holds");
 }
 
 #[test]
-fn what_could_not_be_read_again_is_not_stored() {
+fn values_that_could_not_be_read_back_are_refused() {
     let store = Store::in_memory().unwrap();
     let nested = |levels| (1..levels).fold(Value::Bytes(vec![1]), |inner, _| Value::List(vec![inner]));
     store.commit(&batch([set("deep", nested(127))])).unwrap();
@@ -159,7 +159,7 @@ fn adding_from_many_threads_loses_nothing() {
 }
 
 #[test]
-fn a_timer_is_done_with_only_if_it_still_has_that_deadline() {
+fn a_timer_is_acknowledged_only_with_its_deadline() {
     let store = Store::in_memory().unwrap();
     let key = |second| TimerKey { owner: "a".into(), name: "nag".into(), due: timer("nag", second).due };
     let done =
@@ -179,7 +179,7 @@ fn a_timer_is_done_with_only_if_it_still_has_that_deadline() {
 }
 
 #[test]
-fn versions_count_up_over_restarts_and_the_same_files_keep_theirs() {
+fn versions_count_up_across_restarts_and_unchanged_files_keep_their_number() {
     let folder = tempfile::tempdir().unwrap();
     let files = |text: &str| vec![("a.rhai".to_owned(), text.to_owned()), ("_lib/m.rhai".to_owned(), "m".to_owned())];
     let store = Store::open(folder.path()).unwrap();
@@ -199,7 +199,7 @@ fn versions_count_up_over_restarts_and_the_same_files_keep_theirs() {
 }
 
 #[test]
-fn a_second_holder_is_refused_at_once_and_told_who() {
+fn a_second_holder_is_refused_at_once_with_the_process_id_of_the_first() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
     let Err(Error::InUse { folder: name, holder }) = Store::open(folder.path()) else { panic!("not refused") };
@@ -231,7 +231,7 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn a_corrupt_database_is_set_aside_and_kept() {
+fn a_corrupt_database_is_renamed_and_kept() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("rhaid.db");
     for garbage in [b"this is no database".repeat(500), vec![0xff; 20]] {
@@ -239,15 +239,15 @@ fn a_corrupt_database_is_set_aside_and_kept() {
         let store = Store::open(folder.path()).unwrap();
         store.commit(&batch([set("n", 1)])).unwrap();
         drop(store);
-        let aside: Vec<_> = names(folder.path()).into_iter().filter(|name| name.contains(".unreadable-")).collect();
-        let kept = aside.iter().any(|name| fs::read(folder.path().join(name)).unwrap() == garbage);
-        assert!(kept, "{aside:?}");
+        let renamed: Vec<_> = names(folder.path()).into_iter().filter(|name| name.contains(".unreadable-")).collect();
+        let kept = renamed.iter().any(|name| fs::read(folder.path().join(name)).unwrap() == garbage);
+        assert!(kept, "{renamed:?}");
     }
     assert_eq!(names(folder.path()).iter().filter(|name| name.contains(".unreadable-")).count(), 2);
 }
 
 #[test]
-fn pages_overwritten_in_the_state_are_found_at_the_start() {
+fn damaged_pages_of_the_state_are_found_at_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let (store, database) = open(folder.path());
     store.commit(&batch((0..500).map(|n| set(&format!("key{n}"), "x".repeat(200))))).unwrap();
@@ -264,7 +264,7 @@ fn pages_overwritten_in_the_state_are_found_at_the_start() {
 }
 
 #[test]
-fn a_database_of_a_newer_rhaid_is_refused_and_left_alone() {
+fn a_database_of_a_newer_rhaid_is_refused_and_left_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let (store, database) = open(folder.path());
     pragma(&store, &database, "PRAGMA user_version = 99");
@@ -291,7 +291,7 @@ fn a_full_disk_fails_the_commit_and_nothing_else() {
 }
 
 #[test]
-fn one_that_fills_the_disk_does_not_take_its_group_with_it() {
+fn a_commit_that_exceeds_the_disk_does_not_fail_its_group() {
     let folder = tempfile::tempdir().unwrap();
     let (store, database) = open(folder.path());
     store.commit(&batch([set("n", 0)])).unwrap();
@@ -310,13 +310,13 @@ fn one_that_fills_the_disk_does_not_take_its_group_with_it() {
 }
 
 #[test]
-fn a_read_only_disk_keeps_rows_and_notes_until_it_can_be_written() {
+fn run_records_and_metadata_wait_while_the_disk_is_read_only() {
     let folder = tempfile::tempdir().unwrap();
     let (store, database) = open(folder.path());
     pragma(&store, &database, "PRAGMA query_only = on");
     let error = store.commit(&batch([set("n", 2)])).unwrap_err().to_string();
     assert!(error.contains("read-only"), "{error}");
-    (0..3).for_each(|number| store.record(row(number, "failed")));
+    (0..3).for_each(|number| store.record(run(number, "failed")));
     store.set_metadata("last:x", Some(Value::Int(1)));
     assert_eq!(outcomes(&store).len(), 3);
     pragma(&store, &database, "PRAGMA query_only = off");
@@ -329,14 +329,14 @@ fn a_read_only_disk_keeps_rows_and_notes_until_it_can_be_written() {
 }
 
 #[test]
-fn rows_are_listed_newest_first_by_script_and_failure() {
+fn run_records_are_listed_newest_first_by_script_and_outcome() {
     let store = Store::in_memory().unwrap();
     for (number, outcome) in ["succeeded", "failed", "timed out", "skipped", "failed"].into_iter().enumerate() {
-        store.record(row(number, outcome));
+        store.record(run(number, outcome));
     }
     let ids = |script: Option<&str>, only, limit| {
         let query = RunQuery { script: script.map(str::to_owned), only, limit, ..RunQuery::default() };
-        store.runs(&query).unwrap().into_iter().map(|row| row.id).collect::<Vec<_>>()
+        store.runs(&query).unwrap().into_iter().map(|record| record.id).collect::<Vec<_>>()
     };
     let failed = Some(OutcomeFilter::Failed);
     assert_eq!(ids(None, None, 3), ["000004", "000003", "000002"]);
@@ -353,62 +353,65 @@ fn rows_are_listed_newest_first_by_script_and_failure() {
 }
 
 #[test]
-fn a_row_whose_payload_nests_too_deeply_is_listed_without_it() {
+fn a_record_with_a_too_deeply_nested_payload_is_listed_without_it() {
     let store = Store::in_memory().unwrap();
     let payload = (0..200).fold(Value::Null, |inner, _| Value::List(vec![inner]));
-    store.record(row(1, "failed"));
-    store.record(RunRecord { payload, ..row(2, "failed") });
-    let rows = store.runs(&RunQuery::default()).unwrap();
-    assert_eq!(rows.iter().map(|row| (row.id.as_str(), &row.payload)).next(), Some(("000002", &Value::Null)));
-    assert_eq!(rows.len(), 2);
+    store.record(run(1, "failed"));
+    store.record(RunRecord { payload, ..run(2, "failed") });
+    let records = store.runs(&RunQuery::default()).unwrap();
+    assert_eq!(
+        records.iter().map(|record| (record.id.as_str(), &record.payload)).next(),
+        Some(("000002", &Value::Null))
+    );
+    assert_eq!(records.len(), 2);
 }
 
 #[test]
-fn dull_rows_never_push_out_failures() {
+fn low_priority_records_never_evict_failures() {
     let store = Store::in_memory().unwrap();
     store.set_retention(RetentionPolicy { rows: 40, ..RetentionPolicy::default() });
-    (0..10).for_each(|number| store.record(row(number, "failed")));
+    (0..10).for_each(|number| store.record(run(number, "failed")));
     for number in 10..500 {
-        store.record(row(number, if number % 3 == 0 { "skipped" } else { "succeeded" }));
+        store.record(run(number, if number % 3 == 0 { "skipped" } else { "succeeded" }));
         if number % 50 == 0 {
             store.flush();
         }
     }
-    let rows = outcomes(&store);
-    assert_eq!(rows.len(), 40);
-    assert_eq!(rows.iter().filter(|(_, outcome)| outcome == "failed").count(), 10);
-    assert!(rows.iter().any(|(id, _)| id == "000499"));
+    let records = outcomes(&store);
+    assert_eq!(records.len(), 40);
+    assert_eq!(records.iter().filter(|(_, outcome)| outcome == "failed").count(), 10);
+    assert!(records.iter().any(|(id, _)| id == "000499"));
 
-    (500..600).for_each(|number| store.record(row(number, "failed")));
-    let rows = outcomes(&store);
-    assert_eq!(rows.len(), 40);
-    assert_eq!(rows.iter().filter(|(_, outcome)| outcome == "failed").count(), 20);
-    assert_eq!(rows[0].0, "000599");
+    (500..600).for_each(|number| store.record(run(number, "failed")));
+    let records = outcomes(&store);
+    assert_eq!(records.len(), 40);
+    assert_eq!(records.iter().filter(|(_, outcome)| outcome == "failed").count(), 20);
+    assert_eq!(records[0].0, "000599");
 }
 
 #[test]
-fn a_busy_trigger_never_pushes_out_the_rows_of_a_quiet_one() {
+fn a_busy_trigger_never_evicts_the_records_of_a_quiet_one() {
     let store = Store::in_memory().unwrap();
     store.set_retention(RetentionPolicy { rows: 100, ..RetentionPolicy::default() });
     let of = |trigger: &str, row: RunRecord| RunRecord { trigger: trigger.into(), ..row };
-    (0..20).for_each(|number| store.record(of("quiet", row(number, "succeeded"))));
-    store.record(of("quiet", row(20, "failed")));
+    (0..20).for_each(|number| store.record(of("quiet", run(number, "succeeded"))));
+    store.record(of("quiet", run(20, "failed")));
     for number in 21..2_000 {
-        store.record(of("busy", row(number, if number % 2 == 0 { "failed" } else { "succeeded" })));
+        store.record(of("busy", run(number, if number % 2 == 0 { "failed" } else { "succeeded" })));
         if number % 100 == 0 {
             store.flush();
         }
     }
-    let rows = store.runs(&RunQuery { limit: 1_000, ..RunQuery::default() }).unwrap();
-    assert_eq!(rows.len(), 100);
-    assert_eq!(rows.iter().filter(|row| row.trigger == "quiet").count(), 21);
-    assert_eq!(rows[0].id, "001999");
+    let records = store.runs(&RunQuery { limit: 1_000, ..RunQuery::default() }).unwrap();
+    assert_eq!(records.len(), 100);
+    assert_eq!(records.iter().filter(|record| record.trigger == "quiet").count(), 21);
+    assert_eq!(records[0].id, "001999");
 }
 
 #[test]
-fn the_ledger_keeps_to_its_size_and_its_age() {
+fn the_run_history_keeps_to_its_size_and_age() {
     let folder = tempfile::tempdir().unwrap();
-    let long = || RunRecord { why: Some("x".repeat(10_000)), ..row(1, "failed") };
+    let long = || RunRecord { why: Some("x".repeat(10_000)), ..run(1, "failed") };
     let size = || std::fs::metadata(folder.path().join("rhaid.db")).unwrap().len();
     let keep = RetentionPolicy { bytes: 1 << 20, ..RetentionPolicy::default() };
     let store = Store::open(folder.path()).unwrap();
@@ -417,30 +420,82 @@ fn the_ledger_keeps_to_its_size_and_its_age() {
         (0..50).for_each(|_| store.record(long()));
         store.flush();
     }
-    let rows = store.runs(&RunQuery { limit: 1_000, ..RunQuery::default() }).unwrap();
-    assert!((90..=105).contains(&rows.len()), "{}", rows.len());
+    let records = store.runs(&RunQuery { limit: 1_000, ..RunQuery::default() }).unwrap();
+    assert!((90..=105).contains(&records.len()), "{}", records.len());
     drop(store);
     assert!(size() < 4 << 20, "{}", size());
 
     let store = Store::open(folder.path()).unwrap();
     store.set_retention(RetentionPolicy { age: Duration::from_secs(3_600), ..keep });
     let later = Timestamp::from_second(1_800_000_000 + 3_601).unwrap();
-    store.record(RunRecord { ended: later, ..row(2, "succeeded") });
+    store.record(RunRecord { ended: later, ..run(2, "succeeded") });
     assert_eq!(outcomes(&store), [("000002".to_owned(), "succeeded".to_owned())]);
 }
 
 #[test]
-fn a_flood_of_rows_keeps_failures_and_never_waits() {
-    let waiting = PendingRuns::default();
-    waiting.push(row(0, "failed"));
+fn a_burst_of_records_keeps_failures_and_never_blocks() {
+    let pending = PendingRuns::default();
+    pending.push(run(0, "failed"));
     (1..30_000).for_each(|number| {
-        waiting.push(row(number, "succeeded"));
+        pending.push(run(number, "succeeded"));
     });
-    let rows = waiting.take(usize::MAX);
-    assert!(rows.len() <= 8192);
-    assert_eq!(rows[0].outcome, "failed");
-    assert_eq!(rows.back().unwrap().id, "029999");
-    assert_eq!(waiting.take_dropped() + rows.len() as u64, 30_000);
+    let records = pending.take(usize::MAX);
+    assert!(records.len() <= 8192);
+    assert_eq!(records[0].outcome, "failed");
+    assert_eq!(records.back().unwrap().id, "029999");
+    assert_eq!(pending.take_dropped() + records.len() as u64, 30_000);
+}
+
+#[test]
+fn a_read_of_a_loaded_namespace_executes_no_sql() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, database) = open(folder.path());
+    store.commit(&batch([set("n", 1)])).unwrap();
+    assert_eq!(value(&store, "n"), Some(Value::Int(1)));
+    store.commit(&batch([add("n", 2), set("text", "x")])).unwrap();
+    store
+        .edit(&StateEdit { values: vec![("script:a".into(), "text".into(), Value::Null)], ..StateEdit::default() })
+        .unwrap();
+    pragma(&store, &database, "ALTER TABLE state RENAME TO hidden");
+    assert_eq!((value(&store, "n"), value(&store, "text")), (Some(Value::Int(3)), None));
+    assert_eq!(store.keys("script:a").unwrap(), ["n"]);
+    assert!(store.value("script:b", "n").is_err(), "only loaded namespaces are cached");
+    store.commit(&batch([set("n", 9)])).unwrap_err();
+    assert_eq!(value(&store, "n"), Some(Value::Int(3)), "a failed commit does not change the cache");
+    pragma(&store, &database, "ALTER TABLE hidden RENAME TO state");
+    assert_eq!(store.values("script:a").unwrap(), map_of([("n".into(), Value::Int(3))]));
+}
+
+#[test]
+fn every_thread_reads_its_own_commits_and_the_cache_equals_the_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..6 {
+            let store = &store;
+            scope.spawn(move || {
+                for n in 1..=30 {
+                    // Each namespace is first read while other threads commit to it.
+                    let namespace = format!("shared:{}", n % 7);
+                    let own = format!("own{thread}");
+                    let change = |key: &str, change| (namespace.clone(), key.to_owned(), change);
+                    let values = vec![
+                        change(&own, StateChange::Set(Value::Int(n))),
+                        change("all", StateChange::Add(Value::Int(1))),
+                    ];
+                    store.commit(&Batch { values, ..Batch::default() }).unwrap();
+                    assert_eq!(store.value(&namespace, &own).unwrap(), Some(Value::Int(n)));
+                }
+            });
+        }
+    });
+    for namespace in store.namespaces().unwrap() {
+        for (key, stored) in store.values(&namespace.name).unwrap() {
+            assert_eq!(store.value(&namespace.name, &key).unwrap(), Some(stored), "{key} of {}", namespace.name);
+        }
+    }
+    let counts = (0..7).map(|n| store.value(&format!("shared:{n}"), "all").unwrap());
+    assert_eq!(counts.map(|count| count.map_or(0, |count| count.to_json().as_i64().unwrap())).sum::<i64>(), 6 * 30);
 }
 
 #[test]
@@ -459,7 +514,7 @@ fn reading_a_value_takes_microseconds() {
     assert!(quickest < Duration::from_micros(200), "{quickest:?}");
 }
 
-/// Not a test of its own: the process that [`a_kill_leaves_old_or_new_and_all_that_was_acknowledged`] kills.
+/// Body of the child process that [`a_killed_process_leaves_whole_batches_and_all_acknowledged_ones`] kills; not a test of its own.
 #[test]
 #[ignore = "started by another test"]
 fn commits_until_killed() {
@@ -469,13 +524,13 @@ fn commits_until_killed() {
     for n in start + 1.. {
         let both = Batch { timers_set: vec![timer("t", n)], ..batch([add("a", 1), set("b", n)]) };
         store.commit(&both).unwrap();
-        store.record(row(usize::try_from(n).unwrap(), "succeeded"));
+        store.record(run(usize::try_from(n).unwrap(), "succeeded"));
         writeln!(std::io::stdout(), "acknowledged {n}").unwrap();
     }
 }
 
 #[test]
-fn a_kill_leaves_old_or_new_and_all_that_was_acknowledged() {
+fn a_killed_process_leaves_whole_batches_and_all_acknowledged_ones() {
     let folder = tempfile::tempdir().unwrap();
     let mut acknowledged = 0;
     for round in 0..4 {
@@ -507,7 +562,7 @@ fn a_kill_leaves_old_or_new_and_all_that_was_acknowledged() {
 }
 
 #[test]
-fn state_is_seen_and_edited_by_hand_all_or_nothing() {
+fn a_manual_edit_of_state_applies_as_a_whole() {
     let store = Store::in_memory().unwrap();
     store.commit(&batch([set("n", 1_i64), set("text", "ä")])).unwrap();
     let space = NamespaceSize { name: "script:a".into(), values: 2, bytes: 1 + 1 + 4 + 4 };
@@ -533,7 +588,7 @@ fn state_is_seen_and_edited_by_hand_all_or_nothing() {
 }
 
 #[test]
-fn a_copy_made_while_it_is_written_to_is_whole_and_private() {
+fn a_backup_made_during_writes_is_consistent_and_private() {
     let folder = tempfile::tempdir().unwrap();
     let (data, copy) = (folder.path().join("data"), folder.path().join("copy.db"));
     let store = Store::open(&data).unwrap();
@@ -565,14 +620,14 @@ fn a_copy_made_while_it_is_written_to_is_whole_and_private() {
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     busy.join().unwrap();
     drop(store);
-    assert!(back_up(&data, &copy).unwrap() > 0, "where none runs");
+    assert!(back_up(&data, &copy).unwrap() > 0, "without a running process");
     #[cfg(unix)]
     assert_eq!(std::os::unix::fs::MetadataExt::mode(&fs::metadata(&copy).unwrap()) & 0o777, 0o600);
     assert!(!folder.path().join("copy.db.part").exists());
 }
 
 #[test]
-fn a_copy_overwrites_nothing_but_an_older_copy() {
+fn a_backup_overwrites_only_an_older_backup() {
     let folder = tempfile::tempdir().unwrap();
     let other = folder.path().join("rhaid.yaml");
     fs::write(&other, "log: { level: info }").unwrap();
