@@ -60,7 +60,7 @@ impl Instance {
             Services::builder(sandbox.clock.clone(), sandbox.store.clone())
                 .files(files)
                 .http(Http::mocked(sandbox.mocks.clone()))
-                .mqtt(Mqtt::held(brokers, &sandbox.clock, &sandbox.store, &sandbox.brokers))
+                .mqtt(Mqtt::with_mock_brokers(brokers, &sandbox.clock, &sandbox.store, &sandbox.brokers))
                 .build()
         };
         let lines = LogStore::unbounded(sandbox.clock.clone());

@@ -73,7 +73,7 @@ impl SandboxApi for Sandbox {
 
     fn publish(&self, publish: Publish) -> Result<(), String> {
         self.with(|instance| {
-            instance.services.mqtt.bring(publish).map_err(|error| match error {
+            instance.services.mqtt.inject(publish).map_err(|error| match error {
                 Error::NotConnected { broker, .. } => {
                     format!("no message comes from the broker `{broker}`, which is down: `broker_up()` brings it back")
                 }
@@ -171,7 +171,7 @@ impl SandboxApi for Sandbox {
 
     fn set_broker_down(&self, broker: Option<&str>, is_down: bool) -> Result<(), String> {
         self.with(|instance| {
-            instance.services.mqtt.set_away(broker, is_down).map_err(|error| error.to_string())?;
+            instance.services.mqtt.set_broker_down(broker, is_down).map_err(|error| error.to_string())?;
             instance.settle()
         })
     }

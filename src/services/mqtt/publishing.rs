@@ -63,11 +63,7 @@ impl Mqtt {
         on_stored: Option<Completion>,
     ) -> Result<(), Error> {
         let client = self.broker(publish.broker.as_deref())?;
-        check_topic(&publish.topic).map_err(Error::InvalidTopic)?;
-        let limit = client.settings.max_packet;
-        if publish.size() > limit {
-            return Err(Error::TooLarge { size: publish.size() as u64, limit: limit as u64 });
-        }
+        check(&publish, client.settings.max_packet)?;
         loop {
             let room = client.outbox_room.notified();
             tokio::pin!(room);
@@ -99,6 +95,16 @@ impl Mqtt {
     }
 }
 
+/// Checks the topic and the size of a message.
+fn check(publish: &Publish, max_packet: usize) -> Result<(), Error> {
+    check_topic(&publish.topic).map_err(Error::InvalidTopic)?;
+    if publish.size() > max_packet {
+        return Err(Error::TooLarge { size: publish.size() as u64, limit: max_packet as u64 });
+    }
+    Ok(())
+}
+
+/// Adds a message to the outbox, which has room for it.
 fn push(
     client: &BrokerClient,
     session: &mut ClientSession,

@@ -12,7 +12,12 @@ use crate::topic::check_topic;
 
 impl Mqtt {
     /// Creates clients of mock brokers. Must be called inside the tokio runtime.
-    pub fn held(settings: Vec<ConnectionSettings>, clock: &Clock, store: &Store, brokers: &MockBrokers) -> Self {
+    pub fn with_mock_brokers(
+        settings: Vec<ConnectionSettings>,
+        clock: &Clock,
+        store: &Store,
+        brokers: &MockBrokers,
+    ) -> Self {
         Self::from_clients(settings.into_iter().map(|settings| {
             let mock = brokers.broker(&settings.name);
             mock.forget_subscriptions();
@@ -29,7 +34,7 @@ impl Mqtt {
     ///
     /// # Errors
     /// If the broker is unknown or down, or the topic is invalid.
-    pub fn bring(&self, publish: Publish) -> Result<(), Error> {
+    pub fn inject(&self, publish: Publish) -> Result<(), Error> {
         let client = self.broker(publish.broker.as_deref())?;
         check_topic(&publish.topic).map_err(Error::InvalidTopic)?;
         let Some(mock) = &client.mock else { return Ok(()) };
@@ -45,13 +50,13 @@ impl Mqtt {
     ///
     /// # Errors
     /// [`Error::UnknownBroker`].
-    pub fn set_away(&self, broker: Option<&str>, is_away: bool) -> Result<(), Error> {
+    pub fn set_broker_down(&self, broker: Option<&str>, is_down: bool) -> Result<(), Error> {
         let client = self.broker(broker)?;
         let Some(mock) = &client.mock else { return Ok(()) };
-        if mock.set_away(is_away) == is_away {
+        if mock.set_away(is_down) == is_down {
             return Ok(());
         }
-        if is_away {
+        if is_down {
             mock.forget_subscriptions();
             client.session().outbox.disconnected();
             client.state.send_replace(ConnectionState::Disconnected("the broker is down".into()));

@@ -81,7 +81,7 @@ impl ConnectionSettings {
     /// Returns the settings of the default broker, as [`ConnectionSettings::all`] does.
     ///
     /// # Errors
-    /// As there.
+    /// As [`ConnectionSettings::all`].
     pub fn new(config: &config::Mqtt, embedded: SocketAddr, client_id: String) -> Result<Self, String> {
         let broker = config.brokers.first().ok_or("there is no broker")?;
         Self::from_config(broker, &config.embedded, embedded, client_id)

@@ -37,7 +37,7 @@ pub(super) async fn run(client: Arc<BrokerClient>, store: Option<Store>) {
     }
     end.cancel();
     if let Some(writer) = writer {
-        // A panic of the task has been logged by its hook.
+        // The panic hook has logged a panic of the task.
         let _ = writer.await;
     }
     client.state.send_replace(ConnectionState::Closed);

@@ -32,22 +32,22 @@ async fn retained_messages_are_delivered_once_to_subscribers_that_want_them() {
     let broker = embedded(&data).await;
     for (mqtt, topic) in [(client(broker.address(), "new"), "n/1"), (client_3_1_1(broker.address(), "old"), "o/1")] {
         let filter = topic.replace('1', "+");
-        publish(&mqtt, topic, "kept", 1, true).await;
+        publish(&mqtt, topic, "retained", 1, true).await;
         let mut live = subscribe(&mqtt, &filter, 0, Retained::Live).await;
         nothing_but(&mut live, &mqtt, topic, "first").await;
         let mut initial = subscribe(&mqtt, &filter, 0, Retained::Initial).await;
         let message = next(&mut initial).await;
-        assert_eq!((&message.payload[..], message.retain), (&b"kept"[..], true));
+        assert_eq!((&message.payload[..], message.retain), (&b"retained"[..], true));
         nothing_but(&mut initial, &mqtt, topic, "second").await;
         assert_eq!(text(&mut live).await, "second");
         let mut only = subscribe(&mqtt, &filter, 0, Retained::Only).await;
-        assert_eq!(text(&mut only).await, "kept");
+        assert_eq!(text(&mut only).await, "retained");
         for subscription in [&mut live, &mut initial] {
             nothing_but(subscription, &mqtt, topic, "third").await;
             while subscription.messages.try_recv().is_some() {}
         }
         let mut another = subscribe(&mqtt, topic, 0, Retained::Initial).await;
-        assert_eq!(text(&mut another).await, "kept");
+        assert_eq!(text(&mut another).await, "retained");
         publish(&mqtt, topic, "fourth", 1, false).await;
         assert_eq!(text(&mut another).await, "fourth");
         assert!(only.messages.try_recv().is_none());
@@ -61,11 +61,11 @@ async fn a_reconnect_repeats_no_retained_message() {
     let broker = embedded(&data).await;
     let address = broker.address();
     let (mqtt, old) = (client(address, "new"), client_3_1_1(address, "old"));
-    publish(&mqtt, "r", "kept", 1, true).await;
+    publish(&mqtt, "r", "retained", 1, true).await;
     let mut subscriptions = Vec::new();
     for mqtt in [&mqtt, &old] {
         let mut initial = subscribe(mqtt, "r", 1, Retained::Initial).await;
-        assert_eq!(text(&mut initial).await, "kept");
+        assert_eq!(text(&mut initial).await, "retained");
         subscriptions.push(initial);
         subscriptions.push(subscribe(mqtt, "r", 1, Retained::Live).await);
     }
@@ -122,7 +122,7 @@ async fn retained_messages_and_sessions_outlive_the_broker() {
     let data = tempfile::tempdir().unwrap();
     let broker = embedded(&data).await;
     let mqtt = client(broker.address(), "one");
-    publish(&mqtt, "kept", "here", 1, true).await;
+    publish(&mqtt, "retained", "here", 1, true).await;
     drop(subscribe(&mqtt, "queued", 1, Retained::Live).await);
     let _subscription = subscribe(&mqtt, "queued", 1, Retained::Live).await;
     soon(mqtt.close()).await;
@@ -134,8 +134,8 @@ async fn retained_messages_and_sessions_outlive_the_broker() {
     let mqtt = client(broker.address(), "one");
     let mut queued = mqtt.subscribe(&Filter::parse("queued").unwrap(), 1, Retained::Live, None).unwrap();
     assert_eq!(text(&mut queued).await, "while away");
-    let mut kept = subscribe(&mqtt, "kept", 1, Retained::Only).await;
-    assert_eq!(text(&mut kept).await, "here");
+    let mut retained = subscribe(&mqtt, "retained", 1, Retained::Only).await;
+    assert_eq!(text(&mut retained).await, "here");
 }
 
 #[tokio::test]

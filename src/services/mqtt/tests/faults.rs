@@ -103,7 +103,7 @@ async fn a_pubrel_of_an_unknown_message_is_answered() {
 }
 
 #[tokio::test]
-async fn messages_in_flight_when_the_broker_died_arrive_in_order() {
+async fn messages_in_flight_when_the_connection_is_lost_arrive_in_order() {
     let broker = MisbehavingBroker::listen().await;
     let mqtt = client_3_1_1(broker.address(), "x");
     let mut deliveries = Vec::new();
@@ -114,7 +114,7 @@ async fn messages_in_flight_when_the_broker_died_arrive_in_order() {
     for number in 0..10 {
         assert_eq!(peer.message().await.0, number.to_string());
     }
-    // It acknowledges out of order, and dies.
+    // The broker acknowledges out of order, then closes the connection.
     peer.write(Packet::PubAck(PubAck::new(4))).await;
     peer.write(Packet::PubAck(PubAck::new(6))).await;
     soon(deliveries.remove(5)).await.unwrap();
@@ -396,6 +396,6 @@ async fn stored_messages_are_sent_only_after_subscribers_exist() {
     let mut all = mqtt.subscribe(&Filter::parse("t").unwrap(), 1, Retained::Live, None).unwrap();
     drop(hold);
     let mut peer = broker.accept(true).await;
-    peer.send("t", "kept", 7, false).await;
-    assert_eq!(text(&mut all).await, "kept");
+    peer.send("t", "queued", 7, false).await;
+    assert_eq!(text(&mut all).await, "queued");
 }

@@ -7,7 +7,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 
-/// A broker whose packets the test sends.
+/// A broker whose packets are sent by the test.
 pub(super) struct MisbehavingBroker {
     listener: TcpListener,
 }

@@ -39,7 +39,7 @@ fn client(address: SocketAddr, id: &str) -> Mqtt {
     connect(settings(address, id))
 }
 
-/// A client that speaks MQTT 3.1.1.
+/// Returns a client that uses MQTT 3.1.1.
 fn client_3_1_1(address: SocketAddr, id: &str) -> Mqtt {
     connect(ConnectionSettings { protocol: Protocol::V4, ..settings(address, id) })
 }

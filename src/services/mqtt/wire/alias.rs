@@ -1,4 +1,4 @@
-//! Topic aliases: numbers that stand for topics while a connection lasts.
+//! Topic aliases: numbers that replace topics for the duration of a connection.
 //!
 //! Source: MQTT 5.0, section 3.3.2.3.4.
 
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alias_stands_for_the_topic_it_was_last_sent_with() {
+    fn an_alias_resolves_to_the_topic_it_was_last_sent_with() {
         let mut aliases = IncomingAliases::default();
         let mut resolve = |topic: &str, alias| {
             let mut publish = IncomingPublish { topic: topic.into(), alias, ..IncomingPublish::default() };
