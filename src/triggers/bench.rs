@@ -1,4 +1,4 @@
-//! A bench for triggers: a clock turned by hand, and an inbox that writes down what comes.
+//! Test bench for triggers: a manual clock, and an inbox that collects the events.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,32 +18,32 @@ use crate::services::store::Store;
 use crate::triggers::{self, EventSender, Inbox, KINDS, TriggerContext, TriggerEvent, TriggerId, TriggerSpec, Watch};
 use crate::value::{Map, Value};
 
-/// A clock turned by hand, and an inbox that writes down what comes.
+/// Manual clock, and an inbox that collects the events.
 pub(super) struct Bench {
     pub(super) runtime: Runtime,
     pub(super) services: Services,
     pub(super) trigger_context: TriggerContext,
-    came: Arc<Mutex<Vec<Event>>>,
+    received: Arc<Mutex<Vec<Event>>>,
     inbox: mpsc::Sender<TriggerEvent>,
 }
 
 impl Inbox for mpsc::Sender<TriggerEvent> {
     fn put(&self, trigger_event: TriggerEvent) {
-        // One that is closed belongs to a test that has ended.
+        // An error means that the test has ended.
         let _ = self.try_send(trigger_event);
     }
 }
 
-/// What a run does: how long it sleeps, and how it ends.
+/// Simulated run: returns its duration and outcome.
 pub(super) type Run = fn(&Event) -> (Duration, Outcome);
 
 impl Bench {
-    /// Starts at a time, with runs that end at once and well.
+    /// Starts at a time, with runs that succeed at once.
     pub(super) fn new(start: &str) -> Self {
         Self::with(start, |_| (Duration::ZERO, Outcome::Succeeded(Value::Null)), Store::in_memory().unwrap())
     }
 
-    /// Starts with runs that take their time, one after another.
+    /// Starts with simulated runs, one after another.
     pub(super) fn with(start: &str, run: Run, store: Store) -> Self {
         let start: Zoned = start.parse().unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -52,8 +52,8 @@ impl Bench {
         let services = Services::builder(clock.clone(), store).build();
         let sources = services.clone();
         let (inbox, mut trigger_events) = mpsc::channel::<TriggerEvent>(1_024);
-        let came = Arc::new(Mutex::new(Vec::new()));
-        let log = Arc::clone(&came);
+        let received = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&received);
         runtime.spawn(async move {
             while let Some(trigger_event) = trigger_events.recv().await {
                 if trigger_event.skip.is_some() {
@@ -77,7 +77,7 @@ impl Bench {
             brokers: std::sync::Arc::default(),
             base: "/nowhere".into(),
         };
-        Self { runtime, services, trigger_context, came, inbox }
+        Self { runtime, services, trigger_context, received, inbox }
     }
 
     /// Reads a trigger.
@@ -92,13 +92,13 @@ impl Bench {
         triggers::read(kind, vec![argument], options, &self.trigger_context)
     }
 
-    /// Lets a trigger of the script `door` watch.
+    /// Starts the watch of a trigger of the script `door`.
     pub(super) fn watch(&self, kind: &str, argument: impl Into<Value>, options: &[(&str, Value)]) -> Watch {
-        let written = self.read(kind, argument.into(), options).unwrap_or_else(|fault| panic!("{fault}"));
+        let spec = self.read(kind, argument.into(), options).unwrap_or_else(|fault| panic!("{fault}"));
         let _inside = self.runtime.enter();
-        let fire =
+        let sender =
             EventSender::new(TriggerId(1), "door".into(), Arc::new(self.inbox.clone()), self.services.clock.clone());
-        written.trigger.watch(fire, &self.services)
+        spec.trigger.watch(sender, &self.services)
     }
 
     pub(super) fn pass(&self, seconds: u64) {
@@ -114,13 +114,13 @@ impl Bench {
         self.services.clock.now()
     }
 
-    pub(super) fn came(&self) -> MutexGuard<'_, Vec<Event>> {
-        self.came.lock()
+    pub(super) fn received(&self) -> MutexGuard<'_, Vec<Event>> {
+        self.received.lock()
     }
 
-    /// Takes what came, each as `scheduled` (day and time), how late it came in seconds, and `missed`.
+    /// Takes the received ticks, each as `scheduled` (day and time), delay in seconds, and `missed`.
     pub(super) fn ticks(&self) -> Vec<String> {
-        self.came().drain(..).map(|event| shown(&event)).collect()
+        self.received().drain(..).map(|event| shown(&event)).collect()
     }
 }
 
@@ -140,7 +140,7 @@ fn shown(event: &Event) -> String {
     text
 }
 
-/// The services on the real clock, with a voice of which the inbox's other end is returned.
+/// Returns services with the system clock, and both ends of an inbox.
 pub(super) fn real() -> (Services, mpsc::Sender<TriggerEvent>, mpsc::Receiver<TriggerEvent>) {
     let (inbox, trigger_events) = mpsc::channel(4_096);
     (Services::builder(Clock::system(TimeZone::UTC), Store::in_memory().unwrap()).build(), inbox, trigger_events)

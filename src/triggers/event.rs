@@ -1,4 +1,4 @@
-//! `on_event`: when a script tells all others something.
+//! `on_event`: when a script emits an event.
 
 use crate::event::{Ack, Event};
 use crate::options::{OptionFault, Options};
@@ -26,11 +26,11 @@ pub const KIND: Kind = Kind {
 
 fn read(arguments: Vec<Value>, _: &mut Options, _: &TriggerContext) -> Result<Box<dyn Trigger>, OptionFault> {
     let name = name(arguments, "the event's name")?;
-    Ok(Box::new(Named { name }))
+    Ok(Box::new(EventTrigger { name }))
 }
 
-/// Who emitted an event that was fired by hand; no script is called so.
-const BY_HAND: &str = "rhaid fire";
+/// Value of `event.from` in manual events; no script has this name.
+const MANUAL_SENDER: &str = "rhaid fire";
 
 /// Reads a name that is not empty.
 pub(super) fn name(arguments: Vec<Value>, what: &str) -> Result<String, OptionFault> {
@@ -41,25 +41,25 @@ pub(super) fn name(arguments: Vec<Value>, what: &str) -> Result<String, OptionFa
     }
 }
 
-struct Named {
+struct EventTrigger {
     name: String,
 }
 
-impl Trigger for Named {
+impl Trigger for EventTrigger {
     fn summary(&self) -> String {
         format!("on_event {}", self.name)
     }
 
-    fn watch(&self, fire: EventSender, services: &Services) -> Watch {
-        let mut heard = services.bus.listen(fire.owner(), &self.name);
+    fn watch(&self, sender: EventSender, services: &Services) -> Watch {
+        let mut deliveries = services.bus.listen(sender.owner(), &self.name);
         let (clock, summary) = (services.clock.clone(), self.summary());
         Watch::spawn(async move {
-            while let Some(told) = heard.recv().await {
-                let payload = payload(&told.name, told.data, &told.from);
-                let ack = (told.number > 0).then_some(Ack::Emitted(told.number));
+            while let Some(delivery) = deliveries.recv().await {
+                let payload = payload(&delivery.name, delivery.data, &delivery.from);
+                let ack = (delivery.number > 0).then_some(Ack::Emitted(delivery.number));
                 let mut event = Event::new(clock.now_zoned(), summary.clone(), payload).with_ack(ack);
-                event.delivery.hops = told.hops;
-                fire.tell(event);
+                event.delivery.hops = delivery.hops;
+                sender.tell(event);
             }
         })
     }
@@ -73,7 +73,7 @@ impl Trigger for Named {
     }
 
     fn example(&self, _: &Map, _: &Services) -> Map {
-        payload(&self.name, Value::Null, BY_HAND)
+        payload(&self.name, Value::Null, MANUAL_SENDER)
     }
 }
 

@@ -1,4 +1,4 @@
-//! `every`: at a fixed beat that does not drift.
+//! `every`: at a fixed interval without drift.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub const KIND: Kind = Kind {
     try_option: Some(TryOption::flag("every", "A beat is due")),
 };
 
-const SHORTEST: Duration = Duration::from_millis(10);
+const MIN_INTERVAL: Duration = Duration::from_millis(10);
 
 fn read(
     arguments: Vec<Value>,
@@ -34,7 +34,7 @@ fn read(
 ) -> Result<Box<dyn Trigger>, OptionFault> {
     let interval = one_argument(arguments, "an interval such as \"30s\"")?;
     let interval = options::duration(&interval).map_err(|why| OptionFault::new(format!("interval: {why}")))?;
-    if interval < SHORTEST {
+    if interval < MIN_INTERVAL {
         return Err(OptionFault::new(format!(
             "interval: {} is too short: write \"10ms\" or more",
             show_duration(interval)
@@ -47,15 +47,15 @@ fn read(
             message: format!("jitter: write at most the interval, \"{}\"", show_duration(interval)),
         });
     }
-    Ok(Box::new(Every { interval, timing }))
+    Ok(Box::new(EveryTrigger { interval, timing }))
 }
 
-struct Every {
+struct EveryTrigger {
     interval: Duration,
     timing: Timing,
 }
 
-impl Trigger for Every {
+impl Trigger for EveryTrigger {
     fn summary(&self) -> String {
         format!("every {}", show_duration(self.interval))
     }
@@ -64,9 +64,11 @@ impl Trigger for Every {
         self.timing.apply_policy(policy)
     }
 
-    fn watch(&self, fire: EventSender, services: &Services) -> Watch {
+    fn watch(&self, sender: EventSender, services: &Services) -> Watch {
         let interval = SignedDuration::try_from(self.interval).expect("an interval is at most 100 years");
-        tick::watch(self.summary(), self.timing.clone(), fire, services, |start| Box::new(Beat { start, interval }))
+        tick::watch(self.summary(), self.timing.clone(), sender, services, |start| {
+            Box::new(FixedInterval { start, interval })
+        })
     }
 
     fn example(&self, _: &Map, services: &Services) -> Map {
@@ -83,40 +85,40 @@ impl Trigger for Every {
     }
 }
 
-/// A beat that is counted from its start, so that it does not drift.
-struct Beat {
+/// Interval counted from its start, so that it does not drift.
+struct FixedInterval {
     start: Timestamp,
     interval: SignedDuration,
 }
 
-impl Beat {
-    /// Returns how many beats lie between the start and a moment, that included.
-    fn beats(&self, until: Timestamp) -> i128 {
+impl FixedInterval {
+    /// Returns the number of intervals between the start and a time.
+    fn intervals(&self, until: Timestamp) -> i128 {
         until.duration_since(self.start).as_nanos().div_euclid(self.interval.as_nanos())
     }
 
-    fn at(&self, beat: i128) -> Option<Timestamp> {
-        let since = SignedDuration::from_nanos_i128(beat.checked_mul(self.interval.as_nanos())?);
+    fn at(&self, interval_number: i128) -> Option<Timestamp> {
+        let since = SignedDuration::from_nanos_i128(interval_number.checked_mul(self.interval.as_nanos())?);
         self.start.checked_add(since).ok()
     }
 }
 
-impl Schedule for Beat {
+impl Schedule for FixedInterval {
     fn next(&self, after: Timestamp) -> Option<Timestamp> {
-        self.at(self.beats(after) + 1)
+        self.at(self.intervals(after) + 1)
     }
 
     fn passed(&self, after: Timestamp, now: Timestamp) -> Option<(u64, Timestamp)> {
-        let (done, last) = (self.beats(after), self.beats(now));
+        let (done, last) = (self.intervals(after), self.intervals(now));
         let count = u64::try_from(last - done).ok().filter(|count| *count > 0)?;
         Some((count, self.at(last)?))
     }
 
-    fn jumped(&mut self, done: Timestamp, now: Timestamp) -> Timestamp {
+    fn clock_set(&mut self, done: Timestamp, now: Timestamp) -> Timestamp {
         if now >= done {
             return done;
         }
-        // The clock was set back: the beat goes on from here rather than stand still until the clock is where it was.
+        // The clock was set back: the interval continues from here instead of waiting for the old time.
         self.start = now;
         now
     }

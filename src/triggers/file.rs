@@ -1,4 +1,4 @@
-//! `watch_file`: when files settle after a change.
+//! `watch_file`: when a changed file has settled.
 
 use std::path::{Path, PathBuf};
 
@@ -47,10 +47,10 @@ fn read(
         .build()
         .map_err(|why| OptionFault::new(format!("glob: \"{written}\": {}", why.kind())))?
         .compile_matcher();
-    Ok(Box::new(Files { written, base: trigger_context.base.clone(), folder, files }))
+    Ok(Box::new(FileTrigger { written, base: trigger_context.base.clone(), folder, files }))
 }
 
-/// Splits a glob into the folder it is sure to lie in and the glob below that.
+/// Splits a glob into its constant folder and the rest.
 fn split(written: &str, base: &Path) -> (PathBuf, String) {
     let mut folder = base.to_owned();
     let parts: Vec<_> = written.split('/').collect();
@@ -70,21 +70,21 @@ fn split(written: &str, base: &Path) -> (PathBuf, String) {
     (folder, parts[fixed..].join("/"))
 }
 
-struct Files {
+struct FileTrigger {
     written: String,
-    /// Where relative paths start.
+    /// Base folder of relative paths.
     base: PathBuf,
     folder: PathBuf,
-    /// Matches paths below the folder.
+    /// Matches paths relative to the folder.
     files: GlobMatcher,
 }
 
-impl Trigger for Files {
+impl Trigger for FileTrigger {
     fn summary(&self) -> String {
         format!("watch_file {}", self.written)
     }
 
-    fn watch(&self, fire: EventSender, services: &Services) -> Watch {
+    fn watch(&self, sender: EventSender, services: &Services) -> Watch {
         let (folder, files) = (self.folder.clone(), self.files.clone());
         let mut folder_watch = services.files.watch(&self.folder, |_| false);
         let (clock, kind) = (services.clock.clone(), self.summary());
@@ -98,7 +98,7 @@ impl Trigger for Files {
                     let word = word(change.kind);
                     let payload = payload(&change.path, word);
                     let summary = format!("{kind}: {} {word}", below.display());
-                    fire.tell(Event::new(clock.now_zoned(), summary, payload));
+                    sender.tell(Event::new(clock.now_zoned(), summary, payload));
                 }
             }
         })

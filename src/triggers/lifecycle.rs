@@ -1,4 +1,4 @@
-//! `on_start` and `on_stop`: moments in a script's life, fired by the runtime.
+//! `on_start` and `on_stop`: lifecycle events of the script, sent by the runtime.
 
 use crate::options::OptionFault;
 use crate::services::Services;

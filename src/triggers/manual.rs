@@ -1,4 +1,4 @@
-//! Events that are fired by hand: what is not said is filled in, so that a handler sees what it would see of a real one.
+//! Payloads of events that are fired manually: missing fields are filled in as in real events.
 
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
@@ -7,7 +7,7 @@ use crate::services::Services;
 use crate::triggers::trigger::Trigger;
 use crate::value::{Map, Value};
 
-/// Returns the facts of an event that is fired by hand: those that are given, and the trigger's own for the rest.
+/// Returns the payload of a manual event: the given fields, and example fields of the trigger for the rest.
 pub fn manual_payload(trigger: &dyn Trigger, given: Map, services: &Services) -> Map {
     let zone = services.clock.zone();
     let mut payload = trigger.example(&given, services);
@@ -18,7 +18,7 @@ pub fn manual_payload(trigger: &dyn Trigger, given: Map, services: &Services) ->
     payload
 }
 
-/// Turns a value, which JSON could not say better, into the type that it has in a real event.
+/// Converts a value from JSON to the type that the field has in real events.
 fn fit(real: Option<&Value>, given: Value, zone: &TimeZone) -> Value {
     match (real, given) {
         (Some(Value::Time(_)), Value::Text(text)) => match time(&text, zone) {
@@ -37,14 +37,14 @@ fn time(text: &str, zone: &TimeZone) -> Option<Zoned> {
     text.parse::<Zoned>().ok().or_else(|| Some(text.parse::<Timestamp>().ok()?.to_zoned(zone.clone())))
 }
 
-/// Returns the pair of facts that carry the same thing as text and as bytes, whichever was given.
-pub(super) fn carried(name: &str, given: &Map) -> [(String, Value); 2] {
-    let carried = given.get("bytes").or_else(|| given.get(name)).map(bytes).unwrap_or_default();
-    let text = String::from_utf8_lossy(&carried).into_owned();
-    [(name.to_owned(), text.into()), ("bytes".to_owned(), carried.into())]
+/// Returns the field `name` as text together with the field `bytes`, from whichever is given.
+pub(super) fn text_and_bytes(name: &str, given: &Map) -> [(String, Value); 2] {
+    let text_and_bytes = given.get("bytes").or_else(|| given.get(name)).map(bytes).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text_and_bytes).into_owned();
+    [(name.to_owned(), text.into()), ("bytes".to_owned(), text_and_bytes.into())]
 }
 
-/// Returns a value as it would go over a wire: text and bytes as they are, an array of bytes as such, the rest as JSON.
+/// Returns the bytes of a value: text and bytes unchanged, an array of byte values as bytes, anything else as JSON.
 fn bytes(value: &Value) -> Vec<u8> {
     match value {
         Value::Null => Vec::new(),
@@ -69,8 +69,8 @@ fn text(value: &Value) -> String {
     }
 }
 
-/// Returns a topic or path that a pattern matches: its named parts are taken from what is given, or else are their own names.
-pub(super) fn instance(pattern: &str, given: &Map) -> String {
+/// Returns a topic or path that a pattern matches: named parts are taken from the given `params`, or are replaced by their names.
+pub(super) fn example_for(pattern: &str, given: &Map) -> String {
     let params = match given.get("params") {
         Some(Value::Map(params)) => Some(params),
         _ => None,
@@ -98,9 +98,9 @@ mod tests {
     #[test]
     fn a_pattern_becomes_one_that_it_matches() {
         let given = map_of([("params".into(), map_of([("id".into(), Value::Int(7))]).into())]);
-        assert_eq!(instance("door/{id}/+/{side}", &given), "door/7/any/side");
-        assert_eq!(instance("files/{*rest}", &Map::new()), "files/rest");
-        assert_eq!(instance("a/#", &Map::new()), "a/any");
+        assert_eq!(example_for("door/{id}/+/{side}", &given), "door/7/any/side");
+        assert_eq!(example_for("files/{*rest}", &Map::new()), "files/rest");
+        assert_eq!(example_for("a/#", &Map::new()), "a/any");
     }
 
     #[test]

@@ -10,7 +10,7 @@ pub mod every;
 pub mod file;
 mod kind;
 pub mod lifecycle;
-mod local;
+mod local_time;
 mod manual;
 pub mod mqtt;
 pub mod mqtt_connection;

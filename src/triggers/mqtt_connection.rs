@@ -1,4 +1,4 @@
-//! `on_mqtt`: when the connection to a broker is made or gone.
+//! `on_mqtt`: when the connection to a broker is established or lost.
 
 use crate::event::Event;
 use crate::options::{OptionFault, Options};
@@ -36,23 +36,23 @@ fn read(
         _ => return Err(OptionFault::new("state: write \"connected\" or \"disconnected\"")),
     };
     let broker = options.read("broker", |value| mqtt::one_broker(value, trigger_context))?;
-    Ok(Box::new(Link { is_connected, broker }))
+    Ok(Box::new(ConnectionTrigger { is_connected, broker }))
 }
 
-struct Link {
+struct ConnectionTrigger {
     is_connected: bool,
     broker: Option<String>,
 }
 
-impl Link {
+impl ConnectionTrigger {
     fn payload(&self, broker: &str, why: &str) -> Map {
         let state = if self.is_connected { CONNECTED } else { DISCONNECTED };
         map_of([("broker".into(), broker.into()), ("state".into(), state.into()), ("why".into(), why.into())])
     }
 }
 
-/// Returns whether a state says that the connection stands, and why it does not; nothing if that is not decided.
-fn settled(state: &ConnectionState) -> Option<(bool, String)> {
+/// Returns whether the connection is established, and the reason if it is not; `None` while connecting.
+fn connection_status(state: &ConnectionState) -> Option<(bool, String)> {
     match state {
         ConnectionState::Connected => Some((true, String::new())),
         ConnectionState::Disconnected(why) => Some((false, why.clone())),
@@ -60,26 +60,26 @@ fn settled(state: &ConnectionState) -> Option<(bool, String)> {
     }
 }
 
-impl Trigger for Link {
+impl Trigger for ConnectionTrigger {
     fn summary(&self) -> String {
         let state = if self.is_connected { CONNECTED } else { DISCONNECTED };
         let broker = self.broker.as_deref().map(|broker| format!(" to {broker}")).unwrap_or_default();
         format!("on_mqtt {state}{broker}")
     }
 
-    fn watch(&self, fire: EventSender, services: &Services) -> Watch {
-        // A broker that is not known was refused when the script was loaded.
+    fn watch(&self, sender: EventSender, services: &Services) -> Watch {
+        // Unknown brokers were rejected when the script was loaded.
         let Ok((broker, mut states)) = services.mqtt.watch_connection(self.broker.as_deref()) else {
             return Watch::idle();
         };
         let (clock, summary, wanted) = (services.clock.clone(), self.summary(), self.is_connected);
         let payload = Self { is_connected: wanted, broker: None };
         Watch::spawn(async move {
-            let mut stood = settled(&states.borrow_and_update()).map(|(stands, _)| stands);
+            let mut was_connected = connection_status(&states.borrow_and_update()).map(|(is_up, _)| is_up);
             while states.changed().await.is_ok() {
-                let Some((stands, why)) = settled(&states.borrow_and_update()) else { continue };
-                if stood.replace(stands) != Some(stands) && stands == wanted {
-                    fire.tell(Event::new(clock.now_zoned(), summary.clone(), payload.payload(&broker, &why)));
+                let Some((is_up, why)) = connection_status(&states.borrow_and_update()) else { continue };
+                if was_connected.replace(is_up) != Some(is_up) && is_up == wanted {
+                    sender.tell(Event::new(clock.now_zoned(), summary.clone(), payload.payload(&broker, &why)));
                 }
             }
         })

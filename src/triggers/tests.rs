@@ -36,12 +36,12 @@ fn an_event_is_heard_with_its_sender_and_its_hops() {
     assert_eq!(told.len(), 1);
     assert!(bench.runtime.block_on(bench.services.bus.deliver(told)).is_empty());
     bench.pass(1);
-    let came = bench.came();
+    let received = bench.received();
     assert_eq!(
-        Value::Map(came[0].payload.clone()).to_json().to_string(),
+        Value::Map(received[0].payload.clone()).to_json().to_string(),
         r#"{"data":2,"from":"garden","name":"bell"}"#
     );
-    assert_eq!((came[0].delivery.hops, came[0].summary.as_str()), (3, "on_event bell"));
+    assert_eq!((received[0].delivery.hops, received[0].summary.as_str()), (3, "on_event bell"));
 }
 
 fn set_timer(bench: &Bench, seconds: u64) -> Timer {
@@ -59,9 +59,9 @@ fn a_timer_that_runs_out_is_heard_with_what_it_settles() {
     let watch = bench.watch("on_timer", "nag", &[]);
     let timer = set_timer(&bench, 60);
     bench.pass(59);
-    assert!(bench.came().is_empty());
+    assert!(bench.received().is_empty());
     bench.pass(1);
-    let event = bench.came().pop().unwrap();
+    let event = bench.received().pop().unwrap();
     assert_eq!(event.delivery.timer().map(|key| (key.name.as_str(), key.due)), Some(("nag", timer.due)));
     let payload = Value::Map(event.payload).to_json().to_string();
     assert_eq!(payload, r#"{"data":"x","due":"2026-06-01T12:01:00+00:00","late":0.0,"name":"nag"}"#);
@@ -71,7 +71,7 @@ fn a_timer_that_runs_out_is_heard_with_what_it_settles() {
     bench.pass(25);
     let _watch = bench.watch("on_timer", "nag", &[]);
     bench.pass(1);
-    assert_eq!(bench.came()[0].fact("late"), Some(&Value::Float(15.0)));
+    assert_eq!(bench.received()[0].fact("late"), Some(&Value::Float(15.0)));
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn a_timer_is_done_with_when_its_run_failed_but_not_when_rhaid_stops() {
         let _watch = bench.watch("on_timer", "nag", &[]);
         set_timer(&bench, 10);
         bench.pass(20);
-        assert_eq!(bench.came().len(), 1);
+        assert_eq!(bench.received().len(), 1);
         bench.services.store.flush();
         assert_eq!(bench.services.store.timers().unwrap().len(), left);
     }
@@ -111,7 +111,7 @@ fn a_request_becomes_an_event_and_the_outcome_its_answer() {
     };
     let answer = bench.runtime.block_on(door.enter(request).unwrap()).unwrap();
     assert_eq!((answer.status, answer.body.as_slice()), (200, b"hello 7".as_slice()));
-    let event = bench.came().pop().unwrap();
+    let event = bench.received().pop().unwrap();
     assert_eq!(event.summary, "webhook POST door/7");
     assert_eq!(event.fact("bytes"), Some(&Value::Bytes(vec![b'h', 0xff])));
     assert_eq!(event.fact("text"), Some(&Value::from("h\u{fffd}")));
@@ -133,8 +133,8 @@ fn the_path_is_free_again_when_the_trigger_is_gone() {
 fn start_and_stop_are_moments_and_take_nothing() {
     let trigger_context = Bench::new(NOON).trigger_context;
     for (kind, moment) in [(&lifecycle::START, Lifecycle::Start), (&lifecycle::STOP, Lifecycle::Stop)] {
-        let written = read(kind, Vec::new(), Map::new(), &trigger_context).ok().unwrap();
-        assert_eq!(written.trigger.lifecycle(), Some(moment));
+        let spec = read(kind, Vec::new(), Map::new(), &trigger_context).ok().unwrap();
+        assert_eq!(spec.trigger.lifecycle(), Some(moment));
         let fault = read(kind, vec![Value::Int(1)], Map::new(), &trigger_context).err().unwrap();
         assert_eq!(fault.message, "write nothing before the options and the handler, not a whole number");
     }
@@ -151,7 +151,7 @@ fn a_file_that_matches_wakes_with_its_path_and_what_happened() {
     let until = std::time::Instant::now() + Duration::from_secs(60);
     // What is there when the watch begins is no change, and it begins in its own time: write until it is seen.
     let mut number = 0;
-    while bench.came().is_empty() {
+    while bench.received().is_empty() {
         assert!(std::time::Instant::now() < until, "no change came");
         number += 1;
         std::fs::write(root.join("inbox/notes.txt"), number.to_string()).unwrap();
@@ -160,11 +160,11 @@ fn a_file_that_matches_wakes_with_its_path_and_what_happened() {
     }
     bench.runtime.block_on(watch.stop());
     let path = root.join("inbox/a.csv").display().to_string();
-    let came = bench.came();
-    assert_eq!(came[0].fact("path"), Some(&Value::from(path.as_str())));
-    let Some(Value::Text(kind)) = came[0].fact("kind") else { panic!() };
+    let received = bench.received();
+    assert_eq!(received[0].fact("path"), Some(&Value::from(path.as_str())));
+    let Some(Value::Text(kind)) = received[0].fact("kind") else { panic!() };
     assert!(matches!(kind.as_str(), "created" | "modified"), "{kind}");
-    assert_eq!(came[0].summary, format!("watch_file inbox/*.csv: a.csv {kind}"));
+    assert_eq!(received[0].summary, format!("watch_file inbox/*.csv: a.csv {kind}"));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `on_timer`: when a timer that a script set runs out.
+//! `on_timer`: when a timer of the script expires.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ pub const KIND: Kind = Kind {
     }),
 };
 
-/// How late a timer may be and still count as in time: a busy machine, a short stop.
+/// Delay up to which a timer counts as on time: a busy machine, a short stop.
 const GRACE: Duration = Duration::from_secs(60);
 
 fn read(arguments: Vec<Value>, options: &mut Options, _: &TriggerContext) -> Result<Box<dyn Trigger>, OptionFault> {
@@ -45,16 +45,16 @@ fn read(arguments: Vec<Value>, options: &mut Options, _: &TriggerContext) -> Res
         return Err(OptionFault { option: Some("window".into()), message });
     }
     let latest = if is_skipped { Some(GRACE) } else { window.map(|window| window.max(GRACE)) };
-    Ok(Box::new(Named { name, latest }))
+    Ok(Box::new(TimerTrigger { name, latest }))
 }
 
-struct Named {
+struct TimerTrigger {
     name: String,
-    /// How late it may be; none: as late as it likes.
+    /// Maximum delay; `None`: unlimited.
     latest: Option<Duration>,
 }
 
-impl Trigger for Named {
+impl Trigger for TimerTrigger {
     fn summary(&self) -> String {
         format!("on_timer {}", self.name)
     }
@@ -102,7 +102,7 @@ fn timer_event(timer: Timer, key: TimerKey, summary: String, clock: &Clock) -> E
     Event::new(now, summary, payload).with_ack(Some(Ack::Timer(key)))
 }
 
-/// Returns how long ago a timer ran out.
+/// Returns the delay since a timer expired.
 fn late(timer: &Timer, clock: &Clock) -> Duration {
     Duration::try_from(clock.now().duration_since(timer.due)).unwrap_or_default()
 }

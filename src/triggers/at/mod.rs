@@ -1,4 +1,4 @@
-//! `at`: at times of day, by the clock or by the sun.
+//! `at`: daily, at times of day or at times of the sun.
 
 use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
@@ -10,7 +10,7 @@ use crate::services::Services;
 use crate::services::sun::{self, Crossing};
 use crate::triggers::event_sender::EventSender;
 use crate::triggers::kind::{Kind, one_argument};
-use crate::triggers::local;
+use crate::triggers::local_time;
 use crate::triggers::tick::{self, Schedule, Timing};
 use crate::triggers::trigger::{Trigger, TriggerContext};
 use crate::triggers::watch::Watch;
@@ -27,20 +27,20 @@ pub const KIND: Kind = Kind {
     try_option: None,
 };
 
-/// How many days are searched for a sunrise: longer than any polar night, to the next year's.
-const YEAR: i32 = 400;
+/// Number of days that are searched for a sunrise: more than any polar night lasts.
+const MAX_DAYS: i32 = 400;
 
-/// The furthest offset from the sun: beyond it, days would overtake each other.
-const FURTHEST: SignedDuration = SignedDuration::from_hours(12);
+/// Maximum offset from the sun; larger ones could move a time past the next day's.
+const MAX_OFFSET: SignedDuration = SignedDuration::from_hours(12);
 
-/// A time of day.
+/// Time of day: of the clock, or of the sun with an offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Moment {
+enum TimeOfDay {
     Clock(Time),
     Sun(Crossing, SignedDuration),
 }
 
-impl Moment {
+impl TimeOfDay {
     fn parse(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!(
@@ -65,16 +65,16 @@ impl Moment {
         Time::new(hour, minute, second, 0).map(Self::Clock).map_err(|_| wrong())
     }
 
-    /// Returns the moment on a day, if it has one.
+    /// Returns the time on a day; `None` if the sun does not cross the horizon.
     fn on(self, day: Date, location: Option<(f64, f64)>, zone: &TimeZone) -> Option<Timestamp> {
         match self {
-            Self::Clock(time) => local::settle(day.to_datetime(time), zone).map(|moment| moment.timestamp()),
+            Self::Clock(time) => local_time::resolve(day.to_datetime(time), zone).map(|moment| moment.timestamp()),
             Self::Sun(crossing, offset) => sun::crossing(crossing, day, location?, zone)?.checked_add(offset).ok(),
         }
     }
 }
 
-/// Reads `-30m`, `+1h` or nothing; none if it is neither, an error if it is too far.
+/// Parses `-30m`, `+1h` or an empty offset; `None` if malformed, an error if too large.
 fn parse_offset(text: &str) -> Option<Result<SignedDuration, String>> {
     let (negative, length) = match text.split_at_checked(1) {
         None => return Some(Ok(SignedDuration::ZERO)),
@@ -83,7 +83,7 @@ fn parse_offset(text: &str) -> Option<Result<SignedDuration, String>> {
         Some(_) => return None,
     };
     let length = SignedDuration::try_from(parse_duration(length).ok()?).ok()?;
-    if length > FURTHEST {
+    if length > MAX_OFFSET {
         return Some(Err(format!("write at most 12h from the sun, not {text}")));
     }
     Some(Ok(if negative { -length } else { length }))
@@ -104,22 +104,22 @@ fn read(
         let Value::Text(text) = value else {
             return Err(OptionFault::new(format!("moment: write text such as \"07:30\", not {}", value.type_name())));
         };
-        moments.push(Moment::parse(text).map_err(|why| OptionFault::new(format!("moment: {why}")))?);
+        moments.push(TimeOfDay::parse(text).map_err(|why| OptionFault::new(format!("moment: {why}")))?);
         names.push(text.trim());
     }
-    let timing = Timing::take(options, trigger_context)?.by_the_clock();
-    let days = Days { moments, location: trigger_context.location, zone: timing.zone().clone() };
+    let timing = Timing::take(options, trigger_context)?.follows_clock();
+    let days = DailySchedule { moments, location: trigger_context.location, zone: timing.zone().clone() };
     days.check()?;
-    Ok(Box::new(At { written: names.join(", "), days, timing }))
+    Ok(Box::new(AtTrigger { written: names.join(", "), days, timing }))
 }
 
-struct At {
+struct AtTrigger {
     written: String,
-    days: Days,
+    days: DailySchedule,
     timing: Timing,
 }
 
-impl Trigger for At {
+impl Trigger for AtTrigger {
     fn summary(&self) -> String {
         format!("at {}", self.written)
     }
@@ -128,9 +128,9 @@ impl Trigger for At {
         self.timing.apply_policy(policy)
     }
 
-    fn watch(&self, fire: EventSender, services: &Services) -> Watch {
+    fn watch(&self, sender: EventSender, services: &Services) -> Watch {
         let days = self.days.clone();
-        tick::watch(self.summary(), self.timing.clone(), fire, services, |_| Box::new(days))
+        tick::watch(self.summary(), self.timing.clone(), sender, services, |_| Box::new(days))
     }
 
     fn example(&self, _: &Map, services: &Services) -> Map {
@@ -145,24 +145,24 @@ impl Trigger for At {
     }
 }
 
-/// Days with their moments.
+/// Daily schedule.
 #[derive(Clone)]
-struct Days {
-    moments: Vec<Moment>,
+struct DailySchedule {
+    moments: Vec<TimeOfDay>,
     location: Option<(f64, f64)>,
     zone: TimeZone,
 }
 
-impl Days {
+impl DailySchedule {
     fn check(&self) -> Result<(), OptionFault> {
         for moment in &self.moments {
-            let Moment::Sun(_, offset) = moment else { continue };
+            let TimeOfDay::Sun(_, offset) = moment else { continue };
             let Some((latitude, longitude)) = self.location else {
                 return Err(OptionFault::new(
                     "sunrise and sunset need to know where: set `location: { latitude: 59.91, longitude: 10.75 }` in rhaid.yaml",
                 ));
             };
-            // Any year will do: the sun keeps to it.
+            // Any year gives the same answer for the sun.
             let from = jiff::civil::date(2024, 1, 1);
             if self.first(*moment, from, Timestamp::MIN).is_none() {
                 let offset = show_duration(offset.unsigned_abs());
@@ -174,18 +174,18 @@ impl Days {
         Ok(())
     }
 
-    /// Returns the first of a moment after `after`, from a day on.
-    fn first(&self, moment: Moment, from: Date, after: Timestamp) -> Option<Timestamp> {
-        (0..YEAR).find_map(|days| {
+    /// Returns the first occurrence after `after`, on or after the day `from`.
+    fn first(&self, moment: TimeOfDay, from: Date, after: Timestamp) -> Option<Timestamp> {
+        (0..MAX_DAYS).find_map(|days| {
             let day = from.checked_add(days.days()).ok()?;
             moment.on(day, self.location, &self.zone).filter(|found| *found > after)
         })
     }
 }
 
-impl Schedule for Days {
+impl Schedule for DailySchedule {
     fn next(&self, after: Timestamp) -> Option<Timestamp> {
-        // Two days back, for the sun with an offset may come on the day before or after its own.
+        // Two days back, because a sun time with an offset may fall on the day before or after its own.
         let from = after.to_zoned(self.zone.clone()).date().checked_sub(2.days()).ok()?;
         self.moments.iter().filter_map(|moment| self.first(*moment, from, after)).min()
     }

@@ -1,4 +1,4 @@
-//! Cron expressions: read with the place of every mistake, and asked for the next moment.
+//! Cron expressions: parsing with error positions, and the next time.
 
 use croner::Cron;
 use croner::parser::CronParser;
@@ -6,32 +6,23 @@ use jiff::civil::DateTime;
 use jiff::{SignedDuration, Zoned};
 
 use crate::options::nearest;
+use crate::triggers::cron::fault::ExpressionFault;
 use crate::triggers::cron::field::{self, DAY, FIELDS, WEEKDAY};
-use crate::triggers::local;
+use crate::triggers::local_time;
 
-/// What is wrong with a cron expression, where, and what to write instead.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("character {at}: {message}")]
-pub struct ExpressionFault {
-    /// The character of the expression, from 1.
-    pub at: usize,
-    /// The sentence.
-    pub message: String,
-}
-
-/// A cron expression that fires again and again.
+/// Cron expression that fires repeatedly.
 ///
-/// Kept as text, since the library's form holds a table of all years, 5 KiB: that is made anew, in microseconds, when it is asked.
+/// Stored as text: the parsed form of `croner` holds a table of all years (5 KiB), which is rebuilt within microseconds when needed.
 #[derive(Debug, Clone)]
 pub struct Expression {
     written: Box<str>,
-    /// As the library takes it.
+    /// Normalized form for `croner`.
     normal: Box<str>,
-    /// Whether it has a `*` in seconds, minutes or hours: it follows the passing of time, not the clock on the wall.
+    /// Whether seconds, minutes or hours contain `*`: the schedule follows elapsed time, not the clock time.
     wildcard: bool,
 }
 
-const NAMES: &[(&str, &str)] = &[
+const ALIASES: &[(&str, &str)] = &[
     ("@yearly", "0 0 1 1 *"),
     ("@annually", "0 0 1 1 *"),
     ("@monthly", "0 0 1 * *"),
@@ -41,16 +32,16 @@ const NAMES: &[(&str, &str)] = &[
     ("@hourly", "0 * * * *"),
 ];
 
-/// How often a moment that a change of the clock took away is passed over before giving up.
-const PATIENCE: usize = 10_000;
+/// Maximum number of skipped times around a clock change.
+const MAX_ATTEMPTS: usize = 10_000;
 
 impl Expression {
-    /// Reads an expression of five fields (minute, hour, day, month, weekday) or six (seconds first), or a name such as `@daily`.
+    /// Parses an expression of five fields (minute, hour, day, month, weekday) or six (seconds first), or an alias such as `@daily`.
     ///
     /// # Errors
-    /// If it is none, or never fires.
+    /// If it is malformed or never fires.
     pub fn parse(written: &str) -> Result<Self, ExpressionFault> {
-        let expression = if written.trim_start().starts_with('@') { named(written)? } else { written };
+        let expression = if written.trim_start().starts_with('@') { alias(written)? } else { written };
         let fields = split(expression)?;
         let mut normal = Vec::new();
         for (field, (at, text)) in FIELDS[FIELDS.len() - fields.len()..].iter().zip(&fields) {
@@ -62,9 +53,9 @@ impl Expression {
         if normal.len() == 5 {
             normal.insert(0, "0".into());
         }
-        // A span in which every date falls on every weekday: 28 years, and 40 for those that leave out a leap year.
+        // A range in which every date falls on every weekday: 28 years, and 40 across a year that is not a leap year.
         normal.push("2020-2060".into());
-        // What the fields let through, the library takes; its own words are for the case that it does not.
+        // `croner` accepts everything that passes the field checks; its own message is a fallback.
         let sample = CronParser::new()
             .parse(&normal.join(" "))
             .map_err(|why| ExpressionFault { at: 1, message: why.to_string() })?;
@@ -75,37 +66,37 @@ impl Expression {
         Ok(Self { written: written.trim().into(), normal: whole, wildcard })
     }
 
-    /// Returns the expression as it was written.
+    /// Returns the original text.
     pub fn written(&self) -> &str {
         &self.written
     }
 
-    /// Returns what it means in English.
+    /// Returns a description in English.
     pub fn describe(&self) -> String {
         self.cron().map(|cron| cron.describe()).unwrap_or_default()
     }
 
-    /// Returns the library's form of it; it has been read once already.
+    /// Returns the parsed form; the text was validated by [`Expression::parse`].
     fn cron(&self) -> Option<Cron> {
         CronParser::new().parse(&self.normal).ok()
     }
 
-    /// Returns the first moment after `after`, in `after`'s zone; none if the calendar ends before it comes.
+    /// Returns the first time after `after`, in the zone of `after`; `None` if the calendar ends before.
     ///
-    /// The rule where the clock is changed (daylight saving): a schedule with fixed times of day fires once for each of them; a time
-    /// that is skipped fires at the first moment after the gap, a time that comes twice fires the first time. A schedule with a `*`
-    /// in seconds, minutes or hours follows the time that passes: what is skipped does not fire, what comes twice fires twice.
+    /// Rule for clock changes (daylight saving time): a schedule with fixed times of day fires once for each of them. A skipped time fires at the
+    /// end of the gap, a repeated time fires the first time. A schedule with `*` in seconds, minutes or hours follows elapsed time: skipped times
+    /// do not fire, repeated times fire twice.
     ///
     /// Source: cron(8) of Debian's cron 3.0pl1, "Notes on time changes" (fixed-time and wildcard jobs).
     pub fn next(&self, after: &Zoned) -> Option<Zoned> {
         let cron = self.cron()?;
-        if self.wildcard { next_beat(&cron, after) } else { next_time_of_day(&cron, after) }
+        if self.wildcard { next_elapsed(&cron, after) } else { next_time_of_day(&cron, after) }
     }
 }
 
-fn next_beat(cron: &Cron, after: &Zoned) -> Option<Zoned> {
-    let mut from = local::whole_second(after);
-    for _ in 0..PATIENCE {
+fn next_elapsed(cron: &Cron, after: &Zoned) -> Option<Zoned> {
+    let mut from = local_time::whole_second(after);
+    for _ in 0..MAX_ATTEMPTS {
         let next = cron.find_next_occurrence(&from, false).ok()?;
         if next > *after {
             return Some(next);
@@ -116,10 +107,10 @@ fn next_beat(cron: &Cron, after: &Zoned) -> Option<Zoned> {
 }
 
 fn next_time_of_day(cron: &Cron, after: &Zoned) -> Option<Zoned> {
-    let mut from: DateTime = local::whole_second(after).datetime();
-    for _ in 0..PATIENCE {
+    let mut from: DateTime = local_time::whole_second(after).datetime();
+    for _ in 0..MAX_ATTEMPTS {
         from = cron.find_next_occurrence(&from, false).ok()?;
-        let next = local::settle(from, after.time_zone())?;
+        let next = local_time::resolve(from, after.time_zone())?;
         if next > *after {
             return Some(next);
         }
@@ -127,13 +118,13 @@ fn next_time_of_day(cron: &Cron, after: &Zoned) -> Option<Zoned> {
     None
 }
 
-fn named(written: &str) -> Result<&'static str, ExpressionFault> {
+fn alias(written: &str) -> Result<&'static str, ExpressionFault> {
     let name = written.trim().to_ascii_lowercase();
-    if let Some((_, expression)) = NAMES.iter().find(|(known, _)| *known == name) {
+    if let Some((_, expression)) = ALIASES.iter().find(|(known, _)| *known == name) {
         return Ok(expression);
     }
     let at = written.chars().take_while(|c| c.is_whitespace()).count() + 1;
-    let hint = match nearest(&name, NAMES.iter().map(|(known, _)| *known)) {
+    let hint = match nearest(&name, ALIASES.iter().map(|(known, _)| *known)) {
         _ if name == "@reboot" => "write `on_start(|| …)` for what is done when rhaid starts".to_owned(),
         Some(near) => format!("did you mean `{near}`?"),
         None => "known are @yearly, @monthly, @weekly, @daily and @hourly".to_owned(),
@@ -141,7 +132,7 @@ fn named(written: &str) -> Result<&'static str, ExpressionFault> {
     Err(ExpressionFault { at, message: format!("unknown name `{}`: {hint}", written.trim()) })
 }
 
-/// Splits an expression into its fields, each with the place of its first character.
+/// Splits an expression into its fields, each with the position of its first character.
 fn split(expression: &str) -> Result<Vec<(usize, String)>, ExpressionFault> {
     let mut fields: Vec<(usize, String)> = Vec::new();
     let mut within = false;

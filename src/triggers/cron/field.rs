@@ -1,14 +1,14 @@
-//! The fields of a cron expression.
+//! Fields of a cron expression.
 
 use crate::options::nearest;
-use crate::triggers::cron::ExpressionFault;
+use crate::triggers::cron::fault::ExpressionFault;
 
-/// A field: what it is called and what may stand in it.
+/// Field: its name and its valid values.
 pub(super) struct Field {
     pub(super) name: &'static str,
     min: u8,
     max: u8,
-    /// Names for the values from `min` on.
+    /// Names of the values from `min` on.
     names: &'static [&'static str],
 }
 
@@ -18,7 +18,7 @@ pub(super) const WEEKDAY: &str = "weekday";
 const MONTHS: &[&str] = &["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
 const WEEKDAYS: &[&str] = &["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 
-/// The fields of an expression with seconds; one without begins at the second.
+/// Fields of an expression with seconds; expressions without skip the first one.
 pub(super) const FIELDS: [Field; 6] = [
     Field { name: "second", min: 0, max: 59, names: &[] },
     Field { name: "minute", min: 0, max: 59, names: &[] },
@@ -28,7 +28,7 @@ pub(super) const FIELDS: [Field; 6] = [
     Field { name: WEEKDAY, min: 0, max: 7, names: WEEKDAYS },
 ];
 
-/// Checks a field that begins at a character of the expression; returns it with numbers for names.
+/// Validates a field that starts at character `at` of the expression; returns it with names replaced by numbers.
 pub(super) fn normal(field: &Field, at: usize, text: &str) -> Result<String, ExpressionFault> {
     let (plus, text) = match text.strip_prefix('+') {
         Some(rest) if field.name == WEEKDAY => ("+", rest),
@@ -63,7 +63,7 @@ fn item_of(field: &Field, item: &str) -> Result<String, String> {
     }
 }
 
-/// Reads what only days know: `L`, `LW`, `15W`, `5L`, `FRI#2`.
+/// Parses the items that only day fields have: `L`, `LW`, `15W`, `5L`, `FRI#2`.
 fn special(field: &Field, item: &str) -> Option<Result<String, String>> {
     match field.name {
         DAY => match item {
@@ -84,7 +84,7 @@ fn special(field: &Field, item: &str) -> Option<Result<String, String>> {
                     None => Err("write which of the month after `#`, from 1 to 5, such as `FRI#2`".into()),
                 });
             }
-            // Friday ends in no `L`, but `APRIL`-like slips must not pass as a last weekday.
+            // Only numbers and names before `L` are valid, so that `APRIL` is not taken for a last weekday.
             item.strip_suffix('L').map(|day| value(field, day).map(|day| format!("{day}L")))
         }
         _ => None,

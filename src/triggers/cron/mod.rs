@@ -1,6 +1,7 @@
 //! `cron`: at the times of a cron expression.
 
 mod expression;
+mod fault;
 mod field;
 
 use std::sync::Arc;
@@ -8,7 +9,8 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
-pub use self::expression::{Expression, ExpressionFault};
+pub use self::expression::Expression;
+pub use self::fault::ExpressionFault;
 use crate::options::{OptionFault, Options};
 use crate::run::Policy;
 use crate::services::Services;
@@ -29,15 +31,15 @@ pub const KIND: Kind = Kind {
     try_option: Some(TryOption::flag("cron", "A time of a cron expression has come")),
 };
 
-/// Reads a cron expression.
+/// Parses a cron expression.
 ///
 /// # Errors
-/// If it is none, or never fires; with the character that is to blame.
+/// If it is malformed, or never fires; with the position of the wrong character.
 pub fn parse(expression: &str) -> Result<Expression, ExpressionFault> {
     Expression::parse(expression)
 }
 
-/// Returns the first moments after `from` at which an expression fires, in `from`'s zone.
+/// Returns the next `count` times after `from` at which an expression fires, in the zone of `from`.
 pub fn next(expression: &Expression, from: &Zoned, count: usize) -> Vec<Zoned> {
     std::iter::successors(expression.next(from), |last| expression.next(last)).take(count).collect()
 }
@@ -55,20 +57,20 @@ fn read(
         )));
     };
     let expression = parse(&text).map_err(|fault| OptionFault::new(format!("cron \"{text}\", {fault}")))?;
-    Ok(Box::new(Times {
+    Ok(Box::new(CronTrigger {
         expression: expression.into(),
-        timing: Timing::take(options, trigger_context)?.by_the_clock(),
+        timing: Timing::take(options, trigger_context)?.follows_clock(),
     }))
 }
 
-/// The times of an expression.
-struct Times {
-    /// Shared with the task that waits.
+/// Trigger for the times of a cron expression.
+struct CronTrigger {
+    /// Shared with the watch task.
     expression: Arc<Expression>,
     timing: Timing,
 }
 
-impl Trigger for Times {
+impl Trigger for CronTrigger {
     fn summary(&self) -> String {
         format!("cron {}", self.expression.written())
     }
@@ -77,9 +79,9 @@ impl Trigger for Times {
         self.timing.apply_policy(policy)
     }
 
-    fn watch(&self, fire: EventSender, services: &Services) -> Watch {
-        let schedule = Calendar { expression: self.expression.clone(), zone: self.timing.zone().clone() };
-        tick::watch(self.summary(), self.timing.clone(), fire, services, |_| Box::new(schedule))
+    fn watch(&self, sender: EventSender, services: &Services) -> Watch {
+        let schedule = CronSchedule { expression: self.expression.clone(), zone: self.timing.zone().clone() };
+        tick::watch(self.summary(), self.timing.clone(), sender, services, |_| Box::new(schedule))
     }
 
     fn example(&self, _: &Map, services: &Services) -> Map {
@@ -91,13 +93,13 @@ impl Trigger for Times {
     }
 }
 
-/// An expression in a zone.
-struct Calendar {
+/// Cron expression in a time zone.
+struct CronSchedule {
     expression: Arc<Expression>,
     zone: TimeZone,
 }
 
-impl Schedule for Calendar {
+impl Schedule for CronSchedule {
     fn next(&self, after: Timestamp) -> Option<Timestamp> {
         self.expression.next(&after.to_zoned(self.zone.clone())).map(|next| next.timestamp())
     }

@@ -38,8 +38,8 @@ pub const KIND: Kind = Kind {
     }),
 };
 
-/// How many topics `changed` remembers, at least.
-const REMEMBERED: usize = 10_000;
+/// Minimum number of topics that `changed` tracks.
+const MIN_TRACKED: usize = 10_000;
 
 fn read(
     arguments: Vec<Value>,
@@ -63,9 +63,14 @@ fn read(
         });
     }
     let qos = options.int("qos", 0..=2)?.unwrap_or(0) as u8;
-    Ok(Box::new(Subscribe {
+    Ok(Box::new(SubscribeTrigger {
         filters,
-        wish: SubscribeOptions { qos, retained: retained.unwrap_or_default(), no_local, all_retained: true },
+        subscribe_options: SubscribeOptions {
+            qos,
+            retained: retained.unwrap_or_default(),
+            no_local,
+            all_retained: true,
+        },
         changed: options.bool("changed")?.unwrap_or(false),
         brokers: options.read("broker", |names| some_brokers(names, trigger_context))?.unwrap_or_default(),
     }))
@@ -79,7 +84,7 @@ fn read_try(message: &str, data: Map) -> Result<Map, String> {
     Ok(with_data([("topic", topic), ("payload", payload)], data))
 }
 
-/// Reads the names of one broker or of several.
+/// Reads the name of one broker or a list of names.
 fn some_brokers(written: Value, trigger_context: &TriggerContext) -> Result<Vec<String>, String> {
     let Value::List(several) = written else { return one_broker(written, trigger_context).map(|name| vec![name]) };
     let mut names: Vec<_> =
@@ -120,51 +125,51 @@ fn read_filters(arguments: Vec<Value>) -> Result<Vec<Filter>, String> {
     Ok(filters)
 }
 
-struct Subscribe {
+struct SubscribeTrigger {
     filters: Vec<Filter>,
-    wish: SubscribeOptions,
+    subscribe_options: SubscribeOptions,
     changed: bool,
-    // None: the default one.
+    // Empty: the default broker.
     brokers: Vec<String>,
 }
 
-impl Subscribe {
-    /// Begins to listen at one broker.
+impl SubscribeTrigger {
+    /// Subscribes at one broker.
     fn listen(
         &self,
         broker: Option<&str>,
-        fire: &EventSender,
+        sender: &EventSender,
         services: &Services,
         stopped: CancellationToken,
     ) -> Option<impl Future<Output = ()> + use<>> {
-        let subscription = match services.mqtt.subscribe_all(&self.filters, self.wish, broker) {
+        let subscription = match services.mqtt.subscribe_all(&self.filters, self.subscribe_options, broker) {
             Ok(subscription) => subscription,
             Err(error) => {
-                error!(script = fire.owner(), "{}: {error}", self.summary());
+                error!(script = sender.owner(), "{}: {error}", self.summary());
                 return None;
             }
         };
-        let listener = Listener {
+        let listener = MessageListener {
             filters: self.filters.clone(),
-            changed: self.changed.then(Changed::default),
-            skips_retained: self.wish.retained == Retained::Live,
+            changed: self.changed.then(LastPayloads::default),
+            skips_retained: self.subscribe_options.retained == Retained::Live,
             zone: services.clock.zone(),
-            fire: fire.clone(),
+            sender: sender.clone(),
         };
         Some(listener.listen(subscription, stopped))
     }
 }
 
-impl Trigger for Subscribe {
+impl Trigger for SubscribeTrigger {
     fn summary(&self) -> String {
         let filters: Vec<_> = self.filters.iter().map(Filter::written).collect();
         format!("mqtt_subscribe {}", filters.join(", "))
     }
 
-    fn watch(&self, fire: EventSender, services: &Services) -> Watch {
+    fn watch(&self, sender: EventSender, services: &Services) -> Watch {
         if let [_, _, ..] = self.brokers.as_slice() {
             return Watch::spawn_with_token(|stopped| {
-                let listen = |broker: &String| self.listen(Some(broker), &fire, services, stopped.clone());
+                let listen = |broker: &String| self.listen(Some(broker), &sender, services, stopped.clone());
                 let all: Vec<_> = self.brokers.iter().filter_map(listen).collect();
                 async move {
                     join_all(all).await;
@@ -172,7 +177,7 @@ impl Trigger for Subscribe {
             });
         }
         Watch::spawn_with_token(|stopped| {
-            let one = self.listen(self.brokers.first().map(String::as_str), &fire, services, stopped);
+            let one = self.listen(self.brokers.first().map(String::as_str), &sender, services, stopped);
             async move {
                 if let Some(one) = one {
                     one.await;
@@ -185,7 +190,7 @@ impl Trigger for Subscribe {
         let is_retained = event.payload.get("retain") == Some(&Value::Bool(true));
         let broker = event.payload.get("broker")?.as_text()?;
         let is_other = !self.brokers.is_empty() && self.brokers.iter().all(|name| name != broker);
-        if is_other || is_retained != (self.wish.retained == Retained::Only) {
+        if is_other || is_retained != (self.subscribe_options.retained == Retained::Only) {
             return None;
         }
         let topic = event.payload.get("topic")?.as_text()?;
@@ -200,7 +205,7 @@ impl Trigger for Subscribe {
         let default = || services.mqtt.states().into_iter().next().map(|(name, ..)| name).unwrap_or_default();
         let broker = self.brokers.first().cloned().unwrap_or_else(default);
         let mut payload = map_of([
-            ("qos".into(), i64::from(self.wish.qos).into()),
+            ("qos".into(), i64::from(self.subscribe_options.qos).into()),
             ("retain".into(), false.into()),
             ("dup".into(), false.into()),
             ("params".into(), params(&self.filters, &topic).into()),
@@ -209,7 +214,7 @@ impl Trigger for Subscribe {
             ("time".into(), services.clock.now_zoned().into()),
             ("topic".into(), topic.into()),
         ]);
-        payload.extend(manual::carried("payload", given));
+        payload.extend(manual::text_and_bytes("payload", given));
         payload
     }
 
@@ -223,50 +228,50 @@ impl Trigger for Subscribe {
     }
 }
 
-/// Returns the values of the named levels of a topic, by the first filter that matches it.
+/// Returns the values of the named levels of a topic, from the first filter that matches it.
 pub(super) fn params(filters: &[Filter], topic: &str) -> Map {
     let params = filters.iter().find_map(|filter| filter.matches(topic)).unwrap_or_default();
     map_of(params.into_iter().map(|(name, level)| (name, level.into())))
 }
 
-/// Returns the topic that is given, or one that the filter matches.
+/// Returns the given topic, or one that the filter matches.
 pub(super) fn example_topic(filter: &Filter, given: &Map) -> String {
     match given.get("topic") {
         Some(Value::Text(topic)) => topic.clone(),
         _ => {
             let without_group = filter.written().splitn(3, '/').nth(2).filter(|_| filter.is_shared());
-            manual::instance(without_group.unwrap_or(filter.written()), given)
+            manual::example_for(without_group.unwrap_or(filter.written()), given)
         }
     }
 }
 
-struct Listener {
+struct MessageListener {
     filters: Vec<Filter>,
-    changed: Option<Changed>,
+    changed: Option<LastPayloads>,
     skips_retained: bool,
     zone: TimeZone,
-    fire: EventSender,
+    sender: EventSender,
 }
 
-impl Listener {
-    /// Tells all that comes; what has come when it is told to stop, too.
+impl MessageListener {
+    /// Sends an event per message, including the messages received before the stop.
     async fn listen(mut self, mut subscription: Subscription, stopped: CancellationToken) {
-        // What the broker refuses is the script's mistake, or its author's to allow there.
+        // A rejected subscription is an error of the script or of the broker's permissions.
         let refused = stopped.run_until_cancelled(Box::pin(subscription.ready())).await;
         if let Some(Err(error)) = refused {
             let topics: Vec<_> = self.filters.iter().map(Filter::written).collect();
-            error!(script = self.fire.owner(), "mqtt_subscribe {}: {error}", topics.join(", "));
+            error!(script = self.sender.owner(), "mqtt_subscribe {}: {error}", topics.join(", "));
         }
         while let Some(message) = next(&mut subscription, &stopped).await {
             if message.retain && self.skips_retained {
-                self.fire.skip(self.event(&message), Skip::Retained);
+                self.sender.skip(self.event(&message), Skip::Retained);
                 continue;
             }
-            let is_news = self.changed.as_mut().is_none_or(|changed| changed.is_news(&message));
-            if is_news {
+            let is_changed = self.changed.as_mut().is_none_or(|changed| changed.is_changed(&message));
+            if is_changed {
                 self.pass(message);
             } else {
-                self.fire.skip(self.event(&message), Skip::Unchanged);
+                self.sender.skip(self.event(&message), Skip::Unchanged);
             }
         }
     }
@@ -274,15 +279,14 @@ impl Listener {
     fn pass(&self, message: Message) {
         let event = self.event(&message);
         if message.qos == 0 {
-            return self.fire.tell(event);
+            return self.sender.tell(event);
         }
-        let pending = self.fire.ask(event);
-        // Outlives this watch, since the run does: it ends with the run. There are no more of these than the broker lets
-        // messages be open at a time.
+        let pending = self.sender.ask(event);
+        // The task outlives the watch and ends with the run. The broker's receive maximum limits the number of these tasks.
         tokio::spawn(async move {
             match pending.outcome().await {
                 Outcome::Skipped(Skip::Stopping) => message.ack.nack(),
-                // If rhaid is stopping it comes again; if a newer one took its place it does not.
+                // The token is dropped: if rhaid stops, the broker sends the message again; if a newer message replaced it, it does not.
                 Outcome::Cancelled => {}
                 _ => message.ack.ack(),
             }
@@ -308,7 +312,7 @@ impl Listener {
     }
 }
 
-/// Returns the next message; none is added to those that have come once it is told to stop.
+/// Returns the next message; after the stop only messages that were received before it.
 async fn next(subscription: &mut Subscription, stopped: &CancellationToken) -> Option<Message> {
     match stopped.run_until_cancelled(subscription.messages.recv()).await {
         Some(message) => message,
@@ -319,27 +323,27 @@ async fn next(subscription: &mut Subscription, stopped: &CancellationToken) -> O
     }
 }
 
-/// What the last payloads were, by their hashes: two generations of topics, of which the older one is forgotten when the younger is full.
+/// Hashes of the last payloads by topic, in two generations: when the young one is full, it replaces the old one.
 #[derive(Default)]
-struct Changed {
+struct LastPayloads {
     hasher: RandomState,
     young: HashMap<String, u64>,
     old: HashMap<String, u64>,
 }
 
-impl Changed {
-    /// Returns whether the payload differs from the last one of the topic, and remembers it.
-    fn is_news(&mut self, message: &Message) -> bool {
-        let print = self.hasher.hash_one(&message.payload);
+impl LastPayloads {
+    /// Returns whether the payload differs from the last one of the topic, and stores it.
+    fn is_changed(&mut self, message: &Message) -> bool {
+        let hash = self.hasher.hash_one(&message.payload);
         if let Some(last) = self.young.get_mut(&message.topic) {
-            return std::mem::replace(last, print) != print;
+            return std::mem::replace(last, hash) != hash;
         }
         let last = self.old.remove(&message.topic);
-        if self.young.len() >= REMEMBERED {
+        if self.young.len() >= MIN_TRACKED {
             self.old = std::mem::take(&mut self.young);
         }
-        self.young.insert(message.topic.clone(), print);
-        last != Some(print)
+        self.young.insert(message.topic.clone(), hash);
+        last != Some(hash)
     }
 }
 

@@ -24,7 +24,7 @@ struct World {
     broker: Embedded,
     services: Services,
     inbox: mpsc::Receiver<TriggerEvent>,
-    fire: EventSender,
+    sender: EventSender,
 }
 
 impl World {
@@ -38,13 +38,13 @@ impl World {
             .brokers(vec![settings])
             .build();
         let (tx, inbox) = mpsc::channel(16);
-        let fire = EventSender::new(TriggerId(1), "script".into(), Arc::new(tx), services.clock.clone());
-        Self { _data: data, broker, services, inbox, fire }
+        let sender = EventSender::new(TriggerId(1), "script".into(), Arc::new(tx), services.clock.clone());
+        Self { _data: data, broker, services, inbox, sender }
     }
 
     /// Starts a trigger and waits until the broker knows it.
     async fn watch(&self, topic: &str, options: &[(&str, Value)]) -> Watch {
-        let watch = trigger(topic.into(), options).unwrap().trigger.watch(self.fire.clone(), &self.services);
+        let watch = trigger(topic.into(), options).unwrap().trigger.watch(self.sender.clone(), &self.services);
         // The broker confirms this one after the trigger's.
         let mut marker =
             self.services.mqtt.subscribe(&Filter::parse(topic).unwrap(), 2, Retained::Initial, None).unwrap();
@@ -160,12 +160,12 @@ fn what_is_written_wrong_is_refused_with_what_to_write() {
 #[test]
 fn what_changed_remembers_is_bounded() {
     let message = |topic: String| Message { topic, ..blank() };
-    let mut changed = Changed::default();
-    for number in 0..5 * REMEMBERED {
-        assert!(changed.is_news(&message(number.to_string())));
+    let mut changed = LastPayloads::default();
+    for number in 0..5 * MIN_TRACKED {
+        assert!(changed.is_changed(&message(number.to_string())));
     }
-    assert!(changed.young.len() + changed.old.len() <= 2 * REMEMBERED);
-    assert!(!changed.is_news(&message((5 * REMEMBERED - 1).to_string())));
+    assert!(changed.young.len() + changed.old.len() <= 2 * MIN_TRACKED);
+    assert!(!changed.is_changed(&message((5 * MIN_TRACKED - 1).to_string())));
 }
 
 fn blank() -> Message {

@@ -1,4 +1,4 @@
-//! `mqtt_silence`: when a topic has been quiet for a while.
+//! `mqtt_silence`: when a topic has received no message for a while.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -32,7 +32,7 @@ pub const KIND: Kind = Kind {
     try_option: None,
 };
 
-/// How many topics of one filter are watched; more are not.
+/// Maximum number of topics per filter; others are ignored.
 const MAX_TOPICS: usize = 10_000;
 
 fn read(
@@ -47,39 +47,43 @@ fn read(
     if quiet < Duration::from_millis(10) {
         return Err(OptionFault::new("duration: write \"10ms\" or more"));
     }
-    Ok(Box::new(Silence { filter, quiet, broker: options.read("broker", |name| one_broker(name, trigger_context))? }))
+    Ok(Box::new(SilenceTrigger {
+        filter,
+        quiet,
+        broker: options.read("broker", |name| one_broker(name, trigger_context))?,
+    }))
 }
 
-struct Silence {
+struct SilenceTrigger {
     filter: Filter,
     quiet: Duration,
     broker: Option<String>,
 }
 
-impl Trigger for Silence {
+impl Trigger for SilenceTrigger {
     fn summary(&self) -> String {
         format!("mqtt_silence {} {}", self.filter.written(), show_duration(self.quiet))
     }
 
-    fn watch(&self, fire: EventSender, services: &Services) -> Watch {
+    fn watch(&self, sender: EventSender, services: &Services) -> Watch {
         let filters = std::slice::from_ref(&self.filter);
         let subscription =
             match services.mqtt.subscribe_all(filters, SubscribeOptions::default(), self.broker.as_deref()) {
                 Ok(subscription) => subscription,
                 Err(error) => {
-                    error!(script = fire.owner(), "{}: {error}", self.summary());
+                    error!(script = sender.owner(), "{}: {error}", self.summary());
                     return Watch::idle();
                 }
             };
         let quiet = SignedDuration::try_from(self.quiet).expect("durations are at most 100 years");
-        let listener = Listener {
+        let listener = SilenceWatcher {
             filter: self.filter.clone(),
             broker: self.broker.clone(),
             quiet,
             began: services.clock.now(),
             topics: Topics::default(),
             services: services.clone(),
-            fire,
+            sender,
         };
         Watch::spawn(listener.listen(subscription, services.clock.activity()))
     }
@@ -102,17 +106,17 @@ impl Trigger for Silence {
     }
 }
 
-struct Listener {
+struct SilenceWatcher {
     filter: Filter,
     broker: Option<String>,
     quiet: SignedDuration,
     began: Timestamp,
     topics: Topics,
     services: Services,
-    fire: EventSender,
+    sender: EventSender,
 }
 
-impl Listener {
+impl SilenceWatcher {
     async fn listen(mut self, mut subscription: Subscription, mut activity: ActivityGuard) {
         let whole = self.filter.written().to_owned();
         self.topics.expect(&whole, None, self.began + self.quiet);
@@ -122,7 +126,7 @@ impl Listener {
                 Some(due) => tokio::select! {
                     message = subscription.messages.recv() => message,
                     () = activity.sleep_until(&self.services.clock, due) => {
-                        self.tell_due().await;
+                        self.send_due().await;
                         continue;
                     }
                 },
@@ -133,11 +137,11 @@ impl Listener {
         }
     }
 
-    async fn tell_due(&mut self) {
+    async fn send_due(&mut self) {
         let now = self.services.clock.now();
         while let Some((topic, last)) = self.topics.take_due(now) {
             let event = self.event(&topic, last, now);
-            self.fire.tell(event);
+            self.sender.tell(event);
         }
     }
 
@@ -161,10 +165,10 @@ fn payload(filter: &Filter, topic: &str, last: Option<Zoned>, since: i64, is_con
     ])
 }
 
-/// The topics that were heard of and have not been quiet long enough.
+/// Topics that have received a message and have not been silent long enough.
 #[derive(Default)]
 struct Topics {
-    heard: HashMap<String, (Option<Timestamp>, Timestamp)>,
+    deadlines: HashMap<String, (Option<Timestamp>, Timestamp)>,
     order: BTreeSet<(Timestamp, String)>,
 }
 
@@ -172,14 +176,14 @@ impl Topics {
     /// Expects the next message of a topic until `due`.
     fn expect(&mut self, topic: &str, last: Option<Timestamp>, due: Timestamp) {
         self.forget(topic);
-        if self.heard.len() < MAX_TOPICS {
-            self.heard.insert(topic.to_owned(), (last, due));
+        if self.deadlines.len() < MAX_TOPICS {
+            self.deadlines.insert(topic.to_owned(), (last, due));
             self.order.insert((due, topic.to_owned()));
         }
     }
 
     fn forget(&mut self, topic: &str) {
-        if let Some((_, due)) = self.heard.remove(topic) {
+        if let Some((_, due)) = self.deadlines.remove(topic) {
             self.order.remove(&(due, topic.to_owned()));
         }
     }
@@ -188,13 +192,13 @@ impl Topics {
         self.order.first().map(|(due, _)| *due)
     }
 
-    /// Takes the topic that has been quiet for longest, if it has been for long enough.
+    /// Takes the topic with the oldest message, if its time is up.
     fn take_due(&mut self, now: Timestamp) -> Option<(String, Option<Timestamp>)> {
         if self.next()? > now {
             return None;
         }
         let (_, topic) = self.order.pop_first()?;
-        let (last, _) = self.heard.remove(&topic)?;
+        let (last, _) = self.deadlines.remove(&topic)?;
         Some((topic, last))
     }
 }

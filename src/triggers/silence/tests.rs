@@ -35,7 +35,7 @@ impl World {
         let clock = Clock::manual("2026-01-01T00:00:00Z[UTC]".parse().unwrap());
         let services = Services::builder(clock, Store::in_memory().unwrap()).brokers(vec![settings]).build();
         let (tx, inbox) = mpsc::channel(16);
-        let fire = EventSender::new(TriggerId(1), "script".into(), Arc::new(tx), services.clock.clone());
+        let sender = EventSender::new(TriggerId(1), "script".into(), Arc::new(tx), services.clock.clone());
         let trigger_context = TriggerContext {
             zone: TimeZone::UTC,
             location: None,
@@ -43,7 +43,7 @@ impl World {
             base: Path::new("/").into(),
         };
         let written = triggers::read(&KIND, vec![topic.into(), "10m".into()], Map::new(), &trigger_context).unwrap();
-        let watch = written.trigger.watch(fire, &services);
+        let watch = written.trigger.watch(sender, &services);
         Self { _data: data, _broker: broker, services, inbox, _watch: watch }
     }
 

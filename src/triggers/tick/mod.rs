@@ -1,4 +1,4 @@
-//! What `cron`, `every` and `at` have in common: waiting for a schedule's moments, and what becomes of those that were missed.
+//! Common part of `cron`, `every` and `at`: waits for the times of a schedule and handles missed ones.
 
 mod timing;
 
@@ -19,81 +19,81 @@ use crate::triggers::event_sender::{EventSender, PendingOutcome};
 use crate::triggers::watch::Watch;
 use crate::value::{Map, Value, map_of};
 
-/// How late a moment may be and still count as in time: a busy machine, a short stop.
+/// Delay up to which a time counts as on time: a busy machine, a short stop.
 const GRACE: SignedDuration = SignedDuration::from_secs(60);
 
-/// A clock that was set back further than this was wrong before: what it showed then is forgotten.
-const CORRECTION: SignedDuration = SignedDuration::from_hours(24);
+/// A clock that was set back by more than this was wrong before; the state from before is discarded.
+const MAX_CORRECTION: SignedDuration = SignedDuration::from_hours(24);
 
-/// How many missed moments are counted one by one.
-const COUNTED: usize = 1_000;
+/// Maximum number of missed times that are counted one by one.
+const MAX_COUNTED: usize = 1_000;
 
-/// How often the last moment is put on disk at most.
-const NOTED: SignedDuration = SignedDuration::from_secs(1);
+/// Minimum interval between two writes of the last time to the store.
+const SAVE_INTERVAL: SignedDuration = SignedDuration::from_secs(1);
 
-/// The moments at which something is due.
+/// Schedule: a sequence of times.
 pub(super) trait Schedule: Send + Sync {
-    /// Returns the first moment after `after`; none if there is no more.
+    /// Returns the first time after `after`; `None` if there is none.
     fn next(&self, after: Timestamp) -> Option<Timestamp>;
 
-    /// Returns how many moments lie after `after` and not after `now`, and the last of them.
+    /// Returns the number of times after `after` up to and including `now`, and the last of them.
     fn passed(&self, after: Timestamp, now: Timestamp) -> Option<(u64, Timestamp)> {
         let (mut count, mut last) = (0, after);
         while let Some(next) = self.next(last).filter(|next| *next <= now) {
             (count, last) = (count + 1, next);
-            if count as usize >= COUNTED {
-                // Far behind: go on from the last minute, and let the count be a lower bound.
+            if count as usize >= MAX_COUNTED {
+                // Far behind: continue at the last minute; the count becomes a lower bound.
                 last = last.max(now - GRACE);
             }
         }
         (count > 0).then_some((count, last))
     }
 
-    /// Learns that the clock was set; returns up to which moment everything counts as done.
-    fn jumped(&mut self, done: Timestamp, now: Timestamp) -> Timestamp {
-        if done.duration_since(now) > CORRECTION { now } else { done }
+    /// Handles a clock change; returns the time up to which all times count as handled.
+    fn clock_set(&mut self, done: Timestamp, now: Timestamp) -> Timestamp {
+        if done.duration_since(now) > MAX_CORRECTION { now } else { done }
     }
 }
 
-/// Watches a schedule that is made from the moment up to which everything counts as done.
+/// Watches a schedule, which is created from the time up to which all times count as handled.
 pub(super) fn watch(
     summary: String,
     timing: Timing,
-    fire: EventSender,
+    sender: EventSender,
     services: &Services,
     schedule: impl FnOnce(Timestamp) -> Box<dyn Schedule>,
 ) -> Watch {
     let activity = services.clock.activity();
     let now = services.clock.now();
-    let key = timing.is_kept().then(|| format!("last:{}:{summary} {}", fire.owner(), timing.zone_name()));
-    let noted = key.as_deref().and_then(|key| services.store.metadata(key));
-    let noted = noted.and_then(|noted| noted.as_text()?.parse::<Timestamp>().ok());
-    let done = noted.filter(|noted| noted.duration_since(now) <= CORRECTION).unwrap_or(now);
+    let key = timing.is_kept().then(|| format!("last:{}:{summary} {}", sender.owner(), timing.zone_name()));
+    let saved = key.as_deref().and_then(|key| services.store.metadata(key));
+    let saved = saved.and_then(|saved| saved.as_text()?.parse::<Timestamp>().ok());
+    let done = saved.filter(|saved| saved.duration_since(now) <= MAX_CORRECTION).unwrap_or(now);
     let mut ticker = Ticker {
         schedule: schedule(done),
         summary,
         timing,
-        fire,
+        sender,
         clock: services.clock.clone(),
         store: services.store.clone(),
         activity,
         key,
-        noted,
+        saved,
         done,
         ahead: None,
-        untold: 0,
+        unreported: 0,
         pending: FuturesUnordered::new(),
     };
-    ticker.note();
+    ticker.save();
     Watch::spawn(async move {
         if ticker.timing.missed == Missed::Skip {
-            ticker.give_up(now);
+            ticker.record_too_late(now);
         }
         ticker.run().await;
     })
 }
 
-/// Returns the facts of a tick that is due now.
+/// Returns the payload of a tick that is due now.
 pub(super) fn example(timing: &Timing, services: &Services) -> Map {
     let now = services.clock.now().to_zoned(timing.zone().clone());
     payload(now.clone(), now, 0)
@@ -111,37 +111,37 @@ struct Ticker {
     schedule: Box<dyn Schedule>,
     summary: String,
     timing: Timing,
-    fire: EventSender,
+    sender: EventSender,
     clock: Clock,
     store: Store,
     activity: ActivityGuard,
-    /// Where the last moment is kept over restarts, if it is.
+    /// Metadata key of the last handled time, if it is stored.
     key: Option<String>,
-    noted: Option<Timestamp>,
-    /// Up to here every moment has fired or is missed for good.
+    saved: Option<Timestamp>,
+    /// All times up to here have fired or are missed.
     done: Timestamp,
-    /// The moment that is waited for, and the one after it.
+    /// The next time and the one after it.
     ahead: Option<(Timestamp, Timestamp)>,
-    /// How many moments came to nothing that the handler was not told of.
-    untold: u64,
-    /// Ticks whose runs have not ended.
-    pending: FuturesUnordered<BoxFuture<'static, Ended>>,
+    /// Number of missed times since the last tick.
+    unreported: u64,
+    /// Ticks whose runs have not finished.
+    pending: FuturesUnordered<BoxFuture<'static, FinishedTick>>,
 }
 
-/// How a tick ended, how many missed ones it told of, and a hold on the clock until that is counted.
-type Ended = (Outcome, u64, ActivityGuard);
+/// Finished tick: outcome, number of missed times that it reported, and a guard that holds a manual clock until it is counted.
+type FinishedTick = (Outcome, u64, ActivityGuard);
 
 impl Ticker {
     async fn run(&mut self) {
         while let Some(due) = self.next() {
-            // Found while there is time, so that a thousand that are due at once fire together.
+            // Computed before the wait, so that a thousand triggers with the same time fire together.
             self.ahead = self.schedule.next(due).map(|following| (due, following));
             if self.wait_until(due).await {
-                // Boxed, so that a trigger that waits, as most do, is small.
+                // Boxed, so that the future of a waiting trigger stays small.
                 Box::pin(self.take(due)).await;
             }
         }
-        warn!(script = self.fire.owner(), trigger = %self.summary, "never fires again");
+        warn!(script = self.sender.owner(), trigger = %self.summary, "never fires again");
         self.activity.idle(std::future::pending::<()>()).await;
     }
 
@@ -152,7 +152,7 @@ impl Ticker {
         }
     }
 
-    /// Returns how many moments have come since the last that is done, and the newest.
+    /// Returns the number of times that have passed since the last handled one, and the newest.
     fn passed(&self, due: Timestamp, now: Timestamp) -> Option<(u64, Timestamp)> {
         match self.ahead {
             Some((known, following)) if known == due && due <= now && now < following => Some((1, due)),
@@ -160,13 +160,13 @@ impl Ticker {
         }
     }
 
-    /// Waits until a moment has come; false if another may be due first, since the clock was set.
+    /// Waits until a time has come; returns false if the clock was set, so that another time may be due first.
     async fn wait_until(&mut self, due: Timestamp) -> bool {
         loop {
             let woken = tokio::select! {
                 biased;
-                Some(ended) = self.pending.next(), if !self.pending.is_empty() => {
-                    self.count(&ended);
+                Some(finished) = self.pending.next(), if !self.pending.is_empty() => {
+                    self.count(&finished);
                     continue;
                 }
                 woken = self.activity.sleep(&self.clock, due) => woken,
@@ -176,39 +176,39 @@ impl Ticker {
                 Woken::Due => return true,
                 Woken::Jumped => {
                     self.ahead = None;
-                    self.done = self.schedule.jumped(self.done, now);
+                    self.done = self.schedule.clock_set(self.done, now);
                     return false;
                 }
             }
         }
     }
 
-    /// Takes up the moments that have come: the newest in time, or as many as the policy says.
+    /// Handles the times that have come: the newest if it is on time, or as many as `missed` demands.
     async fn take(&mut self, due: Timestamp) {
         let now = self.clock.now();
-        let made_up = |missed: Missed, late| missed != Missed::Skip && self.timing.is_within(late);
+        let is_made_up = |missed: Missed, late| missed != Missed::Skip && self.timing.is_within(late);
         if self.timing.missed == Missed::All {
             let late = now.duration_since(due);
-            if late <= GRACE || made_up(Missed::All, late) {
+            if late <= GRACE || is_made_up(Missed::All, late) {
                 return self.tick(due).await;
             }
         } else if let Some((count, newest)) = self.passed(due, now) {
             let late = now.duration_since(newest);
-            if late <= GRACE || made_up(self.timing.missed, late) {
-                self.lose(count - 1, newest, Skip::Missed);
+            if late <= GRACE || is_made_up(self.timing.missed, late) {
+                self.record_missed(count - 1, newest, Skip::Missed);
                 return self.tick(newest).await;
             }
         }
-        self.give_up(now);
+        self.record_too_late(now);
     }
 
-    /// Lets the moments go that are too late to be made up for.
-    fn give_up(&mut self, now: Timestamp) {
+    /// Records the times that are too late to be made up for.
+    fn record_too_late(&mut self, now: Timestamp) {
         let until = if self.timing.missed == Missed::All { self.timing.earliest(now).min(now - GRACE) } else { now };
         if let Some((count, last)) = self.schedule.passed(self.done, until) {
             self.done = last;
-            self.lose(count, last, Skip::Missed);
-            self.note();
+            self.record_missed(count, last, Skip::Missed);
+            self.save();
         }
     }
 
@@ -220,29 +220,29 @@ impl Ticker {
             self.activity.sleep_until(&self.clock, due).await;
         }
         if !self.timing.overlaps && self.wait_for_runs().await && self.timing.missed != Missed::All {
-            // What came due while the last run was going is one tick.
+            // All times during the previous run become one tick.
             if let Some((count, newest)) = self.schedule.passed(moment, self.clock.now()) {
-                self.lose(count, newest, Skip::Overrun);
+                self.record_missed(count, newest, Skip::Overrun);
                 (moment, due) = (newest, newest);
                 self.done = newest;
             }
         }
-        let told = std::mem::take(&mut self.untold);
-        let mut event = self.event(moment, told);
-        // One that is made up for is late on purpose.
+        let reported = std::mem::take(&mut self.unreported);
+        let mut event = self.event(moment, reported);
+        // A tick that is made up for is expected to be late.
         let is_in_time = event.at.timestamp().duration_since(due) <= GRACE;
-        event.delivery.scheduled = is_in_time.then_some(Scheduled { at: due, missed: told });
-        let pending = self.fire.ask(event);
-        self.pending.push(Box::pin(ended(pending, told)));
-        self.note();
+        event.delivery.scheduled = is_in_time.then_some(Scheduled { at: due, missed: reported });
+        let pending = self.sender.ask(event);
+        self.pending.push(Box::pin(finished(pending, reported)));
+        self.save();
     }
 
-    /// Waits until all runs of this trigger have ended; false if there were none.
+    /// Waits until all runs of this trigger have finished; returns false if there were none.
     async fn wait_for_runs(&mut self) -> bool {
         let waited = !self.pending.is_empty();
         while !self.pending.is_empty() {
-            if let Some(ended) = self.activity.idle(self.pending.next()).await {
-                self.count(&ended);
+            if let Some(finished) = self.activity.idle(self.pending.next()).await {
+                self.count(&finished);
             }
         }
         waited
@@ -255,37 +255,37 @@ impl Ticker {
         Event::new(now, self.summary.clone(), payload)
     }
 
-    /// Notes moments that come to nothing, of which this is the last.
-    fn lose(&mut self, count: u64, last: Timestamp, why: Skip) {
+    /// Records missed times, of which `last` is the newest.
+    fn record_missed(&mut self, count: u64, last: Timestamp, why: Skip) {
         if count > 0 {
-            self.untold += count;
+            self.unreported += count;
             let mut event = self.event(last, 0);
             if count > 1 {
                 event.summary = format!("{} ({count} times)", event.summary);
             }
-            self.fire.skip(event, why);
+            self.sender.skip(event, why);
         }
     }
 
-    /// Takes back a tick that was skipped, and what it would have told.
-    fn count(&mut self, (outcome, told, _): &Ended) {
+    /// Counts a tick that was skipped, and the missed times that it would have reported.
+    fn count(&mut self, (outcome, reported, _): &FinishedTick) {
         if let Outcome::Skipped(Skip::Busy | Skip::QueueFull | Skip::Replaced | Skip::RateLimited) = outcome {
-            self.untold += 1 + told;
+            self.unreported += 1 + reported;
         }
     }
 
-    fn note(&mut self) {
+    fn save(&mut self) {
         let Some(key) = &self.key else { return };
-        if self.noted.is_none_or(|noted| self.done.duration_since(noted).abs() >= NOTED) {
-            self.noted = Some(self.done);
+        if self.saved.is_none_or(|saved| self.done.duration_since(saved).abs() >= SAVE_INTERVAL) {
+            self.saved = Some(self.done);
             self.store.set_metadata(key, Some(self.done.to_string().into()));
         }
     }
 }
 
-async fn ended(pending: PendingOutcome, told: u64) -> Ended {
+async fn finished(pending: PendingOutcome, reported: u64) -> FinishedTick {
     let (outcome, activity) = pending.with_activity().await;
-    (outcome, told, activity)
+    (outcome, reported, activity)
 }
 
 #[cfg(test)]

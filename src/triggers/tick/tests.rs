@@ -23,10 +23,10 @@ fn cron_ticks_at_its_times_and_every_on_its_beat() {
     bench.runtime.block_on(cron.stop());
     let _every = bench.watch("every", "1.5s", &[]);
     bench.pass(4);
-    let came: Vec<_> = bench.came().iter().map(|event| event.at.timestamp()).collect();
+    let received: Vec<_> = bench.received().iter().map(|event| event.at.timestamp()).collect();
     let begin = bench.now() - Duration::from_secs(4);
-    assert_eq!(came, [begin + Duration::from_millis(1_500), begin + Duration::from_millis(3_000)]);
-    assert_eq!(bench.came()[0].summary, "every 1.5s");
+    assert_eq!(received, [begin + Duration::from_millis(1_500), begin + Duration::from_millis(3_000)]);
+    assert_eq!(bench.received()[0].summary, "every 1.5s");
 }
 
 #[test]
@@ -45,9 +45,9 @@ fn a_thousand_beats_later_nothing_has_drifted() {
     let bench = Bench::new(NOON);
     let _watch = bench.watch("every", "10ms", &[]);
     bench.pass(10);
-    let came = bench.came();
-    assert_eq!(came.len(), 1_000);
-    assert_eq!(came[999].at.timestamp(), bench.now());
+    let received = bench.received();
+    assert_eq!(received.len(), 1_000);
+    assert_eq!(received[999].at.timestamp(), bench.now());
 }
 
 #[test]
@@ -76,8 +76,8 @@ fn missed_moments_are_made_up_for_as_the_policy_says() {
         bench.set("2026-06-01T15:30[Europe/Berlin]");
         assert_eq!(bench.ticks(), expected, "{policy} {window}");
         bench.pass(1_800);
-        let untold = if expected.is_empty() { " missed 3" } else { "" };
-        assert_eq!(bench.ticks(), [format!("01 16:00:00{untold}")], "{policy} {window}");
+        let unreported = if expected.is_empty() { " missed 3" } else { "" };
+        assert_eq!(bench.ticks(), [format!("01 16:00:00{unreported}")], "{policy} {window}");
     }
 }
 
@@ -179,14 +179,14 @@ fn jitter_puts_ticks_off_but_not_the_beat() {
     let bench = Bench::new(NOON);
     let _watch = bench.watch("every", "10s", &[("jitter", "5s".into())]);
     bench.pass(1_005);
-    let came = bench.came();
-    assert_eq!(came.len(), 100);
+    let received = bench.received();
+    assert_eq!(received.len(), 100);
     let late = |event: &Event| {
         let Some(Value::Time(scheduled)) = event.fact("scheduled") else { panic!() };
         event.at.timestamp().duration_since(scheduled.timestamp()).as_millis()
     };
-    assert!(came.iter().all(|event| (0..=5_000).contains(&late(event))));
-    let distinct: std::collections::BTreeSet<_> = came.iter().map(late).collect();
+    assert!(received.iter().all(|event| (0..=5_000).contains(&late(event))));
+    let distinct: std::collections::BTreeSet<_> = received.iter().map(late).collect();
     assert!(distinct.len() > 10, "{distinct:?}");
 }
 
@@ -202,10 +202,10 @@ fn cron_keeps_its_order_over_clock_changes() {
         let bench = Bench::new(start);
         let _watch = bench.watch("cron", expression, &[]);
         bench.pass(seconds);
-        let came = bench.came();
-        assert_eq!(came.len(), count, "{expression} from {start}");
+        let received = bench.received();
+        assert_eq!(received.len(), count, "{expression} from {start}");
         assert!(
-            came.windows(2).all(|pair| pair[0].at.timestamp() < pair[1].at.timestamp()),
+            received.windows(2).all(|pair| pair[0].at.timestamp() < pair[1].at.timestamp()),
             "{expression} from {start}"
         );
     }
@@ -283,9 +283,9 @@ fn a_thousand_handlers_due_in_one_second_all_fire_in_it() {
             .map(|number| {
                 let arguments = vec![Value::from("* * * * * *")];
                 let written = crate::triggers::read(kind, arguments, Map::new(), &trigger_context).ok().unwrap();
-                let fire =
+                let sender =
                     EventSender::new(TriggerId(number), "door".into(), Arc::new(inbox.clone()), services.clock.clone());
-                written.trigger.watch(fire, &services)
+                written.trigger.watch(sender, &services)
             })
             .collect();
         // The first second may find some of them not yet asleep; take the next.

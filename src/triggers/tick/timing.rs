@@ -1,4 +1,4 @@
-//! The options that `cron`, `every` and `at` share.
+//! Options that `cron`, `every` and `at` share.
 
 use std::time::Duration;
 
@@ -9,34 +9,34 @@ use crate::options::{OptionFault, Options, nearest};
 use crate::run::{Mode, Policy};
 use crate::triggers::trigger::TriggerContext;
 
-/// What becomes of moments that passed unseen.
+/// Policy for missed times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Missed {
-    /// They are left out.
+    /// They are skipped.
     Skip,
     /// One run makes up for all.
     Once,
-    /// Each gets its run.
+    /// Each gets its own run.
     All,
 }
 
-/// The options that `cron`, `every` and `at` share.
+/// Options that `cron`, `every` and `at` share.
 #[derive(Debug, Clone)]
 pub(crate) struct Timing {
     zone: TimeZone,
     pub(super) missed: Missed,
     window: Option<Duration>,
     jitter: Duration,
-    /// Whether a tick is told while the run of the last one is still going.
+    /// Whether a tick is sent while the previous run is still running.
     pub(super) overlaps: bool,
-    is_by_the_clock: bool,
+    is_clock_time: bool,
 }
 
 impl Timing {
-    /// Takes the options.
+    /// Reads the options.
     ///
     /// # Errors
-    /// If one of them has a wrong value.
+    /// If an option has an invalid value.
     pub(crate) fn take(options: &mut Options, trigger_context: &TriggerContext) -> Result<Self, OptionFault> {
         let words = [("skip", Missed::Skip), ("once", Missed::Once), ("all", Missed::All)];
         let zone = options.text("timezone")?.map(|name| read_zone(&name)).transpose()?;
@@ -58,52 +58,52 @@ impl Timing {
             window: window.or(within),
             jitter: options.duration("jitter")?.unwrap_or_default(),
             overlaps: false,
-            is_by_the_clock: false,
+            is_clock_time: false,
         })
     }
 
-    /// Says that the moments stand whether or not anybody watches, as clock times do: those that nobody saw are missed.
-    pub(crate) fn by_the_clock(self) -> Self {
-        Self { is_by_the_clock: true, ..self }
+    /// Marks times that exist independently of the watch, as clock times do: they count as missed while nothing watches.
+    pub(crate) fn follows_clock(self) -> Self {
+        Self { is_clock_time: true, ..self }
     }
 
-    /// Returns whether the last moment is kept over restarts.
+    /// Returns whether the last time is stored across restarts.
     pub(super) fn is_kept(&self) -> bool {
-        self.is_by_the_clock || self.missed != Missed::Skip
+        self.is_clock_time || self.missed != Missed::Skip
     }
 
-    /// Learns how ticks become runs; returns whether they may overlap.
+    /// Applies the run policy; returns whether runs may overlap.
     pub(crate) fn apply_policy(&mut self, policy: &Policy) -> bool {
         self.overlaps = policy.mode != Mode::Queued;
         self.overlaps
     }
 
-    /// Returns the zone of clock times.
+    /// Returns the time zone.
     pub(crate) fn zone(&self) -> &TimeZone {
         &self.zone
     }
 
-    /// Returns the zone's name, as it tells triggers apart.
+    /// Returns the name of the time zone, as part of the metadata key.
     pub(super) fn zone_name(&self) -> &str {
         self.zone.iana_name().unwrap_or("local")
     }
 
-    /// Returns the longest random delay.
+    /// Returns the maximum random delay.
     pub(crate) fn jitter(&self) -> Duration {
         self.jitter
     }
 
-    /// Returns whether a moment that is so late is made up for.
+    /// Returns whether a time with this delay is made up for.
     pub(super) fn is_within(&self, late: SignedDuration) -> bool {
         self.window.is_none_or(|window| late.unsigned_abs() <= window)
     }
 
-    /// Returns the earliest moment that is still made up for.
+    /// Returns the earliest time that is made up for.
     pub(super) fn earliest(&self, now: Timestamp) -> Timestamp {
         self.window.and_then(|window| now.checked_sub(window).ok()).unwrap_or(Timestamp::MIN)
     }
 
-    /// Returns how long to put off a tick.
+    /// Returns a random delay.
     pub(super) fn random_delay(&self) -> Option<Duration> {
         if self.jitter.is_zero() {
             return None;

@@ -1,6 +1,6 @@
-//! `webhook`: on an HTTP request; the handler's value is the answer.
+//! `webhook`: on an HTTP request; the return value of the handler is the response.
 
-mod answer;
+mod response;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
@@ -36,10 +36,10 @@ pub const KIND: Kind = Kind {
 
 const MAX_BODY: u64 = 1 << 20;
 
-/// The largest body that an option may ask for: a run holds it in memory.
-const MOST_BODY: u64 = 64 << 20;
+/// Maximum of the option `max_body`: a run holds the body in memory.
+const MAX_BODY_LIMIT: u64 = 64 << 20;
 
-/// Where GitHub and those who do as it does put the signature.
+/// Default header of the signature, as used by GitHub.
 const SIGNATURE: &str = "x-hub-signature-256";
 
 const METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
@@ -51,16 +51,16 @@ fn read(arguments: Vec<Value>, options: &mut Options, _: &TriggerContext) -> Res
     };
     let methods = options.read("methods", methods)?.unwrap_or_default();
     let max_body = options.size("max_body")?.unwrap_or(MAX_BODY);
-    if max_body > MOST_BODY {
+    if max_body > MAX_BODY_LIMIT {
         return Err(OptionFault {
             option: Some("max_body".into()),
             message: "max_body: write at most \"64MiB\"".into(),
         });
     }
-    Ok(Box::new(Webhook { route: Route { path, methods, access: access(options)?, max_body } }))
+    Ok(Box::new(WebhookTrigger { route: Route { path, methods, access: access(options)?, max_body } }))
 }
 
-/// Reads `METHOD PATH` or `PATH` of `rhaid try`. The body is given as `json`, `body` or `text`, as in tests; the handler gets the text.
+/// Reads `METHOD PATH` or `PATH` of `rhaid try`. The body is given as `json`, `body` or `text`, as in tests; the handler receives `text`.
 fn read_try(request: &str, data: Map) -> Result<Map, String> {
     let (method, path) = request.split_once(' ').unwrap_or(("POST", request));
     let path = path.trim_start_matches('/').trim_start_matches("hooks/");
@@ -130,29 +130,29 @@ fn hmac(value: Value) -> Result<Access, String> {
     Ok(Access::Hmac { secret, header })
 }
 
-struct Webhook {
+struct WebhookTrigger {
     route: Route,
 }
 
-impl Trigger for Webhook {
+impl Trigger for WebhookTrigger {
     fn summary(&self) -> String {
         let methods = self.route.methods.join(",");
         format!("webhook {methods}{}{}", if methods.is_empty() { "" } else { " " }, self.route.path)
     }
 
-    fn watch(&self, fire: EventSender, services: &Services) -> Watch {
-        let mut visits = services.routes.claim(self.route.clone());
+    fn watch(&self, sender: EventSender, services: &Services) -> Watch {
+        let mut requests = services.routes.claim(self.route.clone());
         let clock = services.clock.clone();
         Watch::spawn(async move {
-            // As many as the server lets in at once.
+            // The web server limits the number of concurrent requests.
             let mut waiting = FuturesUnordered::new();
             loop {
                 tokio::select! {
                     Some(()) = waiting.next(), if !waiting.is_empty() => {}
-                    visit = visits.recv() => {
-                        let Some(visit) = visit else { return };
-                        let pending = fire.ask(happened(visit.request, &clock));
-                        waiting.push(reply(pending, visit.answer, fire.owner().to_owned()));
+                    pending_request = requests.recv() => {
+                        let Some(pending_request) = pending_request else { return };
+                        let pending = sender.ask(request_event(pending_request.request, &clock));
+                        waiting.push(reply(pending, pending_request.answer, sender.owner().to_owned()));
                     }
                 }
             }
@@ -170,12 +170,12 @@ impl Trigger for Webhook {
     }
 }
 
-/// Puts a request by hand together: as the first method that is taken, on a path that fits.
+/// Returns the payload of a manual request: with the first accepted method and a matching path.
 fn example(route: &Route, given: &Map) -> Map {
     let method = route.methods.first().map_or("POST", String::as_str);
     let path = match given.get("path") {
         Some(Value::Text(path)) => path.clone(),
-        _ => manual::instance(&route.path.to_string(), given),
+        _ => manual::example_for(&route.path.to_string(), given),
     };
     let params = route.path.params(&path).into_iter().flatten().map(|(name, value)| (name, value.into()));
     let mut payload = map_of([
@@ -186,17 +186,17 @@ fn example(route: &Route, given: &Map) -> Map {
         ("remote".into(), "127.0.0.1".into()),
         ("path".into(), path.into()),
     ]);
-    payload.extend(manual::carried("text", given));
+    payload.extend(manual::text_and_bytes("text", given));
     payload
 }
 
-async fn reply(pending: PendingOutcome, back: oneshot::Sender<Answer>, script: String) {
-    let answer = answer::to(pending.outcome().await, &script);
-    // Who asked may have gone.
-    let _ = back.send(answer);
+async fn reply(pending: PendingOutcome, reply_to: oneshot::Sender<Answer>, script: String) {
+    let answer = response::from_outcome(pending.outcome().await, &script);
+    // The client may have disconnected.
+    let _ = reply_to.send(answer);
 }
 
-fn happened(request: Request, clock: &Clock) -> Event {
+fn request_event(request: Request, clock: &Clock) -> Event {
     let text = String::from_utf8_lossy(&request.body).into_owned();
     let summary = format!("webhook {} {}", request.method, request.path);
     let params = map_of(request.params.into_iter().map(|(name, value)| (name, value.into())));
@@ -213,7 +213,7 @@ fn happened(request: Request, clock: &Clock) -> Event {
     Event::new(clock.now_zoned(), summary, payload)
 }
 
-/// A name that comes more than once becomes a list.
+/// Collects pairs into a map; a repeated name becomes a list.
 fn collect(pairs: Vec<(String, String)>) -> Map {
     let mut map = Map::new();
     for (name, value) in pairs {
@@ -228,7 +228,7 @@ fn collect(pairs: Vec<(String, String)>) -> Map {
     map
 }
 
-/// A header that comes more than once is one list of values.
+/// Joins repeated headers into one value.
 ///
 /// Source: RFC 9110, 5.3; for `cookie` RFC 6265, 5.4.
 fn join(headers: Vec<(String, String)>) -> Map {

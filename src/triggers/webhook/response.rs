@@ -1,4 +1,4 @@
-//! What goes back for a handler's value, or for a run that had none.
+//! HTTP responses for return values and outcomes of handlers.
 
 use tracing::warn;
 
@@ -8,8 +8,8 @@ use crate::value::{Map, Value, rfc3339};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// Makes the answer to a request from what became of it.
-pub(super) fn to(outcome: Outcome, script: &str) -> Answer {
+/// Returns the response for an outcome.
+pub(super) fn from_outcome(outcome: Outcome, script: &str) -> Answer {
     match outcome {
         Outcome::Succeeded(value) => from_value(value).unwrap_or_else(|why| {
             warn!(script, "the handler's answer cannot be sent: {why}");
@@ -18,10 +18,10 @@ pub(super) fn to(outcome: Outcome, script: &str) -> Answer {
         Outcome::Failed(_) => plain(500, "the handler failed"),
         Outcome::TimedOut(_) => plain(504, "the handler took too long"),
         Outcome::Cancelled => plain(503, "the handler was cancelled"),
-        Outcome::Skipped(Skip::RateLimited) => again(plain(429, "too many requests")),
-        Outcome::Skipped(Skip::Stopping | Skip::TriggerGone) => again(plain(503, "stopping")),
+        Outcome::Skipped(Skip::RateLimited) => retry_later(plain(429, "too many requests")),
+        Outcome::Skipped(Skip::Stopping | Skip::TriggerGone) => retry_later(plain(503, "stopping")),
         Outcome::Skipped(Skip::Disabled) => plain(503, "disabled"),
-        Outcome::Skipped(_) => again(plain(503, "busy")),
+        Outcome::Skipped(_) => retry_later(plain(503, "busy")),
     }
 }
 
@@ -29,8 +29,8 @@ fn plain(status: u16, text: &str) -> Answer {
     Answer { status, headers: vec![header("content-type", TEXT)], body: format!("{text}\n").into_bytes() }
 }
 
-/// Says when to try again, in seconds.
-fn again(mut answer: Answer) -> Answer {
+/// Adds `Retry-After` of one second.
+fn retry_later(mut answer: Answer) -> Answer {
     answer.headers.push(header("retry-after", "1"));
     answer
 }
@@ -41,7 +41,7 @@ fn header(name: &str, value: &str) -> (String, String) {
 
 fn from_value(value: Value) -> Result<Answer, String> {
     match value {
-        Value::Map(map) if is_answer(&map) => from_map(map),
+        Value::Map(map) if is_response(&map) => from_map(map),
         value => {
             let (kind, body) = body(value);
             let status = if kind.is_some() { 200 } else { 204 };
@@ -50,8 +50,8 @@ fn from_value(value: Value) -> Result<Answer, String> {
     }
 }
 
-/// Returns whether a map is an answer rather than data: it has a number as `status`, and nothing that an answer has not.
-fn is_answer(map: &Map) -> bool {
+/// Returns whether a map describes a response rather than data: an integer `status`, and no other keys than those of a response.
+fn is_response(map: &Map) -> bool {
     matches!(map.get("status"), Some(Value::Int(_)))
         && map.keys().all(|key| matches!(key.as_str(), "status" | "headers" | "body"))
 }
@@ -86,7 +86,7 @@ fn from_map(mut map: Map) -> Result<Answer, String> {
     Ok(Answer { status, headers, body })
 }
 
-/// Returns the bytes of a value and what they are; none for nothing.
+/// Returns the content type and body of a value; no content type for `()`.
 fn body(value: Value) -> (Option<&'static str>, Vec<u8>) {
     match value {
         Value::Null => (None, Vec::new()),
@@ -104,7 +104,7 @@ mod tests {
     use crate::fault::{Fault, SourceLocation};
 
     fn shown(value: Value) -> String {
-        let answer = to(Outcome::Succeeded(value), "door");
+        let answer = from_outcome(Outcome::Succeeded(value), "door");
         let headers: Vec<_> = answer.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
         format!("{} [{}] {}", answer.status, headers.join(" | "), String::from_utf8_lossy(&answer.body))
     }
@@ -167,7 +167,7 @@ mod tests {
             (Outcome::Skipped(Skip::QueueFull), 503),
             (Outcome::Skipped(Skip::Stopping), 503),
         ] {
-            let answer = to(outcome, "door");
+            let answer = from_outcome(outcome, "door");
             assert_eq!(answer.status, status);
             assert!(!String::from_utf8(answer.body).unwrap().contains("hunter2"));
         }
