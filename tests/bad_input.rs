@@ -37,7 +37,7 @@ fn files_that_are_no_scripts_get_one_line_each_and_the_others_go_on() {
         "error lost: not started: lost.rhai: `lost.rhai` is a link to gone, where there is no file",
         "error loop: not started: loop.rhai: `loop.rhai` is a link that can not be followed: ",
         "error out: not started: out.rhai: `out.rhai` is a link that leads outside of the scripts folder",
-        "warn `circle` is left out: it is a link to a folder that it lies in",
+        "warn `circle` is left out: it is a link to a folder that contains it",
     ];
     lines.iter().for_each(|line| drop(process.expect(line)));
     fs::write(home.script("late.rhai"), "on_start(|| print(\"late is here\"));").unwrap();

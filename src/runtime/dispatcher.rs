@@ -248,7 +248,7 @@ impl Inner {
 }
 
 impl DispatcherState {
-    /// Takes the waiting callers whose condition is met, or who stopped waiting.
+    /// Takes the waiting callers whose condition is met, or whose receiver is dropped.
     fn take_idle(&mut self) -> Vec<oneshot::Sender<()>> {
         let Self { scheduler, idle } = self;
         idle.extract_if(.., |(queue, done)| done.is_closed() || scheduler.is_idle(*queue))

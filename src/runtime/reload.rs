@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trigger_that_did_not_change_stays_wherever_it_stands() {
+    fn an_unchanged_trigger_is_kept_at_any_position() {
         let (old, new) = (
             [trigger_info("a", "a"), trigger_info("b", "b")],
             [trigger_info("b", "b"), trigger_info("c", "c"), trigger_info("a", "a")],
@@ -130,13 +130,13 @@ mod tests {
     }
 
     #[test]
-    fn of_two_that_are_alike_the_one_with_the_same_name_stays() {
+    fn of_two_equal_triggers_the_one_with_the_same_name_is_kept() {
         let diff = diff(&[trigger_info("a", "one"), trigger_info("a", "two")], &[trigger_info("a", "two")]);
         assert_eq!(diff, TriggerDiff { kept: vec![Some(1)], gone: vec![0] });
     }
 
     #[test]
-    fn a_trigger_that_is_switched_off_is_gone_and_one_with_other_options_is_named() {
+    fn a_disabled_trigger_is_removed_and_one_with_other_options_is_listed() {
         let (old, mut new) =
             ([trigger_info("a", "a"), trigger_info("b", "b")], [trigger_info("a", "a"), trigger_info("b", "b")]);
         new[0].policy.disabled = true;
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn the_line_says_how_long_it_took() {
+    fn the_accepted_message_contains_the_duration() {
         let line = |micros| accepted_message("reloaded", "thermostat", 4, Duration::from_micros(micros), "+ a, - b");
         assert_eq!(line(3_200), "reloaded thermostat v4 (3 ms): + a, - b");
         assert_eq!(line(900), "reloaded thermostat v4 (1 ms): + a, - b");
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn the_report_says_what_goes_on_and_where_the_fault_is() {
+    fn the_rejected_message_contains_the_kept_version_and_the_fault() {
         let fault =
             Fault::new(SourceLocation { file: "thermostat.rhai".into(), line: 8, column: 14 }, "unknown variable `x`");
         assert_eq!(

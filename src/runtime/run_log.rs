@@ -245,11 +245,11 @@ impl RunLog for RunRecorder {
     }
 
     fn record_response(&self, answer: &dyn Fn() -> RecordedResponse) {
-        let moment = |heard: &RecordedResponse| {
-            let after = heard.began.saturating_duration_since(self.started);
+        let time_of = |recorded: &RecordedResponse| {
+            let after = recorded.began.saturating_duration_since(self.started);
             self.triggered_at.checked_add(after).unwrap_or(self.triggered_at)
         };
-        self.log.http_tap.send(answer, moment);
+        self.log.http_tap.send(answer, time_of);
     }
 }
 

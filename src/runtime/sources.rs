@@ -239,7 +239,7 @@ fn list_folder(folder: &Path, relative: &str, ancestors: &mut Vec<PathBuf>, list
         Ok(real) if !real.starts_with(&ancestors[0]) => {
             Err("it is a link that leads outside of the scripts folder".to_owned())
         }
-        Ok(real) if is_circle(&real) => Err("it is a link to a folder that it lies in".to_owned()),
+        Ok(real) if is_circle(&real) => Err("it is a link to a folder that contains it".to_owned()),
         Ok(_) if ancestors.len() > MAX_DEPTH => Err(format!("folders lie more than {MAX_DEPTH} deep in each other")),
         Ok(real) => {
             ancestors.push(real);
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_script_is_refused_in_words() {
+    fn invalid_files_are_rejected_with_a_reason() {
         let folder = folder(&[("bad.rhai", b"let a = 1;\n\xff"), ("big.rhai", b"123456789012345"), ("d.rhai/e", b"")]);
         let sources = FolderSources::new(folder.path(), 14);
         let why = |file: &str| sources.read(file).unwrap_err();
@@ -312,7 +312,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_link_out_of_the_folder_is_refused_and_one_inside_is_followed() {
+    fn a_link_out_of_the_folder_is_rejected_and_one_inside_is_followed() {
         let outside = folder(&[("secret.rhai", b"1")]);
         let inside = folder(&[("..data/a.rhai", b"2")]);
         std::os::unix::fs::symlink(outside.path().join("secret.rhai"), inside.path().join("out.rhai")).unwrap();
@@ -328,7 +328,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn links_that_lead_nowhere_or_in_circles_are_told_and_end() {
+    fn broken_and_circular_links_are_reported_and_do_not_loop() {
         let folder = folder(&[("a/x.rhai", b""), ("b/y.rhai", b"")]);
         let link = |target: &str, name: &str| std::os::unix::fs::symlink(target, folder.path().join(name)).unwrap();
         for (target, name) in [(".", "self"), ("../b", "a/b"), ("../a", "b/a"), ("gone", "lost.rhai")] {
@@ -339,7 +339,7 @@ mod tests {
         assert_eq!(listing.files, ["a/b/y.rhai", "a/x.rhai", "b/a/x.rhai", "b/y.rhai", "loop.rhai", "lost.rhai"]);
         let mut problems = listing.problems;
         problems.sort();
-        let circle = |name: &str| format!("`{name}` is left out: it is a link to a folder that it lies in");
+        let circle = |name: &str| format!("`{name}` is left out: it is a link to a folder that contains it");
         assert_eq!(problems, [circle("a/b/a"), circle("b/a/b"), circle("self")]);
         let sources = FolderSources::new(folder.path(), 100);
         let why = |file: &str| sources.read(file).unwrap_err();

@@ -1,4 +1,4 @@
-//! Access to the outside world: one file or folder per service. Knows nothing about scripts.
+//! Services for time, files, HTTP, MQTT and storage: one file or folder each. Knows nothing about scripts.
 
 pub mod clock;
 pub mod event_bus;

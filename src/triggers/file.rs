@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn the_folder_is_what_the_glob_is_sure_of() {
+    fn the_folder_is_the_constant_part_of_the_glob() {
         for (glob, folder, rest) in [
             ("inbox/*.csv", "/home/rhaid/inbox", "*.csv"),
             ("inbox/2026/**/a.txt", "/home/rhaid/inbox/2026", "**/a.txt"),

@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_json_can_not_say_gets_its_type() {
+    fn values_from_json_get_the_type_of_the_field() {
         let zone = TimeZone::UTC;
         let now = Value::Time(Timestamp::UNIX_EPOCH.to_zoned(zone.clone()));
         let later = fit(Some(&now), "2026-01-01T01:00:00+01:00".into(), &zone);

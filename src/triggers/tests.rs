@@ -1,4 +1,4 @@
-//! What triggers promise that wait for something else than the time.
+//! Tests of triggers other than schedules.
 
 use std::time::Duration;
 
@@ -28,13 +28,13 @@ fn every_kind_has_documentation_with_an_example_that_declares_it() {
 }
 
 #[test]
-fn an_event_is_heard_with_its_sender_and_its_hops() {
+fn an_emitted_event_has_its_sender_and_hops() {
     let bench = Bench::new(NOON);
     let _watch = bench.watch("on_event", "bell", &[]);
     let emitted = Emitted { name: "bell".into(), data: Value::Int(2), from: "garden".into(), hops: 3 };
-    let told = bench.services.bus.route(vec![emitted]);
-    assert_eq!(told.len(), 1);
-    assert!(bench.runtime.block_on(bench.services.bus.deliver(told)).is_empty());
+    let deliveries = bench.services.bus.route(vec![emitted]);
+    assert_eq!(deliveries.len(), 1);
+    assert!(bench.runtime.block_on(bench.services.bus.deliver(deliveries)).is_empty());
     bench.pass(1);
     let received = bench.received();
     assert_eq!(
@@ -54,7 +54,7 @@ fn set_timer(bench: &Bench, seconds: u64) -> Timer {
 }
 
 #[test]
-fn a_timer_that_runs_out_is_heard_with_what_it_settles() {
+fn an_expired_timer_sends_an_event_with_its_key() {
     let bench = Bench::new(NOON);
     let watch = bench.watch("on_timer", "nag", &[]);
     let timer = set_timer(&bench, 60);
@@ -65,7 +65,7 @@ fn a_timer_that_runs_out_is_heard_with_what_it_settles() {
     assert_eq!(event.delivery.timer().map(|key| (key.name.as_str(), key.due)), Some(("nag", timer.due)));
     let payload = Value::Map(event.payload).to_json().to_string();
     assert_eq!(payload, r#"{"data":"x","due":"2026-06-01T12:01:00+00:00","late":0.0,"name":"nag"}"#);
-    // One that ran out while nobody listened is late.
+    // A timer that expired without a watch is late.
     bench.runtime.block_on(watch.stop());
     set_timer(&bench, 10);
     bench.pass(25);
@@ -75,7 +75,7 @@ fn a_timer_that_runs_out_is_heard_with_what_it_settles() {
 }
 
 #[test]
-fn a_timer_is_done_with_when_its_run_failed_but_not_when_rhaid_stops() {
+fn a_timer_is_acknowledged_after_a_failure_but_not_when_rhaid_stops() {
     let failed =
         |_: &Event| (Duration::from_secs(3), Outcome::Failed(Box::new(Fault::new(SourceLocation::default(), "no"))));
     let stopping = |_: &Event| (Duration::ZERO, Outcome::Skipped(Skip::Stopping));
@@ -92,14 +92,14 @@ fn a_timer_is_done_with_when_its_run_failed_but_not_when_rhaid_stops() {
 }
 
 #[test]
-fn a_request_becomes_an_event_and_the_outcome_its_answer() {
+fn a_request_becomes_an_event_and_the_outcome_its_response() {
     let hello = |event: &Event| {
         let Some(Value::Text(id)) = event.fact("params.id") else { panic!() };
         (Duration::ZERO, Outcome::Succeeded(format!("hello {id}").into()))
     };
     let bench = Bench::with(NOON, hello, Store::in_memory().unwrap());
     let _watch = bench.watch("webhook", "door/{id}", &[("public", true.into())]);
-    let Found::RouteMatch(door) = bench.services.routes.find("POST", "door/7") else { panic!("nobody answers") };
+    let Found::RouteMatch(door) = bench.services.routes.find("POST", "door/7") else { panic!("no route") };
     let request = Request {
         method: "POST".into(),
         path: "door/7".into(),
@@ -121,7 +121,7 @@ fn a_request_becomes_an_event_and_the_outcome_its_answer() {
 }
 
 #[test]
-fn the_path_is_free_again_when_the_trigger_is_gone() {
+fn the_path_is_released_when_the_trigger_stops() {
     let bench = Bench::new(NOON);
     let watch = bench.watch("webhook", "door", &[("public", true.into())]);
     assert!(matches!(bench.services.routes.find("GET", "door"), Found::RouteMatch(_)));
@@ -130,7 +130,7 @@ fn the_path_is_free_again_when_the_trigger_is_gone() {
 }
 
 #[test]
-fn start_and_stop_are_moments_and_take_nothing() {
+fn lifecycle_triggers_take_no_arguments() {
     let trigger_context = Bench::new(NOON).trigger_context;
     for (kind, moment) in [(&lifecycle::START, Lifecycle::Start), (&lifecycle::STOP, Lifecycle::Stop)] {
         let spec = read(kind, Vec::new(), Map::new(), &trigger_context).ok().unwrap();
@@ -141,7 +141,7 @@ fn start_and_stop_are_moments_and_take_nothing() {
 }
 
 #[test]
-fn a_file_that_matches_wakes_with_its_path_and_what_happened() {
+fn a_matching_file_change_sends_an_event_with_path_and_kind() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().canonicalize().unwrap();
     std::fs::create_dir(root.join("inbox")).unwrap();
@@ -149,7 +149,7 @@ fn a_file_that_matches_wakes_with_its_path_and_what_happened() {
     bench.trigger_context.base = root.clone();
     let watch = bench.watch("watch_file", "inbox/*.csv", &[]);
     let until = std::time::Instant::now() + Duration::from_secs(60);
-    // What is there when the watch begins is no change, and it begins in its own time: write until it is seen.
+    // Existing files are no change, and the start of the watch takes some time: write until a change arrives.
     let mut number = 0;
     while bench.received().is_empty() {
         assert!(std::time::Instant::now() < until, "no change came");
@@ -168,7 +168,7 @@ fn a_file_that_matches_wakes_with_its_path_and_what_happened() {
 }
 
 #[test]
-fn an_identity_tells_what_is_watched_and_how_but_no_secret() {
+fn an_identity_covers_arguments_and_options_but_reveals_no_secret() {
     let bench = Bench::new(NOON);
     let identity = |kind: &str, argument: &str, options: &[(&str, Value)]| {
         bench.read(kind, argument.into(), options).ok().unwrap().identity
@@ -177,7 +177,7 @@ fn an_identity_tells_what_is_watched_and_how_but_no_secret() {
     assert_eq!(plain, identity("every", "1s", &[("timeout", "5s".into()), ("name", "x".into())]));
     assert_ne!(plain, identity("every", "2s", &[]));
     assert_ne!(plain, identity("every", "1s", &[("jitter", "100ms".into())]));
-    // A tick that does not wait for the last run is another way to watch; a message is the same either way.
+    // Whether a tick waits for the previous run changes the watch of a schedule; messages do not depend on it.
     assert_ne!(plain, identity("every", "1s", &[("mode", "parallel".into())]));
     let hook = identity("webhook", "door", &[("token", "hunter2".into())]);
     assert_eq!(hook, identity("webhook", "door", &[("token", "hunter2".into()), ("mode", "parallel".into())]));

@@ -41,7 +41,7 @@ fn read(arguments: Vec<Value>, options: &mut Options, _: &TriggerContext) -> Res
     let is_skipped = options.word("missed", &[("once", false), ("skip", true)])?.unwrap_or(false);
     let window = options.duration("window")?;
     if is_skipped && window.is_some() {
-        let message = "window: says how late a missed timer is made up for; leave out `missed: \"skip\"`".into();
+        let message = "window: contradicts the policy for missed timers: leave out `missed: \"skip\"`".into();
         return Err(OptionFault { option: Some("window".into()), message });
     }
     let latest = if is_skipped { Some(GRACE) } else { window.map(|window| window.max(GRACE)) };

@@ -48,7 +48,7 @@ struct CheckedFolder {
 /// A script that was loaded, with what its load read.
 struct LoadedScript {
     purpose: Purpose,
-    seen: FileFingerprints,
+    fingerprints: FileFingerprints,
     loaded: Result<Script, Vec<Fault>>,
 }
 
@@ -173,7 +173,8 @@ impl<'r> CheckPass<'r> {
         folder.scripts.retain(|file, _| wanted.contains(file));
         for file in &wanted {
             let purpose = self.purpose(file);
-            let is_current = |checked: &LoadedScript| checked.purpose == purpose && self.is_current(&checked.seen);
+            let is_current =
+                |checked: &LoadedScript| checked.purpose == purpose && self.is_current(&checked.fingerprints);
             if !folder.scripts.get(file).is_some_and(is_current) {
                 folder.scripts.insert(file.clone(), self.load(file, purpose));
             }
@@ -181,23 +182,25 @@ impl<'r> CheckPass<'r> {
         let mut known = BTreeSet::new();
         let mut scripts = Vec::new();
         for (file, checked) in std::mem::take(&mut folder.scripts) {
-            known.extend(checked.seen.iter().map(|(file, _)| file.to_owned()));
-            let LoadedScript { purpose, seen, loaded } = checked;
+            known.extend(checked.fingerprints.iter().map(|(file, _)| file.to_owned()));
+            let LoadedScript { purpose, fingerprints, loaded } = checked;
             match loaded {
-                Ok(script) => scripts.push((file, purpose, seen, script)),
+                Ok(script) => scripts.push((file, purpose, fingerprints, script)),
                 Err(faults) => {
                     self.put_faults(&faults);
-                    folder.scripts.insert(file, LoadedScript { purpose, seen, loaded: Err(faults) });
+                    folder.scripts.insert(file, LoadedScript { purpose, fingerprints, loaded: Err(faults) });
                 }
             }
         }
-        let (rest, scripts): (Vec<_>, Vec<_>) =
-            scripts.into_iter().map(|(file, purpose, seen, script)| ((file, purpose, seen), script)).unzip();
+        let (rest, scripts): (Vec<_>, Vec<_>) = scripts
+            .into_iter()
+            .map(|(file, purpose, fingerprints, script)| ((file, purpose, fingerprints), script))
+            .unzip();
         self.put_findings(&lint::check(&scripts, &self.config, None));
         let kept = rest.into_iter().zip(scripts);
-        folder.scripts.extend(
-            kept.map(|((file, purpose, seen), script)| (file, LoadedScript { purpose, seen, loaded: Ok(script) })),
-        );
+        folder.scripts.extend(kept.map(|((file, purpose, fingerprints), script)| {
+            (file, LoadedScript { purpose, fingerprints, loaded: Ok(script) })
+        }));
         for file in open.iter().filter(|file| is_module(file) && !known.contains(*file) && !is_test(file)) {
             if let Err(faults) = self.load(file, Purpose::Handlers).loaded {
                 self.put_faults(&faults);
@@ -230,14 +233,14 @@ impl<'r> CheckPass<'r> {
         if is_job { Purpose::Job } else { Purpose::Handlers }
     }
 
-    fn is_current(&self, seen: &FileFingerprints) -> bool {
-        seen.iter().all(|(file, fingerprint)| self.snapshot.fingerprint(file) == fingerprint)
+    fn is_current(&self, fingerprints: &FileFingerprints) -> bool {
+        fingerprints.iter().all(|(file, fingerprint)| self.snapshot.fingerprint(file) == fingerprint)
     }
 
     fn load(&self, file: &str, purpose: Purpose) -> LoadedScript {
         let watched = Arc::new(TrackedSources::new(self.snapshot.clone()));
         let loaded = Script::load(file, &purpose, watched.clone(), &self.config, &self.trigger_context);
-        LoadedScript { purpose, seen: watched.take_fingerprints(), loaded }
+        LoadedScript { purpose, fingerprints: watched.take_fingerprints(), loaded }
     }
 
     fn put_faults(&mut self, faults: &[Fault]) {

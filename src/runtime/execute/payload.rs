@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_whole_comes_back_equal_and_holds_a_payload_once() {
+    fn a_complete_payload_is_restored_and_stored_once() {
         for payload in [&b"warm"[..], &[0xff, 0]] {
             let (kept_payload, how) = kept(&message(payload), &Mask::default(), 1_000);
             assert_eq!(how, PayloadFidelity::Whole);

@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_over_the_count_waits_until_the_oldest_is_out_of_the_window() {
+    fn the_limit_applies_until_the_oldest_time_leaves_the_window() {
         let mut window = RateWindow::default();
         let at = |second| Timestamp::from_second(second).unwrap();
         let mut admit = |second| window.admit(at(second), 2, Duration::from_secs(10));
@@ -43,7 +43,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_set_back_does_not_shut_the_door() {
+    fn a_clock_set_back_does_not_block_the_window() {
         let mut window = RateWindow::default();
         let at = |second| Timestamp::from_second(second).unwrap();
         assert!(window.admit(at(1_000), 1, Duration::from_secs(10)));

@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn only_who_ran_each_time_is_suspected_and_of_several_the_one_started_last() {
+    fn only_a_script_that_ran_each_time_is_suspected_and_of_several_the_last_started() {
         assert_eq!(suspected(&[&["a"], &["a"]]), None);
         assert_eq!(suspected(&[&["a"], &[], &["a"]]), None);
         assert_eq!(suspected(&[&["a", "b"], &["b"], &["c", "b"]]).as_deref(), Some("b"));
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn crashes_are_kept_as_they_were() {
+    fn crashes_are_restored_unchanged() {
         let crash = Crash { at: Timestamp::UNIX_EPOCH, scripts: vec!["a".into(), "b/c".into()] };
         let again = crashes(Value::List(vec![value(crash)]));
         assert_eq!((again.len(), again[0].at, again[0].scripts.join(" ")), (1, Timestamp::UNIX_EPOCH, "a b/c".into()));

@@ -1,4 +1,4 @@
-//! What times of day mean, by the clock and by the sun.
+//! Tests of times of day and sun times.
 
 use super::*;
 use crate::triggers::bench::Bench;
@@ -14,7 +14,7 @@ fn list(moments: &[&str]) -> Value {
 }
 
 #[test]
-fn times_of_day_come_once_a_day_in_order() {
+fn times_of_day_fire_once_a_day_in_order() {
     let bench = bench("2026-06-01T12:00[Europe/Berlin]", None);
     let _watch = bench.watch("at", list(&["22:30:15", "07:30"]), &[]);
     bench.pass(2 * 86_400);
@@ -34,7 +34,7 @@ fn a_time_of_day_follows_the_rule_for_clock_changes() {
 }
 
 #[test]
-fn the_sun_wakes_every_day_of_a_year_and_never_twice() {
+fn the_sun_fires_every_day_of_a_year_once() {
     let bench = bench("2026-01-01T00:00[Europe/Oslo]", Some((59.91, 10.75)));
     for moment in ["sunrise", "sunset-30m", "sunset+3h", "sunrise-12h"] {
         let written = bench.read("at", moment.into(), &[]).ok().unwrap();
@@ -48,7 +48,7 @@ fn the_sun_wakes_every_day_of_a_year_and_never_twice() {
 }
 
 #[test]
-fn an_offset_moves_the_sun() {
+fn an_offset_shifts_the_sun_time() {
     let bench = bench("2024-06-21T00:00[Europe/Oslo]", Some((59.9139, 10.7522)));
     let next = |moment: &str| {
         let written = bench.read("at", moment.into(), &[]).ok().unwrap();
@@ -59,7 +59,7 @@ fn an_offset_moves_the_sun() {
 }
 
 #[test]
-fn in_a_polar_night_the_sun_wakes_nobody_until_it_is_back() {
+fn sun_times_do_not_fire_during_polar_night() {
     let bench = bench("2026-12-01T12:00[Europe/Oslo]", Some((69.65, 18.96)));
     let written = bench.read("at", "sunrise".into(), &[]).ok().unwrap();
     let next = &written.trigger.upcoming(&bench.services.clock.now_zoned(), 1)[0];
@@ -68,7 +68,7 @@ fn in_a_polar_night_the_sun_wakes_nobody_until_it_is_back() {
 }
 
 #[test]
-fn a_wrong_moment_says_what_to_write() {
+fn a_wrong_time_is_rejected_with_a_correction() {
     let nowhere = bench("2026-06-01T12:00[Europe/Berlin]", None);
     let fault = |bench: &Bench, moment: Value| bench.read("at", moment, &[]).err().map(|fault| fault.message).unwrap();
     let wrong = |text: &str| {

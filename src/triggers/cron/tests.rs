@@ -1,4 +1,4 @@
-//! What cron expressions mean, above all where the clock is changed.
+//! Tests of cron expressions, mostly around clock changes.
 
 use jiff::Zoned;
 
@@ -17,7 +17,7 @@ fn fault(expression: &str) -> String {
 }
 
 #[test]
-fn a_skipped_time_of_day_comes_at_the_end_of_the_gap() {
+fn a_skipped_time_of_day_fires_at_the_end_of_the_gap() {
     // Berlin goes from 02:00+01 to 03:00+02 on 2026-03-29.
     assert_eq!(
         times("30 2 * * *", "2026-03-28T00:00[Europe/Berlin]", 3),
@@ -36,13 +36,13 @@ fn a_skipped_time_of_day_comes_at_the_end_of_the_gap() {
 }
 
 #[test]
-fn a_repeated_time_of_day_comes_once() {
+fn a_repeated_time_of_day_fires_once() {
     // Berlin goes from 03:00+02 to 02:00+01 on 2026-10-25.
     assert_eq!(
         times("30 2 * * *", "2026-10-24T12:00[Europe/Berlin]", 2),
         ["10-25 02:30:00+02:00", "10-26 02:30:00+01:00"]
     );
-    // Also when asked between the two.
+    // The same between the two occurrences.
     assert_eq!(times("30 2 * * *", "2026-10-25T02:45+02:00[Europe/Berlin]", 1), ["10-26 02:30:00+01:00"]);
     assert_eq!(times("30 2 * * *", "2026-10-25T02:15+01:00[Europe/Berlin]", 1), ["10-26 02:30:00+01:00"]);
     // Lord Howe goes half an hour back, from 02:00 to 01:30, on 2026-04-05.
@@ -65,7 +65,7 @@ fn a_list_of_times_of_day_follows_the_same_rule() {
 }
 
 #[test]
-fn a_wildcard_follows_the_time_that_passes() {
+fn a_wildcard_follows_elapsed_time() {
     for (zone, day) in [
         ("Europe/Berlin", "2026-03-29"),
         ("Europe/Berlin", "2026-10-25"),
@@ -88,7 +88,7 @@ fn a_wildcard_follows_the_time_that_passes() {
             }
         }
     }
-    // Half an hour back: the half hour comes twice, and nothing stands still.
+    // Half an hour back: the half hour is repeated.
     assert_eq!(
         times("*/30 * * * *", "2026-04-05T01:00+11:00[Australia/Lord_Howe]", 4),
         ["04-05 01:30:00+11:00", "04-05 01:30:00+10:30", "04-05 02:00:00+10:30", "04-05 02:30:00+10:30"]
@@ -96,7 +96,7 @@ fn a_wildcard_follows_the_time_that_passes() {
 }
 
 #[test]
-fn every_moment_lies_after_the_one_asked_from() {
+fn every_next_time_is_later_than_the_start() {
     for zone in ["Europe/Berlin", "Australia/Lord_Howe", "Asia/Beirut", "UTC", "Africa/Cairo"] {
         for expression in ["30 2 * * *", "*/7 * * * *", "0 0 * * *", "15 1,2,3 * * *", "*/10 30 2 * * *", "59 23 L * *"]
         {
@@ -113,7 +113,7 @@ fn every_moment_lies_after_the_one_asked_from() {
 }
 
 #[test]
-fn the_whole_language_is_understood() {
+fn all_forms_of_expressions_are_accepted() {
     for (expression, from, expected) in [
         ("0 9 * * 1-5", "2026-01-03T00:00[UTC]", "01-05 09:00:00+00:00"),
         ("0 9 13 * 5", "2026-01-01T00:00[UTC]", "01-02 09:00:00+00:00"),
@@ -137,7 +137,7 @@ fn the_whole_language_is_understood() {
 }
 
 #[test]
-fn a_mistake_is_shown_at_its_character_with_what_to_write() {
+fn a_fault_has_its_position_and_a_correction() {
     for (expression, expected) in [
         ("5/15 * * * *", "character 1: minute `5/15`: a step needs a range: write `5-59/15`"),
         ("0 25 * * *", "character 3: hour `25`: write a number from 0 to 23, a range such as `1-5`, `*` or `*/2`"),
@@ -181,7 +181,7 @@ fn a_mistake_is_shown_at_its_character_with_what_to_write() {
 }
 
 #[test]
-fn no_text_makes_the_reader_panic() {
+fn no_text_makes_the_parser_panic() {
     let pieces = ["*", "/", "-", ",", "#", "L", "W", "?", "+", "@", "0", "7", "59", "99999", "FRI", "é", "\u{0}", " "];
     let mut seed = 7_u64;
     for _ in 0..20_000 {

@@ -1,4 +1,4 @@
-//! From the broker to the inbox.
+//! Tests from the broker to the inbox.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::triggers::{self, TriggerEvent, TriggerId};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A broker, the services that know it, and what comes through the inbox.
+/// Broker, connected services, and the receiving end of the inbox.
 struct World {
     _data: tempfile::TempDir,
     broker: Embedded,
@@ -42,10 +42,10 @@ impl World {
         Self { _data: data, broker, services, inbox, sender }
     }
 
-    /// Starts a trigger and waits until the broker knows it.
+    /// Starts a trigger and waits until the broker has its subscription.
     async fn watch(&self, topic: &str, options: &[(&str, Value)]) -> Watch {
         let watch = trigger(topic.into(), options).unwrap().trigger.watch(self.sender.clone(), &self.services);
-        // The broker confirms this one after the trigger's.
+        // The SUBACK of this subscription follows the trigger's.
         let mut marker =
             self.services.mqtt.subscribe(&Filter::parse(topic).unwrap(), 2, Retained::Initial, None).unwrap();
         timeout(PATIENCE, marker.ready()).await.unwrap().unwrap();
@@ -79,7 +79,7 @@ fn trigger(topic: Value, options: &[(&str, Value)]) -> Result<triggers::TriggerS
 }
 
 #[tokio::test]
-async fn a_message_becomes_an_event_with_all_its_facts() {
+async fn a_message_becomes_an_event_with_all_fields() {
     let mut world = World::new().await;
     let _watch = world.watch("door/{name}/#", &[]).await;
     world.publish("door/front/state", &[b'o', 0xff], 0).await;
@@ -93,7 +93,7 @@ async fn a_message_becomes_an_event_with_all_its_facts() {
     assert_eq!(event.fact("retain"), Some(&false.into()));
     assert_eq!(event.fact("broker"), Some(&"default".into()));
     assert_eq!(event.fact("time"), Some(&event.at.clone().into()));
-    assert!(reply.is_none(), "nobody waits for what need not be confirmed");
+    assert!(reply.is_none(), "a message that needs no acknowledgement has no reply channel");
 }
 
 #[tokio::test]
@@ -107,7 +107,7 @@ async fn a_message_of_qos_1_is_confirmed_when_its_run_has_ended() {
     let _ = stopped.reply.unwrap().send(Outcome::Skipped(Skip::Stopping));
     watch.stop().await;
     world.services.mqtt.close().await;
-    // Whoever comes back finds what was not confirmed.
+    // The broker resends unacknowledged messages to the resumed session.
     let data = tempfile::tempdir().unwrap();
     let mut config = Config::default_in(data.path()).mqtt;
     config.embedded.listen = world.broker.address();
@@ -120,7 +120,7 @@ async fn a_message_of_qos_1_is_confirmed_when_its_run_has_ended() {
 }
 
 #[tokio::test]
-async fn changed_leaves_out_what_is_the_same_as_before() {
+async fn changed_skips_messages_with_an_equal_payload() {
     let mut world = World::new().await;
     let _watch = world.watch("c/+", &[("changed", Value::Bool(true))]).await;
     for (topic, payload) in [("c/1", "a"), ("c/2", "a"), ("c/1", "a"), ("c/1", "b"), ("c/1", "a"), ("c/2", "z")] {
@@ -136,7 +136,7 @@ async fn changed_leaves_out_what_is_the_same_as_before() {
 }
 
 #[test]
-fn what_is_written_wrong_is_refused_with_what_to_write() {
+fn wrong_options_are_rejected_with_a_correction() {
     let list = |topics: &[&str]| Value::List(topics.iter().map(|topic| (*topic).into()).collect());
     for (topic, options, words) in [
         ("a/#/b".into(), vec![], "comes last"),
@@ -158,7 +158,7 @@ fn what_is_written_wrong_is_refused_with_what_to_write() {
 }
 
 #[test]
-fn what_changed_remembers_is_bounded() {
+fn the_payloads_that_changed_tracks_are_bounded() {
     let message = |topic: String| Message { topic, ..blank() };
     let mut changed = LastPayloads::default();
     for number in 0..5 * MIN_TRACKED {

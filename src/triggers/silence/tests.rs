@@ -1,4 +1,4 @@
-//! With a clock that is turned by hand.
+//! Tests with a manual clock.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -47,7 +47,7 @@ impl World {
         Self { _data: data, _broker: broker, services, inbox, _watch: watch }
     }
 
-    /// Publishes, and waits until the trigger has taken note.
+    /// Publishes a message, and waits until the trigger has processed it.
     async fn publish(&self, topic: &str) {
         let filter = Filter::parse(topic).unwrap();
         let mut marker = self.services.mqtt.subscribe(&filter, 0, Retained::Live, None).unwrap();
@@ -55,17 +55,18 @@ impl World {
         let publish = Publish { topic: topic.into(), qos: 1, ..Publish::default() };
         timeout(PATIENCE, self.services.mqtt.publish(publish)).await.unwrap().unwrap();
         timeout(PATIENCE, marker.messages.recv()).await.unwrap().unwrap();
-        // The trigger's copy was queued before the marker's; this gives its task its turn.
+        // The trigger's copy was queued before the marker's; this lets its task run.
         for _ in 0..100 {
             tokio::task::yield_now().await;
         }
     }
 
-    /// Turns the clock and returns who was told of: the topic, whether there was a message before, and the seconds.
+    /// Advances the clock and returns the events: topic, whether there was a message before, and seconds of silence.
     async fn pass(&mut self, minutes: u32) -> Vec<(String, bool, i64)> {
         let clock = self.services.clock.clone();
-        let (told, mut all) = (tokio::spawn(async move { clock.advance_async(MINUTE * minutes).await }), Vec::new());
-        tokio::pin!(told);
+        let (advanced, mut all) =
+            (tokio::spawn(async move { clock.advance_async(MINUTE * minutes).await }), Vec::new());
+        tokio::pin!(advanced);
         loop {
             tokio::select! {
                 biased;
@@ -74,7 +75,7 @@ impl World {
                     let Value::Int(since) = fact("since") else { panic!("no seconds") };
                     all.push((fact("topic").as_text().unwrap().to_owned(), fact("last") != Value::Null, since));
                 }
-                done = &mut told => {
+                done = &mut advanced => {
                     done.unwrap();
                     return all;
                 }
@@ -84,7 +85,7 @@ impl World {
 }
 
 #[tokio::test]
-async fn it_tells_of_a_silence_once_and_again_after_a_message() {
+async fn silence_fires_once_and_again_after_a_message() {
     let mut world = World::new("attic").await;
     assert_eq!(world.pass(9).await, []);
     assert_eq!(world.pass(60).await, [("attic".into(), false, 600)]);
@@ -96,7 +97,7 @@ async fn it_tells_of_a_silence_once_and_again_after_a_message() {
 }
 
 #[tokio::test]
-async fn each_topic_of_a_filter_is_watched_by_itself() {
+async fn each_topic_of_a_filter_has_its_own_deadline() {
     let mut world = World::new("room/{name}").await;
     world.publish("room/a").await;
     assert_eq!(world.pass(5).await, []);
@@ -107,7 +108,7 @@ async fn each_topic_of_a_filter_is_watched_by_itself() {
 }
 
 #[tokio::test]
-async fn a_filter_of_which_nothing_was_ever_heard_is_told_of_as_a_whole() {
+async fn a_filter_without_messages_fires_once_for_the_filter() {
     let mut world = World::new("room/+").await;
     assert_eq!(world.pass(60).await, [("room/+".into(), false, 600)]);
 }

@@ -1,4 +1,4 @@
-//! What time triggers promise over sleep, restarts and clock changes.
+//! Tests of schedules across suspends, restarts and clock changes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ fn missed(policy: &str) -> (&'static str, Value) {
 }
 
 #[test]
-fn cron_ticks_at_its_times_and_every_on_its_beat() {
+fn cron_ticks_at_its_times_and_every_at_its_interval() {
     let bench = Bench::new("2026-06-01T12:00:07.25[Europe/Berlin]");
     let cron = bench.watch("cron", "*/5 * * * *", &[]);
     bench.pass(900);
@@ -30,7 +30,7 @@ fn cron_ticks_at_its_times_and_every_on_its_beat() {
 }
 
 #[test]
-fn a_stopped_trigger_is_silent() {
+fn a_stopped_trigger_sends_no_events() {
     let bench = Bench::new(NOON);
     let watch = bench.watch("every", "10s", &[]);
     bench.pass(25);
@@ -41,7 +41,7 @@ fn a_stopped_trigger_is_silent() {
 }
 
 #[test]
-fn a_thousand_beats_later_nothing_has_drifted() {
+fn a_thousand_intervals_do_not_drift() {
     let bench = Bench::new(NOON);
     let _watch = bench.watch("every", "10ms", &[]);
     bench.pass(10);
@@ -51,20 +51,20 @@ fn a_thousand_beats_later_nothing_has_drifted() {
 }
 
 #[test]
-fn moments_that_passed_while_the_machine_slept_are_left_out_and_counted() {
+fn times_during_a_suspend_are_skipped_and_counted() {
     let bench = Bench::new(NOON);
     let _watch = bench.watch("cron", "*/10 * * * *", &[]);
     bench.set("2026-06-01T13:05[Europe/Berlin]");
     assert_eq!(bench.ticks(), [""; 0]);
     bench.pass(600);
     assert_eq!(bench.ticks(), ["01 13:10:00 missed 6"]);
-    // One that is just late is not lost.
+    // A slightly late time fires.
     bench.set("2026-06-01T13:20:30[Europe/Berlin]");
     assert_eq!(bench.ticks(), ["01 13:20:00 late 30"]);
 }
 
 #[test]
-fn missed_moments_are_made_up_for_as_the_policy_says() {
+fn missed_times_are_made_up_for_by_the_policy() {
     for (policy, window, expected) in [
         ("once", "8h", vec!["01 15:00:00 late 1800 missed 2"]),
         ("once", "20m", vec![]),
@@ -82,7 +82,7 @@ fn missed_moments_are_made_up_for_as_the_policy_says() {
 }
 
 #[test]
-fn what_was_missed_during_a_restart_is_made_up_for_or_at_least_told() {
+fn times_missed_during_a_restart_are_made_up_for_or_counted() {
     for (policy, expected) in
         [("skip", vec!["01 19:00:00 missed 4"]), ("once", vec!["01 18:00:00 late 1800 missed 3", "01 19:00:00"])]
     {
@@ -99,7 +99,7 @@ fn what_was_missed_during_a_restart_is_made_up_for_or_at_least_told() {
         after.pass(1_800);
         assert_eq!(after.ticks(), expected, "{policy}");
     }
-    // The first start of all has missed nothing.
+    // The very first start has no missed times.
     let bench = Bench::new(NOON);
     let _watch = bench.watch("cron", "0 * * * *", &[missed("all")]);
     bench.pass(1);
@@ -107,7 +107,7 @@ fn what_was_missed_during_a_restart_is_made_up_for_or_at_least_told() {
 }
 
 #[test]
-fn a_beat_with_a_policy_goes_on_over_a_restart() {
+fn an_interval_with_a_policy_continues_after_a_restart() {
     let store = Store::in_memory().unwrap();
     let well = |_: &Event| (Duration::ZERO, Outcome::Succeeded(Value::Null));
     let before = Bench::with(NOON, well, store.clone());
@@ -120,7 +120,7 @@ fn a_beat_with_a_policy_goes_on_over_a_restart() {
 }
 
 #[test]
-fn a_clock_that_is_set_back_does_not_fire_again_what_fired() {
+fn a_clock_set_back_does_not_fire_times_again() {
     let bench = Bench::new(NOON);
     let _watch = bench.watch("cron", "*/10 * * * *", &[]);
     bench.pass(1_800);
@@ -135,7 +135,7 @@ fn a_clock_that_is_set_back_does_not_fire_again_what_fired() {
 }
 
 #[test]
-fn a_beat_goes_on_when_the_clock_is_set_back() {
+fn an_interval_continues_when_the_clock_is_set_back() {
     let bench = Bench::new(NOON);
     let _watch = bench.watch("every", "10s", &[]);
     bench.pass(30);
@@ -146,7 +146,7 @@ fn a_beat_goes_on_when_the_clock_is_set_back() {
 }
 
 #[test]
-fn a_run_longer_than_the_interval_leaves_ticks_out_and_starves_nothing() {
+fn a_run_longer_than_the_interval_skips_ticks_without_starvation() {
     let long = |_: &Event| (Duration::from_millis(2_500), Outcome::Succeeded(Value::Null));
     let bench = Bench::with(NOON, long, Store::in_memory().unwrap());
     let _watch = bench.watch("every", "1s", &[]);
@@ -158,7 +158,7 @@ fn a_run_longer_than_the_interval_leaves_ticks_out_and_starves_nothing() {
 }
 
 #[test]
-fn ticks_that_were_skipped_are_told_with_the_next() {
+fn skipped_ticks_are_counted_in_the_next_one() {
     let skipping = |event: &Event| {
         let seconds = event.at.second();
         let outcome =
@@ -175,7 +175,7 @@ fn ticks_that_were_skipped_are_told_with_the_next() {
 }
 
 #[test]
-fn jitter_puts_ticks_off_but_not_the_beat() {
+fn jitter_delays_ticks_but_not_the_interval() {
     let bench = Bench::new(NOON);
     let _watch = bench.watch("every", "10s", &[("jitter", "5s".into())]);
     bench.pass(1_005);
@@ -191,7 +191,7 @@ fn jitter_puts_ticks_off_but_not_the_beat() {
 }
 
 #[test]
-fn cron_keeps_its_order_over_clock_changes() {
+fn cron_keeps_its_order_across_clock_changes() {
     for (start, expression, seconds, count) in [
         ("2026-03-29T00:00[Europe/Berlin]", "30 2 * * *", 86_400 * 2, 2),
         ("2026-10-25T00:00[Europe/Berlin]", "30 2 * * *", 86_400 * 2, 2),
@@ -212,7 +212,7 @@ fn cron_keeps_its_order_over_clock_changes() {
 }
 
 #[test]
-fn a_zone_of_its_own_counts() {
+fn the_timezone_option_is_applied() {
     let bench = Bench::new(NOON);
     let _watch = bench.watch("cron", "0 7 * * *", &[("timezone", "Asia/Tokyo".into())]);
     bench.pass(86_400);
@@ -224,7 +224,7 @@ fn a_zone_of_its_own_counts() {
 }
 
 #[test]
-fn wrong_options_say_what_to_write() {
+fn wrong_options_are_rejected_with_a_correction() {
     let bench = Bench::new(NOON);
     for (kind, argument, options, expected) in [
         (
@@ -244,7 +244,7 @@ fn wrong_options_say_what_to_write() {
             "cron",
             "@daily".into(),
             vec![("window", "1h".into())],
-            "window: says how late a missed time is made up for; write `missed: \"once\"` or \"all\" too",
+            "window: requires a policy for missed times: write `missed: \"once\"` or \"all\" too",
         ),
         ("cron", "@daily".into(), vec![("missed", "twice".into())], "missed: write one of \"skip\", \"once\", \"all\""),
         (
@@ -288,7 +288,7 @@ fn a_thousand_handlers_due_in_one_second_all_fire_in_it() {
                 written.trigger.watch(sender, &services)
             })
             .collect();
-        // The first second may find some of them not yet asleep; take the next.
+        // Some of them may still be starting during the first second.
         let mut second = services.clock.now().as_second() + 2;
         let mut seen = 0;
         for _ in 0..5_000 {

@@ -48,7 +48,7 @@ impl Timing {
             return Err(OptionFault {
                 option: Some(option.into()),
                 message: format!(
-                    "{option}: says how late a missed time is made up for; write `missed: \"once\"` or \"all\" too"
+                    "{option}: requires a policy for missed times: write `missed: \"once\"` or \"all\" too"
                 ),
             });
         }

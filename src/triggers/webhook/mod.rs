@@ -96,7 +96,7 @@ fn access(options: &mut Options) -> Result<Access, OptionFault> {
         (false, Some(token), None) => Ok(Access::Token(token)),
         (false, None, Some(hmac)) => Ok(hmac),
         (false, None, None) => Err(OptionFault::new(
-            "who may call this webhook? write `token: secret(\"NAME\")`, `hmac: secret(\"NAME\")`, or `public: true` for anyone",
+            "its access is not declared: write `token: secret(\"NAME\")`, `hmac: secret(\"NAME\")`, or `public: true` for anyone",
         )),
         _ => Err(OptionFault::new("write only one of `token`, `hmac` and `public: true`")),
     }

@@ -60,7 +60,7 @@ fn from_map(mut map: Map) -> Result<Answer, String> {
     let status = match map.remove("status") {
         Some(Value::Int(status @ 200..=599)) => status as u16,
         other => {
-            return Err(format!("a status lies between 200 and 599, not {}", other.unwrap_or_default().to_json()));
+            return Err(format!("a status is a number from 200 to 599, not {}", other.unwrap_or_default().to_json()));
         }
     };
     let mut headers = match map.remove("headers") {
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_had_no_value_tells_no_details() {
+    fn a_run_without_a_value_reveals_no_details() {
         let fault = || Box::new(Fault::new(SourceLocation::default(), "password is hunter2"));
         for (outcome, status) in [
             (Outcome::Failed(fault()), 500),

@@ -1,4 +1,4 @@
-//! What the options of a webhook promise.
+//! Tests of the options of webhooks.
 
 use super::*;
 use crate::options::Options;
@@ -20,10 +20,10 @@ fn fault(options: &[(&str, Value)]) -> String {
 }
 
 #[test]
-fn a_webhook_says_who_may_call_it() {
-    let who = "who may call this webhook? write `token: secret(\"NAME\")`, `hmac: secret(\"NAME\")`, or `public: true` for anyone";
-    assert_eq!(fault(&[]), who);
-    assert_eq!(fault(&[("public", false.into())]), who);
+fn a_webhook_must_declare_its_access() {
+    let missing = "its access is not declared: write `token: secret(\"NAME\")`, `hmac: secret(\"NAME\")`, or `public: true` for anyone";
+    assert_eq!(fault(&[]), missing);
+    assert_eq!(fault(&[("public", false.into())]), missing);
     assert_eq!(
         fault(&[("public", true.into()), ("token", "x".into())]),
         "write only one of `token`, `hmac` and `public: true`"
