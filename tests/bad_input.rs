@@ -35,7 +35,7 @@ fn files_that_are_no_scripts_get_one_line_each_and_the_others_go_on() {
         "warn `folder.rhai` is a folder, not a script",
         "error pipe: not started: pipe.rhai: `pipe.rhai` is no regular file, but a pipe, socket or device",
         "error lost: not started: lost.rhai: `lost.rhai` is a link to gone, where there is no file",
-        "error loop: not started: loop.rhai: `loop.rhai` is a link that can not be followed: ",
+        "error loop: not started: loop.rhai: `loop.rhai` is a link that cannot be followed: ",
         "error out: not started: out.rhai: `out.rhai` is a link that leads outside of the scripts folder",
         "warn `circle` is left out: it is a link to a folder that contains it",
     ];
