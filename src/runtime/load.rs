@@ -212,7 +212,7 @@ fn read(binding: &Binding, config: &Config, trigger_context: &TriggerContext) ->
     let TriggerSpec { trigger, kind, identity, policy } =
         crate::triggers::read(kind, binding.arguments.clone(), binding.options.clone(), trigger_context)
             .map_err(|wrong| binding.fault(wrong.option.as_deref(), wrong.message))?;
-    let script = super::sources::script_name(&binding.job);
+    let script = super::listing::script_name(&binding.job);
     for need in trigger.needs() {
         let allowed = config.permissions.check(script, need);
         allowed.map_err(|denied| binding.fault(None, denied.message).with_hint(denied.hint))?;

@@ -2,6 +2,7 @@
 
 pub(super) mod payload;
 mod pool;
+mod record;
 
 use std::fmt::Display;
 use std::panic::AssertUnwindSafe;
@@ -128,25 +129,11 @@ impl Executor {
 
     /// Records a skipped event in the run history.
     pub(crate) fn record_skip(&self, script: &str, version: &ScriptVersion, trigger: &str, event: &Event, skip: &Skip) {
-        let now = self.services.clock.now();
-        let settings = self.settings.borrow().clone();
-        let mask = &settings.mask;
-        let (payload, fidelity) = payload::kept(&event.payload, mask, settings.config.history.payload);
+        let (settings, now) = (self.settings.borrow().clone(), self.services.clock.now());
         self.services.store.record(RunRecord {
-            id: event.id.to_string(),
             script: script.to_owned(),
-            version: version.number,
             trigger: trigger.to_owned(),
-            event: mask.apply(&event.summary).into_owned(),
-            payload,
-            fidelity,
-            attempt: 0,
-            queued: event.at.timestamp(),
-            started: None,
-            ended: now,
-            outcome: Outcome::Skipped(skip.clone()).word().to_owned(),
-            why: Some(skip.reason().to_owned()),
-            effects: Vec::new(),
+            ..record::skipped(version, event, skip, &settings, now)
         });
     }
 
@@ -208,11 +195,18 @@ impl Executor {
     /// Logs a failure and writes the run record.
     fn finish(&self, call: CompletedCall) -> Outcome {
         let CompletedCall { start, id, started, recorder, settings, outcome } = call;
-        let outcome = mask(outcome, &settings);
+        let outcome = record::mask(outcome, &settings);
         if let Outcome::Failed(fault) | Outcome::TimedOut(fault) = &outcome {
             recorder.report(fault.report());
         }
-        self.record(&start, &id, started, &outcome, &recorder);
+        let now_settings = self.settings.borrow().clone();
+        self.services.store.record(RunRecord {
+            id: id.to_string(),
+            started: Some(started),
+            ended: self.services.clock.now(),
+            effects: recorder.take_effects(),
+            ..record::finished(&start, &outcome, &now_settings)
+        });
         if start.event.delivery.requires_ack() && outcome.is_failure() {
             // The sender deletes the message after the acknowledgement; only the run record remains.
             self.services.store.flush();
@@ -282,40 +276,6 @@ impl Executor {
         context.services.mqtt.flush_now();
         self.runtime.block_on(kept(pending_writes))
     }
-
-    fn record(
-        &self,
-        start: &RunRequest<Arc<ScriptVersion>>,
-        id: &Id,
-        started: Timestamp,
-        outcome: &Outcome,
-        recorder: &RunRecorder,
-    ) {
-        let settings = self.settings.borrow().clone();
-        let mask = &settings.mask;
-        let (payload, fidelity) = payload::kept(&start.event.payload, mask, settings.config.history.payload);
-        let why = match outcome {
-            Outcome::Failed(fault) | Outcome::TimedOut(fault) => Some(fault.report()),
-            Outcome::Skipped(skip) => Some(skip.reason().to_owned()),
-            Outcome::Succeeded(_) | Outcome::Cancelled => None,
-        };
-        self.services.store.record(RunRecord {
-            id: id.to_string(),
-            script: start.script.to_string(),
-            version: start.version.number,
-            trigger: start.target.name.to_string(),
-            event: mask.apply(&start.event.summary).into_owned(),
-            payload,
-            fidelity,
-            attempt: start.attempt,
-            queued: start.event.at.timestamp(),
-            started: Some(started),
-            ended: self.services.clock.now(),
-            outcome: outcome.word().to_owned(),
-            why,
-            effects: recorder.take_effects(),
-        });
-    }
 }
 
 /// Takes the published messages that must be on disk before the run is finished.
@@ -336,20 +296,4 @@ fn write_failed(start: &RunRequest<Arc<ScriptVersion>>, what: &str, error: &dyn 
     let place = SourceLocation { line: 0, column: 0, ..start.version.location() };
     let text = format!("{what} could not be stored: {error}");
     Outcome::Failed(Box::new(Fault { kind: "store".into(), ..Fault::new(place, text) }))
-}
-
-fn mask(outcome: Outcome, settings: &Settings) -> Outcome {
-    match outcome {
-        Outcome::Failed(fault) => Outcome::Failed(mask_fault(fault, settings)),
-        Outcome::TimedOut(fault) => Outcome::TimedOut(mask_fault(fault, settings)),
-        other => other,
-    }
-}
-
-fn mask_fault(mut fault: Box<Fault>, settings: &Settings) -> Box<Fault> {
-    fault.text = settings.mask.apply(&fault.text).into_owned();
-    let hide = |text: &str| settings.mask.apply(text).into_owned();
-    fault.source_line = fault.source_line.as_deref().map(hide);
-    fault.hint = fault.hint.as_deref().map(hide);
-    fault
 }

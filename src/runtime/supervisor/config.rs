@@ -8,10 +8,10 @@ use super::pending_script::load_accepted;
 use crate::config::{Binding, Config, Difference, Level};
 use crate::fault::Fault;
 use crate::run::Skip;
+use crate::runtime::listing::script_name;
 use crate::runtime::load::{Request, bind};
 use crate::runtime::registry::ScriptEntry;
 use crate::runtime::settings::Settings;
-use crate::runtime::sources::script_name;
 
 impl Supervisor {
     /// Applies the changeable parts of another configuration, and returns the parts that require a restart.

@@ -8,11 +8,11 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::runtime::dispatcher::Dispatcher;
+use crate::runtime::listing::script_name;
 use crate::runtime::punctuality::PunctualityTracker;
 use crate::runtime::registry::Registry;
 use crate::runtime::run_log::LogStore;
 use crate::runtime::settings::Settings;
-use crate::runtime::sources::script_name;
 use crate::services::Services;
 
 /// Names of the scripts that may be activated, shared with the caller.

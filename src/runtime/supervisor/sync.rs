@@ -10,9 +10,10 @@ use super::model::{StopReason, Supervisor, SyncReason, disabled_key};
 use super::pending_script::{PendingScript, prepare};
 use crate::config::Level;
 use crate::run::Skip;
+use crate::runtime::listing::{FolderListing, list_scripts, script_name};
 use crate::runtime::load::{Loaded, Request, load, load_all};
 use crate::runtime::registry::ScriptEntry;
-use crate::runtime::sources::{FileFingerprints, FolderListing, FolderSources, Snapshot, list_scripts, script_name};
+use crate::runtime::sources::{FileFingerprints, FolderSources, Snapshot};
 use crate::value::{Value, map_of};
 
 /// Capacity of the channel of loaded batches; loading continues while they are activated.

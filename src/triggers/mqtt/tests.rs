@@ -8,11 +8,12 @@ use jiff::tz::TimeZone;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use super::listener::MIN_TRACKED;
 use super::*;
 use crate::config::Config;
-use crate::run::Outcome;
+use crate::run::{Outcome, Skip};
 use crate::services::clock::Clock;
-use crate::services::mqtt::{ConnectionSettings, Embedded, Publish};
+use crate::services::mqtt::{ConnectionSettings, Embedded, Message, Publish};
 use crate::services::store::Store;
 use crate::triggers::{self, TriggerEvent, TriggerId};
 
