@@ -41,7 +41,7 @@ fn content(event: &rhai::Map) -> Result<Vec<u8>, Thrown> {
 #[expect(
     unreachable_pub,
     clippy::unwrap_used,
-    reason = "the macro wants public functions, and unwraps receivers that it has checked"
+    reason = "`export_module` requires public functions, and unwraps receivers after checking them"
 )]
 mod functions {
     /// Parses the content of a message, request or changed file as JSON. If it is invalid, throws `decode` with the position of the error.

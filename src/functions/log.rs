@@ -76,7 +76,7 @@ fn with_fields(level: Level, message: &Dynamic, fields: &rhai::Map) -> Result<()
 }
 
 #[export_module]
-#[expect(unreachable_pub, reason = "the macro wants public functions")]
+#[expect(unreachable_pub, reason = "`export_module` requires public functions")]
 mod functions {
     /// Logs a message at level info, followed by named values.
     ///

@@ -98,7 +98,7 @@ fn emit(name: &str, data: &Dynamic) -> Result<(), Thrown> {
 }
 
 #[export_module]
-#[expect(unreachable_pub, reason = "the macro wants public functions")]
+#[expect(unreachable_pub, reason = "`export_module` requires public functions")]
 mod functions {
     /// Starts a timer, or restarts it if it is running. When it expires, the handler of `on_timer(name, …)` runs.
     ///

@@ -93,7 +93,7 @@ impl Context {
         }
     }
 
-    /// Waits until a moment on the clock.
+    /// Waits until the clock reaches a time.
     ///
     /// # Errors
     /// An error that cannot be caught, if the run must end.

@@ -33,7 +33,7 @@ fn brief(any: &Dynamic) -> String {
 }
 
 #[export_module]
-#[expect(unreachable_pub, reason = "the macro wants public functions")]
+#[expect(unreachable_pub, reason = "`export_module` requires public functions")]
 mod functions {
     /// Throws `assertion` unless the condition is true.
     ///

@@ -60,7 +60,7 @@ fn rows(text: &str, options: &CsvOptions) -> Result<rhai::Array, Thrown> {
 }
 
 #[export_module]
-#[expect(unreachable_pub, reason = "the macro wants public functions")]
+#[expect(unreachable_pub, reason = "`export_module` requires public functions")]
 mod functions {
     /// Parses CSV. The first row contains the column names; each other row becomes a map of strings.
     ///

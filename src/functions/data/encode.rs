@@ -35,7 +35,7 @@ fn raw(any: &Dynamic) -> Result<Vec<u8>, Thrown> {
 }
 
 #[export_module]
-#[expect(unreachable_pub, reason = "the macro wants public functions")]
+#[expect(unreachable_pub, reason = "`export_module` requires public functions")]
 mod functions {
     /// Encodes text or a blob as base64.
     ///

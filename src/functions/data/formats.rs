@@ -20,7 +20,7 @@ fn written(value: &Value, pretty: bool) -> Result<String, Thrown> {
 #[expect(
     unreachable_pub,
     clippy::unwrap_used,
-    reason = "the macro wants public functions, and unwraps receivers that it has checked"
+    reason = "`export_module` requires public functions, and unwraps receivers after checking them"
 )]
 mod functions {
     /// Parses JSON: objects become maps, `null` becomes `()`. If it is invalid, throws `decode` with the position of the error.

@@ -17,7 +17,7 @@ pub(super) fn bytes<const N: usize>() -> Result<[u8; N], Thrown> {
 }
 
 #[export_module]
-#[expect(unreachable_pub, reason = "the macro wants public functions")]
+#[expect(unreachable_pub, reason = "`export_module` requires public functions")]
 mod functions {
     /// Returns a random float from 0 (inclusive) to 1 (exclusive).
     ///

@@ -64,7 +64,7 @@ fn groups(regex: &Regex, captures: &Captures<'_>) -> rhai::Map {
 }
 
 #[export_module]
-#[expect(unreachable_pub, reason = "the macro wants public functions")]
+#[expect(unreachable_pub, reason = "`export_module` requires public functions")]
 mod functions {
     /// Searches text for a regular expression. Returns the first match as a map of its groups, by number (`"0"` is the whole match) and by
     /// name, or `()` if there is no match.

@@ -51,7 +51,7 @@ impl Headers {
 #[expect(
     unreachable_pub,
     clippy::unwrap_used,
-    reason = "the macro wants public functions, and unwraps receivers that it has checked"
+    reason = "`export_module` requires public functions, and unwraps receivers after checking them"
 )]
 mod functions {
     /// Returns the value of a header, or `()` if there is none. The name is case-insensitive. The values of a repeated header are joined

@@ -14,7 +14,7 @@ pub(super) fn register(module: &mut Module) {
 }
 
 #[export_module]
-#[expect(unreachable_pub, reason = "the macro wants public functions")]
+#[expect(unreachable_pub, reason = "`export_module` requires public functions")]
 mod functions {
     /// Sends a GET request and returns the response, whatever its status code. Throws an error if there is no response.
     ///

@@ -48,7 +48,7 @@ fn clear(topic: &str, mut options: Options) -> Result<(), Thrown> {
 }
 
 #[export_module]
-#[expect(unreachable_pub, reason = "the macro wants public functions")]
+#[expect(unreachable_pub, reason = "`export_module` requires public functions")]
 mod functions {
     /// Publishes one or several messages. Text and blobs are sent unchanged, numbers as text, `()` as an empty payload, maps and arrays as
     /// JSON.

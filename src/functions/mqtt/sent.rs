@@ -125,7 +125,7 @@ impl PendingPublish {
 #[expect(
     unreachable_pub,
     clippy::unwrap_used,
-    reason = "the macro wants public functions, and unwraps receivers that it has checked"
+    reason = "`export_module` requires public functions, and unwraps receivers after checking them"
 )]
 mod functions {
     /// Returns whether the broker has acknowledged the messages that `mqtt_publish` sent with `wait: false`. At QoS 0: whether they are

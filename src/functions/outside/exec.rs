@@ -181,7 +181,7 @@ fn run(program: &str, arguments: &rhai::Array, options: &rhai::Map) -> Result<rh
 }
 
 #[export_module]
-#[expect(unreachable_pub, reason = "the macro wants public functions")]
+#[expect(unreachable_pub, reason = "`export_module` requires public functions")]
 mod functions {
     /// Runs a program, without a shell, and returns `code`, `stdout` and `stderr`. At most 1 MiB of each output is kept; `truncated` is true
     /// if there was more.

@@ -106,7 +106,7 @@ fn append(path: &Path, content: &[u8]) -> Result<(), Thrown> {
 }
 
 #[export_module]
-#[expect(unreachable_pub, reason = "the macro wants public functions")]
+#[expect(unreachable_pub, reason = "`export_module` requires public functions")]
 mod functions {
     /// Returns the content of a file as text, or with `binary: true` as a blob. The file may have at most 16 MiB.
     ///

@@ -73,7 +73,7 @@ fn list(folder: &str, filter: FileFilter) -> Result<rhai::Array, Thrown> {
 }
 
 #[export_module]
-#[expect(unreachable_pub, reason = "the macro wants public functions")]
+#[expect(unreachable_pub, reason = "`export_module` requires public functions")]
 mod functions {
     /// Returns the paths of the files in a folder, sorted.
     ///

@@ -11,7 +11,7 @@ pub(super) fn register(module: &mut Module) {
 }
 
 #[export_module]
-#[expect(unreachable_pub, reason = "the macro wants public functions")]
+#[expect(unreachable_pub, reason = "`export_module` requires public functions")]
 mod functions {
     /// Returns a secret from `rhaid.yaml`. Its value is masked in logs, errors and the run history. You can also use it at the top level.
     ///

@@ -25,7 +25,7 @@ fn message(topic: &str, payload: &Dynamic, mut options: Options) -> Result<Publi
 }
 
 #[export_module]
-#[expect(unreachable_pub, reason = "the macro wants public functions")]
+#[expect(unreachable_pub, reason = "`export_module` requires public functions")]
 mod functions {
     /// Loads a script of the scripts folder by its name, and runs its `on_start` handlers.
     ///

@@ -97,7 +97,7 @@ fn equal(actual: &Dynamic, expected: &Dynamic, message: &str) -> Result<(), Thro
 }
 
 #[export_module]
-#[expect(unreachable_pub, reason = "the macro wants public functions")]
+#[expect(unreachable_pub, reason = "`export_module` requires public functions")]
 mod functions {
     /// Asserts that a condition is true.
     #[rhai_fn(name = "assert", return_raw, volatile)]

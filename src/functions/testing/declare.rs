@@ -41,7 +41,7 @@ pub(super) fn register(module: &mut Module) {
 }
 
 #[export_module]
-#[expect(unreachable_pub, reason = "the macro wants public functions")]
+#[expect(unreachable_pub, reason = "`export_module` requires public functions")]
 mod functions {
     /// Declares a test with a name and a function. Each test runs in its own sandbox: a virtual clock that starts at the beginning of 2026, a
     /// mock broker, mock HTTP servers, and temporary state and files. The test fails if an assertion fails, or if a run fails and no

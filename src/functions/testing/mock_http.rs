@@ -38,7 +38,7 @@ fn function_response(function: FnPtr) -> Result<MockResponse, Thrown> {
 }
 
 #[export_module]
-#[expect(unreachable_pub, reason = "the macro wants public functions")]
+#[expect(unreachable_pub, reason = "`export_module` requires public functions")]
 mod functions {
     /// Sets the response to requests with a method to URLs that match a pattern (`*` matches any text), from now on. The response is text, data
     /// (sent as JSON), a map with `status`, `headers` and `json` or `body`, or a function of the request (`method`, `url`, `query`, `headers`,

@@ -26,7 +26,7 @@ fn array(maps: Vec<Map>) -> Dynamic {
 }
 
 #[export_module]
-#[expect(unreachable_pub, reason = "the macro wants public functions")]
+#[expect(unreachable_pub, reason = "`export_module` requires public functions")]
 mod functions {
     /// Returns the messages that scripts published: maps with `topic`, `payload`, `qos`, `retain`, `broker`, `time`.
     ///

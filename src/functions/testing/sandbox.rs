@@ -16,7 +16,7 @@ pub trait SandboxApi: Send + Sync {
     fn publish(&self, publish: Publish) -> Result<(), String>;
     /// Advances the clock; everything that becomes due runs, in order.
     fn advance(&self, duration: Duration) -> Result<(), String>;
-    /// Advances the clock to a moment; sets it if no script is loaded.
+    /// Advances the clock to a datetime or a time of day; sets it if no script is loaded.
     fn advance_to(&self, moment: &str) -> Result<(), String>;
     /// Sets the response to HTTP requests of scripts from now on.
     fn mock_http(&self, method: &str, url: &str, response: MockResponse) -> Result<(), String>;

@@ -49,7 +49,7 @@ fn shift(time: &Zoned, by: &Dynamic, back: bool) -> Result<Zoned, Thrown> {
 #[expect(
     unreachable_pub,
     clippy::unwrap_used,
-    reason = "the macro wants public functions, and unwraps receivers that it has checked"
+    reason = "`export_module` requires public functions, and unwraps receivers after checking them"
 )]
 mod functions {
     /// Returns the datetime plus a duration (a day is 24 hours), or plus calendar units in its time zone.

@@ -55,7 +55,7 @@ fn wait(duration: std::time::Duration) -> Result<(), Thrown> {
 }
 
 #[export_module]
-#[expect(unreachable_pub, reason = "the macro wants public functions")]
+#[expect(unreachable_pub, reason = "`export_module` requires public functions")]
 mod functions {
     /// Returns the current time, in the time zone of `rhaid.yaml` (by default that of the system) or in another one.
     ///

@@ -20,7 +20,7 @@ pub(super) struct ConnectOptions {
 
 #[derive(Debug, Clone)]
 enum Verify {
-    Anyone,
+    AcceptAny,
     System,
     File(String),
 }
@@ -36,7 +36,7 @@ impl ConnectOptions {
     pub(super) fn read(options: &mut Options) -> Result<Self, OptionFault> {
         let verify = options.read("verify", |value| match value {
             Value::Bool(true) => Ok(Verify::System),
-            Value::Bool(false) => Ok(Verify::Anyone),
+            Value::Bool(false) => Ok(Verify::AcceptAny),
             Value::Text(path) => Ok(Verify::File(path)),
             other => Err(format!("write true, false or the path of a PEM file, not {}", other.type_name())),
         })?;
@@ -50,7 +50,7 @@ impl ConnectOptions {
 
     /// Returns whether any server certificate is accepted.
     pub(super) fn is_unverified(&self) -> bool {
-        matches!(self.verify, Verify::Anyone)
+        matches!(self.verify, Verify::AcceptAny)
     }
 
     /// Reads the certificate files.
@@ -68,7 +68,7 @@ impl ConnectOptions {
             }
         };
         let verify = match &self.verify {
-            Verify::Anyone => http::Verify::AcceptAny,
+            Verify::AcceptAny => http::Verify::AcceptAny,
             Verify::System => http::Verify::System,
             Verify::File(path) => http::Verify::Authorities(content("verify", path)?.into()),
         };

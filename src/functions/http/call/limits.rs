@@ -8,39 +8,39 @@ use crate::value::Value;
 
 /// Timeouts of a request; missing ones are set in `rhaid.yaml`.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Times {
+pub(super) struct Timeouts {
     pub(super) connect: Option<Duration>,
     pub(super) read: Option<Duration>,
     pub(super) total: Option<Duration>,
 }
 
 /// Reads the option `timeout`.
-pub(super) fn times(options: &mut Options) -> Result<Times, OptionFault> {
-    Ok(options.read("timeout", read_times)?.unwrap_or_default())
+pub(super) fn timeouts(options: &mut Options) -> Result<Timeouts, OptionFault> {
+    Ok(options.read("timeout", read_timeouts)?.unwrap_or_default())
 }
 
-fn read_times(value: Value) -> Result<Times, String> {
+fn read_timeouts(value: Value) -> Result<Timeouts, String> {
     match value {
         Value::Map(map) => {
             let mut options = Options::new(map);
             let mut take = |name| options.read(name, |value| above_zero(&value));
             let (connect, read, total) = (take("connect"), take("read"), take("total"));
             let message = |fault: OptionFault| fault.message;
-            let times = Times {
+            let timeouts = Timeouts {
                 connect: connect.map_err(message)?,
                 read: read.map_err(message)?,
                 total: total.map_err(message)?,
             };
             options.finish().map_err(message)?;
-            Ok(times)
+            Ok(timeouts)
         }
         Value::List(pair) => match pair.as_slice() {
             [connect, read] => {
-                Ok(Times { connect: Some(above_zero(connect)?), read: Some(above_zero(read)?), total: None })
+                Ok(Timeouts { connect: Some(above_zero(connect)?), read: Some(above_zero(read)?), total: None })
             }
             _ => Err("write one duration, #{ connect, read, total }, or [connect, read]".to_owned()),
         },
-        single => Ok(Times { total: Some(above_zero(&single)?), ..Times::default() }),
+        single => Ok(Timeouts { total: Some(above_zero(&single)?), ..Timeouts::default() }),
     }
 }
 
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn the_timeout_is_one_duration_or_up_to_three() {
-        let of = |value| times(&mut read("timeout", value)).map(|times| (times.connect, times.read, times.total));
+        let of = |value| timeouts(&mut read("timeout", value)).map(|found| (found.connect, found.read, found.total));
         let seconds = |seconds| Some(Duration::from_secs(seconds));
         assert_eq!(of("5s".into()), Ok((None, None, seconds(5))));
         assert_eq!(of(Value::List(vec![3.into(), 27.into()])), Ok((seconds(3), seconds(27), None)));

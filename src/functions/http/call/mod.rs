@@ -13,7 +13,7 @@ use url::Url;
 use self::body::CallBody;
 use self::connect_options::ConnectOptions;
 use self::credentials::credentials;
-use self::limits::Times;
+use self::limits::Timeouts;
 use self::pairs::{Pairs, encoded, pairs};
 use crate::functions::arguments::parse_options;
 use crate::functions::context::Context;
@@ -41,7 +41,7 @@ pub(super) struct Call {
     cookies: Pairs,
     /// Cookies of the session.
     pub(super) session_cookies: Option<Cookies>,
-    times: Times,
+    timeouts: Timeouts,
     redirects: Option<usize>,
     retry: RetryPolicy,
     connect_options: ConnectOptions,
@@ -65,7 +65,7 @@ impl Call {
             credentials: None,
             cookies: Pairs::new(),
             session_cookies: None,
-            times: Times::default(),
+            timeouts: Timeouts::default(),
             retry: RetryPolicy::never(),
             connect_options: ConnectOptions::default(),
             save_to: None,
@@ -93,7 +93,7 @@ impl Call {
         self.body = body::read(options)?;
         self.credentials = options.read("auth", credentials)?;
         self.cookies = options.read("cookies", cookies)?.unwrap_or_default();
-        self.times = limits::times(options)?;
+        self.timeouts = limits::timeouts(options)?;
         let redirects = options.read("allow_redirects", |value| match value {
             Value::Bool(true) => Ok(Some(DEFAULT_REDIRECTS)),
             Value::Bool(false) => Ok(None),
@@ -144,7 +144,7 @@ impl Call {
                 let limit = self.max_body.unwrap_or(limits.http_file);
                 Sink::File { path: allowed(function, path, true)?, limit }
             }
-            None if self.is_stream => Sink::Stream { is_timed: self.times.total.is_some() },
+            None if self.is_stream => Sink::Stream { is_timed: self.timeouts.total.is_some() },
             None => Sink::Memory,
         };
         Ok(Request {
@@ -156,9 +156,9 @@ impl Call {
             cookies,
             session_cookies: self.session_cookies,
             timeouts: http::Timeouts {
-                connect: self.times.connect.unwrap_or(limits.http_connect_timeout),
-                read: self.times.read,
-                total: self.times.total.unwrap_or(limits.http_timeout).min(left),
+                connect: self.timeouts.connect.unwrap_or(limits.http_connect_timeout),
+                read: self.timeouts.read,
+                total: self.timeouts.total.unwrap_or(limits.http_timeout).min(left),
             },
             redirects: self.redirects,
             retry: self.retry,
