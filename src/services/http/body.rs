@@ -27,14 +27,14 @@ pub struct ResponseBody {
     response: reqwest::Response,
     read: Option<Duration>,
     /// The deadline of the whole body, and the timeout it was computed from.
-    until: Option<(Instant, Duration)>,
+    deadline: Option<(Instant, Duration)>,
     /// Declared after the response: the connection is released first, possibly while no thread runs the driver.
     pub(super) poll_on_drop: Option<PollOnDrop>,
 }
 
 impl ResponseBody {
-    pub(super) fn new(response: reqwest::Response, read: Option<Duration>, until: Option<(Instant, Duration)>) -> Self {
-        Self { response, read, until, poll_on_drop: None }
+    pub(super) fn new(response: reqwest::Response, read: Option<Duration>, deadline: Option<(Instant, Duration)>) -> Self {
+        Self { response, read, deadline, poll_on_drop: None }
     }
 
     /// Returns the next bytes, decompressed; `None` at the end. Cancel-safe.
@@ -43,8 +43,8 @@ impl ResponseBody {
     /// If they do not arrive in time, or do not match the headers.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
         let read = self.read.map(|read| (Instant::now() + read, Error::ReadTimeout(read)));
-        let until = self.until.map(|(until, total)| (until, Error::Timeout(total)));
-        let limit = read.into_iter().chain(until).min_by_key(|(at, _)| *at);
+        let deadline = self.deadline.map(|(deadline, total)| (deadline, Error::Timeout(total)));
+        let limit = read.into_iter().chain(deadline).min_by_key(|(at, _)| *at);
         let chunk = match limit {
             None => self.response.chunk().await,
             Some((at, error)) => tokio::time::timeout_at(at, self.response.chunk()).await.map_err(|_| error)?,

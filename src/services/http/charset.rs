@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn header_mark_declaration_and_guess_decide_in_this_order() {
+    fn byte_order_mark_header_declaration_and_guess_decide_in_this_order() {
         let gbk = encoding_rs::GBK.encode("温度太高了，请检查冰箱的门是否关好").0.into_owned();
         assert_eq!(detect(Some("text/html; charset=\"UTF8\""), b"x"), "utf-8");
         assert_eq!(detect(Some("text/html; charset=latin1"), b"\xef\xbb\xbfx"), "utf-8");

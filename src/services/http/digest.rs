@@ -178,7 +178,7 @@ mod tests {
 
     /// Source: RFC 7616, section 3.9.1.
     #[test]
-    fn the_example_of_the_standard_comes_out_as_it_stands_there() {
+    fn the_example_of_the_standard_is_reproduced() {
         let authorization = |challenge: Challenge| {
             let cnonce = "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ";
             challenge.authorization("Mufasa", "Circle of Life", "GET", "/dir/index.html", cnonce)
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_met_is_no_demand() {
+    fn unsupported_challenges_are_ignored() {
         let find = |header| Challenge::strongest([header].into_iter());
         assert_eq!(find("Basic realm=\"digest\""), None);
         assert_eq!(find("Negotiate, Digest realm=x, nonce=y, algorithm=SHA-512-256"), None);

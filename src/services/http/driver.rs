@@ -64,7 +64,7 @@ impl Driver {
 
 impl Inner {
     fn runtime(&self) -> &Runtime {
-        self.runtime.as_ref().expect("only who drops it takes it")
+        self.runtime.as_ref().expect("the runtime is taken only on drop")
     }
 
     fn poll_idle(&self) {

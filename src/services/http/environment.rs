@@ -54,7 +54,7 @@ fn proxy(name: &str, value: &str) -> Option<Url> {
     let read_all = if value.contains("://") { value.to_owned() } else { format!("http://{value}") };
     let url = Url::parse(&read_all).ok().filter(|url| url.has_host() && matches!(url.scheme(), "http" | "https"));
     if url.is_none() {
-        tracing::warn!("the variable {name} names no proxy that is spoken to here: write http://HOST:PORT");
+        tracing::warn!("the environment variable {name} is not an HTTP proxy: write http://HOST:PORT");
     }
     url
 }
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn small_names_count_first_and_each_scheme_has_its_own() {
+    fn lower_case_names_take_precedence_and_each_scheme_has_its_own_proxy() {
         let all = [("http_proxy", "a:1"), ("HTTP_PROXY", "http://b:2"), ("ALL_PROXY", "http://ann:sesame@c:3")];
         assert_eq!(asked(&all, "http://x.example/").as_deref(), Some("http://a:1/"));
         assert_eq!(asked(&all, "https://x.example/").as_deref(), Some("http://ann:sesame@c:3/"));
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_left_out_is_reached_directly() {
+    fn excluded_hosts_are_reached_directly() {
         let reached = |no: &str, url: &str| asked(&[("http_proxy", "a:1"), ("NO_PROXY", no)], url).is_some();
         for no in ["x.example", ".example", "*", "y.example, example"] {
             assert!(!reached(no, "http://x.example/"), "{no}");

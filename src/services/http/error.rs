@@ -18,7 +18,7 @@ pub enum Error {
     #[error("{0}")]
     InvalidUrl(String),
     /// A header cannot be sent.
-    #[error("the header {0:?} can not be sent: its name or value has characters that headers must not have")]
+    #[error("the header {0:?} cannot be sent: its name or value has characters that are not allowed in headers")]
     InvalidHeader(String),
     /// A certificate, a key or a proxy address cannot be used.
     #[error("{0}")]
@@ -27,13 +27,13 @@ pub enum Error {
     #[error("{0}")]
     Denied(Denied),
     /// The total timeout has passed.
-    #[error("no complete answer within {}", show_duration(*.0))]
+    #[error("no complete response within {}", show_duration(*.0))]
     Timeout(Duration),
     /// The connect timeout has passed.
     #[error("no connection within {}", show_duration(*.0))]
     ConnectTimeout(Duration),
     /// The read timeout has passed.
-    #[error("nothing more came for {}", show_duration(*.0))]
+    #[error("no data received for {}", show_duration(*.0))]
     ReadTimeout(Duration),
     /// No connection could be established; nothing was sent.
     #[error("{0}")]
@@ -51,10 +51,10 @@ pub enum Error {
     #[error("more than {0} redirects")]
     TooManyRedirects(usize),
     /// The body is larger than allowed.
-    #[error("the body of the answer is larger than {}", show_size(*.0))]
+    #[error("the response body is larger than {}", show_size(*.0))]
     BodyTooLarge(u64),
     /// The body is incomplete or does not match its headers.
-    #[error("the body of the answer can not be read: {0}")]
+    #[error("the response body cannot be read: {0}")]
     Decode(String),
     /// A file that is sent or written cannot be read or written.
     #[error("{0}")]
@@ -135,7 +135,7 @@ impl Error {
         }
         match error.is_connect() {
             _ if error.is_builder() => Self::InvalidUrl(text),
-            true if is_proxied => Self::Proxy(format!("the way through the proxy failed: {text}")),
+            true if is_proxied => Self::Proxy(format!("connecting through the proxy failed: {text}")),
             true => Self::Connect(text),
             false => Self::ConnectionLost(text),
         }

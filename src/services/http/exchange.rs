@@ -25,13 +25,13 @@ impl Http {
         &self,
         request: &Request,
         guard: &dyn RequestGuard,
-        until: Instant,
+        deadline: Instant,
     ) -> Result<ReceivedResponse, Box<Failure>> {
         let progress = Progress::new(request.timeouts.connect);
         let mut at = request.url.clone();
         // Boxed once, so that it is not copied between wrapper futures.
-        let work = Box::pin(self.follow_redirects(request, guard, &progress, until, &mut at));
-        let outcome = timeout_at(until, PROGRESS.scope(progress.clone(), work)).await;
+        let work = Box::pin(self.follow_redirects(request, guard, &progress, deadline, &mut at));
+        let outcome = timeout_at(deadline, PROGRESS.scope(progress.clone(), work)).await;
         let (mut response, mut incoming) = outcome.unwrap_or_else(|_| {
             let total = request.timeouts.total;
             let error = if progress.is_connecting() { Error::ConnectTimeout(total) } else { Error::Timeout(total) };
@@ -60,7 +60,7 @@ impl Http {
         request: &Request,
         guard: &dyn RequestGuard,
         progress: &Progress,
-        until: Instant,
+        deadline: Instant,
         at: &mut Url,
     ) -> Result<(HttpResponse, ResponseBody), Box<Failure>> {
         let failed = |error, url: &Url| Failure::new(error, url, None);
@@ -71,7 +71,7 @@ impl Http {
             let sent = self.step(&step, request, guard, progress).await;
             let (mut response, raw) = sent.map_err(|error| failed(error, &step.url))?;
             let is_timed = !matches!(request.sink, Sink::Stream { is_timed: false });
-            let limit = is_timed.then_some((until, request.timeouts.total));
+            let limit = is_timed.then_some((deadline, request.timeouts.total));
             let mut incoming = ResponseBody::new(raw, request.timeouts.read, limit);
             let challenge = step.challenge(&response);
             let redirect_target = request.redirects.and_then(|_| step.redirect_target(&response));
@@ -154,7 +154,7 @@ impl Http {
     }
 
     async fn check_target(&self, url: &Url, is_proxied: bool, guard: &dyn RequestGuard) -> Result<(), Error> {
-        let host = url.host_str().ok_or_else(|| Error::InvalidUrl(format!("{url} names no host")))?;
+        let host = url.host_str().ok_or_else(|| Error::InvalidUrl(format!("{url} has no host")))?;
         let port = url.port_or_known_default().unwrap_or(80);
         guard.check_host(host, port).map_err(Error::Denied)?;
         let addresses = match url.host() {
@@ -197,7 +197,7 @@ async fn form(parts: &[Part]) -> Result<Form, Error> {
             sent = sent.file_name(name.clone());
         }
         if let Some(content_type) = &part.content_type {
-            let wrong = |_| Error::InvalidOption(format!("files: {content_type:?} is no content type"));
+            let wrong = |_| Error::InvalidOption(format!("files: {content_type:?} is not a content type"));
             sent = sent.mime_str(content_type).map_err(wrong)?;
         }
         let mut headers = reqwest::header::HeaderMap::new();

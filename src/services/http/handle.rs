@@ -72,28 +72,28 @@ impl Http {
     /// # Errors
     /// If there is no response, or the guard denies access. Responses with any status are `Ok`.
     pub async fn send(&self, request: &Request, guard: &dyn RequestGuard) -> Result<ReceivedResponse, Box<Failure>> {
-        let until = Instant::now() + request.timeouts.total;
-        let mut tries = 0;
+        let deadline = Instant::now() + request.timeouts.total;
+        let mut attempts = 0;
         if self.driver.is_some() {
             // Drops pooled connections that their servers have closed, before one is chosen.
             tokio::task::yield_now().await;
         }
         loop {
-            tries += 1;
-            let outcome = self.attempt(request, guard, until).await;
+            attempts += 1;
+            let outcome = self.attempt(request, guard, deadline).await;
             let seen = outcome.as_ref().map(|received| &received.response).map_err(|failure| &failure.error);
-            let pause = request.retry.pause(&request.method, tries, seen);
-            let pause = pause.filter(|pause| Instant::now().checked_add(*pause).is_some_and(|again| again < until));
-            let Some(pause) = pause else { return outcome };
+            let delay = request.retry.delay(&request.method, attempts, seen);
+            let delay = delay.filter(|delay| Instant::now().checked_add(*delay).is_some_and(|again| again < deadline));
+            let Some(delay) = delay else { return outcome };
             drop(outcome);
-            self.pause(pause).await;
+            self.wait(delay).await;
         }
     }
 
     /// Waits before a retry.
-    async fn pause(&self, pause: Duration) {
-        let Some(mock) = &self.mock else { return tokio::time::sleep(pause).await };
+    async fn wait(&self, delay: Duration) {
+        let Some(mock) = &self.mock else { return tokio::time::sleep(delay).await };
         let clock = mock.clock();
-        clock.sleep_until(clock.now() + pause).await;
+        clock.sleep_until(clock.now() + delay).await;
     }
 }

@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_the_same_however_the_bytes_come() {
+    fn lines_do_not_depend_on_the_chunk_size() {
         let text = b"one\r\ntwo\rthree\n\nlast";
         for size in 1..=text.len() {
             let mut lines = LineSplitter::default();
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn events_are_read_as_browsers_read_them() {
+    fn events_are_parsed_as_in_browsers() {
         let mut events = EventParser::default();
         let text = "\u{feff}: hello\nevent: open\nid: 7\ndata:a\ndata:  b\n\ndata\n\nevent: none\n\nretry: 250\ndata: c:d\n\ndata: cut off";
         let found: Vec<_> = text.split('\n').filter_map(|line| events.line(line)).collect();

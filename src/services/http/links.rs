@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pages_are_found_also_with_commas_in_addresses() {
+    fn links_are_parsed_also_with_commas_in_urls() {
         let links = parse(r#"<https://a.example/?p=2,3>; rel="next"; title="a, b", </last>; rel=last"#);
         assert_eq!(links.len(), 2);
         assert_eq!(links[0].url, "https://a.example/?p=2,3");

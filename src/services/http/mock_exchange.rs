@@ -22,7 +22,7 @@ impl Http {
         request: &Request,
         guard: &dyn RequestGuard,
     ) -> Result<(HttpResponse, reqwest::Response), Error> {
-        let host = step.url.host_str().ok_or_else(|| Error::InvalidUrl(format!("{} names no host", step.url)))?;
+        let host = step.url.host_str().ok_or_else(|| Error::InvalidUrl(format!("{} has no host", step.url)))?;
         guard.check_host(host, step.url.port_or_known_default().unwrap_or(80)).map_err(Error::Denied)?;
         let mut headers = step.headers.clone();
         if let Some(cookies) = request.cookies.header(&step.url) {
@@ -36,7 +36,7 @@ impl Http {
         for (name, value) in &reply.headers {
             raw = raw.header(name, value);
         }
-        let raw = raw.body(reply.body).map_err(|error| Error::ConnectionLost(format!("no such answer: {error}")))?;
+        let raw = raw.body(reply.body).map_err(|error| Error::ConnectionLost(format!("the mock response is invalid: {error}")))?;
         let raw = reqwest::Response::from(raw);
         let response = HttpResponse::from_head(&raw, &step.url, &asked, Duration::ZERO);
         for cookies in [Some(&request.cookies), request.session_cookies.as_ref()].into_iter().flatten() {

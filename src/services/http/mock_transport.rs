@@ -45,7 +45,7 @@ pub trait MockTransport: Send + Sync {
 
 /// Returns the error with this `err.kind`, if there is one.
 pub fn error_by_kind(kind: &str) -> Option<Error> {
-    let why = || format!("the test says so: {kind}");
+    let why = || format!("error set by the test: {kind}");
     let limit = Duration::from_secs(30);
     Some(match kind {
         "timeout" => Error::Timeout(limit),

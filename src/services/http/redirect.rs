@@ -38,7 +38,7 @@ pub(super) struct RequestStep {
 
 impl RequestStep {
     pub(super) fn initial(request: &Request) -> Result<Self, Error> {
-        let wrong = |_| Error::InvalidUrl(format!("{:?} is no HTTP method", request.method));
+        let wrong = |_| Error::InvalidUrl(format!("{:?} is not an HTTP method", request.method));
         let mut step = Self {
             method: Method::from_bytes(request.method.as_bytes()).map_err(wrong)?,
             url: http_url(&request.url)?,
@@ -146,7 +146,7 @@ fn may_share_credentials(from: &Url, to: &Url) -> bool {
 fn http_url(url: &Url) -> Result<Url, Error> {
     match url.scheme() {
         "http" | "https" => Ok(without_credentials(url)),
-        other => Err(Error::InvalidUrl(format!("{other}: is not spoken here: write http: or https:"))),
+        other => Err(Error::InvalidUrl(format!("{other}: is not supported: write http: or https:"))),
     }
 }
 

@@ -60,14 +60,14 @@ impl RetryPolicy {
         }
     }
 
-    /// Returns the delay before the next attempt, or `None` for no further attempt; `tries` is the number of attempts so far.
-    pub(super) fn pause(&self, method: &str, tries: u32, outcome: Result<&HttpResponse, &Error>) -> Option<Duration> {
-        if tries > self.max || !self.is_retryable(method, outcome) {
+    /// Returns the delay before the next attempt, or `None` for no further attempt; `attempts` is the number of attempts so far.
+    pub(super) fn delay(&self, method: &str, attempts: u32, outcome: Result<&HttpResponse, &Error>) -> Option<Duration> {
+        if attempts > self.max || !self.is_retryable(method, outcome) {
             return None;
         }
         let request = outcome.ok().and_then(retry_after);
         Some(request.unwrap_or_else(|| {
-            let longest = self.backoff.saturating_mul(1 << (tries - 1).min(20)).min(MAX_BACKOFF);
+            let longest = self.backoff.saturating_mul(1 << (attempts - 1).min(20)).min(MAX_BACKOFF);
             longest.mul_f64(jitter())
         }))
     }
@@ -129,25 +129,25 @@ mod tests {
     }
 
     #[test]
-    fn only_what_may_be_repeated_is() {
+    fn only_idempotent_or_unsent_requests_are_retried() {
         let retry = RetryPolicy { max: 2, ..RetryPolicy::never() };
         let (busy, closed) = (response(503, &[]), Error::ConnectionLost("closed".into()));
-        assert!(retry.pause("GET", 1, Ok(&busy)).is_some());
-        assert_eq!(retry.pause("GET", 3, Ok(&busy)), None);
-        assert_eq!(retry.pause("POST", 1, Ok(&busy)), None);
-        assert_eq!(retry.pause("POST", 1, Err(&closed)), None);
-        assert!(retry.pause("POST", 1, Err(&Error::Connect("refused".into()))).is_some());
-        assert_eq!(retry.pause("GET", 1, Ok(&response(500, &[]))), None);
-        assert_eq!(retry.pause("GET", 1, Err(&Error::Timeout(MAX_BACKOFF))), None);
-        assert_eq!(RetryPolicy::never().pause("GET", 1, Ok(&busy)), None);
+        assert!(retry.delay("GET", 1, Ok(&busy)).is_some());
+        assert_eq!(retry.delay("GET", 3, Ok(&busy)), None);
+        assert_eq!(retry.delay("POST", 1, Ok(&busy)), None);
+        assert_eq!(retry.delay("POST", 1, Err(&closed)), None);
+        assert!(retry.delay("POST", 1, Err(&Error::Connect("refused".into()))).is_some());
+        assert_eq!(retry.delay("GET", 1, Ok(&response(500, &[]))), None);
+        assert_eq!(retry.delay("GET", 1, Err(&Error::Timeout(MAX_BACKOFF))), None);
+        assert_eq!(RetryPolicy::never().delay("GET", 1, Ok(&busy)), None);
     }
 
     #[test]
-    fn pauses_double_and_the_server_may_ask_for_another() {
+    fn delays_double_and_retry_after_replaces_them() {
         let retry = RetryPolicy { max: 9, backoff: Duration::from_secs(1), ..RetryPolicy::never() };
-        let third = retry.pause("GET", 3, Ok(&response(503, &[]))).unwrap();
+        let third = retry.delay("GET", 3, Ok(&response(503, &[]))).unwrap();
         assert!(third >= Duration::from_secs(2) && third <= Duration::from_secs(4), "{third:?}");
-        let request = |headers: &[_]| retry.pause("GET", 1, Ok(&response(429, headers))).unwrap();
+        let request = |headers: &[_]| retry.delay("GET", 1, Ok(&response(429, headers))).unwrap();
         assert_eq!(request(&[("retry-after", "7")]), Duration::from_secs(7));
         let date = ("date", "Sun, 06 Nov 1994 08:49:37 GMT");
         assert_eq!(request(&[date, ("retry-after", "Sun, 06 Nov 1994 08:50:07 GMT")]), Duration::from_secs(30));
