@@ -135,7 +135,7 @@ fn a_download_is_there_whole_or_not_at_all() {
         .unwrap();
     let nowhere = "http_get(\"http://example.test/get\", #{ save_to: \"notes/new/x\" });";
     let (kind, message) = fault(&world, nowhere);
-    assert!(kind == "io" && message.contains("notes/new/x: its folder is not there"), "{kind}: {message}");
+    assert!(kind == "io" && message.contains("notes/new/x: its folder does not exist"), "{kind}: {message}");
     let cut = world.block_on(start_raw(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nx", false));
     let call = format!("http_get(\"http://{cut}/\", #{{ save_to: \"notes/cut\", timeout: \"300ms\" }});");
     assert_eq!(fault(&world, &call).0, "timeout");

@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::api::TappedResponse;
 use crate::cli::record::line::{AnswerLine, MessageLine};
 use crate::cli::terminal;
-use crate::services::files::successor;
+use crate::services::files::replacement;
 
 /// A recording on its way.
 #[derive(Default)]
@@ -126,7 +126,7 @@ impl LinePosition {
 /// Exchanges a file for one with the same lines in order of time.
 fn put_in_order(path: &Path, file: &mut File, mut positions: Vec<LinePosition>) -> anyhow::Result<()> {
     positions.sort_by_key(LinePosition::key);
-    let ordered = successor(path)?;
+    let ordered = replacement(path)?;
     let (mut from, mut to) = (BufReader::new(file), BufWriter::new(ordered));
     let mut line = Vec::new();
     for place in positions {

@@ -51,8 +51,8 @@ impl Instance {
             tokio.shutdown_background();
         });
         let driver = driver.map_err(|error| error.to_string())?;
-        let files = Files::held(sandbox.files.path());
-        let folder = files.place(sandbox.base());
+        let files = Files::sandboxed(sandbox.files.path());
+        let folder = files.resolve(sandbox.base());
         std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let services = {
             let _inside = handle.enter();

@@ -12,7 +12,7 @@ use crate::functions::outside::paths::resolved;
 use crate::functions::outside::permissions::check;
 use crate::functions::phase::context;
 use crate::functions::thrown::{Thrown, invalid_argument, thrown, too_large};
-use crate::services::files::successor;
+use crate::services::files::replacement;
 
 pub(super) fn register(module: &mut Module) {
     combine_with_exported_module!(module, "files", functions);
@@ -23,7 +23,7 @@ pub(in crate::functions) fn allowed(function: &str, path: &str, write: bool) -> 
     let context = context(function)?;
     let path = resolved(path, &context.config)?;
     check(function, if write { Need::Write(&path) } else { Need::Read(&path) })?;
-    Ok(context.services.files.place(path))
+    Ok(context.services.files.resolve(path))
 }
 
 pub(super) fn io_error(path: &Path, error: &std::io::Error) -> Thrown {
@@ -90,7 +90,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Thrown> {
 
 /// Writes a temporary file and renames it over the target, so that readers see either the old or the new content.
 fn replace(path: &Path, content: &[u8]) -> std::io::Result<()> {
-    let mut file = successor(path)?;
+    let mut file = replacement(path)?;
     file.write_all(content)?;
     file.as_file().sync_all()?;
     file.persist(path).map(drop).map_err(|error| error.error)

@@ -1,15 +1,15 @@
-//! File systems that do not tell of every change: others change their files, too.
+//! File systems that do not report every change, since other machines change their files.
 
 use std::path::{Path, PathBuf};
 
-/// Returns whether the file system that a path is on may change without the system telling: network and virtual machine mounts.
+/// Returns whether a path is on a network or virtual machine mount, whose changes may cause no events.
 ///
 /// Source: proc_pid_mountinfo(5).
-pub(super) fn is_silent(path: &Path) -> bool {
-    std::fs::read_to_string("/proc/self/mountinfo").is_ok_and(|mounts| is_silent_among(&mounts, path))
+pub(super) fn misses_events(path: &Path) -> bool {
+    std::fs::read_to_string("/proc/self/mountinfo").is_ok_and(|mounts| misses_events_among(&mounts, path))
 }
 
-fn is_silent_among(mounts: &str, path: &Path) -> bool {
+fn misses_events_among(mounts: &str, path: &Path) -> bool {
     let nearest = mounts
         .lines()
         .filter_map(|line| {
@@ -18,7 +18,7 @@ fn is_silent_among(mounts: &str, path: &Path) -> bool {
             let kind = kind.split(' ').next()?;
             path.starts_with(&point).then(|| (point.components().count(), is_remote(kind)))
         })
-        // Of two mounts on one point, the later one covers the earlier.
+        // The last of several mounts on one mount point is the visible one.
         .max_by_key(|(depth, _)| *depth);
     nearest.is_some_and(|(_, is_remote)| is_remote)
 }
@@ -51,7 +51,7 @@ fn is_remote(kind: &str) -> bool {
     KINDS.contains(&kind) || kind.starts_with("fuse.")
 }
 
-/// Turns `\040` back into a space, and so on.
+/// Replaces octal escapes such as `\040`.
 fn unescape(text: &str) -> String {
     let mut parts = text.split('\\');
     let mut plain = parts.next().unwrap_or_default().to_owned();
@@ -75,16 +75,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_nearest_mount_decides() {
+    fn the_nearest_mount_point_applies() {
         let mounts = "22 1 0:21 / / rw - overlay overlay rw\n\
                       30 22 0:40 / /mnt/my\\040share rw,relatime shared:1 - nfs4 server:/x rw\n\
                       31 30 0:41 / /mnt/my\\040share/local rw - ext4 /dev/sda1 rw\n\
                       32 22 0:42 / /mnt/s3 rw - fuse.s3fs s3fs rw";
-        let is_silent = |path| is_silent_among(mounts, Path::new(path));
-        assert!(is_silent("/mnt/my share/scripts"));
-        assert!(is_silent("/mnt/s3"));
-        assert!(!is_silent("/mnt/my share/local/scripts"));
-        assert!(!is_silent("/mnt/my shared"));
-        assert!(!is_silent("/home"));
+        let misses_events = |path| misses_events_among(mounts, Path::new(path));
+        assert!(misses_events("/mnt/my share/scripts"));
+        assert!(misses_events("/mnt/s3"));
+        assert!(!misses_events("/mnt/my share/local/scripts"));
+        assert!(!misses_events("/mnt/my shared"));
+        assert!(!misses_events("/home"));
     }
 }

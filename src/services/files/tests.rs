@@ -1,4 +1,4 @@
-//! Save dances, with real files.
+//! Ways in which editors and programs save files, with real files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::services::files::{ChangeKind, Files, FolderWatch};
 struct Bench {
     folder: TempDir,
     watch: FolderWatch,
-    marks: usize,
+    markers: usize,
 }
 
 fn is_ignored(path: &Path) -> bool {
@@ -23,7 +23,7 @@ fn is_ignored(path: &Path) -> bool {
 }
 
 impl Bench {
-    /// Puts files into a folder and watches it.
+    /// Creates files in a folder and watches it.
     async fn new(files: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         for (name, text) in files {
@@ -36,7 +36,7 @@ impl Bench {
 
     fn watch(folder: TempDir, below: &str) -> Self {
         let watch = Files::default().watch(&folder.path().join(below), is_ignored);
-        Self { folder, watch, marks: 0 }
+        Self { folder, watch, markers: 0 }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -53,32 +53,33 @@ impl Bench {
 
     /// Waits for the next batch.
     async fn next(&mut self) -> Vec<(String, ChangeKind)> {
-        let batch = timeout(Duration::from_secs(30), self.watch.changes.recv()).await.expect("no change came").unwrap();
+        let batch =
+            timeout(Duration::from_secs(30), self.watch.changes.recv()).await.expect("no change was reported").unwrap();
         let name = |path: &Path| path.strip_prefix(self.folder.path()).unwrap().to_str().unwrap().to_owned();
         let mut changes: Vec<_> = batch.iter().map(|change| (name(&change.path), change.kind)).collect();
         changes.sort();
         changes
     }
 
-    /// Expects these changes, in as many batches as it takes, each once, and no other after them.
+    /// Expects these changes, in any number of batches, each once, and no other after them.
     async fn expect(&mut self, expected: &[(&str, ChangeKind)]) {
         let mut seen = Vec::new();
         while seen.len() < expected.len() {
             seen.extend(self.next().await);
         }
-        // A change made now is the next that comes: there was no other before it.
-        self.marks += 1;
-        let mark = format!("mark{}", self.marks);
-        self.write(&mark, "mark");
+        // The next reported change is the markerer: there was no other before it.
+        self.markers += 1;
+        let marker = format!("marker{}", self.markers);
+        self.write(&marker, "marker");
         seen.extend(self.next().await);
         seen.sort();
         let mut expected: Vec<_> = expected.iter().map(|(name, kind)| ((*name).to_owned(), *kind)).collect();
-        expected.push((mark, Created));
+        expected.push((marker, Created));
         expected.sort();
         assert_eq!(seen, expected);
     }
 
-    /// Expects nothing to have changed.
+    /// Expects no change.
     async fn expect_nothing(&mut self) {
         sleep(Duration::from_millis(300)).await;
         self.expect(&[]).await;
@@ -113,7 +114,7 @@ async fn a_plain_write_is_one_change_after_it_has_settled() {
 }
 
 #[tokio::test]
-async fn new_changed_and_removed_files_are_told_of_once() {
+async fn created_modified_and_removed_files_are_reported_once() {
     let mut bench = Bench::new(&[("a", "1"), ("b", "1"), ("c", "1")]).await;
     bench.write("a", "2");
     fs::remove_file(bench.path("b")).unwrap();
@@ -131,7 +132,7 @@ async fn the_same_content_is_no_change() {
 }
 
 #[tokio::test]
-async fn a_temporary_file_renamed_over_it_is_one_change() {
+async fn a_temporary_file_renamed_over_a_file_is_one_change() {
     let mut bench = Bench::new(&[("a", "1")]).await;
     bench.write(".a.tmp", "2");
     bench.rename(".a.tmp", "a");
@@ -142,7 +143,7 @@ async fn a_temporary_file_renamed_over_it_is_one_change() {
 }
 
 #[tokio::test]
-async fn vims_dance_with_a_backup_is_one_change() {
+async fn a_save_by_vim_with_a_backup_is_one_change() {
     let mut bench = Bench::new(&[("a", "1")]).await;
     bench.write(".a.swp", "swap");
     bench.write("4913", "");
@@ -168,7 +169,7 @@ async fn truncate_then_write_is_one_change_of_the_final_content() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_writer_that_takes_its_time_is_waited_for() {
+async fn a_change_is_not_reported_while_the_file_is_open_for_writing() {
     use std::io::Write as _;
     let mut bench = Bench::new(&[("a", "1")]).await;
     let mut file = fs::File::create(bench.path("a")).unwrap();
@@ -183,7 +184,7 @@ async fn a_writer_that_takes_its_time_is_waited_for() {
 }
 
 #[tokio::test]
-async fn new_folders_and_what_is_in_them_at_once_are_found() {
+async fn new_folders_and_their_initial_files_are_found() {
     let mut bench = Bench::new(&[]).await;
     fs::create_dir_all(bench.path("x/y/z")).unwrap();
     bench.write("x/y/z/a", "1");
@@ -218,7 +219,7 @@ async fn a_rename_is_one_batch() {
 }
 
 #[tokio::test]
-async fn many_files_written_together_are_few_batches_and_all_there() {
+async fn many_files_written_together_are_reported_completely_in_few_batches() {
     let mut bench = Bench::new(&[]).await;
     (0..500).for_each(|n| bench.write(&format!("f{n:03}"), "x"));
     let mut seen = Vec::new();
@@ -232,7 +233,7 @@ async fn many_files_written_together_are_few_batches_and_all_there() {
 }
 
 #[tokio::test]
-async fn a_folder_that_does_not_exist_yet_is_watched_and_survives_being_made_anew() {
+async fn a_missing_folder_is_watched_and_may_be_recreated() {
     let mut bench = Bench::watch(tempfile::tempdir().unwrap(), "not/yet");
     assert_eq!(bench.watch.files(), [] as [PathBuf; 0]);
     for _ in 0..3 {
@@ -264,15 +265,15 @@ async fn a_swapped_config_map_is_one_change() {
     let mut watch = Files::default().watch(folder.path(), is_ignored);
     put("..2024_2", "2");
     fs::remove_dir_all(folder.path().join("..2024_1")).unwrap();
-    let mut bench = Bench { watch, folder, marks: 0 };
+    let mut bench = Bench { watch, folder, markers: 0 };
     bench.expect(&[("a", Modified)]).await;
     watch = bench.watch;
-    assert_eq!(watch.files(), ["a", "mark1", "same"].map(|name| bench.folder.path().join(name)));
+    assert_eq!(watch.files(), ["a", "marker1", "same"].map(|name| bench.folder.path().join(name)));
 }
 
 #[cfg(unix)]
 #[tokio::test]
-async fn symlinks_are_followed_but_not_in_circles() {
+async fn symlinks_are_followed_without_cycles() {
     use std::os::unix::fs::symlink;
     let elsewhere = tempfile::tempdir().unwrap();
     fs::write(elsewhere.path().join("a"), "1").unwrap();
@@ -296,7 +297,7 @@ async fn symlinks_are_followed_but_not_in_circles() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_watched_symlink_that_is_swapped_gives_the_differences() {
+async fn a_changed_target_of_a_watched_symlink_yields_the_differences() {
     use std::os::unix::fs::symlink;
     let folder = tempfile::tempdir().unwrap();
     for (version, text) in [("v1", "1"), ("v2", "2")] {
@@ -315,7 +316,7 @@ async fn a_watched_symlink_that_is_swapped_gives_the_differences() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn what_is_no_regular_file_is_never_opened() {
+async fn only_regular_files_are_opened() {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
     let mut bench = Bench::new(&[("a", "1")]).await;
     assert!(std::process::Command::new("mkfifo").arg(bench.path("fifo")).status().unwrap().success());
@@ -338,19 +339,19 @@ async fn two_watches_over_one_folder_do_not_disturb_each_other() {
     let one = files.watch(folder.path(), is_ignored);
     let watch = files.watch(folder.path(), is_ignored);
     drop(one);
-    let mut bench = Bench { watch, folder, marks: 0 };
+    let mut bench = Bench { watch, folder, markers: 0 };
     bench.expect_nothing().await;
     bench.write("a", "1");
     bench.expect(&[("a", Created)]).await;
 }
 
 #[tokio::test]
-async fn where_no_events_come_changes_are_found_by_looking() {
+async fn without_events_changes_are_found_by_scanning() {
     let mut bench = Bench::new(&[("a", "1"), ("b", "1")]).await;
     bench.expect_nothing().await;
     let Bench { folder, watch, .. } = bench;
     drop(watch);
-    bench = Bench { watch: Files::deaf().watch(folder.path(), is_ignored), folder, marks: 0 };
+    bench = Bench { watch: Files::without_events().watch(folder.path(), is_ignored), folder, markers: 0 };
     bench.write("a", "22");
     fs::remove_file(bench.path("b")).unwrap();
     bench.write("c", "1");

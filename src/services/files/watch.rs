@@ -1,4 +1,4 @@
-//! One watch: looks where something may have changed, and tells what is different once it has settled.
+//! One watch: scans paths with events, and reports the files that differ once they have settled.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,54 +8,58 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use crate::services::files::attention::Attention;
-use crate::services::files::hub::{Heard, Hub, Place};
-use crate::services::files::motion::{Motion, Source};
-use crate::services::files::tree::{self, Content, Known, MAX_DEPTH, Rules, Seen, Stamp, Tree};
-use crate::services::files::{Change, ChangeKind, mount};
+use crate::services::files::change::{Change, ChangeKind};
+use crate::services::files::content::{self, Content, FileStamp};
+use crate::services::files::debouncer::{ChangeSource, Debouncer};
+use crate::services::files::mount;
+use crate::services::files::registrations::Registrations;
+use crate::services::files::rules::{MAX_DEPTH, PathKind, WatchRules};
+use crate::services::files::system_watcher::{PathMapping, PendingEvents, SystemWatcher};
+use crate::services::files::tree::{KnownFile, Tree};
 
-/// Everything is looked at so often in case an event was lost.
-const RESCAN: Duration = Duration::from_secs(30);
-/// Where no events come, everything is looked at so often.
-const POLL: Duration = Duration::from_secs(1);
-/// Who starts a watch waits no longer than this for contents to be read; the rest is read in the background.
+/// Interval of full scans, in case an event was lost.
+const SCAN_INTERVAL: Duration = Duration::from_secs(30);
+/// Interval of full scans where no events arrive.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// Time limit for reading contents when a watch starts; the rest is read in the background.
 const START_LIMIT: Duration = Duration::from_millis(100);
-const REFUSED: &str = "the system watches no more folders (on Linux, fs.inotify.max_user_watches says how many)";
+const WATCH_LIMIT_REACHED: &str =
+    "the system's limit of watched folders is reached (on Linux: fs.inotify.max_user_watches)";
 
-/// A watch over a folder.
+/// A watch of a folder.
 pub(super) struct Watch {
-    rules: Arc<Rules>,
-    attention: Attention,
+    rules: Arc<WatchRules>,
+    registrations: Registrations,
     tree: Tree,
-    motion: Motion,
-    /// Whether to look every second, since events may not come.
-    polls: bool,
+    debouncer: Debouncer,
+    /// Whether to scan every second, since events may be missing.
+    is_polling: bool,
     next_scan: Instant,
     settled: Vec<Change>,
 }
 
-/// Delivers what settles until nobody takes it.
-pub(super) async fn keep(mut watch: Watch, deliver: mpsc::Sender<Vec<Change>>) {
-    let ear = Arc::clone(&watch.attention.ear);
+/// Sends settled changes until the receiver is dropped.
+pub(super) async fn run(mut watch: Watch, deliver: mpsc::Sender<Vec<Change>>) {
+    let events = Arc::clone(&watch.registrations.events);
     let mut work: fn(&mut Watch) = Watch::begin;
     loop {
-        let turned = tokio::task::spawn_blocking(move || {
+        let stepped = tokio::task::spawn_blocking(move || {
             work(&mut watch);
             watch
         });
-        watch = match turned.await {
+        watch = match stepped.await {
             Ok(watch) => watch,
             Err(error) if error.is_cancelled() => return,
             Err(error) => return tracing::error!(%error, "a folder is no longer watched"),
         };
-        work = Watch::turn;
+        work = Watch::step;
         let settled = std::mem::take(&mut watch.settled);
         if !settled.is_empty() && deliver.send(settled).await.is_err() {
             break;
         }
         tokio::select! {
-            () = ear.stirred.notified() => {}
-            () = tokio::time::sleep_until(watch.next_look().into()) => {}
+            () = events.changed.notified() => {}
+            () = tokio::time::sleep_until(watch.next_deadline().into()) => {}
             () = deliver.closed() => break,
         }
     }
@@ -63,120 +67,120 @@ pub(super) async fn keep(mut watch: Watch, deliver: mpsc::Sender<Vec<Change>>) {
 }
 
 impl Watch {
-    /// Takes in what is there now, and hears of changes from now on.
-    pub(super) fn start(hub: Arc<Hub>, rules: Arc<Rules>) -> Self {
+    /// Scans the folder, and registers for its events.
+    pub(super) fn start(system: Arc<SystemWatcher>, rules: Arc<WatchRules>) -> Self {
         let mut watch = Self {
-            attention: Attention::new(hub),
+            registrations: Registrations::new(system),
             tree: Tree::new(Arc::clone(&rules)),
-            motion: Motion::default(),
-            polls: fs::canonicalize(&rules.root).is_ok_and(|root| mount::is_silent(&root)),
-            next_scan: Instant::now() + POLL,
+            debouncer: Debouncer::default(),
+            is_polling: fs::canonicalize(&rules.root).is_ok_and(|root| mount::misses_events(&root)),
+            next_scan: Instant::now() + POLL_INTERVAL,
             settled: Vec::new(),
             rules,
         };
-        watch.attention.follow(&watch.tree);
-        let found = watch.visit(&Arc::clone(&watch.rules).root);
+        watch.registrations.sync(&watch.tree);
+        let found = watch.scan(&Arc::clone(&watch.rules).root);
         let enough = Instant::now() + START_LIMIT;
         for (path, stamp) in found.into_iter().filter_map(|(path, stamp)| Some((path, stamp?))) {
-            watch.tree.files.insert(path.clone(), Known { stamp, content: Content::Unread });
+            watch.tree.files.insert(path.clone(), KnownFile { stamp, content: Content::Unread });
             if Instant::now() < enough {
-                watch.tree.read(&path);
+                watch.tree.read_content(&path);
             }
         }
-        watch.attention.follow(&watch.tree);
+        watch.registrations.sync(&watch.tree);
         watch
     }
 
-    /// Reads what is there, to be compared with later, and sees whether events come.
+    /// Reads the contents that are not read yet, and checks whether events arrive.
     fn begin(&mut self) {
-        if !self.polls && !self.attention.hears_itself(&self.rules.root) {
-            self.poll("the file system does not tell of changes");
+        if !self.is_polling && !self.registrations.receives_events(&self.rules.root) {
+            self.start_polling("the file system sends no events");
         }
-        let heard = self.attention.ear.take();
-        // What was touched meanwhile is not what was there at the start.
-        let is_unread = |path: &PathBuf, known: &Known| {
-            known.content == Content::Unread && !heard.lost && !heard.touched.contains_key(path)
+        let pending = self.registrations.events.take();
+        // Touched files are compared with the content before the event, which is unknown.
+        let is_unread = |path: &PathBuf, known: &KnownFile| {
+            known.content == Content::Unread && !pending.overflowed && !pending.paths.contains_key(path)
         };
         let files = self.tree.files.iter();
         let unread: Vec<PathBuf> =
             files.filter(|(path, known)| is_unread(path, known)).map(|(path, _)| path.clone()).collect();
-        self.take_in(heard);
-        unread.iter().for_each(|path| self.tree.read(path));
-        if self.attention.is_refused {
-            self.poll(REFUSED);
+        self.apply_events(pending);
+        unread.iter().for_each(|path| self.tree.read_content(path));
+        if self.registrations.watch_failed {
+            self.start_polling(WATCH_LIMIT_REACHED);
         }
-        self.turn();
+        self.step();
     }
 
-    /// Takes in what was heard, looks again where it is time, and gathers what has settled.
-    fn turn(&mut self) {
-        let heard = self.attention.ear.take();
-        self.take_in(heard);
-        let settled = self.motion.settled(&self.tree, &self.rules);
+    /// Applies events, scans if it is time, and collects settled changes.
+    fn step(&mut self) {
+        let pending = self.registrations.events.take();
+        self.apply_events(pending);
+        let settled = self.debouncer.take_settled(&self.tree, &self.rules);
         if !settled.is_empty() {
-            settled.into_iter().for_each(|(path, source)| self.compare(path, source));
-            self.attention.follow(&self.tree);
+            settled.into_iter().for_each(|(path, source)| self.report_change(path, source));
+            self.registrations.sync(&self.tree);
         }
     }
 
-    /// Returns when to look again if nothing is heard.
-    fn next_look(&self) -> Instant {
-        self.motion.next_look().map_or(self.next_scan, |next| next.min(self.next_scan))
+    /// Returns when to continue if no event arrives.
+    fn next_deadline(&self) -> Instant {
+        self.debouncer.next_deadline().map_or(self.next_scan, |next| next.min(self.next_scan))
     }
 
-    fn take_in(&mut self, heard: Heard) {
-        if heard.lost || self.next_scan <= Instant::now() {
-            let found = self.visit(&Arc::clone(&self.rules).root);
-            let source = if heard.lost || self.polls { Source::Told } else { Source::Found };
-            self.motion.suspect(found, &self.tree, source);
-            self.next_scan = Instant::now() + if self.polls { POLL } else { RESCAN };
+    fn apply_events(&mut self, pending: PendingEvents) {
+        if pending.overflowed || self.next_scan <= Instant::now() {
+            let found = self.scan(&Arc::clone(&self.rules).root);
+            let source = if pending.overflowed || self.is_polling { ChangeSource::Event } else { ChangeSource::Scan };
+            self.debouncer.add(found, &self.tree, source);
+            self.next_scan = Instant::now() + if self.is_polling { POLL_INTERVAL } else { SCAN_INTERVAL };
         }
-        if heard.touched.is_empty() && !heard.lost {
+        if pending.paths.is_empty() && !pending.overflowed {
             return;
         }
-        let touched: Vec<_> = heard.touched.into_iter().filter(|(path, _)| self.tree.concerns(path)).collect();
+        let touched: Vec<_> = pending.paths.into_iter().filter(|(path, _)| self.tree.is_relevant(path)).collect();
         for (path, _) in &touched {
             if let Some(real) = self.tree.folders.get(path) {
-                self.attention.refresh(real);
+                self.registrations.refresh(real);
             }
-            self.look_again(path);
+            self.scan_again(path);
         }
-        self.tree.links_astray().iter().for_each(|path| self.look_again(path));
-        for (path, touch) in touched {
-            self.motion.touch(path, touch, &self.tree, &self.rules);
+        self.tree.changed_symlinks().iter().for_each(|path| self.scan_again(path));
+        for (path, event) in touched {
+            self.debouncer.record_event(path, event, &self.tree, &self.rules);
         }
-        // What may have changed before we heard of it is looked at once more.
+        // Folders may have changed between their scan and their registration: scan them again.
         for _ in 0..MAX_DEPTH {
-            let entries = self.attention.follow(&self.tree);
+            let entries = self.registrations.sync(&self.tree);
             if entries.is_empty() {
                 break;
             }
-            entries.iter().for_each(|path| self.look_again(path));
+            entries.iter().for_each(|path| self.scan_again(path));
         }
-        if self.attention.is_refused {
-            self.poll(REFUSED);
+        if self.registrations.watch_failed {
+            self.start_polling(WATCH_LIMIT_REACHED);
         }
     }
 
-    fn look_again(&mut self, path: &Path) {
-        let found = self.visit(path);
-        self.motion.suspect(found, &self.tree, Source::Told);
+    fn scan_again(&mut self, path: &Path) {
+        let found = self.scan(path);
+        self.debouncer.add(found, &self.tree, ChangeSource::Event);
     }
 
-    /// Looks at a path and all below it, hearing of each folder before it is read.
-    fn visit(&mut self, path: &Path) -> BTreeMap<PathBuf, Option<Stamp>> {
-        let attention = &mut self.attention;
-        self.tree.visit(path, &mut |folder, real| {
-            attention.enter(real.to_owned(), Place::Folder(folder.to_owned()));
+    /// Scans a path recursively, registering each folder before it is read.
+    fn scan(&mut self, path: &Path) -> BTreeMap<PathBuf, Option<FileStamp>> {
+        let registrations = &mut self.registrations;
+        self.tree.scan(path, &mut |folder, real| {
+            registrations.register(real.to_owned(), PathMapping::Folder(folder.to_owned()));
         })
     }
 
-    /// Tells of a file that has settled, if it is different.
-    fn compare(&mut self, path: PathBuf, source: Source) {
+    /// Reports a settled file, if it differs.
+    fn report_change(&mut self, path: PathBuf, source: ChangeSource) {
         let before = self.tree.files.get(&path).copied();
-        let after = matches!(self.rules.look(&path), Seen::File(_)).then(|| tree::read(&path)).flatten();
+        let after = matches!(self.rules.inspect(&path), PathKind::File(_)).then(|| content::read(&path)).flatten();
         match after {
-            Some((stamp, content)) => drop(self.tree.files.insert(path.clone(), Known { stamp, content })),
+            Some((stamp, content)) => drop(self.tree.files.insert(path.clone(), KnownFile { stamp, content })),
             None => drop(self.tree.files.remove(&path)),
         }
         let kind = match (before, after) {
@@ -185,23 +189,23 @@ impl Watch {
             (Some(known), Some((stamp, content))) if is_changed(&known, stamp, content) => ChangeKind::Modified,
             _ => return,
         };
-        if source == Source::Found {
-            self.poll("a change was found that the file system did not tell of");
+        if source == ChangeSource::Scan {
+            self.start_polling("a change was found without an event");
         }
         self.settled.push(Change { path, kind });
     }
 
-    /// Looks at everything every second from now on.
-    fn poll(&mut self, why: &str) {
-        if !self.polls {
-            tracing::info!(folder = %self.rules.root.display(), why, "looking for changed files every second");
-            self.polls = true;
-            self.next_scan = Instant::now() + POLL;
+    /// Starts to scan every second.
+    fn start_polling(&mut self, why: &str) {
+        if !self.is_polling {
+            tracing::info!(folder = %self.rules.root.display(), why, "scanning for changed files every second");
+            self.is_polling = true;
+            self.next_scan = Instant::now() + POLL_INTERVAL;
         }
     }
 }
 
-fn is_changed(known: &Known, stamp: Stamp, content: Content) -> bool {
+fn is_changed(known: &KnownFile, stamp: FileStamp, content: Content) -> bool {
     match (known.content, content) {
         (Content::Hash(before), Content::Hash(after)) => before != after,
         (Content::Unread, _) => true,

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::Instant;
 
-use crate::services::files::successor;
+use crate::services::files::replacement;
 use crate::services::http::driver::PollOnDrop;
 use crate::services::http::error::Error;
 use crate::services::http::response::HttpResponse;
@@ -33,7 +33,11 @@ pub struct ResponseBody {
 }
 
 impl ResponseBody {
-    pub(super) fn new(response: reqwest::Response, read: Option<Duration>, deadline: Option<(Instant, Duration)>) -> Self {
+    pub(super) fn new(
+        response: reqwest::Response,
+        read: Option<Duration>,
+        deadline: Option<(Instant, Duration)>,
+    ) -> Self {
         Self { response, read, deadline, poll_on_drop: None }
     }
 
@@ -79,7 +83,7 @@ impl ResponseBody {
         self.check(limit)?;
         let wrong = |error: std::io::Error| Error::File(format!("{}: {error}", path.display()));
         let target = path.to_owned();
-        let made = tokio::task::spawn_blocking(move || successor(&target)).await;
+        let made = tokio::task::spawn_blocking(move || replacement(&target)).await;
         let (file, name) = made.map_err(|_| Error::File("writing broke off".into()))?.map_err(wrong)?.into_parts();
         let mut file = tokio::fs::File::from_std(file);
         let mut written = 0;

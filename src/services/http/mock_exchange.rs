@@ -36,7 +36,9 @@ impl Http {
         for (name, value) in &reply.headers {
             raw = raw.header(name, value);
         }
-        let raw = raw.body(reply.body).map_err(|error| Error::ConnectionLost(format!("the mock response is invalid: {error}")))?;
+        let raw = raw
+            .body(reply.body)
+            .map_err(|error| Error::ConnectionLost(format!("the mock response is invalid: {error}")))?;
         let raw = reqwest::Response::from(raw);
         let response = HttpResponse::from_head(&raw, &step.url, &asked, Duration::ZERO);
         for cookies in [Some(&request.cookies), request.session_cookies.as_ref()].into_iter().flatten() {

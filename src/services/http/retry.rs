@@ -61,7 +61,12 @@ impl RetryPolicy {
     }
 
     /// Returns the delay before the next attempt, or `None` for no further attempt; `attempts` is the number of attempts so far.
-    pub(super) fn delay(&self, method: &str, attempts: u32, outcome: Result<&HttpResponse, &Error>) -> Option<Duration> {
+    pub(super) fn delay(
+        &self,
+        method: &str,
+        attempts: u32,
+        outcome: Result<&HttpResponse, &Error>,
+    ) -> Option<Duration> {
         if attempts > self.max || !self.is_retryable(method, outcome) {
             return None;
         }
