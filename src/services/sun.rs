@@ -1,27 +1,27 @@
-//! Where the sun stands: when it rises and sets.
+//! Sunrise and sunset.
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
-/// What the sun does at the horizon.
+/// A crossing of the horizon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Crossing {
-    /// It comes up.
+    /// Sunrise.
     Rise,
-    /// It goes down.
+    /// Sunset.
     Set,
 }
 
-/// Degrees below the horizon at which the upper edge of the sun is seen on it: 34' of refraction and 16' of radius.
+/// Altitude of the sun's centre at sunrise and sunset, in degrees: 34' of refraction and 16' of radius.
 const HORIZON: f64 = -0.833;
 
-/// How often the moment is found anew with the sun's place at that moment; each time gains about two digits.
-const ROUNDS: usize = 4;
+/// Number of iterations with the sun's position at the computed moment; each one gains about two digits.
+const ITERATIONS: usize = 4;
 
-/// Returns when the sun rises or sets at a place (degrees, north and east positive) on a day of a zone; to a minute or so.
+/// Returns sunrise or sunset at a location (degrees, north and east positive) on a day in a time zone, accurate to about one minute.
 ///
-/// None if it does not on that day: polar day or polar night.
+/// `None` during polar day or polar night.
 ///
 /// Source: NOAA Global Monitoring Laboratory, "Solar Calculation Details", after Meeus, Astronomical Algorithms, chapters 25 and 28.
 pub fn crossing(
@@ -32,7 +32,7 @@ pub fn crossing(
 ) -> Option<Timestamp> {
     let noon = noon(day, longitude, zone)?;
     let mut moment = noon;
-    for _ in 0..ROUNDS {
+    for _ in 0..ITERATIONS {
         let sun = Sun::at(moment);
         let (declination, latitude) = (sun.declination.to_radians(), latitude.to_radians());
         let cosine =
@@ -49,13 +49,13 @@ pub fn crossing(
     Some(moment)
 }
 
-/// Returns when the sun is highest on a day of a zone.
+/// Returns solar noon on a day in a time zone.
 fn noon(day: Date, longitude: f64, zone: &TimeZone) -> Option<Timestamp> {
     let clock_noon = day.at(12, 0, 0, 0).to_zoned(zone.clone()).ok()?.timestamp();
     transit(clock_noon, longitude, Sun::at(clock_noon).equation_minutes)
 }
 
-/// Returns the moment nearest to another at which the sun is highest.
+/// Returns the solar noon nearest to a moment.
 fn transit(near: Timestamp, longitude: f64, equation_minutes: f64) -> Option<Timestamp> {
     const DAY_MINUTES: f64 = 1_440.0;
     let minutes = near.as_second().rem_euclid(86_400) as f64 / 60.0;
@@ -64,11 +64,11 @@ fn transit(near: Timestamp, longitude: f64, equation_minutes: f64) -> Option<Tim
     near.checked_add(SignedDuration::from_secs_f64(away * 60.0)).ok()
 }
 
-/// The sun as seen from the earth's centre.
+/// The geocentric position of the sun.
 struct Sun {
     /// Degrees north of the celestial equator.
     declination: f64,
-    /// Sundial time less clock time, in minutes.
+    /// The equation of time: apparent solar time minus mean solar time, in minutes.
     equation_minutes: f64,
 }
 
@@ -113,8 +113,8 @@ mod tests {
     }
 
     #[test]
-    fn the_sun_is_where_another_program_sees_it() {
-        // Computed by astral 3.2 for Python, a program of other authors.
+    fn times_agree_with_an_independent_implementation() {
+        // Computed by astral 3.2 for Python.
         for (day, place, zone, rise, set) in [
             ("2024-06-20", (51.5074, -0.1278), "Europe/London", "04:43:21", "21:21:05"),
             ("2024-12-21", (51.5074, -0.1278), "Europe/London", "08:04:21", "15:53:18"),
@@ -137,13 +137,13 @@ mod tests {
                 assert_eq!(crossing(which, day.parse().unwrap(), tromso, &zone), None, "{day}");
             }
         }
-        // The sun comes back on 15 January or so.
+        // The polar night ends about 15 January.
         assert_eq!(crossing(Crossing::Rise, "2024-01-10".parse().unwrap(), tromso, &zone), None);
         assert!(crossing(Crossing::Rise, "2024-01-20".parse().unwrap(), tromso, &zone).is_some());
     }
 
     #[test]
-    fn a_day_is_a_day_of_the_zone_all_over_the_world() {
+    fn the_result_is_on_the_given_day_in_every_time_zone() {
         for (name, place) in [
             ("Pacific/Auckland", (-36.85, 174.76)),
             ("Pacific/Kiritimati", (1.87, -157.4)),

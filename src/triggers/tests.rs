@@ -7,7 +7,7 @@ use super::*;
 use crate::event::Event;
 use crate::fault::{Fault, SourceLocation};
 use crate::run::{Outcome, Skip};
-use crate::services::routes::{Found, Request};
+use crate::services::routes::{Request, RouteLookup};
 use crate::services::store::{Batch, Emitted, Store, Timer};
 use crate::value::{Map, Value};
 
@@ -99,7 +99,7 @@ fn a_request_becomes_an_event_and_the_outcome_its_response() {
     };
     let bench = Bench::with(NOON, hello, Store::in_memory().unwrap());
     let _watch = bench.watch("webhook", "door/{id}", &[("public", true.into())]);
-    let Found::RouteMatch(door) = bench.services.routes.find("POST", "door/7") else { panic!("no route") };
+    let RouteLookup::Match(door) = bench.services.routes.find("POST", "door/7") else { panic!("no route") };
     let request = Request {
         method: "POST".into(),
         path: "door/7".into(),
@@ -109,7 +109,7 @@ fn a_request_becomes_an_event_and_the_outcome_its_response() {
         body: vec![b'h', 0xff],
         remote: "192.0.2.1".into(),
     };
-    let answer = bench.runtime.block_on(door.enter(request).unwrap()).unwrap();
+    let answer = bench.runtime.block_on(door.submit(request).unwrap()).unwrap();
     assert_eq!((answer.status, answer.body.as_slice()), (200, b"hello 7".as_slice()));
     let event = bench.received().pop().unwrap();
     assert_eq!(event.summary, "webhook POST door/7");
@@ -124,9 +124,9 @@ fn a_request_becomes_an_event_and_the_outcome_its_response() {
 fn the_path_is_released_when_the_trigger_stops() {
     let bench = Bench::new(NOON);
     let watch = bench.watch("webhook", "door", &[("public", true.into())]);
-    assert!(matches!(bench.services.routes.find("GET", "door"), Found::RouteMatch(_)));
+    assert!(matches!(bench.services.routes.find("GET", "door"), RouteLookup::Match(_)));
     bench.runtime.block_on(watch.stop());
-    assert!(matches!(bench.services.routes.find("GET", "door"), Found::Nothing));
+    assert!(matches!(bench.services.routes.find("GET", "door"), RouteLookup::Nothing));
 }
 
 #[test]

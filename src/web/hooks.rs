@@ -12,7 +12,7 @@ use futures_util::StreamExt as _;
 use tokio::sync::Semaphore;
 use tracing::warn;
 
-use crate::services::routes::{self, Access, Answer, Found, RouteMatch, Routes};
+use crate::services::routes::{self, Access, RouteLookup, RouteMatch, Routes, WebhookResponse};
 use crate::web::{Limits, Remote, access, plain};
 
 /// Headers that are the server's own business.
@@ -31,7 +31,13 @@ impl Hooks {
         Self { routes, places: Semaphore::new(limits.requests), body_time: limits.body_time }
     }
 
-    async fn enter(&self, door: &RouteMatch, head: Parts, body: Body, remote: Remote) -> Result<Answer, Response> {
+    async fn enter(
+        &self,
+        door: &RouteMatch,
+        head: Parts,
+        body: Body,
+        remote: Remote,
+    ) -> Result<WebhookResponse, Response> {
         let rules = &door.route.access;
         let query = head.uri.query().unwrap_or_default().as_bytes();
         let mut query: Vec<_> = form_urlencoded::parse(query).into_owned().collect();
@@ -57,7 +63,7 @@ impl Hooks {
             body,
             remote: remote.0.ip().to_canonical().to_string(),
         };
-        let answer = door.enter(request).ok_or_else(busy)?;
+        let answer = door.submit(request).ok_or_else(busy)?;
         answer.await.map_err(|_| busy())
     }
 }
@@ -71,9 +77,9 @@ pub(super) async fn answer(
     let (head, body) = request.into_parts();
     let path = head.uri.path().strip_prefix("/hooks/").unwrap_or_default();
     let door = match hooks.routes.find(head.method.as_str(), path) {
-        Found::RouteMatch(door) => door,
-        Found::Nothing => return plain(StatusCode::NOT_FOUND, "no such webhook"),
-        Found::OtherMethods(methods) => return other_methods(&head, &methods),
+        RouteLookup::Match(door) => door,
+        RouteLookup::Nothing => return plain(StatusCode::NOT_FOUND, "no such webhook"),
+        RouteLookup::OtherMethods(methods) => return other_methods(&head, &methods),
     };
     let Ok(_place) = hooks.places.try_acquire() else { return busy() };
     match hooks.enter(&door, head, body, remote).await {
@@ -106,7 +112,7 @@ fn text_headers(head: &Parts) -> Vec<(String, String)> {
     head.headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect()
 }
 
-fn response(answer: Answer, door: &RouteMatch) -> Response {
+fn response(answer: WebhookResponse, door: &RouteMatch) -> Response {
     let mut response = Response::new(Body::from(answer.body));
     let Ok(status) = StatusCode::from_u16(answer.status) else {
         return plain(StatusCode::INTERNAL_SERVER_ERROR, "the handler's answer can not be sent");

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
 use crate::secrets::Secret;
-use crate::services::routes::{Access, Answer, Pattern, Request, Route};
+use crate::services::routes::{Access, Pattern, Request, Route, WebhookResponse};
 
 fn route(path: &str, access: Access) -> Route {
     Route { path: Pattern::parse(path).unwrap(), methods: Vec::new(), access, max_body: 64 }
@@ -19,12 +19,12 @@ fn token() -> Access {
 
 /// Answers every visit with what a function makes of it.
 fn answering(routes: &Routes, route: Route, answer: impl Fn(Request) -> String + Send + 'static) {
-    let mut visits = routes.claim(route);
+    let mut visits = routes.register(route);
     tokio::spawn(async move {
         while let Some(visit) = visits.recv().await {
             let body = answer(visit.request).into_bytes();
             let headers = vec![("x-extra".into(), "1".into()), ("content-length".into(), "9999".into())];
-            let _ = visit.answer.send(Answer { status: 200, headers, body });
+            let _ = visit.response.send(WebhookResponse { status: 200, headers, body });
         }
     });
 }
@@ -207,7 +207,7 @@ async fn a_body_that_is_too_large_is_turned_away_with_and_without_a_length() {
 #[tokio::test]
 async fn a_webhook_that_goes_while_it_is_asked_answers_503() {
     let routes = Routes::default();
-    let mut visits = routes.claim(route("door", Access::Public));
+    let mut visits = routes.register(route("door", Access::Public));
     let server = start(&routes).await;
     let gone = tokio::spawn(async move {
         let visit = visits.recv().await;
@@ -223,7 +223,7 @@ async fn a_webhook_that_goes_while_it_is_asked_answers_503() {
 #[tokio::test]
 async fn stopping_lets_the_request_in_hand_finish_and_takes_no_other() {
     let routes = Routes::default();
-    let mut visits = routes.claim(route("slow", Access::Public));
+    let mut visits = routes.register(route("slow", Access::Public));
     let server = start(&routes).await;
     let address = server.address();
     let answered = Arc::new(AtomicBool::new(false));
@@ -244,7 +244,7 @@ async fn stopping_lets_the_request_in_hand_finish_and_takes_no_other() {
         tokio::task::yield_now().await;
     }
     flag.store(true, Ordering::SeqCst);
-    visit.answer.send(Answer { status: 200, headers: Vec::new(), body: b"done".to_vec() }).unwrap();
+    visit.response.send(WebhookResponse { status: 200, headers: Vec::new(), body: b"done".to_vec() }).unwrap();
     assert_eq!(body(&client.await.unwrap()), "done");
     stopping.await.unwrap();
 }
@@ -290,7 +290,7 @@ async fn a_head_that_is_too_long_is_refused() {
 #[tokio::test]
 async fn more_requests_than_allowed_are_turned_away() {
     let routes = Routes::default();
-    let mut visits = routes.claim(route("door", Access::Public));
+    let mut visits = routes.register(route("door", Access::Public));
     let server = start_within(&routes, Limits { requests: 1, ..LIMITS }).await;
     let address = server.address();
     let first = tokio::spawn(async move {
@@ -304,7 +304,7 @@ async fn more_requests_than_allowed_are_turned_away() {
     let answer = call(&server, "GET", "/hooks/door", "", "").await;
     assert_eq!((status(&answer), body(&answer)), ("503", "busy\n"));
     assert!(answer.contains("retry-after: 1\r\n"), "{answer}");
-    visit.answer.send(Answer { status: 200, headers: Vec::new(), body: Vec::new() }).unwrap();
+    visit.response.send(WebhookResponse { status: 200, headers: Vec::new(), body: Vec::new() }).unwrap();
     assert_eq!(status(&first.await.unwrap()), "200");
     server.stop().await;
 }

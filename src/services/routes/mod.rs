@@ -1,4 +1,4 @@
-//! Webhook paths: who answers which.
+//! The routing table of webhooks.
 
 mod pattern;
 
@@ -11,13 +11,13 @@ use tracing::warn;
 
 pub use self::pattern::Pattern;
 
-/// How many requests wait for one webhook; the next is turned away.
-const WAITING: usize = 64;
+/// Maximum number of queued requests of one webhook; further ones are refused.
+const MAX_QUEUED: usize = 64;
 
-/// The methods of a webhook that names none.
+/// The methods of a webhook without a `methods` option.
 const ALL: &[&str] = &["DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"];
 
-/// A request that came in on a webhook path, checked and read whole.
+/// A webhook request: authenticated, with its whole body.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
     /// `GET`, `POST`, …
@@ -36,9 +36,9 @@ pub struct Request {
     pub remote: String,
 }
 
-/// What goes back.
+/// The response to a webhook request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct WebhookResponse {
     /// The status code.
     pub status: u16,
     /// Header names and values.
@@ -47,23 +47,23 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
-/// A request and the way back.
+/// A request that waits for its response.
 #[derive(Debug)]
 pub struct PendingRequest {
     /// The request.
     pub request: Request,
-    /// The way back; dropped means 503.
-    pub answer: oneshot::Sender<Answer>,
+    /// Sends the response; dropping it means 503.
+    pub response: oneshot::Sender<WebhookResponse>,
 }
 
-/// Who may call a webhook.
+/// Authentication of a webhook.
 #[derive(Debug, Clone)]
 pub enum Access {
-    /// Anyone.
+    /// No authentication.
     Public,
-    /// Who says the token, as `Authorization: Bearer …`, `X-Token: …` or `?token=…`; the handler does not see it.
+    /// A token, as `Authorization: Bearer …`, `X-Token: …` or `?token=…`; the handler does not receive it.
     Token(crate::secrets::Secret),
-    /// Who signs the body with HMAC-SHA256 in a header, as GitHub does (`X-Hub-Signature-256: sha256=HEX`).
+    /// An HMAC-SHA256 signature of the body in a header, as sent by GitHub (`X-Hub-Signature-256: sha256=HEX`).
     Hmac {
         /// The shared key.
         secret: crate::secrets::Secret,
@@ -72,22 +72,22 @@ pub enum Access {
     },
 }
 
-/// What a webhook accepts.
+/// The requests that a webhook accepts.
 #[derive(Debug, Clone)]
 pub struct Route {
     /// The path below `/hooks/`.
     pub path: Pattern,
-    /// Upper case; empty: DELETE, GET, HEAD, PATCH, POST and PUT. GET lets HEAD in.
+    /// Upper case; empty: DELETE, GET, HEAD, PATCH, POST and PUT. GET includes HEAD.
     pub methods: Vec<String>,
-    /// Who may call.
+    /// Authentication.
     pub access: Access,
-    /// The largest body, in bytes.
+    /// Maximum body length, in bytes.
     pub max_body: u64,
 }
 
 impl Route {
-    /// Returns whether it answers a method.
-    pub fn takes(&self, method: &str) -> bool {
+    /// Returns whether the route accepts a method.
+    pub fn accepts(&self, method: &str) -> bool {
         if self.methods.is_empty() {
             return ALL.contains(&method);
         }
@@ -102,69 +102,69 @@ impl Route {
     }
 }
 
-/// Who answers a request.
+/// The result of a route lookup.
 #[derive(Debug, Clone)]
-pub enum Found {
-    /// This webhook.
-    RouteMatch(RouteMatch),
-    /// The path is known, but only for these methods.
+pub enum RouteLookup {
+    /// A webhook.
+    Match(RouteMatch),
+    /// The path exists only with these methods.
     OtherMethods(Vec<String>),
-    /// Nobody.
+    /// No webhook has this path.
     Nothing,
 }
 
-/// Webhook paths; cheap to clone.
+/// The routing table of webhooks; cheap to clone.
 #[derive(Clone, Default)]
 pub struct Routes(Arc<Mutex<Vec<RouteRegistration>>>);
 
-/// A route that someone answers, as long as the other end is there.
+/// A registered route; ends when its receiver is dropped.
 #[derive(Debug, Clone)]
 struct RouteRegistration {
     route: Arc<Route>,
-    visits: mpsc::Sender<PendingRequest>,
+    requests: mpsc::Sender<PendingRequest>,
 }
 
 impl Routes {
-    /// Claims a path from now on; given back when the receiver is dropped.
+    /// Registers a route until the receiver is dropped.
     ///
-    /// A later claim of the same path and method waits behind an earlier one, and a warning says so.
-    pub fn claim(&self, route: Route) -> mpsc::Receiver<PendingRequest> {
-        let (visits, receiver) = mpsc::channel(WAITING);
-        let mut claims = self.0.lock();
-        claims.retain(|claim| !claim.visits.is_closed());
-        let taken = claims.iter().any(|claim| claim.route.collides_with(&route));
+    /// A later route with the same path and method takes effect when the earlier one ends, and is logged as a warning.
+    pub fn register(&self, route: Route) -> mpsc::Receiver<PendingRequest> {
+        let (requests, receiver) = mpsc::channel(MAX_QUEUED);
+        let mut registrations = self.0.lock();
+        registrations.retain(|registration| !registration.requests.is_closed());
+        let taken = registrations.iter().any(|registration| registration.route.collides_with(&route));
         if taken {
-            warn!(path = %route.path, "another webhook has this path already: this one waits until that is gone");
+            warn!(path = %route.path, "another webhook has this path: this one takes effect when the other ends");
         }
-        claims.push(RouteRegistration { route: Arc::new(route), visits });
+        registrations.push(RouteRegistration { route: Arc::new(route), requests });
         receiver
     }
 
-    /// Finds who answers a method and a path below `/hooks/`, still encoded; the most exact path wins, then the earlier claim.
-    pub fn find(&self, method: &str, path: &str) -> Found {
-        let Some(path) = pattern::split(path) else { return Found::Nothing };
-        let claims = self.0.lock();
-        let mut matching: Vec<_> = claims
+    /// Finds the route for a method and a percent-encoded path below `/hooks/`; the most specific path wins, then the earlier registration.
+    pub fn find(&self, method: &str, path: &str) -> RouteLookup {
+        let Some(path) = pattern::split(path) else { return RouteLookup::Nothing };
+        let registrations = self.0.lock();
+        let mut matching: Vec<_> = registrations
             .iter()
-            .filter(|claim| !claim.visits.is_closed())
-            .filter_map(|claim| Some((claim, claim.route.path.matches(&path)?)))
+            .filter(|registration| !registration.requests.is_closed())
+            .filter_map(|registration| Some((registration, registration.route.path.matches(&path)?)))
             .collect();
-        matching.sort_by_cached_key(|(claim, _)| claim.route.path.vagueness());
-        let best = matching.iter().position(|(claim, _)| claim.route.takes(method));
+        matching.sort_by_cached_key(|(registration, _)| registration.route.path.specificity_key());
+        let best = matching.iter().position(|(registration, _)| registration.route.accepts(method));
         if let Some(best) = best {
-            let (claim, params) = matching.swap_remove(best);
-            return Found::RouteMatch(RouteMatch {
-                route: Arc::clone(&claim.route),
+            let (registration, params) = matching.swap_remove(best);
+            return RouteLookup::Match(RouteMatch {
+                route: Arc::clone(&registration.route),
                 params,
-                visits: claim.visits.clone(),
+                requests: registration.requests.clone(),
             });
         }
         if matching.is_empty() {
-            return Found::Nothing;
+            return RouteLookup::Nothing;
         }
-        let routes = matching.iter().map(|(claim, _)| &claim.route);
+        let routes = matching.iter().map(|(registration, _)| &registration.route);
         if routes.clone().any(|route| route.methods.is_empty()) {
-            return Found::OtherMethods(ALL.iter().map(|&method| method.to_owned()).collect());
+            return RouteLookup::OtherMethods(ALL.iter().map(|&method| method.to_owned()).collect());
         }
         let mut methods: Vec<_> = routes.flat_map(|route| route.methods.iter().cloned()).collect();
         if methods.iter().any(|method| method == "GET") {
@@ -172,25 +172,25 @@ impl Routes {
         }
         methods.sort();
         methods.dedup();
-        Found::OtherMethods(methods)
+        RouteLookup::OtherMethods(methods)
     }
 }
 
-/// A webhook that answers a request.
+/// A route that matches a request.
 #[derive(Debug, Clone)]
 pub struct RouteMatch {
-    /// What it accepts.
+    /// The route.
     pub route: Arc<Route>,
     /// The values of the path's named parts.
     pub params: BTreeMap<String, String>,
-    visits: mpsc::Sender<PendingRequest>,
+    requests: mpsc::Sender<PendingRequest>,
 }
 
 impl RouteMatch {
-    /// Sends a request in; none if too many wait already, or the webhook has just gone.
-    pub fn enter(&self, request: Request) -> Option<oneshot::Receiver<Answer>> {
-        let (answer, receiver) = oneshot::channel();
-        self.visits.try_send(PendingRequest { request, answer }).ok().map(|()| receiver)
+    /// Enqueues a request; `None` if the queue is full or the webhook has ended.
+    pub fn submit(&self, request: Request) -> Option<oneshot::Receiver<WebhookResponse>> {
+        let (response, receiver) = oneshot::channel();
+        self.requests.try_send(PendingRequest { request, response }).ok().map(|()| receiver)
     }
 }
 
@@ -203,59 +203,59 @@ mod tests {
         Route { path: Pattern::parse(path).unwrap(), methods, access: Access::Public, max_body: 10 }
     }
 
-    fn who(routes: &Routes, method: &str, path: &str) -> String {
+    fn lookup(routes: &Routes, method: &str, path: &str) -> String {
         match routes.find(method, path) {
-            Found::RouteMatch(door) => door.route.path.to_string(),
-            Found::OtherMethods(methods) => format!("only {}", methods.join(" ")),
-            Found::Nothing => "nothing".into(),
+            RouteLookup::Match(door) => door.route.path.to_string(),
+            RouteLookup::OtherMethods(methods) => format!("only {}", methods.join(" ")),
+            RouteLookup::Nothing => "nothing".into(),
         }
     }
 
     #[test]
-    fn the_most_exact_path_that_takes_the_method_answers() {
+    fn the_most_specific_path_with_the_method_matches() {
         let routes = Routes::default();
         let _kept = [
-            routes.claim(route("{*all}", &["DELETE"])),
-            routes.claim(route("door/{id}", &[])),
-            routes.claim(route("door/front", &["POST"])),
-            routes.claim(route("lamp", &["GET", "PUT"])),
+            routes.register(route("{*all}", &["DELETE"])),
+            routes.register(route("door/{id}", &[])),
+            routes.register(route("door/front", &["POST"])),
+            routes.register(route("lamp", &["GET", "PUT"])),
         ];
-        assert_eq!(who(&routes, "POST", "door/front"), "door/front");
-        assert_eq!(who(&routes, "GET", "door/front"), "door/{id}");
-        assert_eq!(who(&routes, "DELETE", "lamp"), "{*all}");
-        assert_eq!(who(&routes, "HEAD", "lamp"), "lamp");
-        assert_eq!(who(&routes, "POST", "lamp"), "only DELETE GET HEAD PUT");
-        assert_eq!(who(&routes, "OPTIONS", "door/x"), "only DELETE GET HEAD PATCH POST PUT");
-        assert_eq!(who(&routes, "GET", "%ff"), "nothing");
+        assert_eq!(lookup(&routes, "POST", "door/front"), "door/front");
+        assert_eq!(lookup(&routes, "GET", "door/front"), "door/{id}");
+        assert_eq!(lookup(&routes, "DELETE", "lamp"), "{*all}");
+        assert_eq!(lookup(&routes, "HEAD", "lamp"), "lamp");
+        assert_eq!(lookup(&routes, "POST", "lamp"), "only DELETE GET HEAD PUT");
+        assert_eq!(lookup(&routes, "OPTIONS", "door/x"), "only DELETE GET HEAD PATCH POST PUT");
+        assert_eq!(lookup(&routes, "GET", "%ff"), "nothing");
     }
 
     #[test]
-    fn a_later_claim_waits_behind_the_earlier_and_gets_its_turn() {
+    fn a_later_registration_takes_effect_when_the_earlier_ends() {
         let routes = Routes::default();
-        let mut first = routes.claim(route("door/{id}", &["POST"]));
-        let mut second = routes.claim(route("door/{name}", &[]));
-        let visit = |expected: &str| {
-            let Found::RouteMatch(door) = routes.find("POST", "door/1") else { panic!("nobody answers") };
+        let mut first = routes.register(route("door/{id}", &["POST"]));
+        let mut second = routes.register(route("door/{name}", &[]));
+        let submit = |expected: &str| {
+            let RouteLookup::Match(door) = routes.find("POST", "door/1") else { panic!("no route") };
             assert_eq!(door.params.keys().next().map(String::as_str), Some(expected));
             let request = Request { params: door.params.clone(), ..Request::default() };
-            door.enter(request).is_some()
+            door.submit(request).is_some()
         };
-        assert!(visit("id"));
+        assert!(submit("id"));
         assert!(first.try_recv().is_ok() && second.try_recv().is_err());
         drop(first);
-        assert!(visit("name"));
+        assert!(submit("name"));
         assert!(second.try_recv().is_ok());
         drop(second);
-        assert_eq!(who(&routes, "POST", "door/1"), "nothing");
+        assert_eq!(lookup(&routes, "POST", "door/1"), "nothing");
     }
 
     #[test]
-    fn who_comes_when_too_many_wait_is_turned_away() {
+    fn requests_beyond_the_queue_limit_are_refused() {
         let routes = Routes::default();
-        let _receiver = routes.claim(route("slow", &[]));
-        let Found::RouteMatch(door) = routes.find("GET", "slow") else { panic!("nobody answers") };
-        let entered: Vec<_> = (0..WAITING + 1).map(|_| door.enter(Request::default())).collect();
-        assert!(entered[..WAITING].iter().all(Option::is_some));
-        assert!(entered[WAITING].is_none());
+        let _receiver = routes.register(route("slow", &[]));
+        let RouteLookup::Match(door) = routes.find("GET", "slow") else { panic!("no route") };
+        let submitted: Vec<_> = (0..MAX_QUEUED + 1).map(|_| door.submit(Request::default())).collect();
+        assert!(submitted[..MAX_QUEUED].iter().all(Option::is_some));
+        assert!(submitted[MAX_QUEUED].is_none());
     }
 }

@@ -1,11 +1,11 @@
-//! Webhook paths with named parts.
+//! Webhook paths with parameters.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use percent_encoding::percent_decode_str;
 
-/// A path below `/hooks/`, with `{name}` for one part and `{*rest}` at the end for all that is left.
+/// A path below `/hooks/`, with `{name}` for one segment and `{*rest}` at the end for all remaining segments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
     parts: Vec<Part>,
@@ -19,10 +19,10 @@ enum Part {
 }
 
 impl Pattern {
-    /// Reads a path, with or without the leading `/`.
+    /// Parses a path, with or without the leading `/`.
     ///
     /// # Errors
-    /// A sentence that says what to write instead.
+    /// A message with the correction.
     pub fn parse(written: &str) -> Result<Self, String> {
         let path = written.strip_prefix('/').unwrap_or(written);
         let path = path.strip_suffix('/').unwrap_or(path);
@@ -30,32 +30,32 @@ impl Pattern {
             return Err("a webhook needs a path, such as \"door/{id}\"".into());
         }
         if let Some(rest) = path.strip_prefix("hooks/") {
-            return Err(format!("webhooks live below /hooks/ anyway: write \"{rest}\""));
+            return Err(format!("webhook paths are relative to /hooks/: write \"{rest}\""));
         }
         if let Some(wrong) = path.chars().find(|c| c.is_control() || c.is_whitespace() || "?#%\\".contains(*c)) {
-            return Err(format!("{wrong:?} can not stand in a path: write its plain text, parts divided by `/`"));
+            return Err(format!("{wrong:?} is not allowed in a path: write plain text, with `/` between segments"));
         }
         let texts: Vec<_> = path.split('/').collect();
         let mut parts = Vec::new();
         for (index, text) in texts.iter().enumerate() {
             let part = part(text)?;
             if matches!(part, Part::Rest(_)) && index + 1 < texts.len() {
-                return Err(format!("`{text}` takes all that is left: it must come last"));
+                return Err(format!("`{text}` matches all remaining segments: it must be the last one"));
             }
             if part.name().is_some_and(|name| parts.iter().any(|earlier: &Part| earlier.name() == Some(name))) {
-                return Err(format!("`{text}` is there twice: give each part a name of its own"));
+                return Err(format!("`{text}` occurs twice: give each parameter a unique name"));
             }
             parts.push(part);
         }
         Ok(Self { parts })
     }
 
-    /// Returns the values of the named parts if a path, decoded, matches.
+    /// Returns the parameters if a decoded path matches.
     pub fn params(&self, path: &str) -> Option<BTreeMap<String, String>> {
         self.matches(&path.split('/').map(str::to_owned).collect::<Vec<_>>())
     }
 
-    /// Returns the values of the named parts if a path, split at its `/` and decoded, matches.
+    /// Returns the parameters if a path matches, given as decoded segments.
     pub(super) fn matches(&self, path: &[String]) -> Option<BTreeMap<String, String>> {
         let mut params = BTreeMap::new();
         let mut left = path;
@@ -77,7 +77,7 @@ impl Pattern {
         left.is_empty().then_some(params)
     }
 
-    /// Returns whether both match the same paths.
+    /// Returns whether both patterns match the same paths.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         self.parts.len() == other.parts.len()
             && self.parts.iter().zip(&other.parts).all(|pair| match pair {
@@ -86,8 +86,8 @@ impl Pattern {
             })
     }
 
-    /// Returns what sorts the more exact of two patterns that match one path first.
-    pub(super) fn vagueness(&self) -> Vec<u8> {
+    /// Returns a sort key: of two patterns that match one path, the more specific one has the lower key.
+    pub(super) fn specificity_key(&self) -> Vec<u8> {
         self.parts
             .iter()
             .map(|part| match part {
@@ -110,11 +110,11 @@ impl Part {
 
 fn part(text: &str) -> Result<Part, String> {
     if text.is_empty() || text == "." || text == ".." {
-        return Err(format!("a path has no part {text:?}: write names divided by single `/`"));
+        return Err(format!("{text:?} is not allowed as a path segment: write names with single `/` between them"));
     }
     let Some(inner) = text.strip_prefix('{').and_then(|text| text.strip_suffix('}')) else {
         if text.contains(['{', '}']) {
-            return Err(format!("`{text}`: a name in braces is a whole part, such as \"door/{{id}}\""));
+            return Err(format!("`{text}`: a parameter is a whole segment, such as \"door/{{id}}\""));
         }
         return Ok(Part::Literal(text.to_owned()));
     };
@@ -142,9 +142,9 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// Splits a path as it came over the wire at its `/` and decodes the parts; a `/` at the end does not count.
+/// Splits a percent-encoded path at `/` and decodes its segments; a trailing `/` is ignored.
 ///
-/// None if it is no UTF-8, or climbs.
+/// `None` if the path is not UTF-8 or contains `.` or `..`.
 pub(super) fn split(path: &str) -> Option<Vec<String>> {
     let path = path.strip_suffix('/').unwrap_or(path);
     path.split('/')
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn named_parts_take_one_part_and_a_rest_all_that_is_left() {
+    fn a_parameter_matches_one_segment_and_a_rest_parameter_all_remaining_ones() {
         assert_eq!(params("door/{id}", "door/front").as_deref(), Some("id=front"));
         assert_eq!(params("/door/{id}/", "door/front/").as_deref(), Some("id=front"));
         assert_eq!(params("door/{id}", "door/a%2Fb%20%C3%A9").as_deref(), Some("id=a/b é"));
@@ -185,17 +185,17 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_path_says_what_to_write() {
+    fn errors_of_invalid_paths_contain_the_correction() {
         for (written, expected) in [
             ("", "a webhook needs a path, such as \"door/{id}\""),
-            ("/hooks/door", "webhooks live below /hooks/ anyway: write \"door\""),
-            ("a//b", "a path has no part \"\": write names divided by single `/`"),
-            ("a/../b", "a path has no part \"..\": write names divided by single `/`"),
-            ("{*rest}/a", "`{*rest}` takes all that is left: it must come last"),
-            ("{a}/{a}", "`{a}` is there twice: give each part a name of its own"),
-            ("door-{id}", "`door-{id}`: a name in braces is a whole part, such as \"door/{id}\""),
+            ("/hooks/door", "webhook paths are relative to /hooks/: write \"door\""),
+            ("a//b", "\"\" is not allowed as a path segment: write names with single `/` between them"),
+            ("a/../b", "\"..\" is not allowed as a path segment: write names with single `/` between them"),
+            ("{*rest}/a", "`{*rest}` matches all remaining segments: it must be the last one"),
+            ("{a}/{a}", "`{a}` occurs twice: give each parameter a unique name"),
+            ("door-{id}", "`door-{id}`: a parameter is a whole segment, such as \"door/{id}\""),
             ("{1}", "`{1}`: write a name of letters, digits and `_` between the braces"),
-            ("a?b=c", "'?' can not stand in a path: write its plain text, parts divided by `/`"),
+            ("a?b=c", "'?' is not allowed in a path: write plain text, with `/` between segments"),
         ] {
             assert_eq!(Pattern::parse(written).unwrap_err(), expected, "{written}");
         }

@@ -11,7 +11,7 @@ use crate::options::{OptionFault, Options};
 use crate::secrets::Secret;
 use crate::services::Services;
 use crate::services::clock::Clock;
-use crate::services::routes::{Access, Answer, Pattern, Request, Route};
+use crate::services::routes::{Access, Pattern, Request, Route, WebhookResponse};
 use crate::triggers::event_sender::{EventSender, PendingOutcome};
 use crate::triggers::kind::{Kind, TryOption, one_argument, with_data};
 use crate::triggers::manual;
@@ -141,7 +141,7 @@ impl Trigger for WebhookTrigger {
     }
 
     fn watch(&self, sender: EventSender, services: &Services) -> Watch {
-        let mut requests = services.routes.claim(self.route.clone());
+        let mut requests = services.routes.register(self.route.clone());
         let clock = services.clock.clone();
         Watch::spawn(async move {
             // The web server limits the number of concurrent requests.
@@ -152,7 +152,7 @@ impl Trigger for WebhookTrigger {
                     pending_request = requests.recv() => {
                         let Some(pending_request) = pending_request else { return };
                         let pending = sender.ask(request_event(pending_request.request, &clock));
-                        waiting.push(reply(pending, pending_request.answer, sender.owner().to_owned()));
+                        waiting.push(reply(pending, pending_request.response, sender.owner().to_owned()));
                     }
                 }
             }
@@ -166,7 +166,7 @@ impl Trigger for WebhookTrigger {
     fn matches(&self, given: &Map) -> bool {
         let text = |name: &str| given.get(name).and_then(Value::as_text);
         text("path").is_none_or(|path| self.route.path.params(path).is_some())
-            && text("method").is_none_or(|method| self.route.takes(method))
+            && text("method").is_none_or(|method| self.route.accepts(method))
     }
 }
 
@@ -190,7 +190,7 @@ fn example(route: &Route, given: &Map) -> Map {
     payload
 }
 
-async fn reply(pending: PendingOutcome, reply_to: oneshot::Sender<Answer>, script: String) {
+async fn reply(pending: PendingOutcome, reply_to: oneshot::Sender<WebhookResponse>, script: String) {
     let answer = response::from_outcome(pending.outcome().await, &script);
     // The client may have disconnected.
     let _ = reply_to.send(answer);

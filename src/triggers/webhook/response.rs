@@ -3,13 +3,13 @@
 use tracing::warn;
 
 use crate::run::{Outcome, Skip};
-use crate::services::routes::Answer;
+use crate::services::routes::WebhookResponse;
 use crate::value::{Map, Value, rfc3339};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
 /// Returns the response for an outcome.
-pub(super) fn from_outcome(outcome: Outcome, script: &str) -> Answer {
+pub(super) fn from_outcome(outcome: Outcome, script: &str) -> WebhookResponse {
     match outcome {
         Outcome::Succeeded(value) => from_value(value).unwrap_or_else(|why| {
             warn!(script, "the handler's answer cannot be sent: {why}");
@@ -25,12 +25,12 @@ pub(super) fn from_outcome(outcome: Outcome, script: &str) -> Answer {
     }
 }
 
-fn plain(status: u16, text: &str) -> Answer {
-    Answer { status, headers: vec![header("content-type", TEXT)], body: format!("{text}\n").into_bytes() }
+fn plain(status: u16, text: &str) -> WebhookResponse {
+    WebhookResponse { status, headers: vec![header("content-type", TEXT)], body: format!("{text}\n").into_bytes() }
 }
 
 /// Adds `Retry-After` of one second.
-fn retry_later(mut answer: Answer) -> Answer {
+fn retry_later(mut answer: WebhookResponse) -> WebhookResponse {
     answer.headers.push(header("retry-after", "1"));
     answer
 }
@@ -39,13 +39,17 @@ fn header(name: &str, value: &str) -> (String, String) {
     (name.to_owned(), value.to_owned())
 }
 
-fn from_value(value: Value) -> Result<Answer, String> {
+fn from_value(value: Value) -> Result<WebhookResponse, String> {
     match value {
         Value::Map(map) if is_response(&map) => from_map(map),
         value => {
             let (kind, body) = body(value);
             let status = if kind.is_some() { 200 } else { 204 };
-            Ok(Answer { status, headers: kind.map(|kind| header("content-type", kind)).into_iter().collect(), body })
+            Ok(WebhookResponse {
+                status,
+                headers: kind.map(|kind| header("content-type", kind)).into_iter().collect(),
+                body,
+            })
         }
     }
 }
@@ -56,7 +60,7 @@ fn is_response(map: &Map) -> bool {
         && map.keys().all(|key| matches!(key.as_str(), "status" | "headers" | "body"))
 }
 
-fn from_map(mut map: Map) -> Result<Answer, String> {
+fn from_map(mut map: Map) -> Result<WebhookResponse, String> {
     let status = match map.remove("status") {
         Some(Value::Int(status @ 200..=599)) => status as u16,
         other => {
@@ -83,7 +87,7 @@ fn from_map(mut map: Map) -> Result<Answer, String> {
     {
         headers.push(header("content-type", kind));
     }
-    Ok(Answer { status, headers, body })
+    Ok(WebhookResponse { status, headers, body })
 }
 
 /// Returns the content type and body of a value; no content type for `()`.
