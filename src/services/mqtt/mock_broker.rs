@@ -1,4 +1,4 @@
-//! Brokers of a held world: they live in this process, answer at once and in order, and are there or away as they are told.
+//! Mock brokers of a simulation: in process, with immediate replies in order, and switched online or offline by the test.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use crate::services::mqtt::message::Publish;
 use crate::services::mqtt::wire::{ConnAck, Frame, Incoming, IncomingPublish, Outgoing, SubscribeFilter, property_map};
 use crate::topic::Filter;
 
-/// Brokers that outlive those who are connected to them; cheap to clone.
+/// Mock brokers by name, which outlive the connections to them; cheap to clone.
 #[derive(Clone, Default)]
 pub struct MockBrokers(Arc<Mutex<BTreeMap<String, Arc<MockBroker>>>>);
 
-/// A message that a broker got from us.
+/// A message that a client published to a mock broker.
 #[derive(Debug, Clone)]
 pub struct Published {
-    /// When.
+    /// The time of publishing.
     pub at: Timestamp,
     /// The broker's name.
     pub broker: String,
@@ -28,12 +28,12 @@ pub struct Published {
     pub publish: Publish,
 }
 
-/// One broker.
+/// A mock broker.
 #[derive(Default)]
 pub(super) struct MockBroker {
-    desk: Mutex<Desk>,
-    /// One at a time is answered, so that messages stay in order.
-    turn: Mutex<()>,
+    state: Mutex<MockBrokerState>,
+    /// Serializes exchanges, so that messages stay in order.
+    exchange: Mutex<()>,
 }
 
 /// The client's side of a connection to a mock broker.
@@ -51,11 +51,11 @@ impl MockPeer<'_> {
 }
 
 #[derive(Default)]
-struct Desk {
-    is_away: bool,
+struct MockBrokerState {
+    is_offline: bool,
     retained: BTreeMap<String, Publish>,
     published: Vec<Published>,
-    subscribed: Vec<(Filter, SubscribeFilter)>,
+    subscriptions: Vec<(Filter, SubscribeFilter)>,
     last_id: u16,
 }
 
@@ -65,18 +65,18 @@ impl MockBrokers {
         brokers.entry(name.to_owned()).or_default().clone()
     }
 
-    /// Returns what the brokers got from us, in order.
+    /// Returns the messages that were published to all brokers, in order.
     pub fn published(&self) -> Vec<Published> {
         let brokers = self.0.lock();
-        let mut all: Vec<_> = brokers.values().flat_map(|held| held.desk().published.clone()).collect();
+        let mut all: Vec<_> = brokers.values().flat_map(|broker| broker.state().published.clone()).collect();
         all.sort_by_key(|published| published.at);
         all
     }
 }
 
 impl MockBroker {
-    fn desk(&self) -> MutexGuard<'_, Desk> {
-        self.desk.lock()
+    fn state(&self) -> MutexGuard<'_, MockBrokerState> {
+        self.state.lock()
     }
 
     /// Accepts the client's connection, in a new session.
@@ -84,98 +84,104 @@ impl MockBroker {
         client.session().connected(&ConnAck { has_subscription_ids: true, ..ConnAck::default() });
     }
 
-    pub(super) fn is_away(&self) -> bool {
-        self.desk().is_away
+    pub(super) fn is_offline(&self) -> bool {
+        self.state().is_offline
     }
 
-    /// Sets whether the broker is away; returns whether it was.
-    pub(super) fn set_away(&self, is_away: bool) -> bool {
-        std::mem::replace(&mut self.desk().is_away, is_away)
+    /// Switches the broker offline or online; returns whether it was offline.
+    pub(super) fn set_offline(&self, is_offline: bool) -> bool {
+        std::mem::replace(&mut self.state().is_offline, is_offline)
     }
 
-    /// Forgets the client's subscriptions.
+    /// Removes the client's subscriptions.
     pub(super) fn forget_subscriptions(&self) {
-        self.desk().subscribed.clear();
+        self.state().subscriptions.clear();
     }
 
-    /// Takes and answers all packets that the client has to send.
+    /// Applies all outgoing packets of the client, and sends the replies.
     pub(super) fn exchange(&self, client: &MockPeer<'_>) {
-        let _turn = self.turn.lock();
-        while !self.desk().is_away {
+        let _exchange = self.exchange.lock();
+        while !self.state().is_offline {
             let Some(packet) = client.session().outgoing() else { break };
-            self.take(packet, client);
+            self.apply(packet, client);
         }
     }
 
-    fn take(&self, packet: Outgoing, client: &MockPeer<'_>) {
-        let answer = |packet: Incoming| {
-            // Nothing that this broker sends is malformed.
+    fn apply(&self, packet: Outgoing, client: &MockPeer<'_>) {
+        let reply = |packet: Incoming| {
+            // The packets of this broker are well-formed.
             let _ = client.session().incoming(Frame::Packet(packet), client.clock.now());
         };
         match packet {
             Outgoing::Publish { publish, id, .. } => {
-                self.note(&publish, client);
+                self.record(&publish, client);
                 match publish.qos {
                     0 => client.session().outbox.written(),
-                    1 => answer(Incoming::PubAck { id, refused: None }),
-                    _ => answer(Incoming::PubRec { id, refused: None }),
+                    1 => reply(Incoming::PubAck { id, refused: None }),
+                    _ => reply(Incoming::PubRec { id, refused: None }),
                 }
-                self.tell(&publish, true, client);
+                self.deliver(&publish, true, client);
             }
-            Outgoing::PubRel(id) => answer(Incoming::PubComp(id)),
-            Outgoing::PubRec(id) => answer(Incoming::PubRel(id)),
-            Outgoing::Subscribe { id, filters: wanted } => {
-                answer(Incoming::SubAck { id, granted: wanted.iter().map(|wanted| Ok(wanted.qos)).collect() });
-                wanted.into_iter().for_each(|wanted| self.subscribe(wanted, client));
+            Outgoing::PubRel(id) => reply(Incoming::PubComp(id)),
+            Outgoing::PubRec(id) => reply(Incoming::PubRel(id)),
+            Outgoing::Subscribe { id, filters: subscriptions } => {
+                reply(Incoming::SubAck {
+                    id,
+                    granted: subscriptions.iter().map(|subscription| Ok(subscription.qos)).collect(),
+                });
+                subscriptions.into_iter().for_each(|subscription| self.subscribe(subscription, client));
             }
             Outgoing::Unsubscribe { id, filters } => {
-                self.desk().subscribed.retain(|(_, wanted)| !filters.contains(&wanted.filter));
-                answer(Incoming::UnsubAck(id));
+                self.state().subscriptions.retain(|(_, subscription)| !filters.contains(&subscription.filter));
+                reply(Incoming::UnsubAck(id));
             }
             Outgoing::PubAck(_) | Outgoing::PubComp(_) | Outgoing::PingReq | Outgoing::Disconnect => {}
         }
     }
 
-    fn note(&self, publish: &Publish, client: &MockPeer<'_>) {
+    fn record(&self, publish: &Publish, client: &MockPeer<'_>) {
         let broker = client.name.to_owned();
         let published = Published { at: client.clock.now(), broker, publish: publish.clone() };
-        self.desk().published.push(published);
+        self.state().published.push(published);
     }
 
-    fn subscribe(&self, wanted: SubscribeFilter, client: &MockPeer<'_>) {
-        let Ok(filter) = Filter::parse(&wanted.filter) else { return };
-        let kept: Vec<Publish> = match wanted.send_retained {
-            true => {
-                self.desk().retained.values().filter(|kept| filter.matches(&kept.topic).is_some()).cloned().collect()
-            }
+    fn subscribe(&self, subscription: SubscribeFilter, client: &MockPeer<'_>) {
+        let Ok(filter) = Filter::parse(&subscription.filter) else { return };
+        let retained: Vec<Publish> = match subscription.send_retained {
+            true => self
+                .state()
+                .retained
+                .values()
+                .filter(|retained| filter.matches(&retained.topic).is_some())
+                .cloned()
+                .collect(),
             false => Vec::new(),
         };
-        let subscription_ids: Vec<u32> = wanted.subscription_id.into_iter().collect();
-        let qos = wanted.qos;
+        let subscription_ids: Vec<u32> = subscription.subscription_id.into_iter().collect();
+        let qos = subscription.qos;
         {
-            let mut desk = self.desk();
-            desk.subscribed.retain(|(_, other)| other.filter != wanted.filter);
-            desk.subscribed.push((filter, wanted));
+            let mut state = self.state();
+            state.subscriptions.retain(|(_, other)| other.filter != subscription.filter);
+            state.subscriptions.push((filter, subscription));
         }
-        for publish in kept {
+        for publish in retained {
             self.send(&publish, qos, true, subscription_ids.clone(), client);
         }
     }
 
-    /// Keeps a message if it is to be kept, and sends it to us if we want it.
-    pub(super) fn tell(&self, publish: &Publish, is_ours: bool, client: &MockPeer<'_>) {
+    /// Stores a retained message, and sends the message to the client if a subscription matches.
+    pub(super) fn deliver(&self, publish: &Publish, is_own: bool, client: &MockPeer<'_>) {
         let qos = {
-            let mut desk = self.desk();
+            let mut state = self.state();
             match (publish.retain, publish.payload.is_empty()) {
-                (true, true) => drop(desk.retained.remove(&publish.topic)),
-                (true, false) => drop(desk.retained.insert(publish.topic.clone(), publish.clone())),
+                (true, true) => drop(state.retained.remove(&publish.topic)),
+                (true, false) => drop(state.retained.insert(publish.topic.clone(), publish.clone())),
                 (false, _) => {}
             }
-            let fitting = desk
-                .subscribed
-                .iter()
-                .filter(|(filter, wanted)| filter.matches(&publish.topic).is_some() && !(is_ours && wanted.no_local));
-            fitting.map(|(_, wanted)| wanted.qos).max()
+            let matching = state.subscriptions.iter().filter(|(filter, subscription)| {
+                filter.matches(&publish.topic).is_some() && !(is_own && subscription.no_local)
+            });
+            matching.map(|(_, subscription)| subscription.qos).max()
         };
         if let Some(qos) = qos {
             self.send(publish, qos, false, Vec::new(), client);
@@ -187,12 +193,12 @@ impl MockBroker {
         let id = match qos {
             0 => 0,
             _ => {
-                let mut desk = self.desk();
-                desk.last_id = desk.last_id.checked_add(1).unwrap_or(1);
-                desk.last_id
+                let mut state = self.state();
+                state.last_id = state.last_id.checked_add(1).unwrap_or(1);
+                state.last_id
             }
         };
-        let arrived = IncomingPublish {
+        let incoming = IncomingPublish {
             topic: publish.topic.clone(),
             payload: publish.payload.clone(),
             qos,
@@ -202,8 +208,8 @@ impl MockBroker {
             properties: publish.properties.as_deref().map(|known| property_map(known.clone())).unwrap_or_default(),
             ..IncomingPublish::default()
         };
-        // Nothing that this broker sends is malformed.
-        let _ = client.session().incoming(Frame::Packet(Incoming::Publish(arrived)), client.clock.now());
+        // The packets of this broker are well-formed.
+        let _ = client.session().incoming(Frame::Packet(Incoming::Publish(incoming)), client.clock.now());
     }
 }
 

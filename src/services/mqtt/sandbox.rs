@@ -22,7 +22,7 @@ impl Mqtt {
             let mock = brokers.broker(&settings.name);
             mock.forget_subscriptions();
             let client = start(settings, clock.clone(), Some(store.clone()), Some(mock.clone()));
-            if !mock.is_away() {
+            if !mock.is_offline() {
                 mock.connect(&client.mock_peer());
                 client.state.send_replace(ConnectionState::Connected);
             }
@@ -38,10 +38,10 @@ impl Mqtt {
         let client = self.broker(publish.broker.as_deref())?;
         check_topic(&publish.topic).map_err(Error::InvalidTopic)?;
         let Some(mock) = &client.mock else { return Ok(()) };
-        if mock.is_away() {
+        if mock.is_offline() {
             return Err(Error::NotConnected { broker: client.settings.name.clone(), waiting: 0 });
         }
-        mock.tell(&publish, false, &client.mock_peer());
+        mock.deliver(&publish, false, &client.mock_peer());
         client.wake();
         Ok(())
     }
@@ -53,7 +53,7 @@ impl Mqtt {
     pub fn set_broker_down(&self, broker: Option<&str>, is_down: bool) -> Result<(), Error> {
         let client = self.broker(broker)?;
         let Some(mock) = &client.mock else { return Ok(()) };
-        if mock.set_away(is_down) == is_down {
+        if mock.set_offline(is_down) == is_down {
             return Ok(());
         }
         if is_down {
