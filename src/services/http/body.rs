@@ -83,8 +83,9 @@ impl ResponseBody {
         self.check(limit)?;
         let wrong = |error: std::io::Error| Error::File(format!("{}: {error}", path.display()));
         let target = path.to_owned();
-        let made = tokio::task::spawn_blocking(move || replacement(&target)).await;
-        let (file, name) = made.map_err(|_| Error::File("writing broke off".into()))?.map_err(wrong)?.into_parts();
+        let created = tokio::task::spawn_blocking(move || replacement(&target)).await;
+        let (file, name) =
+            created.map_err(|_| Error::File("writing was cancelled".into()))?.map_err(wrong)?.into_parts();
         let mut file = tokio::fs::File::from_std(file);
         let mut written = 0;
         while let Some(chunk) = self.chunk().await? {

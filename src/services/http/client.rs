@@ -38,8 +38,8 @@ impl Clients {
     }
 
     /// Replaces `Proxy::Environment` by the proxy for a URL; loopback hosts are never reached through a proxy of the environment.
-    pub(super) fn resolve_proxy(&self, url: &Url, wanted: &ConnectOptions) -> ConnectOptions {
-        let proxy = match &wanted.proxy {
+    pub(super) fn resolve_proxy(&self, url: &Url, options: &ConnectOptions) -> ConnectOptions {
+        let proxy = match &options.proxy {
             Proxy::Environment if is_loopback(url) => Proxy::Direct,
             Proxy::Environment => match self.environment.proxy(url) {
                 Some(proxy) => Proxy::Explicit { http: Some(proxy.clone()), https: Some(proxy) },
@@ -47,7 +47,7 @@ impl Clients {
             },
             named => named.clone(),
         };
-        ConnectOptions { proxy, ..wanted.clone() }
+        ConnectOptions { proxy, ..options.clone() }
     }
 
     /// Returns the client for these options; builds it if necessary.

@@ -41,12 +41,12 @@ impl Cookies {
     /// Removes the cookies with a name, of all hosts.
     pub fn remove(&self, name: &str) {
         let mut store = self.store();
-        let place = |cookie: &cookie_store::Cookie<'_>| {
+        let cookie_key = |cookie: &cookie_store::Cookie<'_>| {
             let domain = cookie.domain.as_cow().map(std::borrow::Cow::into_owned)?;
             (cookie.name() == name).then(|| (domain, String::from(&cookie.path)))
         };
-        let places: Vec<_> = store.iter_any().filter_map(place).collect();
-        for (domain, path) in places {
+        let keys: Vec<_> = store.iter_any().filter_map(cookie_key).collect();
+        for (domain, path) in keys {
             store.remove(&domain, &path, name);
         }
     }

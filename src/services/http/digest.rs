@@ -39,7 +39,7 @@ impl Challenge {
     }
 
     fn parse(parameters: &[(String, String)]) -> Option<Self> {
-        let of = |wanted: &str| parameters.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
+        let of = |key: &str| parameters.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str());
         let qop = of("qop");
         let has_qop = qop.is_some_and(|qop| qop.split(',').any(|word| word.trim().eq_ignore_ascii_case("auth")));
         if qop.is_some() && !has_qop {

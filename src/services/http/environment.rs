@@ -63,7 +63,7 @@ fn proxy(name: &str, value: &str) -> Option<Url> {
 mod tests {
     use super::*;
 
-    fn asked(variables: &[(&str, &str)], url: &str) -> Option<String> {
+    fn proxy_for(variables: &[(&str, &str)], url: &str) -> Option<String> {
         let variable = |name: &str| {
             let found = variables.iter().find(|(known, _)| *known == name);
             found.map(|(_, value)| (*value).to_owned())
@@ -74,21 +74,21 @@ mod tests {
     #[test]
     fn lower_case_names_take_precedence_and_each_scheme_has_its_own_proxy() {
         let all = [("http_proxy", "a:1"), ("HTTP_PROXY", "http://b:2"), ("ALL_PROXY", "http://ann:sesame@c:3")];
-        assert_eq!(asked(&all, "http://x.example/").as_deref(), Some("http://a:1/"));
-        assert_eq!(asked(&all, "https://x.example/").as_deref(), Some("http://ann:sesame@c:3/"));
-        assert_eq!(asked(&[("http_proxy", ""), ("HTTP_PROXY", "b:2")], "http://x.example/"), None);
-        assert_eq!(asked(&[("HTTP_PROXY", "b:2"), ("REQUEST_METHOD", "GET")], "http://x.example/"), None);
-        assert_eq!(asked(&[("ALL_PROXY", "socks5://c:3")], "http://x.example/"), None);
+        assert_eq!(proxy_for(&all, "http://x.example/").as_deref(), Some("http://a:1/"));
+        assert_eq!(proxy_for(&all, "https://x.example/").as_deref(), Some("http://ann:sesame@c:3/"));
+        assert_eq!(proxy_for(&[("http_proxy", ""), ("HTTP_PROXY", "b:2")], "http://x.example/"), None);
+        assert_eq!(proxy_for(&[("HTTP_PROXY", "b:2"), ("REQUEST_METHOD", "GET")], "http://x.example/"), None);
+        assert_eq!(proxy_for(&[("ALL_PROXY", "socks5://c:3")], "http://x.example/"), None);
     }
 
     #[test]
     fn excluded_hosts_are_reached_directly() {
-        let reached = |no: &str, url: &str| asked(&[("http_proxy", "a:1"), ("NO_PROXY", no)], url).is_some();
+        let reached = |no: &str, url: &str| proxy_for(&[("http_proxy", "a:1"), ("NO_PROXY", no)], url).is_some();
         for no in ["x.example", ".example", "*", "y.example, example"] {
             assert!(!reached(no, "http://x.example/"), "{no}");
         }
         assert!(reached("ample", "http://x.example/") && reached("", "http://x.example/"));
         assert!(!reached("10.0.0.0/8", "http://10.1.2.3/") && reached("10.0.0.0/8", "http://11.1.2.3/"));
-        assert_eq!(asked(&[("NO_PROXY", "y.example")], "http://x.example/"), None);
+        assert_eq!(proxy_for(&[("NO_PROXY", "y.example")], "http://x.example/"), None);
     }
 }

@@ -118,7 +118,7 @@ impl Http {
         if let Some(cookies) = request.cookies.header(&step.url) {
             headers.entry(COOKIE).or_insert(cookies);
         }
-        let asked = SentRequest::of(&step.method, &step.url, &headers);
+        let sent_request = SentRequest::of(&step.method, &step.url, &headers);
         let mut sending =
             self.clients.client(&options)?.request(step.method.clone(), step.url.clone()).headers(headers);
         match &step.body {
@@ -132,7 +132,7 @@ impl Http {
             sent = sending.send() => sent.map_err(|error| Error::from_sending(&error, request.timeouts.connect, is_proxied))?,
             limit = until_quiet(progress, request.timeouts.read) => return Err(Error::ReadTimeout(limit)),
         };
-        let response = HttpResponse::from_head(&raw, &step.url, &asked, started.elapsed());
+        let response = HttpResponse::from_head(&raw, &step.url, &sent_request, started.elapsed());
         for cookies in [Some(&request.cookies), request.session_cookies.as_ref()].into_iter().flatten() {
             cookies.take(raw.headers(), &step.url);
         }

@@ -81,8 +81,8 @@ impl Http {
         loop {
             attempts += 1;
             let outcome = self.attempt(request, guard, deadline).await;
-            let seen = outcome.as_ref().map(|received| &received.response).map_err(|failure| &failure.error);
-            let delay = request.retry.delay(&request.method, attempts, seen);
+            let result = outcome.as_ref().map(|received| &received.response).map_err(|failure| &failure.error);
+            let delay = request.retry.delay(&request.method, attempts, result);
             let delay = delay.filter(|delay| Instant::now().checked_add(*delay).is_some_and(|again| again < deadline));
             let Some(delay) = delay else { return outcome };
             drop(outcome);

@@ -28,8 +28,8 @@ impl Http {
         if let Some(cookies) = request.cookies.header(&step.url) {
             headers.entry(COOKIE).or_insert(cookies);
         }
-        let asked = SentRequest::of(&step.method, &step.url, &headers);
-        let (method, url) = (asked.method.clone(), step.url.to_string());
+        let sent_request = SentRequest::of(&step.method, &step.url, &headers);
+        let (method, url) = (sent_request.method.clone(), step.url.to_string());
         let body = step.body.as_ref().map(sent).unwrap_or_default();
         let reply = mock.respond(&MockRequest { method, url, headers: header_pairs(&headers), body })?;
         let mut raw = http::Response::builder().status(reply.status);
@@ -40,7 +40,7 @@ impl Http {
             .body(reply.body)
             .map_err(|error| Error::ConnectionLost(format!("the mock response is invalid: {error}")))?;
         let raw = reqwest::Response::from(raw);
-        let response = HttpResponse::from_head(&raw, &step.url, &asked, Duration::ZERO);
+        let response = HttpResponse::from_head(&raw, &step.url, &sent_request, Duration::ZERO);
         for cookies in [Some(&request.cookies), request.session_cookies.as_ref()].into_iter().flatten() {
             cookies.take(raw.headers(), &step.url);
         }

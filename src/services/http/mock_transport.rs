@@ -37,7 +37,7 @@ pub trait MockTransport: Send + Sync {
     ///
     /// # Errors
     /// The error that the script receives in place of a response.
-    fn respond(&self, wanted: &MockRequest) -> Result<Reply, Error>;
+    fn respond(&self, request: &MockRequest) -> Result<Reply, Error>;
 
     /// Returns the clock for retry delays.
     fn clock(&self) -> &Clock;

@@ -63,11 +63,11 @@ impl HttpResponse {
     /// Returns a response whose body is not read yet.
     pub(super) fn from_head(response: &reqwest::Response, url: &Url, request: &SentRequest, elapsed: Duration) -> Self {
         let status = response.status();
-        let words = response.extensions().get::<hyper::ext::ReasonPhrase>();
-        let words = words.map(|words| String::from_utf8_lossy(words.as_bytes()).into_owned());
+        let reason = response.extensions().get::<hyper::ext::ReasonPhrase>();
+        let reason = reason.map(|reason| String::from_utf8_lossy(reason.as_bytes()).into_owned());
         Self {
             status: status.as_u16(),
-            reason: words.unwrap_or_else(|| status.canonical_reason().unwrap_or_default().to_owned()),
+            reason: reason.unwrap_or_else(|| status.canonical_reason().unwrap_or_default().to_owned()),
             version: format!("{:?}", response.version()),
             headers: header_pairs(response.headers()),
             body: Bytes::new(),

@@ -154,11 +154,7 @@ impl Connection {
         wake: &Notify,
         keep_alive: u16,
     ) -> io::Result<ConnectionEnd> {
-        // One and a half times the keep-alive (MQTT 5.0, section 3.1.2.10); without keep-alive a very long time.
-        let keep_alive_timeout = match keep_alive {
-            0 => Duration::from_secs(10 * 365 * 86_400),
-            seconds => Duration::from_millis(u64::from(seconds) * 1_500),
-        };
+        let keep_alive_timeout = keep_alive_timeout(keep_alive);
         let mut last_read = Instant::now();
         let mut deadline: std::pin::Pin<Box<Sleep>> = Box::pin(sleep_until(last_read + keep_alive_timeout));
         let (mut is_woken, mut is_flushed) = (true, true);
@@ -261,6 +257,16 @@ impl Connection {
             self.aliases.insert(alias, publish.topic.clone());
         }
         Ok(publish)
+    }
+}
+
+/// Returns one and a half times the keep-alive; without keep-alive a very long time.
+///
+/// Source: MQTT 5.0, section 3.1.2.10.
+fn keep_alive_timeout(keep_alive: u16) -> Duration {
+    match keep_alive {
+        0 => Duration::from_secs(10 * 365 * 86_400),
+        seconds => Duration::from_millis(u64::from(seconds) * 1_500),
     }
 }
 

@@ -201,14 +201,14 @@ fn max_packet(config: &config::Mqtt) -> u64 {
 }
 
 /// Returns the maximum number of connections: at most half of the process's open file limit, to leave files for other uses.
-fn connection_limit(wanted: usize) -> usize {
+fn connection_limit(requested: usize) -> usize {
     let open_files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     let half = open_files.and_then(|files| usize::try_from(files / 2).ok()).unwrap_or(usize::MAX);
-    if half < wanted {
+    if half < requested {
         warn!(
-            "the embedded broker accepts {half} connections instead of {wanted} (`mqtt.embedded.max_connections`): rhaid can open only {} files (`ulimit -n`)",
+            "the embedded broker accepts {half} connections instead of {requested} (`mqtt.embedded.max_connections`): rhaid can open only {} files (`ulimit -n`)",
             2 * half
         );
     }
-    wanted.min(half)
+    requested.min(half)
 }

@@ -43,23 +43,27 @@ impl Retained {
 
     /// Returns the messages that match a filter, and removes expired ones among them.
     pub(super) fn matching(&mut self, filter: &str, now: UnixMillis) -> Vec<Arc<Message>> {
-        let wild = filter.find(['+', '#']);
-        let candidates: Vec<_> = match wild {
+        let wildcard = filter.find(['+', '#']);
+        let candidates: Vec<_> = match wildcard {
             None => self.messages.get(filter).cloned().into_iter().collect(),
             Some(at) => {
                 // `a/#` also matches `a`.
                 let start = filter[..at].trim_end_matches('/');
                 let mut single = Trie::new();
                 single.insert(filter, ());
-                let near = self.messages.range(start.to_owned()..).take_while(|(topic, _)| topic.starts_with(start));
-                near.filter(|(topic, _)| !single.find(topic).is_empty()).map(|(_, message)| message.clone()).collect()
+                let in_range =
+                    self.messages.range(start.to_owned()..).take_while(|(topic, _)| topic.starts_with(start));
+                in_range
+                    .filter(|(topic, _)| !single.find(topic).is_empty())
+                    .map(|(_, message)| message.clone())
+                    .collect()
             }
         };
-        let (expired, wanted): (Vec<_>, Vec<_>) = candidates.into_iter().partition(|message| message.is_expired(now));
+        let (expired, matching): (Vec<_>, Vec<_>) = candidates.into_iter().partition(|message| message.is_expired(now));
         for message in expired {
             self.remove(&message.topic);
         }
-        wanted
+        matching
     }
 
     /// Returns all messages that have not expired.

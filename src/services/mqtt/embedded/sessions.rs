@@ -51,14 +51,7 @@ impl State {
         connect: &Connect,
         wake: Arc<Notify>,
     ) -> Result<(ConnectionId, ConnAck), ReasonCode> {
-        let is_named = !connect.client_id.is_empty();
-        if !is_named && connect.version == Version::V4 && !connect.clean_start {
-            return Err(ReasonCode::CLIENT_ID_INVALID);
-        }
-        let client: ClientId = match is_named {
-            true => connect.client_id.as_str().into(),
-            false => format!("auto-{}", random_text()).into(),
-        };
+        let client = client_id(connect)?;
         self.take_over(&client);
         if self.connected >= self.limits.connections {
             return Err(ReasonCode::SERVER_BUSY);
@@ -78,7 +71,7 @@ impl State {
         }
         let granted = match connect.keep_alive {
             0 => self.limits.keep_alive,
-            asked => asked.min(self.limits.keep_alive),
+            requested => requested.min(self.limits.keep_alive),
         };
         let connack = ConnAck {
             session_present,
@@ -86,7 +79,7 @@ impl State {
             receive_maximum: RECEIVE_MAXIMUM,
             max_packet: self.limits.packet,
             topic_alias_maximum: TOPIC_ALIAS_MAXIMUM,
-            client_id: (!is_named).then(|| client.to_string()),
+            client_id: connect.client_id.is_empty().then(|| client.to_string()),
             keep_alive: (granted != connect.keep_alive).then_some(granted),
         };
         Ok((ConnectionId { client, serial: self.last_connection, version: connect.version }, connack))
@@ -200,6 +193,17 @@ impl State {
         let Will { topic, payload, qos, retain, forward, .. } = will;
         // There is no client that could receive the refusal.
         let _ = self.publish(client, Message { topic, payload, qos, retain, forward, expires });
+    }
+}
+
+/// Returns the client identifier of a CONNECT, or assigns one.
+fn client_id(connect: &Connect) -> Result<ClientId, ReasonCode> {
+    if !connect.client_id.is_empty() {
+        return Ok(connect.client_id.as_str().into());
+    }
+    match connect.version == Version::V4 && !connect.clean_start {
+        true => Err(ReasonCode::CLIENT_ID_INVALID),
+        false => Ok(format!("auto-{}", random_text()).into()),
     }
 }
 

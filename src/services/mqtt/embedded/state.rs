@@ -108,8 +108,8 @@ impl State {
     fn compact_log(&mut self) {
         let Some(mut wal) = self.wal.take() else { return };
         let retained = self.retained.all(self.now()).map(|message| Record::Retain(Arc::clone(message)));
-        let kept = self.sessions.iter().filter(|(_, session)| session.is_persistent());
-        let sessions = kept.flat_map(|(client, session)| self.records(client, session));
+        let persistent = self.sessions.iter().filter(|(_, session)| session.is_persistent());
+        let sessions = persistent.flat_map(|(client, session)| self.records(client, session));
         wal.rewrite(retained.chain(sessions));
         self.wal = Some(wal);
     }

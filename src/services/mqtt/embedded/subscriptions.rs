@@ -127,10 +127,10 @@ impl Subscriptions {
 
 /// Returns the next member of a shared subscription.
 fn next_member(members: &[Subscriber], turn: usize, is_connected: impl Fn(&ClientId) -> bool) -> &Subscriber {
-    let there: Vec<_> = members.iter().filter(|member| is_connected(&member.client)).collect();
-    match there.is_empty() {
+    let connected: Vec<_> = members.iter().filter(|member| is_connected(&member.client)).collect();
+    match connected.is_empty() {
         true => &members[turn % members.len()],
-        false => there[turn % there.len()],
+        false => connected[turn % connected.len()],
     }
 }
 
