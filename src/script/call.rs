@@ -1,4 +1,4 @@
-//! Calls handlers and runs jobs, each in an environment made for that one run.
+//! Calls handlers and runs jobs, each in a new interpreter state.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -8,32 +8,45 @@ use rhai::{
     Shared,
 };
 
+use super::captured::{deep_copy, is_handle};
 use super::files::Files;
-use super::handler::{Code, Handler, fresh};
-use super::{Body, JobResult, RunError, Script, engine, errors, guard, modules};
+use super::handler::{Code, Handler};
+use super::model::{Body, Script};
+use super::resolver::import_scope;
+use super::result::{JobResult, RunError};
+use super::{errors, globals, guard};
 use crate::event::Event;
 use crate::functions::{self, Context, Phase, Thrown, convert, handler_result};
 use crate::value::{Map, Value, map_of};
 
 impl Script {
-    pub(super) fn call_handler(
-        &self,
-        handler: usize,
-        event: &Event,
-        context: &Arc<Context>,
-    ) -> Result<Value, RunError> {
-        self.within(context, || self.invoke(handler, &event.payload))
+    /// Calls a handler on the current thread (a worker thread with a large stack), within the limits of the context.
+    ///
+    /// The return value is converted to plain data. A value that cannot be converted, such as a function, becomes `()`.
+    ///
+    /// # Errors
+    /// If the handler did not return.
+    pub fn call(&self, handler: usize, event: &Event, context: &Arc<Context>) -> Result<Value, RunError> {
+        run_guarded(&self.files, context, || self.invoke(handler, &event.payload))
     }
 
-    /// Calls a handler with the facts of an event, within whatever limits there are.
+    /// Runs a job with `event` (or `()`) and `args`.
+    ///
+    /// # Errors
+    /// If the job did not reach its end. `exit(code)` counts as the end.
+    pub fn run(&self, event: Option<&Event>, args: &[String], context: &Arc<Context>) -> Result<JobResult, RunError> {
+        run_guarded(&self.files, context, || self.run_whole(event.map(|event| &event.payload), args))
+    }
+
+    /// Calls a handler with the payload of an event, without setting limits.
     pub(super) fn invoke(&self, handler: usize, payload: &Map) -> Result<Value, Thrown> {
         let Body::Handlers { handlers, .. } = &self.body else { return Ok(Value::Null) };
         let Some(handler) = handlers.get(handler) else { return Ok(Value::Null) };
-        let _reach = modules::reach(&self.modules);
+        let _scope = import_scope(&self.modules);
         let event = convert::map(payload);
         let returned = match &handler.code {
-            Code::Own(body) => self.own(body, handler, event),
-            Code::Module(..) => self.modules_own(handler, event),
+            Code::Own(body) => self.call_own(body, handler, event),
+            Code::Module(..) => self.call_in_module(handler, event),
         };
         match returned {
             Err(error) => match *error {
@@ -44,27 +57,18 @@ impl Script {
         }
     }
 
-    pub(super) fn run_job(
-        &self,
-        event: Option<&Event>,
-        args: &[String],
-        context: &Arc<Context>,
-    ) -> Result<JobResult, RunError> {
-        self.within(context, || self.whole(event.map(|event| &event.payload), args))
-    }
-
-    /// Runs the script whole, within whatever limits there are.
-    pub(super) fn whole(&self, event: Option<&Map>, args: &[String]) -> Result<JobResult, Thrown> {
+    /// Runs the job without setting limits.
+    pub(super) fn run_whole(&self, event: Option<&Map>, args: &[String]) -> Result<JobResult, Thrown> {
         let Body::Job(body, lib) = &self.body else { return Ok(JobResult { value: Value::Null, code: 0 }) };
-        let _reach = modules::reach(&self.modules);
+        let _scope = import_scope(&self.modules);
         let event = event.map_or(Dynamic::UNIT, convert::map);
         let mut scope = Scope::new();
-        scope.push_dynamic("state", engine::state());
+        scope.push_dynamic("state", globals::state());
         let args: Dynamic = args.iter().cloned().map(Dynamic::from).collect::<rhai::Array>().into();
         let mut global = self.engine.new_global_runtime_state();
         global.source = Some(self.files[0].0.as_str().into());
         global.lib.push(lib.clone());
-        // Functions see constants, so they see what the job was given too.
+        // Functions can read constants, so `event` and `args` are constants, too.
         let given = [("event", event), ("args", args)];
         let constants = map_of(given.iter().map(|(name, value)| ((*name).into(), value.clone())));
         global.constants = Some(Shared::new(Locked::new(constants)));
@@ -75,25 +79,21 @@ impl Script {
             Ok(value) => Ok(JobResult { value: handler_result(&value), code: 0 }),
             Err(error) => match *error {
                 EvalAltResult::Return(value, _) => Ok(JobResult { value: handler_result(&value), code: 0 }),
-                EvalAltResult::Exit(value, _) => Ok(exited(&value)),
+                EvalAltResult::Exit(value, _) => Ok(exit_result(&value)),
                 _ => Err(error),
             },
         }
     }
 
-    fn within<T>(&self, context: &Arc<Context>, code: impl FnOnce() -> Result<T, Thrown>) -> Result<T, RunError> {
-        within(&self.files, context, code)
-    }
-
-    /// Calls a handler whose code is in the script itself: what it captured are constants, its argument a variable.
-    fn own(&self, body: &Expr, handler: &Handler, event: Dynamic) -> Result<Dynamic, Thrown> {
+    /// Calls a handler of the script itself. Captured variables are constants, the argument is a variable.
+    fn call_own(&self, body: &Expr, handler: &Handler, event: Dynamic) -> Result<Dynamic, Thrown> {
         let mut scope = Scope::new();
-        scope.push_dynamic("state", engine::state());
+        scope.push_dynamic("state", globals::state());
         for (name, value) in &handler.captured {
-            if engine::is_handle(value) {
+            if is_handle(value) {
                 scope.push_dynamic(name.clone(), value.clone());
             } else if name != "state" {
-                scope.push_constant_dynamic(name.clone(), fresh(value));
+                scope.push_constant_dynamic(name.clone(), deep_copy(value));
             }
         }
         if let Some(name) = &handler.argument {
@@ -103,12 +103,12 @@ impl Script {
     }
 
     /// Calls a handler whose code is in a module.
-    fn modules_own(&self, handler: &Handler, event: Dynamic) -> Result<Dynamic, Thrown> {
+    fn call_in_module(&self, handler: &Handler, event: Dynamic) -> Result<Dynamic, Thrown> {
         let Code::Module(pointer, module) = &handler.code else { return Ok(Dynamic::UNIT) };
         let mut global = self.global();
         global.lib.insert(0, module.clone());
         global.lib.push(module.clone());
-        let mut arguments: Vec<_> = handler.captured.iter().map(|(_, value)| fresh(value)).collect();
+        let mut arguments: Vec<_> = handler.captured.iter().map(|(_, value)| deep_copy(value)).collect();
         arguments.extend(handler.argument.as_ref().map(|_| event));
         let source = module.id();
         global.source = source.map(Into::into);
@@ -117,12 +117,12 @@ impl Script {
         pointer.call_raw(&context, None, arguments)
     }
 
-    /// Returns the state of the interpreter as it stood at the end of the top level.
+    /// Returns the interpreter state at the end of the top level.
     fn global(&self) -> GlobalRuntimeState {
         let mut global = self.engine.new_global_runtime_state();
         global.source = Some(self.files[0].0.as_str().into());
         if let Body::Handlers { module, constants, .. } = &self.body {
-            // Pointers to the script's own functions look at the first; names are looked for from the last.
+            // Function pointers are resolved in the first module, names from the last module on.
             global.lib.push(module.clone());
             global.lib.extend(self.modules.iter().cloned());
             global.lib.push(module.clone());
@@ -149,28 +149,35 @@ impl Script {
     }
 }
 
-/// Runs code of a script within a run's phase and limits, and says how it ended.
-pub(super) fn within<T>(
+/// Runs script code in the phase of a run, within the limits of its context.
+///
+/// # Errors
+/// If the code failed, panicked or was stopped.
+pub(super) fn run_guarded<T>(
     files: &[(String, String)],
     context: &Arc<Context>,
     code: impl FnOnce() -> Result<T, Thrown>,
 ) -> Result<T, RunError> {
     functions::enter(Phase::Running(context.clone()), || {
-        let (ended, stop) = guard::running(context, || {
-            catch_unwind(AssertUnwindSafe(code)).inspect(|ended| {
-                if let Err(error) = ended
-                    && let Some(told) = told_to_stop(error)
+        let (result, stop) = guard::run_handler(context, || {
+            catch_unwind(AssertUnwindSafe(code)).inspect(|result| {
+                if let Err(error) = result
+                    && let Some(stop) = stop_of(error)
                 {
-                    guard::stop(told);
+                    guard::stop(stop);
                 }
             })
         });
         let files = || Files(files.to_vec());
-        match (ended, stop) {
+        match (result, stop) {
             (Ok(Ok(value)), None) => Ok(value),
-            (Ok(ended), Some(stop)) => {
-                let fault =
-                    errors::stopped(&files(), stop, ended.as_ref().err().map(|error| &**error), &context.config.limits);
+            (Ok(result), Some(stop)) => {
+                let fault = errors::stopped(
+                    &files(),
+                    stop,
+                    result.as_ref().err().map(|error| &**error),
+                    &context.config.limits,
+                );
                 Err(RunError::Stopped(stop, fault.into()))
             }
             (Ok(Err(error)), None) => Err(RunError::Fault(errors::thrown(&files(), &error).into())),
@@ -179,16 +186,16 @@ pub(super) fn within<T>(
     })
 }
 
-/// Returns why a function told the run to stop, if one did.
-fn told_to_stop(error: &EvalAltResult) -> Option<functions::Stop> {
+/// Returns the stop reason that a function threw, if any.
+fn stop_of(error: &EvalAltResult) -> Option<functions::Stop> {
     match error {
         EvalAltResult::ErrorTerminated(token, _) => token.clone().try_cast(),
-        EvalAltResult::ErrorInFunctionCall(_, _, inner, _) => told_to_stop(inner),
+        EvalAltResult::ErrorInFunctionCall(_, _, inner, _) => stop_of(inner),
         _ => None,
     }
 }
 
-fn exited(value: &Dynamic) -> JobResult {
+fn exit_result(value: &Dynamic) -> JobResult {
     let code = value.as_int().map_or(0, |code| u8::try_from(code).unwrap_or(u8::MAX));
     JobResult { value: handler_result(value), code }
 }

@@ -1,4 +1,4 @@
-//! Holds the code that runs on this thread to its budgets; once spent, nothing that the script catches goes on.
+//! Enforces the limits of the script code on this thread. A script cannot catch an exceeded limit.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -8,84 +8,86 @@ use crate::config::Limits;
 use crate::functions::{Context, Stop};
 use crate::memory;
 
-/// The code looks at the clock and for a cancellation once in so many operations, which each take microseconds at most, but for a few.
-const LOOK: u64 = 16;
+/// The number of operations between checks of the deadline and cancellation. Nearly all operations take microseconds at most.
+const CHECK_INTERVAL: u64 = 16;
 
-/// What ends the code from outside.
-enum Clock {
-    /// Nobody runs here.
-    Still,
-    /// At the top level: the time.
+/// The external condition that stops the code.
+enum StopCondition {
+    /// No code is running.
+    None,
+    /// The deadline of the top level.
     Deadline(Instant),
-    /// In a run: its time, and who cancels it.
+    /// The deadline and cancellation of a run.
     Run(Arc<Context>),
 }
 
+/// The limits and usage of the code on a thread.
 struct Guard {
-    spent: Cell<u64>,
     operations: Cell<u64>,
-    ceiling: Cell<i64>,
+    max_operations: Cell<u64>,
+    /// The largest allowed value of [`memory::allocated`].
+    max_allocated: Cell<i64>,
     stopped: Cell<Option<Stop>>,
-    clock: RefCell<Clock>,
+    condition: RefCell<StopCondition>,
 }
 
 thread_local! {
     static GUARD: Guard = const {
         Guard {
-            spent: Cell::new(0),
-            operations: Cell::new(u64::MAX),
-            ceiling: Cell::new(i64::MAX),
+            operations: Cell::new(0),
+            max_operations: Cell::new(u64::MAX),
+            max_allocated: Cell::new(i64::MAX),
             stopped: Cell::new(None),
-            clock: RefCell::new(Clock::Still),
+            condition: RefCell::new(StopCondition::None),
         }
     };
 }
 
-/// Runs the top level of a script within the limits and until the deadline; returns why it had to stop, if it had to.
-pub(super) fn loading<T>(limits: &Limits, deadline: Instant, code: impl FnOnce() -> T) -> (T, Option<Stop>) {
-    guarded(limits, Clock::Deadline(deadline), code)
+/// Runs the top level of a script within the limits and the deadline. Returns the stop reason, if it was stopped.
+pub(super) fn run_top_level<T>(limits: &Limits, deadline: Instant, code: impl FnOnce() -> T) -> (T, Option<Stop>) {
+    run_guarded(limits, StopCondition::Deadline(deadline), code)
 }
 
-/// Runs a handler or job within the limits and those of its context; returns why it had to stop, if it had to.
-pub(super) fn running<T>(context: &Arc<Context>, code: impl FnOnce() -> T) -> (T, Option<Stop>) {
-    guarded(&context.config.limits, Clock::Run(context.clone()), code)
+/// Runs a handler or job within the limits of its context. Returns the stop reason, if it was stopped.
+pub(super) fn run_handler<T>(context: &Arc<Context>, code: impl FnOnce() -> T) -> (T, Option<Stop>) {
+    run_guarded(&context.config.limits, StopCondition::Run(context.clone()), code)
 }
 
-fn guarded<T>(limits: &Limits, clock: Clock, code: impl FnOnce() -> T) -> (T, Option<Stop>) {
-    struct Leave;
-    impl Drop for Leave {
+fn run_guarded<T>(limits: &Limits, condition: StopCondition, code: impl FnOnce() -> T) -> (T, Option<Stop>) {
+    struct ResetOnDrop;
+    impl Drop for ResetOnDrop {
         fn drop(&mut self) {
             GUARD.with(|guard| {
-                guard.clock.replace(Clock::Still);
-                guard.operations.set(u64::MAX);
-                guard.ceiling.set(i64::MAX);
+                guard.condition.replace(StopCondition::None);
+                guard.max_operations.set(u64::MAX);
+                guard.max_allocated.set(i64::MAX);
             });
         }
     }
     GUARD.with(|guard| {
-        guard.spent.set(0);
-        guard.operations.set(limits.operations);
-        guard.ceiling.set(memory::allocated().saturating_add_unsigned(limits.memory));
+        guard.operations.set(0);
+        guard.max_operations.set(limits.operations);
+        guard.max_allocated.set(memory::allocated().saturating_add_unsigned(limits.memory));
         guard.stopped.set(None);
-        guard.clock.replace(clock);
+        guard.condition.replace(condition);
     });
-    let leave = Leave;
+    let reset = ResetOnDrop;
     let value = code();
-    drop(leave);
+    drop(reset);
     (value, GUARD.with(|guard| guard.stopped.take()))
 }
 
-/// Counts one operation; returns why the code must stop, if it must. Called by the interpreter at every step.
-pub(super) fn step() -> Option<Stop> {
+/// Counts one operation and returns the stop reason, if the code must stop. The interpreter calls this at each operation.
+pub(super) fn on_operation() -> Option<Stop> {
     GUARD.with(|guard| {
         if guard.stopped.get().is_none() {
-            guard.stopped.set(guard.verdict());
+            guard.stopped.set(guard.check());
         }
         guard.stopped.get()
     })
 }
 
-/// Notes that a function had to stop on its own, so that nothing goes on even if the script catches it.
+/// Stops the code from inside a function. A script cannot catch this.
 pub(super) fn stop(stop: Stop) {
     GUARD.with(|guard| {
         if guard.stopped.get().is_none() {
@@ -94,30 +96,30 @@ pub(super) fn stop(stop: Stop) {
     });
 }
 
-/// Returns how many bytes the code on this thread may still take.
-pub(super) fn room() -> u64 {
-    let left = GUARD.with(|guard| guard.ceiling.get()).saturating_sub(memory::allocated());
+/// Returns the memory that the code on this thread may still allocate, in bytes.
+pub(super) fn remaining_memory() -> u64 {
+    let left = GUARD.with(|guard| guard.max_allocated.get()).saturating_sub(memory::allocated());
     u64::try_from(left).unwrap_or(0)
 }
 
 impl Guard {
-    fn verdict(&self) -> Option<Stop> {
-        let spent = self.spent.get() + 1;
-        self.spent.set(spent);
-        if spent > self.operations.get() {
+    fn check(&self) -> Option<Stop> {
+        let operations = self.operations.get() + 1;
+        self.operations.set(operations);
+        if operations > self.max_operations.get() {
             return Some(Stop::Operations);
         }
-        if memory::allocated() > self.ceiling.get() {
+        if memory::allocated() > self.max_allocated.get() {
             return Some(Stop::Memory);
         }
-        if !spent.is_multiple_of(LOOK) {
+        if !operations.is_multiple_of(CHECK_INTERVAL) {
             return None;
         }
-        match &*self.clock.borrow() {
-            Clock::Still => None,
-            Clock::Run(context) if context.cancel.is_cancelled() => Some(Stop::Cancelled),
-            Clock::Run(context) => (Instant::now() >= context.deadline).then_some(Stop::Deadline),
-            Clock::Deadline(deadline) => (Instant::now() >= *deadline).then_some(Stop::Deadline),
+        match &*self.condition.borrow() {
+            StopCondition::None => None,
+            StopCondition::Run(context) if context.cancel.is_cancelled() => Some(Stop::Cancelled),
+            StopCondition::Run(context) => (Instant::now() >= context.deadline).then_some(Stop::Deadline),
+            StopCondition::Deadline(deadline) => (Instant::now() >= *deadline).then_some(Stop::Deadline),
         }
     }
 }

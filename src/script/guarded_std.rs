@@ -1,4 +1,4 @@
-//! Puts a check in front of standard functions with which one call could fill the memory or never end.
+//! Standard functions with a size check before the call, because one call could exhaust the memory or never end.
 
 use std::any::TypeId;
 use std::sync::LazyLock;
@@ -12,16 +12,16 @@ use rhai::{
 use super::guard;
 use crate::functions::{PACKAGES, Stop, Thrown, thrown, uncatchable};
 
-/// How deeply a value may nest to be printed or written as text.
-const DEEPEST: usize = 1_000;
+/// The deepest nesting of a value that can be converted to text.
+const MAX_TEXT_DEPTH: usize = 1_000;
 
-/// What a value takes in a list, in bytes, with what the allocator adds for short text.
-const ELEMENT: u64 = 64;
+/// The memory of a list element with short text, in bytes, including allocator overhead.
+const ELEMENT_SIZE: u64 = 64;
 
-/// Says how many bytes a call would need, or why it can not be made.
-type Price = fn(&[&mut Dynamic]) -> Result<u64, Thrown>;
+/// Estimates the memory that a call needs in bytes, or rejects the call.
+type Estimate = fn(&[&mut Dynamic]) -> Result<u64, Thrown>;
 
-/// Returns the functions that check before they call the standard ones, built once per process.
+/// Returns the checked functions, built once per process.
 pub(super) fn module() -> Shared<Module> {
     static MODULE: LazyLock<Shared<Module>> = LazyLock::new(|| {
         let mut module = Module::new();
@@ -29,30 +29,30 @@ pub(super) fn module() -> Shared<Module> {
         let (letter, whole) = (TypeId::of::<char>(), TypeId::of::<INT>());
         let (array, blob, map) = (TypeId::of::<Array>(), TypeId::of::<Blob>(), TypeId::of::<Map>());
         for padding in [letter, text] {
-            put(&mut module, "pad", &[text, whole, padding], padded_text);
+            add(&mut module, "pad", &[text, whole, padding], padded_text);
         }
-        put(&mut module, "pad", &[array, whole, TypeId::of::<Dynamic>()], padded_array);
-        put(&mut module, "pad", &[blob, whole, whole], |args| Ok(length(args, 1)));
-        put(&mut module, "blob", &[whole], |args| Ok(length(args, 0)));
-        put(&mut module, "blob", &[whole, whole], |args| Ok(length(args, 0)));
+        add(&mut module, "pad", &[array, whole, TypeId::of::<Dynamic>()], padded_array);
+        add(&mut module, "pad", &[blob, whole, whole], |args| Ok(length(args, 1)));
+        add(&mut module, "blob", &[whole], |args| Ok(length(args, 0)));
+        add(&mut module, "blob", &[whole, whole], |args| Ok(length(args, 0)));
         for (from, to) in [(letter, letter), (letter, text), (text, letter), (text, text)] {
-            put(&mut module, "replace", &[text, from, to], replaced);
+            add(&mut module, "replace", &[text, from, to], replaced);
         }
         for name in ["split", "split_rev"] {
             for delimiter in [letter, text] {
-                put(&mut module, name, &[text, delimiter], pieces);
-                put(&mut module, name, &[text, delimiter, whole], pieces);
+                add(&mut module, name, &[text, delimiter], pieces);
+                add(&mut module, name, &[text, delimiter, whole], pieces);
             }
         }
-        put(&mut module, "split", &[text], pieces);
-        put(&mut module, "to_chars", &[text], pieces);
-        put(&mut module, "to_array", &[blob], pieces);
+        add(&mut module, "split", &[text], pieces);
+        add(&mut module, "to_chars", &[text], pieces);
+        add(&mut module, "to_array", &[blob], pieces);
         for kind in [array, map, TypeId::of::<FnPtr>()] {
-            // What `print` and `debug` get as text, the interpreter logs.
+            // The interpreter logs the text that `print` and `debug` return.
             for (name, writer) in
                 [("to_string", "to_string"), ("to_debug", "to_debug"), ("print", "to_string"), ("debug", "to_debug")]
             {
-                put_printer(&mut module, name, writer, kind);
+                add_printer(&mut module, name, writer, kind);
             }
         }
         module.build_index();
@@ -61,26 +61,26 @@ pub(super) fn module() -> Shared<Module> {
     MODULE.clone()
 }
 
-/// Registers a function that asks for the price first.
-fn put(module: &mut Module, name: &'static str, types: &[TypeId], price: Price) {
+/// Registers a standard function with a memory estimate.
+fn add(module: &mut Module, name: &'static str, types: &[TypeId], estimate: Estimate) {
     register(module, name, types, move |args| {
-        let bytes = price(args)?;
-        if bytes > guard::room() {
+        let bytes = estimate(args)?;
+        if bytes > guard::remaining_memory() {
             guard::stop(Stop::Memory);
             return Err(uncatchable(Stop::Memory));
         }
-        plain(name, args)
+        call_standard(name, args)
     });
 }
 
-/// Registers a function that turns a value into text, unless that would be too long or nests too deeply.
+/// Registers a function that converts a value to text, unless the text is too long or the value nests too deeply.
 ///
-/// It stops the run on its own, since the interpreter would print the value in another way if this failed.
-fn put_printer(module: &mut Module, name: &'static str, writer: &'static str, kind: TypeId) {
+/// It stops the run itself: after an error the interpreter would print the value in another way.
+fn add_printer(module: &mut Module, name: &'static str, writer: &'static str, kind: TypeId) {
     register(module, name, &[kind], move |args| {
-        let mut budget = guard::room();
+        let mut budget = guard::remaining_memory();
         if fits(args[0], 0, &mut budget) {
-            return plain(writer, args);
+            return call_standard(writer, args);
         }
         guard::stop(Stop::Memory);
         Ok("…".into())
@@ -99,18 +99,18 @@ fn register(
 }
 
 /// Calls the standard function.
-fn plain(name: &str, args: &mut [&mut Dynamic]) -> Result<Dynamic, Thrown> {
-    static PLAIN: LazyLock<Engine> = LazyLock::new(|| {
+fn call_standard(name: &str, args: &mut [&mut Dynamic]) -> Result<Dynamic, Thrown> {
+    static STANDARD: LazyLock<Engine> = LazyLock::new(|| {
         let mut engine = Engine::new_raw();
         engine.register_global_module(StandardPackage::new().as_shared_module());
-        // They say how what they return is written, such as a time in a list.
-        let mut written = Module::new();
-        PACKAGES.iter().for_each(|package| (package.register)(&mut written));
-        engine.register_global_module(written.into());
+        // The packages define how their types are printed, such as a time in a list.
+        let mut packages = Module::new();
+        PACKAGES.iter().for_each(|package| (package.register)(&mut packages));
+        engine.register_global_module(packages.into());
         engine
     });
-    let global = PLAIN.new_global_runtime_state();
-    NativeCallContext::new_with_all_fields(&PLAIN, name, None, &global, Position::NONE)
+    let global = STANDARD.new_global_runtime_state();
+    NativeCallContext::new_with_all_fields(&STANDARD, name, None, &global, Position::NONE)
         .call_native_fn_raw(name, true, args)
 }
 
@@ -130,7 +130,7 @@ fn length(args: &[&mut Dynamic], index: usize) -> u64 {
 
 fn padded_text(args: &[&mut Dynamic]) -> Result<u64, Thrown> {
     if size(args[2]) == 0 {
-        return Err(thrown("argument", "`pad` needs something to pad with, and was given an empty text"));
+        return Err(thrown("argument", "`pad` cannot pad with an empty text: give at least one character"));
     }
     Ok(length(args, 1).saturating_mul(4).saturating_add(size(args[2])))
 }
@@ -149,28 +149,28 @@ fn replaced(args: &[&mut Dynamic]) -> Result<u64, Thrown> {
 
 fn pieces(args: &[&mut Dynamic]) -> Result<u64, Thrown> {
     let delimiter = args.get(1).map_or(1, |delimiter| size(delimiter)).max(1);
-    let most = (size(args[0]) / delimiter).saturating_add(1);
+    let max = (size(args[0]) / delimiter).saturating_add(1);
     let pieces = match args.get(2).map(|limit| limit.as_int()) {
-        Some(Ok(limit)) => most.min(u64::try_from(limit).unwrap_or(0)),
-        _ => most,
+        Some(Ok(limit)) => max.min(u64::try_from(limit).unwrap_or(0)),
+        _ => max,
     };
-    // Most text is split into far fewer pieces than it could be: only look closely when it matters.
-    if pieces.saturating_mul(ELEMENT) <= guard::room() || args.len() < 2 {
-        return Ok(pieces.saturating_mul(ELEMENT));
+    // Most texts have far fewer pieces than the upper bound, so count them only if the bound is too high.
+    if pieces.saturating_mul(ELEMENT_SIZE) <= guard::remaining_memory() || args.len() < 2 {
+        return Ok(pieces.saturating_mul(ELEMENT_SIZE));
     }
     let (text, delimiter) = (args[0].to_string(), args[1].to_string());
     let found = if delimiter.is_empty() { pieces } else { (text.matches(&delimiter).count() as u64 + 1).min(pieces) };
-    Ok(found.saturating_mul(ELEMENT))
+    Ok(found.saturating_mul(ELEMENT_SIZE))
 }
 
-/// Returns whether a value, written as text, nests no deeper than allowed and stays within a budget of bytes.
+/// Returns whether the text of a value is within a budget of bytes, and the value nests no deeper than allowed.
 fn fits(value: &Dynamic, depth: usize, budget: &mut u64) -> bool {
     let mut take = |bytes: u64| {
         let enough = bytes <= *budget;
         *budget = budget.saturating_sub(bytes);
         enough
     };
-    if depth > DEEPEST || !take(16) {
+    if depth > MAX_TEXT_DEPTH || !take(16) {
         return false;
     }
     if let Some(text) = value.read_lock::<ImmutableString>() {

@@ -1,19 +1,20 @@
-//! A function that a trigger wakes, with what it captured.
+//! A handler: the function that a trigger calls, with its captured variables.
 
 use rhai::{AST, Dynamic, Expr, FnPtr, ImmutableString, Module, ScriptFuncDef, Shared, Stmt, StmtBlock};
 
-use crate::value::{MAX_DEPTH, map_of};
+use super::captured::{deep_copy, is_shallow};
+use crate::value::MAX_DEPTH;
 
-/// A function that a trigger wakes.
+/// A function that a trigger calls.
 pub(super) struct Handler {
     pub code: Code,
-    /// What it captured, by name: copied afresh for every run.
+    /// The captured variables by name. Each run gets a copy.
     pub captured: Vec<(ImmutableString, Dynamic)>,
-    /// What it calls its argument, if it takes one.
+    /// The name of the argument, if there is one.
     pub argument: Option<ImmutableString>,
 }
 
-/// Where a handler's code is.
+/// The location of the code of a handler.
 pub(super) enum Code {
     /// In the script itself.
     Own(Expr),
@@ -22,10 +23,13 @@ pub(super) enum Code {
 }
 
 impl Handler {
-    /// Finds the code of a handler, in the script itself or in a module.
+    /// Finds the code of a handler in the script or in a module.
+    ///
+    /// # Errors
+    /// A message if the function has more than one argument, does not exist, or captures a value that nests too deeply.
     pub(super) fn new(pointer: &FnPtr, ast: &AST, modules: &[Shared<Module>]) -> Result<Self, String> {
         if !pointer.curry().iter().all(is_shallow) {
-            return Err(format!("what the handler captures nests deeper than {MAX_DEPTH} levels"));
+            return Err(format!("a value that the handler captures nests deeper than {MAX_DEPTH} levels"));
         }
         let captures = pointer.curry().len();
         let own = find(ast.shared_lib(), pointer.fn_name(), captures);
@@ -35,13 +39,13 @@ impl Handler {
         let (function, module) = own.map(|function| (function, None)).or_else(from_module).ok_or_else(|| {
             let name = pointer.fn_name();
             if name.starts_with("anon$") {
-                "the handler takes at most one argument: what woke it".to_owned()
+                "the handler takes at most one argument, the event".to_owned()
             } else {
                 format!("there is no function `{name}` that takes one argument or none")
             }
         })?;
         let mut names = function.params.iter().cloned();
-        let captured = names.by_ref().take(captures).zip(pointer.curry().iter().map(fresh)).collect();
+        let captured = names.by_ref().take(captures).zip(pointer.curry().iter().map(deep_copy)).collect();
         let code = match module {
             None => Code::Own(body(&function)),
             Some(module) => Code::Module(FnPtr::from(function.clone()), module),
@@ -50,7 +54,7 @@ impl Handler {
     }
 }
 
-/// Finds a function that takes what was captured and one argument or none.
+/// Finds a function with these captured variables and at most one argument.
 fn find(module: &Module, name: &str, captures: usize) -> Option<Shared<ScriptFuncDef>> {
     let with = |arguments: usize| {
         module
@@ -61,7 +65,7 @@ fn find(module: &Module, name: &str, captures: usize) -> Option<Shared<ScriptFun
     with(1).or_else(|| with(0))
 }
 
-/// Returns a function's body as an expression that can be evaluated on its own.
+/// Returns the body of a function as a separate expression.
 fn body(function: &Shared<ScriptFuncDef>) -> Expr {
     let (start, end) = (function.body.start_position(), function.body.end_position());
     Expr::Stmt(StmtBlock::new(statements(function), start, end).into())
@@ -79,38 +83,4 @@ pub(super) fn statements(function: &Shared<ScriptFuncDef>) -> Vec<Stmt> {
         true
     });
     statements
-}
-
-/// Returns a copy that shares nothing with the original, nor with what closures in it have captured.
-pub(super) fn fresh(value: &Dynamic) -> Dynamic {
-    let value = value.flatten_clone();
-    if let Some(pointer) = value.read_lock::<FnPtr>() {
-        let mut copy = pointer.clone();
-        copy.set_curry(pointer.curry().iter().map(fresh).collect::<Vec<_>>());
-        return copy.into();
-    }
-    if let Some(items) = value.read_lock::<rhai::Array>() {
-        return items.iter().map(fresh).collect::<rhai::Array>().into();
-    }
-    if let Some(map) = value.read_lock::<rhai::Map>() {
-        return map_of(map.iter().map(|(key, value)| (key.clone(), fresh(value)))).into();
-    }
-    value
-}
-
-/// Returns whether a value nests so little that it can be dropped on any thread.
-pub(super) fn is_shallow(value: &Dynamic) -> bool {
-    fn at(value: &Dynamic, depth: usize) -> bool {
-        if depth > MAX_DEPTH {
-            return false;
-        }
-        if let Some(pointer) = value.read_lock::<FnPtr>() {
-            return pointer.curry().iter().all(|value| at(value, depth + 1));
-        }
-        if let Some(items) = value.read_lock::<rhai::Array>() {
-            return items.iter().all(|value| at(value, depth + 1));
-        }
-        value.read_lock::<rhai::Map>().is_none_or(|map| map.values().all(|value| at(value, depth + 1)))
-    }
-    at(value, 0)
 }

@@ -25,7 +25,7 @@ use crate::functions::{Context, RunLog, RunUsage, Stop};
 use crate::options::nearest;
 use crate::runtime::FolderSources;
 use crate::script::RunError;
-use crate::script::session::{EvaluatedLine, ReplSession};
+use crate::script::repl_session::{EvaluatedLine, ReplSession};
 use crate::services::clock::Clock;
 use crate::services::store::Store;
 use crate::units::parse_duration;

@@ -20,7 +20,7 @@ use super::watch::Printer;
 use crate::cli::terminal;
 use crate::config::Config;
 use crate::functions::reference::reference;
-use crate::script::session::is_unfinished;
+use crate::script::repl_session::is_unfinished;
 
 /// Where lines come from.
 pub(super) enum LineReader {

@@ -1,15 +1,16 @@
-//! Finds assignments to captured variables, which the next run would not see.
+//! Finds assignments to captured variables, which are lost when the run ends.
 
 use std::collections::BTreeMap;
 
 use rhai::{ASTNode, Dynamic, Expr, FnPtr, ImmutableString, Position, Stmt};
 
-use super::{Source, Unit, is_unresolved};
+use super::compiled_file::{CompiledFile, Unit, unresolved};
 use crate::fault::Fault;
-use crate::script::{codes, engine};
+use crate::script::captured::is_handle;
+use crate::script::codes;
 
-/// Methods of arrays, maps, text and blobs that change what they are called on.
-const CHANGING: &[&str] = &[
+/// Methods of arrays, maps, text and blobs that modify their receiver.
+const MUTATING_METHODS: &[&str] = &[
     "append",
     "chop",
     "clear",
@@ -44,13 +45,13 @@ const CHANGING: &[&str] = &[
     "write_utf8",
 ];
 
-/// The closures of a file that change what they captured: the closure's name, and for each change what and where.
+/// The changes that the closures of a file make to captured variables, by closure.
 #[derive(Debug, Default)]
-pub(in crate::script) struct Changes(BTreeMap<String, Closure>);
+pub(in crate::script) struct CapturedChanges(BTreeMap<String, ClosureChanges>);
 
 #[derive(Debug, Default)]
-struct Closure {
-    /// What it is given: first what it captures.
+struct ClosureChanges {
+    /// The parameters, captured variables first.
     parameters: Vec<ImmutableString>,
     changes: Vec<Change>,
 }
@@ -61,18 +62,22 @@ struct Change {
     fault: Fault,
 }
 
-impl Changes {
-    /// Finds every change of a captured variable in a file.
-    pub(in crate::script) fn of(source: &Source<'_>) -> Self {
-        let mut closures: BTreeMap<String, Closure> = BTreeMap::new();
+impl CapturedChanges {
+    /// Finds all changes of captured variables in a file.
+    pub(in crate::script) fn of(file: &CompiledFile<'_>) -> Self {
+        let mut closures: BTreeMap<String, ClosureChanges> = BTreeMap::new();
         let mut inner: Vec<(String, String, String)> = Vec::new();
-        for unit in source.units.iter().filter(|unit| unit.is_closure()) {
+        for unit in file.units.iter().filter(|unit| unit.is_closure()) {
             let Some(function) = &unit.function else { continue };
-            let found = Closure { parameters: function.params.to_vec(), changes: changed(source, unit) };
-            closures.insert(function.name.to_string(), found);
-            passed_on(unit, |closure, captured| inner.push((function.name.to_string(), closure, captured)));
+            let changes = ClosureChanges { parameters: function.params.to_vec(), changes: changes(file, unit) };
+            closures.insert(function.name.to_string(), changes);
+            inner.extend(
+                inner_captures(unit)
+                    .into_iter()
+                    .map(|(closure, captured)| (function.name.to_string(), closure, captured)),
+            );
         }
-        // What an inner closure changes of what an outer one only passes on, the outer one changes too; once per level.
+        // A change by an inner closure of a variable that the outer closure captures counts for the outer one, too. One pass per level.
         for _ in 0..inner.len() {
             for (outer, closure, captured) in &inner {
                 let found: Vec<_> = closures.get(closure).map_or(&[][..], |closure| &closure.changes).to_vec();
@@ -87,12 +92,12 @@ impl Changes {
         Self(closures)
     }
 
-    /// Adds what was found in another file.
+    /// Adds the changes of another file.
     pub(in crate::script) fn extend(&mut self, other: Self) {
         self.0.extend(other.0);
     }
 
-    /// Returns the changes that a handler makes to what it captured, itself or through closures among that.
+    /// Returns the changes that a handler makes to captured variables, directly or through captured closures.
     pub(in crate::script) fn by(&self, pointer: &FnPtr) -> Vec<Fault> {
         let mut faults = Vec::new();
         self.collect(pointer, &mut faults);
@@ -104,35 +109,35 @@ impl Changes {
             for change in &closure.changes {
                 let value = closure.parameters.iter().position(|name| *name == change.name.as_str());
                 let value = value.and_then(|index| pointer.curry().get(index));
-                // A handle on something that is kept elsewhere may well be written through.
-                if value.is_some_and(|value| !engine::is_handle(value)) && !faults.contains(&change.fault) {
+                // Writing through a handle is not lost.
+                if value.is_some_and(|value| !is_handle(value)) && !faults.contains(&change.fault) {
                     faults.push(change.fault.clone());
                 }
             }
         }
-        pointer.curry().iter().for_each(|value| self.within(value, faults));
+        pointer.curry().iter().for_each(|value| self.collect_nested(value, faults));
     }
 
-    /// Looks for closures inside a captured value.
-    fn within(&self, value: &Dynamic, faults: &mut Vec<Fault>) {
+    /// Collects the changes of closures inside a captured value.
+    fn collect_nested(&self, value: &Dynamic, faults: &mut Vec<Fault>) {
         if let Some(pointer) = value.read_lock::<FnPtr>() {
             self.collect(&pointer, faults);
         } else if let Some(items) = value.read_lock::<rhai::Array>() {
-            items.iter().for_each(|item| self.within(item, faults));
+            items.iter().for_each(|item| self.collect_nested(item, faults));
         } else if let Some(map) = value.read_lock::<rhai::Map>() {
-            map.values().for_each(|item| self.within(item, faults));
+            map.values().for_each(|item| self.collect_nested(item, faults));
         }
     }
 }
 
-fn changed(source: &Source<'_>, unit: &Unit) -> Vec<Change> {
+fn changes(file: &CompiledFile<'_>, unit: &Unit) -> Vec<Change> {
     let mut changes = Vec::new();
     unit.visit(|path| {
         let target = match path.last() {
             Some(ASTNode::Stmt(Stmt::Assignment(assignment))) => root(&assignment.1.lhs),
-            Some(ASTNode::Expr(Expr::Dot(dot, ..))) if is_change(&dot.rhs) => root(&dot.lhs),
+            Some(ASTNode::Expr(Expr::Dot(dot, ..))) if is_mutation(&dot.rhs) => root(&dot.lhs),
             Some(ASTNode::Expr(Expr::FnCall(call, _)) | ASTNode::Stmt(Stmt::FnCall(call, _)))
-                if CHANGING.contains(&call.name.as_str()) =>
+                if MUTATING_METHODS.contains(&call.name.as_str()) =>
             {
                 call.args.first().and_then(root)
             }
@@ -140,10 +145,9 @@ fn changed(source: &Source<'_>, unit: &Unit) -> Vec<Change> {
         };
         let Some((name, position)) = target else { return };
         if name != "state" && unit.parameters().iter().any(|parameter| parameter == name) {
-            let text = format!(
-                "`{name}` is captured, and captured variables are constants: each run starts from a fresh copy"
-            );
-            let fault = source.fault(position, text).with_hint(format!("keep it in `state`: `state.{name}`"));
+            let text =
+                format!("`{name}` is captured, and captured variables are constants: each run starts with a copy");
+            let fault = file.fault(position, text).with_hint(format!("keep it in `state`: `state.{name}`"));
             let fault = fault.with_code(codes::LOST_ASSIGNMENT.code);
             changes.push(Change { name: name.to_owned(), fault });
         }
@@ -151,34 +155,35 @@ fn changed(source: &Source<'_>, unit: &Unit) -> Vec<Change> {
     changes
 }
 
-/// Returns whether what stands behind a dot changes what stands before it.
-fn is_change(behind: &Expr) -> bool {
-    match behind {
-        Expr::MethodCall(call, _) => CHANGING.contains(&call.name.as_str()),
-        // `a.b.push(1)` is read as `a.(b.push(1))`; what a method returned is no part of `a` any more.
+/// Returns whether the expression after a dot modifies the value before the dot.
+fn is_mutation(member: &Expr) -> bool {
+    match member {
+        Expr::MethodCall(call, _) => MUTATING_METHODS.contains(&call.name.as_str()),
+        // `a.b.push(1)` is parsed as `a.(b.push(1))`. The return value of a method is not part of `a`.
         Expr::Dot(both, ..) | Expr::Index(both, ..) => {
-            is_change(&both.lhs) || (!matches!(both.lhs, Expr::MethodCall(..)) && is_change(&both.rhs))
+            is_mutation(&both.lhs) || (!matches!(both.lhs, Expr::MethodCall(..)) && is_mutation(&both.rhs))
         }
         _ => false,
     }
 }
 
-/// Returns the variable at the root of `a.b[c]`, if the code around it does not define it.
+/// Returns the variable at the root of `a.b[c]`, unless the enclosing code defines it.
 fn root(expression: &Expr) -> Option<(&str, Position)> {
     match expression {
         Expr::Dot(both, ..) | Expr::Index(both, ..) => root(&both.lhs),
-        other => is_unresolved(other).map(|(name, position)| (name.as_str(), position)),
+        other => unresolved(other).map(|(name, position)| (name.as_str(), position)),
     }
 }
 
-/// Tells which closures a unit makes, and what of its own captures each of them captures.
-fn passed_on(unit: &Unit, mut tell: impl FnMut(String, String)) {
+/// Returns the closures that a unit creates, with each captured variable.
+fn inner_captures(unit: &Unit) -> Vec<(String, String)> {
+    let mut captures = Vec::new();
     unit.visit(|path| {
         let Some(ASTNode::Expr(Expr::FnCall(call, _))) = path.last() else { return };
         let [Expr::DynamicConstant(pointer, _), captured @ ..] = call.args.as_slice() else { return };
         let Some(pointer) = pointer.read_lock::<FnPtr>().filter(|_| call.name == "curry") else { return };
-        for (name, _) in captured.iter().filter_map(is_unresolved) {
-            tell(pointer.fn_name().to_owned(), name.to_string());
-        }
+        let names = captured.iter().filter_map(unresolved).map(|(name, _)| name.to_string());
+        captures.extend(names.map(|name| (pointer.fn_name().to_owned(), name)));
     });
+    captures
 }

@@ -1,25 +1,25 @@
-//! Finds what a file imports, before any of it runs.
+//! Finds the import statements of a file.
 
 use rhai::{AST, ASTNode, Expr, Module, Position, Shared, Stmt};
 
-/// An import as it is written.
+/// An import statement.
 pub(in crate::script) struct Import {
-    /// The path, if it is plain text.
+    /// The path, if it is a plain text.
     pub path: Option<String>,
     pub alias: String,
     pub position: Position,
 }
 
-/// An import that was followed.
+/// An import whose module was loaded, or failed to load.
 pub(in crate::script) struct Imported {
     pub alias: String,
     pub file: String,
-    /// The module, unless there is something wrong with it.
+    /// The module, unless it has faults.
     pub module: Option<Shared<Module>>,
 }
 
-/// Returns every import of a file, also those inside functions.
-pub(in crate::script) fn of(ast: &AST) -> Vec<Import> {
+/// Returns every import of a file, including those inside functions.
+pub(in crate::script) fn imports(ast: &AST) -> Vec<Import> {
     let mut imports = Vec::new();
     ast.walk(&mut |path| {
         if let Some(ASTNode::Stmt(Stmt::Import(import, position))) = path.last() {

@@ -1,4 +1,4 @@
-//! The functions that a file can call, by name.
+//! The functions that the interpreter provides, by name.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,41 +7,41 @@ use std::sync::LazyLock;
 use rhai::{Engine, FuncInfo, ScriptFuncDef, Shared};
 
 use crate::config::Config;
-use crate::script::declare::usage;
-use crate::script::{engine, testing};
+use crate::script::engine;
+use crate::script::kinds::usage;
 use crate::triggers::KINDS;
 
 /// One way to call a function.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Signature {
-    /// How many arguments; for a method, with what stands before the dot.
+    /// The number of arguments, including the receiver of a method.
     pub count: usize,
-    /// How many of them have to be of a certain type: what takes anything comes first.
+    /// The number of arguments with a fixed type. General signatures sort first.
     specific: usize,
-    /// How it is written.
+    /// The call as text.
     pub text: String,
 }
 
 impl Signature {
-    /// Returns how a script's own function is called.
+    /// Returns the signature of a script function.
     pub(super) fn of(function: &Shared<ScriptFuncDef>) -> Self {
         let parameters: Vec<_> = function.params.iter().map(rhai::ImmutableString::as_str).collect();
         Self { count: parameters.len(), specific: 0, text: format!("{}({})", function.name, parameters.join(", ")) }
     }
 }
 
-/// The functions that an interpreter has.
-pub(in crate::script) struct Known(BTreeMap<String, Vec<Signature>>);
+/// The signatures of all functions of an interpreter.
+pub(in crate::script) struct KnownFunctions(BTreeMap<String, Vec<Signature>>);
 
-/// What scripts can call.
-pub(in crate::script) static IN_SCRIPTS: LazyLock<Known> =
-    LazyLock::new(|| Known::of(&engine::new(&Config::default_in(Path::new(".")).limits)));
+/// The functions of scripts.
+pub(in crate::script) static SCRIPT_FUNCTIONS: LazyLock<KnownFunctions> =
+    LazyLock::new(|| KnownFunctions::of(&engine::new(&Config::default_in(Path::new(".")).limits)));
 
-/// What files with tests can call.
-pub(in crate::script) static IN_TESTS: LazyLock<Known> =
-    LazyLock::new(|| Known::of(&testing::engine(&Config::default_in(Path::new(".")).limits)));
+/// The functions of test files.
+pub(in crate::script) static TEST_FUNCTIONS: LazyLock<KnownFunctions> =
+    LazyLock::new(|| KnownFunctions::of(&engine::for_tests(&Config::default_in(Path::new(".")).limits)));
 
-impl Known {
+impl KnownFunctions {
     fn of(engine: &Engine) -> Self {
         let mut known: BTreeMap<String, Vec<Signature>> = BTreeMap::new();
         for (name, signature) in engine.collect_fn_metadata(None, read, true) {
@@ -50,12 +50,12 @@ impl Known {
                 signatures.push(signature);
             }
         }
-        // The interpreter lists them in an order of its own, another one each time.
+        // The interpreter lists them in random order.
         known.values_mut().for_each(|signatures| signatures.sort());
         Self(known)
     }
 
-    /// Returns the ways to call a function.
+    /// Returns the signatures of a function.
     pub(super) fn named(&self, name: &str) -> &[Signature] {
         self.0.get(name).map_or(&[], Vec::as_slice)
     }
@@ -84,18 +84,18 @@ fn parameter(info: Option<&rhai::Identifier>) -> String {
     if name.is_empty() || name == "_" { "…".to_owned() } else { name.to_owned() }
 }
 
-/// Returns whether this is a part of the language that only looks like a function.
+/// Returns whether the interpreter handles this function as syntax.
 pub(super) fn is_syntax(name: &str) -> bool {
     const SYNTAX: &[&str] =
         &["print", "debug", "type_of", "Fn", "call", "curry", "is_shared", "is_def_var", "is_def_fn", "this"];
     SYNTAX.contains(&name)
 }
 
-/// Returns every name with every number of arguments.
+/// Returns every function name with each number of arguments.
 #[cfg(test)]
 pub(in crate::script) fn calls() -> std::collections::BTreeSet<(&'static str, usize)> {
     let each = |(name, signatures): (&'static String, &'static Vec<Signature>)| {
         signatures.iter().map(move |signature| (name.as_str(), signature.count))
     };
-    IN_SCRIPTS.0.iter().flat_map(each).collect()
+    SCRIPT_FUNCTIONS.0.iter().flat_map(each).collect()
 }

@@ -1,29 +1,29 @@
-//! The triggers of a script as they are written, with the closure that each wakes.
+//! The trigger declarations in the source of a script, with their handlers.
 
 use std::time::Duration;
 
 use rhai::{ASTNode, Expr, FnCallExpr, FnPtr, Stmt};
 
-use super::{Look, variable};
+use super::context::{LintContext, variable};
 use crate::script::analyse::Unit;
 use crate::triggers::KINDS;
 use crate::units::parse_duration;
 
-/// A trigger as it is written.
+/// A trigger declaration.
 pub(super) struct Handler {
     pub kind: &'static str,
-    /// The texts that it is given, such as topics.
+    /// The text arguments, such as topics.
     pub texts: Vec<String>,
     pub timeout: Option<Duration>,
-    /// The function that it wakes, if that can be seen.
+    /// The name of the handler function, if it is known.
     pub function: Option<String>,
 }
 
 impl Handler {
-    /// Returns the triggers that a script's top level declares.
-    pub(super) fn all(look: &Look<'_>) -> Vec<Self> {
+    /// Returns the triggers that the top level declares.
+    pub(super) fn all(context: &LintContext<'_>) -> Vec<Self> {
         let mut handlers = Vec::new();
-        let Some(top) = look.source.units.first() else { return handlers };
+        let Some(top) = context.compiled.units.first() else { return handlers };
         top.visit(|path| {
             if let Some(ASTNode::Expr(Expr::FnCall(call, _)) | ASTNode::Stmt(Stmt::FnCall(call, _))) = path.last() {
                 handlers.extend(Self::of(call));
@@ -50,14 +50,14 @@ impl Handler {
         Some(Self { kind: kind.name, texts, timeout, function: call.args.last().and_then(function) })
     }
 
-    /// Returns whether this is the function that it wakes.
-    pub(super) fn wakes(&self, unit: &Unit) -> bool {
+    /// Returns whether the trigger calls this function.
+    pub(super) fn calls(&self, unit: &Unit) -> bool {
         let name = unit.function.as_ref().map(|function| function.name.as_str());
         name.is_some() && self.function.as_deref() == name
     }
 }
 
-/// Returns the text that stands here.
+/// Returns the value of a text literal.
 pub(super) fn text(expression: &Expr) -> Option<&str> {
     match expression {
         Expr::StringConstant(text, _) => Some(text),
@@ -65,7 +65,7 @@ pub(super) fn text(expression: &Expr) -> Option<&str> {
     }
 }
 
-/// Returns the name of the function that stands here: a closure, also one that captures, or a function by its name.
+/// Returns the name of the function in an expression: a closure, with or without captures, or a named function.
 fn function(expression: &Expr) -> Option<String> {
     match expression {
         Expr::DynamicConstant(value, _) => Some(value.read_lock::<FnPtr>()?.fn_name().to_owned()),

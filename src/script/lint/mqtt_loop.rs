@@ -1,53 +1,55 @@
-//! Messages that wake each other in a circle.
+//! Handlers whose published messages trigger them again.
 
 use rhai::{ASTNode, Expr, Position, Stmt};
 
+use super::context::{Check, Findings, Lint, LintContext};
 use super::handlers::{Handler, text};
-use super::{Find, Found, Lint, Look};
 use crate::topic::Filter;
 
 pub(super) const LINT: Lint =
-    Lint { code: "mqtt-loop", docs: include_str!("docs/mqtt-loop.md"), find: Find::All(find) };
+    Lint { code: "mqtt-loop", docs: include_str!("docs/mqtt-loop.md"), check: Check::All(check) };
 
-/// A handler of messages, with what it publishes on topics that are written out.
-struct Link {
-    look: usize,
+/// An MQTT handler, with the literal topics that it publishes to.
+struct MqttHandler {
+    context: usize,
     filters: Vec<Filter>,
     published: Vec<(String, Position)>,
 }
 
-impl Link {
-    fn hears(&self, topic: &str) -> bool {
+impl MqttHandler {
+    fn receives(&self, topic: &str) -> bool {
         self.filters.iter().any(|filter| filter.matches(topic).is_some())
     }
 }
 
-fn find(looks: &[Look<'_>], found: &mut Found<'_>) {
-    let links: Vec<_> = looks.iter().enumerate().flat_map(|(at, look)| links(at, look)).collect();
-    for (start, link) in links.iter().enumerate() {
-        for (topic, position) in &link.published {
-            // Told once, where the first of the circle's handlers publishes.
-            let Some(circle) = circle(&links, start, topic).filter(|circle| circle.iter().all(|at| *at >= start))
-            else {
-                continue;
-            };
-            let others: Vec<_> =
-                circle.iter().filter(|at| **at != start).map(|at| looks[links[*at].look].file).collect();
-            let over = if others.is_empty() { String::new() } else { format!(" over {}", others.join(", ")) };
-            let text = format!("a message on `{topic}` wakes this handler again{over}: a loop");
-            let hint = "publish on another topic, or only when something has changed (`changed: true`)";
-            found.put(&looks[link.look], *position, text, hint);
+fn check(contexts: &[LintContext<'_>], findings: &mut Findings<'_>) {
+    let handlers: Vec<_> =
+        contexts.iter().enumerate().flat_map(|(index, context)| mqtt_handlers(index, context)).collect();
+    for (start, handler) in handlers.iter().enumerate() {
+        for (topic, position) in &handler.published {
+            // A loop is reported once, at its first handler.
+            let path = loop_path(&handlers, start, topic).filter(|path| path.iter().all(|index| *index >= start));
+            let Some(path) = path else { continue };
+            let others: Vec<_> = path
+                .iter()
+                .filter(|index| **index != start)
+                .map(|index| contexts[handlers[*index].context].file)
+                .collect();
+            let via = if others.is_empty() { String::new() } else { format!(" through {}", others.join(", ")) };
+            let text = format!("a message on `{topic}` triggers this handler again{via}: a loop");
+            let hint = "publish to another topic, or only after a change (`changed: true`)";
+            findings.add(&contexts[handler.context], *position, text, hint);
         }
     }
 }
 
-fn links(at: usize, look: &Look<'_>) -> Vec<Link> {
-    let handlers = Handler::all(look);
-    let of_messages = handlers.iter().filter(|handler| handler.kind == "mqtt_subscribe");
-    of_messages
-        .map(|handler| {
+fn mqtt_handlers(index: usize, context: &LintContext<'_>) -> Vec<MqttHandler> {
+    let triggers = Handler::all(context);
+    let subscriptions = triggers.iter().filter(|trigger| trigger.kind == "mqtt_subscribe");
+    subscriptions
+        .map(|trigger| {
             let mut published = Vec::new();
-            for unit in look.source.units.iter().filter(|unit| handler.wakes(unit)) {
+            for unit in context.compiled.units.iter().filter(|unit| trigger.calls(unit)) {
                 unit.visit(|path| {
                     if let Some(
                         ASTNode::Expr(Expr::FnCall(call, position)) | ASTNode::Stmt(Stmt::FnCall(call, position)),
@@ -59,13 +61,13 @@ fn links(at: usize, look: &Look<'_>) -> Vec<Link> {
                     }
                 });
             }
-            let filters = handler.texts.iter().filter_map(|filter| Filter::parse(filter).ok()).collect();
-            Link { look: at, filters, published }
+            let filters = trigger.texts.iter().filter_map(|filter| Filter::parse(filter).ok()).collect();
+            MqttHandler { context: index, filters, published }
         })
         .collect()
 }
 
-/// Returns whether something is only done at times: then a circle may well end.
+/// Returns whether a node is not always executed, so that a loop may end.
 fn is_conditional(path: &[ASTNode<'_>]) -> bool {
     path.iter().any(|node| {
         matches!(
@@ -76,21 +78,21 @@ fn is_conditional(path: &[ASTNode<'_>]) -> bool {
     })
 }
 
-/// Returns the handlers through which a message on a topic comes back to the one that published it.
-fn circle(links: &[Link], start: usize, topic: &str) -> Option<Vec<usize>> {
-    let mut ways = vec![(topic, Vec::new())];
+/// Returns the handlers through which a message on a topic leads back to the handler that published it.
+fn loop_path(handlers: &[MqttHandler], start: usize, topic: &str) -> Option<Vec<usize>> {
+    let mut paths = vec![(topic, Vec::new())];
     let mut seen = Vec::new();
-    while let Some((topic, way)) = ways.pop() {
-        for (at, link) in links.iter().enumerate().filter(|(_, link)| link.hears(topic)) {
-            if at == start {
-                return Some(way);
+    while let Some((topic, path)) = paths.pop() {
+        for (index, handler) in handlers.iter().enumerate().filter(|(_, handler)| handler.receives(topic)) {
+            if index == start {
+                return Some(path);
             }
-            if seen.contains(&at) {
+            if seen.contains(&index) {
                 continue;
             }
-            seen.push(at);
-            let further: Vec<_> = way.iter().copied().chain([at]).collect();
-            ways.extend(link.published.iter().map(|(topic, _)| (topic.as_str(), further.clone())));
+            seen.push(index);
+            let longer: Vec<_> = path.iter().copied().chain([index]).collect();
+            paths.extend(handler.published.iter().map(|(topic, _)| (topic.as_str(), longer.clone())));
         }
     }
     None

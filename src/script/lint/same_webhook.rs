@@ -1,21 +1,21 @@
-//! Two webhooks for the same requests.
+//! Webhooks with the same path and method.
 
-use super::{Find, Found, Lint, Look};
+use super::context::{Check, Findings, Lint, LintContext};
 use crate::fault::Fault;
 
 pub(super) const LINT: Lint =
-    Lint { code: "same-webhook", docs: include_str!("docs/same-webhook.md"), find: Find::All(find) };
+    Lint { code: "same-webhook", docs: include_str!("docs/same-webhook.md"), check: Check::All(check) };
 
-fn find(looks: &[Look<'_>], found: &mut Found<'_>) {
+fn check(contexts: &[LintContext<'_>], findings: &mut Findings<'_>) {
     let mut known: Vec<(String, &crate::fault::SourceLocation)> = Vec::new();
-    for look in looks {
-        for declared in look.declared.iter().filter(|declared| declared.kind == "webhook") {
+    for context in contexts {
+        for declared in context.declarations.iter().filter(|declared| declared.kind == "webhook") {
             let summary = declared.trigger.summary();
             if let Some((_, first)) = known.iter().find(|(other, _)| *other == summary) {
-                let text = format!("`{summary}` is declared at {first}, too: only one of them is called");
+                let text = format!("`{summary}` is also declared at {first}: only one of them is called");
                 let fault =
-                    Fault::new(declared.location.clone(), text).with_hint("give one of them another path or method");
-                found.put_fault(look.files.shown(fault));
+                    Fault::new(declared.location.clone(), text).with_hint("change the path or method of one of them");
+                findings.add_fault(context.files.with_source_line(fault));
             } else {
                 known.push((summary, &declared.location));
             }

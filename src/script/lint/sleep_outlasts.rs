@@ -1,42 +1,42 @@
-//! A sleep that is longer than its run may be.
+//! Sleeps that are longer than the timeout of the run.
 
 use std::time::Duration;
 
 use rhai::{ASTNode, Expr, Stmt};
 
+use super::context::{Check, Findings, Lint, LintContext};
 use super::handlers::{Handler, text};
-use super::{Find, Found, Lint, Look};
 use crate::units::{parse_duration, show_duration};
 
 pub(super) const LINT: Lint =
-    Lint { code: "sleep-outlasts", docs: include_str!("docs/sleep-outlasts.md"), find: Find::Each(find) };
+    Lint { code: "sleep-outlasts", docs: include_str!("docs/sleep-outlasts.md"), check: Check::Each(check) };
 
-fn find(look: &Look<'_>, found: &mut Found<'_>) {
-    let handlers = Handler::all(look);
-    let usual = look.config.limits.timeout;
+fn check(context: &LintContext<'_>, findings: &mut Findings<'_>) {
+    let handlers = Handler::all(context);
+    let usual = context.config.limits.timeout;
     let longest = handlers.iter().filter_map(|handler| handler.timeout).max().unwrap_or(usual).max(usual);
-    look.visit(|unit, path| {
+    context.visit(|unit, path| {
         let Some(ASTNode::Expr(Expr::FnCall(call, position)) | ASTNode::Stmt(Stmt::FnCall(call, position))) = path.last()
         else {
             return;
         };
         let Some(sleep) = call.args.first().filter(|_| call.name == "sleep").and_then(duration) else { return };
-        // What a function sleeps that several handlers may call is judged by the most patient of them.
-        let own = handlers.iter().find(|handler| handler.wakes(unit)).map(|handler| handler.timeout.unwrap_or(usual));
+        // Several handlers may call a function, so its limit is the longest timeout.
+        let own = handlers.iter().find(|handler| handler.calls(unit)).map(|handler| handler.timeout.unwrap_or(usual));
         let limit = own.unwrap_or(longest);
         if sleep >= limit {
             let text = format!(
-                "this sleeps for {}, and the run ends with a timeout after {}",
+                "this sleeps for {}, but the run times out after {}",
                 show_duration(sleep),
                 show_duration(limit)
             );
-            let hint = "use a timer (`timer_start` and `on_timer`), which also outlives a restart, or give the trigger a longer `timeout`";
-            found.put(look, *position, text, hint);
+            let hint = "use a timer (`timer_start` and `on_timer`), which also survives a restart, or set a longer `timeout` on the trigger";
+            findings.add(context, *position, text, hint);
         }
     });
 }
 
-/// Returns the duration that stands here, of text or of a number of seconds.
+/// Returns the value of a duration literal: text, or a number of seconds.
 fn duration(expression: &Expr) -> Option<Duration> {
     match expression {
         Expr::IntegerConstant(seconds, _) => u64::try_from(*seconds).ok().map(Duration::from_secs),

@@ -1,6 +1,6 @@
-//! Handlers of messages on topics that nothing seen matches.
+//! Subscriptions that match no recorded topic.
 
-use super::{Find, Found, Lint, Look};
+use super::context::{Check, Findings, Lint, LintContext};
 use crate::config::Need;
 use crate::fault::Fault;
 use crate::options::nearest;
@@ -8,34 +8,35 @@ use crate::topic::Filter;
 use crate::value::map_of;
 
 pub(super) const LINT: Lint =
-    Lint { code: "unseen-topic", docs: include_str!("docs/unseen-topic.md"), find: Find::Each(find) };
+    Lint { code: "unseen-topic", docs: include_str!("docs/unseen-topic.md"), check: Check::Each(check) };
 
-fn find(look: &Look<'_>, found: &mut Found<'_>) {
-    let Some(topics) = look.topics else { return };
-    for declared in look.declared.iter().filter(|declared| declared.kind == "mqtt_subscribe") {
+fn check(context: &LintContext<'_>, findings: &mut Findings<'_>) {
+    let Some(topics) = context.topics else { return };
+    for declared in context.declarations.iter().filter(|declared| declared.kind == "mqtt_subscribe") {
         let wanted = declared.trigger.needs().into_iter().filter_map(|need| match need {
             Need::Subscribe(filter) => Filter::parse(filter).ok(),
             _ => None,
         });
         for filter in wanted.filter(|filter| topics.iter().all(|topic| filter.matches(topic).is_none())) {
-            let text = format!("nothing that was seen is on `{}`", filter.written());
-            let hint = match likely(&filter, topics.iter().map(String::as_str)) {
-                Some(topic) => format!("the most similar topic seen is `{topic}`: is that one meant?"),
-                None => "is it written as it is published? else record until something comes there".to_owned(),
+            let text = format!("no recorded message matches `{}`", filter.written());
+            let hint = match most_similar(&filter, topics.iter().map(String::as_str)) {
+                Some(topic) => format!("the most similar recorded topic is `{topic}`: did you mean it?"),
+                None => "check the spelling, or record until a message arrives there".to_owned(),
             };
-            found.put_fault(look.files.shown(Fault::new(declared.location.clone(), text).with_hint(hint)));
+            findings
+                .add_fault(context.files.with_source_line(Fault::new(declared.location.clone(), text).with_hint(hint)));
         }
     }
 }
 
-/// Returns the topic that a filter most likely meant; what a wildcard stands for may be anything.
-fn likely<'t>(filter: &Filter, topics: impl Iterator<Item = &'t str>) -> Option<&'t str> {
+/// Returns the most similar topic. Wildcards match any level.
+fn most_similar<'t>(filter: &Filter, topics: impl Iterator<Item = &'t str>) -> Option<&'t str> {
     let generalised = map_of(topics.map(|topic| (generalise(filter.pattern(), topic), topic)));
     let near = nearest(filter.pattern(), generalised.keys().map(String::as_str))?;
     generalised.get(near).copied()
 }
 
-/// Returns a topic with the wildcards of a pattern in place of its levels.
+/// Replaces levels of a topic with the wildcards of a pattern.
 fn generalise(pattern: &str, topic: &str) -> String {
     let mut levels = Vec::new();
     let mut wanted = pattern.split('/');

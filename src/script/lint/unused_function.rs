@@ -1,18 +1,18 @@
-//! A function that nothing calls.
+//! Functions that are never called.
 
 use std::collections::BTreeSet;
 
 use rhai::{ASTNode, Expr, FnPtr, Position, Stmt};
 
+use super::context::{Check, Findings, Lint, LintContext, variable};
 use super::handlers::text;
-use super::{Find, Found, Lint, Look, variable};
 
 pub(super) const LINT: Lint =
-    Lint { code: "unused-function", docs: include_str!("docs/unused-function.md"), find: Find::Each(find) };
+    Lint { code: "unused-function", docs: include_str!("docs/unused-function.md"), check: Check::Each(check) };
 
-fn find(look: &Look<'_>, found: &mut Found<'_>) {
+fn check(context: &LintContext<'_>, findings: &mut Findings<'_>) {
     let mut used = BTreeSet::new();
-    look.visit(|unit, path| {
+    context.visit(|unit, path| {
         let caller = unit.function.as_ref().map(|function| function.name.as_str());
         let called = match path.last() {
             Some(
@@ -27,23 +27,23 @@ fn find(look: &Look<'_>, found: &mut Found<'_>) {
             Some(ASTNode::Expr(expression)) => variable(expression).map(str::to_owned),
             _ => None,
         };
-        // One that only calls itself is not used.
+        // A recursive call is no use.
         used.extend(called.filter(|called| caller != Some(called)));
     });
-    for function in look.source.functions() {
+    for function in context.compiled.functions() {
         let name = function.name.as_str();
         if !name.starts_with("anon$") && !name.starts_with('_') && !used.contains(name) {
-            let position = written(look, name);
-            let hint = "take it away, or move it into a module below `_lib/` if other scripts are to have it";
-            found.put(look, position, format!("nothing calls the function `{name}`"), hint);
+            let position = name_position(context, name);
+            let hint = "remove it, or move it to a module in `_lib/` if other scripts need it";
+            findings.add(context, position, format!("the function `{name}` is never called"), hint);
         }
     }
 }
 
-/// Returns where a function's name is written.
-fn written(look: &Look<'_>, name: &str) -> Position {
+/// Returns the position of the name in a function definition.
+fn name_position(context: &LintContext<'_>, name: &str) -> Position {
     let head = format!("fn {name}(");
-    let lines = look.files.0.first().into_iter().flat_map(|(_, text)| text.lines().enumerate());
+    let lines = context.files.0.first().into_iter().flat_map(|(_, text)| text.lines().enumerate());
     let mut found = lines.filter_map(|(line, text)| Some((line, text[..text.find(&head)?].chars().count())));
     let number = |number: usize| u16::try_from(number).unwrap_or(u16::MAX);
     found.next().map_or(Position::NONE, |(line, column)| Position::new(number(line + 1), number(column + 4)))

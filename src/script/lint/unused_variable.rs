@@ -1,30 +1,31 @@
-//! A variable or constant that nothing reads.
+//! Variables and constants that are never read.
 
 use std::collections::BTreeSet;
 
 use rhai::{ASTFlags, ASTNode, Expr, Position, Stmt};
 
-use super::{Find, Found, Lint, Look, variable};
+use super::context::{Check, Findings, Lint, LintContext, variable};
+use crate::script::analyse::Unit;
 
 pub(super) const LINT: Lint =
-    Lint { code: "unused-variable", docs: include_str!("docs/unused-variable.md"), find: Find::Each(find) };
+    Lint { code: "unused-variable", docs: include_str!("docs/unused-variable.md"), check: Check::Each(check) };
 
-fn find(look: &Look<'_>, found: &mut Found<'_>) {
-    let read: Vec<_> = look.source.units.iter().map(reads).collect();
-    for (at, unit) in look.source.units.iter().enumerate() {
+fn check(context: &LintContext<'_>, findings: &mut Findings<'_>) {
+    let read: Vec<_> = context.compiled.units.iter().map(reads).collect();
+    for (at, unit) in context.compiled.units.iter().enumerate() {
         for (name, is_constant, position) in defined(unit) {
-            // Every function sees the constants of the top level.
+            // All functions can read the constants of the top level.
             let is_read =
                 read[at].contains(&name) || (is_constant && at == 0 && read.iter().any(|read| read.contains(&name)));
             if !is_read && !name.starts_with('_') {
-                let hint = format!("take it away, or call it `_{name}` if it is there for a reason");
-                found.put(look, position, format!("`{name}` is never read"), hint);
+                let hint = format!("remove it, or rename it to `_{name}` if it is intentional");
+                findings.add(context, position, format!("`{name}` is never read"), hint);
             }
         }
     }
 }
 
-fn defined(unit: &crate::script::analyse::Unit) -> Vec<(String, bool, Position)> {
+fn defined(unit: &Unit) -> Vec<(String, bool, Position)> {
     let mut defined = Vec::new();
     unit.visit(|path| {
         if let Some(ASTNode::Stmt(Stmt::Var(variable, flags, _))) = path.last()
@@ -37,8 +38,8 @@ fn defined(unit: &crate::script::analyse::Unit) -> Vec<(String, bool, Position)>
     defined
 }
 
-/// Returns the names that are read; what is only assigned is not.
-fn reads(unit: &crate::script::analyse::Unit) -> BTreeSet<String> {
+/// Returns the names that are read. An assignment is not a read.
+fn reads(unit: &Unit) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     unit.visit(|path| match path {
         [.., ASTNode::Stmt(Stmt::Assignment(assignment)), ASTNode::Expr(expression)]

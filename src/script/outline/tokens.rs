@@ -1,53 +1,53 @@
-//! The words, texts and signs of a script with their places, also of one that is only half written.
+//! The tokens of a script, which can be incomplete.
 
 use std::ops::Range;
 
-/// What a piece of a script is.
+/// The kind of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenKind {
     /// A name, keyword or number.
     Word,
-    /// A text, with its quotation marks; of one with values inside, each piece between them.
+    /// A text with its quotation marks. An interpolated text has one token for each piece between values.
     Text,
-    /// A comment, with its marks.
+    /// A comment with its marks.
     Comment,
     /// Anything else: `(`, `#{`, `::`, `||`, or a single character.
     Sign,
 }
 
-/// A piece of a script.
+/// A token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
-    /// What it is.
+    /// The kind.
     pub kind: TokenKind,
-    /// Where it stands, in bytes.
+    /// The range in bytes.
     pub range: Range<usize>,
 }
 
-/// Signs of more than one character that matter.
+/// The tokens of several characters that the outline distinguishes.
 const SIGNS: &[&str] = &["#{", "::", "||", "=>", "==", "!=", "<=", ">=", "??", "?.", "..", "&&"];
 
-/// Takes a text apart; what is not closed goes on to the end.
+/// Splits a text into tokens. An unclosed token ends with the text.
 pub(super) fn tokens(text: &str) -> Vec<Token> {
-    let mut reader = Reader { text, at: 0, tokens: Vec::new(), braces: Vec::new() };
+    let mut lexer = Lexer { text, at: 0, tokens: Vec::new(), braces: Vec::new() };
     if text.starts_with("#!") {
-        reader.push(TokenKind::Comment, text.find('\n').unwrap_or(text.len()));
+        lexer.push(TokenKind::Comment, text.find('\n').unwrap_or(text.len()));
     }
-    while reader.step() {}
-    reader.tokens
+    while lexer.next_token() {}
+    lexer.tokens
 }
 
-struct Reader<'t> {
+struct Lexer<'t> {
     text: &'t str,
     at: usize,
     tokens: Vec<Token>,
-    /// For each value inside a text that is open: how many braces are open in it.
+    /// The number of open braces in each open value of an interpolated text.
     braces: Vec<usize>,
 }
 
-impl Reader<'_> {
-    /// Reads one piece; returns whether there was one.
-    fn step(&mut self) -> bool {
+impl Lexer<'_> {
+    /// Reads one token. Returns `false` at the end of the text.
+    fn next_token(&mut self) -> bool {
         let text = self.text;
         self.at += text[self.at..].len() - text[self.at..].trim_start().len();
         let rest = &text[self.at..];
@@ -93,7 +93,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads a text in backticks up to its end, or up to the next value inside it; `from` leaves out the opening mark.
+    /// Reads a text in back-ticks up to its end or the next value. `from` skips the opening mark.
     fn piece(&mut self, from: usize) {
         let rest = &self.text[self.at..];
         let end = rest[from..].find('`').map(|end| from + end + 1);
@@ -122,7 +122,7 @@ fn block_comment(rest: &str) -> usize {
     at
 }
 
-/// Returns the length of a text in quotation marks; one that is not closed ends with its line.
+/// Returns the length of a text in quotation marks. An unclosed text ends with its line.
 fn quoted(rest: &str, mark: char) -> usize {
     let mut is_escaped = false;
     for (at, letter) in rest.char_indices().skip(1) {
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn values_inside_texts_are_taken_apart_and_braces_in_them_counted() {
+    fn interpolated_values_are_split_and_their_braces_counted() {
         assert_eq!(
             pieces("`a ${ #{ b: `${c}` }.b } d` + 1"),
             ["`a ", "${", "#{", "b", ":", "`", "${", "c", "}", "`", "}", ".", "b", "}", " d`", "+", "1"]
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_closed_ends_somewhere() {
+    fn unclosed_tokens_end_with_the_line_or_text() {
         assert_eq!(pieces("let a = \"x\nlet b"), ["let", "a", "=", "\"x", "let", "b"]);
         assert_eq!(pieces("`x ${"), ["`x ", "${"]);
         assert_eq!(pieces("/* a /* b */ c"), ["/* a /* b */ c"]);

@@ -1,21 +1,25 @@
-//! Lines that are evaluated one after another, each with the variables, functions and imports of those before: `rhaid repl`.
+//! A `rhaid repl` session: lines that share variables, functions and imports.
 
 use std::sync::Arc;
 
 use rhai::{AST, Dynamic, Engine, FnPtr, ImmutableString, LexError, Module, ParseErrorType, Scope, Shared, Stmt};
 
+use super::call::run_guarded;
 use super::files::Files;
-use super::modules::{self, Modules};
-use super::{RunError, Sources, engine, errors, source, within};
+use super::modules::Modules;
+use super::resolver::import_scope;
+use super::result::RunError;
+use super::sources::Sources;
+use super::{compile, engine, errors, globals};
 use crate::config::Config;
 use crate::fault::Fault;
 use crate::functions::{Context, convert};
 use crate::value::Value;
 
-/// What a line is called in faults.
-const LINE: &str = "line";
+/// The file name of a line in faults.
+const LINE_NAME: &str = "line";
 
-/// Lines that are evaluated one after another, on one thread with a large stack.
+/// A session of `rhaid repl`. All lines are evaluated on one thread with a large stack.
 pub struct ReplSession {
     engine: Arc<Engine>,
     scope: Scope<'static>,
@@ -26,22 +30,22 @@ pub struct ReplSession {
     config: Arc<Config>,
 }
 
-/// What a line came to.
+/// The result of a line.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EvaluatedLine {
-    /// As data; nothing if it is none, such as a function.
+    /// The value as plain data, or `()` if it cannot be converted.
     pub value: Value,
-    /// As the interpreter shows it.
+    /// The value as text.
     pub text: String,
-    /// What sort of value it is, such as `string`, as `type_of` says.
+    /// The type name that `type_of` returns, such as `string`.
     pub type_name: String,
 }
 
 impl ReplSession {
-    /// Begins, with modules from these sources.
+    /// Starts a session that imports modules from these sources.
     pub fn new(sources: Arc<dyn Sources>, config: &Arc<Config>) -> Self {
         let mut scope = Scope::new();
-        scope.push_dynamic("state", engine::state());
+        scope.push_dynamic("state", globals::state());
         Self {
             engine: engine::shared(&config.limits),
             scope,
@@ -53,15 +57,15 @@ impl ReplSession {
         }
     }
 
-    /// Evaluates a line, which may be several, within the limits of its context.
+    /// Evaluates a line or several lines, within the limits of the context.
     ///
     /// # Errors
-    /// If it did not reach its end; what it defined before that stays.
+    /// If the line did not reach its end. Definitions made before the error remain.
     pub fn evaluate(&mut self, text: &str, context: &Arc<Context>) -> Result<EvaluatedLine, Vec<RunError>> {
         let one = |fault: Fault| vec![RunError::Fault(fault.into())];
-        let files = Files(vec![(LINE.to_owned(), text.to_owned())]);
-        let ast =
-            source::compile(&self.engine, LINE, text).map_err(|error| one(errors::syntax(&files, LINE, &error)))?;
+        let files = Files(vec![(LINE_NAME.to_owned(), text.to_owned())]);
+        let ast = compile::compile(&self.engine, LINE_NAME, text)
+            .map_err(|error| one(errors::syntax(&files, LINE_NAME, &error)))?;
         let found = self.import(&ast, &files);
         if !found.is_empty() {
             return Err(found.into_iter().map(|fault| RunError::Fault(fault.into())).collect());
@@ -70,13 +74,13 @@ impl ReplSession {
             self.functions.set_script_fn(function.clone());
         }
         let statements = self.imports.iter().chain(ast.statements()).cloned();
-        let whole = AST::new_with_source(statements, self.functions.clone(), LINE);
+        let whole = AST::new_with_source(statements, self.functions.clone(), LINE_NAME);
         let imports = ast.statements().iter().filter(|statement| matches!(statement, Stmt::Import(..))).cloned();
         let imports: Vec<_> = imports.collect();
-        let (engine, scope, reachable) = (&self.engine, &mut self.scope, &self.modules);
-        let ended = within(&files.0, context, || {
-            let _reach = modules::reach(reachable);
-            engine.eval_ast_with_scope::<Dynamic>(scope, &whole).map(|value| shown(engine, &value))
+        let (engine, scope, importable) = (&self.engine, &mut self.scope, &self.modules);
+        let ended = run_guarded(&files.0, context, || {
+            let _scope = import_scope(importable);
+            engine.eval_ast_with_scope::<Dynamic>(scope, &whole).map(|value| evaluated(engine, &value))
         });
         self.imports.extend(imports);
         ended.map_err(|ended| vec![ended])
@@ -89,10 +93,10 @@ impl ReplSession {
         self.scope.iter().map(|(name, ..)| name.to_owned()).chain(functions).collect()
     }
 
-    /// Loads what a line imports; returns what is wrong with it.
+    /// Loads the modules that a line imports and returns their faults.
     fn import(&mut self, ast: &AST, files: &Files) -> Vec<Fault> {
-        let modules = Modules::new(LINE, self.sources.clone(), self.config.limits.script_size);
-        modules.follow(&self.engine, ast, files, LINE);
+        let modules = Modules::new(LINE_NAME, self.sources.clone(), self.config.limits.script_size);
+        modules.load_imports(&self.engine, ast, files, LINE_NAME);
         let (faults, _) = modules.take_findings();
         let new = modules.all();
         self.modules.retain(|old| !new.iter().any(|new| new.id() == old.id()));
@@ -101,9 +105,9 @@ impl ReplSession {
     }
 }
 
-/// Returns whether a line goes on: a bracket or a text in backticks is still open at its end.
+/// Returns whether a line is incomplete: a bracket or a text in back-ticks is still open at its end.
 pub fn is_unfinished(text: &str, config: &Config) -> bool {
-    let Err(error) = source::compile(&engine::shared(&config.limits), LINE, text) else { return false };
+    let Err(error) = compile::compile(&engine::shared(&config.limits), LINE_NAME, text) else { return false };
     let last = text.trim_end().lines().count();
     let is_at_end = error.position().line().is_none_or(|line| line >= last)
         && error.position().position().is_none_or(|column| {
@@ -117,10 +121,10 @@ pub fn is_unfinished(text: &str, config: &Config) -> bool {
     }
 }
 
-fn shown(engine: &Engine, value: &Dynamic) -> EvaluatedLine {
-    // What is no plain value, such as an HTTP response, has words of its own, which only the engine knows.
-    let words = FnPtr::new("to_string").and_then(|show| show.call(engine, &AST::empty(), (value.clone(),)));
-    let text = words.map_or_else(|_| value.to_string(), |words: ImmutableString| words.into());
+fn evaluated(engine: &Engine, value: &Dynamic) -> EvaluatedLine {
+    // Types such as an HTTP response have their own `to_string`, which only the engine can call.
+    let text = FnPtr::new("to_string").and_then(|show| show.call(engine, &AST::empty(), (value.clone(),)));
+    let text = text.map_or_else(|_| value.to_string(), |text: ImmutableString| text.into());
     let type_name = value.type_name().rsplit("::").next().unwrap_or_default().to_lowercase();
     EvaluatedLine { value: convert::to_value(value).unwrap_or_default(), text, type_name }
 }

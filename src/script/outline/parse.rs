@@ -1,22 +1,26 @@
-//! Finds what a script declares among its tokens.
+//! Finds the declarations of a script in its tokens.
 
 use std::ops::Range;
 
-use super::{Function, Import, Name, Outline, Token, TokenKind, Trigger, tokens};
+use super::model::{Function, Import, Name, Outline, Trigger};
+use super::tokens::{Token, TokenKind, tokens};
 use crate::triggers::KINDS;
 
-pub(super) fn outline(text: &str) -> Outline {
-    let all = tokens::tokens(text);
-    let code: Vec<Token> = all.iter().filter(|token| token.kind != TokenKind::Comment).cloned().collect();
-    let blocks = blocks(text, &code);
-    let mut finder = Finder { text, code: &code, blocks, outline: Outline::default() };
-    for index in 0..code.len() {
-        finder.look(index);
+impl Outline {
+    /// Parses a text, which can be incomplete.
+    pub fn of(text: &str) -> Self {
+        let all = tokens(text);
+        let code: Vec<Token> = all.iter().filter(|token| token.kind != TokenKind::Comment).cloned().collect();
+        let blocks = blocks(text, &code);
+        let mut parser = Parser { text, code: &code, blocks, outline: Self::default() };
+        for index in 0..code.len() {
+            parser.parse(index);
+        }
+        Self { tokens: all, ..parser.outline }
     }
-    Outline { tokens: all, ..finder.outline }
 }
 
-/// Where a bracket is open, from behind its sign up to the one that closes it.
+/// The range between an opening bracket and its closing bracket.
 struct Block {
     open: usize,
     inside: Range<usize>,
@@ -39,14 +43,14 @@ fn blocks(text: &str, code: &[Token]) -> Vec<Block> {
     blocks
 }
 
-struct Finder<'f> {
+struct Parser<'f> {
     text: &'f str,
     code: &'f [Token],
     blocks: Vec<Block>,
     outline: Outline,
 }
 
-impl Finder<'_> {
+impl Parser<'_> {
     fn is(&self, index: usize, what: &str) -> bool {
         self.code.get(index).is_some_and(|token| &self.text[token.range.clone()] == what)
     }
@@ -55,19 +59,19 @@ impl Finder<'_> {
         self.code.get(index).filter(|token| token.kind == TokenKind::Word).map(|token| &self.text[token.range.clone()])
     }
 
-    /// Returns the place inside a bracket.
+    /// Returns the range inside a bracket.
     fn inside(&self, open: usize) -> Option<Range<usize>> {
         self.blocks.iter().find(|block| block.open == open).map(|block| block.inside.clone())
     }
 
-    /// Returns where the innermost bracket around a token ends.
+    /// Returns the end of the innermost bracket around a token.
     fn end_around(&self, index: usize) -> usize {
         let at = self.code[index].range.start;
         let around = self.blocks.iter().filter(|block| block.inside.contains(&at));
         around.map(|block| block.inside.end).min().unwrap_or(self.text.len())
     }
 
-    fn look(&mut self, index: usize) {
+    fn parse(&mut self, index: usize) {
         match self.word(index) {
             Some("fn") => self.function(index),
             Some("import") => self.import(index),
@@ -96,7 +100,7 @@ impl Finder<'_> {
         }
     }
 
-    /// Returns whether a value begins here: a `|` there opens a closure.
+    /// Returns whether a value begins at a token. There a `|` opens a closure.
     fn begins_value(&self, index: usize) -> bool {
         index == 0 || ["(", ",", "=", "[", "{", ":", ";", "=>", "return"].iter().any(|sign| self.is(index - 1, sign))
     }
@@ -169,7 +173,7 @@ impl Finder<'_> {
     }
 }
 
-/// Returns what the comments with three marks say that stand above a place.
+/// Returns the text of the `///` comments above an offset.
 fn docs(text: &str, start: usize) -> String {
     let line = text[..start].rfind('\n').map_or(0, |end| end + 1);
     let above = text[..line].lines().rev().map(str::trim_start).take_while(|line| line.starts_with("///"));
@@ -183,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_half_written_script_shows_what_it_declares() {
+    fn an_incomplete_script_has_an_outline() {
         let text = "import \"_lib/units\" as units;\nconst LIMIT = 3;\n/// Twice.\nprivate fn twice(x) { 2 * x }\n\
                     cron(\"0 7 * * *\", #{ timezone: \"UTC\" }, |tick| {\n    let r = http_get(\"x\");\n    tick.\n";
         let outline = Outline::of(text);
@@ -195,6 +199,6 @@ mod tests {
         assert_eq!((trigger.kind.name, trigger.what.as_deref()), ("cron", Some("0 7 * * *")));
         assert!(outline.event_at("tick", text.len() - 1).is_some());
         assert_eq!(outline.name_at("r", text.len() - 1).unwrap().from.as_deref(), Some("http_get"));
-        assert!(outline.name_at("x", text.len() - 1).is_none(), "a parameter is known in its function only");
+        assert!(outline.name_at("x", text.len() - 1).is_none(), "a parameter is visible in its function only");
     }
 }

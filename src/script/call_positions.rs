@@ -1,23 +1,23 @@
-//! The calls of a file as they were written: where each argument and each option stands.
+//! Source positions of calls, their arguments and options.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use rhai::{AST, ASTNode, Expr, FnCallExpr, FnPtr, Position, Stmt};
 
-/// The calls of a file, by their position.
+/// The argument positions of each call in a file, by the position of the call.
 #[derive(Debug, Default)]
-pub(super) struct Calls(BTreeMap<(usize, usize), Arguments>);
+pub(super) struct CallPositions(BTreeMap<(usize, usize), ArgumentPositions>);
 
-/// Where the arguments of one call stand.
+/// The positions of the arguments and options of one call.
 #[derive(Debug, Default)]
-pub(super) struct Arguments {
+pub(super) struct ArgumentPositions {
     starts: Vec<Position>,
     keys: Vec<(String, Position)>,
 }
 
-impl Calls {
+impl CallPositions {
     /// Collects the calls of functions with these names.
-    pub(super) fn of(ast: &AST, wanted: impl Fn(&str) -> bool) -> Self {
+    pub(super) fn of(ast: &AST, is_wanted: impl Fn(&str) -> bool) -> Self {
         let mut calls = Self::default();
         ast.walk(&mut |path| {
             let (call, position) = match path.last() {
@@ -26,8 +26,8 @@ impl Calls {
                 }
                 _ => return true,
             };
-            if wanted(&call.name) {
-                calls.0.insert(key(*position), Arguments::of(call));
+            if is_wanted(&call.name) {
+                calls.0.insert(key(*position), ArgumentPositions::of(call));
             }
             true
         });
@@ -35,14 +35,13 @@ impl Calls {
     }
 
     /// Returns the arguments of the call at a position.
-    pub(super) fn at(&self, position: Position) -> Option<&Arguments> {
+    pub(super) fn at(&self, position: Position) -> Option<&ArgumentPositions> {
         self.0.get(&key(position))
     }
 }
 
-/// Returns the names of the closures that are written where a trigger takes its handler and nowhere else, so that nothing
-/// but their triggers can call them.
-pub(super) fn handlers_in_place(ast: &AST, is_trigger: impl Fn(&str) -> bool) -> BTreeSet<String> {
+/// Returns the names of closures that are only used as the handler argument of a trigger, so that only triggers call them.
+pub(super) fn inline_handlers(ast: &AST, is_trigger: impl Fn(&str) -> bool) -> BTreeSet<String> {
     if ast.iter_functions().any(|function| is_trigger(function.name)) {
         return BTreeSet::new();
     }
@@ -50,7 +49,7 @@ pub(super) fn handlers_in_place(ast: &AST, is_trigger: impl Fn(&str) -> bool) ->
     ast.walk(&mut |path| {
         let Some((ASTNode::Expr(Expr::DynamicConstant(value, _)), above)) = path.split_last() else { return true };
         let Some(closure) = value.read_lock::<FnPtr>() else { return true };
-        let is_handler = above.iter().rev().find(|node| !hands_on(node)).is_some_and(|user| match user {
+        let is_handler = above.iter().rev().find(|node| !is_closure_wrapper(node)).is_some_and(|user| match user {
             ASTNode::Expr(Expr::FnCall(call, _)) | ASTNode::Stmt(Stmt::FnCall(call, _)) => {
                 !call.is_qualified() && is_trigger(&call.name)
             }
@@ -62,8 +61,8 @@ pub(super) fn handlers_in_place(ast: &AST, is_trigger: impl Fn(&str) -> bool) ->
     &handlers - &others
 }
 
-/// Returns whether this is what the parser puts around a closure that captures.
-fn hands_on(node: &ASTNode<'_>) -> bool {
+/// Returns whether the parser generated this node around a capturing closure.
+fn is_closure_wrapper(node: &ASTNode<'_>) -> bool {
     match node {
         ASTNode::Expr(Expr::FnCall(call, _)) => call.name == "curry",
         ASTNode::Expr(Expr::Stmt(_)) | ASTNode::Stmt(Stmt::Expr(_)) => true,
@@ -71,7 +70,7 @@ fn hands_on(node: &ASTNode<'_>) -> bool {
     }
 }
 
-impl Arguments {
+impl ArgumentPositions {
     fn of(call: &FnCallExpr) -> Self {
         let maps = call.args.iter().filter_map(|argument| match argument {
             Expr::Map(map, _) => Some(&map.0),
@@ -83,12 +82,12 @@ impl Arguments {
         }
     }
 
-    /// Returns where an argument starts.
+    /// Returns the start of an argument.
     pub(super) fn start(&self, index: usize) -> Option<Position> {
         self.starts.get(index).copied().filter(|position| !position.is_none())
     }
 
-    /// Returns where the name of an option stands.
+    /// Returns the position of an option name.
     pub(super) fn key(&self, option: &str) -> Option<Position> {
         self.keys.iter().find(|(name, _)| name == option).map(|(_, position)| *position)
     }

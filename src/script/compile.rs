@@ -1,8 +1,8 @@
-//! The text of a file: compiled, and its first lines read.
+//! Compilation of a file, and its doc comment.
 
 use rhai::{AST, Engine, ParseError};
 
-/// Compiles a file; a `#!` first line counts as a comment.
+/// Compiles a file. A `#!` first line is skipped.
 pub(super) fn compile(engine: &Engine, file: &str, text: &str) -> Result<AST, ParseError> {
     let from = if text.starts_with("#!") { text.find('\n').unwrap_or(text.len()) } else { 0 };
     let mut ast = engine.compile(&text[from..])?;
@@ -10,7 +10,7 @@ pub(super) fn compile(engine: &Engine, file: &str, text: &str) -> Result<AST, Pa
     Ok(ast)
 }
 
-/// Returns the first `//!` lines, without the marks.
+/// Returns the leading `//!` lines without the marks.
 pub(super) fn docs(text: &str) -> String {
     let lines = text.lines().skip_while(|line| line.starts_with("#!") || line.trim().is_empty());
     let docs: Vec<_> =

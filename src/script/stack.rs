@@ -1,0 +1,15 @@
+//! Stack sizes of the threads that run scripts.
+
+use crate::config::Limits;
+
+/// The smallest stack of a thread that runs scripts, in bytes. Enough for the default limits.
+pub const MIN_STACK_SIZE: usize = 256 << 20;
+
+/// Returns the stack size that a thread needs to run scripts within these limits, in bytes.
+///
+/// Nested closures and lists are dropped, copied and compared recursively, and the memory limit allows hundreds of thousands
+/// of levels. A level takes less than four times as much stack as memory, also in a debug build. Only the used part of a
+/// stack takes physical memory.
+pub fn stack_size(limits: &Limits) -> usize {
+    usize::try_from(limits.memory).unwrap_or(usize::MAX).saturating_mul(4).max(MIN_STACK_SIZE)
+}
