@@ -20,6 +20,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("reqwest", &["services/http"]),
     ("notify", &["services/files"]),
     ("croner", &["triggers/"]),
+    ("aho_corasick", &["secrets/"]),
 ];
 
 #[test]

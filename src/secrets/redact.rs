@@ -1,4 +1,4 @@
-//! What is taken out of recorded traffic: known secrets, and what by its name is likely one.
+//! Removes secrets from recorded traffic: known values, and values whose names suggest a secret.
 
 use std::borrow::Cow;
 
@@ -6,12 +6,9 @@ use percent_encoding::percent_decode_str;
 use serde_json::Value as Json;
 use url::Url;
 
-use crate::secrets::Mask;
+use crate::secrets::mask::{Mask, PLACEHOLDER};
 
-/// Stands where something was taken out.
-const GONE: &str = "***";
-
-/// Parts of names whose values are taken for secrets; upper case and what is no letter or digit does not count.
+/// Parts of names whose values count as secrets. Names are compared in lower case and without other characters than letters and digits.
 const NAME_PARTS: &[&str] = &[
     "password",
     "passwd",
@@ -27,25 +24,26 @@ const NAME_PARTS: &[&str] = &[
     "sessionid",
 ];
 
-/// Names whose values are taken for secrets if they are nothing but this.
+/// Whole names whose values count as secrets.
 const NAMES: &[&str] = &["auth", "pass", "pwd", "psk", "otp", "jwt"];
 
-/// As [`NAMES`], in the query of a URL only.
+/// Further whole names, in the query of a URL only.
 const PARAMETERS: &[&str] = &["key", "appid", "sig", "signature"];
 
-/// Returns whether what has this name is likely a secret.
+/// Returns whether the value of this name is likely a secret.
 pub fn is_secret_name(name: &str) -> bool {
-    let name = bare(name);
+    let name = normalize(name);
     NAMES.contains(&name.as_str()) || NAME_PARTS.iter().any(|part| name.contains(part))
 }
 
-fn bare(name: &str) -> String {
+/// Returns the letters and digits of a name in lower case.
+fn normalize(name: &str) -> String {
     name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
 impl Mask {
-    /// Returns text without secrets: known ones, and if it is JSON, lines of JSON or a form also the values of names such as
-    /// `password`. What holds none stays as it was written.
+    /// Returns the text without known secrets. In JSON, lines of JSON and forms, values of names such as `password` are removed,
+    /// too. A text without secrets is not changed.
     pub fn redact<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let redacted = match text.trim_start().starts_with(['{', '[', '"']) {
             true => match serde_json::from_str::<Json>(text) {
@@ -66,7 +64,7 @@ impl Mask {
         }
     }
 
-    /// Returns bytes without known secrets, and if they are text, as [`Mask::redact`].
+    /// Returns the bytes without known secrets. Valid UTF-8 is treated as in [`Mask::redact`].
     pub fn redact_bytes<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
         match std::str::from_utf8(bytes) {
             Ok(text) => match self.redact(text) {
@@ -74,17 +72,17 @@ impl Mask {
                 Cow::Owned(text) => Cow::Owned(text.into_bytes()),
             },
             Err(_) => match self.apply(&String::from_utf8_lossy(bytes)) {
-                text if text.contains(GONE) => Cow::Owned(text.into_owned().into_bytes()),
+                text if text.contains(PLACEHOLDER) => Cow::Owned(text.into_owned().into_bytes()),
                 _ => Cow::Borrowed(bytes),
             },
         }
     }
 
-    /// Returns a URL without user, password, fragment, and secrets in its path and query.
+    /// Returns the URL without user, password and fragment, and without secrets in its path and query.
     pub fn redact_url(&self, url: &Url) -> String {
         let mut url = url.clone();
         url.set_fragment(None);
-        // Only URLs without a host can not be changed, and those are not sent.
+        // These fail only for URLs without a host, which cannot be requested.
         let _ = url.set_username("");
         let _ = url.set_password(None);
         let query = url.query().map(|query| self.redact_parameters(query, PARAMETERS));
@@ -97,7 +95,7 @@ impl Mask {
     /// Returns the value of a header without secrets.
     pub fn redact_header(&self, name: &str, value: &str) -> String {
         match Url::parse(value) {
-            _ if is_secret_name(name) => GONE.to_owned(),
+            _ if is_secret_name(name) => PLACEHOLDER.to_owned(),
             Ok(url) if url.has_host() => self.redact_url(&url),
             _ => self.apply(value).into_owned(),
         }
@@ -129,17 +127,17 @@ impl Mask {
 
     fn redact_entry(&self, name: &str, value: &mut Json) -> bool {
         if is_secret_name(name) && !matches!(value, Json::Null | Json::Bool(_)) {
-            *value = GONE.into();
+            *value = PLACEHOLDER.into();
             return true;
         }
         self.redact_json(value)
     }
 
-    /// Returns a query or a form without secrets, also those of further names.
+    /// Returns the query or form without secrets and without the values of further names.
     fn redact_parameters(&self, pairs: &str, further: &[&str]) -> String {
         let redacted = pairs.split('&').map(|pair| match pair.split_once('=') {
-            Some((name, _)) if is_secret_name(name) || further.contains(&bare(name).as_str()) => {
-                format!("{name}={GONE}")
+            Some((name, _)) if is_secret_name(name) || further.contains(&normalize(name).as_str()) => {
+                format!("{name}={PLACEHOLDER}")
             }
             Some((name, value)) => format!("{name}={}", self.redact_encoded(value)),
             None => self.redact_encoded(pair).into_owned(),
@@ -147,28 +145,28 @@ impl Mask {
         redacted.collect::<Vec<_>>().join("&")
     }
 
-    /// Returns a part of a URL, or `***` if there is a secret in it.
+    /// Returns the part of a URL, or `***` if it contains a secret.
     fn redact_encoded<'a>(&self, part: &'a str) -> Cow<'a, str> {
         let plain = part.replace('+', " ");
         let is_secret = [part, plain.as_str()].into_iter().any(|part| {
             let text = percent_decode_str(part).decode_utf8_lossy().into_owned();
             matches!(self.apply(&text), Cow::Owned(_))
         });
-        if is_secret { GONE.into() } else { part.into() }
+        if is_secret { PLACEHOLDER.into() } else { part.into() }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::secrets::Secret;
+    use crate::secrets::mask::Secret;
 
     fn mask() -> Mask {
         Mask::new([Secret::new("pä ss+word\"1")])
     }
 
     #[test]
-    fn what_by_its_name_is_a_secret_is_taken_out_of_json_and_the_rest_stays_as_it_was() {
+    fn values_with_secret_names_are_removed_from_json_and_forms() {
         let redact = |text: &str| mask().redact(text).into_owned();
         assert_eq!(
             redact(r#"{"user": "ann", "apiKey": "x", "a": [{"access_token": 7, "has_password": true}]}"#),
@@ -191,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn known_secrets_are_taken_out_however_they_are_written() {
+    fn known_secrets_are_removed_in_any_encoding() {
         assert_eq!(mask().redact(r#"["is pä ss+word\"1", "\u0070ä ss+word\"1"]"#), r#"["is ***","***"]"#);
         assert_eq!(mask().redact(r#"{"pä ss+word\"1": 1}"#), r#"{"***":1}"#);
         assert_eq!(mask().redact("is pä ss+word\"1!"), "is ***!");
@@ -202,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn urls_keep_all_but_secrets() {
+    fn urls_lose_only_secrets() {
         for (url, redacted) in [
             ("https://ann:pw@a.example/b?c=d%20e&f#g", "https://a.example/b?c=d%20e&f"),
             (
@@ -216,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_that_carry_secrets_are_emptied() {
+    fn headers_with_secret_names_are_replaced() {
         let mask = mask();
         for name in ["Authorization", "set-cookie", "x-api-key", "X-Auth-Token"] {
             assert_eq!(mask.redact_header(name, "abc"), "***");
