@@ -1,43 +1,43 @@
-//! What a run did: one entry for each publish, request, change of state, timer, file, program and log line.
+//! Effects of a run: one entry for each publish, request, state change, timer, file, program and log line.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Something that a run did or tried.
+/// An external effect of a run, or an attempt.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Effect {
-    /// How long after the run's start it began, in whole microseconds.
+    /// The time from the start of the run, serialized in whole microseconds.
     #[serde(rename = "after_us", with = "micros")]
     pub after: Duration,
-    /// What was called, such as `mqtt_publish`; of a log line its level.
+    /// The function, such as `mqtt_publish`, or the level of a log line.
     #[serde(rename = "what")]
     pub action: Cow<'static, str>,
-    /// With what, in short, such as `house/alarm (12 bytes)`; of a log line its text.
+    /// A summary of the arguments, such as `house/alarm (12 bytes)`, or the text of a log line.
     #[serde(rename = "with")]
     pub details: String,
-    /// How long it took, if it waited for something.
+    /// The duration, if the call waited, serialized in whole microseconds.
     #[serde(rename = "took_us", with = "micros", default, skip_serializing_if = "Duration::is_zero")]
     pub took: Duration,
-    /// What came back, such as `200`; empty if there is nothing to tell.
+    /// A summary of the result, such as `200`. Can be empty.
     #[serde(rename = "answer", default, skip_serializing_if = "String::is_empty")]
     pub result: String,
-    /// Why it failed; empty if it did not.
+    /// The error message, or empty on success.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub fault: String,
-    /// Whether it takes effect when the run ends well, and not at all otherwise.
+    /// Whether it takes effect only when the run succeeds.
     #[serde(rename = "held", default, skip_serializing_if = "std::ops::Not::not")]
     pub deferred: bool,
 }
 
 impl Effect {
-    /// Something that was done at once.
+    /// Returns an effect that took place immediately.
     pub fn new(action: impl Into<Cow<'static, str>>, details: impl Into<String>) -> Self {
         Self { action: action.into(), details: details.into(), ..Self::default() }
     }
 
-    /// Returns about how many bytes it holds.
+    /// Returns the approximate size in bytes.
     pub fn weight(&self) -> usize {
         64 + self.action.len() + self.details.len() + self.result.len() + self.fault.len()
     }
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_short_and_comes_back_equal() {
+    fn the_stored_form_is_short_and_round_trips() {
         let effect = Effect { after: Duration::from_micros(1_500), deferred: true, ..Effect::new("emit", "alarm") };
         let json = serde_json::to_string(&effect).unwrap();
         assert_eq!(json, r#"{"after_us":1500,"what":"emit","with":"alarm","held":true}"#);

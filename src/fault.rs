@@ -1,15 +1,15 @@
-//! Why a script could not go on, shown where it happened.
+//! Script and configuration errors with their source location.
 
 use std::fmt;
 
-/// A place in a script or config file. Lines and columns count from 1; a column is a character, not a byte.
+/// A location in a script or config file. Lines and columns start at 1. Columns count characters, not bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SourceLocation {
     /// The file, relative to the scripts folder (or `rhaid.yaml`).
     pub file: String,
-    /// The line; 0 if the whole file is meant.
+    /// The line, or 0 for the whole file.
     pub line: usize,
-    /// The column; 0 if the whole line is meant.
+    /// The column, or 0 for the whole line.
     pub column: usize,
 }
 
@@ -26,55 +26,55 @@ impl fmt::Display for SourceLocation {
     }
 }
 
-/// One step of the chain of calls that led to a fault, innermost first.
+/// One frame of the call stack of a fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StackFrame {
     /// The function's name, or `closure`.
     pub function: String,
-    /// Where it was called.
+    /// The location of the call.
     pub location: SourceLocation,
 }
 
-/// Why a script could not go on.
+/// An error of a script or config file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Fault {
-    /// Where.
+    /// The location.
     pub location: SourceLocation,
-    /// What went wrong: lower case, no full stop.
+    /// The message: lower case, no full stop.
     pub text: String,
-    /// The word that scripts see as `err.kind`: `timeout`, `connect`, `denied`, …; `script` for a mistake in the script itself.
+    /// The value of `err.kind` in scripts: `timeout`, `connect`, `denied`, …, or `script` for a mistake in the script itself.
     pub kind: String,
-    /// What `rhaid explain` explains, if it is a sort of fault that it knows.
+    /// The code for `rhaid explain`, if there is one.
     pub code: Option<&'static str>,
-    /// The source line at [`Fault::location`], if it is known.
+    /// The source line at [`Fault::location`], if available.
     pub source_line: Option<String>,
-    /// What to do about it.
+    /// The suggested correction.
     pub hint: Option<String>,
-    /// The chain of calls, innermost first.
+    /// The call stack, innermost frame first.
     pub calls: Vec<StackFrame>,
 }
 
 impl Fault {
-    /// Returns a fault of kind `script` at a place.
+    /// Returns a fault of kind `script` at a location.
     pub fn new(location: SourceLocation, text: impl Into<String>) -> Self {
         Self { location, text: text.into(), kind: "script".into(), ..Self::default() }
     }
 
-    /// Adds what to do about it.
+    /// Sets the suggested correction.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// Says what sort of fault it is, if that is not known already.
+    /// Sets the code, unless it is already set.
     #[must_use]
     pub fn with_code(mut self, code: &'static str) -> Self {
         self.code.get_or_insert(code);
         self
     }
 
-    /// Returns the whole report: place and text, the source line with a caret under the column, the hint and the chain of calls.
+    /// Returns the full report: location and message, the source line with a caret under the column, the hint and the call stack.
     pub fn report(&self) -> String {
         let mut report = self.to_string();
         if let Some(line) = &self.source_line {
@@ -82,7 +82,7 @@ impl Fault {
             let gutter = " ".repeat(number.len());
             report.push_str(&format!("\n{gutter} |\n{number} | {line}"));
             if self.location.column > 0 {
-                // Tabs stay tabs, so that the caret stands under its character in any terminal.
+                // Tabs are kept, so that the caret is under its character in any terminal.
                 let indent: String =
                     line.chars().take(self.location.column - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
                 report.push_str(&format!("\n{gutter} | {indent}^"));

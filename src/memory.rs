@@ -1,4 +1,4 @@
-//! Counts what each thread has allocated, so that a run can be held to a memory budget.
+//! Allocation counts per thread, by which runs have a memory limit.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -7,15 +7,15 @@ thread_local! {
     static ALLOCATED: Cell<i64> = const { Cell::new(0) };
 }
 
-/// Returns the bytes that this thread has allocated less those it has freed, with what each allocation costs beside its
-/// size; negative where it frees what others allocated.
+/// Returns the bytes that this thread has allocated minus those it has freed, including an overhead per allocation.
+/// Negative if it freed memory of other threads.
 ///
-/// Stays 0 in a process whose global allocator is not [`CountingAllocator`].
+/// Always 0 in a process whose global allocator is not [`CountingAllocator`].
 pub fn allocated() -> i64 {
     ALLOCATED.get()
 }
 
-/// Does work that counts as nobody's on this thread: what it leaves behind belongs to all.
+/// Runs code whose allocations do not count for this thread, because all threads share the data.
 pub fn uncounted<T>(work: impl FnOnce() -> T) -> T {
     let held = ALLOCATED.get();
     let value = work();
@@ -23,22 +23,19 @@ pub fn uncounted<T>(work: impl FnOnce() -> T) -> T {
     value
 }
 
-/// What every allocation costs the system beside its size.
+/// The allocator overhead of each allocation in bytes.
 const OVERHEAD: i64 = 16;
 
 fn count(bytes: i64) {
-    // A thread that is ending has no counter any more, and no run either.
+    // The counter of a thread that is ending is already destroyed, and no run is active there.
     let _ = ALLOCATED.try_with(|held| held.set(held.get().wrapping_add(bytes)));
 }
 
-/// A counting allocator over the system's; a program installs it with `#[global_allocator]`.
+/// A counting wrapper of the system allocator. A program installs it with `#[global_allocator]`.
 #[derive(Debug, Default)]
 pub struct CountingAllocator;
 
-#[expect(
-    unsafe_code,
-    reason = "a global allocator can not be written without; every call is handed on to the system's"
-)]
+#[expect(unsafe_code, reason = "a global allocator needs unsafe code; every call is forwarded to the system allocator")]
 // SAFETY: each method hands its arguments on to `System` unchanged and returns what that returns; counting neither
 // allocates nor unwinds, since the counter is a plain cell without a destructor.
 unsafe impl GlobalAlloc for CountingAllocator {
@@ -76,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_belongs_to_all_is_not_counted() {
+    fn uncounted_allocations_do_not_count() {
         let before = allocated();
         let all = uncounted(|| vec![0_u8; 1 << 20]);
         assert_eq!(allocated(), before);
@@ -84,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_counts_what_it_holds_and_gives_back() {
+    fn a_thread_counts_its_allocations_and_its_own_frees() {
         let before = allocated();
         let block = vec![0_u8; 1 << 20];
         assert!(allocated() - before >= 1 << 20);

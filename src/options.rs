@@ -1,28 +1,28 @@
-//! The options of triggers and functions: read by name, each checked, what is left over refused with the nearest known name.
+//! Options of triggers and functions: read and checked by name. Unknown options are rejected with the most similar name.
 
 use std::time::Duration;
 
 use crate::units;
 use crate::value::{Map, Value};
 
-/// What is wrong with an option, and what to write instead.
+/// An invalid option, with the expected value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct OptionFault {
-    /// The option's name, if one option is to blame: it tells where to point.
+    /// The name of the option, if a single option is invalid. It determines the location of the fault.
     pub option: Option<String>,
-    /// The whole sentence.
+    /// The message.
     pub message: String,
 }
 
 impl OptionFault {
-    /// Returns a fault that no single option is to blame for.
+    /// Returns a fault that is not about a single option.
     pub fn new(message: impl Into<String>) -> Self {
         Self { option: None, message: message.into() }
     }
 }
 
-/// Named options, taken out one by one.
+/// Named options that are taken one by one.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     remaining: Map,
@@ -30,26 +30,26 @@ pub struct Options {
 }
 
 impl Options {
-    /// Wraps the options that a script or a config wrote.
+    /// Wraps the options of a script or config file.
     pub fn new(written: Map) -> Self {
         Self { remaining: written, known: Vec::new() }
     }
 
-    /// Returns the options that nobody has taken yet.
+    /// Returns the options that have not been taken.
     pub fn remaining(&self) -> Map {
         self.remaining.clone()
     }
 
-    /// Takes an option as it stands; `()` counts as not written.
+    /// Takes an option without a check. `()` counts as not set.
     pub fn take(&mut self, name: &'static str) -> Option<Value> {
         self.known.push(name);
         self.remaining.remove(name).filter(|value| *value != Value::Null)
     }
 
-    /// Takes an option through a reader of its own, whose error is put behind the option's name.
+    /// Takes an option with a custom reader. The error of the reader is prefixed with the name of the option.
     ///
     /// # Errors
-    /// If the reader refuses the value.
+    /// If the reader rejects the value.
     pub fn read<T>(
         &mut self,
         name: &'static str,
@@ -66,15 +66,15 @@ impl Options {
     /// Takes text.
     ///
     /// # Errors
-    /// If it is something else.
+    /// If the value has another type.
     pub fn text(&mut self, name: &'static str) -> Result<Option<String>, OptionFault> {
         self.read(name, text)
     }
 
-    /// Takes a truth value.
+    /// Takes a bool.
     ///
     /// # Errors
-    /// If it is something else.
+    /// If the value has another type.
     pub fn bool(&mut self, name: &'static str) -> Result<Option<bool>, OptionFault> {
         self.read(name, |value| match value {
             Value::Bool(flag) => Ok(flag),
@@ -82,10 +82,10 @@ impl Options {
         })
     }
 
-    /// Takes a whole number within a range, ends included.
+    /// Takes a whole number within an inclusive range.
     ///
     /// # Errors
-    /// If it is something else or out of range.
+    /// If the value has another type or is out of range.
     pub fn int(
         &mut self,
         name: &'static str,
@@ -100,7 +100,7 @@ impl Options {
     /// Takes a duration: text with a unit, or a number of seconds.
     ///
     /// # Errors
-    /// If it is something else.
+    /// If the value has another type.
     pub fn duration(&mut self, name: &'static str) -> Result<Option<Duration>, OptionFault> {
         self.read(name, |value| duration(&value))
     }
@@ -108,19 +108,19 @@ impl Options {
     /// Takes a size: text with a unit, or a number of bytes.
     ///
     /// # Errors
-    /// If it is something else.
+    /// If the value has another type.
     pub fn size(&mut self, name: &'static str) -> Result<Option<u64>, OptionFault> {
         self.read(name, |value| match value {
-            Value::Int(bytes) => u64::try_from(bytes).map_err(|_| "a size is not negative".to_owned()),
+            Value::Int(bytes) => u64::try_from(bytes).map_err(|_| "write a size that is not negative".to_owned()),
             Value::Text(text) => units::parse_size(&text),
             other => Err(format!("write a size such as \"1MiB\", not {}", other.type_name())),
         })
     }
 
-    /// Takes a word out of a fixed list.
+    /// Takes one of a fixed list of words.
     ///
     /// # Errors
-    /// If it is none of them; the message names them all.
+    /// If the value is another one. The message lists the allowed words.
     pub fn word<T: Copy>(&mut self, name: &'static str, words: &[(&str, T)]) -> Result<Option<T>, OptionFault> {
         self.read(name, |value| {
             words.iter().find(|(word, _)| value.as_text() == Some(word)).map(|(_, meaning)| *meaning).ok_or_else(|| {
@@ -130,25 +130,25 @@ impl Options {
         })
     }
 
-    /// Refuses what nobody took.
+    /// Checks that all options have been taken.
     ///
     /// # Errors
-    /// If an option is left, with the nearest of the names that were asked for.
+    /// If an option is unknown. The message has the most similar known name.
     pub fn finish(self) -> Result<(), OptionFault> {
         let Some(name) = self.remaining.into_keys().next() else { return Ok(()) };
         let hint = match nearest(&name, self.known.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
-            None if self.known.is_empty() => "there are none here".to_owned(),
+            None if self.known.is_empty() => "no options are allowed here".to_owned(),
             None => format!("known are: {}", self.known.join(", ")),
         };
         Err(OptionFault { message: format!("unknown option `{name}`: {hint}"), option: Some(name) })
     }
 }
 
-/// Reads text.
+/// Converts a value to text.
 ///
 /// # Errors
-/// If it is something else.
+/// If the value has another type.
 pub fn text(value: Value) -> Result<String, String> {
     match value {
         Value::Text(text) => Ok(text),
@@ -156,10 +156,10 @@ pub fn text(value: Value) -> Result<String, String> {
     }
 }
 
-/// Reads a duration: text with a unit, or a number of seconds.
+/// Converts a value to a duration: text with a unit, or a number of seconds.
 ///
 /// # Errors
-/// If it is something else.
+/// If the value has another type.
 pub fn duration(value: &Value) -> Result<Duration, String> {
     let seconds = match value {
         Value::Text(text) => return units::parse_duration(text),
@@ -167,26 +167,31 @@ pub fn duration(value: &Value) -> Result<Duration, String> {
         Value::Float(seconds) => *seconds,
         other => return Err(format!("write a duration such as \"30s\", not {}", other.type_name())),
     };
-    units::from_seconds(seconds).ok_or_else(|| format!("{seconds} is no number of seconds from 0 to 100 years"))
+    units::from_seconds(seconds)
+        .ok_or_else(|| format!("{seconds} is out of range: write a number of seconds from 0 to 100 years"))
 }
 
-/// Returns the known name that a mistyped one most likely meant.
+/// Returns the known name that is most similar to a mistyped name.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known
         .into_iter()
-        .map(|candidate| (likeness(name, candidate), candidate))
-        .filter(|(likeness, _)| *likeness > 0.8)
+        .map(|candidate| (similarity(name, candidate), candidate))
+        .filter(|(similarity, _)| *similarity > 0.8)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, candidate)| candidate)
 }
 
-/// Returns how alike two names are, from 0 to 1; 0 if more than a third of the letters would have to change, and neither is the
-/// beginning of the other, maybe mistyped.
-fn likeness(name: &str, candidate: &str) -> f64 {
+/// Returns the similarity of two names from 0 to 1. It is 0 if more than a third of the letters differ and neither name is a
+/// prefix of the other, with few typing errors.
+fn similarity(name: &str, candidate: &str) -> f64 {
     let (short, long) = if name.len() < candidate.len() { (name, candidate) } else { (candidate, name) };
-    let is_near = strsim::osa_distance(short, long) <= long.len() / 3;
-    let begins = |begin: &str| short.len() > 2 && strsim::osa_distance(short, begin) <= short.len() / 5;
-    if is_near || long.get(..short.len()).is_some_and(begins) { strsim::jaro_winkler(name, candidate) } else { 0.0 }
+    let is_similar = strsim::osa_distance(short, long) <= long.len() / 3;
+    let is_prefix = |begin: &str| short.len() > 2 && strsim::osa_distance(short, begin) <= short.len() / 5;
+    if is_similar || long.get(..short.len()).is_some_and(is_prefix) {
+        strsim::jaro_winkler(name, candidate)
+    } else {
+        0.0
+    }
 }
 
 #[cfg(test)]
@@ -195,7 +200,7 @@ mod tests {
     use crate::value::map_of;
 
     #[test]
-    fn an_unknown_option_names_the_nearest_known_one() {
+    fn an_unknown_option_has_a_hint_with_the_most_similar_name() {
         let mut options = Options::new(map_of([("tiemout".into(), Value::from("5s"))]));
         assert_eq!(options.duration("timeout"), Ok(None));
         let fault = options.finish().unwrap_err();
@@ -204,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_far_name_is_no_guess() {
+    fn only_similar_names_are_suggested() {
         for (name, known) in [("str", "start"), ("float", "format"), ("size", "since"), ("isinstance", "is_nan")] {
             assert_eq!(nearest(name, [known]), None, "{name}");
         }
@@ -214,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_value_is_named_with_its_option() {
+    fn the_message_for_an_invalid_value_names_the_option() {
         let mut options = Options::new(map_of([("qos".into(), Value::Int(3))]));
         assert_eq!(options.int("qos", 0..=2).unwrap_err().message, "qos: write a whole number from 0 to 2");
     }

@@ -1,20 +1,20 @@
-//! Random bytes: from the system, or for a process that plays a world, from a seed.
+//! Random bytes from the system, or from a seed in simulations.
 
 use parking_lot::Mutex;
 
-/// What the next bytes come from; `None`: the system.
+/// The state of the seeded generator. `None`: bytes come from the system.
 static SEEDED: Mutex<Option<u64>> = Mutex::new(None);
 
 /// Fills a buffer with random bytes.
 ///
 /// # Errors
-/// A sentence, if the system gives none.
+/// A message if the random source of the system fails.
 pub fn fill(bytes: &mut [u8]) -> Result<(), String> {
     let mut seeded = SEEDED.lock();
     match &mut *seeded {
         None => {
             drop(seeded);
-            getrandom::fill(bytes).map_err(|error| format!("the system gives no chance: {error}"))
+            getrandom::fill(bytes).map_err(|error| format!("the random source of the system failed: {error}"))
         }
         Some(state) => {
             for piece in bytes.chunks_mut(8) {
@@ -25,7 +25,7 @@ pub fn fill(bytes: &mut [u8]) -> Result<(), String> {
     }
 }
 
-/// Draws all further bytes of this process from a seed, the same ones each time.
+/// Makes all further bytes of this process reproducible from a seed.
 pub fn seed(seed: u64) {
     *SEEDED.lock() = Some(seed);
 }
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seed_gives_the_published_numbers() {
+    fn the_generator_returns_the_published_numbers() {
         let mut state = 1_234_567;
         let numbers: Vec<u64> = (0..3).map(|_| next(&mut state)).collect();
         assert_eq!(numbers, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);

@@ -1,4 +1,4 @@
-//! One call of a handler: the policy that lets it in, and how it ended.
+//! Runs: the policy by which events become runs, and the outcome of a run.
 
 use std::time::Duration;
 
@@ -6,102 +6,99 @@ use crate::fault::Fault;
 use crate::options::{OptionFault, Options};
 use crate::value::Value;
 
-/// What happens to an event when its script is busy.
+/// The handling of an event while its script is busy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mode {
-    /// It waits in the script's queue.
+    /// The event waits in the queue of the script.
     #[default]
     Queued,
-    /// It is skipped while this trigger (and key) has an event running or waiting.
+    /// The event is skipped while another event of the same trigger (and key) is running or queued.
     Single,
-    /// It cancels this trigger's (and key's) running and waiting events and takes their place.
+    /// The event cancels and replaces running and queued events of the same trigger (and key).
     Restart,
-    /// It runs at once, beside the script's other runs.
+    /// The event runs immediately, in parallel to other runs of the script.
     Parallel,
 }
 
-/// What gives way when a queue is full.
+/// The event that is dropped when a queue is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Overflow {
-    /// The event that has waited longest.
+    /// The oldest queued event.
     #[default]
     DropOldest,
-    /// The event that has just come.
+    /// The new event.
     DropNewest,
-    /// The waiting event with the same key, whenever there is one; else the oldest.
+    /// The queued event with the same key, even if the queue is not full; otherwise the oldest.
     LatestPerKey,
 }
 
-/// How often and how soon a failed run is tried again.
+/// The retry policy of failed runs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Retry {
-    /// How many times at most after the first.
+    /// The maximum number of retries.
     pub max: u32,
-    /// The wait before the first retry.
+    /// The delay before the first retry.
     pub delay: Duration,
-    /// What each further wait is multiplied by, from 1 on.
+    /// The factor of each further delay, at least 1.
     pub backoff: f64,
 }
 
-/// At most so many events in so long.
+/// A rate limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
-    /// How many.
+    /// The maximum number of events.
     pub count: u32,
-    /// In how long.
+    /// The period.
     pub per: Duration,
 }
 
-/// The options that every trigger takes: how its events become runs.
+/// The common options of all triggers.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Policy {
-    /// The trigger's name for `fire`, lists and logs; by default made from what it watches.
+    /// The name for `rhaid fire`, lists and logs. The default is made from the arguments.
     pub name: Option<String>,
-    /// What happens while the script is busy.
+    /// The handling of events while the script is busy.
     pub mode: Mode,
-    /// The queue's length or the number of parallel runs; `None`: the config's default.
+    /// The length of the queue or the number of parallel runs. `None`: the default of the config.
     pub max: Option<usize>,
-    /// What gives way when the queue is full.
+    /// The event that is dropped when the queue is full.
     pub overflow: Overflow,
-    /// The dotted path of the fact that tells keys apart, such as `params.id`.
+    /// The dotted path of the key in the event, such as `params.id`.
     pub key: Option<String>,
-    /// How long one run may take; `None`: the config's default.
+    /// The timeout of a run. `None`: the default of the config.
     pub timeout: Option<Duration>,
-    /// Whether failed runs are tried again.
+    /// The retry policy of failed runs.
     pub retry: Option<Retry>,
-    /// At most so many events in so long; what is over is skipped.
+    /// The rate limit. Events above it are skipped.
     pub rate: Option<Rate>,
-    /// Whether it listens at all.
+    /// Whether the trigger is disabled.
     pub disabled: bool,
 }
 
 impl Policy {
-    /// The options of every trigger, and what each says.
+    /// The common options, each with a description for the reference.
     pub const OPTIONS: &[(&str, &str)] = &[
-        ("name", "how the trigger is called in the ledger and in `rhaid fire`"),
+        ("name", "the name of the trigger in the run history and for `rhaid fire`"),
         (
             "mode",
-            "`\"queued\"` (the default): one run after another; `\"single\"`: what comes meanwhile is skipped; `\"restart\"`: the run in progress is cancelled; `\"parallel\"`: side by side",
+            "`\"queued\"` (the default): one run after another; `\"single\"`: events during a run are skipped; `\"restart\"`: an event cancels the run in progress; `\"parallel\"`: runs at the same time",
         ),
-        ("max", "how many events may wait, or how many runs may be going side by side"),
+        ("max", "the largest number of queued events or of parallel runs"),
         (
             "overflow",
-            "which event gives way when too many wait: `\"drop_oldest\"`, `\"drop_newest\"` or `\"latest_per_key\"`",
+            "the event that is dropped when the queue is full: `\"drop_oldest\"`, `\"drop_newest\"` or `\"latest_per_key\"`",
         ),
-        ("key", "the part of the event that tells keys apart"),
-        ("timeout", "how long a run may take, such as `\"5s\"`"),
-        (
-            "retry",
-            "how often a run that failed is tried again: a number, or `#{ max: 3, delay: \"1s\", backoff: 2.0 }`",
-        ),
-        ("rate", "at most so many events in so long, such as `\"10/1s\"`; what is over is skipped"),
-        ("enabled", "`false`: it does not listen"),
+        ("key", "the field of the event that is the key"),
+        ("timeout", "the timeout of a run, such as `\"5s\"`"),
+        ("retry", "the retries of a failed run: a number, or `#{ max: 3, delay: \"1s\", backoff: 2.0 }`"),
+        ("rate", "the rate limit, such as `\"10/1s\"`; further events are skipped"),
+        ("enabled", "`false`: the trigger is disabled"),
     ];
 
-    /// Takes the options of every trigger out of what was written.
+    /// Takes the common options.
     ///
     /// # Errors
-    /// If one of them is no such option's value.
+    /// If one of them has an invalid value.
     pub fn take(options: &mut Options) -> Result<Self, OptionFault> {
         let retry = options.read("retry", |value| match value {
             Value::Map(map) => read_retry(map),
@@ -151,7 +148,7 @@ fn read_retry(map: crate::value::Map) -> Result<Retry, String> {
                 .read("backoff", |value| match value {
                     Value::Float(factor) if factor >= 1.0 => Ok(factor),
                     Value::Int(factor) if factor >= 1 => Ok(factor as f64),
-                    _ => Err("write a number from 1 on".to_owned()),
+                    _ => Err("write a number of at least 1".to_owned()),
                 })?
                 .unwrap_or(2.0),
         })
@@ -172,72 +169,72 @@ fn read_rate(value: &Value) -> Result<Rate, String> {
         .ok_or_else(wrong)
 }
 
-/// Why an event became no run.
+/// The reason why an event was skipped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Skip {
-    /// `mode: "single"` and one was running or waiting.
+    /// `mode: "single"`, and another event was running or queued.
     Busy,
-    /// The queue was full, and the overflow policy chose this event.
+    /// The queue was full, and the overflow policy dropped this event.
     QueueFull,
-    /// A newer event with the same key took its place.
+    /// A newer event with the same key replaced it.
     Replaced,
-    /// More events than the rate allows.
+    /// The event exceeded the rate limit.
     RateLimited,
     /// The trigger or its script is disabled.
     Disabled,
-    /// The breaker is open: the script woke itself in a loop or ran away.
+    /// The circuit breaker is open: the script had too many runs or failures.
     BreakerOpen,
-    /// The trigger was taken away while the event waited.
+    /// The trigger was removed while the event was queued.
     TriggerGone,
     /// The process is stopping.
     Stopping,
-    /// Its time came while the process was down, the script disabled, or the machine asleep.
+    /// The event was due while the process was not running, the script was disabled, or the machine was suspended.
     Missed,
-    /// Its time came while the last run was going.
+    /// The event was due while the last run was in progress.
     Overrun,
-    /// The payload was the same as the last (`changed: true`).
+    /// The payload did not change (`changed: true`).
     Unchanged,
-    /// The broker had kept it from before, and only what is published from now on is wanted (`retained: "live"`).
+    /// The message is an earlier retained message, and the trigger only takes new ones (`retained: "live"`).
     Retained,
 }
 
 impl Skip {
-    /// Returns the reason in words.
+    /// Returns the reason as text.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Busy => "still busy (mode single)",
             Self::QueueFull => "queue full",
             Self::Replaced => "replaced by a newer event",
-            Self::RateLimited => "over the rate",
+            Self::RateLimited => "over the rate limit",
             Self::Disabled => "disabled",
             Self::BreakerOpen => "breaker open",
             Self::TriggerGone => "trigger removed",
             Self::Stopping => "stopping",
-            Self::Missed => "missed: rhaid was down or the script off, or the machine slept",
-            Self::Overrun => "missed: the last run was still going",
+            Self::Missed => "missed: rhaid was not running, the script was disabled, or the machine was suspended",
+            Self::Overrun => "missed: the last run was still in progress",
             Self::Unchanged => "unchanged",
             Self::Retained => "retained from before (retained live)",
         }
     }
 }
 
-/// How an event ended for one handler.
+/// The outcome of an event for one handler.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
-    /// The handler returned this.
+    /// The handler returned this value.
     Succeeded(Value),
-    /// The handler could not go on.
+    /// The handler failed.
     Failed(Box<Fault>),
-    /// The run was longer than its deadline; where it stood then.
+    /// The run exceeded its timeout, with the position of the code at that time.
     TimedOut(Box<Fault>),
     /// The run was cancelled: replaced (`restart`), disabled or stopped.
     Cancelled,
-    /// There was no run.
+    /// The event did not run.
     Skipped(Skip),
 }
 
 impl Outcome {
-    /// Returns the one word for lists and the ledger.
+    /// Returns the name for lists and the run history.
     pub fn word(&self) -> &'static str {
         match self {
             Self::Succeeded(_) => "succeeded",
@@ -248,7 +245,7 @@ impl Outcome {
         }
     }
 
-    /// Returns whether someone should look at it.
+    /// Returns whether the run failed or timed out.
     pub fn is_failure(&self) -> bool {
         matches!(self, Self::Failed(_) | Self::TimedOut(_))
     }
@@ -268,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn the_options_of_every_trigger_are_all_listed() {
+    fn all_common_options_are_listed() {
         let mut options = Options::new(map_of([("zzz".into(), Value::Null)]));
         Policy::take(&mut options).unwrap();
         let why = options.finish().unwrap_err().message;
@@ -277,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_retry_with_a_wrong_field_is_refused() {
+    fn a_retry_with_an_unknown_field_is_rejected() {
         let retry = Value::Map(map_of([("maximum".into(), Value::Int(2))]));
         let fault = Policy::take(&mut Options::new(map_of([("retry".into(), retry)]))).unwrap_err();
         assert!(fault.message.contains("did you mean `max`?"), "{}", fault.message);

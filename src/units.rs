@@ -1,14 +1,16 @@
-//! Durations and sizes as people write them: `"1h30m"`, `"250ms"`, `"1MiB"`.
+//! Durations and sizes with units: `"1h30m"`, `"250ms"`, `"1MiB"`.
 
 use std::time::Duration;
 
-/// Reads a duration: whole or decimal numbers, each with a unit of `ms`, `s`, `m`, `h`, `d` or `w`, largest first.
+/// Parses a duration: whole or decimal numbers with the units `ms`, `s`, `m`, `h`, `d` or `w`, largest first.
 ///
 /// # Errors
-/// A sentence that says what to write instead.
+/// A message with the expected form.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let wrong = || {
-        format!("{text:?} is no duration: write a number and a unit, such as \"250ms\", \"30s\", \"1h30m\" or \"2d\"")
+        format!(
+            "{text:?} is not a duration: write a number and a unit, such as \"250ms\", \"30s\", \"1h30m\" or \"2d\""
+        )
     };
     let mut rest = text.trim();
     let (mut total, mut last_unit) = (0.0_f64, f64::INFINITY);
@@ -39,13 +41,13 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     from_seconds(total).ok_or_else(wrong)
 }
 
-/// Returns a number of seconds as a duration, to the nanosecond, unless it is negative, not a number or above 100 years.
+/// Converts seconds to a duration, rounded to microseconds. Returns `None` if the number is negative, NaN or above 100 years.
 pub fn from_seconds(seconds: f64) -> Option<Duration> {
     const CENTURY: f64 = 100.0 * 366.0 * 86_400.0;
     (0.0..=CENTURY).contains(&seconds).then(|| Duration::from_micros((seconds * 1e6).round() as u64))
 }
 
-/// Writes a duration the way [`parse_duration`] reads it, with at most two units.
+/// Formats a duration in the form of [`parse_duration`], with at most two units.
 pub fn show_duration(duration: Duration) -> String {
     let millis = duration.as_millis();
     if millis < 1_000 {
@@ -73,12 +75,12 @@ pub fn show_duration(duration: Duration) -> String {
     parts.concat()
 }
 
-/// Reads a size in bytes: a whole number, alone or with `B`, `KiB`, `MiB`, `GiB`, `kB`, `MB` or `GB`.
+/// Parses a size in bytes: a whole number, alone or with `B`, `KiB`, `MiB`, `GiB`, `kB`, `MB` or `GB`.
 ///
 /// # Errors
-/// A sentence that says what to write instead.
+/// A message with the expected form.
 pub fn parse_size(text: &str) -> Result<u64, String> {
-    let wrong = || format!("{text:?} is no size: write a number and a unit, such as \"64KiB\" or \"10MiB\"");
+    let wrong = || format!("{text:?} is not a size: write a number and a unit, such as \"64KiB\" or \"10MiB\"");
     let trimmed = text.trim();
     let number_end = trimmed.find(|c: char| !c.is_ascii_digit()).unwrap_or(trimmed.len());
     let (number, unit) = trimmed.split_at(number_end);
@@ -95,7 +97,7 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)).ok_or_else(wrong)
 }
 
-/// Writes a size in bytes the way [`parse_size`] reads it, in the largest unit that divides it.
+/// Formats a size in the form of [`parse_size`], with the largest unit that divides it.
 pub fn show_size(bytes: u64) -> String {
     [("GiB", 1_u64 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)]
         .into_iter()
@@ -108,12 +110,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_read_as_people_write_them() {
+    fn durations_are_parsed_with_units() {
         assert_eq!(parse_duration("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(parse_duration("1h30m"), Ok(Duration::from_secs(5_400)));
         assert_eq!(parse_duration("1.5s"), Ok(Duration::from_millis(1_500)));
         for wrong in ["", "30", "s", "30x", "30m1h", "-1s", "1s1s", "99999999999w", "1..5s"] {
-            assert!(parse_duration(wrong).is_err(), "{wrong:?} was taken");
+            assert!(parse_duration(wrong).is_err(), "{wrong:?} was accepted");
         }
     }
 
@@ -126,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_read_with_binary_and_decimal_units() {
+    fn sizes_are_parsed_with_binary_and_decimal_units() {
         assert_eq!(parse_size("1MiB"), Ok(1 << 20));
         assert_eq!(parse_size("10 kB"), Ok(10_000));
         assert_eq!(parse_size("512"), Ok(512));

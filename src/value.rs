@@ -1,4 +1,4 @@
-//! Plain data that crosses every floor: what events carry, state keeps and handlers answer.
+//! Plain data: event payloads, stored state and return values of handlers.
 
 use std::collections::BTreeMap;
 
@@ -8,28 +8,28 @@ use jiff::Zoned;
 use serde::{Serialize, Serializer};
 use serde_json::json;
 
-/// A map of named values, in alphabetical order of the names.
+/// A map of named values, sorted by name.
 pub type Map = BTreeMap<String, Value>;
 
-/// Returns a map of pairs; of several with the same name the last one counts.
+/// Returns a map of pairs. The last pair with a name wins.
 ///
-/// `collect` and `from` do the same, and bring a sorting algorithm of some 4 kB to each place where they stand.
+/// `collect` and `from` do the same, but each use adds about 4 kB of sorting code to the binary.
 pub fn map_of<K: Ord, V>(pairs: impl IntoIterator<Item = (K, V)>) -> BTreeMap<K, V> {
     let mut map = BTreeMap::new();
     map.extend(pairs);
     map
 }
 
-/// How deeply values may nest before they are refused; the same limit as `serde_json`'s parser.
+/// The deepest allowed nesting of values. The parser of `serde_json` has the same limit.
 pub const MAX_DEPTH: usize = 128;
 
-/// A piece of plain data.
+/// A plain data value.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub enum Value {
-    /// Nothing: `()` in a script, `null` in JSON.
+    /// The empty value: `()` in scripts, `null` in JSON.
     #[default]
     Null,
-    /// A truth value.
+    /// A bool.
     Bool(bool),
     /// A whole number.
     Int(i64),
@@ -37,9 +37,9 @@ pub enum Value {
     Float(f64),
     /// Text.
     Text(String),
-    /// Bytes: a `blob` in a script.
+    /// Bytes: a `blob` in scripts.
     Bytes(Vec<u8>),
-    /// A moment in a time zone: a `datetime` in a script.
+    /// A time in a time zone: a `datetime` in scripts.
     Time(Zoned),
     /// A list.
     List(Vec<Value>),
@@ -48,7 +48,7 @@ pub enum Value {
 }
 
 impl Value {
-    /// Returns the text, if this is text.
+    /// Returns the text, if the value is text.
     pub fn as_text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
@@ -56,7 +56,7 @@ impl Value {
         }
     }
 
-    /// Returns the word a script author knows this sort of value by.
+    /// Returns the name of the type for messages to script authors.
     pub fn type_name(&self) -> &'static str {
         match self {
             Self::Null => "()",
@@ -71,18 +71,18 @@ impl Value {
         }
     }
 
-    /// Returns at most so many characters of this as JSON, however large it is; `…` stands for the rest.
+    /// Returns the start of the value as JSON, up to a number of characters, followed by `…` if it is cut off. Cheap for large values.
     pub fn preview(&self, characters: usize) -> String {
         let mut text = String::new();
-        self.show(&mut text, characters);
+        self.write_preview(&mut text, characters);
         match text.char_indices().nth(characters) {
             Some((end, _)) => format!("{}…", &text[..end]),
             None => text,
         }
     }
 
-    /// Writes this as JSON until there is more text than is wanted.
-    fn show(&self, text: &mut String, characters: usize) {
+    /// Writes the value as JSON until the text is long enough.
+    fn write_preview(&self, text: &mut String, characters: usize) {
         match self {
             _ if text.len() > 4 * characters => {}
             Self::Text(long) if long.len() > 4 * characters => {
@@ -94,7 +94,7 @@ impl Value {
                 text.push('[');
                 for (at, item) in items.iter().enumerate().take(characters + 1) {
                     text.push_str(if at > 0 { "," } else { "" });
-                    item.show(text, characters);
+                    item.write_preview(text, characters);
                 }
                 text.push(']');
             }
@@ -104,7 +104,7 @@ impl Value {
                     text.push_str(if at > 0 { "," } else { "" });
                     text.push_str(&serde_json::Value::from(key.as_str()).to_string());
                     text.push(':');
-                    value.show(text, characters);
+                    value.write_preview(text, characters);
                 }
                 text.push('}');
             }
@@ -112,12 +112,12 @@ impl Value {
         }
     }
 
-    /// Returns this as JSON for other programs: bytes as base64 text, times as [`rfc3339`] writes them, what JSON cannot say (NaN) as `null`.
+    /// Converts the value to JSON for other programs: bytes as base64 text, times in the form of [`rfc3339`], NaN and infinity as `null`.
     pub fn to_json(&self) -> serde_json::Value {
         self.json(&|bytes| BASE64_STANDARD.encode(bytes).into(), &|time| rfc3339(time).into())
     }
 
-    /// Returns this as JSON that [`Value::from_stored`] turns back into an equal value: bytes as `{"$bytes": …}`, times as `{"$time": …}`.
+    /// Converts the value to JSON that [`Value::from_stored`] converts back without loss: bytes as `{"$bytes": …}`, times as `{"$time": …}`.
     pub fn to_stored(&self) -> serde_json::Value {
         self.json(
             &|bytes| json!({ "$bytes": BASE64_STANDARD.encode(bytes) }),
@@ -125,13 +125,13 @@ impl Value {
         )
     }
 
-    /// Returns [`Value::to_stored`] as text, without taking the way over a copy.
+    /// Returns the text of [`Value::to_stored`] without an intermediate copy.
     pub fn to_stored_text(&self) -> String {
-        // A string takes all that is written to it, and every key is text.
+        // Writing to a string cannot fail, and every key is text.
         serde_json::to_string(&Stored(self)).unwrap_or_default()
     }
 
-    /// Reads what [`Value::to_stored`] wrote; any other JSON as it stands.
+    /// Converts the result of [`Value::to_stored`] back. Other JSON is converted as it is.
     pub fn from_stored(json: serde_json::Value) -> Self {
         if let serde_json::Value::Object(map) = &json
             && map.len() == 1
@@ -176,7 +176,7 @@ impl Value {
     }
 }
 
-/// A value on its way to disk.
+/// The serialized form of [`Value::to_stored`].
 struct Stored<'a>(&'a Value);
 
 impl Serialize for Stored<'_> {
@@ -267,9 +267,9 @@ impl<T: Into<Value>> From<Option<T>> for Value {
     }
 }
 
-/// Returns a moment as other programs read it: date, time and offset, without the zone's name in brackets.
+/// Formats a time as date, time and offset, without the name of the zone in brackets.
 ///
-/// Source: RFC 3339; the brackets are RFC 9557, which most parsers refuse.
+/// Source: RFC 3339. The brackets are from RFC 9557, which most parsers reject.
 pub fn rfc3339(time: &Zoned) -> String {
     time.timestamp().display_with_offset(time.offset()).to_string()
 }
@@ -279,13 +279,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_in_json_are_read_by_other_programs() {
+    fn times_in_json_follow_rfc_3339() {
         let time = Value::Time("2026-03-29T03:00:00+02:00[Europe/Berlin]".parse().unwrap());
         assert_eq!(Value::List(vec![time]).to_json().to_string(), r#"["2026-03-29T03:00:00+02:00"]"#);
     }
 
     #[test]
-    fn a_large_value_is_shown_in_part() {
+    fn a_preview_of_a_large_value_is_cut_off() {
         let value = Value::List(vec![Value::from("a\"b"), Value::Bytes(vec![0; 7]), Value::Int(1)]);
         assert_eq!(value.preview(100), r#"["a\"b",a blob of 7 bytes,1]"#);
         assert_eq!(value.preview(8), r#"["a\"b",…"#);
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_stored_comes_back_equal() {
+    fn the_stored_form_round_trips() {
         let value = Value::Map(map_of([
             ("bytes".into(), Value::Bytes(vec![0, 255])),
             ("time".into(), Value::Time("2026-03-29T03:00:00+02:00[Europe/Berlin]".parse().unwrap())),

@@ -212,5 +212,5 @@ fn values_nested_as_deeply_as_a_larger_memory_limit_allows_end_in_a_fault() {
     house.write("deep.rhai", "let c = ();\nloop { let p = c; c = || p; }\n");
     let output = house.rhaid(&["exec", "deep.rhai"]);
     let fault = text(&output.stderr);
-    assert!(fault.contains("holds more than 268435456 bytes of memory"), "{:?}: {fault}", output.status);
+    assert!(fault.contains("uses more than 268435456 bytes of memory"), "{:?}: {fault}", output.status);
 }

@@ -124,7 +124,7 @@ fn a_skipped_event_is_in_the_run_history_with_the_reason() {
     bench.pass(seconds(1));
     let missed = (
         "cron 0 * * * * (4 times)".to_owned(),
-        "missed: rhaid was down or the script off, or the machine slept".to_owned(),
+        "missed: rhaid was not running, the script was disabled, or the machine was suspended".to_owned(),
     );
     bench.until_equal(|| reasons(&bench, "hourly"), vec![missed.clone()]);
     // What is not made up for is told of as well, and the next tick knows; a beat begins anew.
@@ -147,5 +147,5 @@ fn a_trigger_that_can_not_keep_its_times_is_told_of_once_and_marked_in_the_list(
     assert!(bad.warning.as_ref().unwrap().starts_with("ran 10 of the last "), "{bad:?}");
     assert!(bad.expected >= 55 && bad.ran < bad.expected / 2, "{bad:?}");
     let overrun = bench.runs("a").into_iter().find(|row| row.outcome == "skipped").unwrap();
-    assert_eq!(overrun.why.as_deref(), Some("missed: the last run was still going"));
+    assert_eq!(overrun.why.as_deref(), Some("missed: the last run was still in progress"));
 }

@@ -153,11 +153,15 @@ fn scripts_that_wake_each_other_are_told_of_once() {
     house.write("scripts/c.rhai", "mqtt_subscribe(\"pong\", |msg| if msg.payload != \"1\" { mqtt_publish(\"pong\", 1) });\nwebhook(\"w\", #{ public: true }, || 1);");
     let (found, _) = check(&house, &[]);
     let expected = [
-        ("mqtt-loop".to_owned(), 1, "a message on `pong` wakes this handler again over b.rhai: a loop".to_owned()),
+        (
+            "mqtt-loop".to_owned(),
+            1,
+            "a message on `pong` triggers this handler again through b.rhai: a loop".to_owned(),
+        ),
         (
             "same-webhook".to_owned(),
             2,
-            "`webhook w` is declared at b.rhai:2:1, too: only one of them is called".to_owned(),
+            "`webhook w` is also declared at b.rhai:2:1: only one of them is called".to_owned(),
         ),
     ];
     assert_eq!(found, expected);
@@ -177,16 +181,19 @@ fn topics_are_held_against_what_was_seen() {
     house.write("day.jsonl", &(seen.concat() + "{\"time\": \"2026-01-01T00:00:01Z\", \"event\": \"later\"}\n"));
     assert_eq!(check(&house, &[]).0, [], "nothing is known of what comes");
     let unseen =
-        |line: u64, topic: &str| ("unseen-topic".to_owned(), line, format!("nothing that was seen is on `{topic}`"));
+        |line: u64, topic: &str| ("unseen-topic".to_owned(), line, format!("no recorded message matches `{topic}`"));
     let wanted = [unseen(1, "door/{name}/lok"), unseen(2, "room/celar/#"), unseen(3, "$share/group/zigbee2mqtt/#")];
     assert_eq!(check(&house, &["--events", "day.jsonl"]), (wanted.to_vec(), Some(0)));
     let people = house.rhaid(&["check", "--strict", "--events", "day.jsonl"]);
     let said = text(&people.stdout);
     assert_eq!(people.status.code(), Some(1), "{said}");
     for near in ["door/front/lock", "room/cellar/light/1"] {
-        assert!(said.contains(&format!("help: the most similar topic seen is `{near}`: is that one meant?")), "{said}");
+        assert!(
+            said.contains(&format!("help: the most similar recorded topic is `{near}`: did you mean it?")),
+            "{said}"
+        );
     }
-    assert!(said.contains("help: is it written as it is published? else record until something comes there"), "{said}");
+    assert!(said.contains("help: check the spelling, or record until a message arrives there"), "{said}");
     house.write("none.jsonl", "");
     let empty = house.rhaid(&["check", "--events", "none.jsonl"]);
     assert_eq!(empty.status.code(), Some(2));
@@ -228,8 +235,8 @@ fn a_comparison_of_types_is_told_in_its_own_words() {
     let handler =
         |condition: &str| house(&format!("mqtt_subscribe(\"a\", |msg| {{ if {condition} {{ print(msg); }} }});"));
     for (condition, said) in [
-        ("msg.payload == 30", "`msg.payload` is text, and never equal to a number"),
-        ("msg.payload > 30", "`msg.payload` is text, and never smaller or greater than a number"),
+        ("msg.payload == 30", "`msg.payload` is text and never equal to a number"),
+        ("msg.payload > 30", "`msg.payload` is text and never smaller or greater than a number"),
         ("msg.payload != \"\" && \"5\" != 5", "text is never equal to a number: `!=` is always true"),
         ("msg.payload != \"\" && \"5\" < 5", "text is never smaller or greater than a number: `<` is always false"),
     ] {

@@ -60,7 +60,7 @@ fn a_fault_shows_its_place_and_the_next_line_is_read() {
         "_lib/none.rhai",
         "there is no command `:lod`: did you mean `:load`?",
         "none.rhai: No such file",
-        "the time for this run is up",
+        "the run exceeded its timeout",
     ] {
         assert!(complained.contains(words), "{words:?} in {complained}");
     }

@@ -123,7 +123,7 @@ fn a_run_that_is_stopped_says_where_and_why() {
     let bench = Bench::new();
     let ended = bench.run("let a = 1;\nfn spin() {\n  loop {}\n}\nspin();", &bench.context(Duration::from_millis(50)));
     let Err(RunError::Stopped(Stop::Deadline, fault)) = ended else { panic!("{ended:?}") };
-    assert_eq!(fault.to_string(), "t.rhai:5:1: the time for this run is up");
+    assert_eq!(fault.to_string(), "t.rhai:5:1: the run exceeded its timeout");
     assert_eq!((fault.kind.as_str(), fault.source_line.as_deref()), ("timeout", Some("spin();")));
     let ended = bench
         .run("let list = [];\nloop {\n  list.push(\"x\" + list.len());\n}", &bench.context(Duration::from_secs(60)));

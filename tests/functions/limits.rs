@@ -74,7 +74,7 @@ fn what_is_no_data_is_refused_with_the_name_of_the_key() {
     let why = world.run("state.handler = || 1;").unwrap_err();
     assert!(why.contains(r#"state["handler"]"#) && why.contains("is not data"), "{why}");
     let why = world.run("if http_session() {}").unwrap_err();
-    assert!(why.contains("bool is wanted here, not Session"), "{why}");
+    assert!(why.contains("expected bool, found Session"), "{why}");
     let why = world.run("let deep = 1; for i in 0..200 { deep = [deep]; } state.deep = deep;").unwrap_err();
     assert!(why.contains(r#"state["deep"]"#) && why.contains("128 levels"), "{why}");
 }
@@ -104,7 +104,7 @@ fn timers_and_events_wait_for_the_commit() {
     assert_eq!(batch.timers_set[1].due.to_string(), "2199-03-01T07:30:00Z");
     assert_eq!((batch.emitted[0].name.as_str(), batch.emitted[0].hops), ("alarm", 1));
     let why = world.run("timer_start(\"a\", \"soon\")").unwrap_err();
-    assert!(why.contains("\"soon\" is no duration") && why.contains("or a datetime"), "{why}");
+    assert!(why.contains("\"soon\" is not a duration") && why.contains("or a datetime"), "{why}");
 }
 
 #[test]

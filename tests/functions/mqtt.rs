@@ -181,7 +181,7 @@ fn what_a_broker_that_is_away_has_not_confirmed_is_said_not_to_be() {
     let why = "timeout: the broker did not acknowledge the message to a within 50ms; it stays in the outbox";
     assert_eq!(found, Value::List(vec![false.into(), why.into(), "<Sent: pending>".into()]));
     let (kind, message) = fault(&world, "mqtt_publish(\"a\", 1, #{ wait: false }).wait(\"soon\");");
-    assert!(kind == "invalid_argument" && message.contains("is no duration"), "{kind}: {message}");
+    assert!(kind == "invalid_argument" && message.contains("is not a duration"), "{kind}: {message}");
 }
 
 #[test]

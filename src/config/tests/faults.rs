@@ -44,7 +44,7 @@ log:
             "rhaid.yaml:4:8: `mqtt.url`: \"http\" is no scheme for MQTT: write mqtt://HOST or mqtts://HOST, with :PORT if it is not 1883 or 8883, or ws://, wss:// or unix://",
             "rhaid.yaml:5:15: `mqtt.keep_alive`: \"1s\" does not fit: write a duration from 5s to 18h12m",
             "rhaid.yaml:7:13: `mqtt.embedded.listen`: \"everywhere\" is no address: write an IP address and a port, such as \"127.0.0.1:7373\" or \"0.0.0.0:7373\"",
-            "rhaid.yaml:9:12: `limits.timeout`: \"30x\" is no duration: write a number and a unit, such as \"250ms\", \"30s\", \"1h30m\" or \"2d\"",
+            "rhaid.yaml:9:12: `limits.timeout`: \"30x\" is not a duration: write a number and a unit, such as \"250ms\", \"30s\", \"1h30m\" or \"2d\"",
             "rhaid.yaml:10:11: `limits.memory`: write a single value, not a list",
             "rhaid.yaml:11:10: `limits.queue`: 0 does not fit: write a whole number from 1 to 1000000",
             "rhaid.yaml:13:10: `log.level`: \"inof\" is none of them: did you mean `info`? write one of off, error, warn, info, debug, trace",

@@ -68,7 +68,7 @@ fn a_wrong_variable_or_flag_is_named_as_the_place() {
         [
             "--limits-nothing: there is no key `limits.nothing` with a single value",
             "RHAID_MQTT_URL: `mqtt.url`: \"tcp\" is no scheme for MQTT: write mqtt://HOST or mqtts://HOST, with :PORT if it is not 1883 or 8883, or ws://, wss:// or unix://",
-            "--limits-timeout: `limits.timeout`: \"soon\" is no duration: write a number and a unit, such as \"250ms\", \"30s\", \"1h30m\" or \"2d\"",
+            "--limits-timeout: `limits.timeout`: \"soon\" is not a duration: write a number and a unit, such as \"250ms\", \"30s\", \"1h30m\" or \"2d\"",
         ]
     );
 }

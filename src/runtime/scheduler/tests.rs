@@ -230,7 +230,7 @@ fn events_over_the_rate_limit_are_skipped() {
     drop((bench.submit(0, "a"), bench.submit(0, "b")));
     bench.pass(5);
     drop(bench.submit(0, "c"));
-    assert_eq!(bench.notes, ["b: over the rate"]);
+    assert_eq!(bench.notes, ["b: over the rate limit"]);
 }
 
 #[test]

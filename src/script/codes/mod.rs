@@ -1,10 +1,10 @@
-//! The sorts of faults that keep a script from going live: the code and the explanation of each.
+//! The codes of load-time faults, with an explanation of each.
 
-/// A sort of fault.
+/// A code of load-time faults.
 pub struct FaultCode {
-    /// How it is called.
+    /// The code.
     pub code: &'static str,
-    /// What it means and what to do, for script authors: a first sentence, why, a wrong script and a right one. Markdown.
+    /// The explanation for script authors in Markdown: a summary, the reason, a wrong script and a right one.
     pub docs: &'static str,
 }
 
@@ -20,6 +20,6 @@ pub(super) const DECLARATION: FaultCode = FaultCode { code: "declaration", docs:
 pub(super) const DENIED: FaultCode = FaultCode { code: "denied", docs: include_str!("docs/denied.md") };
 pub(super) const TOP_LEVEL: FaultCode = FaultCode { code: "top-level", docs: include_str!("docs/top-level.md") };
 
-/// The sorts of faults, in the order of `rhaid explain`.
+/// All codes, in the order of `rhaid explain`.
 pub const CODES: &[&FaultCode] =
     &[&SYNTAX, &UNKNOWN_FUNCTION, &UNKNOWN_VARIABLE, &LOST_ASSIGNMENT, &IMPORT, &DECLARATION, &DENIED, &TOP_LEVEL];

@@ -18,7 +18,7 @@ pub(in crate::script) fn stopped(files: &Files, stop: Stop, error: Option<&EvalA
     };
     let (text, hint) = match stop {
         Stop::Deadline => (
-            "the time for this run is up".to_owned(),
+            "the run exceeded its timeout".to_owned(),
             "do less at once, or raise `limits.timeout` or the trigger's own `timeout`",
         ),
         Stop::Cancelled => ("the run was cancelled".to_owned(), ""),

@@ -34,7 +34,7 @@ wake("f", |a, b| 1);"#,
             "t.rhai:3:6: write text",
             "t.rhai:4:1: the last argument is the handler: write wake(what, [#{ options },] |note| …)",
             "t.rhai:6:14: another trigger of this script is named `x`",
-            "t.rhai:7:1: the handler takes at most one argument: what woke it",
+            "t.rhai:7:1: the handler takes at most one argument, the event",
         ]
     );
 }
@@ -103,8 +103,7 @@ wake("f", || { let copy = cfg; copy.n = 1; sum([1]) + total + copy.list.len() })
     let places: Vec<_> = found.iter().map(|fault| fault.split(": ").next().unwrap()).collect();
     assert_eq!(places, ["t.rhai:3:16", "t.rhai:4:16", "t.rhai:5:35", "t.rhai:6:17"]);
     assert!(
-        found[0]
-            .ends_with("`count` is captured, and captured variables are constants: each run starts from a fresh copy")
+        found[0].ends_with("`count` is captured, and captured variables are constants: each run starts with a copy")
     );
 }
 
@@ -114,7 +113,7 @@ fn values_that_nest_too_deeply_are_rejected_at_load() {
     let constant = [deep, "const DEEP = c; fn f() { 1 }"].concat().leak();
     assert_eq!(faults(constant), ["t.rhai: the constant `DEEP` nests deeper than 128 levels"]);
     let captured = [deep, "\nwake(\"a\", || c);"].concat().leak();
-    assert_eq!(faults(captured), ["t.rhai:2:1: what the handler captures nests deeper than 128 levels"]);
+    assert_eq!(faults(captured), ["t.rhai:2:1: a value that the handler captures nests deeper than 128 levels"]);
     let files = [("t.rhai", "import \"m\" as m;"), ("m.rhai", constant)];
     let found = load_all(&files, &Purpose::Handlers).err().unwrap();
     assert_eq!(found[0].to_string(), "m.rhai: the constant `DEEP` nests deeper than 128 levels");
@@ -122,13 +121,13 @@ fn values_that_nest_too_deeply_are_rejected_at_load() {
 
 #[test]
 fn common_mistakes_get_plain_messages_and_hints() {
-    assert_eq!(faults("state = 5;"), ["t.rhai:1:1: `state` itself can not be replaced"]);
-    assert_eq!(faults("wake(\"a\", || { state = #{} });"), ["t.rhai:1:16: `state` itself can not be replaced"]);
+    assert_eq!(faults("state = 5;"), ["t.rhai:1:1: `state` itself cannot be replaced"]);
+    assert_eq!(faults("wake(\"a\", || { state = #{} });"), ["t.rhai:1:16: `state` itself cannot be replaced"]);
     let called = load_all(&[("t.rhai", "let f = |x| x; f(1);")], &Purpose::Handlers).err().unwrap();
     assert_eq!(called[0].hint.as_deref(), Some("`f` is a variable: write `f.call(…)`"));
     let script = load("let list = [1]; wake(\"a\", || { let f = |l| l.push(2); f.call(list); list.len() });");
     assert_eq!(call(&script, 0, &[]).unwrap(), Value::Int(1));
-    assert_eq!(call(&script, 0, &[]).unwrap(), Value::Int(1), "each run starts from a fresh copy");
+    assert_eq!(call(&script, 0, &[]).unwrap(), Value::Int(1), "each run starts with a copy");
     assert_eq!(run("#{} - 1", &[]).unwrap_err().to_string(), "t.rhai:1:5: `-` does not work on map and int");
     assert_eq!(run("1 + ()", &[]).unwrap_err().to_string(), "t.rhai:1:3: `+` does not work on int and ()");
     let started = run("let a = #{};\n a.n += 1;", &[]).unwrap_err();
@@ -139,13 +138,13 @@ fn common_mistakes_get_plain_messages_and_hints() {
     assert!(no_list.hint.as_deref().unwrap().contains("`state.seen = (state.seen ?? []) + [x]`"), "{:?}", no_list.hint);
     for part in ["[1, 2][1..]", "[1, 2][0..=1]"] {
         let part = run(part, &[]).unwrap_err();
-        assert_eq!(part.text, "int is wanted here, not range");
+        assert_eq!(part.text, "expected int, found range");
         assert!(part.hint.as_deref().unwrap().contains("`list.extract(1..3)`"), "{:?}", part.hint);
     }
     let own = run("int(\"5\")", &[]).unwrap_err();
     assert!(own.hint.as_deref().unwrap().contains("`parse_int(text)`"), "{:?}", own.hint);
-    assert_eq!(run("let f = 3; f.call(1)", &[]).unwrap_err().text, "function is wanted here, not int");
-    assert_eq!(run("let a = (); a[0]", &[]).unwrap_err().text, "`()` has nothing to find with [int]");
+    assert_eq!(run("let f = 3; f.call(1)", &[]).unwrap_err().text, "expected function, found int");
+    assert_eq!(run("let a = (); a[0]", &[]).unwrap_err().text, "`()` cannot be indexed with [int]");
     assert_eq!(run("let a = 5; a.b = 3", &[]).unwrap_err().text, "`int` has no property `b` that can be set");
     let missing = run("let a = #{}; a.b.c", &[]).unwrap_err();
     assert_eq!(missing.to_string(), "t.rhai:1:18: `()` has no property `c`");

@@ -128,8 +128,13 @@ fn every_function_survives_extreme_arguments() {
                 let started = Instant::now();
                 let (ended, _) = guard::run_top_level(&limits, Instant::now() + Duration::from_millis(300), || {
                     std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                        let context =
-                            rhai::NativeCallContext::new_with_all_fields(&engine, name, None, &global, rhai::Position::NONE);
+                        let context = rhai::NativeCallContext::new_with_all_fields(
+                            &engine,
+                            name,
+                            None,
+                            &global,
+                            rhai::Position::NONE,
+                        );
                         let mut args: Vec<_> = args.iter_mut().collect();
                         let _ = context.call_native_fn_raw(name, true, &mut args);
                     }))

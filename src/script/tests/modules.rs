@@ -57,10 +57,10 @@ fn import_faults_point_at_the_import() {
     assert_eq!(wrong(&[("t.rhai", "import \"gone\" as x;")]), ["t.rhai:1:8: there is no file gone.rhai"]);
     let out = wrong(&[("t.rhai", "fn f() { import \"../x\" as x; }")]);
     assert_eq!(out, ["t.rhai:1:17: \"../x\" leads out of the scripts folder, where modules must be"]);
-    assert!(wrong(&[("t.rhai", "import \"/etc/x\" as x;")])[0].contains("is no module"));
+    assert!(wrong(&[("t.rhai", "import \"/etc/x\" as x;")])[0].contains("is not a module path"));
     assert!(
         wrong(&[("t.rhai", "let a = \"x\"; import a as x;")])[0]
-            .starts_with("t.rhai:1:21: an import needs a plain text")
+            .starts_with("t.rhai:1:21: an import path must be a plain text")
     );
     let circle = wrong(&[("a.rhai", "import \"b\" as b;"), ("b.rhai", "import \"a\" as a;")]);
     assert_eq!(circle, ["b.rhai:1:8: circular import: a.rhai -> b.rhai -> a.rhai"]);

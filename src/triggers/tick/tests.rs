@@ -258,7 +258,7 @@ fn wrong_options_are_rejected_with_a_correction() {
             "every",
             "soon".into(),
             vec![],
-            "interval: \"soon\" is no duration: write a number and a unit, such as \"250ms\", \"30s\", \"1h30m\" or \"2d\"",
+            "interval: \"soon\" is not a duration: write a number and a unit, such as \"250ms\", \"30s\", \"1h30m\" or \"2d\"",
         ),
         ("every", "1s".into(), vec![("jitter", "2s".into())], "jitter: write at most the interval, \"1s\""),
     ] {
