@@ -53,18 +53,18 @@ impl TriggerArguments {
     fn read(kind: &Kind, mut given: Vec<Dynamic>) -> Result<Self, String> {
         let count = kind.arguments.len();
         let handler = given.pop().and_then(Dynamic::try_cast::<FnPtr>);
-        let handler = handler.ok_or("the last argument is the handler")?;
+        let handler = handler.ok_or("the last argument must be the handler")?;
         if given.len() < count || given.len() > count + 1 {
-            return Err(format!("`{}` was given {} arguments before the handler", kind.name, given.len()));
+            return Err(format!("`{}` has {} arguments before the handler", kind.name, given.len()));
         }
         let options = match given.drain(count..).next().map(|options| convert::to_value(&options)) {
             None => Map::new(),
             Some(Ok(Value::Map(options))) => options,
-            Some(Ok(other)) => return Err(format!("the options are a map, not {}", other.type_name())),
-            Some(Err(why)) => return Err(format!("the options are plain data, but {why}")),
+            Some(Ok(other)) => return Err(format!("the options must be a map, not {}", other.type_name())),
+            Some(Err(why)) => return Err(format!("the options must be plain data, but {why}")),
         };
         let arguments: Result<Vec<_>, _> = given.iter().map(convert::to_value).collect();
-        let arguments = arguments.map_err(|why| format!("the arguments are plain data, but {why}"))?;
+        let arguments = arguments.map_err(|why| format!("the arguments must be plain data, but {why}"))?;
         Ok(Self { arguments, options, handler })
     }
 }

@@ -80,12 +80,12 @@ fn declare(kind: &'static Kind, context: &NativeCallContext<'_>, arguments: Vec<
         let Some(collector) = collector else {
             let instead = match phase() {
                 Phase::Running(_) => "declare triggers at the top level of a script, not while it runs",
-                _ => "a job declares no triggers: bind it in rhaid.yaml, under `triggers:`",
+                _ => "a job cannot declare triggers: bind it in rhaid.yaml, under `triggers:`",
             };
             return Err(thrown("declaration", format!("`{}` cannot be called here: {instead}", kind.name)));
         };
         if collector.module_depth > 0 {
-            let text = format!("a module declares no triggers: call `{}` in the script that imports it", kind.name);
+            let text = format!("a module cannot declare triggers: call `{}` in the script that imports it", kind.name);
             return Err(thrown("declaration", text));
         }
         if let Err(fault) = collector.declare(&DeclaringCall { kind, file, position }, arguments) {

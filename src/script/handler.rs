@@ -41,7 +41,7 @@ impl Handler {
             if name.starts_with("anon$") {
                 "the handler takes at most one argument, the event".to_owned()
             } else {
-                format!("there is no function `{name}` that takes one argument or none")
+                format!("no function `{name}` takes at most one argument")
             }
         })?;
         let mut names = function.params.iter().cloned();

@@ -51,11 +51,11 @@ fn unknown(
         Some(global) if global.is_constant && unit.function.is_some() => return None,
         Some(global) if unit.function.is_none() => {
             let line = global.position.line().unwrap_or(0);
-            let fault = file.fault(position, format!("`{name}` is used before it is defined, in line {line}"));
+            let fault = file.fault(position, format!("`{name}` is used before its definition in line {line}"));
             return Some(fault.with_hint("move the definition up"));
         }
         Some(_) => {
-            let fault = file.fault(position, format!("functions do not see the variable `{name}` of the top level"));
+            let fault = file.fault(position, format!("functions cannot use the variable `{name}` of the top level"));
             let hint = format!("make it a constant (`const {name} = …`), or pass it to the function");
             return Some(fault.with_hint(hint));
         }

@@ -32,7 +32,7 @@ wake("f", |a, b| 1);"#,
             "t.rhai:1:14: level: write a whole number from 1 to 3",
             "t.rhai:2:14: unknown option `levle`: did you mean `level`?",
             "t.rhai:3:6: write text",
-            "t.rhai:4:1: the last argument is the handler: write wake(what, [#{ options },] |note| …)",
+            "t.rhai:4:1: the last argument must be the handler: write wake(what, [#{ options },] |note| …)",
             "t.rhai:6:14: another trigger of this script is named `x`",
             "t.rhai:7:1: the handler takes at most one argument, the event",
         ]
@@ -61,12 +61,12 @@ lib::f(1);
         found,
         [
             "t.rhai:3:17: unknown variable `celcius`",
-            "t.rhai:4:10: functions do not see the variable `loose` of the top level",
+            "t.rhai:4:10: functions cannot use the variable `loose` of the top level",
             "t.rhai:6:16: unknown function `pirnt`",
             "t.rhai:6:29: no function `f` takes 2 arguments",
             "t.rhai:7:25: unknown variable `nothing`",
             "t.rhai:9:15: unknown function `lenn`",
-            "t.rhai:10:28: `LATER` is used before it is defined, in line 12",
+            "t.rhai:10:28: `LATER` is used before its definition in line 12",
             "t.rhai:13:1: no module is imported as `lib`",
         ]
     );

@@ -65,7 +65,7 @@ fn import_faults_point_at_the_import() {
     let circle = wrong(&[("a.rhai", "import \"b\" as b;"), ("b.rhai", "import \"a\" as a;")]);
     assert_eq!(circle, ["b.rhai:1:8: circular import: a.rhai -> b.rhai -> a.rhai"]);
     let declares = wrong(&[("t.rhai", "import \"m\" as m;"), ("m.rhai", "wake(\"a\", || 1);")]);
-    assert_eq!(declares, ["m.rhai:1:1: a module declares no triggers: call `wake` in the script that imports it"]);
+    assert_eq!(declares, ["m.rhai:1:1: a module cannot declare triggers: call `wake` in the script that imports it"]);
     let unknown = wrong(&[("t.rhai", "import \"m\" as m; m::doubel(1); m::LIMIT"), ("m.rhai", "fn double(x) { y }")]);
     assert_eq!(
         unknown,
