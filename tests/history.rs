@@ -1,4 +1,4 @@
-//! What became of events, as a person asks for it.
+//! Run history from the command line: `runs`, `run-info`, `replay`, and the reasons of skipped events.
 
 use serde_json::Value as Json;
 
@@ -23,7 +23,7 @@ fn history(house: &House, arguments: &[&str]) -> Json {
 }
 
 #[test]
-fn a_run_is_explained_by_what_woke_it_what_it_did_and_how_it_ended() {
+fn run_info_shows_the_event_the_effects_and_the_outcome() {
     let mut house = House::empty();
     house.write("rhaid.yaml", "secrets: { door: open-sesame }\npermissions: { \"*\": { secrets: [\"*\"] } }\n");
     house.write("scripts/busy.rhai", BUSY);
@@ -66,7 +66,7 @@ on_event("door", |event| {
 "#;
 
 #[test]
-fn an_event_is_replayed_for_real_or_dry_or_with_an_edited_script() {
+fn an_event_is_replayed_live_or_dry_or_with_an_edited_script() {
     let mut house = House::empty();
     house.write("scripts/door.rhai", DOOR);
     house.start();
@@ -127,7 +127,7 @@ fn a_skipped_event_is_in_the_run_history_with_the_reason() {
         "missed: rhaid was not running, the script was disabled, or the machine was suspended".to_owned(),
     );
     bench.until_equal(|| reasons(&bench, "hourly"), vec![missed.clone()]);
-    // What is not made up for is told of as well, and the next tick knows; a beat begins anew.
+    // Missed ticks without a catch-up run are recorded too, and passed to the next tick; an interval starts anew.
     let skipped = ("cron 30 * * * * (5 times)".to_owned(), missed.1);
     assert_eq!(reasons(&bench, "skips"), [skipped]);
     assert_eq!(reasons(&bench, "beat"), []);
@@ -136,7 +136,7 @@ fn a_skipped_event_is_in_the_run_history_with_the_reason() {
 }
 
 #[test]
-fn a_trigger_that_can_not_keep_its_times_is_told_of_once_and_marked_in_the_list() {
+fn a_trigger_that_cannot_keep_its_schedule_is_reported_once_and_marked_in_the_list() {
     let script = r#"every("1m", #{ name: "slow" }, || sleep("150s"));"#;
     let bench = Bench::new().script("a", script).start();
     let times = || bench.listed("a").triggers.into_iter().find(|trigger| trigger.name == "slow").unwrap().times;

@@ -1,4 +1,4 @@
-//! What transactions and the run history cost: a run with and without state, commits, rows, room on disk, a start with much of both.
+//! Figures of storage: runs with and without state, commits, reads of state, run records, size on disk, start-up time.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,8 +12,7 @@ use rhaid::runtime::Runtime;
 use rhaid::services::Services;
 use rhaid::services::clock::Clock;
 use rhaid::services::mqtt;
-use rhaid::services::store::Timer;
-use rhaid::services::store::{Batch, PayloadFidelity, RetentionPolicy, RunQuery, RunRecord, StateChange, Store};
+use rhaid::services::store::{Batch, PayloadFidelity, RetentionPolicy, RunQuery, RunRecord, StateChange, Store, Timer};
 use rhaid::value::{Map, Value};
 
 use crate::folder;
@@ -24,10 +23,12 @@ on_event("plain", #{ mode: "parallel" }, |event| event.name);
 on_event("keeps", #{ mode: "parallel" }, |event| { state.add("count", 1); event.name });
 "#;
 
-/// How many runs one after another, and how many at once.
+/// Number of sequential runs.
 const RUNS: usize = 1_000;
+/// Number of concurrent runs or commits.
 const AT_ONCE: usize = 64;
 const COMMITS: usize = 500;
+const READS: usize = 100_000;
 const ROWS: usize = 1_000_000;
 const TIMERS: usize = 100_000;
 
@@ -37,15 +38,15 @@ pub(crate) async fn measure() {
     commits(&open(folder.path()));
     let folder = tempfile::tempdir().expect("there is room for a folder");
     let empty = start(folder.path()).await;
-    rows(&open(folder.path()), folder.path());
+    records(&open(folder.path()), folder.path());
     let full = start(folder.path()).await;
     println!(
-        "history: a start with {TIMERS} timers and {ROWS} rows takes {full:.0} ms, {:.1} times an empty one ({empty:.1} ms)",
+        "history: a start with {TIMERS} timers and {ROWS} run records takes {full:.0} ms, {:.1} times an empty one ({empty:.1} ms)",
         full / empty
     );
 }
 
-/// Opens a store as soon as the last one to have it lets go of it.
+/// Opens a store as soon as the lock of its folder is free.
 fn open(folder: &Path) -> Store {
     let until = Instant::now() + Duration::from_secs(30);
     loop {
@@ -57,7 +58,7 @@ fn open(folder: &Path) -> Store {
     }
 }
 
-/// A run with state against one without, one after another and many at once.
+/// Measures runs with and without state, sequential and concurrent.
 async fn runs() {
     let place = folder::folder([("a.rhai".to_owned(), SCRIPT.to_owned())]);
     let store = Store::open(&place.path().join("data")).expect("the folder is ours");
@@ -83,7 +84,7 @@ async fn runs() {
     runtime.stop().await;
     let [(plain, plain_rate), (keeps, keeps_rate)] = figures[..] else { return };
     println!(
-        "history: a run takes {plain:.0} µs, one that changes state {keeps:.0} µs ({:.1} times); {AT_ONCE} at once make {plain_rate:.0} and \
+        "history: a run takes {plain:.0} µs, one that changes state {keeps:.0} µs ({:.1} times); {AT_ONCE} concurrent ones make {plain_rate:.0} and \
          {keeps_rate:.0} runs/s",
         keeps / plain
     );
@@ -104,7 +105,7 @@ async fn start_runtime(folder: &Path, store: Store) -> Runtime {
     Runtime::start(Arc::new(config), services).await.expect("the scripts are right")
 }
 
-/// Commits of one thread against those of many, which share.
+/// Measures commits of one thread, commits of many threads (group commit), and reads of state.
 fn commits(store: &Store) {
     let commit = |number: usize| {
         let change =
@@ -123,11 +124,16 @@ fn commits(store: &Store) {
         "history: {alone:.0} commits/s one after another, {shared:.0} of {AT_ONCE} threads ({:.0} times)",
         shared / alone
     );
+    let started = Instant::now();
+    for number in 0..READS {
+        store.value("script:a", &format!("key{}", number % 100)).expect("the store is readable");
+    }
+    println!("history: a read of state takes {:.0} ns", started.elapsed().as_secs_f64() * 1e9 / READS as f64);
 }
 
-/// A row as a small handler leaves it behind.
-fn row(number: usize) -> RunRecord {
-    let at = Timestamp::from_microsecond(1_800_000_000_000_000 + number as i64 * 1_000).expect("it is no far future");
+/// Returns the run record of a small handler.
+fn record(number: usize) -> RunRecord {
+    let at = Timestamp::from_microsecond(1_800_000_000_000_000 + number as i64 * 1_000).expect("it is in range");
     let payload = Map::from([
         ("topic".to_owned(), Value::from("freezer/1/temperature")),
         ("payload".to_owned(), Value::from(r#"{"celsius": -17.5}"#)),
@@ -151,8 +157,8 @@ fn row(number: usize) -> RunRecord {
     }
 }
 
-/// Rows as fast as they can be written, what they take on disk, and how soon one is found.
-fn rows(store: &Store, folder: &Path) {
+/// Measures the rate at which run records are written, their size on disk, and the time of a query.
+fn records(store: &Store, folder: &Path) {
     store.set_retention(RetentionPolicy {
         rows: 2 * ROWS as u64,
         bytes: u64::MAX / 4,
@@ -163,13 +169,13 @@ fn rows(store: &Store, folder: &Path) {
     for chunk in (0..ROWS).collect::<Vec<_>>().chunks(4_096) {
         for number in chunk {
             let pushed = Instant::now();
-            store.record(row(*number));
+            store.record(record(*number));
             slowest = slowest.max(pushed.elapsed());
         }
         store.flush();
     }
     let rate = ROWS as f64 / started.elapsed().as_secs_f64();
-    let due = Timestamp::from_second(4_000_000_000).expect("it is no far future");
+    let due = Timestamp::from_second(4_000_000_000).expect("it is in range");
     let timer = |number: usize| Timer { owner: "a".into(), name: format!("t{number}"), due, data: Value::Null };
     for chunk in (0..TIMERS).collect::<Vec<_>>().chunks(10_000) {
         let timers_set = chunk.iter().copied().map(timer).collect();
@@ -180,17 +186,17 @@ fn rows(store: &Store, folder: &Path) {
         files.filter_map(|file| file.metadata().ok()).map(|about| about.len()).sum::<u64>() as f64 / 1e6
     };
     let found = Instant::now();
-    let failed = store.runs(&RunQuery { script: Some("room0".into()), limit: 20, ..RunQuery::default() });
+    let found_records = store.runs(&RunQuery { script: Some("room0".into()), limit: 20, ..RunQuery::default() });
     let found = found.elapsed().as_secs_f64() * 1e3;
     println!(
-        "history: {rate:.0} rows/s, handed over in {slowest:.0?} at most; {:.0} MB on disk per million; the last 20 of one script in {found:.1} ms \
+        "history: {rate:.0} run records/s, enqueued in {slowest:.0?} at most; {:.0} MB on disk per million; the last 20 of one script in {found:.1} ms \
          ({} found)",
         size() * 1e6 / ROWS as f64,
-        failed.map_or(0, |rows| rows.len())
+        found_records.map_or(0, |records| records.len())
     );
 }
 
-/// Returns how many milliseconds a rhaid without scripts needs to start on a data folder.
+/// Returns the start-up time of a rhaid without scripts on a data folder, in milliseconds.
 async fn start(data: &Path) -> f64 {
     let place = folder::folder([]);
     let started = Instant::now();

@@ -13,15 +13,18 @@ use crate::services::store::{
 };
 use crate::value::{Value, map_of};
 
+/// Name of a promise, and its test.
+type Case = (&'static str, fn(&dyn Storage));
+
 /// All tests that run on an empty database.
-const CASES: &[(&str, fn(&dyn Storage))] = &[
+const CASES: &[Case] = &[
     ("an empty database is empty", an_empty_database_is_empty),
     ("changes of state apply in order", changes_of_state_apply_in_order),
     ("a failed write leaves the rest of its group intact", a_failed_write_leaves_the_rest_of_its_group_intact),
     ("namespaces are separate and measured", namespaces_are_separate_and_measured),
     ("stored values keep their types", stored_values_keep_their_types),
     ("timers are set, cancelled and acknowledged", timers_are_set_cancelled_and_acknowledged),
-    ("events are delivered until acknowledged or expired", events_are_stored_until_acknowledged_or_expired),
+    ("events are stored until acknowledged or expired", events_are_stored_until_acknowledged_or_expired),
     ("version numbers are never used twice", version_numbers_are_never_used_twice),
     ("outbox queues are separate and ordered", outbox_queues_are_separate_and_ordered),
     ("metadata is replaced and deleted", metadata_is_replaced_and_deleted),

@@ -88,6 +88,8 @@ pub trait Storage: RunHistory {
     /// * Order: a write sees the effects of the writes before it.
     /// * Durability: with [`Durability::Synced`], writes whose result is `Ok` survive a power failure from the return on. With
     ///   [`Durability::Deferred`] they may be lost in one, but only together with all later writes.
+    /// * Fencing: a database that several processes share checks the fencing token of the caller in the same transaction; a lost lease
+    ///   fails the group and is not retryable.
     ///
     /// # Errors
     /// If the transaction was rolled back: then no write of the group has an effect. The caller executes each write of a retryable

@@ -81,12 +81,10 @@ fn apply(db: &Connection, usage: &mut HistoryUsage, write: &Write) -> Result<Wri
     .map_err(write_failed)
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is passed to `map_err`")]
 fn not_begun(error: rusqlite::Error) -> GroupError {
     GroupError { error: write_failed(error), is_retryable: false }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is passed to `map_err`")]
 fn rolled_back(error: rusqlite::Error) -> GroupError {
     GroupError { error: write_failed(error), is_retryable: true }
 }
