@@ -19,7 +19,7 @@ pub const KIND: Kind = Kind {
     try_option: Some(TryOption {
         name: "event",
         value_name: Some("NAME"),
-        help: "A script emits",
+        help: "A script emits an event",
         read: |value, data| Ok(with_data([("name", value)], data)),
     }),
 };

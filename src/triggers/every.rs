@@ -22,7 +22,7 @@ pub const KIND: Kind = Kind {
     event: "`tick`: `scheduled`, `now`, `missed`",
     docs: include_str!("every.md"),
     read,
-    try_option: Some(TryOption::flag("every", "A beat is due")),
+    try_option: Some(TryOption::flag("every", "An interval has elapsed")),
 };
 
 const MIN_INTERVAL: Duration = Duration::from_millis(10);

@@ -28,7 +28,7 @@ pub const KIND: Kind = Kind {
     try_option: Some(TryOption {
         name: "timer",
         value_name: Some("NAME"),
-        help: "A timer runs out",
+        help: "A timer expires",
         read: |value, data| Ok(with_data([("name", value)], data)),
     }),
 };

@@ -182,7 +182,7 @@ impl Executor {
         pending_writes: Vec<Delivery>,
         ended: impl Fn(RunId, RunEnd) -> Option<RunRequest<Arc<ScriptVersion>>> + Clone + Send + 'static,
     ) {
-        if let Err(error) = kept(pending_writes).await {
+        if let Err(error) = wait_for_writes(pending_writes).await {
             call.outcome = write_failed(&call.start, "the published messages", &error);
         }
         let run = call.start.run;
@@ -274,7 +274,7 @@ impl Executor {
             return Ok(());
         }
         context.services.mqtt.flush_now();
-        self.runtime.block_on(kept(pending_writes))
+        self.runtime.block_on(wait_for_writes(pending_writes))
     }
 }
 
@@ -285,7 +285,7 @@ fn pending_writes(context: &Context) -> Vec<Delivery> {
 }
 
 /// Waits until all messages are on disk.
-async fn kept(pending_writes: Vec<Delivery>) -> Result<(), mqtt::Error> {
+async fn wait_for_writes(pending_writes: Vec<Delivery>) -> Result<(), mqtt::Error> {
     for delivery in pending_writes {
         delivery.await?;
     }

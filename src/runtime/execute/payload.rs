@@ -17,7 +17,7 @@ const MAX_WHOLE_DEPTH: usize = 100;
 const SAME_AS: &str = "$same";
 
 /// Returns the stored form of a payload and its fidelity; payloads of more than `max_bytes` bytes are truncated.
-pub(super) fn kept(payload: &Map, mask: &Mask, max_bytes: u64) -> (Value, PayloadFidelity) {
+pub(super) fn to_stored(payload: &Map, mask: &Mask, max_bytes: u64) -> (Value, PayloadFidelity) {
     let mut copy = Copy { mask, room: usize::try_from(max_bytes).unwrap_or(usize::MAX), has_masked: false };
     match copy.map(payload, 0) {
         Some(whole) => {
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn a_complete_payload_is_restored_and_stored_once() {
         for payload in [&b"warm"[..], &[0xff, 0]] {
-            let (kept_payload, how) = kept(&message(payload), &Mask::default(), 1_000);
+            let (kept_payload, how) = to_stored(&message(payload), &Mask::default(), 1_000);
             assert_eq!(how, PayloadFidelity::Whole);
             let stored = kept_payload.to_stored();
             assert_eq!(stored.to_string().matches("warm").count(), usize::from(payload == b"warm"));
@@ -157,10 +157,10 @@ mod tests {
             ("token".into(), Value::from("Bearer s3cret")),
             ("bytes".into(), Value::Bytes(b"is s3cret".to_vec())),
         ]);
-        let (Value::Map(whole), PayloadFidelity::Masked) = kept(&payload, &mask, 1_000) else { panic!("masked") };
+        let (Value::Map(whole), PayloadFidelity::Masked) = to_stored(&payload, &mask, 1_000) else { panic!("masked") };
         assert_eq!(whole["token"], Value::from("Bearer ***"));
         assert_eq!(whole["bytes"], Value::Bytes(b"is ***".to_vec()));
-        let (Value::Map(cut), PayloadFidelity::Cut) = kept(&payload, &mask, 10) else { panic!("cut") };
+        let (Value::Map(cut), PayloadFidelity::Cut) = to_stored(&payload, &mask, 10) else { panic!("cut") };
         assert_eq!(cut["token"], Value::from("Bearer ***"));
         assert_eq!(cut["bytes"], Value::from("9 bytes"));
     }
@@ -168,7 +168,9 @@ mod tests {
     #[test]
     fn long_texts_are_cut() {
         let payload = map_of([("text".into(), Value::from("é".repeat(MAX_TEXT + 1)))]);
-        let (Value::Map(cut), PayloadFidelity::Cut) = kept(&payload, &Mask::default(), 2_000) else { panic!("cut") };
+        let (Value::Map(cut), PayloadFidelity::Cut) = to_stored(&payload, &Mask::default(), 2_000) else {
+            panic!("cut")
+        };
         assert_eq!(cut["text"].as_text().map(|text| text.chars().count()), Some(MAX_TEXT + 1));
     }
 }

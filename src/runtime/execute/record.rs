@@ -36,7 +36,7 @@ pub(super) fn finished(start: &RunRequest<Arc<ScriptVersion>>, outcome: &Outcome
 }
 
 fn of_event(event: &Event, outcome: &Outcome, settings: &Settings) -> RunRecord {
-    let (payload, fidelity) = payload::kept(&event.payload, &settings.mask, settings.config.history.payload);
+    let (payload, fidelity) = payload::to_stored(&event.payload, &settings.mask, settings.config.history.payload);
     let why = match outcome {
         Outcome::Failed(fault) | Outcome::TimedOut(fault) => Some(fault.report()),
         Outcome::Skipped(skip) => Some(skip.reason().to_owned()),

@@ -28,7 +28,7 @@ pub const KIND: Kind = Kind {
     event: "`tick`: `scheduled`, `now`, `missed`",
     docs: include_str!("cron.md"),
     read,
-    try_option: Some(TryOption::flag("cron", "A time of a cron expression has come")),
+    try_option: Some(TryOption::flag("cron", "A time of a cron expression is due")),
 };
 
 /// Parses a cron expression.

@@ -35,7 +35,7 @@ pub const KIND: Kind = Kind {
     try_option: Some(TryOption {
         name: "mqtt",
         value_name: Some("TOPIC=PAYLOAD"),
-        help: "A message comes",
+        help: "A message arrives",
         read: read_try,
     }),
 };

@@ -29,7 +29,7 @@ pub const KIND: Kind = Kind {
     try_option: Some(TryOption {
         name: "webhook",
         value_name: Some("REQUEST"),
-        help: "A request comes: the method (or else POST) and the path below /hooks/",
+        help: "A request arrives: method (default POST) and path below /hooks/",
         read: read_try,
     }),
 };
