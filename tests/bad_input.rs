@@ -4,8 +4,8 @@ use std::fs;
 use std::net::TcpListener;
 
 use crate::bench::{Bench, minutes};
-use crate::house::{House, text};
 use crate::process::Home;
+use crate::program::{Program, text};
 
 const GOOD: (&str, &str) = ("good.rhai", "webhook(\"ok\", #{ methods: [\"GET\"], public: true }, |request| \"fine\");");
 
@@ -192,14 +192,14 @@ fn a_clock_that_is_set_back_stops_no_beat_and_no_timer() {
 
 #[test]
 fn a_script_that_is_slow_to_load_holds_up_nobody() {
-    let mut house = House::empty();
-    house.write("rhaid.yaml", "limits:\n  load_timeout: 8s\n  operations: 1000000000000\n");
+    let mut program = Program::empty();
+    program.write("rhaid.yaml", "limits:\n  load_timeout: 8s\n  operations: 1000000000000\n");
     // More than there are threads to load them.
     let slow = std::thread::available_parallelism().unwrap().get() * 2 + 1;
-    (0..slow).for_each(|number| house.write(&format!("scripts/a{number}.rhai"), "loop {}\n"));
-    house.write("scripts/quick.rhai", "on_start(|start| print(`quick runs: ${start.reason}`));\n");
-    house.start();
-    let lines = house.lines();
+    (0..slow).for_each(|number| program.write(&format!("scripts/a{number}.rhai"), "loop {}\n"));
+    program.write("scripts/quick.rhai", "on_start(|start| print(`quick runs: ${start.reason}`));\n");
+    program.start();
+    let lines = program.lines();
     let at = |text: &str| lines.iter().position(|line| line.contains(text)).unwrap_or_else(|| panic!("{lines:?}"));
     assert!(at("quick runs: boot") < at("the top level runs longer than 8s"), "{lines:?}");
     assert_eq!(lines.iter().filter(|line| line.contains("the top level runs longer than 8s")).count(), slow);
@@ -207,10 +207,10 @@ fn a_script_that_is_slow_to_load_holds_up_nobody() {
 
 #[test]
 fn values_nested_as_deeply_as_a_larger_memory_limit_allows_end_in_a_fault() {
-    let house = House::empty();
-    house.write("rhaid.yaml", "limits:\n  memory: 256MiB\n  timeout: 10m\n  operations: 1000000000000\n");
-    house.write("deep.rhai", "let c = ();\nloop { let p = c; c = || p; }\n");
-    let output = house.rhaid(&["exec", "deep.rhai"]);
+    let program = Program::empty();
+    program.write("rhaid.yaml", "limits:\n  memory: 256MiB\n  timeout: 10m\n  operations: 1000000000000\n");
+    program.write("deep.rhai", "let c = ();\nloop { let p = c; c = || p; }\n");
+    let output = program.rhaid(&["exec", "deep.rhai"]);
     let fault = text(&output.stderr);
     assert!(fault.contains("uses more than 268435456 bytes of memory"), "{:?}: {fault}", output.status);
 }

@@ -9,8 +9,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use crate::house::{House, text};
 use crate::pages::{Block, blocks, shell};
+use crate::program::{Program, text};
 
 /// What is shown, and nothing is done with.
 const SHOWN: &[&str] = &["text", "ini", "dockerfile", "lua", "elisp", "toml"];
@@ -71,10 +71,10 @@ fn words(line: &str) -> Option<Vec<String>> {
 }
 
 /// Has the program read a command line, and do nothing.
-fn parse(house: &House, line: &str) {
+fn parse(program: &Program, line: &str) {
     let Some(words) = words(line) else { return };
     let arguments: Vec<_> = words.iter().map(String::as_str).chain(["--help"]).collect();
-    let output = house.rhaid(&arguments);
+    let output = program.rhaid(&arguments);
     assert!(output.status.success(), "{line}: {}", text(&output.stderr));
 }
 
@@ -83,54 +83,56 @@ fn printed(output: &Output) -> String {
     format!("{}{}", text(&output.stdout), text(&output.stderr))
 }
 
-fn check(house: &House, file: &str) -> (bool, String) {
-    let output = house.rhaid(&["check", "--strict", "--format", "compact", file]);
+fn check(program: &Program, file: &str) -> (bool, String) {
+    let output = program.rhaid(&["check", "--strict", "--format", "compact", file]);
     (output.status.success(), printed(&output))
 }
 
 /// Writes a block's code where it says, or under a name of its own, and returns the file.
-fn put(house: &House, block: &Block, code: &str, other: &str) -> String {
+fn put(program: &Program, block: &Block, code: &str, other: &str) -> String {
     let file = block.file().unwrap_or(other).to_owned();
-    house.write(&file, code);
+    program.write(&file, code);
     file
 }
 
-fn try_block(house: &mut House, page: &Path, block: &Block) {
+fn try_block(program: &mut Program, page: &Path, block: &Block) {
     let code = code(page, block);
     let info: Vec<_> = block.info.iter().map(String::as_str).filter(|word| !word.starts_with("file=")).collect();
     let place = || format!("{}: {code}", page.display());
     match info.as_slice() {
         ["rhai"] => {
-            let (good, said) = check(house, &put(house, block, &code, "pages/script.rhai"));
+            let (good, said) = check(program, &put(program, block, &code, "pages/script.rhai"));
             assert!(good, "{}\n{said}", place());
         }
-        ["rhai", "fault"] => assert!(!check(house, &put(house, block, &code, "pages/script.rhai")).0, "{}", place()),
+        ["rhai", "fault"] => {
+            assert!(!check(program, &put(program, block, &code, "pages/script.rhai")).0, "{}", place())
+        }
         ["rhai", "job"] => {
-            let file = put(house, block, &code, "pages/job.rhai");
-            let output = house.rhaid(&["exec", &file]);
+            let file = put(program, block, &code, "pages/job.rhai");
+            let output = program.rhaid(&["exec", &file]);
             assert!(output.status.success(), "{}\n{}", place(), text(&output.stderr));
         }
         // Those of the recipes run beside their scripts.
         ["rhai", "test"] if block.file().is_none() => assert!(block.text.contains("recipes/"), "{}", place()),
         ["rhai", "test"] => {
-            let file = put(house, block, &code, "");
-            let output = house.rhaid(&["test", &file]);
+            let file = put(program, block, &code, "");
+            let output = program.rhaid(&["test", &file]);
             assert!(output.status.success(), "{}\n{}", place(), printed(&output));
         }
-        ["sh"] => code.lines().for_each(|line| parse(house, line)),
+        ["sh"] => code.lines().for_each(|line| parse(program, line)),
         ["sh", "run"] => code.lines().for_each(|line| {
-            parse(house, line);
-            shell(house, line);
+            parse(program, line);
+            shell(program, line);
         }),
         ["sh", "start"] => {
-            house.start();
-            assert_eq!(house.stop(), Some(0));
+            program.start();
+            assert_eq!(program.stop(), Some(0));
         }
         ["yaml"] => {
-            let house = House::empty();
-            house.write("scripts/empty.rhai", "");
-            house.write("rhaid.yaml", &code);
-            let output = house.rhaid(&["check"]);
+            let program = Program::empty();
+            program.write("scripts/empty.rhai", "");
+            program.write("rhaid.yaml", &code);
+            let output = program.rhaid(&["check"]);
             assert!(output.status.success(), "{}\n{}", place(), text(&output.stderr));
         }
         [shown] if SHOWN.contains(shown) => {}
@@ -144,10 +146,10 @@ fn every_block_does_what_its_fence_says() {
     // The examples of the reference are run where its functions are tested.
     let own = |page: &Path| !page.starts_with(source().join("reference")) || page.ends_with("options.md");
     for (page, text) in pages().iter().filter(|(page, _)| own(page)) {
-        let mut house = House::empty();
-        house.write("rhaid.yaml", CONFIG);
+        let mut program = Program::empty();
+        program.write("rhaid.yaml", CONFIG);
         for block in blocks(text) {
-            try_block(&mut house, page, &block);
+            try_block(&mut program, page, &block);
             tried += 1;
         }
     }
@@ -171,10 +173,10 @@ fn every_recipe_stands_in_the_book_with_its_test() {
 
 #[test]
 fn recipes_have_no_warnings_and_their_tests_pass() {
-    let house = House::copy_of("examples/recipes");
-    let (good, said) = check(&house, ".");
+    let program = Program::copy_of("examples/recipes");
+    let (good, said) = check(&program, ".");
     assert!(good, "{said}");
-    let output = house.rhaid(&["test", "."]);
+    let output = program.rhaid(&["test", "."]);
     assert!(output.status.success(), "{}", printed(&output));
 }
 
@@ -243,10 +245,10 @@ fn the_tables_of_those_who_come_from_elsewhere_name_what_there_is() {
 /// Its pages are written anew with `RHAID_WRITE_REFERENCE=1 cargo test --test tests the_reference_is_the_programs`.
 #[test]
 fn the_reference_is_the_programs() {
-    let house = House::empty();
+    let program = Program::empty();
     let groups = rhaid::functions::PACKAGES.iter().map(|package| package.name);
     for group in ["Triggers"].into_iter().chain(groups).chain([rhaid::functions::testing::TESTS.name]) {
-        let written = house.run(&["reference", "--markdown", group]);
+        let written = program.run(&["reference", "--markdown", group]);
         let page = source().join(format!("reference/{}.md", group.to_lowercase().replace(' ', "-")));
         if std::env::var_os("RHAID_WRITE_REFERENCE").is_some() {
             fs::write(&page, written).unwrap();

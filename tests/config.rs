@@ -24,7 +24,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// Makes a folder with an empty scripts folder and this config.
-fn house(config: &str) -> tempfile::TempDir {
+fn program(config: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("scripts")).unwrap();
     std::fs::write(folder.path().join("rhaid.yaml"), config).unwrap();
@@ -33,8 +33,8 @@ fn house(config: &str) -> tempfile::TempDir {
 
 #[test]
 fn check_prints_all_faults_of_the_config_for_editors() {
-    let house = house("limits:\n  timeuot: 3s\n  queue: none\ndata: ${NOT_SET_ANYWHERE}\n");
-    let output = rhaid(house.path(), &["check", "--format", "compact"], &[]);
+    let program = program("limits:\n  timeuot: 3s\n  queue: none\ndata: ${NOT_SET_ANYWHERE}\n");
+    let output = rhaid(program.path(), &["check", "--format", "compact"], &[]);
     assert_eq!(
         text(&output.stdout),
         "rhaid.yaml:2:3: unknown key `limits.timeuot`: did you mean `limits.timeout`?\n\
@@ -46,35 +46,35 @@ fn check_prints_all_faults_of_the_config_for_editors() {
 
 #[test]
 fn a_job_without_a_file_is_a_fault_where_it_is_bound() {
-    let house = house("triggers:\n  - cron: \"0 2 * * *\"\n    job: backup.rhai\n");
-    let output = rhaid(house.path(), &["check", "--format", "compact"], &[]);
+    let program = program("triggers:\n  - cron: \"0 2 * * *\"\n    job: backup.rhai\n");
+    let output = rhaid(program.path(), &["check", "--format", "compact"], &[]);
     assert_eq!(text(&output.stdout), "rhaid.yaml:3:10: there is no file `backup.rhai`\n");
-    let running = Running::start(house.path());
+    let running = Running::start(program.path());
     running.expect("backup: not started: rhaid.yaml:3:10: there is no file `backup.rhai`");
     running.expect("3 |     job: backup.rhai");
 }
 
 #[test]
 fn a_broken_config_ends_the_start_with_every_fault() {
-    let house = house("web:\n  listen: nowhere\nlogs: {}\n");
-    let output = rhaid(house.path(), &["run"], &[]);
+    let program = program("web:\n  listen: nowhere\nlogs: {}\n");
+    let output = rhaid(program.path(), &["run"], &[]);
     let said = text(&output.stderr);
     assert!(said.contains("rhaid.yaml:2:11: `web.listen`: \"nowhere\" is no address"), "{said}");
     assert!(said.contains("2 |   listen: nowhere"), "{said}");
     assert!(said.contains("rhaid.yaml:3:1: unknown key `logs`: did you mean `log`?"), "{said}");
     assert!(!output.status.success());
-    assert!(!house.path().join(".rhaid").exists(), "nothing is started");
+    assert!(!program.path().join(".rhaid").exists(), "nothing is started");
 }
 
 #[test]
 fn a_wrong_variable_is_named() {
-    let house = house("");
-    let output = rhaid(house.path(), &["check", "--format", "compact"], &[("RHAID_LIMITS_QUEUE", "0")]);
+    let program = program("");
+    let output = rhaid(program.path(), &["check", "--format", "compact"], &[("RHAID_LIMITS_QUEUE", "0")]);
     assert_eq!(
         text(&output.stdout),
         "RHAID_LIMITS_QUEUE:1:1: `limits.queue`: 0 does not fit: write a whole number from 1 to 1000000\n"
     );
-    let output = rhaid(house.path(), &["check"], &[("RHAID_LIMITS_QUEU", "1")]);
+    let output = rhaid(program.path(), &["check"], &[("RHAID_LIMITS_QUEU", "1")]);
     let said = text(&output.stderr);
     assert!(
         said.contains("RHAID_LIMITS_QUEU: this variable means nothing: did you mean `RHAID_LIMITS_QUEUE`?"),
@@ -148,11 +148,11 @@ impl Drop for Running {
 
 #[test]
 fn an_edit_is_applied_while_rhaid_runs_and_a_broken_one_changes_nothing() {
-    let house = house("limits:\n  queue: 10\n");
-    std::fs::write(house.path().join("scripts/hello.rhai"), "on_start(|| info(\"hello there\"));").unwrap();
-    let rhaid = Running::start(house.path());
+    let program = program("limits:\n  queue: 10\n");
+    std::fs::write(program.path().join("scripts/hello.rhai"), "on_start(|| info(\"hello there\"));").unwrap();
+    let rhaid = Running::start(program.path());
     rhaid.expect("hello there");
-    let edit = |text: &str| std::fs::write(house.path().join("rhaid.yaml"), text).unwrap();
+    let edit = |text: &str| std::fs::write(program.path().join("rhaid.yaml"), text).unwrap();
     // The file is watched a moment after the scripts run, so the first edit may come too early.
     let applied = (0..20).any(|queue| {
         edit(&format!("limits:\n  queue: 2{queue}\ndata: elsewhere\n"));

@@ -5,8 +5,8 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::house::House;
 use crate::process::{Home, Process, ask};
+use crate::program::Program;
 use crate::seed::SeededRandom;
 
 /// Counts on every message with QoS 1, every 10 ms and on request; each run changes two keys that must never differ, and tells of it.
@@ -170,36 +170,36 @@ fn a_disabled_script_stays_disabled_after_a_kill_and_when_others_are_saved() {
 
 #[test]
 fn what_the_embedded_broker_has_confirmed_survives_a_kill() {
-    let mut house = House::empty();
-    house.write("scripts/nothing.rhai", "");
+    let mut program = Program::empty();
+    program.write("scripts/nothing.rhai", "");
     let mut kept = 0;
     for round in 0..5 {
-        house.start();
-        let mut away = Client::connect(house.broker(), "away", false);
+        program.start();
+        let mut away = Client::connect(program.broker(), "away", false);
         let mut left = away.read_until_quiet();
         left.retain(|message| message.starts_with("sure"));
         assert_eq!(left, (0..kept).map(|number| format!("sure {number}")).collect::<Vec<_>>(), "round {round}");
         away.subscribe("sure/#", 1);
         away.leave();
-        let mut sender = Client::connect(house.broker(), "sender", true);
+        let mut sender = Client::connect(program.broker(), "sender", true);
         kept = 50 * (round + 1);
         for number in 0..kept {
             sender.publish("sure/1", &format!("sure {number}"), false);
         }
         sender.publish("state/now", &format!("round {round}"), true);
         // No goodbye, no time: the last confirmation has just come.
-        kill(&mut house);
-        house.start();
-        let mut looking = Client::connect(house.broker(), "looking", true);
+        kill(&mut program);
+        program.start();
+        let mut looking = Client::connect(program.broker(), "looking", true);
         looking.subscribe("state/+", 0);
         assert_eq!(looking.read_until_quiet(), [format!("round {round}")]);
-        kill(&mut house);
+        kill(&mut program);
     }
 }
 
-fn kill(house: &mut House) {
-    house.signal("KILL");
-    assert_eq!(house.exit_code(), None);
+fn kill(program: &mut Program) {
+    program.signal("KILL");
+    assert_eq!(program.exit_code(), None);
 }
 
 /// As much MQTT 3.1.1 as the test above needs.
@@ -273,52 +273,52 @@ fn text(text: &str) -> Vec<u8> {
 
 #[test]
 fn a_script_that_ran_at_each_crash_is_set_aside_and_the_others_start() {
-    let mut house = House::empty();
-    house.write("rhaid.yaml", "limits: { stop: 10ms }");
-    house.write("scripts/bad.rhai", r#"on_start(|| { print("bad begins"); sleep("25s"); });"#);
-    house.write("scripts/good.rhai", r#"on_start(|| print("good is done"));"#);
-    let start = |house: &mut House| {
-        house.start();
-        house.wait_for("bad begins");
-        while !house.run(&["runs", "good"]).contains("succeeded") {
+    let mut program = Program::empty();
+    program.write("rhaid.yaml", "limits: { stop: 10ms }");
+    program.write("scripts/bad.rhai", r#"on_start(|| { print("bad begins"); sleep("25s"); });"#);
+    program.write("scripts/good.rhai", r#"on_start(|| print("good is done"));"#);
+    let start = |program: &mut Program| {
+        program.start();
+        program.wait_for("bad begins");
+        while !program.run(&["runs", "good"]).contains("succeeded") {
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
     };
-    let kill = |house: &mut House| {
-        house.signal("KILL");
-        house.exit_code();
+    let kill = |program: &mut Program| {
+        program.signal("KILL");
+        program.exit_code();
     };
     for _ in 0..2 {
-        start(&mut house);
-        kill(&mut house);
+        start(&mut program);
+        kill(&mut program);
     }
     // An orderly end in between: two crashes and one more are no three in a row.
-    start(&mut house);
-    house.stop();
+    start(&mut program);
+    program.stop();
     for _ in 0..3 {
-        start(&mut house);
-        kill(&mut house);
+        start(&mut program);
+        kill(&mut program);
     }
-    house.start();
-    house.wait_for("the previous process crashed while these scripts ran: bad");
-    house.wait_for("bad: quarantined: it ran each of the last 3 times that rhaid crashed");
-    house.wait_for("good is done");
-    assert_eq!(house.count("bad begins"), 0);
-    assert!(house.run(&["list"]).contains("quarantined"));
-    kill(&mut house);
-    house.start();
-    assert_eq!(house.count("bad begins"), 0);
-    let refused = house.rhaid(&["fire", "bad"]);
+    program.start();
+    program.wait_for("the previous process crashed while these scripts ran: bad");
+    program.wait_for("bad: quarantined: it ran each of the last 3 times that rhaid crashed");
+    program.wait_for("good is done");
+    assert_eq!(program.count("bad begins"), 0);
+    assert!(program.run(&["list"]).contains("quarantined"));
+    kill(&mut program);
+    program.start();
+    assert_eq!(program.count("bad begins"), 0);
+    let refused = program.rhaid(&["fire", "bad"]);
     assert!(
-        crate::house::text(&refused.stderr).contains("is in quarantine: `rhaid enable`"),
+        crate::program::text(&refused.stderr).contains("is in quarantine: `rhaid enable`"),
         "{}",
-        crate::house::text(&refused.stderr)
+        crate::program::text(&refused.stderr)
     );
-    house.write("scripts/bad.rhai", r#"on_start(|| print("bad is mended"));"#);
-    house.wait_for("bad is mended");
-    house.stop();
-    house.start();
-    house.wait_for("bad is mended");
+    program.write("scripts/bad.rhai", r#"on_start(|| print("bad is mended"));"#);
+    program.wait_for("bad is mended");
+    program.stop();
+    program.start();
+    program.wait_for("bad is mended");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 
 use crate::bench::{Bench, hours, minutes, seconds};
-use crate::house::House;
+use crate::program::Program;
 
 const BUSY: &str = r#"
 on_event("work", |event| {
@@ -17,34 +17,34 @@ on_event("work", |event| {
 });
 "#;
 
-fn history(house: &House, arguments: &[&str]) -> Json {
+fn history(program: &Program, arguments: &[&str]) -> Json {
     let arguments: Vec<_> = arguments.iter().copied().chain(["--json"]).collect();
-    serde_json::from_str(&house.run(&arguments)).unwrap()
+    serde_json::from_str(&program.run(&arguments)).unwrap()
 }
 
 #[test]
 fn run_info_shows_the_event_the_effects_and_the_outcome() {
-    let mut house = House::empty();
-    house.write("rhaid.yaml", "secrets: { door: open-sesame }\npermissions: { \"*\": { secrets: [\"*\"] } }\n");
-    house.write("scripts/busy.rhai", BUSY);
-    house.start();
-    assert_eq!(house.rhaid(&["fire", "busy", "--data", r#"{"data": {"fail": true}}"#]).status.code(), Some(1));
-    house.run(&["fire", "busy", "--data", r#"{"data": {"fail": false, "words": "open-sesame"}}"#]);
+    let mut program = Program::empty();
+    program.write("rhaid.yaml", "secrets: { door: open-sesame }\npermissions: { \"*\": { secrets: [\"*\"] } }\n");
+    program.write("scripts/busy.rhai", BUSY);
+    program.start();
+    assert_eq!(program.rhaid(&["fire", "busy", "--data", r#"{"data": {"fail": true}}"#]).status.code(), Some(1));
+    program.run(&["fire", "busy", "--data", r#"{"data": {"fail": false, "words": "open-sesame"}}"#]);
 
-    let failed = history(&house, &["runs", "busy", "--failed", "--trigger", "on_event work", "--since", "1h"]);
+    let failed = history(&program, &["runs", "busy", "--failed", "--trigger", "on_event work", "--since", "1h"]);
     assert_eq!(failed.as_array().map(Vec::len), Some(1));
     let id = failed[0]["id"].as_str().unwrap();
-    let text = house.run(&["run-info", &id[id.len() - 4..]]);
+    let text = program.run(&["run-info", &id[id.len() - 4..]]);
     for words in
         ["busy v1", "fired manually", "state         count = 3", "undone with the run", "on purpose", "\"fail\": true"]
     {
         assert!(text.contains(words), "no {words:?} in:\n{text}");
     }
 
-    house.stop();
-    let all = history(&house, &["runs", "busy", "--trigger", "on_event work"]);
+    program.stop();
+    let all = history(&program, &["runs", "busy", "--trigger", "on_event work"]);
     let well = all.as_array().unwrap().iter().find(|run| run["outcome"] == "succeeded").unwrap();
-    let info = history(&house, &["run-info", well["id"].as_str().unwrap()]);
+    let info = history(&program, &["run-info", well["id"].as_str().unwrap()]);
     assert_eq!((&info["kept"], &info["payload"]["data"]["words"]), (&"masked".into(), &"***".into()));
     let did = |key: &str| info["effects"].as_array().unwrap().iter().map(|e| e[key].clone()).collect::<Vec<_>>();
     assert_eq!(did("what"), ["state", "mqtt_publish", "timer_start", "emit", "info"]);
@@ -52,8 +52,8 @@ fn run_info_shows_the_event_the_effects_and_the_outcome() {
     assert_eq!(did("with")[1], "house/lamp \"on\" (2 bytes)");
     assert_eq!(did("with")[4], "worked token=\"***\"");
     assert!(did("after_us").iter().map(|after| after.as_u64().unwrap()).is_sorted());
-    assert!(history(&house, &["runs", "--skipped"]).as_array().unwrap().is_empty());
-    assert_eq!(house.rhaid(&["run-info", "zzzz"]).status.code(), Some(1));
+    assert!(history(&program, &["runs", "--skipped"]).as_array().unwrap().is_empty());
+    assert_eq!(program.rhaid(&["run-info", "zzzz"]).status.code(), Some(1));
 }
 
 const DOOR: &str = r#"
@@ -67,37 +67,38 @@ on_event("door", |event| {
 
 #[test]
 fn an_event_is_replayed_live_or_dry_or_with_an_edited_script() {
-    let mut house = House::empty();
-    house.write("scripts/door.rhai", DOOR);
-    house.start();
-    house.run(&["fire", "door", "--data", r#"{"data": {"who": "ann"}}"#]);
-    let first = history(&house, &["runs", "door", "--trigger", "on_event door"])[0]["id"].as_str().unwrap().to_owned();
+    let mut program = Program::empty();
+    program.write("scripts/door.rhai", DOOR);
+    program.start();
+    program.run(&["fire", "door", "--data", r#"{"data": {"who": "ann"}}"#]);
+    let first =
+        history(&program, &["runs", "door", "--trigger", "on_event door"])[0]["id"].as_str().unwrap().to_owned();
 
-    let again = history(&house, &["replay", &first]);
+    let again = history(&program, &["replay", &first]);
     assert_eq!((&again["outcome"], &again["value"]), (&"succeeded".into(), &serde_json::json!([2, "door"])));
-    let second = history(&house, &["run-info", again["run"].as_str().unwrap()]);
+    let second = history(&program, &["run-info", again["run"].as_str().unwrap()]);
     assert_eq!(second["event"], "fired manually (replayed)");
-    assert_eq!(second["payload"], history(&house, &["run-info", &first])["payload"]);
+    assert_eq!(second["payload"], history(&program, &["run-info", &first])["payload"]);
 
-    let dry = history(&house, &["replay", &first, "--dry"]);
+    let dry = history(&program, &["replay", &first, "--dry"]);
     assert_eq!((&dry["outcome"], &dry["value"]), (&"succeeded".into(), &serde_json::json!([3, "door"])));
     let did: Vec<_> = dry["effects"].as_array().unwrap().iter().map(|effect| effect["with"].clone()).collect();
     assert_eq!(did, ["times + 1", "house/bell \"ann\" (3 bytes)"]);
 
-    house.write("edited.rhai", &DOOR.replace("\"thief\"", "\"ann\""));
-    let edited = house.rhaid(&["replay", &first, "--script", "edited.rhai"]);
+    program.write("edited.rhai", &DOOR.replace("\"thief\"", "\"ann\""));
+    let edited = program.rhaid(&["replay", &first, "--script", "edited.rhai"]);
     let text = String::from_utf8(edited.stdout).unwrap();
     assert_eq!(edited.status.code(), Some(1), "{text}");
     assert!(text.contains("what it would do") && text.contains("failed: door.rhai:5:34: alarm"), "{text}");
-    house.write("edited.rhai", "on_event(\"door\", ");
-    assert_eq!(house.rhaid(&["replay", &first, "--script", "edited.rhai"]).status.code(), Some(1));
-    house.write("edited.rhai", "on_event(\"window\", || 1);");
-    assert_eq!(house.rhaid(&["replay", &first, "--script", "edited.rhai"]).status.code(), Some(2));
+    program.write("edited.rhai", "on_event(\"door\", ");
+    assert_eq!(program.rhaid(&["replay", &first, "--script", "edited.rhai"]).status.code(), Some(1));
+    program.write("edited.rhai", "on_event(\"window\", || 1);");
+    assert_eq!(program.rhaid(&["replay", &first, "--script", "edited.rhai"]).status.code(), Some(2));
 
-    house.stop();
-    assert_eq!(history(&house, &["runs", "door", "--trigger", "on_event door"]).as_array().map(Vec::len), Some(2));
-    assert_eq!(history(&house, &["replay", &first, "--dry"])["value"], serde_json::json!([3, "door"]));
-    assert_eq!(house.rhaid(&["replay", &first]).status.code(), Some(3));
+    program.stop();
+    assert_eq!(history(&program, &["runs", "door", "--trigger", "on_event door"]).as_array().map(Vec::len), Some(2));
+    assert_eq!(history(&program, &["replay", &first, "--dry"])["value"], serde_json::json!([3, "door"]));
+    assert_eq!(program.rhaid(&["replay", &first]).status.code(), Some(3));
 }
 
 #[test]

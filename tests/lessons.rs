@@ -10,7 +10,7 @@ use rhaid::services::store::Store;
 use rhaid::value::Value;
 
 use crate::bench::{Bench, hours, minutes, seconds};
-use crate::house::text;
+use crate::program::text;
 
 #[test]
 fn a_broken_save_keeps_the_running_version_also_over_a_restart() {

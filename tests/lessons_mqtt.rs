@@ -1,7 +1,7 @@
 //! The lessons about brokers: retained messages, lost connections, floods, and bytes that are no text.
 
 use crate::bench::{Bench, minutes};
-use crate::house::House;
+use crate::program::Program;
 
 #[test]
 fn a_retained_message_wakes_only_who_asked_for_it_and_only_once() {
@@ -51,9 +51,9 @@ fn a_broker_that_goes_and_comes_back_finds_the_scripts_listening() {
 #[test]
 fn a_second_client_with_the_same_id_is_told_and_does_not_fight_on() {
     let twin = || {
-        let house = House::empty();
-        house.write("scripts/a.rhai", "mqtt_subscribe(\"in\", |msg| ());");
-        house
+        let program = Program::empty();
+        program.write("scripts/a.rhai", "mqtt_subscribe(\"in\", |msg| ());");
+        program
     };
     let (mut one, mut other) = (twin(), twin());
     one.start_with(&[("RHAID_MQTT_CLIENT_ID", "twin")]);

@@ -4,13 +4,13 @@ use rhaid::script::codes::CODES;
 use rhaid::script::lint::LINTS;
 use serde_json::Value;
 
-use crate::house::{House, text};
+use crate::program::{Program, text};
 
 const UNITS: &str = "fn fahrenheit(celsius) { celsius * 1.8 + 32.0 }";
 
 /// Returns the code, line and message of each warning, and how it ended.
-fn check(house: &House, arguments: &[&str]) -> (Vec<(String, u64, String)>, Option<i32>) {
-    let output = house.rhaid(&[&["check", "--format", "json"], arguments].concat());
+fn check(program: &Program, arguments: &[&str]) -> (Vec<(String, u64, String)>, Option<i32>) {
+    let output = program.rhaid(&[&["check", "--format", "json"], arguments].concat());
     let found: Value = serde_json::from_str(&text(&output.stdout)).unwrap();
     assert_eq!(found["faults"], serde_json::json!([]));
     let warnings = found["warnings"].as_array().unwrap().iter().map(|warning| {
@@ -20,11 +20,11 @@ fn check(house: &House, arguments: &[&str]) -> (Vec<(String, u64, String)>, Opti
     (warnings.collect(), output.status.code())
 }
 
-fn house(script: &str) -> House {
-    let house = House::empty();
-    house.write("scripts/_lib/units.rhai", UNITS);
-    house.write("scripts/a.rhai", script);
-    house
+fn program(script: &str) -> Program {
+    let program = Program::empty();
+    program.write("scripts/_lib/units.rhai", UNITS);
+    program.write("scripts/a.rhai", script);
+    program
 }
 
 /// Returns the first block of code under a title.
@@ -38,17 +38,17 @@ fn each_explanation_shows_a_script_with_that_warning_and_one_without_any() {
     for lint in LINTS {
         // What one finds only beside what was seen comes with that.
         let arguments: &[&str] = if lint.docs.contains("\n# Events\n") { &["--events", "events.jsonl"] } else { &[] };
-        let house = |title: &str| {
-            let house = house(block(lint.docs, title));
+        let program = |title: &str| {
+            let program = program(block(lint.docs, title));
             if !arguments.is_empty() {
-                house.write("events.jsonl", block(lint.docs, "Events"));
+                program.write("events.jsonl", block(lint.docs, "Events"));
             }
-            house
+            program
         };
-        let (found, code) = check(&house("Wrong"), arguments);
+        let (found, code) = check(&program("Wrong"), arguments);
         let codes: Vec<_> = found.iter().map(|(code, ..)| code.as_str()).collect();
         assert_eq!((codes, code), (vec![lint.code], Some(0)), "{found:?}");
-        let (found, _) = check(&house("Right"), arguments);
+        let (found, _) = check(&program("Right"), arguments);
         // What is allowed there is the point of that one.
         let found: Vec<_> = found.into_iter().filter(|_| lint.code != "unknown-lint").collect();
         assert_eq!(found, [], "{}", lint.code);
@@ -58,7 +58,7 @@ fn each_explanation_shows_a_script_with_that_warning_and_one_without_any() {
 #[test]
 fn each_explanation_of_a_fault_shows_a_script_with_it_and_one_in_order() {
     for explained in CODES {
-        let wrong = house(block(explained.docs, "Wrong"));
+        let wrong = program(block(explained.docs, "Wrong"));
         let output = wrong.rhaid(&["check", "--format", "json"]);
         let found: Value = serde_json::from_str(&text(&output.stdout)).unwrap();
         let codes: Vec<_> = found["faults"].as_array().unwrap().iter().map(|fault| fault["code"].clone()).collect();
@@ -68,7 +68,7 @@ fn each_explanation_of_a_fault_shows_a_script_with_it_and_one_in_order() {
         let people = text(&wrong.rhaid(&["check"]).stdout);
         assert!(people.contains(&format!("fault [{}] a.rhai:", explained.code)), "{people}");
         assert_eq!(
-            check(&house(block(explained.docs, "Right")), &["--strict"]),
+            check(&program(block(explained.docs, "Right")), &["--strict"]),
             (vec![], Some(0)),
             "{}",
             explained.code
@@ -90,8 +90,8 @@ fn faults_of_every_kind_have_the_code_that_explains_them() {
         ("throw \"no\";", "top-level"),
         ("loop {}", "top-level"),
     ] {
-        let house = house(script);
-        let output = house.rhaid(&["check", "--format", "json"]);
+        let program = program(script);
+        let output = program.rhaid(&["check", "--format", "json"]);
         let found: Value = serde_json::from_str(&text(&output.stdout)).unwrap();
         assert_eq!(found["faults"][0]["code"], code, "{script}: {found}");
     }
@@ -100,7 +100,7 @@ fn faults_of_every_kind_have_the_code_that_explains_them() {
 #[test]
 fn what_comes_with_rhaid_has_no_warnings() {
     let folder = env!("CARGO_MANIFEST_DIR");
-    let house = House::empty();
+    let program = Program::empty();
     for setup in [
         "scripts",
         "examples/motion-light/scripts",
@@ -117,7 +117,7 @@ fn what_comes_with_rhaid_has_no_warnings() {
         );
         let path = format!("{folder}/{setup}");
         let config = if std::path::Path::new(&config).exists() { vec!["--config", &config] } else { vec![] };
-        let output = house.rhaid(&[&config[..], &["check", "--strict", "--format", "compact", &path]].concat());
+        let output = program.rhaid(&[&config[..], &["check", "--strict", "--format", "compact", &path]].concat());
         let printed = text(&output.stdout);
         assert!(output.status.success(), "{setup}: {printed} {}", text(&output.stderr));
     }
@@ -125,7 +125,7 @@ fn what_comes_with_rhaid_has_no_warnings() {
 
 #[test]
 fn warnings_are_allowed_by_comments_and_forbidden_by_strict() {
-    let house = house(concat!(
+    let program = program(concat!(
         "every(\"1m\", || { let a = 1; }); // rhaid: allow(unused-variable)\n",
         "// rhaid: allow(unused-variable, sleep-outlasts)\n",
         "every(\"2m\", || { let b = 1; sleep(\"1m\"); });\n",
@@ -134,24 +134,24 @@ fn warnings_are_allowed_by_comments_and_forbidden_by_strict() {
         "fn left_too() { 1 }\n",
     ));
     let expected = ("unused-variable".to_owned(), 4, "`c` is never read".to_owned());
-    assert_eq!(check(&house, &[]), (vec![expected.clone()], Some(0)));
-    assert_eq!(check(&house, &["--strict"]), (vec![expected], Some(1)));
-    let compact = text(&house.rhaid(&["check", "--format", "compact"]).stdout);
+    assert_eq!(check(&program, &[]), (vec![expected.clone()], Some(0)));
+    assert_eq!(check(&program, &["--strict"]), (vec![expected], Some(1)));
+    let compact = text(&program.rhaid(&["check", "--format", "compact"]).stdout);
     assert_eq!(compact, "scripts/a.rhai:4:22: warning: `c` is never read [unused-variable]\n");
-    let people = house.run(&["check"]);
+    let people = program.run(&["check"]);
     assert!(people.contains("warning [unused-variable] a.rhai:4:22: `c` is never read\n  |\n4 |"), "{people}");
     assert!(people.ends_with("1 script, 3 triggers, no faults, 1 warning\n"), "{people}");
 }
 
 #[test]
 fn scripts_that_wake_each_other_are_told_of_once() {
-    let house = house("mqtt_subscribe(\"ping\", |msg| mqtt_publish(\"pong\", 1));");
-    house.write(
+    let program = program("mqtt_subscribe(\"ping\", |msg| mqtt_publish(\"pong\", 1));");
+    program.write(
         "scripts/b.rhai",
         "mqtt_subscribe(\"pong\", |msg| mqtt_publish(\"ping\", 1));\nwebhook(\"w\", #{ public: true }, || 1);",
     );
-    house.write("scripts/c.rhai", "mqtt_subscribe(\"pong\", |msg| if msg.payload != \"1\" { mqtt_publish(\"pong\", 1) });\nwebhook(\"w\", #{ public: true }, || 1);");
-    let (found, _) = check(&house, &[]);
+    program.write("scripts/c.rhai", "mqtt_subscribe(\"pong\", |msg| if msg.payload != \"1\" { mqtt_publish(\"pong\", 1) });\nwebhook(\"w\", #{ public: true }, || 1);");
+    let (found, _) = check(&program, &[]);
     let expected = [
         (
             "mqtt-loop".to_owned(),
@@ -169,7 +169,7 @@ fn scripts_that_wake_each_other_are_told_of_once() {
 
 #[test]
 fn topics_are_held_against_what_was_seen() {
-    let house = house(concat!(
+    let program = program(concat!(
         "mqtt_subscribe([\"door/{name}/lok\", \"door/+/state\"], |msg| print(msg.topic));\n",
         "for room in [\"attic\", \"celar\"] { mqtt_subscribe(`room/${room}/#`, |msg| print(msg.topic)); }\n",
         "mqtt_subscribe(\"$share/group/zigbee2mqtt/#\", |msg| print(msg.topic));\n",
@@ -178,13 +178,13 @@ fn topics_are_held_against_what_was_seen() {
     ));
     let message = |topic: &str| format!("{{\"time\": \"2026-01-01T00:00:00Z\", \"topic\": \"{topic}\"}}\n");
     let seen = ["door/front/lock", "door/front/state", "room/attic/light/1", "room/cellar/light/1"].map(message);
-    house.write("day.jsonl", &(seen.concat() + "{\"time\": \"2026-01-01T00:00:01Z\", \"event\": \"later\"}\n"));
-    assert_eq!(check(&house, &[]).0, [], "nothing is known of what comes");
+    program.write("day.jsonl", &(seen.concat() + "{\"time\": \"2026-01-01T00:00:01Z\", \"event\": \"later\"}\n"));
+    assert_eq!(check(&program, &[]).0, [], "nothing is known of what comes");
     let unseen =
         |line: u64, topic: &str| ("unseen-topic".to_owned(), line, format!("no recorded message matches `{topic}`"));
     let wanted = [unseen(1, "door/{name}/lok"), unseen(2, "room/celar/#"), unseen(3, "$share/group/zigbee2mqtt/#")];
-    assert_eq!(check(&house, &["--events", "day.jsonl"]), (wanted.to_vec(), Some(0)));
-    let people = house.rhaid(&["check", "--strict", "--events", "day.jsonl"]);
+    assert_eq!(check(&program, &["--events", "day.jsonl"]), (wanted.to_vec(), Some(0)));
+    let people = program.rhaid(&["check", "--strict", "--events", "day.jsonl"]);
     let said = text(&people.stdout);
     assert_eq!(people.status.code(), Some(1), "{said}");
     for near in ["door/front/lock", "room/cellar/light/1"] {
@@ -194,8 +194,8 @@ fn topics_are_held_against_what_was_seen() {
         );
     }
     assert!(said.contains("help: check the spelling, or record until a message arrives there"), "{said}");
-    house.write("none.jsonl", "");
-    let empty = house.rhaid(&["check", "--events", "none.jsonl"]);
+    program.write("none.jsonl", "");
+    let empty = program.rhaid(&["check", "--events", "none.jsonl"]);
     assert_eq!(empty.status.code(), Some(2));
     assert!(text(&empty.stderr).contains("no messages in none.jsonl: write some with `rhaid record"), "{empty:?}");
 }
@@ -203,7 +203,7 @@ fn topics_are_held_against_what_was_seen() {
 #[test]
 fn what_is_used_somehow_is_not_unused() {
     let (found, _) = check(
-        &house(
+        &program(
             r#"
 import "_lib/units" as units;
 const LIMIT = 3;
@@ -233,7 +233,7 @@ for name in names {
 #[test]
 fn a_comparison_of_types_is_told_in_its_own_words() {
     let handler =
-        |condition: &str| house(&format!("mqtt_subscribe(\"a\", |msg| {{ if {condition} {{ print(msg); }} }});"));
+        |condition: &str| program(&format!("mqtt_subscribe(\"a\", |msg| {{ if {condition} {{ print(msg); }} }});"));
     for (condition, said) in [
         ("msg.payload == 30", "`msg.payload` is text and never equal to a number"),
         ("msg.payload > 30", "`msg.payload` is text and never smaller or greater than a number"),
@@ -247,15 +247,15 @@ fn a_comparison_of_types_is_told_in_its_own_words() {
 
 #[test]
 fn a_code_is_explained_and_a_wrong_one_has_a_hint() {
-    let house = House::empty();
-    let all = house.run(&["explain"]);
+    let program = Program::empty();
+    let all = program.run(&["explain"]);
     assert!(LINTS.iter().all(|lint| all.contains(lint.code)), "{all}");
     assert!(CODES.iter().all(|explained| all.contains(explained.code)), "{all}");
-    let fault = house.run(&["explain", "Lost-Assignment"]);
+    let fault = program.run(&["explain", "Lost-Assignment"]);
     assert!(fault.contains("state.add(\"count\", 1)"), "{fault}");
-    let page = house.run(&["explain", "payload-type"]);
+    let page = program.run(&["explain", "payload-type"]);
     assert!(page.contains("msg.json()") && page.contains("Right"), "{page}");
-    let wrong = house.rhaid(&["explain", "payload-typ"]);
+    let wrong = program.rhaid(&["explain", "payload-typ"]);
     assert_eq!(wrong.status.code(), Some(2));
     assert!(text(&wrong.stderr).contains("did you mean `payload-type`?"));
 }

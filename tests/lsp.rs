@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::house::House;
+use crate::program::Program;
 
 /// Longer than anything here takes on the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An editor with the server that it started.
 struct Editor {
-    house: House,
+    program: Program,
     child: Child,
     input: Option<ChildStdin>,
     messages: Receiver<Value>,
@@ -25,8 +25,8 @@ struct Editor {
 
 impl Editor {
     /// Starts the server in a folder, and says hello.
-    fn new(house: House) -> Self {
-        let mut editor = Self::silent(house);
+    fn new(program: Program) -> Self {
+        let mut editor = Self::silent(program);
         let hello = json!({ "processId": null, "rootUri": null, "capabilities": {
             "textDocument": { "completion": { "completionItem": { "snippetSupport": true } } },
             "workspace": { "didChangeWatchedFiles": { "dynamicRegistration": true } },
@@ -38,8 +38,8 @@ impl Editor {
     }
 
     /// Starts the server, and says nothing.
-    fn silent(house: House) -> Self {
-        let mut command = house.command(&["lsp"]);
+    fn silent(program: Program) -> Self {
+        let mut command = program.command(&["lsp"]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut output = BufReader::new(child.stdout.take().unwrap());
         let (tell, messages) = channel();
@@ -50,7 +50,7 @@ impl Editor {
                 }
             }
         });
-        Self { house, input: child.stdin.take(), child, messages, heard: Vec::new(), last: 0 }
+        Self { program, input: child.stdin.take(), child, messages, heard: Vec::new(), last: 0 }
     }
 
     fn send(&mut self, text: &str) {
@@ -84,7 +84,7 @@ impl Editor {
     }
 
     fn uri(&self, file: &str) -> String {
-        format!("file://{}", self.house.path(file).display())
+        format!("file://{}", self.program.path(file).display())
     }
 
     fn open(&mut self, file: &str, text: &str) {
@@ -103,7 +103,7 @@ impl Editor {
 
     /// Waits for what is told of a file next, and returns it.
     fn diagnostics(&mut self, file: &str) -> Vec<Value> {
-        let uri = std::fs::canonicalize(self.house.path(file))
+        let uri = std::fs::canonicalize(self.program.path(file))
             .map_or_else(|_| self.uri(file), |path| format!("file://{}", path.display()));
         let own = self.uri(file);
         let is_it = |message: &Value| {
@@ -164,23 +164,23 @@ fn message(output: &mut impl BufRead) -> Option<Value> {
     Some(serde_json::from_slice(&bytes).unwrap())
 }
 
-fn house() -> House {
-    let house = House::empty();
-    house.write("rhaid.yaml", "timezone: UTC\n");
-    house.write(
+fn program() -> Program {
+    let program = Program::empty();
+    program.write("rhaid.yaml", "timezone: UTC\n");
+    program.write(
         "scripts/_lib/units.rhai",
         "/// Converts to Fahrenheit.\nfn fahrenheit(celsius) { celsius * 1.8 + 32.0 }\nprivate fn hidden() { 1 }\nexport const ZERO = 0;\n",
     );
-    house.write(
+    program.write(
         "scripts/user.rhai",
         "import \"_lib/units\" as units;\nevery(\"1m\", || print(units::fahrenheit(20)));\n",
     );
-    house
+    program
 }
 
 #[test]
 fn faults_and_warnings_of_unsaved_text_come_and_go() {
-    let mut editor = Editor::new(house());
+    let mut editor = Editor::new(program());
     let text = "// 🚪 ü\nevery(\"1m\", || { let s = \"🚪\"; http_gett(s) });\n";
     editor.open("scripts/new.rhai", text);
     let found = editor.diagnostics("scripts/new.rhai");
@@ -207,8 +207,8 @@ fn faults_and_warnings_of_unsaved_text_come_and_go() {
 
 #[test]
 fn a_changed_module_has_its_importers_checked_again() {
-    let mut editor = Editor::new(house());
-    let text = std::fs::read_to_string(editor.house.path("scripts/_lib/units.rhai")).unwrap();
+    let mut editor = Editor::new(program());
+    let text = std::fs::read_to_string(editor.program.path("scripts/_lib/units.rhai")).unwrap();
     editor.open("scripts/_lib/units.rhai", &text);
     editor.change("scripts/_lib/units.rhai", 2, [1, 3, 1, 13], "kelvin");
     let found = editor.diagnostics("scripts/user.rhai");
@@ -222,7 +222,7 @@ fn a_changed_module_has_its_importers_checked_again() {
 
 #[test]
 fn rhaid_yaml_and_files_of_tests_are_seen_for_what_they_are() {
-    let mut editor = Editor::new(house());
+    let mut editor = Editor::new(program());
     editor.open("scripts/user_test.rhai", "test(\"it works\", || { load(\"user\"); });\n");
     editor.change("scripts/user_test.rhai", 2, [0, 0, 0, 4], "fn (");
     let found = editor.diagnostics("scripts/user_test.rhai");
@@ -235,7 +235,7 @@ fn rhaid_yaml_and_files_of_tests_are_seen_for_what_they_are() {
     let units = "`_lib/units.rhai` has no public function `kelvin`";
     assert_eq!(said, ["unknown function `loda`", "no function `publish` takes 1 argument", units], "{found:?}");
     assert!(found[0]["message"].as_str().unwrap().contains("did you mean `load(script)`?"), "{found:?}");
-    editor.house.write("rhaid.yaml", "timezone: UTC\nmqt: 1\n");
+    editor.program.write("rhaid.yaml", "timezone: UTC\nmqt: 1\n");
     editor.notify("workspace/didChangeWatchedFiles", json!({ "changes": [] }));
     let found = editor.diagnostics("rhaid.yaml");
     assert!(found[0]["message"].as_str().unwrap().contains("mqt"), "{found:?}");
@@ -249,7 +249,7 @@ fn rhaid_yaml_and_files_of_tests_are_seen_for_what_they_are() {
 
 #[test]
 fn what_can_be_written_depends_on_the_place() {
-    let mut editor = Editor::new(house());
+    let mut editor = Editor::new(program());
     let lines = [
         "import \"_lib/units\" as units;",
         "fn mine(a) { a }",
@@ -289,7 +289,7 @@ fn what_can_be_written_depends_on_the_place() {
 
 #[test]
 fn only_files_of_tests_know_the_functions_of_tests() {
-    let mut editor = Editor::new(house());
+    let mut editor = Editor::new(program());
     let text = "test(\"it\", || {\n    publish(\"a\", 1, #{ re\n    at(\n    emit(\n    \n});";
     for file in ["scripts/new_test.rhai", "scripts/new.rhai"] {
         editor.open(file, text);
@@ -317,7 +317,7 @@ fn only_files_of_tests_know_the_functions_of_tests() {
 
 #[test]
 fn names_are_explained_and_lead_to_where_they_come_from() {
-    let mut editor = Editor::new(house());
+    let mut editor = Editor::new(program());
     let lines = [
         "import \"_lib/units\" as units;",
         "/// Adds one.",
@@ -363,7 +363,7 @@ fn names_are_explained_and_lead_to_where_they_come_from() {
 
 #[test]
 fn what_is_malformed_is_answered_and_the_end_is_clean() {
-    let mut editor = Editor::silent(house());
+    let mut editor = Editor::silent(program());
     assert_eq!(editor.answer("textDocument/hover", json!({}))["error"]["code"], -32002);
     for (text, code) in [("{", -32700), ("[1]", -32600), ("{\"id\":7}", -32600), ("\u{0}", -32700)] {
         editor.send(text);
@@ -382,7 +382,7 @@ fn what_is_malformed_is_answered_and_the_end_is_clean() {
     assert_eq!(editor.answer("textDocument/hover", json!({}))["error"]["code"], -32600);
     editor.notify("exit", Value::Null);
     assert_eq!(editor.child.wait().unwrap().code(), Some(0));
-    let mut editor = Editor::silent(house());
+    let mut editor = Editor::silent(program());
     editor.notify("exit", Value::Null);
     assert_eq!(editor.child.wait().unwrap().code(), Some(1), "nobody said `shutdown`");
 }

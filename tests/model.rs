@@ -44,7 +44,7 @@ on_timer("c", |timer| ring(timer));
 "#;
 
 /// Counts how often it heard of each event.
-const EAR: &str = r#"on_event("told", |event| state.add(event.data, 1));"#;
+const LISTENER: &str = r#"on_event("told", |event| state.add(event.data, 1));"#;
 
 #[test]
 fn random_runs_power_cuts_and_reloads_are_as_a_simple_model_says() {
@@ -68,7 +68,7 @@ fn walk(steps: usize, random: SeededRandom) {
 
 /// What a run is told to do.
 #[derive(Debug, Clone)]
-enum Deed {
+enum Action {
     Set(&'static str, Value),
     Add(&'static str, i64),
     Remove(&'static str),
@@ -80,7 +80,7 @@ enum Deed {
     Throw,
 }
 
-impl Deed {
+impl Action {
     fn written(&self) -> Value {
         let name = |name: &str| Value::from(name);
         Value::List(match self {
@@ -109,25 +109,25 @@ struct Model {
 
 impl Model {
     /// Does all that a run is told, or nothing; returns whether it went well.
-    fn run(&mut self, deeds: &[Deed], now: Timestamp) -> bool {
+    fn run(&mut self, actions: &[Action], now: Timestamp) -> bool {
         let mut after = self.clone();
-        let is_well = deeds.iter().all(|deed| after.act(deed, now)) && add(&mut after.state, "runs", 1);
+        let is_well = actions.iter().all(|action| after.act(action, now)) && add(&mut after.state, "runs", 1);
         if is_well {
             *self = after;
         }
         is_well
     }
 
-    fn act(&mut self, deed: &Deed, now: Timestamp) -> bool {
-        match deed {
-            Deed::Set(key, value) => drop(self.state.insert((*key).into(), value.clone())),
-            Deed::Add(key, amount) => return add(&mut self.state, key, *amount),
-            Deed::Remove(key) => drop(self.state.remove(*key)),
-            Deed::Share(key, amount) => return add(&mut self.shared, key, *amount),
-            Deed::Start(key, after, left) => self.start(key, now, *after, *left),
-            Deed::Cancel(key) => drop(self.timers.remove(*key)),
-            Deed::Emit(id) => return add(&mut self.heard, id, 1),
-            Deed::Throw => return false,
+    fn act(&mut self, action: &Action, now: Timestamp) -> bool {
+        match action {
+            Action::Set(key, value) => drop(self.state.insert((*key).into(), value.clone())),
+            Action::Add(key, amount) => return add(&mut self.state, key, *amount),
+            Action::Remove(key) => drop(self.state.remove(*key)),
+            Action::Share(key, amount) => return add(&mut self.shared, key, *amount),
+            Action::Start(key, after, left) => self.start(key, now, *after, *left),
+            Action::Cancel(key) => drop(self.timers.remove(*key)),
+            Action::Emit(id) => return add(&mut self.heard, id, 1),
+            Action::Throw => return false,
         }
         true
     }
@@ -184,7 +184,7 @@ struct Walk {
 impl Walk {
     fn new(random: SeededRandom) -> Self {
         let limits = "limits: { breaker: 1000000, failures: 1000000 }";
-        let bench = Bench::new().config(limits).script("actor", ACTOR).script("ear", EAR).start();
+        let bench = Bench::new().config(limits).script("actor", ACTOR).script("ear", LISTENER).start();
         Self { bench, model: Model::default(), random, emitted: 0, edits: 0, steps: Vec::new() }
     }
 
@@ -200,10 +200,10 @@ impl Walk {
     }
 
     fn run(&mut self) {
-        let deeds = self.deeds();
-        self.steps.push(format!("run {deeds:?}"));
-        let fired = self.bench.fire("actor", "on_event act", told(&deeds));
-        let is_well = self.model.run(&deeds, self.bench.now());
+        let actions = self.actions();
+        self.steps.push(format!("run {actions:?}"));
+        let fired = self.bench.fire("actor", "on_event act", told(&actions));
+        let is_well = self.model.run(&actions, self.bench.now());
         assert_eq!(fired.outcome, if is_well { "succeeded" } else { "failed" }, "{:?}", fired.why);
         self.compare();
     }
@@ -238,7 +238,7 @@ impl Walk {
         self.steps.push(format!("a reload during {runs:?}"));
         let confirmed = self.start(&runs);
         self.bench.edit("actor", &text);
-        self.bench.edit("ear", &format!("{EAR}// {}", self.edits));
+        self.bench.edit("ear", &format!("{LISTENER}// {}", self.edits));
         self.bench.until("all runs to be done", || confirmed.load(Ordering::SeqCst) == runs.len());
         let now = self.bench.now();
         for run in &runs {
@@ -280,7 +280,7 @@ impl Walk {
     }
 
     /// Does runs one after another beside the test; returns how many were confirmed.
-    fn start(&self, runs: &[Vec<Deed>]) -> Arc<AtomicUsize> {
+    fn start(&self, runs: &[Vec<Action>]) -> Arc<AtomicUsize> {
         let (confirmed, told) = (Arc::<AtomicUsize>::default(), runs.iter().map(|run| told(run)).collect::<Vec<_>>());
         let (count, runtime) = (Arc::clone(&confirmed), self.bench.runtime().clone());
         self.bench.beside(async move {
@@ -318,31 +318,31 @@ impl Walk {
         }
     }
 
-    fn runs(&mut self) -> Vec<Vec<Deed>> {
-        (0..=self.random.below(6)).map(|_| self.deeds()).collect()
+    fn runs(&mut self) -> Vec<Vec<Action>> {
+        (0..=self.random.below(6)).map(|_| self.actions()).collect()
     }
 
-    fn deeds(&mut self) -> Vec<Deed> {
-        (0..=self.random.below(4)).map(|_| self.deed()).collect()
+    fn actions(&mut self) -> Vec<Action> {
+        (0..=self.random.below(4)).map(|_| self.action()).collect()
     }
 
-    fn deed(&mut self) -> Deed {
+    fn action(&mut self) -> Action {
         let key = ["k", "l", "m", "n"][self.random.below(4) as usize];
         let name = ["a", "b", "c"][self.random.below(3) as usize];
         let number = self.random.below(100) as i64;
         match self.random.below(16) {
-            0 | 1 => Deed::Set(key, Value::Int(number)),
-            2 => Deed::Set(key, Value::List(vec![Value::Int(number), "x".into()])),
-            3..6 => Deed::Add(key, number - 50),
-            6 => Deed::Remove(key),
-            7 => Deed::Share(key, number),
-            8..11 => Deed::Start(name, number + 1, self.random.below(6) as i64 - 1),
-            11 => Deed::Cancel(name),
+            0 | 1 => Action::Set(key, Value::Int(number)),
+            2 => Action::Set(key, Value::List(vec![Value::Int(number), "x".into()])),
+            3..6 => Action::Add(key, number - 50),
+            6 => Action::Remove(key),
+            7 => Action::Share(key, number),
+            8..11 => Action::Start(name, number + 1, self.random.below(6) as i64 - 1),
+            11 => Action::Cancel(name),
             12..15 => {
                 self.emitted += 1;
-                Deed::Emit(format!("event {}", self.emitted))
+                Action::Emit(format!("event {}", self.emitted))
             }
-            _ => Deed::Throw,
+            _ => Action::Throw,
         }
     }
 }
@@ -357,7 +357,7 @@ impl Drop for Walk {
     }
 }
 
-fn told(deeds: &[Deed]) -> Value {
-    let deeds = deeds.iter().map(Deed::written).collect();
-    Value::Map(Map::from([("data".into(), Value::List(deeds))]))
+fn told(actions: &[Action]) -> Value {
+    let actions = actions.iter().map(Action::written).collect();
+    Value::Map(Map::from([("data".into(), Value::List(actions))]))
 }

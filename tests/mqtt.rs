@@ -10,7 +10,7 @@ use rhaid::services::mqtt::{ConnectionSettings, Embedded, Mqtt, Publish, Retaine
 use rhaid::topic::Filter;
 
 use crate::bench::Bench;
-use crate::house::House;
+use crate::program::Program;
 
 /// Another broker, and a client of it.
 struct Other {
@@ -136,11 +136,11 @@ fn a_subscription_that_the_broker_refuses_is_told_with_the_script() {
         // Until the other side goes.
         let _ = tcp.read(&mut [0]);
     });
-    let mut house = House::empty();
-    house.write("rhaid.yaml", "mqtt: { protocol: 3.1.1 }\n");
-    house.write("scripts/ears.rhai", "mqtt_subscribe(\"secret/{name}\", |msg| ());\n");
-    house.start_with(&[("RHAID_MQTT_URL", &format!("mqtt://{address}"))]);
-    let line = house.wait_for("mqtt_subscribe secret/{name}: the broker refused");
+    let mut program = Program::empty();
+    program.write("rhaid.yaml", "mqtt: { protocol: 3.1.1 }\n");
+    program.write("scripts/ears.rhai", "mqtt_subscribe(\"secret/{name}\", |msg| ());\n");
+    program.start_with(&[("RHAID_MQTT_URL", &format!("mqtt://{address}"))]);
+    let line = program.wait_for("mqtt_subscribe secret/{name}: the broker refused");
     assert!(line.contains("ears"), "{line}");
 }
 
@@ -155,8 +155,8 @@ fn a_broker_that_confirms_nothing_holds_a_script_for_as_long_as_it_said() {
         // Whatever comes, until the other side goes.
         let _ = std::io::copy(&mut tcp, &mut std::io::sink());
     });
-    let mut house = House::empty();
-    house.write("rhaid.yaml", "mqtt: { protocol: 3.1.1 }\n");
+    let mut program = Program::empty();
+    program.write("rhaid.yaml", "mqtt: { protocol: 3.1.1 }\n");
     let script = r#"on_mqtt("connected", |link| {
         let began = now();
         for qos in [1, 2] {
@@ -164,11 +164,11 @@ fn a_broker_that_confirms_nothing_holds_a_script_for_as_long_as_it_said() {
         }
         print(`over in time: ${now().since(began) < 10.0}`);
     });"#;
-    house.write("scripts/patient.rhai", script);
-    house.start_with(&[("RHAID_MQTT_URL", &format!("mqtt://{address}"))]);
-    house.wait_for("over in time: true");
+    program.write("scripts/patient.rhai", script);
+    program.start_with(&[("RHAID_MQTT_URL", &format!("mqtt://{address}"))]);
+    program.wait_for("over in time: true");
     let told = "timeout: the broker did not acknowledge the message to t within 300ms; it stays in the outbox";
-    assert_eq!(house.count(told), 2);
+    assert_eq!(program.count(told), 2);
 }
 
 /// Reads a short packet; returns what stands behind its length.

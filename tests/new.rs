@@ -4,42 +4,42 @@ use std::fs;
 
 use serde_json::Value as Json;
 
-use crate::house::{House, text};
+use crate::program::{Program, text};
 
 /// What the templates need that rhaid.yaml must say.
 const NEEDS: &str =
     "location: { latitude: 59.91, longitude: 10.75 }\npermissions:\n  \"garden/watch-file\": { read: [./inbox] }\n";
 
 /// Returns the names of the templates, as `rhaid new --list` shows them.
-fn templates(house: &House) -> Vec<String> {
-    let listed = house.run(&["new", "--list"]);
+fn templates(program: &Program) -> Vec<String> {
+    let listed = program.run(&["new", "--list"]);
     assert!(!listed.contains('@'), "{listed}");
     listed.lines().map(|line| line.split_whitespace().next().unwrap().to_owned()).collect()
 }
 
 /// A house with a script of each template.
-fn furnished() -> House {
-    let house = House::empty();
-    house.write("rhaid.yaml", NEEDS);
-    for template in templates(&house) {
+fn furnished() -> Program {
+    let program = Program::empty();
+    program.write("rhaid.yaml", NEEDS);
+    for template in templates(&program) {
         let name = format!("garden/{template}");
-        let said = house.run(&["new", &name, "--template", &template]);
+        let said = program.run(&["new", &name, "--template", &template]);
         for file in [format!("scripts/{name}.rhai"), format!("scripts/{name}_test.rhai")] {
             assert!(said.contains(&format!("wrote {file}\n")), "{said}");
-            let text = fs::read_to_string(house.path(&file)).unwrap();
+            let text = fs::read_to_string(program.path(&file)).unwrap();
             assert!(!text.contains('@'), "{file}: {text}");
         }
         assert!(said.contains(&format!("rhaid test scripts/{name}_test.rhai\n")), "{said}");
     }
-    house
+    program
 }
 
 #[test]
 fn every_template_passes_the_check_without_a_warning() {
-    let house = furnished();
-    let known = templates(&house);
+    let program = furnished();
+    let known = templates(&program);
     assert!(known.len() >= 10 && known.contains(&"motion-light".into()), "{known:?}");
-    let checked: Json = serde_json::from_str(&house.run(&["check", "--strict", "--format", "json"])).unwrap();
+    let checked: Json = serde_json::from_str(&program.run(&["check", "--strict", "--format", "json"])).unwrap();
     assert_eq!(checked["warnings"], serde_json::json!([]));
     let scripts = checked["scripts"].as_array().unwrap();
     assert_eq!(scripts.len(), known.len(), "a test is taken for a script: {scripts:?}");
@@ -51,35 +51,35 @@ fn every_template_passes_the_check_without_a_warning() {
 
 #[test]
 fn a_template_that_needs_something_of_the_config_says_so() {
-    let house = House::empty();
-    let said = house.run(&["new", "in", "-t", "watch-file"]);
+    let program = Program::empty();
+    let said = program.run(&["new", "in", "-t", "watch-file"]);
     let needs = "permissions:\n  \"in\": { read: [./inbox] }\n";
     assert!(said.contains(needs), "{said}");
-    assert_eq!(house.rhaid(&["check"]).status.code(), Some(1));
-    house.write("rhaid.yaml", needs);
-    house.run(&["check", "--strict"]);
+    assert_eq!(program.rhaid(&["check"]).status.code(), Some(1));
+    program.write("rhaid.yaml", needs);
+    program.run(&["check", "--strict"]);
 }
 
 #[test]
 fn what_is_there_is_never_written_over() {
-    let house = House::empty();
-    house.write("scripts/porch.rhai", "mine");
-    house.write("scripts/hall_test.rhai", "mine too");
+    let program = Program::empty();
+    program.write("scripts/porch.rhai", "mine");
+    program.write("scripts/hall_test.rhai", "mine too");
     for (name, file) in [("porch", "scripts/porch.rhai"), ("hall", "scripts/hall_test.rhai")] {
-        let output = house.rhaid(&["new", name]);
+        let output = program.rhaid(&["new", name]);
         assert_eq!(output.status.code(), Some(1));
         let words = format!("rhaid: {file} is there already: choose another name, or move it away\n");
         assert_eq!(text(&output.stderr), words);
     }
-    assert_eq!(fs::read_to_string(house.path("scripts/porch.rhai")).unwrap(), "mine");
-    assert_eq!(fs::read_to_string(house.path("scripts/hall_test.rhai")).unwrap(), "mine too");
-    let all: Vec<_> = fs::read_dir(house.path("scripts")).unwrap().collect();
+    assert_eq!(fs::read_to_string(program.path("scripts/porch.rhai")).unwrap(), "mine");
+    assert_eq!(fs::read_to_string(program.path("scripts/hall_test.rhai")).unwrap(), "mine too");
+    let all: Vec<_> = fs::read_dir(program.path("scripts")).unwrap().collect();
     assert_eq!(all.len(), 2, "something else was written: {all:?}");
 }
 
 #[test]
 fn a_bad_name_or_template_is_refused_with_what_to_write() {
-    let house = House::empty();
+    let program = Program::empty();
     for (arguments, words) in [
         (&["new", "my porch"][..], "write `my-porch`"),
         (&["new", "../porch"], "leads out of the scripts folder; write `porch`"),
@@ -90,51 +90,51 @@ fn a_bad_name_or_template_is_refused_with_what_to_write() {
         (&["new", "porch", "-t", "x"], "`rhaid new --list` shows them"),
         (&["new"], "<NAME>"),
     ] {
-        let output = house.rhaid(arguments);
+        let output = program.rhaid(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(text(&output.stderr).contains(words), "{arguments:?}: {}", text(&output.stderr));
     }
-    assert!(!house.path("scripts").exists(), "something was written");
+    assert!(!program.path("scripts").exists(), "something was written");
 }
 
 #[test]
 fn a_new_script_goes_into_the_folder_that_the_config_names_and_comes_to_life() {
-    let mut house = House::empty();
-    house.write("rhaid.yaml", "scripts: automations\n");
-    fs::create_dir(house.path("automations")).unwrap();
-    house.start();
-    let said = house.run(&["new", "porch.rhai"]);
+    let mut program = Program::empty();
+    program.write("rhaid.yaml", "scripts: automations\n");
+    fs::create_dir(program.path("automations")).unwrap();
+    program.start();
+    let said = program.run(&["new", "porch.rhai"]);
     assert!(said.contains("wrote automations/porch.rhai\n"), "{said}");
-    house.wait_for("porch: ");
+    program.wait_for("porch: ");
     // It lives a little before the broker knows what it wants to hear.
     let alarm = (0..30).any(|_| {
-        house.eval("mqtt_publish(\"porch/temperature\", \"30\", #{ qos: 1 })");
+        program.eval("mqtt_publish(\"porch/temperature\", \"30\", #{ qos: 1 })");
         let last = "mqtt_receive(\"porch/alarm\", #{ retained: true, timeout: \"1s\" }).payload";
-        text(&house.rhaid(&["eval", last]).stdout).trim() == "on"
+        text(&program.rhaid(&["eval", last]).stdout).trim() == "on"
     });
     assert!(alarm);
-    let list: Json = serde_json::from_str(&house.run(&["list", "--json"])).unwrap();
+    let list: Json = serde_json::from_str(&program.run(&["list", "--json"])).unwrap();
     assert_eq!(list.as_array().unwrap().len(), 1, "a test lives: {list}");
 }
 
 #[test]
 fn the_test_of_every_template_passes() {
-    let house = furnished();
-    let said = house.run(&["test"]);
+    let program = furnished();
+    let said = program.run(&["test"]);
     assert!(!said.contains("FAIL") && said.contains(" passed"), "{said}");
 }
 
 /// Returns a file of the house as JSON.
-fn json(house: &House, file: &str) -> Json {
-    serde_json::from_str(&fs::read_to_string(house.path(file)).unwrap()).unwrap()
+fn json(program: &Program, file: &str) -> Json {
+    serde_json::from_str(&fs::read_to_string(program.path(file)).unwrap()).unwrap()
 }
 
 #[test]
 fn init_writes_a_config_that_passes_and_keeps_what_is_there() {
-    let house = House::empty();
-    house.write(".gitignore", "mine\n");
-    house.write(".vscode/settings.json", "{}");
-    let output = house.run(&["init"]);
+    let program = Program::empty();
+    program.write(".gitignore", "mine\n");
+    program.write(".vscode/settings.json", "{}");
+    let output = program.run(&["init"]);
     for said in [
         "wrote ./rhaid.yaml\n",
         "wrote ./scripts/hello_test.rhai\n",
@@ -145,29 +145,29 @@ fn init_writes_a_config_that_passes_and_keeps_what_is_there() {
     ] {
         assert!(output.contains(said), "{said:?} in\n{output}");
     }
-    assert_eq!(fs::read_to_string(house.path(".gitignore")).unwrap(), "mine\n");
-    assert_eq!(fs::read_to_string(house.path(".vscode/settings.json")).unwrap(), "{}");
-    assert!(house.run(&["check", "--strict"]).contains("1 script, 2 triggers, no faults\n"));
-    let again = house.run(&["init"]);
+    assert_eq!(fs::read_to_string(program.path(".gitignore")).unwrap(), "mine\n");
+    assert_eq!(fs::read_to_string(program.path(".vscode/settings.json")).unwrap(), "{}");
+    assert!(program.run(&["check", "--strict"]).contains("1 script, 2 triggers, no faults\n"));
+    let again = program.run(&["init"]);
     assert!(!again.contains("wrote"), "{again}");
 }
 
 #[test]
 fn what_init_writes_for_editors_is_what_the_commands_print() {
-    let house = House::empty();
-    assert!(house.run(&["init", "deep/house"]).contains("Now run: cd deep/house && rhaid\n"));
-    house.run(&["definitions", "own"]);
-    let read = |file: &str| fs::read_to_string(house.path(file)).unwrap();
+    let program = Program::empty();
+    assert!(program.run(&["init", "deep/house"]).contains("Now run: cd deep/house && rhaid\n"));
+    program.run(&["definitions", "own"]);
+    let read = |file: &str| fs::read_to_string(program.path(file)).unwrap();
     assert_eq!(read("deep/house/definitions/rhaid.d.rhai"), read("own/rhaid.d.rhai"));
     assert_eq!(
-        json(&house, "deep/house/rhaid.schema.json"),
-        serde_json::from_str::<Json>(&house.run(&["schema"])).unwrap()
+        json(&program, "deep/house/rhaid.schema.json"),
+        serde_json::from_str::<Json>(&program.run(&["schema"])).unwrap()
     );
-    let settings = json(&house, "deep/house/.vscode/settings.json");
+    let settings = json(&program, "deep/house/.vscode/settings.json");
     for schema in settings["yaml.schemas"].as_object().unwrap().keys() {
-        assert!(house.path("deep/house").join(schema).is_file(), "there is no {schema}");
+        assert!(program.path("deep/house").join(schema).is_file(), "there is no {schema}");
     }
-    assert!(json(&house, "deep/house/.vscode/extensions.json")["recommendations"].as_array().unwrap().len() > 1);
+    assert!(json(&program, "deep/house/.vscode/extensions.json")["recommendations"].as_array().unwrap().len() > 1);
     let line = read("deep/house/.helix/languages.toml");
     let (command, arguments) = (&settings["glspc.server.command"], &settings["glspc.server.commandArguments"]);
     assert!(line.contains(&format!("command = {command}\nargs = {arguments}\n")), "{line}");
@@ -175,8 +175,8 @@ fn what_init_writes_for_editors_is_what_the_commands_print() {
 
 #[test]
 fn the_test_that_init_writes_passes() {
-    let house = House::empty();
-    house.run(&["init"]);
-    let said = house.run(&["test"]);
+    let program = Program::empty();
+    program.run(&["init"]);
+    let said = program.run(&["test"]);
     assert!(said.contains("2 passed"), "{said}");
 }

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::house::{House, text};
+use crate::program::{Program, text};
 
 /// A fenced block: the words behind its fence, and its lines.
 pub(crate) struct Block {
@@ -34,12 +34,12 @@ pub(crate) fn blocks(page: &str) -> Vec<Block> {
 }
 
 /// Runs a line as a shell in the folder would, with rhaid in the path; returns what it printed.
-pub(crate) fn shell(house: &House, line: &str) -> String {
-    let program = std::path::Path::new(env!("CARGO_BIN_EXE_rhaid")).parent().unwrap();
+pub(crate) fn shell(program: &Program, line: &str) -> String {
+    let binaries = std::path::Path::new(env!("CARGO_BIN_EXE_rhaid")).parent().unwrap();
     let path = std::env::var("PATH").unwrap_or_default();
     let mut command = Command::new("sh");
-    house.surround(&mut command);
-    let output = command.args(["-c", line]).env("PATH", format!("{}:{path}", program.display())).output().unwrap();
+    program.surround(&mut command);
+    let output = command.args(["-c", line]).env("PATH", format!("{}:{path}", binaries.display())).output().unwrap();
     let printed = text(&output.stdout);
     assert!(output.status.success(), "{line}: {}\n{printed}\n{}", output.status, text(&output.stderr));
     printed

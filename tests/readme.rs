@@ -1,7 +1,7 @@
 //! The first script and the commands of the README, and every command of the book's page about them, work as written.
 
-use crate::house::House;
 use crate::pages::{blocks, shell};
+use crate::program::Program;
 
 const README: &str = include_str!("../README.md");
 
@@ -10,21 +10,21 @@ const COMMANDS: &str = include_str!("../examples/book/src/reference/commands.md"
 
 #[test]
 fn the_first_script_and_every_command_work_as_they_stand() {
-    let mut house = House::empty();
+    let mut program = Program::empty();
     let mut ran: Vec<String> = Vec::new();
     let mut fridge = String::new();
     for block in blocks(README).into_iter().chain(blocks(COMMANDS)) {
         let info: Vec<_> = block.info.iter().map(String::as_str).collect();
         match info.as_slice() {
-            [_, file] if file.starts_with("file=") => house.write(file.trim_start_matches("file="), &block.text),
-            ["sh", "start"] => house.start(),
+            [_, file] if file.starts_with("file=") => program.write(file.trim_start_matches("file="), &block.text),
+            ["sh", "start"] => program.start(),
             ["sh", "run"] => {
                 for line in block.text.lines() {
                     // Not every machine has curl, and the port is a free one here.
                     if let Some(path) = line.strip_prefix("curl -s localhost:7373/hooks/") {
-                        fridge = house.eval(&format!("http_get({:?}).text", house.hook(path)));
+                        fridge = program.eval(&format!("http_get({:?}).text", program.hook(path)));
                     } else {
-                        shell(&house, line);
+                        shell(&program, line);
                         ran.push(line.to_owned());
                     }
                 }
@@ -33,9 +33,9 @@ fn the_first_script_and_every_command_work_as_they_stand() {
         }
     }
     assert_eq!(fridge, r#"{"times":1}"#);
-    house.wait_for("fridge left open, 1 so far");
+    program.wait_for("fridge left open, 1 so far");
     // The configuration was written while rhaid ran.
-    house.wait_for("permissions, log applied");
+    program.wait_for("permissions, log applied");
     let all = ["check", "list", "runs", "logs", "fire", "disable", "enable", "next", "exec", "eval", "reference"];
     for command in all.iter().chain(&["definitions", "schema", "completions", "init", "new", "record"]) {
         assert!(
@@ -47,7 +47,7 @@ fn the_first_script_and_every_command_work_as_they_stand() {
 
 #[test]
 fn the_exit_codes_are_those_that_help_names() {
-    let help = House::empty().run(&["--help"]);
+    let help = Program::empty().run(&["--help"]);
     for code in ["0", "1", "2", "3", "130"] {
         let row = README.lines().find(|line| line.starts_with(&format!("| {code} |"))).unwrap();
         let meaning = row.split('|').nth(2).unwrap().trim().replace('`', "");

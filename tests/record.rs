@@ -6,7 +6,7 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 
 use serde_json::{Value as Json, json};
 
-use crate::house::{House, text};
+use crate::program::{Program, text};
 
 /// A recording that is on.
 struct Recorder {
@@ -16,8 +16,8 @@ struct Recorder {
 
 impl Recorder {
     /// Starts, and waits until it records.
-    fn start(house: &House, arguments: &[&str]) -> Self {
-        let mut command = house.command(&[&["record"], arguments].concat());
+    fn start(program: &Program, arguments: &[&str]) -> Self {
+        let mut command = program.command(&[&["record"], arguments].concat());
         let mut child = command.stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let errors = BufReader::new(child.stderr.take().unwrap());
         let mut recorder = Self { child, errors };
@@ -63,20 +63,20 @@ fn lines(text: &str) -> Vec<Json> {
     lines.collect()
 }
 
-fn read(house: &House, file: &str) -> Vec<Json> {
-    lines(&std::fs::read_to_string(house.path(file)).unwrap())
+fn read(program: &Program, file: &str) -> Vec<Json> {
+    lines(&std::fs::read_to_string(program.path(file)).unwrap())
 }
 
 #[test]
 fn messages_of_chosen_topics_are_written_as_they_come_and_secrets_are_not() {
-    let mut house = House::empty();
-    house.write("rhaid.yaml", "secrets:\n  door: hunter22\n");
-    house.write("scripts/quiet.rhai", "on_event(\"never\", || ());");
-    house.start();
-    house.eval("mqtt_publish(\"door/front\", \"closed\", #{ retain: true, qos: 1 })");
+    let mut program = Program::empty();
+    program.write("rhaid.yaml", "secrets:\n  door: hunter22\n");
+    program.write("scripts/quiet.rhai", "on_event(\"never\", || ());");
+    program.start();
+    program.eval("mqtt_publish(\"door/front\", \"closed\", #{ retain: true, qos: 1 })");
     let topics = ["--topic", "door/#", "--topic", "sensor/+/t"];
-    let recorder = Recorder::start(&house, &[&topics[..], &["-o", "events.jsonl", "--count", "7"]].concat());
-    house.eval(
+    let recorder = Recorder::start(&program, &[&topics[..], &["-o", "events.jsonl", "--count", "7"]].concat());
+    program.eval(
         r#"mqtt_publish("door/front", "open", #{ qos: 1 });
            mqtt_publish("sensor/a/t", 21.5, #{ qos: 1 });
            mqtt_publish("sensor/a/humidity", "not wanted", #{ qos: 1 });
@@ -89,7 +89,7 @@ fn messages_of_chosen_topics_are_written_as_they_come_and_secrets_are_not() {
     assert!(said.starts_with("recorded 7 messages (1 retained) in ") && said.lines().count() == 1, "{said}");
     assert_eq!(printed, "");
     assert_eq!(
-        read(&house, "events.jsonl"),
+        read(&program, "events.jsonl"),
         [
             json!({ "topic": "door/front", "payload": "closed", "qos": 1, "retain": true }),
             json!({ "topic": "door/front", "payload": "open", "qos": 1 }),
@@ -100,18 +100,19 @@ fn messages_of_chosen_topics_are_written_as_they_come_and_secrets_are_not() {
             json!({ "topic": "door/bell", "payload": "" }),
         ]
     );
-    let rights = std::os::unix::fs::PermissionsExt::mode(&house.path("events.jsonl").metadata().unwrap().permissions());
+    let rights =
+        std::os::unix::fs::PermissionsExt::mode(&program.path("events.jsonl").metadata().unwrap().permissions());
     assert_eq!(rights & 0o077, 0, "others can read it");
 }
 
 #[test]
 fn a_recording_ends_at_a_signal_or_after_its_time_and_has_each_line_at_once() {
-    let mut house = House::empty();
-    house.write("scripts/quiet.rhai", "on_event(\"never\", || ());");
-    house.start();
+    let mut program = Program::empty();
+    program.write("scripts/quiet.rhai", "on_event(\"never\", || ());");
+    program.start();
     for signal in ["INT", "TERM"] {
-        let mut recorder = Recorder::start(&house, &["--topic", "a"]);
-        house.eval("mqtt_publish(\"a\", \"1\", #{ qos: 1 })");
+        let mut recorder = Recorder::start(&program, &["--topic", "a"]);
+        program.eval("mqtt_publish(\"a\", \"1\", #{ qos: 1 })");
         let mut line = String::new();
         let mut printed = BufReader::new(recorder.child.stdout.take().unwrap());
         printed.read_line(&mut line).unwrap();
@@ -119,15 +120,15 @@ fn a_recording_ends_at_a_signal_or_after_its_time_and_has_each_line_at_once() {
         recorder.signal(signal);
         assert!(recorder.end().0.starts_with("recorded 1 message in "));
     }
-    let (said, printed) = Recorder::start(&house, &["--topic", "a", "--for", "300ms"]).end();
+    let (said, printed) = Recorder::start(&program, &["--topic", "a", "--for", "300ms"]).end();
     assert!(said.starts_with("recorded 0 messages in ") && printed.is_empty(), "{said}{printed}");
 }
 
 #[test]
 fn what_can_not_be_recorded_is_refused_in_words() {
-    let house = House::empty();
-    house.write("scripts/quiet.rhai", "on_event(\"never\", || ());");
-    house.write("there.jsonl", "mine");
+    let program = Program::empty();
+    program.write("scripts/quiet.rhai", "on_event(\"never\", || ());");
+    program.write("there.jsonl", "mine");
     for (arguments, code, words) in [
         (&["record"][..], 2, "--topic"),
         (&["record", "--topic", "a/#/b"], 2, "--topic: "),
@@ -136,17 +137,17 @@ fn what_can_not_be_recorded_is_refused_in_words() {
         (&["record", "--http"], 2, "--output"),
         (&["record", "--http", "-o", "new.jsonl"], 3, "no rhaid runs on"),
     ] {
-        let output = house.rhaid(arguments);
+        let output = program.rhaid(arguments);
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
         assert!(said.contains(words), "{arguments:?}: {said}");
     }
-    house.write("rhaid.yaml", "mqtt: { url: \"mqtt://127.0.0.1:1\" }");
-    let output = house.rhaid(&["record", "--topic", "a", "--for", "200ms"]);
+    program.write("rhaid.yaml", "mqtt: { url: \"mqtt://127.0.0.1:1\" }");
+    let output = program.rhaid(&["record", "--topic", "a", "--for", "200ms"]);
     let said = text(&output.stderr);
     assert!(output.status.code() == Some(1) && said.contains("no broker answered at mqtt://127.0.0.1:1"), "{said}");
-    assert_eq!(std::fs::read_to_string(house.path("there.jsonl")).unwrap(), "mine");
-    assert!(!house.path("new.jsonl").exists());
+    assert_eq!(std::fs::read_to_string(program.path("there.jsonl")).unwrap(), "mine");
+    assert!(!program.path("new.jsonl").exists());
 }
 
 /// Answers requests in the order of a list, one a connection; returns where.
@@ -183,7 +184,7 @@ mqtt_subscribe("ask/{what}", |msg| {
 
 #[test]
 fn answers_of_real_servers_stand_before_what_asks_for_them() {
-    let mut house = House::empty();
+    let mut program = Program::empty();
     let weather = r#"{"celsius":3.50,"session_token":"s","said":"hunter22"}"#;
     let server = server(vec![
         answer(
@@ -196,10 +197,10 @@ fn answers_of_real_servers_stand_before_what_asks_for_them() {
         answer("200 OK", "", "drop by drop"),
         answer("200 OK", "", "the last"),
     ]);
-    house.write("rhaid.yaml", "secrets:\n  home: hunter22\npermissions:\n  a: { secrets: [home] }\n");
-    house.write("scripts/a.rhai", &ASKING.replace("SERVER", &server));
-    house.start();
-    let recorder = Recorder::start(&house, &["--http", "--topic", "ask/+", "-o", "events.jsonl", "--count", "8"]);
+    program.write("rhaid.yaml", "secrets:\n  home: hunter22\npermissions:\n  a: { secrets: [home] }\n");
+    program.write("scripts/a.rhai", &ASKING.replace("SERVER", &server));
+    program.start();
+    let recorder = Recorder::start(&program, &["--http", "--topic", "ask/+", "-o", "events.jsonl", "--count", "8"]);
     for (ask, payload, status) in [
         ("weather", "1", "200"),
         ("none", "2", "404"),
@@ -207,12 +208,12 @@ fn answers_of_real_servers_stand_before_what_asks_for_them() {
         ("slowly", "stream", "200"),
         ("last", "4", "200"),
     ] {
-        assert_eq!(house.answer_on("answer", &format!("ask/{ask}"), payload), status);
+        assert_eq!(program.answer_on("answer", &format!("ask/{ask}"), payload), status);
     }
     let (said, _) = recorder.end();
     assert!(said.starts_with("recorded 5 messages and 3 answers in "), "{said}");
     assert!(said.ends_with("; 2 answers left out\n"), "{said}");
-    let file = std::fs::read_to_string(house.path("events.jsonl")).unwrap();
+    let file = std::fs::read_to_string(program.path("events.jsonl")).unwrap();
     for secret in ["pw12", "hunter22", "id=7", "abc"] {
         assert!(!file.contains(secret), "{secret} in {file}");
     }
@@ -244,18 +245,18 @@ fn answers_of_real_servers_stand_before_what_asks_for_them() {
 
 #[test]
 fn answers_alone_are_recorded_until_rhaid_stops() {
-    let mut house = House::empty();
+    let mut program = Program::empty();
     let server = server(vec![answer("200 OK", "", "hi")]);
-    house.write("scripts/a.rhai", &format!("on_event(\"ask\", || http_get(\"http://{server}/\").text);"));
-    house.start();
-    let recorder = Recorder::start(&house, &["--http", "-o", "events.jsonl"]);
-    assert!(house.run(&["fire", "a"]).contains("hi"));
-    assert_eq!(house.stop(), Some(0));
+    program.write("scripts/a.rhai", &format!("on_event(\"ask\", || http_get(\"http://{server}/\").text);"));
+    program.start();
+    let recorder = Recorder::start(&program, &["--http", "-o", "events.jsonl"]);
+    assert!(program.run(&["fire", "a"]).contains("hi"));
+    assert_eq!(program.stop(), Some(0));
     let (said, _) = recorder.end();
     assert!(said.starts_with("rhaid has stopped: "), "{said}");
     assert!(said.contains("recorded 0 messages and 1 answer in "), "{said}");
     assert_eq!(
-        read(&house, "events.jsonl"),
+        read(&program, "events.jsonl"),
         [json!({ "http": format!("GET http://{server}/"), "status": 200, "body": "hi" })]
     );
 }

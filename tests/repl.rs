@@ -3,11 +3,11 @@
 use std::io::Write as _;
 use std::process::Stdio;
 
-use crate::house::{House, text};
+use crate::program::{Program, text};
 
 /// Types lines; returns what was printed, what was complained of, and the exit code.
-fn typed(house: &House, arguments: &[&str], lines: &str) -> (String, String, Option<i32>) {
-    let mut command = house.command(&[&["repl"], arguments].concat());
+fn typed(program: &Program, arguments: &[&str], lines: &str) -> (String, String, Option<i32>) {
+    let mut command = program.command(&[&["repl"], arguments].concat());
     let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = piped.spawn().unwrap();
     child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
@@ -17,9 +17,9 @@ fn typed(house: &House, arguments: &[&str], lines: &str) -> (String, String, Opt
 
 #[test]
 fn lines_see_what_earlier_lines_defined_and_go_on_over_open_brackets() {
-    let house = House::empty();
-    house.write("scripts/_lib/units.rhai", "fn twice(x) { 2 * x }");
-    house.write("more.rhai", "let loaded = 7;\nfn next(x) { x + 1 }\n");
+    let program = Program::empty();
+    program.write("scripts/_lib/units.rhai", "fn twice(x) { 2 * x }");
+    program.write("more.rhai", "let loaded = 7;\nfn next(x) { x + 1 }\n");
     let lines = r#"
 let a = 40;
 a + 2
@@ -40,7 +40,7 @@ next(loaded)
 #{ b: [1] }
 ()
 "#;
-    let (printed, complained, code) = typed(&house, &[], lines);
+    let (printed, complained, code) = typed(&program, &[], lines);
     assert_eq!(
         (printed.as_str(), complained.as_str(), code),
         ("42\n43\n42\n6\n9\n8\nf64\n{\n  \"b\": [\n    1\n  ]\n}\n", "", Some(0))
@@ -49,10 +49,10 @@ next(loaded)
 
 #[test]
 fn a_fault_shows_its_place_and_the_next_line_is_read() {
-    let house = House::empty();
+    let program = Program::empty();
     let lines =
         "let a = 1;\n  prinnt(a)\n(1 + \n2))\nimport \"_lib/none\" as none;\n:lod x\n:load none.rhai\nsleep(60)\na\n";
-    let (printed, complained, code) = typed(&house, &["--timeout", "200ms"], lines);
+    let (printed, complained, code) = typed(&program, &["--timeout", "200ms"], lines);
     assert_eq!((printed.as_str(), code), ("1\n", Some(1)));
     for words in [
         "line:1:1: there is no `prinnt`",
@@ -68,28 +68,28 @@ fn a_fault_shows_its_place_and_the_next_line_is_read() {
 
 #[test]
 fn whoever_wants_to_leave_leaves() {
-    let house = House::empty();
+    let program = Program::empty();
     for word in [":quit", "exit", "quit()", "exit()"] {
-        let (printed, complained, code) = typed(&house, &[], &format!("1\n{word}\n2\n"));
+        let (printed, complained, code) = typed(&program, &[], &format!("1\n{word}\n2\n"));
         assert_eq!((printed.as_str(), complained.as_str(), code), ("1\n", "", Some(0)), "{word}");
     }
 }
 
 #[test]
 fn dry_lines_show_what_they_would_do_and_messages_come_while_lines_are_typed() {
-    let mut house = House::empty();
-    house.write("scripts/a.rhai", "mqtt_subscribe(\"ask\", |msg| mqtt_publish(\"answer\", msg.payload));");
+    let mut program = Program::empty();
+    program.write("scripts/a.rhai", "mqtt_subscribe(\"ask\", |msg| mqtt_publish(\"answer\", msg.payload));");
     let (printed, complained, code) = typed(
-        &house,
+        &program,
         &["--dry"],
         "mqtt_publish(\"a\", 1)\nstate.x = 1;\nstate.x\nmqtt_publish(\"a\", 1, #{ wait: false })\n",
     );
     assert!(complained.starts_with("would do mqtt_publish a \"1\""), "{complained}");
     assert_eq!((printed.as_str(), code), ("1\n<Sent: confirmed>\n", Some(0)));
-    house.start();
-    house.wait_for("connected to");
+    program.start();
+    program.wait_for("connected to");
     let lines = ":subscribe answer\nmqtt_request(\"ask\", \"hi\", #{ response_topic: \"answer\" }).payload\nsleep(0.5)\n:unsubscribe\n:quit\nnever\n";
-    let (printed, complained, code) = typed(&house, &[], lines);
+    let (printed, complained, code) = typed(&program, &[], lines);
     let mut printed: Vec<_> = printed.lines().collect();
     printed.sort_unstable();
     assert_eq!((printed, complained.as_str(), code), (vec!["answer hi", "hi"], "", Some(0)));
@@ -97,8 +97,8 @@ fn dry_lines_show_what_they_would_do_and_messages_come_while_lines_are_typed() {
 
 #[test]
 fn help_lists_commands_and_explains_functions() {
-    let house = House::empty();
-    let (printed, complained, _) = typed(&house, &[], ":help\n:help mqtt_last\n:help mqtt_lost\n");
+    let program = Program::empty();
+    let (printed, complained, _) = typed(&program, &[], ":help\n:help mqtt_last\n:help mqtt_lost\n");
     assert!(printed.contains(":subscribe TOPIC") && printed.contains("mqtt_last(topic: string)"), "{printed}");
     assert!(complained.contains("did you mean `mqtt_last`?"), "{complained}");
 }

@@ -1,6 +1,6 @@
 //! `rhaid simulate`: a day, or what was recorded, played to the scripts of the folder.
 
-use crate::house::{House, text};
+use crate::program::{Program, text};
 
 const SCRIPT: &str = r#"
 cron("30 2 * * *", || { mqtt_publish("night", now().format("%H:%M %:z")); });
@@ -22,24 +22,24 @@ const EVENTS: &str = r#"
 {"time": "2026-03-28T10:00:00Z", "event": "rung", "data": "bob"}
 "#;
 
-fn house() -> House {
-    let house = House::empty();
-    house.write("rhaid.yaml", "timezone: Europe/Oslo\nsecrets: { key: swordfish }\n");
-    house.write("scripts/hall.rhai", SCRIPT);
-    house.write("scripts/hall_test.rhai", "this is no script");
-    house.write("day.jsonl", EVENTS);
-    house
+fn program() -> Program {
+    let program = Program::empty();
+    program.write("rhaid.yaml", "timezone: Europe/Oslo\nsecrets: { key: swordfish }\n");
+    program.write("scripts/hall.rhai", SCRIPT);
+    program.write("scripts/hall_test.rhai", "this is no script");
+    program.write("day.jsonl", EVENTS);
+    program
 }
 
-fn played(house: &House, arguments: &[&str]) -> (Option<i32>, String) {
-    let output = house.rhaid(&[&["simulate"], arguments].concat());
+fn played(program: &Program, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = program.rhaid(&[&["simulate"], arguments].concat());
     (output.status.code(), [text(&output.stdout), text(&output.stderr)].concat())
 }
 
 #[test]
 fn recorded_events_are_played_and_what_scripts_would_do_is_shown_in_order() {
-    let house = house();
-    let (code, printed) = played(&house, &["--events", "day.jsonl", "--to", "2026-03-28T12:00"]);
+    let program = program();
+    let (code, printed) = played(&program, &["--events", "day.jsonl", "--to", "2026-03-28T12:00"]);
     assert_eq!(code, Some(0), "{printed}");
     let lines: Vec<_> = printed.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
     let at = |words: &str| {
@@ -54,14 +54,14 @@ fn recorded_events_are_played_and_what_scripts_would_do_is_shown_in_order() {
     ];
     let places: Vec<_> = order.into_iter().map(at).collect();
     assert!(places.is_sorted(), "{printed}");
-    assert!(!house.path(".rhaid").exists());
+    assert!(!program.path(".rhaid").exists());
 }
 
 #[test]
 fn a_day_with_an_hour_less_or_more_is_played_as_it_is() {
-    let house = house();
+    let program = program();
     let nights = |day: &str, next: &str| {
-        let (code, printed) = played(&house, &["--from", day, "--to", next, "--json"]);
+        let (code, printed) = played(&program, &["--from", day, "--to", next, "--json"]);
         assert_eq!(code, Some(0), "{printed}");
         let lines: Vec<serde_json::Value> = printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let messages = lines.iter().filter(|line| line["what"] == "message");
@@ -75,14 +75,14 @@ fn a_day_with_an_hour_less_or_more_is_played_as_it_is() {
 
 #[test]
 fn a_failed_run_is_told_by_the_exit_code_and_a_wrong_line_by_its_place() {
-    let house = house();
-    house.write(
+    let program = program();
+    program.write(
         "cold.jsonl",
         "{\"time\": \"2026-03-28T08:00:00Z\", \"topic\": \"door/front\", \"payload\": \"open\"}\n",
     );
-    let (code, printed) = played(&house, &["--events", "cold.jsonl", "-o", "out.txt"]);
+    let (code, printed) = played(&program, &["--events", "cold.jsonl", "-o", "out.txt"]);
     assert!(code == Some(1) && printed.is_empty(), "{printed}");
-    let written = std::fs::read_to_string(house.path("out.txt")).unwrap();
+    let written = std::fs::read_to_string(program.path("out.txt")).unwrap();
     assert!(written.contains("nothing answers GET https://api.example.com/people"), "{written}");
     assert!(written.contains("`rhaid record --http` writes a file"), "{written}");
     for (line, words) in [
@@ -93,19 +93,19 @@ fn a_failed_run_is_told_by_the_exit_code_and_a_wrong_line_by_its_place() {
         ("{\"time\": \"soon\", \"topic\": \"a\"}", "bad.jsonl:1: time: "),
         ("{\"time\": \"2026-03-28T08:00:00Z\", \"topic\": \"a/#\"}", "bad.jsonl:1: "),
     ] {
-        house.write("bad.jsonl", line);
-        let (code, printed) = played(&house, &["--events", "bad.jsonl"]);
+        program.write("bad.jsonl", line);
+        let (code, printed) = played(&program, &["--events", "bad.jsonl"]);
         assert!(code.is_some_and(|code| code > 0) && printed.contains(words), "{printed}");
     }
-    let (code, printed) = played(&house, &["--from", "2026-03-28", "--to", "2026-03-27"]);
+    let (code, printed) = played(&program, &["--from", "2026-03-28", "--to", "2026-03-27"]);
     assert!(code == Some(2) && printed.contains("before it begins"), "{printed}");
 }
 
 #[test]
 fn the_same_seed_gives_the_same_day() {
-    let house = house();
-    house.write("scripts/dice.rhai", "every(\"1h\", #{ jitter: \"10m\" }, || { mqtt_publish(\"dice\", uuid()); });");
-    let day = |seed: &str| played(&house, &["--from", "2026-03-28", "--to", "2026-03-29", "--seed", seed]).1;
+    let program = program();
+    program.write("scripts/dice.rhai", "every(\"1h\", #{ jitter: \"10m\" }, || { mqtt_publish(\"dice\", uuid()); });");
+    let day = |seed: &str| played(&program, &["--from", "2026-03-28", "--to", "2026-03-29", "--seed", seed]).1;
     let first = day("1");
     assert!(first.matches("message dice").count() > 20, "{first}");
     assert_eq!(day("1"), first);
@@ -114,17 +114,17 @@ fn the_same_seed_gives_the_same_day() {
 
 #[test]
 fn only_some_scripts_are_played_and_what_the_last_event_began_comes_to_its_end() {
-    let house = House::empty();
-    house.write("scripts/beat.rhai", "every(\"1m\", || print(\"beat\"));");
-    house.write(
+    let program = Program::empty();
+    program.write("scripts/beat.rhai", "every(\"1m\", || print(\"beat\"));");
+    program.write(
         "scripts/slow.rhai",
         "mqtt_subscribe(\"go\", |msg| { sleep(\"3s\"); mqtt_publish(\"gone\", msg.payload); });",
     );
-    house.write("one.jsonl", "{\"time\": \"2026-03-28T08:00:00Z\", \"topic\": \"go\", \"payload\": \"1\"}\n");
-    let (code, printed) = played(&house, &["slow", "--events", "one.jsonl"]);
+    program.write("one.jsonl", "{\"time\": \"2026-03-28T08:00:00Z\", \"topic\": \"go\", \"payload\": \"1\"}\n");
+    let (code, printed) = played(&program, &["slow", "--events", "one.jsonl"]);
     assert!(code == Some(0) && printed.contains("08:00:03.000+00:00 message gone \"1\""), "{printed}");
-    let (code, printed) = played(&house, &["slow", "--from", "2026-03-28", "--to", "2026-03-29"]);
+    let (code, printed) = played(&program, &["slow", "--from", "2026-03-28", "--to", "2026-03-29"]);
     assert_eq!((code, printed.as_str()), (Some(0), ""));
-    let (code, printed) = played(&house, &["slw"]);
+    let (code, printed) = played(&program, &["slw"]);
     assert!(code == Some(1) && printed.contains("there is no script `slw`"), "{printed}");
 }

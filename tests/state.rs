@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::house::{House, text};
+use crate::program::{Program, text};
 
 const COUNTER: &str = r#"
     on_event("count", || { state.add("n", 1); state.n });
@@ -16,37 +16,37 @@ const COUNTER: &str = r#"
     });
 "#;
 
-fn house() -> House {
-    let house = House::empty();
-    house.write("scripts/counter.rhai", COUNTER);
-    house
+fn program() -> Program {
+    let program = Program::empty();
+    program.write("scripts/counter.rhai", COUNTER);
+    program
 }
 
-fn fire(house: &House, event: &str) -> String {
-    house.run(&["fire", "counter", &format!("on_event {event}")])
+fn fire(program: &Program, event: &str) -> String {
+    program.run(&["fire", "counter", &format!("on_event {event}")])
 }
 
 #[test]
 fn a_running_script_sees_an_edit_at_once() {
-    let mut house = house();
-    house.start();
-    assert_eq!(fire(&house, "count"), "succeeded\n1\n");
-    assert_eq!(house.run(&["state", "show", "counter", "n"]), "1\n");
-    assert_eq!(house.run(&["state", "set", "counter", "n", "41.0"]), "set n of counter\n");
-    house.run(&["state", "set", "shared:house", "mode", "\"away\""]);
-    assert_eq!(fire(&house, "look"), "succeeded\n41.0 f64 away\n");
-    house.wait_for("counter: its state was edited manually");
-    let list = house.run(&["state", "list"]);
+    let mut program = program();
+    program.start();
+    assert_eq!(fire(&program, "count"), "succeeded\n1\n");
+    assert_eq!(program.run(&["state", "show", "counter", "n"]), "1\n");
+    assert_eq!(program.run(&["state", "set", "counter", "n", "41.0"]), "set n of counter\n");
+    program.run(&["state", "set", "shared:house", "mode", "\"away\""]);
+    assert_eq!(fire(&program, "look"), "succeeded\n41.0 f64 away\n");
+    program.wait_for("counter: its state was edited manually");
+    let list = program.run(&["state", "list"]);
     assert!(list.starts_with("SPACE") && list.contains("counter") && list.contains("shared:house"), "{list}");
-    assert_eq!(house.run(&["state", "delete", "counter", "n"]), "deleted n of counter\n");
-    assert_eq!(fire(&house, "count"), "succeeded\n1\n");
+    assert_eq!(program.run(&["state", "delete", "counter", "n"]), "deleted n of counter\n");
+    assert_eq!(fire(&program, "count"), "succeeded\n1\n");
 }
 
 #[test]
 fn mistakes_are_told_and_change_nothing() {
-    let mut house = house();
-    house.start();
-    fire(&house, "fill");
+    let mut program = program();
+    program.start();
+    fire(&program, "fill");
     for (arguments, code, words) in [
         (&["state", "set", "counter", "n", "away"][..], 2, "text is written in quotes: '\"away\"'"),
         (&["state", "set", "counter", "n", "null"], 2, "`rhaid state delete` takes a value away"),
@@ -58,23 +58,23 @@ fn mistakes_are_told_and_change_nothing() {
         (&["state", "import", "plain.json"], 2, "write \"script:counter\" or \"shared:counter\""),
         (&["state", "set", "counter", &"k".repeat(2_000), "1"], 1, "a key has at most 1024 bytes"),
     ] {
-        house.write("rhaid.yaml", "log: { level: info }");
-        house.write("plain.json", r#"{ "counter": { "n": 1 } }"#);
-        let output = house.rhaid(arguments);
+        program.write("rhaid.yaml", "log: { level: info }");
+        program.write("plain.json", r#"{ "counter": { "n": 1 } }"#);
+        let output = program.rhaid(arguments);
         let said = text(&output.stderr);
         assert_eq!((output.status.code(), said.contains(words)), (Some(code), true), "{arguments:?}: {said}");
     }
-    assert_eq!(fire(&house, "look"), "succeeded\n7 i64 home\n");
+    assert_eq!(fire(&program, "look"), "succeeded\n7 i64 home\n");
 }
 
 #[test]
 fn what_is_exported_comes_back_with_its_types_also_where_no_rhaid_runs() {
-    let mut house = house();
-    house.start();
-    fire(&house, "fill");
-    let exported = house.run(&["state", "export"]);
-    house.stop();
-    assert_eq!(house.run(&["state", "export"]), exported);
+    let mut program = program();
+    program.start();
+    fire(&program, "fill");
+    let exported = program.run(&["state", "export"]);
+    program.stop();
+    assert_eq!(program.run(&["state", "export"]), exported);
     let json: serde_json::Value = serde_json::from_str(&exported).unwrap();
     assert_eq!(json["script:counter"]["since"]["$time"], "2026-03-29T03:00:00+02:00[Europe/Berlin]");
     assert_eq!(
@@ -82,39 +82,39 @@ fn what_is_exported_comes_back_with_its_types_also_where_no_rhaid_runs() {
         (&"AP8=".into(), &"home".into())
     );
 
-    house.run(&["state", "set", "counter", "more", "[1, 2]"]);
-    house.run(&["state", "delete", "shared:house", "--all"]);
-    house.write("state.json", &exported);
-    assert_eq!(house.run(&["state", "import", "state.json"]), "imported 4 values\n");
-    assert_eq!(house.run(&["state", "show", "counter", "more"]).split_whitespace().collect::<String>(), "[1,2]");
-    house.start();
-    house.run(&["state", "import", "state.json", "--replace"]);
-    assert_eq!(house.run(&["state", "export"]), exported);
-    let shown = house.run(&["state", "show", "counter", "--json"]);
+    program.run(&["state", "set", "counter", "more", "[1, 2]"]);
+    program.run(&["state", "delete", "shared:house", "--all"]);
+    program.write("state.json", &exported);
+    assert_eq!(program.run(&["state", "import", "state.json"]), "imported 4 values\n");
+    assert_eq!(program.run(&["state", "show", "counter", "more"]).split_whitespace().collect::<String>(), "[1,2]");
+    program.start();
+    program.run(&["state", "import", "state.json", "--replace"]);
+    assert_eq!(program.run(&["state", "export"]), exported);
+    let shown = program.run(&["state", "show", "counter", "--json"]);
     assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), json["script:counter"]);
 }
 
 #[test]
 fn a_backup_made_while_it_runs_is_restored_as_the_help_says() {
-    let mut house = house();
-    house.start();
-    fire(&house, "fill");
-    house.run(&["disable", "counter"]);
-    let said = house.run(&["backup", "copy.db"]);
+    let mut program = program();
+    program.start();
+    fire(&program, "fill");
+    program.run(&["disable", "counter"]);
+    let said = program.run(&["backup", "copy.db"]);
     assert!(said.starts_with("wrote copy.db ("), "{said}");
-    house.run(&["enable", "counter"]);
-    fire(&house, "count");
-    house.stop();
-    fs::create_dir(house.path("old")).unwrap();
+    program.run(&["enable", "counter"]);
+    fire(&program, "count");
+    program.stop();
+    fs::create_dir(program.path("old")).unwrap();
     for name in ["rhaid.db", "rhaid.db-wal", "rhaid.db-shm"] {
-        if house.path(&format!(".rhaid/{name}")).exists() {
-            fs::rename(house.path(&format!(".rhaid/{name}")), house.path(&format!("old/{name}"))).unwrap();
+        if program.path(&format!(".rhaid/{name}")).exists() {
+            fs::rename(program.path(&format!(".rhaid/{name}")), program.path(&format!("old/{name}"))).unwrap();
         }
     }
-    fs::copy(house.path("copy.db"), house.path(".rhaid/rhaid.db")).unwrap();
-    house.start();
-    assert!(house.run(&["list"]).contains("disabled"));
-    house.run(&["enable", "counter"]);
-    assert_eq!(fire(&house, "look"), "succeeded\n7 i64 home\n");
-    assert!(house.run(&["runs"]).contains("on_event fill") || house.run(&["runs"]).contains("fired manually"));
+    fs::copy(program.path("copy.db"), program.path(".rhaid/rhaid.db")).unwrap();
+    program.start();
+    assert!(program.run(&["list"]).contains("disabled"));
+    program.run(&["enable", "counter"]);
+    assert_eq!(fire(&program, "look"), "succeeded\n7 i64 home\n");
+    assert!(program.run(&["runs"]).contains("on_event fill") || program.run(&["runs"]).contains("fired manually"));
 }

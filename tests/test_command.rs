@@ -6,7 +6,7 @@ use std::process::Stdio;
 use rhaid::functions::reference::only_in_tests;
 use serde_json::Value;
 
-use crate::house::{House, text};
+use crate::program::{Program, text};
 
 const HEATER: &str = r##"
 mqtt_subscribe("room/{name}/temperature", |msg| {
@@ -41,28 +41,28 @@ secrets:
   key: none
 ";
 
-fn house(tests: &str) -> House {
-    let house = House::empty();
-    house.write("rhaid.yaml", CONFIG);
-    house.write("scripts/heater.rhai", HEATER);
-    house.write("scripts/heater_test.rhai", tests);
-    house
+fn program(tests: &str) -> Program {
+    let program = Program::empty();
+    program.write("rhaid.yaml", CONFIG);
+    program.write("scripts/heater.rhai", HEATER);
+    program.write("scripts/heater_test.rhai", tests);
+    program
 }
 
-fn tried(house: &House, arguments: &[&str]) -> (Option<i32>, String) {
-    let output = house.rhaid(&[&["test"], arguments].concat());
+fn tried(program: &Program, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = program.rhaid(&[&["test"], arguments].concat());
     (output.status.code(), [text(&output.stdout), text(&output.stderr)].concat())
 }
 
 #[track_caller]
 fn passes(body: &str) {
-    let (code, printed) = tried(&house(&format!("test(\"it\", || {{ load(\"heater\");\n{body}\n}});")), &[]);
+    let (code, printed) = tried(&program(&format!("test(\"it\", || {{ load(\"heater\");\n{body}\n}});")), &[]);
     assert!(code == Some(0) && printed.contains("1 passed"), "{printed}");
 }
 
 #[track_caller]
 fn fails(body: &str, wanted: &[&str]) -> String {
-    let (code, printed) = tried(&house(&format!("test(\"it\", || {{ load(\"heater\");\n{body}\n}});")), &[]);
+    let (code, printed) = tried(&program(&format!("test(\"it\", || {{ load(\"heater\");\n{body}\n}});")), &[]);
     assert_eq!(code, Some(1), "{printed}");
     for words in wanted {
         assert!(printed.contains(words), "{words:?} is not in:\n{printed}");
@@ -219,7 +219,7 @@ fn brokers_go_and_come_and_rhaid_restarts_with_what_it_kept() {
 
 #[test]
 fn the_clock_is_set_before_and_turned_after_scripts_live_also_over_a_change_of_clocks() {
-    let house = house(
+    let program = program(
         r##"
         const START = "2026-03-29T00:30+01:00[Europe/Oslo]";
         fn hours() { state_of("heater").hours }
@@ -236,48 +236,48 @@ fn the_clock_is_set_before_and_turned_after_scripts_live_also_over_a_change_of_c
         test("a month", || { load("heater"); advance("30d"); assert_eq(hours(), 720); });
         "##,
     );
-    let (code, printed) = tried(&house, &[]);
+    let (code, printed) = tried(&program, &[]);
     assert!(code == Some(0) && printed.contains("2 passed"), "{printed}");
 }
 
 #[test]
 fn a_world_touches_nothing_real_and_is_the_same_each_time() {
-    let house = house(
+    let program = program(
         r#"test("it", || { load("heater"); emit("keep"); emit("dice"); print(published("dice")[0].payload); });"#,
     );
     let rolled = |arguments: &[&str]| {
-        let (code, printed) = tried(&house, arguments);
+        let (code, printed) = tried(&program, arguments);
         assert_eq!(code, Some(0), "{printed}");
         printed.lines().nth(2).unwrap().to_owned()
     };
     let first = rolled(&[]);
     assert_eq!(rolled(&[]), first);
     assert_ne!(rolled(&["--seed", "1"]), first);
-    assert!(!house.path("kept.txt").exists() && !house.path(".rhaid").exists());
+    assert!(!program.path("kept.txt").exists() && !program.path(".rhaid").exists());
 }
 
 #[test]
 fn results_are_told_to_programs_and_lines_that_ran_are_counted() {
-    let house = house(
+    let program = program(
         "test(\"good & <well>\", || { load(\"heater\"); publish(\"room/attic/temperature\", 17); });\n\
          test(\"bad\", || { assert(false, \"as told\"); });\n",
     );
-    let (code, printed) = tried(&house, &["--json", "--junit", "junit.xml", "--lcov", "lcov.info"]);
+    let (code, printed) = tried(&program, &["--json", "--junit", "junit.xml", "--lcov", "lcov.info"]);
     assert_eq!(code, Some(1), "{printed}");
     let json: Value = serde_json::from_str(&printed).unwrap();
     assert_eq!((&json["passed"], &json["failed"]), (&1.into(), &1.into()));
     let failure = &json["files"][0]["tests"][1]["failure"];
     assert_eq!((&failure["line"], &failure["text"]), (&2.into(), &"as told".into()));
-    let junit = std::fs::read_to_string(house.path("junit.xml")).unwrap();
+    let junit = std::fs::read_to_string(program.path("junit.xml")).unwrap();
     assert!(
         junit.contains("<testcase name=\"good &amp; &lt;well&gt;\"") && junit.contains("<failure message=\"as told\">"),
         "{junit}"
     );
-    let lcov = std::fs::read_to_string(house.path("lcov.info")).unwrap();
+    let lcov = std::fs::read_to_string(program.path("lcov.info")).unwrap();
     let ran = |line: usize| lcov.lines().any(|row| row.starts_with(&format!("DA:{line},")) && !row.ends_with(",0"));
     assert!(ran(3) && ran(6) && ran(10), "{lcov}");
     assert!(lcov.contains("DA:11,0\n") && lcov.contains("DA:13,0\n"), "{lcov}");
-    let (_, printed) = tried(&house, &["--coverage", "--filter", "good"]);
+    let (_, printed) = tried(&program, &["--coverage", "--filter", "good"]);
     assert!(
         printed.contains("1 passed") && printed.contains("not run: 11-13") && !printed.contains("as told"),
         "{printed}"
@@ -286,15 +286,15 @@ fn results_are_told_to_programs_and_lines_that_ran_are_counted() {
 
 #[test]
 fn what_can_not_be_tested_is_told_with_its_place() {
-    let house = house("test(\"a\", || {\n");
-    let (code, printed) = tried(&house, &[]);
+    let program = program("test(\"a\", || {\n");
+    let (code, printed) = tried(&program, &[]);
     assert!(code == Some(1) && printed.contains("heater_test.rhai:2:") && printed.contains("1 failed"), "{printed}");
-    house.write("scripts/heater_test.rhai", "load(\"heater\");");
-    let (code, printed) = tried(&house, &[]);
+    program.write("scripts/heater_test.rhai", "load(\"heater\");");
+    let (code, printed) = tried(&program, &[]);
     assert!(code == Some(1) && printed.contains("this function can only be called inside `test("), "{printed}");
-    house.write("scripts/broken.rhai", "cron(");
-    house.write("scripts/heater_test.rhai", "test(\"a\", || load(\"broken\"));");
-    let (code, printed) = tried(&house, &[]);
+    program.write("scripts/broken.rhai", "cron(");
+    program.write("scripts/heater_test.rhai", "test(\"a\", || load(\"broken\"));");
+    let (code, printed) = tried(&program, &[]);
     assert!(
         code == Some(1) && printed.contains("`broken` can not be loaded") && printed.contains("broken.rhai:1:"),
         "{printed}"
@@ -304,14 +304,14 @@ fn what_can_not_be_tested_is_told_with_its_place() {
         (&["scripts/broken.rhai"], "scripts/broken.rhai is no test and has none beside it"),
         (&["--filter", "zebra"], "no test holds \"zebra\""),
     ] {
-        let (code, printed) = tried(&house, arguments);
+        let (code, printed) = tried(&program, arguments);
         assert!(code == Some(2) && printed.contains(words), "{printed}");
     }
 }
 
 #[test]
 fn what_a_test_leaves_running_ends_with_it_and_what_its_world_remembers_is_no_memory_of_a_run() {
-    let house = house(
+    let program = program(
         r#"
 test("ends while a run waits", || { load("send"); broker_down(); emit("wait"); });
 test("waits for exactly so long", || {
@@ -325,8 +325,8 @@ test("waits for exactly so long", || {
 test("remembers much", || { load("send"); advance("15m"); assert_eq(published().len(), 18_000); });
 "#,
     );
-    house.write("rhaid.yaml", "limits: { memory: 1MiB }");
-    house.write(
+    program.write("rhaid.yaml", "limits: { memory: 1MiB }");
+    program.write(
         "scripts/send.rhai",
         r#"
 on_event("wait", || {
@@ -340,52 +340,52 @@ every("1s", || {
 });
 "#,
     );
-    let (code, printed) = tried(&house, &[]);
+    let (code, printed) = tried(&program, &[]);
     assert!(code == Some(0) && printed.contains("3 passed") && !printed.contains("panicked"), "{printed}");
 }
 
 #[test]
 fn check_looks_at_files_of_tests_as_such() {
-    let house = house("test(\"it\", || { load(\"heater\"); advance(\"1h\"); });");
-    let check = |house: &House| {
-        let output = house.rhaid(&["check", "scripts/heater_test.rhai"]);
+    let program = program("test(\"it\", || { load(\"heater\"); advance(\"1h\"); });");
+    let check = |program: &Program| {
+        let output = program.rhaid(&["check", "scripts/heater_test.rhai"]);
         (output.status.code(), text(&output.stdout))
     };
-    assert_eq!(check(&house).0, Some(0), "{}", check(&house).1);
-    house.write("scripts/heater_test.rhai", "test(\"it\", || loda(\"heater\"));");
-    let (code, said) = check(&house);
+    assert_eq!(check(&program).0, Some(0), "{}", check(&program).1);
+    program.write("scripts/heater_test.rhai", "test(\"it\", || loda(\"heater\"));");
+    let (code, said) = check(&program);
     assert!(code == Some(1) && said.contains("heater_test.rhai:1:15") && said.contains("`load("), "{said}");
 }
 
 #[test]
 fn tests_are_named_by_their_file_their_script_or_its_name() {
-    let house = house("test(\"it\", || load(\"heater\"));");
+    let program = program("test(\"it\", || load(\"heater\"));");
     for name in ["scripts/heater_test.rhai", "scripts/heater.rhai", "heater", "scripts"] {
-        let (code, printed) = tried(&house, &[name]);
+        let (code, printed) = tried(&program, &[name]);
         assert!(code == Some(0) && printed.contains("1 passed"), "{name}: {printed}");
     }
 }
 
 #[test]
 fn scripts_do_not_hear_of_what_only_tests_call() {
-    let house = house("");
-    house.write("scripts/heater.rhai", "on_start(|| { assert_publishd(\"a\"); loda(\"b\"); });");
-    let said = text(&house.rhaid(&["check"]).stdout);
+    let program = program("");
+    program.write("scripts/heater.rhai", "on_start(|| { assert_publishd(\"a\"); loda(\"b\"); });");
+    let said = text(&program.rhaid(&["check"]).stdout);
     assert!(said.contains("unknown function `assert_publishd`") && said.contains("unknown function `loda`"), "{said}");
     assert!(!said.contains("assert_published") && !said.contains("load(script)"), "{said}");
 }
 
 #[test]
 fn tests_run_again_when_a_script_changes() {
-    let house = house(
+    let program = program(
         "test(\"it\", || { load(\"heater\"); publish(\"room/attic/temperature\", 20); assert_not_published(\"#\"); });",
     );
-    let mut command = house.command(&["test", "--watch"]);
+    let mut command = program.command(&["test", "--watch"]);
     let mut watching = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines().map(Result::unwrap);
     assert!(lines.any(|line| line.starts_with("1 passed")));
     assert!(lines.any(|line| line.contains("waiting for a change")));
-    house.write("scripts/heater.rhai", &HEATER.replace("< 18.0", "< 28.0"));
+    program.write("scripts/heater.rhai", &HEATER.replace("< 18.0", "< 28.0"));
     assert!(lines.any(|line| line.contains("1 failed")));
     watching.kill().unwrap();
     watching.wait().unwrap();
@@ -419,17 +419,17 @@ watch_file("inbox/*.txt", |change| info(if change.kind == "removed" { "removed" 
 
 #[test]
 fn every_example_of_a_function_for_tests_is_a_test_that_passes() {
-    let house = House::empty();
-    house.write("rhaid.yaml", "timezone: UTC\nsecrets: { weather: none }\npermissions: { kitchen: { secrets: [weather], read: [./inbox] } }\n");
-    house.write("scripts/kitchen.rhai", KITCHEN);
-    house.write("scripts/garden/pump.rhai", "every(\"1h\", || print(\"pumps\"));");
+    let program = Program::empty();
+    program.write("rhaid.yaml", "timezone: UTC\nsecrets: { weather: none }\npermissions: { kitchen: { secrets: [weather], read: [./inbox] } }\n");
+    program.write("scripts/kitchen.rhai", KITCHEN);
+    program.write("scripts/garden/pump.rhai", "every(\"1h\", || print(\"pumps\"));");
     for entry in only_in_tests() {
         let example = entry.example.as_deref().unwrap();
         let is_whole = example.lines().any(|line| line.starts_with("test("));
         let text =
             if is_whole { example.to_owned() } else { format!("test(\"{}\", || {{\n{example}\n}});", entry.name) };
-        house.write(&format!("scripts/{}_test.rhai", entry.name), &text);
+        program.write(&format!("scripts/{}_test.rhai", entry.name), &text);
     }
-    let (code, printed) = tried(&house, &[]);
+    let (code, printed) = tried(&program, &[]);
     assert!(code == Some(0) && printed.contains(&format!("{} passed", only_in_tests().len())), "{printed}");
 }

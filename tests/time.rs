@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 use crate::bench::Bench;
 
 /// One script, running on a clock turned by hand, with a web server.
-struct House {
+struct Program {
     tokio: tokio::runtime::Runtime,
     clock: Clock,
     runtime: Runtime,
@@ -26,7 +26,7 @@ struct House {
     _folder: tempfile::TempDir,
 }
 
-impl House {
+impl Program {
     fn with(start: &str, script: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().canonicalize().unwrap();
@@ -74,7 +74,7 @@ async fn call(address: SocketAddr, request: &str) -> String {
 
 #[test]
 fn a_webhook_answers_with_what_its_handler_returns() {
-    let house = House::with(
+    let program = Program::with(
         "2026-06-01T12:00[UTC]",
         r#"
         webhook("door/{id}", #{ token: "s3cret" }, |request| {
@@ -88,33 +88,33 @@ fn a_webhook_answers_with_what_its_handler_returns() {
         let head = format!("POST /hooks/door/front?by=me HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Token: {token}");
         format!("{head}\r\nContent-Length: 13\r\n\r\n{{\"open\":true}}")
     };
-    let answer = house.call(&request("s3cret"));
+    let answer = program.call(&request("s3cret"));
     assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
     assert!(answer.ends_with("\r\n\r\n{\"by\":\"me\",\"id\":\"front\",\"open\":true}"), "{answer}");
-    assert!(house.call(&request("guess")).starts_with("HTTP/1.1 401 "));
-    let answer = house.call("GET /hooks/broken HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    assert!(program.call(&request("guess")).starts_with("HTTP/1.1 401 "));
+    let answer = program.call("GET /hooks/broken HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     assert!(answer.starts_with("HTTP/1.1 500 ") && !answer.contains("secret"), "{answer}");
-    house.close();
+    program.close();
 }
 
 #[test]
 fn an_interval_shorter_than_its_run_starves_nothing() {
-    let house = House::with(
+    let program = Program::with(
         "2026-06-01T12:00[UTC]",
         r#"
         every("1s", |tick| { sleep("2500ms"); print(`slow ${tick.scheduled.second} ${tick.missed}`); });
         every("5s", |tick| print(`quick ${tick.scheduled.second}`));
         "#,
     );
-    house.pass(16);
-    let printed = house.printed();
+    program.pass(16);
+    let printed = program.printed();
     let quick: Vec<_> = printed.iter().filter(|line| line.starts_with("quick")).cloned().collect();
     assert_eq!(quick, ["quick 5", "quick 10", "quick 15"], "{printed:?}");
     let missed: i64 =
         printed.iter().filter_map(|line| line.strip_prefix("slow ")?.split(' ').nth(1)?.parse::<i64>().ok()).sum();
     let ran = printed.len() as i64 - 3;
     assert!((4..=6).contains(&ran) && missed >= 7, "{printed:?}");
-    house.close();
+    program.close();
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn daily_hourly_and_ten_second_jobs_go_through_both_clock_changes() {
         ("2026-03-29T00:30[Europe/Berlin]", 4, "3:0", "1 3 4 5", 4 * 360),
         ("2026-10-25T00:30[Europe/Berlin]", 4, "2:30", "1 2 2 3", 4 * 360),
     ] {
-        let house = House::with(
+        let program = Program::with(
             start,
             r#"
             cron("30 2 * * *", |tick| print(`daily ${tick.now.hour}:${tick.now.minute}`));
@@ -132,8 +132,8 @@ fn daily_hourly_and_ten_second_jobs_go_through_both_clock_changes() {
             cron("29 59 * * * *", |tick| print(`tens ${state.tens}`));
             "#,
         );
-        house.pass(hours * 3_600);
-        let printed = house.printed();
+        program.pass(hours * 3_600);
+        let printed = program.printed();
         let of = |word: &str| -> Vec<String> {
             printed.iter().filter_map(|line| line.strip_prefix(word)).map(|rest| rest.trim().to_owned()).collect()
         };
@@ -142,13 +142,13 @@ fn daily_hourly_and_ten_second_jobs_go_through_both_clock_changes() {
         // Counted at 29 s past each 59th minute, the last time 31 s and half an hour before the end.
         let last: u64 = of("tens").last().unwrap().parse().unwrap();
         assert_eq!(last, tens - 180 - 4, "{start}");
-        house.close();
+        program.close();
     }
 }
 
 #[test]
 fn a_timer_that_a_run_sets_wakes_its_handler_in_time() {
-    let house = House::with(
+    let program = Program::with(
         "2026-06-01T12:00[UTC]",
         r#"
         on_start(|start| { timer_start("nag", "15m", #{ id: 7 }); });
@@ -158,9 +158,9 @@ fn a_timer_that_a_run_sets_wakes_its_handler_in_time() {
         });
         "#,
     );
-    house.pass(1_000);
-    assert_eq!(house.printed(), ["nag 7 0.0 15:10"]);
-    house.close();
+    program.pass(1_000);
+    assert_eq!(program.printed(), ["nag 7 0.0 15:10"]);
+    program.close();
 }
 
 #[test]

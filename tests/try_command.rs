@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::house::{House, text};
+use crate::program::{Program, text};
 
 const DOOR: &str = r#"
 mqtt_subscribe("door/{side}", #{ name: "opened" }, |msg| {
@@ -18,22 +18,22 @@ on_timer("closes", |timer| timer.data + 1);
 cron("0 7 * * *", #{ timezone: "Europe/Oslo" }, |tick| now("Europe/Oslo").format("%H:%M") + " " + tick.missed);
 "#;
 
-fn tried(house: &House, arguments: &[&str]) -> (Option<i32>, String) {
-    let output = house.rhaid(&[&["try", "scripts/door.rhai"], arguments].concat());
+fn tried(program: &Program, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = program.rhaid(&[&["try", "scripts/door.rhai"], arguments].concat());
     (output.status.code(), [text(&output.stdout), text(&output.stderr)].concat())
 }
 
-fn seen(house: &House, arguments: &[&str]) -> Value {
-    let (code, printed) = tried(house, &[arguments, &["--json"]].concat());
+fn seen(program: &Program, arguments: &[&str]) -> Value {
+    let (code, printed) = tried(program, &[arguments, &["--json"]].concat());
     assert_eq!(code, Some(0), "{printed}");
     serde_json::from_str(&printed).unwrap()
 }
 
 #[test]
 fn an_event_of_ones_own_making_wakes_a_script_that_is_not_live() {
-    let house = House::empty();
-    house.write("scripts/door.rhai", DOOR);
-    let message = seen(&house, &["--mqtt", "door/front=ann", "--dry"]);
+    let program = Program::empty();
+    program.write("scripts/door.rhai", DOOR);
+    let message = seen(&program, &["--mqtt", "door/front=ann", "--dry"]);
     let did = |played: &Value| -> Vec<String> {
         let effects = played["effects"].as_array().unwrap();
         effects.iter().map(|effect| format!("{} {}", effect["what"], effect["with"])).collect()
@@ -42,43 +42,43 @@ fn an_event_of_ones_own_making_wakes_a_script_that_is_not_live() {
         [r#""state" "front + 1""#, r#""mqtt_publish" "bell \"front ann 1\" (11 bytes)""#, r#""emit" "rung""#];
     assert_eq!(did(&message), expected);
     assert_eq!(
-        seen(&house, &["--webhook", "GET /hooks/door/back", "--data", r#"{"query": {"key": "7"}}"#])["value"],
+        seen(&program, &["--webhook", "GET /hooks/door/back", "--data", r#"{"query": {"key": "7"}}"#])["value"],
         "GET back 7"
     );
-    assert_eq!(seen(&house, &["--webhook", "POST /hooks/post", "--data", r#"{"json": {"a": 7}}"#])["value"], 7);
-    assert_eq!(seen(&house, &["--webhook", "post", "--data", r#"{"body": "{\"a\": 8}"}"#])["value"], 8);
-    assert_eq!(seen(&house, &["--timer", "closes", "--data", "41"])["value"], 42);
-    let by_name = house.rhaid(&["try", "door", "--timer", "closes", "--data", "41", "--json"]);
+    assert_eq!(seen(&program, &["--webhook", "POST /hooks/post", "--data", r#"{"json": {"a": 7}}"#])["value"], 7);
+    assert_eq!(seen(&program, &["--webhook", "post", "--data", r#"{"body": "{\"a\": 8}"}"#])["value"], 8);
+    assert_eq!(seen(&program, &["--timer", "closes", "--data", "41"])["value"], 42);
+    let by_name = program.rhaid(&["try", "door", "--timer", "closes", "--data", "41", "--json"]);
     assert!(text(&by_name.stdout).contains("42"), "{}", text(&by_name.stderr));
     let morning = ["--cron", "--at", "2026-03-29T07:00+02:00[Europe/Oslo]", "--dry", "--data", r#"{"missed": 2}"#];
-    assert_eq!(seen(&house, &morning)["value"], "07:00 2");
-    let (code, printed) = tried(&house, &["--trigger", "opened", "--data", r#"{"payload": "thief"}"#, "--dry"]);
+    assert_eq!(seen(&program, &morning)["value"], "07:00 2");
+    let (code, printed) = tried(&program, &["--trigger", "opened", "--data", r#"{"payload": "thief"}"#, "--dry"]);
     assert!(code == Some(1) && printed.contains("what it would do") && printed.contains("door.rhai:4:"), "{printed}");
 }
 
 #[test]
 fn the_state_of_the_live_script_is_read_and_not_changed_and_what_goes_out_is_real() {
-    let mut house = House::empty();
-    house.write("scripts/door.rhai", DOOR);
-    house.write("scripts/bell.rhai", r#"mqtt_subscribe("bell", |msg| print(`heard ${msg.payload}`));"#);
-    house.start();
-    house.wait_for("connected to");
-    house.run(&["fire", "door", "opened", "--data", r#"{"topic": "door/front", "payload": "ann"}"#]);
-    house.wait_for("heard front ann 1");
+    let mut program = Program::empty();
+    program.write("scripts/door.rhai", DOOR);
+    program.write("scripts/bell.rhai", r#"mqtt_subscribe("bell", |msg| print(`heard ${msg.payload}`));"#);
+    program.start();
+    program.wait_for("connected to");
+    program.run(&["fire", "door", "opened", "--data", r#"{"topic": "door/front", "payload": "ann"}"#]);
+    program.wait_for("heard front ann 1");
     assert_eq!(
-        seen(&house, &["--mqtt", "door/front=bob", "--dry"])["effects"][1]["with"],
+        seen(&program, &["--mqtt", "door/front=bob", "--dry"])["effects"][1]["with"],
         json!("bell \"front bob 2\" (11 bytes)")
     );
-    seen(&house, &["--mqtt", "door/front=cy"]);
-    house.wait_for("heard front cy 2");
-    house.run(&["fire", "door", "opened", "--data", r#"{"topic": "door/front", "payload": "dan"}"#]);
-    house.wait_for("heard front dan 2");
+    seen(&program, &["--mqtt", "door/front=cy"]);
+    program.wait_for("heard front cy 2");
+    program.run(&["fire", "door", "opened", "--data", r#"{"topic": "door/front", "payload": "dan"}"#]);
+    program.wait_for("heard front dan 2");
 }
 
 #[test]
 fn what_can_not_be_tried_is_told_with_what_there_is() {
-    let house = House::empty();
-    house.write("scripts/door.rhai", DOOR);
+    let program = Program::empty();
+    program.write("scripts/door.rhai", DOOR);
     for (arguments, code, words) in [
         (&["--mqtt", "cellar=1"][..], 2, "door.rhai has no mqtt_subscribe that this wakes (it has `opened`"),
         (&["--mqtt", "door"], 2, "--mqtt: write the topic and the payload"),
@@ -95,10 +95,10 @@ fn what_can_not_be_tried_is_told_with_what_there_is() {
         // No broker is there.
         (&["--mqtt", "door/front=ann"], 1, "1 message was not sent, or not confirmed"),
     ] {
-        let (ended, printed) = tried(&house, arguments);
+        let (ended, printed) = tried(&program, arguments);
         assert!(ended == Some(code) && printed.contains(words), "{arguments:?}: {ended:?} {printed}");
     }
-    house.write("scripts/door.rhai", "cron(\"0 7\", || 1);\nnothing(1);");
-    let (code, printed) = tried(&house, &["--cron"]);
+    program.write("scripts/door.rhai", "cron(\"0 7\", || 1);\nnothing(1);");
+    let (code, printed) = tried(&program, &["--cron"]);
     assert!(code == Some(1) && printed.contains("door.rhai:1:"), "{printed}");
 }

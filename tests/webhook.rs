@@ -1,11 +1,11 @@
 //! Webhooks of the real program, as a caller sees them.
 
-use crate::house::{House, text};
+use crate::program::{Program, text};
 
 #[test]
 fn the_answer_of_another_server_is_passed_on() {
-    let mut house = House::empty();
-    house.write(
+    let mut program = Program::empty();
+    program.write(
         "scripts/a.rhai",
         r##"
         webhook("up", #{ public: true }, |request| #{
@@ -18,42 +18,42 @@ fn the_answer_of_another_server_is_passed_on() {
         "##,
     );
     // A script does one thing at a time, so another one asks.
-    house.write("scripts/b.rhai", r#"webhook("pass", #{ public: true }, |request| http_get(request.query.url));"#);
-    house.start();
+    program.write("scripts/b.rhai", r#"webhook("pass", #{ public: true }, |request| http_get(request.query.url));"#);
+    program.start();
     let passed = |what: &str, shown: &str| {
-        let url = format!("{}?url={}", house.hook("pass"), house.hook(what));
-        house.eval(&format!(
+        let url = format!("{}?url={}", program.hook("pass"), program.hook(what));
+        program.eval(&format!(
             "let r = http_get({url:?}); `${{r.status_code}} ${{r.headers[\"content-type\"]}} ${{{shown}}}`"
         ))
     };
     assert_eq!(passed("up", "r.text"), "418 text/html <b>tea</b>");
     assert_eq!(passed("picture", "hex_encode(r.content)"), "200 image/png 89ff00");
     assert_eq!(passed("nothing", "r.text"), "204");
-    let data = format!(r#"{{ "query": {{ "url": {:?} }} }}"#, house.hook("up"));
-    let fired = house.run(&["fire", "b", "webhook pass", "--data", &data]);
+    let data = format!(r#"{{ "query": {{ "url": {:?} }} }}"#, program.hook("up"));
+    let fired = program.run(&["fire", "b", "webhook pass", "--data", &data]);
     assert!(fired.starts_with("succeeded") && fired.contains("<b>tea</b>"), "{fired}");
 }
 
 #[test]
 fn a_refusal_says_what_is_asked_for() {
-    let mut house = House::empty();
-    house.write(
+    let mut program = Program::empty();
+    program.write(
         "scripts/a.rhai",
         r#"
         webhook("signed", #{ hmac: #{ secret: "k3y", header: "X-Signature" } }, |request| "in");
         webhook("token", #{ token: "t0ken" }, |request| "in");
         "#,
     );
-    house.start();
+    program.start();
     let challenge = |hook: &str, headers: &str| {
-        let url = house.hook(hook);
+        let url = program.hook(hook);
         let call = format!("let r = http_post({url:?}, #{{ headers: {headers} }}); ");
-        house.eval(&format!("{call} `${{r.status_code}} ${{r.headers[\"www-authenticate\"]}}`"))
+        program.eval(&format!("{call} `${{r.status_code}} ${{r.headers[\"www-authenticate\"]}}`"))
     };
     assert_eq!(challenge("signed", "#{}"), "401 HMAC-SHA256 header=\"x-signature\"");
     assert_eq!(challenge("signed", "#{ \"X-Signature\": \"00\" }"), "401 HMAC-SHA256 header=\"x-signature\"");
     assert_eq!(challenge("token", "#{}"), "401 Bearer");
     let right = "let body = \"hello\"; http_post(URL, #{ data: body, headers: #{ \"X-Signature\": hmac_sha256(\"k3y\", body) } }).text";
-    let right = house.rhaid(&["eval", &right.replace("URL", &format!("{:?}", house.hook("signed")))]);
+    let right = program.rhaid(&["eval", &right.replace("URL", &format!("{:?}", program.hook("signed")))]);
     assert_eq!(text(&right.stdout), "in\n", "{}", text(&right.stderr));
 }

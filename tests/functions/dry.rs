@@ -3,22 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::world::World;
+use super::fixture::Fixture;
 
 /// Runs a script dry; returns what it would have done, and how it ended.
-fn dry(world: &World, text: &str) -> (Vec<String>, Result<(), String>) {
-    let mut context = world.context(Duration::from_secs(20));
+fn dry(fixture: &Fixture, text: &str) -> (Vec<String>, Result<(), String>) {
+    let mut context = fixture.context(Duration::from_secs(20));
     Arc::get_mut(&mut context).unwrap().is_dry_run = true;
-    let ended = world.run_in(text, &context).map(drop);
-    let done = std::mem::take(&mut *world.run_log.done.lock());
+    let ended = fixture.run_in(text, &context).map(drop);
+    let done = std::mem::take(&mut *fixture.run_log.done.lock());
     (done.into_iter().map(|effect| format!("{} {}", effect.action, effect.details)).collect(), ended)
 }
 
 #[test]
 fn a_dry_run_tells_what_it_would_do_and_does_nothing() {
-    let world = World::new();
+    let fixture = Fixture::new();
     let (done, ended) = dry(
-        &world,
+        &fixture,
         r#"
         write_file("notes/a.txt", "ham");
         append_file("notes/a.txt", "egg");
@@ -42,15 +42,15 @@ fn a_dry_run_tells_what_it_would_do_and_does_nothing() {
         "emit alarm",
     ];
     assert_eq!(done, expected);
-    let after = world.run(r#"[list_files("notes").len(), mqtt_last("dry/a")]"#).unwrap();
+    let after = fixture.run(r#"[list_files("notes").len(), mqtt_last("dry/a")]"#).unwrap();
     assert_eq!(after.to_json().to_string(), "[0,null]");
 }
 
 #[test]
 fn what_nothing_can_stand_in_for_is_a_fault_in_a_dry_run() {
-    let world = World::new();
+    let fixture = Fixture::new();
     for call in [r#"http_post("http://example.test/post")"#, r#"exec("true", [])"#, r#"mqtt_request("dry/b", 1)"#] {
-        let (done, ended) = dry(&world, &format!("try {{ {call} }} catch (err) {{ throw `kind ${{err.kind}}`; }}"));
+        let (done, ended) = dry(&fixture, &format!("try {{ {call} }} catch (err) {{ throw `kind ${{err.kind}}`; }}"));
         assert!(ended.clone().unwrap_err().contains("kind dry"), "{call}: {ended:?}");
         assert_eq!(done.len(), 1, "{call}: {done:?}");
     }
@@ -58,9 +58,9 @@ fn what_nothing_can_stand_in_for_is_a_fault_in_a_dry_run() {
 
 #[test]
 fn what_fails_is_told_with_the_reason() {
-    let world = World::new();
-    world.run(r#"try { read_file("notes/none.txt") } catch {}"#).unwrap();
-    let done = world.run_log.done.lock();
+    let fixture = Fixture::new();
+    fixture.run(r#"try { read_file("notes/none.txt") } catch {}"#).unwrap();
+    let done = fixture.run_log.done.lock();
     assert_eq!((&*done[0].action, &*done[0].details), ("read_file", "notes/none.txt"));
     assert!(done[0].fault.starts_with("not_found: "), "{:?}", done[0]);
 }

@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use rhaid::functions::reference::reference;
 
-use super::world::World;
+use super::fixture::Fixture;
 
 #[test]
 fn every_example_runs_and_is_true() {
-    let world = World::new();
+    let fixture = Fixture::new();
     let wrong: Vec<_> = reference()
         .iter()
         .filter_map(|entry| {
             // What one example remembers is not there for the next: nothing is committed.
-            let context = world.context(Duration::from_secs(60));
-            let ended = world.run_in(entry.example.as_deref()?, &context);
-            world.sweep();
+            let context = fixture.context(Duration::from_secs(60));
+            let ended = fixture.run_in(entry.example.as_deref()?, &context);
+            fixture.sweep();
             ended.err().map(|why| format!("{}: {why}", entry.name))
         })
         .collect();

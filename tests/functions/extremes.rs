@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rhaid::functions::reference::{Form, reference};
 
-use super::world::World;
+use super::fixture::Fixture;
 
 /// Arguments as a script writes them; `t` is text of 1 MB.
 const VALUES: &[&str] = &[
@@ -45,7 +45,7 @@ const VALUES: &[&str] = &[
 
 #[test]
 fn every_function_returns_soon_with_any_argument() {
-    let world = World::new();
+    let fixture = Fixture::new();
     let mut wrong = Vec::new();
     for entry in reference() {
         for signature in &entry.signatures {
@@ -83,8 +83,8 @@ fn every_function_returns_soon_with_any_argument() {
             }
             // What waits by its nature only has to end with its run.
             let waits = matches!(entry.function.as_str(), "mqtt_receive" | "mqtt_request");
-            let context = world.context(Duration::from_secs(if waits { 1 } else { 120 }));
-            match world.run_in(&script, &context) {
+            let context = fixture.context(Duration::from_secs(if waits { 1 } else { 120 }));
+            match fixture.run_in(&script, &context) {
                 Err(why) if !(waits && why.starts_with("Deadline")) => wrong.push(format!("{}: {why}", signature.text)),
                 _ => {}
             }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::world::{World, fault};
+use super::fixture::{Fixture, fault};
 
 #[test]
 fn what_requests_shows_of_an_answer_is_there() {
-    let world = World::new();
-    world
+    let fixture = Fixture::new();
+    fixture
         .run(
             r#"
             let r = http_get("http://ann:p%40ss@example.test/get?z=1", #{ params: [["z", 2], ["a", "中 文"]], headers: #{ "X-A": 1 } });
@@ -35,18 +35,18 @@ fn what_requests_shows_of_an_answer_is_there() {
             "#,
         )
         .unwrap();
-    let done = world.run_log.done.lock();
+    let done = fixture.run_log.done.lock();
     let first = &done[0];
     assert_eq!(first.action, "http_get");
-    assert_eq!(first.details, format!("GET http://{}/get", world.server));
+    assert_eq!(first.details, format!("GET http://{}/get", fixture.server));
     assert_eq!(first.result, "200");
     assert!(!first.took.is_zero());
 }
 
 #[test]
 fn a_page_that_does_not_name_its_encoding_is_read_in_the_likely_one_or_in_the_one_that_is_set() {
-    let world = World::new();
-    world
+    let fixture = Fixture::new();
+    fixture
         .run(
             r#"
             let r = http_get("http://example.test/gbk/page");
@@ -66,8 +66,8 @@ fn a_page_that_does_not_name_its_encoding_is_read_in_the_likely_one_or_in_the_on
 
 #[test]
 fn credentials_do_not_follow_to_another_host() {
-    let world = World::new();
-    let other = format!("http://localhost:{}/x", world.server.port());
+    let fixture = Fixture::new();
+    let other = format!("http://localhost:{}/x", fixture.server.port());
     let call = format!(
         r#"let r = http_get("http://example.test/to?url={other}", #{{ auth: ["ann", "pass"], headers: #{{ "Cookie": "a=b" }} }});
         assert_eq(r.json().path, "/x");
@@ -76,12 +76,12 @@ fn credentials_do_not_follow_to_another_host() {
         let same = http_get("http://example.test/to?url=/x", #{{ auth: ["ann", "pass"] }});
         assert(same.json().headers.authorization != ());"#
     );
-    world.run(&call).unwrap();
+    fixture.run(&call).unwrap();
 }
 
 #[test]
 fn every_way_to_fail_has_a_kind() {
-    let world = World::new();
+    let fixture = Fixture::new();
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let refused = format!("http_get(\"http://{free}/\")");
     for (call, kind, words) in [
@@ -115,7 +115,7 @@ fn every_way_to_fail_has_a_kind() {
         ("http_get(\"http://[::ffff:169.254.169.254]/\")", "denied", "169.254.169.254"),
         ("http_session(#{ base_ulr: \"x\" })", "invalid_argument", "base_ulr"),
     ] {
-        let (found, message) = fault(&world, &format!("{call};"));
+        let (found, message) = fault(&fixture, &format!("{call};"));
         assert_eq!(found, kind, "{call}: {message}");
         assert!(message.contains(words), "{call}: {message}");
     }
@@ -123,34 +123,34 @@ fn every_way_to_fail_has_a_kind() {
 
 #[test]
 fn a_bad_status_that_nobody_caught_is_told_in_words() {
-    let world = World::new();
-    let why = world.run("http_get(\"http://example.test/status/404\").raise_for_status();").unwrap_err();
+    let fixture = Fixture::new();
+    let why = fixture.run("http_get(\"http://example.test/status/404\").raise_for_status();").unwrap_err();
     assert!(why.contains("404 Not Found from http://"), "{why}");
 }
 
 #[test]
 fn permissions_hold_for_names_addresses_and_redirects() {
-    let world = World::with("permissions: { \"*\": { http: [\"public\"] } }");
+    let fixture = Fixture::with("permissions: { \"*\": { http: [\"public\"] } }");
     for call in [
         "http_get(\"http://example.test/get\")",
         "http_get(\"http://2130706433/\")",
         "http_get(\"http://localhost:1/\")",
         "http_get(\"http://[::1]:1/\")",
     ] {
-        let (kind, message) = fault(&world, &format!("{call};"));
+        let (kind, message) = fault(&fixture, &format!("{call};"));
         assert_eq!(kind, "denied", "{call}: {message}");
     }
-    let world = World::with("permissions: { \"*\": { http: [\"127.0.0.1\"] } }");
-    let other = format!("http://localhost:{}/x", world.server.port());
-    world.run("http_get(\"http://example.test/get\").raise_for_status();").unwrap();
-    assert_eq!(fault(&world, &format!("http_get(\"http://example.test/to?url={other}\");")).0, "denied");
+    let fixture = Fixture::with("permissions: { \"*\": { http: [\"127.0.0.1\"] } }");
+    let other = format!("http://localhost:{}/x", fixture.server.port());
+    fixture.run("http_get(\"http://example.test/get\").raise_for_status();").unwrap();
+    assert_eq!(fault(&fixture, &format!("http_get(\"http://example.test/to?url={other}\");")).0, "denied");
 }
 
 #[test]
 fn cancelling_a_run_ends_its_wait_for_a_silent_server() {
-    let world = World::new();
+    let fixture = Fixture::new();
     // Without the cancellation the call would end by its own deadline, and the loop after it by the run's.
-    let context = world.context(Duration::from_secs(60));
+    let context = fixture.context(Duration::from_secs(60));
     let cancel = context.cancel.clone();
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let script = format!("try {{ http_get(\"http://{}/\"); }} catch {{}} loop {{}}", silent.local_addr().unwrap());
@@ -159,7 +159,7 @@ fn cancelling_a_run_ends_its_wait_for_a_silent_server() {
         cancel.cancel();
         connection
     });
-    let why = world.run_in(&script, &context).unwrap_err();
+    let why = fixture.run_in(&script, &context).unwrap_err();
     assert!(why.starts_with("Cancelled"), "{why}");
     drop(cancelled.join().unwrap());
 }

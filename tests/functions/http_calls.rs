@@ -4,14 +4,14 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::time::Duration;
 
+use super::fixture::{Fixture, fault};
 use super::server::start_raw;
-use super::world::{World, fault};
 
 #[test]
 fn files_go_as_a_form_with_their_names_and_types() {
-    let world = World::new();
-    std::fs::write(world.folder().join("notes/cat.png"), "meow").unwrap();
-    world
+    let fixture = Fixture::new();
+    std::fs::write(fixture.folder().join("notes/cat.png"), "meow").unwrap();
+    fixture
         .run(
             r#"
             let r = http_post("http://example.test/post", #{
@@ -37,7 +37,7 @@ fn files_go_as_a_form_with_their_names_and_types() {
             "#,
         )
         .unwrap();
-    let closed = World::with("");
+    let closed = Fixture::with("");
     for (call, kind) in [
         ("http_post(\"http://example.test/\", #{ files: #{ a: \"notes/x\" } })", "denied"),
         ("http_get(\"http://example.test/\", #{ save_to: \"notes/x\" })", "denied"),
@@ -47,32 +47,32 @@ fn files_go_as_a_form_with_their_names_and_types() {
         assert_eq!(fault(&closed, &format!("{call};")).0, kind, "{call}");
     }
     assert_eq!(
-        fault(&world, "http_post(\"http://example.test/\", #{ files: #{ a: \"notes/none\" } });").0,
+        fault(&fixture, "http_post(\"http://example.test/\", #{ files: #{ a: \"notes/none\" } });").0,
         "not_found"
     );
 }
 
 #[test]
 fn a_file_that_is_not_there_is_told_with_its_option() {
-    let world = World::new();
+    let fixture = Fixture::new();
     for (option, words) in [
         ("verify: \"notes/none.pem\"", "verify: /"),
         ("cert: \"notes/none.pem\"", "cert: /"),
         ("files: #{ a: \"notes/none.pem\" }", "files: a: /"),
     ] {
-        let (kind, message) = fault(&world, &format!("http_post(\"http://example.test/\", #{{ {option} }});"));
+        let (kind, message) = fault(&fixture, &format!("http_post(\"http://example.test/\", #{{ {option} }});"));
         assert_eq!(kind, "not_found", "{option}: {message}");
         assert!(message.starts_with(words) && message.contains("/notes/none.pem: "), "{option}: {message}");
     }
-    let closed = World::with("");
+    let closed = Fixture::with("");
     let why = closed.run("http_get(\"http://example.test/\", #{ verify: \"/etc/ssl/x.pem\" });").unwrap_err();
     assert!(why.contains("verify: ") && why.contains("read:"), "{why}");
 }
 
 #[test]
 fn a_password_can_be_proved_without_telling_it() {
-    let world = World::new();
-    world
+    let fixture = Fixture::new();
+    fixture
         .run(
             r#"
             let r = http_post("http://example.test/digest?x=1", #{ auth: #{ digest: ["ann", "pass word"] }, data: "body" });
@@ -90,8 +90,8 @@ fn a_password_can_be_proved_without_telling_it() {
 
 #[test]
 fn only_what_may_be_repeated_is_repeated_and_the_last_answer_counts() {
-    let world = World::new();
-    world
+    let fixture = Fixture::new();
+    fixture
         .run(
             r#"
             let url = "http://example.test/flaky/";
@@ -114,8 +114,8 @@ fn only_what_may_be_repeated_is_repeated_and_the_last_answer_counts() {
 
 #[test]
 fn a_download_is_there_whole_or_not_at_all() {
-    let world = World::new();
-    world
+    let fixture = Fixture::new();
+    fixture
         .run(
             r#"
             let r = http_get("http://example.test/bytes/3000000", #{ save_to: "notes/big" });
@@ -134,21 +134,21 @@ fn a_download_is_there_whole_or_not_at_all() {
         )
         .unwrap();
     let nowhere = "http_get(\"http://example.test/get\", #{ save_to: \"notes/new/x\" });";
-    let (kind, message) = fault(&world, nowhere);
+    let (kind, message) = fault(&fixture, nowhere);
     assert!(kind == "io" && message.contains("notes/new/x: its folder does not exist"), "{kind}: {message}");
-    let cut = world.block_on(start_raw(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nx", false));
+    let cut = fixture.block_on(start_raw(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nx", false));
     let call = format!("http_get(\"http://{cut}/\", #{{ save_to: \"notes/cut\", timeout: \"300ms\" }});");
-    assert_eq!(fault(&world, &call).0, "timeout");
-    let left: Vec<_> = std::fs::read_dir(world.folder().join("notes")).unwrap().collect();
+    assert_eq!(fault(&fixture, &call).0, "timeout");
+    let left: Vec<_> = std::fs::read_dir(fixture.folder().join("notes")).unwrap().collect();
     assert_eq!(left.len(), 1, "{left:?}");
 }
 
 #[test]
 fn each_part_of_the_time_has_its_own_limit() {
-    let world = World::new();
+    let fixture = Fixture::new();
     let silent = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mute = TcpListener::bind(silent).unwrap();
-    let drip = world.block_on(start_raw(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nx", false));
+    let drip = fixture.block_on(start_raw(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nx", false));
     for (call, kind, words) in [
         // TLS is part of connecting, and this server never answers the first word.
         (
@@ -167,12 +167,12 @@ fn each_part_of_the_time_has_its_own_limit() {
             "did you mean `connect`?",
         ),
     ] {
-        let (found, message) = fault(&world, &format!("{call};"));
+        let (found, message) = fault(&fixture, &format!("{call};"));
         assert_eq!(found, kind, "{call}: {message}");
         assert!(message.contains(words), "{call}: {message}");
     }
     drop(mute);
-    world
+    fixture
         .run(&format!(
             "try {{ http_get(\"http://{drip}/\", #{{ timeout: #{{ read: \"100ms\" }} }}); }} catch (err) {{
                 assert_eq([err.response.status_code, err.response.headers[\"content-length\"]], [200, \"1000\"]);
@@ -184,9 +184,9 @@ fn each_part_of_the_time_has_its_own_limit() {
 
 #[test]
 fn what_tells_who_asks_stays_with_its_host() {
-    let world = World::new();
-    let other = format!("http://localhost:{}/x", world.server.port());
-    world
+    let fixture = Fixture::new();
+    let other = format!("http://localhost:{}/x", fixture.server.port());
+    fixture
         .run(&format!(
             r#"
             let headers = #{{ "X-Api-Key": "k", "Private-Token": "t", "Accept-Language": "no", "Host": "house.example" }};
@@ -206,14 +206,14 @@ fn what_tells_who_asks_stays_with_its_host() {
             "#
         ))
         .unwrap();
-    let done = world.run_log.done.lock();
+    let done = fixture.run_log.done.lock();
     assert!(!format!("{done:?}").contains("X-Api"), "{done:?}");
 }
 
 #[test]
 fn sessions_keep_what_servers_set_and_not_what_one_call_adds() {
-    let world = World::new();
-    world
+    let fixture = Fixture::new();
+    fixture
         .run(
             r#"
             let s = http_session(#{
@@ -244,8 +244,8 @@ fn sessions_keep_what_servers_set_and_not_what_one_call_adds() {
 
 #[test]
 fn a_base_url_is_asked_as_it_is_written() {
-    let world = World::new();
-    world
+    let fixture = Fixture::new();
+    fixture
         .run(
             r#"
             let asked = |base, url| {
@@ -264,9 +264,9 @@ fn a_base_url_is_asked_as_it_is_written() {
 
 #[test]
 fn looking_at_the_cookies_of_a_session_changes_none_and_clearing_them_needs_no_host() {
-    let world = World::new();
-    let other = format!("http://localhost:{}", world.server.port());
-    world
+    let fixture = Fixture::new();
+    let other = format!("http://localhost:{}", fixture.server.port());
+    fixture
         .run(&format!(
             r#"
             let s = http_session();
@@ -287,8 +287,8 @@ fn looking_at_the_cookies_of_a_session_changes_none_and_clearing_them_needs_no_h
 
 #[test]
 fn a_proxy_is_asked_and_must_be_allowed_too() {
-    let world = World::new();
-    world
+    let fixture = Fixture::new();
+    fixture
         .run(
             r#"
             let r = http_get("http://no-such-host.invalid/x", #{ proxy: "http://ann:pass@example.test" }).json();
@@ -308,11 +308,11 @@ fn a_proxy_is_asked_and_must_be_allowed_too() {
         ),
         ("http_get(\"http://a/\", #{ proxy: \"http://169.254.169.254\" })".into(), "denied", "169.254.169.254"),
     ] {
-        let (found, message) = fault(&world, &format!("{call};"));
+        let (found, message) = fault(&fixture, &format!("{call};"));
         assert_eq!(found, kind, "{call}: {message}");
         assert!(message.contains(words), "{call}: {message}");
     }
-    let public = World::with("permissions: { \"*\": { http: [\"public\", \"127.0.0.1\"] } }");
+    let public = Fixture::with("permissions: { \"*\": { http: [\"public\", \"127.0.0.1\"] } }");
     let (kind, message) = fault(&public, "http_get(\"http://inside.invalid/\", #{ proxy: \"http://example.test\" });");
     assert_eq!(kind, "denied", "{message}");
     assert!(message.contains("only the proxy knows its address"), "{message}");
@@ -320,7 +320,7 @@ fn a_proxy_is_asked_and_must_be_allowed_too() {
 
 #[test]
 fn no_way_to_write_a_private_address_gets_past_public() {
-    let world = World::with("permissions: { \"*\": { http: [\"public\"] } }");
+    let fixture = Fixture::with("permissions: { \"*\": { http: [\"public\"] } }");
     for host in [
         "127.0.0.1",
         "127.1",
@@ -345,23 +345,26 @@ fn no_way_to_write_a_private_address_gets_past_public() {
         "localhost.",
         "a.localhost",
     ] {
-        let (kind, message) = fault(&world, &format!("http_get(\"http://{host}:1/\", #{{ timeout: \"3s\" }});"));
+        let (kind, message) = fault(&fixture, &format!("http_get(\"http://{host}:1/\", #{{ timeout: \"3s\" }});"));
         // Some resolvers do not know these names.
         let may_be_unknown = host.contains("localhost.") || host.contains(".localhost");
         assert!(kind == "denied" || may_be_unknown && kind == "connect", "{host}: {kind}: {message}");
     }
-    let world = World::with("permissions: { \"*\": { http: [\"127.0.0.1\", \"localhost:1\"] } }");
-    let other = world.server.port();
-    assert_eq!(fault(&world, &format!("http_get(\"http://example.test/to?url=http://0x7f.2:{other}/\");")).0, "denied");
-    assert_eq!(fault(&world, &format!("http_get(\"http://localhost:{other}/\");")).0, "denied");
+    let fixture = Fixture::with("permissions: { \"*\": { http: [\"127.0.0.1\", \"localhost:1\"] } }");
+    let other = fixture.server.port();
+    assert_eq!(
+        fault(&fixture, &format!("http_get(\"http://example.test/to?url=http://0x7f.2:{other}/\");")).0,
+        "denied"
+    );
+    assert_eq!(fault(&fixture, &format!("http_get(\"http://localhost:{other}/\");")).0, "denied");
 }
 
 #[test]
 fn odd_answers_are_shown_as_they_are() {
-    let world = World::new();
-    let odd = world
+    let fixture = Fixture::new();
+    let odd = fixture
         .block_on(start_raw(b"HTTP/1.1 299 Fine Thanks\r\nX-A: 1\r\nX-A: 2\r\nContent-Length: 2\r\n\r\nok", false));
-    world
+    fixture
         .run(&format!(
             r#"
             let r = http_get("http://{odd}/");
@@ -376,7 +379,7 @@ fn odd_answers_are_shown_as_they_are() {
             "#
         ))
         .unwrap();
-    assert_eq!(fault(&world, "http_get(\"http://example.test/zipped\");").0, "decode");
+    assert_eq!(fault(&fixture, "http_get(\"http://example.test/zipped\");").0, "decode");
     for (option, words) in [
         ("verify: \"notes/a\"", "no certificate in the file"),
         ("cert: \"notes/a\"", "no certificate with a key"),
@@ -392,8 +395,8 @@ fn odd_answers_are_shown_as_they_are() {
         ("cookies: #{ a: \"b; c\" }", "not allowed in cookies"),
         ("stream: true, save_to: \"notes/x\"", "exclude each other"),
     ] {
-        std::fs::write(world.folder().join("notes/a"), "x").unwrap();
-        let (kind, message) = fault(&world, &format!("http_get(\"http://example.test/\", #{{ {option} }});"));
+        std::fs::write(fixture.folder().join("notes/a"), "x").unwrap();
+        let (kind, message) = fault(&fixture, &format!("http_get(\"http://example.test/\", #{{ {option} }});"));
         assert_eq!(kind, "invalid_argument", "{option}: {message}");
         assert!(message.contains(words), "{option}: {message}");
     }
@@ -401,9 +404,9 @@ fn odd_answers_are_shown_as_they_are() {
 
 #[test]
 fn a_cancelled_call_closes_its_connection() {
-    let world = World::new();
+    let fixture = Fixture::new();
     for stream in ["false", "true"] {
-        let context = world.context(Duration::from_secs(60));
+        let context = fixture.context(Duration::from_secs(60));
         let cancel = context.cancel.clone();
         let server = TcpListener::bind("127.0.0.1:0").unwrap();
         let script = format!(
@@ -419,7 +422,7 @@ fn a_cancelled_call_closes_its_connection() {
             // The run has 60 s left: only the cancellation closes the connection within the read timeout of 20 s.
             assert_eq!(asked.read(&mut [0; 1]).unwrap(), 0, "the connection is closed");
         });
-        let why = world.run_in(&script, &context).unwrap_err();
+        let why = fixture.run_in(&script, &context).unwrap_err();
         assert!(why.starts_with("Cancelled"), "{why}");
         closed.join().unwrap();
     }

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::world::World;
+use super::fixture::Fixture;
 
 /// How long a connection may outlive what it was for, at the very most.
 const SOON: Duration = Duration::from_secs(10);
@@ -43,41 +43,41 @@ const WHOLE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 #[test]
 fn what_a_server_closes_is_closed_here_too_while_nobody_calls() {
-    let world = World::new();
+    let fixture = Fixture::new();
     let (address, is_closed) = server(WHOLE, |stream| {
         // Long after the call is over.
         thread::sleep(Duration::from_millis(300));
         close(stream);
     });
     for _ in 0..2 {
-        assert_eq!(world.run(&format!("http_get(\"http://{address}/\").text")), Ok("ok".into()));
+        assert_eq!(fixture.run(&format!("http_get(\"http://{address}/\").text")), Ok("ok".into()));
         is_closed.recv_timeout(SOON).expect("it is closed");
     }
 }
 
 #[test]
 fn a_server_that_closes_after_each_answer_is_asked_on_a_new_connection_each_time() {
-    let world = World::new();
+    let fixture = Fixture::new();
     let (address, _closed) = server(WHOLE, close);
     let script = format!(
         "let texts = \"\";
         for n in 0..20 {{ texts += http_post(\"http://{address}/\", #{{ json: n }}).text; sleep(\"20ms\"); }}
         texts"
     );
-    assert_eq!(world.run(&script), Ok("ok".repeat(20).into()));
+    assert_eq!(fixture.run(&script), Ok("ok".repeat(20).into()));
 }
 
 #[test]
 fn a_stream_that_is_dropped_closes_its_connection() {
-    let world = World::new();
+    let fixture = Fixture::new();
     let (address, is_closed) = server("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\none\n", |_| ());
     // With something left open there is no other reason to look.
     let (open, _closed) = server(WHOLE, |_| ());
-    world.run(&format!("http_get(\"http://{open}/\")")).unwrap();
+    fixture.run(&format!("http_get(\"http://{open}/\")")).unwrap();
     thread::sleep(Duration::from_millis(100));
     for _ in 0..5 {
         let script = format!("for line in http_get(\"http://{address}/\", #{{ stream: true }}).lines() {{ break; }}");
-        world.run(&script).unwrap();
+        fixture.run(&script).unwrap();
         is_closed.recv_timeout(SOON).expect("the connection is closed");
     }
 }

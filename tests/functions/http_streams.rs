@@ -7,14 +7,14 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-use super::world::{World, fault};
+use super::fixture::{Fixture, fault};
 
 #[test]
 fn a_slow_script_holds_the_server_back() {
-    let world = World::new();
+    let fixture = Fixture::new();
     let sent = Arc::new(AtomicUsize::new(0));
     let counter = sent.clone();
-    let server = world.block_on(async {
+    let server = fixture.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move {
@@ -37,15 +37,15 @@ fn a_slow_script_holds_the_server_back() {
         }}
         count"
     );
-    assert_eq!(world.run(&script), Ok(5.into()));
+    assert_eq!(fixture.run(&script), Ok(5.into()));
     let sent = sent.load(Ordering::Relaxed);
     assert!(sent < 32 << 20, "{sent} bytes went into buffers on the way");
 }
 
 #[test]
 fn every_form_comes_piece_by_piece() {
-    let world = World::new();
-    world
+    let fixture = Fixture::new();
+    fixture
         .run(
             r#"
             let rows = [];
@@ -81,7 +81,7 @@ fn every_form_comes_piece_by_piece() {
 
 #[test]
 fn what_goes_wrong_in_a_stream_ends_it_with_a_fault() {
-    let world = World::new();
+    let fixture = Fixture::new();
     for (call, kind, words) in [
         ("http_stream(\"http://example.test/bytes/5000\", #{ max_body: \"1KiB\" }, |line| line)", "none", ""),
         (
@@ -103,24 +103,24 @@ fn what_goes_wrong_in_a_stream_ends_it_with_a_fault() {
         ("http_stream(\"http://example.test/slow\", #{ timeout: \"100ms\" }, |row| row)", "timeout", "100ms"),
         ("http_stream(\"http://169.254.169.254/\", |row| row)", "denied", "169.254"),
     ] {
-        let (found, message) = fault(&world, &format!("{call};"));
+        let (found, message) = fault(&fixture, &format!("{call};"));
         assert_eq!(found, kind, "{call}: {message}");
         assert!(message.contains(words), "{call}: {message}");
     }
-    let why = world.run("http_stream(\"http://example.test/lines/1\", |line| line.nonsense());").unwrap_err();
+    let why = fixture.run("http_stream(\"http://example.test/lines/1\", |line| line.nonsense());").unwrap_err();
     assert!(why.contains("nonsense") && why.contains("t.rhai:1:"), "{why}");
 }
 
 #[test]
 fn a_stream_ends_with_its_run() {
-    let world = World::new();
-    let quiet = world.block_on(super::server::start_raw(b"HTTP/1.1 200 OK\r\n\r\none\n", false));
-    let context = world.context(Duration::from_millis(500));
-    let why = world.run_in(&format!("http_stream(\"http://{quiet}/\", |line| print(line));"), &context).unwrap_err();
+    let fixture = Fixture::new();
+    let quiet = fixture.block_on(super::server::start_raw(b"HTTP/1.1 200 OK\r\n\r\none\n", false));
+    let context = fixture.context(Duration::from_millis(500));
+    let why = fixture.run_in(&format!("http_stream(\"http://{quiet}/\", |line| print(line));"), &context).unwrap_err();
     assert!(why.starts_with("Deadline"), "{why}");
-    assert_eq!(*world.run_log.lines.lock(), ["Info one"]);
+    assert_eq!(*fixture.run_log.lines.lock(), ["Info one"]);
     let (kind, _) = fault(
-        &world,
+        &fixture,
         &format!("http_stream(\"http://{quiet}/\", #{{ timeout: #{{ read: \"200ms\" }} }}, |line| line);"),
     );
     assert_eq!(kind, "timeout.read");

@@ -6,16 +6,16 @@ use std::time::{Duration, Instant};
 use rhaid::functions::{Loading, Phase, RunUsage, enter, module};
 use rhaid::value::Value;
 
-use super::world::World;
+use super::fixture::Fixture;
 
 #[test]
 fn the_top_level_is_told_what_to_write_instead() {
-    let world = World::new();
+    let fixture = Fixture::new();
     let mut engine = rhai::Engine::new();
     engine.register_global_module(module());
     #[expect(deprecated, reason = "the interpreter marks this as subject to change, not as going away")]
     engine.on_parse_token(|token, _, _| rhaid::functions::state::token(token));
-    let loading = || Loading { script: "t".into(), config: world.config.clone(), usage: RunUsage::default() };
+    let loading = || Loading { script: "t".into(), config: fixture.config.clone(), usage: RunUsage::default() };
     for call in
         ["now()", "http_get(`http://x`)", "mqtt_publish(`a`, 1)", "sleep(1)", "timer_start(`a`, 1)", "emit(`a`)"]
     {
@@ -35,9 +35,9 @@ fn the_top_level_is_told_what_to_write_instead() {
 
 #[test]
 fn state_is_seen_by_the_run_at_once_and_by_others_when_it_is_committed() {
-    let world = World::new();
-    let context = world.context(Duration::from_secs(60));
-    world
+    let fixture = Fixture::new();
+    let context = fixture.context(Duration::from_secs(60));
+    fixture
         .run_in(
             r#"
             state.rooms = #{ bath: [1] };
@@ -57,33 +57,33 @@ fn state_is_seen_by_the_run_at_once_and_by_others_when_it_is_committed() {
             &context,
         )
         .unwrap();
-    assert_eq!(world.run("state.len()"), Ok(Value::Int(0)));
-    world.commit(&context);
+    assert_eq!(fixture.run("state.len()"), Ok(Value::Int(0)));
+    fixture.commit(&context);
     assert_eq!(
-        world.run("[state.count, state.rings, state.rooms.bath.len()]"),
+        fixture.run("[state.count, state.rings, state.rooms.bath.len()]"),
         Ok(Value::List(vec![2.into(), Value::Float(2.5), 2.into()]))
     );
-    let context = world.context(Duration::from_secs(60));
-    world.run_in("state.rooms.bath.len(); state.rooms.attic; let x = state.rooms; x.bath = 1;", &context).unwrap();
+    let context = fixture.context(Duration::from_secs(60));
+    fixture.run_in("state.rooms.bath.len(); state.rooms.attic; let x = state.rooms; x.bath = 1;", &context).unwrap();
     assert_eq!(context.batch.lock().values.len(), 0, "reading is no change");
 }
 
 #[test]
 fn what_is_no_data_is_refused_with_the_name_of_the_key() {
-    let world = World::new();
-    let why = world.run("state.handler = || 1;").unwrap_err();
+    let fixture = Fixture::new();
+    let why = fixture.run("state.handler = || 1;").unwrap_err();
     assert!(why.contains(r#"state["handler"]"#) && why.contains("is not data"), "{why}");
-    let why = world.run("if http_session() {}").unwrap_err();
+    let why = fixture.run("if http_session() {}").unwrap_err();
     assert!(why.contains("expected bool, found Session"), "{why}");
-    let why = world.run("let deep = 1; for i in 0..200 { deep = [deep]; } state.deep = deep;").unwrap_err();
+    let why = fixture.run("let deep = 1; for i in 0..200 { deep = [deep]; } state.deep = deep;").unwrap_err();
     assert!(why.contains(r#"state["deep"]"#) && why.contains("128 levels"), "{why}");
 }
 
 #[test]
 fn timers_and_events_wait_for_the_commit() {
-    let world = World::new();
-    let context = world.context(Duration::from_secs(60));
-    world
+    let fixture = Fixture::new();
+    let context = fixture.context(Duration::from_secs(60));
+    fixture
         .run_in(
             r#"
             timer_start("nag", "15m", #{ id: "freezer" });
@@ -103,15 +103,15 @@ fn timers_and_events_wait_for_the_commit() {
     assert_eq!(batch.timers_set[0].data, Value::Null);
     assert_eq!(batch.timers_set[1].due.to_string(), "2199-03-01T07:30:00Z");
     assert_eq!((batch.emitted[0].name.as_str(), batch.emitted[0].hops), ("alarm", 1));
-    let why = world.run("timer_start(\"a\", \"soon\")").unwrap_err();
+    let why = fixture.run("timer_start(\"a\", \"soon\")").unwrap_err();
     assert!(why.contains("\"soon\" is not a duration") && why.contains("or a datetime"), "{why}");
 }
 
 #[test]
 fn a_run_that_logs_too_much_is_cut_with_a_line_that_says_so() {
-    let world = World::with("limits: { log: 1KiB }");
-    world.run("for i in 0..1000 { print(\"0123456789\"); info(i); }").unwrap();
-    let lines = world.run_log.lines.lock();
+    let fixture = Fixture::with("limits: { log: 1KiB }");
+    fixture.run("for i in 0..1000 { print(\"0123456789\"); info(i); }").unwrap();
+    let lines = fixture.run_log.lines.lock();
     assert!(lines.len() < 300, "{}", lines.len());
     assert!(lines.last().unwrap().contains("limits.log"), "{:?}", lines.last());
     assert_eq!(lines[0], "Info 0123456789");
@@ -119,20 +119,22 @@ fn a_run_that_logs_too_much_is_cut_with_a_line_that_says_so() {
 
 #[test]
 fn levels_and_fields_reach_the_journal() {
-    let world = World::new();
-    world
+    let fixture = Fixture::new();
+    fixture
         .run("warn(\"hot\", #{ room: \"bath\", at: [1] }); debug(\"x\"); error(#{ a: 1 }); print(\"a\", #{ b: 2 });")
         .unwrap();
-    let lines = world.run_log.lines.lock();
+    let lines = fixture.run_log.lines.lock();
     assert_eq!(*lines, [r#"Warn hot{"at":[1],"room":"bath"}"#, "Debug \"x\"", r#"Error {"a":1}"#, "Info a b=2"]);
 }
 
 #[test]
 fn lists_and_maps_are_printed_with_what_they_hold() {
-    let world = World::new();
-    world.run("let list = [1, \"a\", #{ b: datetime(\"2026-03-01T07:30:00Z\") }]; print(list); debug(list);").unwrap();
-    world.run("print(#{ a: [] }); print(`${[datetime(\"2026-03-01T07:30:00Z\")]}`)").unwrap();
-    let lines = world.run_log.lines.lock();
+    let fixture = Fixture::new();
+    fixture
+        .run("let list = [1, \"a\", #{ b: datetime(\"2026-03-01T07:30:00Z\") }]; print(list); debug(list);")
+        .unwrap();
+    fixture.run("print(#{ a: [] }); print(`${[datetime(\"2026-03-01T07:30:00Z\")]}`)").unwrap();
+    let lines = fixture.run_log.lines.lock();
     let list = "[1, \"a\", #{\"b\": 2026-03-01T07:30:00+00:00}]";
     let expected = [format!("Info {list}"), format!("Debug {list}")];
     assert_eq!(lines[..2], expected);
@@ -141,7 +143,7 @@ fn lists_and_maps_are_printed_with_what_they_hold() {
 
 #[test]
 fn files_programs_variables_and_secrets_are_closed_unless_allowed() {
-    let world = World::with("secrets: { key: hidden-value }\npermissions: { \"*\": { read: [\"./notes/**\"] } }");
+    let fixture = Fixture::with("secrets: { key: hidden-value }\npermissions: { \"*\": { read: [\"./notes/**\"] } }");
     for (call, line) in [
         ("secret(\"key\")", "secrets"),
         ("env(\"HOME\")", "env"),
@@ -154,69 +156,69 @@ fn files_programs_variables_and_secrets_are_closed_unless_allowed() {
         ("#{ kind: \"modified\", path: \"/etc/passwd\" }.text()", "read"),
         ("list_files(\"/\")", "read"),
     ] {
-        let (kind, hint) = refusal(&world, call);
+        let (kind, hint) = refusal(&fixture, call);
         assert_eq!(kind, "denied", "{call}");
         assert!(hint.contains(line), "{call}: {hint}");
     }
-    let report = world.run("secret(\"key\")").unwrap_err();
+    let report = fixture.run("secret(\"key\")").unwrap_err();
     assert!(
         report.contains("help: ") && report.contains("secrets"),
         "an uncaught refusal says which line to add: {report}"
     );
-    let notes = world.config.scripts.parent().unwrap().join("notes");
+    let notes = fixture.config.scripts.parent().unwrap().join("notes");
     std::os::unix::fs::symlink("/etc/passwd", notes.join("link")).unwrap();
-    assert_eq!(refusal(&world, "read_file(\"notes/link\")").0, "denied");
+    assert_eq!(refusal(&fixture, "read_file(\"notes/link\")").0, "denied");
     std::fs::write(notes.join("a.txt"), "milk").unwrap();
-    assert_eq!(world.run("#{ kind: \"modified\", path: \"notes/a.txt\" }.text()"), Ok("milk".into()));
+    assert_eq!(fixture.run("#{ kind: \"modified\", path: \"notes/a.txt\" }.text()"), Ok("milk".into()));
 }
 
-fn refusal(world: &World, call: &str) -> (String, String) {
+fn refusal(fixture: &Fixture, call: &str) -> (String, String) {
     let script = format!(
         "let found = [`none`, ``]; try {{ {call}; }} catch (err) {{ found = [err.kind, err.hint ?? err.message]; }} found"
     );
-    let Ok(Value::List(both)) = world.run(&script) else { panic!("{:?}", world.run(&script)) };
+    let Ok(Value::List(both)) = fixture.run(&script) else { panic!("{:?}", fixture.run(&script)) };
     (both[0].as_text().unwrap().to_owned(), both[1].as_text().unwrap().to_owned())
 }
 
 #[test]
 fn pipes_and_devices_are_not_read() {
-    let world = World::with("permissions: { \"*\": { read: [\"/dev/**\"] } }");
-    assert_eq!(refusal(&world, "read_file(\"/dev/zero\")"), ("io".into(), "/dev/zero is not a regular file".into()));
+    let fixture = Fixture::with("permissions: { \"*\": { read: [\"/dev/**\"] } }");
+    assert_eq!(refusal(&fixture, "read_file(\"/dev/zero\")"), ("io".into(), "/dev/zero is not a regular file".into()));
 }
 
 #[test]
 fn a_program_ends_with_its_time_and_with_its_run() {
-    let world = World::new();
+    let fixture = Fixture::new();
     let started = Instant::now();
-    let (kind, _) = refusal(&world, "exec(\"sh\", [\"-c\", \"sleep 600 & sleep 600\"], #{ timeout: \"200ms\" })");
+    let (kind, _) = refusal(&fixture, "exec(\"sh\", [\"-c\", \"sleep 600 & sleep 600\"], #{ timeout: \"200ms\" })");
     assert_eq!(kind, "timeout");
-    let context = world.context(Duration::from_secs(1));
-    let why = world.run_in("exec(\"sleep\", [\"600\"])", &context).unwrap_err();
+    let context = fixture.context(Duration::from_secs(1));
+    let why = fixture.run_in("exec(\"sleep\", [\"600\"])", &context).unwrap_err();
     assert!(why.starts_with("Deadline"), "{why}");
-    let found = world.run("let d = exec(\"sh\", [\"-c\", \"head -c 3000000 /dev/zero; sleep 600 & exit 3\"]); [d.code, d.stdout.len(), d.truncated]");
+    let found = fixture.run("let d = exec(\"sh\", [\"-c\", \"head -c 3000000 /dev/zero; sleep 600 & exit 3\"]); [d.code, d.stdout.len(), d.truncated]");
     assert_eq!(found, Ok(Value::List(vec![3.into(), (1 << 20).into(), true.into()])));
-    assert_eq!(world.run("exec(\"cat\", [], #{ stdin: \"ä\" }).stdout"), Ok("ä".into()));
-    assert_eq!(world.run("exec(\"env\", [], #{ env: #{ A: 1 } }).stdout.contains(\"A=1\")"), Ok(true.into()));
+    assert_eq!(fixture.run("exec(\"cat\", [], #{ stdin: \"ä\" }).stdout"), Ok("ä".into()));
+    assert_eq!(fixture.run("exec(\"env\", [], #{ env: #{ A: 1 } }).stdout.contains(\"A=1\")"), Ok(true.into()));
     assert!(started.elapsed() < Duration::from_secs(30));
 }
 
 #[test]
 fn sleeping_ends_with_the_run() {
-    let world = World::new();
+    let fixture = Fixture::new();
     let started = Instant::now();
-    let context = world.context(Duration::from_millis(300));
-    let why = world.run_in("try { sleep(\"1h\"); } catch {} loop {}", &context).unwrap_err();
+    let context = fixture.context(Duration::from_millis(300));
+    let why = fixture.run_in("try { sleep(\"1h\"); } catch {} loop {}", &context).unwrap_err();
     assert!(why.starts_with("Deadline"), "{why}");
     assert!(started.elapsed() < Duration::from_secs(20));
-    assert!(world.run("sleep(-1)").unwrap_err().contains("0 to 100 years"));
-    assert!(world.run("sleep(1e300)").is_err());
+    assert!(fixture.run("sleep(-1)").unwrap_err().contains("0 to 100 years"));
+    assert!(fixture.run("sleep(1e300)").is_err());
 }
 
 #[test]
 fn the_sun_needs_a_place() {
-    let world = World::with("location: { latitude: 59.91, longitude: 10.75 }");
-    let rise = world.run("sunrise(\"2026-06-21\").in_timezone(\"Europe/Oslo\").format(\"%H:%M\")").unwrap();
+    let fixture = Fixture::with("location: { latitude: 59.91, longitude: 10.75 }");
+    let rise = fixture.run("sunrise(\"2026-06-21\").in_timezone(\"Europe/Oslo\").format(\"%H:%M\")").unwrap();
     assert!(["03:53", "03:54", "03:55"].contains(&rise.as_text().unwrap()), "{rise:?}");
-    let (kind, message) = refusal(&World::with(""), "sunrise()");
+    let (kind, message) = refusal(&Fixture::with(""), "sunrise()");
     assert_eq!((kind.as_str(), message.contains("location:")), ("no_location", true));
 }

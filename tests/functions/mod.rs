@@ -3,14 +3,14 @@
 mod dry;
 mod examples;
 mod extremes;
+mod fixture;
 mod http;
 mod http_calls;
 mod http_connections;
 mod http_streams;
-mod liar;
-mod lies;
 mod limits;
+mod malformed_responses;
 mod many;
+mod misbehaving_server;
 mod mqtt;
 mod server;
-mod world;

@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use rhaid::value::Value;
 
-use super::world::{World, fault};
+use super::fixture::{Fixture, fault};
 
 #[test]
 fn payloads_go_out_as_scripts_expect() {
-    let world = World::new();
-    world
+    let fixture = Fixture::new();
+    fixture
         .run(
             r#"
             let number = 0;
@@ -32,14 +32,14 @@ fn payloads_go_out_as_scripts_expect() {
             "#,
         )
         .unwrap();
-    let done = world.run_log.done.lock();
+    let done = fixture.run_log.done.lock();
     let published: Vec<_> = done.iter().filter(|effect| effect.action == "mqtt_publish").map(|e| &e.details).collect();
     assert!(published.contains(&&"温度/1 \"on\" (2 bytes, qos 1, retained)".to_owned()), "{published:?}");
 }
 
 #[test]
 fn every_way_to_fail_has_a_kind() {
-    let world = World::with(
+    let fixture = Fixture::with(
         "mqtt: { max_packet: 4KiB }\npermissions: { \"*\": { publish: [\"own/#\"], subscribe: [\"own/#\"] } }",
     );
     for (call, kind, words) in [
@@ -92,7 +92,7 @@ fn every_way_to_fail_has_a_kind() {
         ("mqtt_receive(\"own/a\", #{ timeout: \"50ms\" })", "timeout", "no message arrived on own/a within 50ms"),
         ("mqtt_request(\"own/a\", 1, #{ timeout: \"200ms\" })", "timeout", "own/a/response"),
     ] {
-        let (found, message) = fault(&world, &format!("{call};"));
+        let (found, message) = fault(&fixture, &format!("{call};"));
         assert_eq!(found, kind, "{call}: {message}");
         assert!(message.contains(words), "{call}: {message}");
     }
@@ -101,9 +101,9 @@ fn every_way_to_fail_has_a_kind() {
 #[test]
 fn a_broker_that_is_away_does_not_hold_a_script() {
     let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let world = World::with(&format!("mqtt: {{ url: \"mqtt://{gone}\", outbox: 10 }}"));
+    let fixture = Fixture::with(&format!("mqtt: {{ url: \"mqtt://{gone}\", outbox: 10 }}"));
     let started = Instant::now();
-    let found = world
+    let found = fixture
         .run(
             r#"
             let kinds = [];
@@ -120,8 +120,8 @@ fn a_broker_that_is_away_does_not_hold_a_script() {
 
 #[test]
 fn several_messages_go_out_in_one_call_and_in_order() {
-    let world = World::new();
-    let found = world
+    let fixture = Fixture::new();
+    let found = fixture
         .run(
             r#"
             mqtt_publish([#{ topic: "many/1", payload: #{ a: 1 }, retain: true }, ["many/2", 2.5, 1, true], ["many/3"]], #{ qos: 2 });
@@ -135,14 +135,14 @@ fn several_messages_go_out_in_one_call_and_in_order() {
         )
         .unwrap();
     assert_eq!(found, Value::List(vec!["many/1 {\"a\":1}".into(), "many/2 2.5".into()]));
-    let done = world.run_log.done.lock();
+    let done = fixture.run_log.done.lock();
     assert_eq!(done[0].details, "3 messages: many/1, many/2, many/3");
 }
 
 #[test]
 fn a_script_may_do_something_else_until_a_message_is_confirmed() {
-    let world = World::new();
-    world
+    let fixture = Fixture::new();
+    fixture
         .run(
             r#"
             for qos in [0, 1, 2] {
@@ -165,8 +165,8 @@ fn a_script_may_do_something_else_until_a_message_is_confirmed() {
 #[test]
 fn what_a_broker_that_is_away_has_not_confirmed_is_said_not_to_be() {
     let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let world = World::with(&format!("mqtt: {{ url: \"mqtt://{gone}\" }}"));
-    let found = world
+    let fixture = Fixture::with(&format!("mqtt: {{ url: \"mqtt://{gone}\" }}"));
+    let found = fixture
         .run(
             r#"
             let sent = mqtt_publish("a", 1, #{ qos: 1, wait: false });
@@ -180,14 +180,14 @@ fn what_a_broker_that_is_away_has_not_confirmed_is_said_not_to_be() {
         .unwrap();
     let why = "timeout: the broker did not acknowledge the message to a within 50ms; it stays in the outbox";
     assert_eq!(found, Value::List(vec![false.into(), why.into(), "<Sent: pending>".into()]));
-    let (kind, message) = fault(&world, "mqtt_publish(\"a\", 1, #{ wait: false }).wait(\"soon\");");
+    let (kind, message) = fault(&fixture, "mqtt_publish(\"a\", 1, #{ wait: false }).wait(\"soon\");");
     assert!(kind == "invalid_argument" && message.contains("is not a duration"), "{kind}: {message}");
 }
 
 #[test]
 fn what_mqtt_5_lets_a_message_carry_arrives() {
-    let world = World::new();
-    let found = world
+    let fixture = Fixture::new();
+    let found = fixture
         .run(
             r#"
             mqtt_publish("kept/p", "x", #{
@@ -210,8 +210,8 @@ fn what_mqtt_5_lets_a_message_carry_arrives() {
 
 #[test]
 fn the_answer_to_another_request_is_left_alone() {
-    let world = World::new();
-    let found = world
+    let fixture = Fixture::new();
+    let found = fixture
         .run(
             r#"
             // An answer to somebody else, which the broker repeats to whoever asks there, and one without a mark.

@@ -36,7 +36,7 @@ async fn scripts_do_what_programs_with_paho_do() {
     }
 }
 
-/// Returns a file of passwords in which `house` has `sesame`.
+/// Returns a file of passwords in which `program` has `sesame`.
 fn passwords(folder: &Path) -> String {
     let file = folder.join("passwords");
     let made = Command::new("mosquitto_passwd").args(["-b", "-c"]).arg(&file).args(["house", "sesame"]).status();

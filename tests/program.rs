@@ -14,7 +14,7 @@ use tempfile::TempDir;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A folder with rhaid's files, in which one may run.
-pub(crate) struct House {
+pub(crate) struct Program {
     folder: TempDir,
     running: Option<Running>,
 }
@@ -32,7 +32,7 @@ struct Log {
     news: Condvar,
 }
 
-impl House {
+impl Program {
     /// An empty folder.
     pub(crate) fn empty() -> Self {
         Self { folder: tempfile::tempdir().unwrap(), running: None }
@@ -40,9 +40,9 @@ impl House {
 
     /// A copy of a folder of this project.
     pub(crate) fn copy_of(folder: &str) -> Self {
-        let house = Self::empty();
-        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), house.folder.path());
-        house
+        let program = Self::empty();
+        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), program.folder.path());
+        program
     }
 
     /// Writes a file, with its folders.
@@ -62,7 +62,7 @@ impl House {
         self.start_with(&[]);
     }
 
-    /// As [`House::start`], with environment variables.
+    /// As [`Program::start`], with environment variables.
     pub(crate) fn start_with(&mut self, environment: &[(&str, &str)]) {
         let mut command = self.command(&["--log-format", "text"]);
         command.envs(environment.iter().copied());

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use rhaid::value::Value;
 
-use super::liar::Liar;
-use super::world::{World, fault};
+use super::fixture::{Fixture, fault};
+use super::misbehaving_server::MisbehavingServer;
 use crate::bench::Bench;
 use crate::process::Home;
 
@@ -62,13 +62,13 @@ const LIES: [(&str, &str); 44] = [
 
 #[test]
 fn every_lie_ends_with_its_kind_within_its_limit() {
-    let world = World::new();
-    let liar = world.block_on(Liar::start());
+    let fixture = Fixture::new();
+    let server = fixture.block_on(MisbehavingServer::start());
     let mut wrong = Vec::new();
     for (path, kind) in LIES {
         let began = Instant::now();
-        let call = format!("http_get(\"http://{}/{path}\", #{{ timeout: \"1s\" }});", liar.address);
-        let (found, message) = fault(&world, &call);
+        let call = format!("http_get(\"http://{}/{path}\", #{{ timeout: \"1s\" }});", server.address);
+        let (found, message) = fault(&fixture, &call);
         if !found.starts_with(kind) || message.is_empty() || began.elapsed() > PATIENCE {
             wrong.push(format!("{path}: {found} instead of {kind} after {:?}: {message}", began.elapsed()));
         }
@@ -78,8 +78,8 @@ fn every_lie_ends_with_its_kind_within_its_limit() {
 
 #[test]
 fn lies_that_can_be_borne_are() {
-    let world = World::new();
-    let liar = world.block_on(Liar::start());
+    let fixture = Fixture::new();
+    let server = fixture.block_on(MisbehavingServer::start());
     let script = r#"
         fn ask(path) { http_get("http://LIAR/" + path, #{ timeout: "20s" }) }
         // What comes behind an answer is not the next one.
@@ -100,38 +100,39 @@ fn lies_that_can_be_borne_are() {
         try { ask("deep-json").json(); } catch (err) { kind = err.kind; }
         assert_eq(kind, "decode");
     "#;
-    world.run(&script.replace("LIAR", &liar.address.to_string())).unwrap();
+    fixture.run(&script.replace("LIAR", &server.address.to_string())).unwrap();
 }
 
 #[test]
 fn a_server_sets_cookies_for_itself_alone() {
-    let world = World::new();
-    let liar = world.block_on(Liar::start());
+    let fixture = Fixture::new();
+    let server = fixture.block_on(MisbehavingServer::start());
     let script = r#"let s = http_session(); s.get("http://LIAR/foreign-cookie"); s.get("http://LIAR/honest");"#;
-    world.run(&script.replace("LIAR", &liar.address.to_string())).unwrap();
-    let told = liar.told();
+    fixture.run(&script.replace("LIAR", &server.address.to_string())).unwrap();
+    let told = server.told();
     assert!(told[1].starts_with("GET /honest") && !told[1].to_lowercase().contains("cookie"), "{told:?}");
 }
 
 #[test]
 fn who_answers_tls_with_plain_words_is_not_trusted() {
-    let world = World::new();
-    let liar = world.block_on(Liar::start());
-    let (kind, message) = fault(&world, &format!("http_get(\"https://{}/\", #{{ timeout: \"20s\" }});", liar.address));
+    let fixture = Fixture::new();
+    let server = fixture.block_on(MisbehavingServer::start());
+    let (kind, message) =
+        fault(&fixture, &format!("http_get(\"https://{}/\", #{{ timeout: \"20s\" }});", server.address));
     assert_eq!(kind, "tls", "{message}");
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap();
-    let (kind, message) = fault(&world, &format!("http_get(\"https://{address}/\", #{{ timeout: \"1s\" }});"));
+    let (kind, message) = fault(&fixture, &format!("http_get(\"https://{address}/\", #{{ timeout: \"1s\" }});"));
     assert!(kind.starts_with("timeout"), "{kind}: {message}");
 }
 
 #[test]
 fn lies_cost_little_memory() {
-    let world = World::new();
-    let liar = world.block_on(Liar::start());
+    let fixture = Fixture::new();
+    let server = fixture.block_on(MisbehavingServer::start());
     let calls: String = LIES
         .iter()
-        .map(|(path, _)| format!("try {{ http_get(\"http://{}/{path}\", limits); }} catch {{}}\n", liar.address))
+        .map(|(path, _)| format!("try {{ http_get(\"http://{}/{path}\", limits); }} catch {{}}\n", server.address))
         .collect();
     let script = format!(
         r#"
@@ -145,7 +146,7 @@ fn lies_cost_little_memory() {
         let before = peak();
         for round in 0..3 {{ {calls} }}
         print(peak() - before);"#,
-        liar.address
+        server.address
     );
     let home = Home::new(&[]);
     let yaml = "permissions: { \"*\": { read: [\"/proc/**\"] } }";
@@ -161,8 +162,8 @@ fn lies_cost_little_memory() {
 #[test]
 fn other_scripts_go_on_while_one_listens_to_lies() {
     let tokio = tokio::runtime::Runtime::new().unwrap();
-    let liar = tokio.block_on(Liar::start());
-    let call = |path: &str| format!("http_get(\"http://{}/{path}\", #{{ timeout: \"5s\" }});", liar.address);
+    let server = tokio.block_on(MisbehavingServer::start());
+    let call = |path: &str| format!("http_get(\"http://{}/{path}\", #{{ timeout: \"5s\" }});", server.address);
     let paths = ["endless-trailers", "drip", "silence", "continue-flood", "dripping-headers", "body-that-stops"];
     let mut setup = Bench::new().script("honest", "on_event(\"go\", || 42);");
     for path in paths {
@@ -170,7 +171,7 @@ fn other_scripts_go_on_while_one_listens_to_lies() {
     }
     let bench = setup.start();
     let waiting: Vec<_> = paths.iter().map(|path| bench.start_fire(path, "on_event", Value::Null)).collect();
-    bench.until("all to have asked", || liar.told().len() >= paths.len());
+    bench.until("all to have asked", || server.told().len() >= paths.len());
     for _ in 0..20 {
         let fired = bench.fire("honest", "on_event", Value::Null);
         assert_eq!(fired.outcome, "succeeded");

@@ -34,23 +34,23 @@ type Answer = (Vec<u8>, Then);
 
 /// A server that lies about everything; it goes with the runtime.
 #[derive(Clone)]
-pub(super) struct Liar {
+pub(super) struct MisbehavingServer {
     pub(super) address: SocketAddr,
     /// What is done when `/told` is asked for.
     told: Arc<Mutex<Vec<String>>>,
 }
 
-impl Liar {
+impl MisbehavingServer {
     pub(super) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let liar = Self { address: listener.local_addr().unwrap(), told: Arc::default() };
-        let server = liar.clone();
+        let server = Self { address: listener.local_addr().unwrap(), told: Arc::default() };
+        let accepting = server.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(server.clone().serve(stream));
+                tokio::spawn(accepting.clone().serve(stream));
             }
         });
-        liar
+        server
     }
 
     /// Returns the heads of all requests so far.

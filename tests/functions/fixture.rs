@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::server;
 
 /// Everything that functions can reach.
-pub(super) struct World {
+pub(super) struct Fixture {
     runtime: Runtime,
     pub(super) config: Arc<Config>,
     services: Services,
@@ -75,7 +75,7 @@ permissions:
     secrets: ["*"]
 "#;
 
-impl World {
+impl Fixture {
     pub(super) fn new() -> Self {
         Self::with(OPEN)
     }
@@ -189,12 +189,12 @@ fn read(yaml: &str, root: &Path) -> Config {
 }
 
 /// Runs a script that is expected to fail in a call, and returns the fault's `kind` and message.
-pub(super) fn fault(world: &World, call: &str) -> (String, String) {
+pub(super) fn fault(fixture: &Fixture, call: &str) -> (String, String) {
     let script = format!(
         "let kind = \"none\"; let message = \"\";
         try {{ {call} }} catch (err) {{ kind = err.kind; message = err.message; }}
         [kind, message]"
     );
-    let Ok(Value::List(both)) = world.run(&script) else { panic!("{:?}", world.run(&script)) };
+    let Ok(Value::List(both)) = fixture.run(&script) else { panic!("{:?}", fixture.run(&script)) };
     (both[0].as_text().unwrap().to_owned(), both[1].as_text().unwrap().to_owned())
 }
