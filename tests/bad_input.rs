@@ -1,4 +1,4 @@
-//! What may be wrong with files, disks and ports: a clear line each, and the others go on.
+//! Bad files, databases, configs and ports: one clear message each, and other scripts keep running.
 
 use std::fs;
 use std::net::TcpListener;
@@ -11,7 +11,7 @@ const GOOD: (&str, &str) = ("good.rhai", "webhook(\"ok\", #{ methods: [\"GET\"],
 
 #[cfg(unix)]
 #[test]
-fn files_that_are_no_scripts_get_one_line_each_and_the_others_go_on() {
+fn invalid_script_files_get_one_message_each_and_others_keep_running() {
     use std::os::unix::fs::symlink;
 
     let home = Home::new(&[GOOD, ("empty.rhai", "")]);
@@ -42,117 +42,123 @@ fn files_that_are_no_scripts_get_one_line_each_and_the_others_go_on() {
     lines.iter().for_each(|line| drop(process.expect(line)));
     fs::write(home.script("late.rhai"), "on_start(|| print(\"late is here\"));").unwrap();
     process.expect("late is here");
-    assert_eq!(process.ask("ok").as_deref(), Some("fine"));
-    let said = process.said();
+    assert_eq!(process.get("ok").as_deref(), Some("fine"));
+    let output = process.output();
     for line in lines {
-        assert_eq!(said.matches(line).count(), 1, "{line} in\n{said}");
+        assert_eq!(output.matches(line).count(), 1, "{line} in\n{output}");
     }
-    // The level stands after the time.
+    // The log level is the second field of a line.
     let level = |line: &str| line.split(' ').nth(1).map(str::to_owned);
-    let complaints = said.lines().filter_map(level).filter(|level| level == "error" || level == "warn");
-    assert_eq!(complaints.count(), lines.len(), "{said}");
+    let problems = output.lines().filter_map(level).filter(|level| level == "error" || level == "warn");
+    assert_eq!(problems.count(), lines.len(), "{output}");
 }
 
 #[test]
-fn scripts_go_on_while_their_folder_is_away_and_what_changed_counts_when_it_is_back() {
-    let home = Home::new(&[GOOD, ("gone.rhai", "on_stop(|| print(\"gone goes\"));")]);
+fn scripts_keep_running_while_their_folder_is_missing_and_changes_apply_when_it_returns() {
+    let home = Home::new(&[GOOD, ("gone.rhai", "on_stop(|| print(\"gone stops\"));")]);
     let mut process = home.start();
-    let aside = home.path().join("aside");
-    fs::rename(home.scripts(), &aside).unwrap();
+    let moved = home.path().join("moved");
+    fs::rename(home.scripts(), &moved).unwrap();
     process.expect("2 scripts keep running until the folder is back");
-    assert_eq!(process.ask("ok").as_deref(), Some("fine"));
-    fs::remove_file(aside.join("gone.rhai")).unwrap();
-    fs::rename(&aside, home.scripts()).unwrap();
+    assert_eq!(process.get("ok").as_deref(), Some("fine"));
+    fs::remove_file(moved.join("gone.rhai")).unwrap();
+    fs::rename(&moved, home.scripts()).unwrap();
     process.expect("scripts is back");
     process.expect("removed gone v1");
-    process.expect("gone goes");
-    // Who asks for the list is answered when all that is done.
+    process.expect("gone stops");
+    // The response to `rhaid list` comes after all pending changes.
     assert!(home.run(&["list"]).status.success());
     fs::remove_dir_all(home.scripts()).unwrap();
     process.expect("1 script keeps running until the folder is back");
-    assert_eq!(process.ask("ok").as_deref(), Some("fine"));
+    assert_eq!(process.get("ok").as_deref(), Some("fine"));
     fs::create_dir(home.scripts()).unwrap();
     fs::write(home.script("new.rhai"), "on_start(|| print(\"new is here\"));").unwrap();
     process.expect("new is here");
     process.expect("removed good v1");
-    assert!(!process.said().contains("rejected"), "{}", process.said());
+    assert!(!process.output().contains("rejected"), "{}", process.output());
 }
 
 #[test]
-fn a_port_in_use_is_named_with_what_to_write() {
+fn a_port_in_use_is_reported_with_the_setting_to_change() {
     let home = Home::new(&[GOOD]);
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let said = home.refusal(&[("RHAID_WEB_LISTEN", &address)]);
+    let output = home.failed_start(&[("RHAID_WEB_LISTEN", &address)]);
     assert!(
-        said.contains(&format!("{address} is in use by another program: set `web.listen` in rhaid.yaml")),
-        "{said}"
+        output.contains(&format!("{address} is in use by another program: set `web.listen` in rhaid.yaml")),
+        "{output}"
     );
-    let said = home.refusal(&[("RHAID_MQTT_EMBEDDED_LISTEN", &address)]);
-    assert!(said.contains(&format!("a program that is not an MQTT broker listens on {address}")), "{said}");
-    assert!(said.contains("`mqtt.embedded.listen`"), "{said}");
+    let output = home.failed_start(&[("RHAID_MQTT_EMBEDDED_LISTEN", &address)]);
+    assert!(output.contains(&format!("a program that is not an MQTT broker listens on {address}")), "{output}");
+    assert!(output.contains("`mqtt.embedded.listen`"), "{output}");
 }
 
 #[test]
-fn a_database_that_is_none_is_set_aside_and_said_so() {
+fn an_unreadable_database_is_renamed_and_reported() {
     let home = Home::new(&[GOOD]);
     let data = home.path().join(".rhaid");
     fs::create_dir(&data).unwrap();
     fs::write(data.join("rhaid.db"), vec![0xa5; 5_000]).unwrap();
     let mut process = home.start();
     let line = process.expect("warn the database can not be read: it is set aside");
-    assert_eq!(process.ask("ok").as_deref(), Some("fine"));
-    let aside =
+    assert_eq!(process.get("ok").as_deref(), Some("fine"));
+    let moved =
         fs::read_dir(&data).unwrap().flatten().find(|entry| entry.file_name().to_string_lossy().contains("unreadable"));
-    let aside = aside.expect("nothing is thrown away").path();
-    assert_eq!(fs::read(&aside).unwrap(), vec![0xa5; 5_000]);
-    assert!(line.contains(aside.file_name().unwrap().to_str().unwrap()), "{line}");
+    let moved = moved.expect("the file is kept").path();
+    assert_eq!(fs::read(&moved).unwrap(), vec![0xa5; 5_000]);
+    assert!(line.contains(moved.file_name().unwrap().to_str().unwrap()), "{line}");
 }
 
 #[test]
-fn a_data_folder_that_can_not_be_one_or_is_in_use_ends_the_start() {
+fn an_invalid_or_locked_data_folder_fails_the_start() {
     let home = Home::new(&[GOOD]);
     fs::write(home.path().join("file"), "").unwrap();
-    let said = home.refusal(&[("RHAID_DATA", "file")]);
-    assert!(said.contains("file is a file: move it away, or set `data` in rhaid.yaml"), "{said}");
+    let output = home.failed_start(&[("RHAID_DATA", "file")]);
+    assert!(output.contains("file is a file: move it away, or set `data` in rhaid.yaml"), "{output}");
     let mut first = home.start();
-    let said = home.refusal(&[]);
-    assert!(said.contains("is in use by another rhaid (process "), "{said}");
-    assert!(said.contains("): stop that one, or give this one another folder with `data` in rhaid.yaml"), "{said}");
-    assert_eq!(first.ask("ok").as_deref(), Some("fine"));
+    let output = home.failed_start(&[]);
+    assert!(output.contains("is in use by another rhaid (process "), "{output}");
+    assert!(output.contains("): stop that one, or give this one another folder with `data` in rhaid.yaml"), "{output}");
+    assert_eq!(first.get("ok").as_deref(), Some("fine"));
 }
 
 #[test]
-fn a_config_that_is_no_text_file_ends_the_start() {
+fn a_config_that_is_not_a_text_file_fails_the_start() {
     let home = Home::new(&[GOOD]);
     let config = home.path().join("rhaid.yaml");
     fs::create_dir(&config).unwrap();
-    let said = home.refusal(&[]);
-    assert!(said.contains("rhaid.yaml: it is a folder, not a file: move it away, or name another file with"), "{said}");
+    let output = home.failed_start(&[]);
+    assert!(
+        output.contains("rhaid.yaml: it is a folder, not a file: move it away, or name another file with"),
+        "{output}"
+    );
     fs::remove_dir(&config).unwrap();
     fs::write(&config, b"log:\n  level: \xff").unwrap();
-    let said = home.refusal(&[]);
-    assert!(said.contains("rhaid.yaml: it is no UTF-8 text: line 2 has a byte that does not belong there"), "{said}");
+    let output = home.failed_start(&[]);
+    assert!(
+        output.contains("rhaid.yaml: it is no UTF-8 text: line 2 has a byte that does not belong there"),
+        "{output}"
+    );
     #[cfg(unix)]
     {
         fs::remove_file(&config).unwrap();
         assert!(std::process::Command::new("mkfifo").arg(&config).status().unwrap().success());
-        let said = home.refusal(&[]);
-        assert!(said.contains("rhaid.yaml: it is a pipe, socket or device, not a file"), "{said}");
+        let output = home.failed_start(&[]);
+        assert!(output.contains("rhaid.yaml: it is a pipe, socket or device, not a file"), "{output}");
     }
 }
 
 #[test]
-fn a_scripts_folder_that_is_not_there_ends_the_start_with_what_to_do() {
+fn a_missing_scripts_folder_fails_the_start_with_a_suggestion() {
     let home = Home::new(&[]);
     fs::remove_dir(home.scripts()).unwrap();
-    let said = home.refusal(&[]);
-    assert!(said.contains("there is no folder") && said.contains("rhaid init && rhaid"), "{said}");
-    assert!(!home.path().join(".rhaid").exists(), "nothing is made");
+    let output = home.failed_start(&[]);
+    assert!(output.contains("there is no folder") && output.contains("rhaid init && rhaid"), "{output}");
+    assert!(!home.path().join(".rhaid").exists(), "no data folder is created");
 }
 
 #[test]
-fn a_fault_that_keeps_coming_does_not_flood_the_log_and_every_run_is_listed() {
+fn a_repeated_failure_does_not_flood_the_log_and_every_run_is_recorded() {
     let home = Home::new(&[GOOD, ("pump.rhai", "every(\"10ms\", || throw \"no water\");")]);
     let mut process = home.start();
     process.expect(
@@ -163,38 +169,38 @@ fn a_fault_that_keeps_coming_does_not_flood_the_log_and_every_run_is_listed() {
         String::from_utf8_lossy(&listed.stdout).matches("no water").count()
     };
     assert!((0..500).any(|_| failed() >= 50), "every run is listed");
-    assert_eq!(process.ask("ok").as_deref(), Some("fine"));
-    let said = process.said();
-    assert_eq!(said.matches("error pump[").count(), 10, "{said}");
+    assert_eq!(process.get("ok").as_deref(), Some("fine"));
+    let output = process.output();
+    assert_eq!(output.matches("error pump[").count(), 10, "{output}");
 }
 
 #[test]
-fn a_clock_that_is_set_back_stops_no_beat_and_no_timer() {
+fn setting_the_clock_back_stops_no_interval_and_no_timer() {
     let script = r#"
         every("1m", || print("beat"));
         on_start(|| timer_start("soon", "90s"));
         on_timer("soon", || print("soon"));
     "#;
-    let bench = Bench::new().script("house", script).start();
-    bench.until("the timer to be set", || !bench.runs("house").is_empty());
-    bench.pass(minutes(1));
-    bench.expect_printed("house", ["beat"]);
+    let bench = Bench::new().script("clock", script).start();
+    bench.until("the timer to be set", || !bench.runs("clock").is_empty());
+    bench.advance(minutes(1));
+    bench.expect_printed("clock", ["beat"]);
     let before = bench.services().clock.now();
     bench.services().clock.set(before - std::time::Duration::from_secs(30));
     assert!(bench.services().clock.now() < before);
-    bench.pass(minutes(3));
-    bench.until("beats and the timer", || {
-        let printed = bench.printed("house");
+    bench.advance(minutes(3));
+    bench.until("three beats and the timer", || {
+        let printed = bench.printed("clock");
         printed.iter().filter(|line| *line == "beat").count() >= 3
             && printed.iter().filter(|line| *line == "soon").count() == 1
     });
 }
 
 #[test]
-fn a_script_that_is_slow_to_load_holds_up_nobody() {
+fn a_script_that_loads_slowly_does_not_delay_others() {
     let mut program = Program::empty();
     program.write("rhaid.yaml", "limits:\n  load_timeout: 8s\n  operations: 1000000000000\n");
-    // More than there are threads to load them.
+    // More scripts than loader threads.
     let slow = std::thread::available_parallelism().unwrap().get() * 2 + 1;
     (0..slow).for_each(|number| program.write(&format!("scripts/a{number}.rhai"), "loop {}\n"));
     program.write("scripts/quick.rhai", "on_start(|start| print(`quick runs: ${start.reason}`));\n");
@@ -206,7 +212,7 @@ fn a_script_that_is_slow_to_load_holds_up_nobody() {
 }
 
 #[test]
-fn values_nested_as_deeply_as_a_larger_memory_limit_allows_end_in_a_fault() {
+fn values_nested_up_to_a_larger_memory_limit_end_in_a_fault() {
     let program = Program::empty();
     program.write("rhaid.yaml", "limits:\n  memory: 256MiB\n  timeout: 10m\n  operations: 1000000000000\n");
     program.write("deep.rhai", "let c = ();\nloop { let p = c; c = || p; }\n");

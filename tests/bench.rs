@@ -1,4 +1,4 @@
-//! The workbench of the tests: a rhaid with a folder of scripts, a clock turned by hand and a store of its own.
+//! Test bench: the runtime with a temporary scripts folder, a virtual clock and its own store.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,10 +18,10 @@ use rhaid::triggers::KINDS;
 use rhaid::value::Value;
 use tempfile::TempDir;
 
-/// How long something may take that happens at once on an idle machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Limit for operations that take milliseconds on an idle machine.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A workbench that is being set up.
+/// The builder of a [`Bench`].
 pub(crate) struct Setup {
     folder: TempDir,
     config: String,
@@ -29,15 +29,15 @@ pub(crate) struct Setup {
     has_broker: bool,
 }
 
-/// A rhaid that runs.
+/// A running runtime under test.
 pub(crate) struct Bench {
     folder: TempDir,
     config: String,
     clock: Clock,
-    /// Where the broker listens, if there is one; the same over restarts.
+    /// The address of the broker, if there is one; it stays the same over restarts.
     broker: Option<SocketAddr>,
     running: Option<Running>,
-    /// How often the power went; each time what the disk held is a data folder of its own.
+    /// The number of power cuts; each continues with a copy of the data folder.
     power_cuts: usize,
 }
 
@@ -48,14 +48,14 @@ struct Running {
     broker: Option<Broker>,
 }
 
-/// The broker that comes along, and a client of it that is not rhaid.
+/// The embedded broker, and a client of the test.
 struct Broker {
     embedded: Embedded,
-    visitor: Mqtt,
+    client: Mqtt,
 }
 
 impl Bench {
-    #[expect(clippy::new_ret_no_self, reason = "a bench is set up before it runs")]
+    #[expect(clippy::new_ret_no_self, reason = "a bench is configured before it starts")]
     pub(crate) fn new() -> Setup {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("scripts")).unwrap();
@@ -65,13 +65,13 @@ impl Bench {
 }
 
 impl Setup {
-    /// Adds a script, or with an ending any other file below the scripts folder.
+    /// Adds a script, or with a file extension any other file below the scripts folder.
     pub(crate) fn script(self, name: &str, text: &str) -> Self {
         write(self.folder.path(), name, text);
         self
     }
 
-    /// The scripts folder.
+    /// Returns the scripts folder.
     pub(crate) fn scripts(&self) -> PathBuf {
         self.folder.path().join("scripts")
     }
@@ -83,21 +83,21 @@ impl Setup {
         self
     }
 
-    /// Sets what the clock shows at the start.
+    /// Sets the time of the clock at the start.
     pub(crate) fn at(mut self, moment: &str) -> Self {
         self.start = moment.into();
         self
     }
 
-    /// Lets the embedded broker run, at a port of its own.
+    /// Runs the embedded broker on a free port.
     pub(crate) fn with_broker(mut self) -> Self {
         self.has_broker = true;
         self
     }
 
-    /// Starts rhaid; all scripts are live when this returns.
+    /// Starts the runtime; all scripts are active when this returns.
     pub(crate) fn start(self) -> Bench {
-        let clock = Clock::manual(self.start.parse().expect("a moment with a zone"));
+        let clock = Clock::manual(self.start.parse().expect("a time with a zone"));
         let broker = self.has_broker.then(|| "127.0.0.1:0".parse().unwrap());
         let mut bench = Bench { folder: self.folder, config: self.config, clock, broker, running: None, power_cuts: 0 };
         bench.boot();
@@ -121,8 +121,8 @@ impl Bench {
                 Some(_) => Some(Broker::start(&config, &self.clock).await),
                 None => None,
             };
-            let nowhere = "127.0.0.1:9".parse().unwrap();
-            let address = broker.as_ref().map_or(nowhere, |broker| broker.embedded.address());
+            let unused = "127.0.0.1:9".parse().unwrap();
+            let address = broker.as_ref().map_or(unused, |broker| broker.embedded.address());
             let services = open(&config, &self.clock, address);
             let runtime = Runtime::start(config, services.clone()).await.unwrap();
             (services, runtime, broker)
@@ -132,31 +132,33 @@ impl Bench {
     }
 
     fn running(&self) -> &Running {
-        self.running.as_ref().expect("it runs")
+        self.running.as_ref().expect("the runtime was started")
     }
 
-    /// The scripts folder.
+    /// Returns the scripts folder.
     pub(crate) fn scripts(&self) -> PathBuf {
         self.folder.path().join("scripts")
     }
 
-    /// The handles on the outside world.
+    /// Returns the services of the runtime.
     pub(crate) fn services(&self) -> &Services {
         &self.running().services
     }
 
-    /// Waits for something on rhaid's own runtime.
+    /// Waits for a future on the tokio runtime of the bench.
     pub(crate) fn wait<T>(&self, future: impl Future<Output = T>) -> T {
-        self.running().tokio.block_on(async { tokio::time::timeout(PATIENCE, future).await.expect("it ends") })
+        self.running()
+            .tokio
+            .block_on(async { tokio::time::timeout(TIMEOUT, future).await.expect("the future completes") })
     }
 
-    /// Stops rhaid, as with Ctrl-C.
+    /// Stops the runtime in an orderly way, as Ctrl-C does.
     pub(crate) fn stop(&mut self) {
         if let Some(Running { tokio, services, runtime, broker }) = self.running.take() {
             tokio.block_on(async {
                 runtime.stop().await;
-                if let Some(Broker { embedded, visitor }) = broker {
-                    visitor.close().await;
+                if let Some(Broker { embedded, client }) = broker {
+                    client.close().await;
                     embedded.stop().await;
                 }
             });
@@ -165,21 +167,21 @@ impl Bench {
         }
     }
 
-    /// Stops rhaid and starts it again on the same folders.
+    /// Stops the runtime and starts it again on the same folders.
     pub(crate) fn restart(&mut self) {
         self.stop();
         self.boot();
     }
 
-    /// Lets the power go at this moment, whatever is going on; rhaid starts again after so long, with what the disk held.
+    /// Simulates a power cut at this moment; the runtime starts again `away` later, with a copy of the files on disk.
     pub(crate) fn cut_power(&mut self, away: Duration) {
         let before = self.data();
         self.power_cuts += 1;
         let after = self.data();
         fs::create_dir(&after).unwrap();
-        // While it is locked nobody writes to the log ahead of the database, so that both files are of one moment.
+        // The lock stops writes to the write-ahead log, so both files are copied in one consistent state.
         let locked = rusqlite::Connection::open(before.join("rhaid.db")).unwrap();
-        locked.busy_timeout(PATIENCE).unwrap();
+        locked.busy_timeout(TIMEOUT).unwrap();
         locked.execute_batch("BEGIN IMMEDIATE").unwrap();
         for file in ["rhaid.db", "rhaid.db-wal"].into_iter().filter(|file| before.join(file).exists()) {
             fs::copy(before.join(file), after.join(file)).unwrap();
@@ -188,12 +190,12 @@ impl Bench {
         if let Some(Running { tokio, .. }) = self.running.take() {
             tokio.shutdown_background();
         }
-        // What was going on holds the old clock.
+        // Tasks of the old runtime may still hold the old clock.
         self.clock = Clock::manual(self.clock.now_zoned() + away);
         self.boot();
     }
 
-    /// Where what outlives the process is kept, as long as the config does not say otherwise.
+    /// Returns the data folder, unless the config sets another.
     fn data(&self) -> PathBuf {
         self.folder.path().join(match self.power_cuts {
             0 => ".rhaid".to_owned(),
@@ -201,60 +203,60 @@ impl Bench {
         })
     }
 
-    /// Sets the clock to another time, forward or back, and waits until nothing is going on.
+    /// Sets the clock to another time, forward or back, and waits until no run is active.
     pub(crate) fn set_clock(&self, moment: jiff::Timestamp) {
         self.clock.set(moment);
     }
 
-    /// Returns what the clock shows.
+    /// Returns the time of the clock.
     pub(crate) fn now(&self) -> jiff::Timestamp {
         self.clock.now()
     }
 
-    /// Does something beside the test, for as long as rhaid runs.
-    pub(crate) fn beside(&self, future: impl Future<Output = ()> + Send + 'static) {
+    /// Spawns a task that ends with the runtime.
+    pub(crate) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
         self.running().tokio.spawn(future);
     }
 
-    /// Lets time pass; everything that is due happens, in order.
-    pub(crate) fn pass(&self, duration: Duration) {
+    /// Advances the clock; all triggers that are due fire in order.
+    pub(crate) fn advance(&self, duration: Duration) {
         self.clock.advance(duration);
     }
 
-    /// Saves a script, or with an ending any other file, and waits until rhaid says what it makes of it.
+    /// Saves a script, or with a file extension any other file, and waits until the runtime logs the result.
     pub(crate) fn edit(&self, name: &str, text: &str) -> &Self {
-        let before = self.said(name).len();
+        let before = self.logged_about(name).len();
         self.save(name, text);
-        self.until(&format!("a word about {name}"), || self.said(name).len() > before);
+        self.until(&format!("a log line about {name}"), || self.logged_about(name).len() > before);
         self
     }
 
-    /// Saves a file and does not wait.
+    /// Saves a file without waiting.
     pub(crate) fn save(&self, name: &str, text: &str) -> &Self {
         write(self.folder.path(), name, text);
         self
     }
 
-    /// Removes a script, and waits until it is gone.
+    /// Removes a script, and waits until the removal is logged.
     pub(crate) fn remove(&self, name: &str) -> &Self {
         fs::remove_file(file(self.folder.path(), name)).unwrap();
-        self.expect_said(name, &format!("removed {name}"))
+        self.expect_logged(name, &format!("removed {name}"))
     }
 
-    /// Waits until all changes of files so far have been seen.
+    /// Waits until all file changes so far have been processed.
     pub(crate) fn settle(&self) -> &Self {
         let marker = format!("marker{}", self.logged().len());
         self.edit(&marker, "");
         self.remove(&marker)
     }
 
-    /// Returns what rhaid said about a script.
-    pub(crate) fn said(&self, script: &str) -> Vec<String> {
+    /// Returns the log lines of the runtime about a script.
+    pub(crate) fn logged_about(&self, script: &str) -> Vec<String> {
         let lines = self.logged().into_iter().filter(|line| line.run.is_empty() && line.script == script);
         lines.map(|line| line.text.clone()).collect()
     }
 
-    /// Returns what a script logged, at any level, and the reports of its faults.
+    /// Returns the log lines of a script at any level, and the reports of its faults.
     pub(crate) fn printed(&self, script: &str) -> Vec<String> {
         let lines = self.logged().into_iter().filter(|line| !line.run.is_empty() && line.script == script);
         lines.map(|line| line.text.clone()).collect()
@@ -265,28 +267,28 @@ impl Bench {
         self.running().runtime.recent_logs()
     }
 
-    /// Waits until a script has printed this, from the start on.
+    /// Waits until the log lines of a script equal `lines`.
     #[track_caller]
     pub(crate) fn expect_printed<const N: usize>(&self, script: &str, lines: [&str; N]) -> &Self {
         self.until_equal(|| self.printed(script), lines.map(str::to_owned).to_vec());
         self
     }
 
-    /// Waits until rhaid has said a line about a script that holds these words.
+    /// Waits until the runtime has logged a line about a script that contains `words`.
     #[track_caller]
-    pub(crate) fn expect_said(&self, script: &str, words: &str) -> &Self {
-        let found = || self.said(script).iter().any(|line| line.contains(words));
-        if !self.holds_soon(found) {
-            panic!("nothing said about {script} with {words:?} in {:#?}", self.said(script));
+    pub(crate) fn expect_logged(&self, script: &str, words: &str) -> &Self {
+        let found = || self.logged_about(script).iter().any(|line| line.contains(words));
+        if !self.becomes_true(found) {
+            panic!("no log line about {script} contains {words:?} in {:#?}", self.logged_about(script));
         }
         self
     }
 
-    /// Waits until rhaid has said that something is wrong at a place.
+    /// Waits until the runtime has logged an error at a source location.
     #[track_caller]
     pub(crate) fn expect_fault(&self, place: &str) -> &Self {
         let found = || self.logged().iter().any(|line| line.level == "error" && line.text.contains(place));
-        assert!(self.holds_soon(found), "no fault at {place} in {:#?}", self.texts());
+        assert!(self.becomes_true(found), "no error at {place} in {:#?}", self.texts());
         self
     }
 
@@ -294,7 +296,7 @@ impl Bench {
         self.logged().iter().map(|line| format!("{} {}: {}", line.level, line.script, line.text)).collect()
     }
 
-    /// Wakes a handler by hand, and waits for the outcome.
+    /// Fires a trigger manually, and waits for the outcome.
     #[track_caller]
     pub(crate) fn fire(&self, script: &str, trigger: &str, data: Value) -> Fired {
         let runtime = &self.running().runtime;
@@ -302,7 +304,7 @@ impl Bench {
         self.wait(runtime.fire(script, trigger, data)).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// The handle on what runs.
+    /// Returns the handle of the runtime.
     pub(crate) fn runtime(&self) -> &Runtime {
         &self.running().runtime
     }
@@ -312,27 +314,27 @@ impl Bench {
         self.wait(self.running().runtime.list())
     }
 
-    /// Returns a script as it is listed.
+    /// Returns the list entry of a script.
     #[track_caller]
     pub(crate) fn listed(&self, script: &str) -> Listed {
-        self.list().into_iter().find(|listed| listed.name == script).expect("it is listed")
+        self.list().into_iter().find(|listed| listed.name == script).expect("the script is listed")
     }
 
-    /// Returns what became of a script's events, oldest first, without reloads.
+    /// Returns the run records of a script, oldest first, without reloads.
     pub(crate) fn runs(&self, script: &str) -> Vec<RunRecord> {
         let query = RunQuery { script: Some(script.into()), limit: 10_000, ..RunQuery::default() };
-        let mut rows = self.wait(self.running().runtime.runs(query)).unwrap();
-        rows.retain(|row| row.trigger != "reload");
-        rows.reverse();
-        rows
+        let mut records = self.wait(self.running().runtime.runs(query)).unwrap();
+        records.retain(|record| record.trigger != "reload");
+        records.reverse();
+        records
     }
 
-    /// Returns how a script's events ended, oldest first.
+    /// Returns the outcomes of a script's runs, oldest first.
     pub(crate) fn outcomes(&self, script: &str) -> Vec<String> {
-        self.runs(script).into_iter().map(|row| row.outcome).collect()
+        self.runs(script).into_iter().map(|record| record.outcome).collect()
     }
 
-    /// Begins to wake a handler by hand, and does not wait for the outcome.
+    /// Fires a trigger manually, without waiting for the outcome.
     pub(crate) fn start_fire(
         &self,
         script: &str,
@@ -345,33 +347,33 @@ impl Bench {
         async { fired.await.unwrap() }
     }
 
-    /// Returns a value that a script keeps.
+    /// Returns a value of a script's state.
     pub(crate) fn state(&self, script: &str, key: &str) -> Value {
         self.services().store.value(&format!("script:{script}"), key).unwrap().unwrap_or_default()
     }
 
-    /// Publishes a message as another client of the broker, and waits until the broker has it.
+    /// Publishes a message at QoS 1 from the test client, and waits for the PUBACK.
     #[track_caller]
     pub(crate) fn publish(&self, topic: &str, payload: &str) -> &Self {
         self.publish_bytes(topic, payload.as_bytes(), false)
     }
 
-    /// Publishes a message that the broker keeps.
+    /// Publishes a retained message from the test client.
     #[track_caller]
     pub(crate) fn publish_retained(&self, topic: &str, payload: &str) -> &Self {
         self.publish_bytes(topic, payload.as_bytes(), true)
     }
 
-    /// Publishes bytes as another client of the broker.
+    /// Publishes bytes from the test client.
     #[track_caller]
     pub(crate) fn publish_bytes(&self, topic: &str, payload: &[u8], retain: bool) -> &Self {
         let publish =
             Publish { topic: topic.into(), payload: payload.to_vec().into(), qos: 1, retain, ..Publish::default() };
-        self.wait(self.visitor().publish(publish)).unwrap();
+        self.wait(self.test_client().publish(publish)).unwrap();
         self
     }
 
-    /// Waits until the broker has confirmed every subscription so far.
+    /// Waits until the broker has acknowledged every subscription so far.
     #[track_caller]
     pub(crate) fn subscribed(&self) -> &Self {
         let _inside = self.running().tokio.enter();
@@ -381,57 +383,57 @@ impl Bench {
         self
     }
 
-    /// Lets the broker go.
-    pub(crate) fn break_broker(&mut self) {
-        let running = self.running.as_mut().expect("it runs");
-        let Broker { embedded, visitor } = running.broker.take().expect("it has a broker");
+    /// Stops the broker.
+    pub(crate) fn stop_broker(&mut self) {
+        let running = self.running.as_mut().expect("the runtime was started");
+        let Broker { embedded, client } = running.broker.take().expect("`with_broker()` was called");
         running.tokio.block_on(async {
-            visitor.close().await;
+            client.close().await;
             embedded.stop().await;
         });
     }
 
-    /// Lets the broker come back.
-    pub(crate) fn mend_broker(&mut self) {
+    /// Starts the broker again at the same address.
+    pub(crate) fn start_broker(&mut self) {
         let mut config = parse(self.folder.path(), &self.config);
-        config.mqtt.embedded.listen = self.broker.expect("it has a broker");
+        config.mqtt.embedded.listen = self.broker.expect("`with_broker()` was called");
         let clock = self.clock.clone();
-        let running = self.running.as_mut().expect("it runs");
+        let running = self.running.as_mut().expect("the runtime was started");
         running.broker = Some(running.tokio.block_on(Broker::start(&config, &clock)));
     }
 
-    /// Returns the client that publishes beside rhaid's own.
-    pub(crate) fn visitor(&self) -> &Mqtt {
-        &self.running().broker.as_ref().expect("`with_broker()` was called").visitor
+    /// Returns the MQTT client of the test.
+    pub(crate) fn test_client(&self) -> &Mqtt {
+        &self.running().broker.as_ref().expect("`with_broker()` was called").client
     }
 
-    /// Changes `rhaid.yaml` while it runs.
+    /// Applies a new `rhaid.yaml` to the running runtime.
     pub(crate) fn apply(&self, yaml: &str) -> Result<config::Difference, Vec<rhaid::fault::Fault>> {
         let config = Arc::new(parse(self.folder.path(), yaml));
         self.wait(self.running().runtime.apply(config))
     }
 
-    /// Waits until something holds.
+    /// Waits until a condition is true.
     #[track_caller]
-    pub(crate) fn until(&self, what: &str, holds: impl Fn() -> bool) {
-        assert!(self.holds_soon(holds), "waited in vain for {what}; the log is {:#?}", self.texts());
+    pub(crate) fn until(&self, what: &str, condition: impl Fn() -> bool) {
+        assert!(self.becomes_true(condition), "timed out waiting for {what}; the log is {:#?}", self.texts());
     }
 
-    /// Waits until a value is as expected, and shows what it is if it never is.
+    /// Waits until a value equals `expected`; fails with the last value.
     #[track_caller]
     pub(crate) fn until_equal<T: PartialEq + std::fmt::Debug>(&self, value: impl Fn() -> T, expected: T) {
-        if !self.holds_soon(|| value() == expected) {
+        if !self.becomes_true(|| value() == expected) {
             assert_eq!(value(), expected, "the log is {:#?}", self.texts());
         }
     }
 
-    /// Looks again with every line of the log, and now and then for what makes none.
-    fn holds_soon(&self, holds: impl Fn() -> bool) -> bool {
+    /// Checks the condition after every log line, and at least every 20 ms.
+    fn becomes_true(&self, condition: impl Fn() -> bool) -> bool {
         let Running { tokio, runtime, .. } = self.running();
         let mut lines = runtime.logs();
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + TIMEOUT;
         while Instant::now() < end {
-            if holds() {
+            if condition() {
                 return true;
             }
             let _ = tokio.block_on(async { tokio::time::timeout(Duration::from_millis(20), lines.recv()).await });
@@ -443,8 +445,8 @@ impl Bench {
 impl Broker {
     async fn start(config: &Config, clock: &Clock) -> Self {
         let embedded = Embedded::start(&config.mqtt, &config.data).await.unwrap();
-        let settings = mqtt::ConnectionSettings::new(&config.mqtt, embedded.address(), "visitor".into()).unwrap();
-        Self { embedded, visitor: Mqtt::new(vec![settings], clock) }
+        let settings = mqtt::ConnectionSettings::new(&config.mqtt, embedded.address(), "test".into()).unwrap();
+        Self { embedded, client: Mqtt::new(vec![settings], clock) }
     }
 }
 
@@ -462,7 +464,7 @@ fn open(config: &Config, clock: &Clock, broker: SocketAddr) -> Services {
     Services::builder(clock.clone(), store).brokers(brokers).build()
 }
 
-/// Reads a config as it would stand in `rhaid.yaml` of a folder.
+/// Parses a config as the `rhaid.yaml` of a folder.
 #[track_caller]
 pub(crate) fn parse(folder: &Path, yaml: &str) -> Config {
     let kinds: Vec<_> = KINDS.iter().map(|kind| KindInfo { name: kind.name, arguments: kind.arguments }).collect();
@@ -485,8 +487,8 @@ pub(crate) fn parse(folder: &Path, yaml: &str) -> Config {
 }
 
 fn file(folder: &Path, name: &str) -> PathBuf {
-    let has_ending = Path::new(name).extension().is_some();
-    folder.join("scripts").join(if has_ending { name.to_owned() } else { format!("{name}.rhai") })
+    let has_extension = Path::new(name).extension().is_some();
+    folder.join("scripts").join(if has_extension { name.to_owned() } else { format!("{name}.rhai") })
 }
 
 fn write(folder: &Path, name: &str, text: &str) {
@@ -495,17 +497,17 @@ fn write(folder: &Path, name: &str, text: &str) {
     fs::write(path, text).unwrap();
 }
 
-/// So many minutes.
+/// Returns a duration of minutes.
 pub(crate) fn minutes(count: u64) -> Duration {
     Duration::from_secs(60 * count)
 }
 
-/// So many hours.
+/// Returns a duration of hours.
 pub(crate) fn hours(count: u64) -> Duration {
     minutes(60 * count)
 }
 
-/// So many seconds.
+/// Returns a duration of seconds.
 pub(crate) fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }

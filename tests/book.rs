@@ -1,8 +1,8 @@
-//! Every block of code in the book is loaded, run or parsed, its links lead somewhere, and its reference is the program's.
+//! The book: every code block is checked, run or parsed, links resolve, and the reference matches the program.
 //!
-//! The words behind a fence say what is done: `rhai` is checked as a script, `rhai,job` is run, `rhai,fault` is refused, `rhai,test` is run by
-//! `rhaid test`; a `file=` is written for the blocks that follow on the page. Lines of `sh` are parsed by the program, and run with `sh,run`;
-//! `sh,start` is the first start. `yaml` is a `rhaid.yaml`.
+//! The info string of a fence selects the check: `rhai` is checked as a script, `rhai,job` is run, `rhai,fault` must be rejected, `rhai,test` is
+//! run by `rhaid test`; `file=` writes the block for later blocks of the page. Lines of `sh` are parsed by the program, and run with `sh,run`;
+//! `sh,start` starts rhaid once. `yaml` is a `rhaid.yaml`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,10 +12,10 @@ use std::process::Output;
 use crate::pages::{Block, blocks, shell};
 use crate::program::{Program, text};
 
-/// What is shown, and nothing is done with.
+/// Languages of blocks that are only shown.
 const SHOWN: &[&str] = &["text", "ini", "dockerfile", "lua", "elisp", "toml"];
 
-/// Lets every script have what the pages speak of.
+/// Settings and permissions that the scripts of the pages need.
 const CONFIG: &str = r#"
 timezone: Europe/Oslo
 location: { latitude: 59.91, longitude: 10.75 }
@@ -28,7 +28,7 @@ fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/book/src")
 }
 
-/// Returns each page below the book's sources, with its text.
+/// Returns the path and the text of each page of the book.
 fn pages() -> Vec<(PathBuf, String)> {
     let mut folders = vec![source()];
     let mut pages = Vec::new();
@@ -47,7 +47,7 @@ fn pages() -> Vec<(PathBuf, String)> {
     pages
 }
 
-/// Returns the code of a block, with the file that it includes in its place.
+/// Returns the code of a block, with its `{{#include}}` resolved.
 fn code(page: &Path, block: &Block) -> String {
     match block.text.trim().strip_prefix("{{#include ").and_then(|rest| rest.strip_suffix("}}")) {
         Some(file) => fs::read_to_string(page.parent().unwrap().join(file))
@@ -56,7 +56,7 @@ fn code(page: &Path, block: &Block) -> String {
     }
 }
 
-/// Returns the words of a command line as a shell takes them apart, without its comment; `None` if it is not rhaid's.
+/// Splits a command line into arguments as a shell does, without its comment; `None` if the command is not rhaid.
 fn words(line: &str) -> Option<Vec<String>> {
     let line = line.split(" #").next().unwrap_or_default().trim();
     let rest = line.strip_prefix("rhaid")?;
@@ -70,7 +70,7 @@ fn words(line: &str) -> Option<Vec<String>> {
     Some(words)
 }
 
-/// Has the program read a command line, and do nothing.
+/// Parses a command line with the program, without running the command.
 fn parse(program: &Program, line: &str) {
     let Some(words) = words(line) else { return };
     let arguments: Vec<_> = words.iter().map(String::as_str).chain(["--help"]).collect();
@@ -78,7 +78,7 @@ fn parse(program: &Program, line: &str) {
     assert!(output.status.success(), "{line}: {}", text(&output.stderr));
 }
 
-/// Returns all that a program printed.
+/// Returns standard output and standard error.
 fn printed(output: &Output) -> String {
     format!("{}{}", text(&output.stdout), text(&output.stderr))
 }
@@ -88,7 +88,7 @@ fn check(program: &Program, file: &str) -> (bool, String) {
     (output.status.success(), printed(&output))
 }
 
-/// Writes a block's code where it says, or under a name of its own, and returns the file.
+/// Writes a block's code to its `file=`, or to `other`, and returns the file.
 fn put(program: &Program, block: &Block, code: &str, other: &str) -> String {
     let file = block.file().unwrap_or(other).to_owned();
     program.write(&file, code);
@@ -98,26 +98,26 @@ fn put(program: &Program, block: &Block, code: &str, other: &str) -> String {
 fn try_block(program: &mut Program, page: &Path, block: &Block) {
     let code = code(page, block);
     let info: Vec<_> = block.info.iter().map(String::as_str).filter(|word| !word.starts_with("file=")).collect();
-    let place = || format!("{}: {code}", page.display());
+    let location = || format!("{}: {code}", page.display());
     match info.as_slice() {
         ["rhai"] => {
-            let (good, said) = check(program, &put(program, block, &code, "pages/script.rhai"));
-            assert!(good, "{}\n{said}", place());
+            let (passed, output) = check(program, &put(program, block, &code, "pages/script.rhai"));
+            assert!(passed, "{}\n{output}", location());
         }
         ["rhai", "fault"] => {
-            assert!(!check(program, &put(program, block, &code, "pages/script.rhai")).0, "{}", place())
+            assert!(!check(program, &put(program, block, &code, "pages/script.rhai")).0, "{}", location())
         }
         ["rhai", "job"] => {
             let file = put(program, block, &code, "pages/job.rhai");
             let output = program.rhaid(&["exec", &file]);
-            assert!(output.status.success(), "{}\n{}", place(), text(&output.stderr));
+            assert!(output.status.success(), "{}\n{}", location(), text(&output.stderr));
         }
-        // Those of the recipes run beside their scripts.
-        ["rhai", "test"] if block.file().is_none() => assert!(block.text.contains("recipes/"), "{}", place()),
+        // The tests of the recipes run with their scripts below.
+        ["rhai", "test"] if block.file().is_none() => assert!(block.text.contains("recipes/"), "{}", location()),
         ["rhai", "test"] => {
             let file = put(program, block, &code, "");
             let output = program.rhaid(&["test", &file]);
-            assert!(output.status.success(), "{}\n{}", place(), printed(&output));
+            assert!(output.status.success(), "{}\n{}", location(), printed(&output));
         }
         ["sh"] => code.lines().for_each(|line| parse(program, line)),
         ["sh", "run"] => code.lines().for_each(|line| {
@@ -133,19 +133,19 @@ fn try_block(program: &mut Program, page: &Path, block: &Block) {
             program.write("scripts/empty.rhai", "");
             program.write("rhaid.yaml", &code);
             let output = program.rhaid(&["check"]);
-            assert!(output.status.success(), "{}\n{}", place(), text(&output.stderr));
+            assert!(output.status.success(), "{}\n{}", location(), text(&output.stderr));
         }
         [shown] if SHOWN.contains(shown) => {}
-        other => panic!("{}: nothing is known of the fence {other:?}", page.display()),
+        other => panic!("{}: unknown fence {other:?}", page.display()),
     }
 }
 
 #[test]
-fn every_block_does_what_its_fence_says() {
+fn every_block_passes_the_check_of_its_fence() {
     let mut tried = 0;
-    // The examples of the reference are run where its functions are tested.
-    let own = |page: &Path| !page.starts_with(source().join("reference")) || page.ends_with("options.md");
-    for (page, text) in pages().iter().filter(|(page, _)| own(page)) {
+    // The tests of the functions run the examples of the reference.
+    let is_tested_here = |page: &Path| !page.starts_with(source().join("reference")) || page.ends_with("options.md");
+    for (page, text) in pages().iter().filter(|(page, _)| is_tested_here(page)) {
         let mut program = Program::empty();
         program.write("rhaid.yaml", CONFIG);
         for block in blocks(text) {
@@ -157,7 +157,7 @@ fn every_block_does_what_its_fence_says() {
 }
 
 #[test]
-fn every_recipe_stands_in_the_book_with_its_test() {
+fn every_recipe_is_in_the_book_and_has_a_test() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/recipes");
     let names: BTreeSet<String> = fs::read_dir(folder)
         .unwrap()
@@ -174,26 +174,26 @@ fn every_recipe_stands_in_the_book_with_its_test() {
 #[test]
 fn recipes_have_no_warnings_and_their_tests_pass() {
     let program = Program::copy_of("examples/recipes");
-    let (good, said) = check(&program, ".");
-    assert!(good, "{said}");
+    let (passed, output) = check(&program, ".");
+    assert!(passed, "{output}");
     let output = program.rhaid(&["test", "."]);
     assert!(output.status.success(), "{}", printed(&output));
 }
 
-/// Returns what stands between `](` and `)` on a page, outside of code.
+/// Returns the link targets of a page that name pages or headings.
 fn links(page: &str) -> Vec<&str> {
     let links = page.split("](").skip(1).filter_map(|rest| rest.split(')').next());
     links.filter(|link| !link.contains(':') && link.contains(".md") || link.starts_with('#')).collect()
 }
 
-/// Returns what mdBook makes of a heading for links to it.
+/// Returns the anchor that mdBook generates for a heading.
 fn anchor(heading: &str) -> String {
     let kept = heading.trim_start_matches('#').trim().chars();
     kept.filter(|c| c.is_alphanumeric() || "-_ ".contains(*c)).collect::<String>().to_lowercase().replace(' ', "-")
 }
 
 #[test]
-fn links_lead_to_pages_and_headings_and_the_summary_names_all_pages() {
+fn links_resolve_and_the_summary_lists_all_pages() {
     let pages = pages();
     let mut linked = BTreeSet::new();
     for (page, text) in &pages {
@@ -202,8 +202,8 @@ fn links_lead_to_pages_and_headings_and_the_summary_names_all_pages() {
             let target = if file.is_empty() { page.clone() } else { page.parent().unwrap().join(file) };
             let target = target.canonicalize().unwrap_or_else(|_| panic!("{}: {link}", page.display()));
             let text = fs::read_to_string(&target).unwrap();
-            let there = text.lines().any(|line| line.starts_with('#') && anchor(line) == heading);
-            assert!(heading.is_empty() || there, "{}: {link}", page.display());
+            let exists = text.lines().any(|line| line.starts_with('#') && anchor(line) == heading);
+            assert!(heading.is_empty() || exists, "{}: {link}", page.display());
             if page.ends_with("SUMMARY.md") {
                 linked.insert(target);
             }
@@ -214,7 +214,7 @@ fn links_lead_to_pages_and_headings_and_the_summary_names_all_pages() {
     assert_eq!(linked, all.iter().map(|page| page.canonicalize().unwrap()).collect());
 }
 
-/// Returns the names that are called in the code of a table's last column.
+/// Returns the names of the functions called in the last column of a table row.
 fn called(row: &str) -> Vec<String> {
     let row = row.replace("\\|", "");
     let cell = row.trim().trim_end_matches('|').rsplit('|').next().unwrap_or_default().to_owned();
@@ -227,7 +227,7 @@ fn called(row: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_tables_of_those_who_come_from_elsewhere_name_what_there_is() {
+fn the_migration_tables_name_existing_functions() {
     let functions = rhaid::functions::reference::reference().iter().map(|entry| entry.function.as_str());
     let kinds = rhaid::triggers::KINDS.iter().map(|kind| kind.name);
     let known: BTreeSet<_> = functions.chain(kinds).collect();
@@ -242,9 +242,9 @@ fn the_tables_of_those_who_come_from_elsewhere_name_what_there_is() {
     assert!(names > 50, "{names}");
 }
 
-/// Its pages are written anew with `RHAID_WRITE_REFERENCE=1 cargo test --test tests the_reference_is_the_programs`.
+/// Regenerates the pages with `RHAID_WRITE_REFERENCE=1 cargo test --test tests the_reference_matches_the_program`.
 #[test]
-fn the_reference_is_the_programs() {
+fn the_reference_matches_the_program() {
     let program = Program::empty();
     let groups = rhaid::functions::PACKAGES.iter().map(|package| package.name);
     for group in ["Triggers"].into_iter().chain(groups).chain([rhaid::functions::testing::TESTS.name]) {
@@ -254,7 +254,8 @@ fn the_reference_is_the_programs() {
             fs::write(&page, written).unwrap();
         } else {
             let committed = fs::read_to_string(&page).unwrap_or_default();
-            let hint = "write it anew: RHAID_WRITE_REFERENCE=1 cargo test --test tests the_reference_is_the_programs";
+            let hint =
+                "regenerate it: RHAID_WRITE_REFERENCE=1 cargo test --test tests the_reference_matches_the_program";
             assert!(committed == written, "{} differs from `rhaid reference`; {hint}", page.display());
         }
     }

@@ -1,4 +1,4 @@
-//! The commands, as a shell sees them: what they print, and their exit codes.
+//! The commands: their output and exit codes.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
@@ -7,13 +7,13 @@ use serde_json::Value as Json;
 
 use crate::program::{Program, text};
 
-const TALKER: &str = r#"//! Says things.
+const TALKER: &str = r#"//! Prints words.
 on_start(|| print("I am here"));
 on_event("say", |event| { print(event.data.words); event.data.words });
 on_event("fail", || throw "on purpose");
 "#;
 
-fn house_with(script: &str) -> Program {
+fn with_script(script: &str) -> Program {
     let program = Program::empty();
     program.write("scripts/talker.rhai", script);
     program
@@ -24,7 +24,7 @@ fn code(program: &Program, arguments: &[&str]) -> Option<i32> {
 }
 
 #[test]
-fn every_command_explains_itself_with_an_example() {
+fn every_command_has_help_with_an_example() {
     let program = Program::empty();
     let help = program.run(&["--help"]);
     assert!(help.contains("Exit codes:"), "{help}");
@@ -40,13 +40,13 @@ fn every_command_explains_itself_with_an_example() {
     for command in commands {
         let help = program.run(&[command, "--help"]);
         assert!(help.contains("Usage: rhaid"), "{command}: {help}");
-        let needs_none = ["enable", "disable"].contains(&command);
-        assert!(needs_none || help.contains("Example"), "{command} shows no example:\n{help}");
+        let is_exempt = ["enable", "disable"].contains(&command);
+        assert!(is_exempt || help.contains("Example"), "{command} shows no example:\n{help}");
     }
 }
 
 #[test]
-fn an_empty_folder_is_told_what_to_do() {
+fn starting_in_an_empty_folder_suggests_init() {
     let program = Program::empty();
     let output = program.rhaid(&[]);
     assert_eq!(output.status.code(), Some(2));
@@ -54,8 +54,8 @@ fn an_empty_folder_is_told_what_to_do() {
 }
 
 #[test]
-fn a_wrong_config_is_refused_whole_before_anything_starts() {
-    let program = house_with(TALKER);
+fn an_invalid_config_is_refused_before_anything_starts() {
+    let program = with_script(TALKER);
     program.write("rhaid.yaml", "mqttt: 1\nlimits:\n  timeout: soon\n");
     let output = program.rhaid(&["run"]);
     let errors = text(&output.stderr);
@@ -65,12 +65,12 @@ fn a_wrong_config_is_refused_whole_before_anything_starts() {
 }
 
 #[test]
-fn what_stands_in_the_way_of_a_start_is_told_together() {
-    let program = house_with(TALKER);
+fn all_obstacles_of_a_start_are_reported_together() {
+    let program = with_script(TALKER);
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     std::thread::spawn(move || {
-        // Something that does not speak MQTT.
+        // A server that closes every connection, so no MQTT broker.
         while let Ok((connection, _)) = taken.accept() {
             drop(connection);
         }
@@ -84,8 +84,8 @@ fn what_stands_in_the_way_of_a_start_is_told_together() {
 }
 
 #[test]
-fn commands_that_need_a_running_rhaid_say_so() {
-    let program = house_with(TALKER);
+fn commands_that_need_a_running_process_report_it() {
+    let program = with_script(TALKER);
     for arguments in [&["list"][..], &["logs"], &["fire", "talker"], &["enable", "talker"], &["disable", "talker"]] {
         let output = program.rhaid(arguments);
         assert_eq!(output.status.code(), Some(3), "{arguments:?}");
@@ -94,12 +94,12 @@ fn commands_that_need_a_running_rhaid_say_so() {
 }
 
 #[test]
-fn a_handler_is_woken_by_hand_and_its_outcome_is_shown() {
-    let mut program = house_with(TALKER);
+fn fire_runs_a_handler_and_prints_its_outcome() {
+    let mut program = with_script(TALKER);
     program.start();
     program.wait_for("I am here");
-    let said = program.run(&["fire", "talker", "on_event say", "--data", r#"{"data": {"words": "good day"}}"#]);
-    assert_eq!(said, "succeeded\ngood day\n");
+    let output = program.run(&["fire", "talker", "on_event say", "--data", r#"{"data": {"words": "good day"}}"#]);
+    assert_eq!(output, "succeeded\ngood day\n");
     let failed = program.rhaid(&["fire", "talker", "on_event fail"]);
     assert_eq!(failed.status.code(), Some(1));
     assert!(text(&failed.stdout).contains("failed: talker.rhai:4:21"), "{}", text(&failed.stdout));
@@ -113,12 +113,15 @@ fn a_handler_is_woken_by_hand_and_its_outcome_is_shown() {
     let logs = program.run(&["logs", "talker"]);
     assert!(logs.contains("I am here") && logs.contains("good day"), "{logs}");
     assert_eq!(program.stop(), Some(0));
-    assert!(program.run(&["runs", "--failed"]).contains("on purpose"), "the run history is not read where none runs");
+    assert!(
+        program.run(&["runs", "--failed"]).contains("on purpose"),
+        "the run history is not readable without a running process"
+    );
 }
 
 #[test]
 fn a_script_stays_disabled_over_a_restart() {
-    let mut program = house_with(TALKER);
+    let mut program = with_script(TALKER);
     program.start();
     program.wait_for("I am here");
     program.run(&["disable", "talker"]);
@@ -139,7 +142,7 @@ fn a_script_stays_disabled_over_a_restart() {
 
 #[test]
 fn the_log_can_be_followed() {
-    let mut program = house_with(TALKER);
+    let mut program = with_script(TALKER);
     program.start();
     program.wait_for("I am here");
     let mut follower = program.command(&["logs", "-f", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
@@ -157,21 +160,21 @@ fn the_log_can_be_followed() {
 }
 
 #[test]
-fn the_log_holds_what_all_parts_say_once() {
-    let mut program = house_with(TALKER);
+fn the_log_has_the_messages_of_all_parts_once() {
+    let mut program = with_script(TALKER);
     program.write("scripts/slow.rhai", "every(\"50ms\", || sleep(\"1s\"));");
     program.start();
     program.wait_for("ran less often than it should have");
     program.wait_for("I am here");
     let logs = program.run(&["logs"]);
-    for said in [
+    for text in [
         "rhaid 0.",
         "the embedded broker listens",
         "2 scripts are live",
         "ran less often than it should have",
         "I am here",
     ] {
-        assert_eq!(logs.matches(said).count(), 1, "{said}:\n{logs}");
+        assert_eq!(logs.matches(text).count(), 1, "{text}:\n{logs}");
     }
     let slow = program.run(&["logs", "slow", "--json"]);
     let line: Json = serde_json::from_str(slow.lines().find(|line| line.contains("less often")).unwrap()).unwrap();
@@ -183,7 +186,7 @@ fn the_log_holds_what_all_parts_say_once() {
 
 #[test]
 fn an_edit_of_the_config_is_applied_and_a_broken_one_is_not() {
-    let mut program = house_with("on_event(\"say\", || debug(\"in depth\"));");
+    let mut program = with_script("on_event(\"say\", || debug(\"in depth\"));");
     program.write("rhaid.yaml", "log:\n  level: info\n");
     program.start();
     program.write("rhaid.yaml", "log:\n  level: loud\n");
@@ -195,8 +198,8 @@ fn an_edit_of_the_config_is_applied_and_a_broken_one_is_not() {
 }
 
 #[test]
-fn check_lists_triggers_and_faults_for_people_editors_and_programs() {
-    let program = house_with(TALKER);
+fn check_prints_triggers_and_faults_in_all_formats() {
+    let program = with_script(TALKER);
     program.write("scripts/tick.rhai", "cron(\"0 7 * * *\", #{ timezone: \"Europe/Oslo\" }, || ());\n");
     let output = program.run(&["check"]);
     assert!(output.contains("cron 0 7 * * *") && output.matches("T07:00:00+0").count() == 3, "{output}");
@@ -208,11 +211,11 @@ fn check_lists_triggers_and_faults_for_people_editors_and_programs() {
     assert_eq!(json["faults"][0]["line"], 2);
     assert_eq!(json["scripts"].as_array().unwrap().len(), 2);
     assert_eq!(code(&program, &["check", "scripts/tick.rhai"]), Some(0));
-    assert!(!program.path(".rhaid").exists(), "a check left something behind");
+    assert!(!program.path(".rhaid").exists(), "a check created the data folder");
 }
 
 #[test]
-fn check_looks_at_what_is_bound_to_jobs() {
+fn check_includes_the_bindings_of_jobs() {
     let program = Program::empty();
     program.write("scripts/nightly.rhai", "print(event.trigger);\n");
     let bound = "triggers:\n  - cron: \"0 7 * * *\"\n    timezone: Europe/Oslo\n    job: nightly.rhai\n";
@@ -234,7 +237,7 @@ fn check_looks_at_what_is_bound_to_jobs() {
 }
 
 #[test]
-fn a_job_is_run_with_arguments_and_sets_the_exit_code() {
+fn a_job_gets_arguments_and_sets_the_exit_code() {
     let program = Program::empty();
     program
         .write("job.rhai", "#!/usr/bin/env -S rhaid exec\nprint(args.len());\nwarn(\"careful\");\nexit(args.len());\n");
@@ -253,7 +256,7 @@ fn a_job_is_run_with_arguments_and_sets_the_exit_code() {
 }
 
 #[test]
-fn the_next_times_of_a_cron_expression_are_told() {
+fn next_prints_the_next_times_of_a_cron_expression() {
     let program = Program::empty();
     let from = ["--timezone", "Europe/Berlin", "--from", "2026-03-28T12:00:00"];
     let times = program.run(&[&["next", "30 2 * * *", "-n", "2", "--json"][..], &from].concat());
@@ -266,7 +269,7 @@ fn the_next_times_of_a_cron_expression_are_told() {
 }
 
 #[test]
-fn the_reference_knows_triggers_and_functions() {
+fn the_reference_lists_triggers_and_functions() {
     let program = Program::empty();
     let page = program.run(&["reference", "MQTT_Publish"]);
     assert!(page.starts_with("mqtt_publish(messages: array)\n"), "{page}");
@@ -292,7 +295,7 @@ fn the_reference_knows_triggers_and_functions() {
     program.run(&["definitions"]);
     let definitions = std::fs::read_to_string(program.path("definitions/rhaid.d.rhai")).unwrap();
     assert!(definitions.contains("fn mqtt_publish(topic: String, payload: ?) -> ();"), "{definitions}");
-    // The language server marks every variable that it does not know.
+    // The language server reports every unknown variable.
     assert!(definitions.contains("\nlet state: State;\n"), "{definitions}");
     assert!(definitions.contains("/// Only in `*_test.rhai` files. Advances the clock by a duration"), "{definitions}");
     assert!(definitions.contains("fn advance(time: ?) -> ();"), "{definitions}");
@@ -300,8 +303,8 @@ fn the_reference_knows_triggers_and_functions() {
 }
 
 #[test]
-fn a_second_signal_ends_it_at_once() {
-    let mut program = house_with("on_start(|| { print(\"busy\"); sleep(25); });");
+fn a_second_signal_ends_the_process_at_once() {
+    let mut program = with_script("on_start(|| { print(\"busy\"); sleep(25); });");
     program.write("rhaid.yaml", "limits:\n  stop: 1m\n");
     program.start();
     program.wait_for("busy");

@@ -1,4 +1,4 @@
-//! `rhaid.yaml` through the front door.
+//! `rhaid.yaml`, tested with the compiled program.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -23,7 +23,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Makes a folder with an empty scripts folder and this config.
+/// Creates a folder with an empty scripts folder and this config.
 fn program(config: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("scripts")).unwrap();
@@ -32,7 +32,7 @@ fn program(config: &str) -> tempfile::TempDir {
 }
 
 #[test]
-fn check_prints_all_faults_of_the_config_for_editors() {
+fn check_prints_all_faults_of_the_config_in_compact_format() {
     let program = program("limits:\n  timeuot: 3s\n  queue: none\ndata: ${NOT_SET_ANYWHERE}\n");
     let output = rhaid(program.path(), &["check", "--format", "compact"], &[]);
     assert_eq!(
@@ -45,7 +45,7 @@ fn check_prints_all_faults_of_the_config_for_editors() {
 }
 
 #[test]
-fn a_job_without_a_file_is_a_fault_where_it_is_bound() {
+fn a_missing_job_file_is_reported_at_its_binding() {
     let program = program("triggers:\n  - cron: \"0 2 * * *\"\n    job: backup.rhai\n");
     let output = rhaid(program.path(), &["check", "--format", "compact"], &[]);
     assert_eq!(text(&output.stdout), "rhaid.yaml:3:10: there is no file `backup.rhai`\n");
@@ -55,19 +55,19 @@ fn a_job_without_a_file_is_a_fault_where_it_is_bound() {
 }
 
 #[test]
-fn a_broken_config_ends_the_start_with_every_fault() {
+fn a_broken_config_fails_the_start_with_every_fault() {
     let program = program("web:\n  listen: nowhere\nlogs: {}\n");
     let output = rhaid(program.path(), &["run"], &[]);
-    let said = text(&output.stderr);
-    assert!(said.contains("rhaid.yaml:2:11: `web.listen`: \"nowhere\" is no address"), "{said}");
-    assert!(said.contains("2 |   listen: nowhere"), "{said}");
-    assert!(said.contains("rhaid.yaml:3:1: unknown key `logs`: did you mean `log`?"), "{said}");
+    let errors = text(&output.stderr);
+    assert!(errors.contains("rhaid.yaml:2:11: `web.listen`: \"nowhere\" is no address"), "{errors}");
+    assert!(errors.contains("2 |   listen: nowhere"), "{errors}");
+    assert!(errors.contains("rhaid.yaml:3:1: unknown key `logs`: did you mean `log`?"), "{errors}");
     assert!(!output.status.success());
-    assert!(!program.path().join(".rhaid").exists(), "nothing is started");
+    assert!(!program.path().join(".rhaid").exists(), "nothing was started");
 }
 
 #[test]
-fn a_wrong_variable_is_named() {
+fn an_invalid_environment_variable_is_named() {
     let program = program("");
     let output = rhaid(program.path(), &["check", "--format", "compact"], &[("RHAID_LIMITS_QUEUE", "0")]);
     assert_eq!(
@@ -75,16 +75,16 @@ fn a_wrong_variable_is_named() {
         "RHAID_LIMITS_QUEUE:1:1: `limits.queue`: 0 does not fit: write a whole number from 1 to 1000000\n"
     );
     let output = rhaid(program.path(), &["check"], &[("RHAID_LIMITS_QUEU", "1")]);
-    let said = text(&output.stderr);
+    let errors = text(&output.stderr);
     assert!(
-        said.contains("RHAID_LIMITS_QUEU: this variable means nothing: did you mean `RHAID_LIMITS_QUEUE`?"),
-        "{said}"
+        errors.contains("RHAID_LIMITS_QUEU: this variable means nothing: did you mean `RHAID_LIMITS_QUEUE`?"),
+        "{errors}"
     );
-    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert_eq!(output.status.code(), Some(0), "{errors}");
 }
 
 #[test]
-fn init_writes_a_config_that_check_accepts_and_a_schema_beside_it() {
+fn init_writes_a_valid_config_and_its_schema() {
     let folder = tempfile::tempdir().unwrap();
     let output = rhaid(folder.path(), &["init"], &[]);
     assert!(output.status.success(), "{}", text(&output.stderr));
@@ -98,7 +98,7 @@ fn init_writes_a_config_that_check_accepts_and_a_schema_beside_it() {
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
 }
 
-/// A rhaid that runs, and what it says.
+/// A running process and its log.
 struct Running {
     process: std::process::Child,
     lines: mpsc::Receiver<String>,
@@ -113,29 +113,29 @@ impl Running {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        let (tx, lines) = mpsc::channel();
-        let said = BufReader::new(process.stderr.take().unwrap());
-        std::thread::spawn(move || said.lines().map_while(Result::ok).try_for_each(|line| tx.send(line)));
+        let (sender, lines) = mpsc::channel();
+        let stderr = BufReader::new(process.stderr.take().unwrap());
+        std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
         Self { process, lines }
     }
 
-    /// Waits until it says this.
+    /// Waits until the log contains `words`.
     fn expect(&self, words: &str) {
-        let heard = self.hear(words, Duration::from_secs(60));
-        assert!(heard.contains(words), "waiting for {words:?}, heard\n{heard}");
+        let output = self.read_until(words, Duration::from_secs(60));
+        assert!(output.contains(words), "waiting for {words:?}; the log is\n{output}");
     }
 
-    /// Returns what it says until it says this, or is silent for so long.
-    fn hear(&self, words: &str, patience: Duration) -> String {
-        let mut heard = String::new();
-        while let Ok(line) = self.lines.recv_timeout(patience) {
-            heard.push_str(&line);
-            heard.push('\n');
+    /// Returns the log lines up to one that contains `words`, or until none comes for `timeout`.
+    fn read_until(&self, words: &str, timeout: Duration) -> String {
+        let mut output = String::new();
+        while let Ok(line) = self.lines.recv_timeout(timeout) {
+            output.push_str(&line);
+            output.push('\n');
             if line.contains(words) {
                 break;
             }
         }
-        heard
+        output
     }
 }
 
@@ -153,10 +153,10 @@ fn an_edit_is_applied_while_rhaid_runs_and_a_broken_one_changes_nothing() {
     let rhaid = Running::start(program.path());
     rhaid.expect("hello there");
     let edit = |text: &str| std::fs::write(program.path().join("rhaid.yaml"), text).unwrap();
-    // The file is watched a moment after the scripts run, so the first edit may come too early.
+    // The file watcher starts shortly after the scripts, so the first edits may be missed.
     let applied = (0..20).any(|queue| {
         edit(&format!("limits:\n  queue: 2{queue}\ndata: elsewhere\n"));
-        rhaid.hear("limits applied", Duration::from_secs(3)).contains("limits applied")
+        rhaid.read_until("limits applied", Duration::from_secs(3)).contains("limits applied")
     });
     assert!(applied);
     rhaid.expect("data will count after a restart");

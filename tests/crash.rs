@@ -1,15 +1,15 @@
-//! Killed at any moment: nothing that was confirmed is lost, and nothing is half.
+//! Kills at random moments: acknowledged data survives, and every run is stored completely or not at all.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::process::{Home, Process, ask};
+use crate::process::{Home, Process, get};
 use crate::program::Program;
 use crate::seed::SeededRandom;
 
-/// Counts on every message with QoS 1, every 10 ms and on request; each run changes two keys that must never differ, and tells of it.
+/// Counts on every QoS 1 message, every 10 ms and on request; each run sets two keys to the same value and emits an event.
 const COUNT: &str = r#"
 fn count() {
     state.first = (state.first ?? 0) + 1;
@@ -25,8 +25,8 @@ webhook("count", #{ methods: ["GET"], public: true }, |request| count());
 webhook("look", #{ methods: ["GET"], public: true }, |request| `${state.first ?? 0} ${state.second ?? 0}`);
 "#;
 
-/// Hears each number, in any order, at least once; says up to which it has heard all.
-const HEAR: &str = r#"
+/// Receives each number at least once, in any order; `received` returns the number up to which none is missing.
+const LISTENER: &str = r#"
 on_event("counted", |event| {
     let last = state.last ?? 0;
     let missing = state.missing ?? [];
@@ -35,13 +35,13 @@ on_event("counted", |event| {
     state.missing = missing;
     state.last = max(last, event.data);
 });
-webhook("heard", #{ methods: ["GET"], public: true }, |request| {
+webhook("received", #{ methods: ["GET"], public: true }, |request| {
     let missing = state.missing ?? [];
     if missing.is_empty() { state.last ?? 0 } else { missing[0] - 1 }
 });
 "#;
 
-/// A timer that each run of its handler sets anew, only ever started once: if it were lost at a single kill, it would stand still for good.
+/// A timer that its own handler restarts, started once: a timer lost in a kill would stop the chain for good.
 const CHAIN: &str = r#"
 on_start(|| if state.links == () { state.links = 0; timer_start("chain", "5ms"); });
 on_timer("chain", |timer| { state.links += 1; timer_start("chain", "5ms"); });
@@ -49,65 +49,66 @@ webhook("links", #{ methods: ["GET"], public: true }, |request| state.links ?? 0
 "#;
 
 #[test]
-fn a_kill_at_any_moment_loses_nothing_that_was_confirmed_and_leaves_nothing_half() {
+fn a_kill_at_any_moment_loses_no_acknowledged_run_and_stores_no_partial_run() {
     kill_while_busy(10, SeededRandom::fixed());
 }
 
-/// The long form: `cargo test --test tests two_hundred_kills -- --ignored`, with another number in `RHAID_TEST_KILLS`.
+/// Long version: `cargo test --test tests two_hundred_kills -- --ignored`, with the number of kills in `RHAID_TEST_KILLS`.
 #[test]
 #[ignore = "takes minutes"]
-fn two_hundred_kills_lose_nothing_that_was_confirmed() {
+fn two_hundred_kills_lose_no_acknowledged_run() {
     kill_while_busy(
         std::env::var("RHAID_TEST_KILLS").map_or(200, |kills| kills.parse().unwrap()),
         SeededRandom::varied(),
     );
 }
 
-/// Returns what a webhook answers as soon as it is more than this.
+/// Polls a webhook until its number exceeds `before`; returns the number.
 fn more_than(process: &mut Process, path: &str, before: u64) -> u64 {
     let until = Instant::now() + Duration::from_secs(30);
     loop {
-        let now: u64 = process.ask(path).unwrap_or_else(|| panic!("no answer: {}", process.said())).parse().unwrap();
+        let now: u64 =
+            process.get(path).unwrap_or_else(|| panic!("no response: {}", process.output())).parse().unwrap();
         if now > before {
             return now;
         }
-        assert!(Instant::now() < until, "{path} stands still at {now}: a timer or an event was lost");
+        assert!(Instant::now() < until, "{path} stays at {now}: a timer or an event was lost");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
 
-/// Kills a busy rhaid so many times, and looks each time at what it finds when it starts again.
+/// Kills a busy process `rounds` times, and checks the stored data after each restart.
 fn kill_while_busy(rounds: u64, mut random: SeededRandom) {
-    let home = Home::new(&[("count.rhai", COUNT), ("hear.rhai", HEAR), ("chain.rhai", CHAIN)]);
-    // On a slow machine a round may take long.
+    let home = Home::new(&[("count.rhai", COUNT), ("listener.rhai", LISTENER), ("chain.rhai", CHAIN)]);
+    // A slow machine runs many handlers in one round.
     fs::write(home.path().join("rhaid.yaml"), "limits: { breaker: 1000000 }").unwrap();
-    let (mut confirmed, mut links) = (0, 0);
+    let (mut acknowledged, mut links) = (0, 0);
     for round in 0..rounds {
         let mut process = home.start();
-        let looked = process.ask("look").expect("an answer");
-        let (first, second) = looked.split_once(' ').unwrap();
-        assert_eq!(first, second, "round {round}: half a run was kept");
-        let kept: u64 = first.parse().unwrap();
-        assert!(kept >= confirmed, "round {round}: {confirmed} was confirmed, {kept} was kept");
-        more_than(&mut process, "heard", kept.saturating_sub(1));
+        let response = process.get("look").expect("a response");
+        let (first, second) = response.split_once(' ').unwrap();
+        assert_eq!(first, second, "round {round}: a run was stored partly");
+        let stored: u64 = first.parse().unwrap();
+        assert!(stored >= acknowledged, "round {round}: {acknowledged} was acknowledged, {stored} was stored");
+        more_than(&mut process, "received", stored.saturating_sub(1));
         links = more_than(&mut process, "links", links);
         let address = process.address();
-        let asker = std::thread::spawn(move || std::iter::from_fn(|| ask(&address, "count")).last());
+        let requests = std::thread::spawn(move || std::iter::from_fn(|| get(&address, "count")).last());
         std::thread::sleep(Duration::from_millis(random.below(300)));
         process.kill();
-        if let Some(last) = asker.join().unwrap() {
-            confirmed = last.parse().unwrap();
+        if let Some(last) = requests.join().unwrap() {
+            acknowledged = last.parse().unwrap();
         }
-        confirmed = confirmed.max(kept);
-        assert!(!process.said().contains("error"), "{}", process.said());
+        acknowledged = acknowledged.max(stored);
+        assert!(!process.output().contains("error"), "{}", process.output());
     }
-    assert!(confirmed > rounds, "it has counted to {confirmed}");
+    assert!(acknowledged > rounds, "only {acknowledged} runs were counted");
     let runs = home.run(&["runs", "chain", "--json"]).stdout;
-    assert!(runs.len() > 100, "the run history has not outlived the kills: {}", String::from_utf8_lossy(&runs));
+    assert!(runs.len() > 100, "the run history did not survive the kills: {}", String::from_utf8_lossy(&runs));
 }
 
 #[test]
-fn a_timer_that_was_set_before_a_kill_runs_out_after_it_and_says_how_late() {
+fn a_timer_set_before_a_kill_fires_after_the_restart_and_reports_its_delay() {
     let home = Home::new(&[(
         "egg.rhai",
         r#"
@@ -116,20 +117,20 @@ fn a_timer_that_was_set_before_a_kill_runs_out_after_it_and_says_how_late() {
         "#,
     )]);
     let mut process = home.start();
-    assert_eq!(process.ask("cook").as_deref(), Some("on"));
+    assert_eq!(process.get("cook").as_deref(), Some("on"));
     process.kill();
-    assert!(!process.said().contains("is done"), "it was killed too late for this test: {}", process.said());
-    // It runs out while nobody is there.
+    assert!(!process.output().contains("is done"), "the timer expired before the kill: {}", process.output());
+    // The timer expires while no process runs.
     std::thread::sleep(Duration::from_millis(500));
     let line = home.start().expect("egg M is done, late: ");
     assert!(!line.ends_with("late: 0"), "{line}");
     let mut process = home.start();
-    assert_eq!(process.ask("cook").as_deref(), Some("on"), "and it can be set again");
+    assert_eq!(process.get("cook").as_deref(), Some("on"), "the timer can be set again");
     process.expect("egg M is done");
 }
 
 #[test]
-fn a_script_that_is_broken_at_a_restart_runs_as_it_was_last_accepted_also_after_a_kill() {
+fn a_broken_script_runs_its_last_accepted_version_after_a_kill() {
     let home = Home::new(&[("hello.rhai", "on_start(|| print(\"good one\"));")]);
     let mut process = home.start();
     process.expect("good one");
@@ -139,7 +140,7 @@ fn a_script_that_is_broken_at_a_restart_runs_as_it_was_last_accepted_also_after_
         let mut process = home.start();
         process.expect("hello starts from v1, the last accepted version");
         process.expect("good one");
-        assert!(process.said().contains("hello.rhai:1:29"), "{}", process.said());
+        assert!(process.output().contains("hello.rhai:1:29"), "{}", process.output());
         process.kill();
     }
     fs::write(home.script("hello.rhai"), "on_start(|| print(\"better one\"));").unwrap();
@@ -147,52 +148,52 @@ fn a_script_that_is_broken_at_a_restart_runs_as_it_was_last_accepted_also_after_
 }
 
 #[test]
-fn a_disabled_script_stays_disabled_after_a_kill_and_when_others_are_saved() {
+fn disabled_scripts_stay_disabled_after_a_kill_and_after_saves_of_others() {
     let home = Home::new(&[
-        ("quiet.rhai", "on_start(|| print(\"quiet speaks\"));"),
+        ("quiet.rhai", "on_start(|| print(\"quiet is active\"));"),
         ("other.rhai", "on_start(|| print(\"other 1\"));"),
     ]);
     let mut process = home.start();
-    process.expect("quiet speaks");
+    process.expect("quiet is active");
     let output = home.run(&["disable", "quiet"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     process.kill();
-    fs::write(home.script("quiet.rhai"), "on_start(|| print(\"quiet speaks again\"));").unwrap();
+    fs::write(home.script("quiet.rhai"), "on_start(|| print(\"quiet is active again\"));").unwrap();
     let mut process = home.start();
     process.expect("other 1");
     fs::write(home.script("other.rhai"), "on_start(|| print(\"other 2\"));").unwrap();
     process.expect("other 2");
-    assert!(!process.said().contains("quiet speaks"), "{}", process.said());
+    assert!(!process.output().contains("quiet is active"), "{}", process.output());
     let output = home.run(&["enable", "quiet"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    process.expect("quiet speaks again");
+    process.expect("quiet is active again");
 }
 
 #[test]
-fn what_the_embedded_broker_has_confirmed_survives_a_kill() {
+fn messages_acknowledged_by_the_embedded_broker_survive_a_kill() {
     let mut program = Program::empty();
     program.write("scripts/nothing.rhai", "");
-    let mut kept = 0;
+    let mut stored = 0;
     for round in 0..5 {
         program.start();
-        let mut away = Client::connect(program.broker(), "away", false);
-        let mut left = away.read_until_quiet();
-        left.retain(|message| message.starts_with("sure"));
-        assert_eq!(left, (0..kept).map(|number| format!("sure {number}")).collect::<Vec<_>>(), "round {round}");
-        away.subscribe("sure/#", 1);
-        away.leave();
+        let mut offline = Client::connect(program.broker(), "offline", false);
+        let mut pending = offline.read_until_quiet();
+        pending.retain(|message| message.starts_with("sure"));
+        assert_eq!(pending, (0..stored).map(|number| format!("sure {number}")).collect::<Vec<_>>(), "round {round}");
+        offline.subscribe("sure/#", 1);
+        offline.disconnect();
         let mut sender = Client::connect(program.broker(), "sender", true);
-        kept = 50 * (round + 1);
-        for number in 0..kept {
+        stored = 50 * (round + 1);
+        for number in 0..stored {
             sender.publish("sure/1", &format!("sure {number}"), false);
         }
         sender.publish("state/now", &format!("round {round}"), true);
-        // No goodbye, no time: the last confirmation has just come.
+        // Without a DISCONNECT, directly after the last PUBACK.
         kill(&mut program);
         program.start();
-        let mut looking = Client::connect(program.broker(), "looking", true);
-        looking.subscribe("state/+", 0);
-        assert_eq!(looking.read_until_quiet(), [format!("round {round}")]);
+        let mut reader = Client::connect(program.broker(), "reader", true);
+        reader.subscribe("state/+", 0);
+        assert_eq!(reader.read_until_quiet(), [format!("round {round}")]);
         kill(&mut program);
     }
 }
@@ -202,7 +203,7 @@ fn kill(program: &mut Program) {
     assert_eq!(program.exit_code(), None);
 }
 
-/// As much MQTT 3.1.1 as the test above needs.
+/// A minimal MQTT 3.1.1 client for the test above.
 struct Client(TcpStream);
 
 impl Client {
@@ -234,13 +235,13 @@ impl Client {
         assert_eq!(self.packet().unwrap().0, 0x90);
     }
 
-    /// Publishes with QoS 1, and returns when the broker has confirmed it.
+    /// Publishes at QoS 1, and waits for the PUBACK.
     fn publish(&mut self, topic: &str, payload: &str, retain: bool) {
         self.send(0x32 | u8::from(retain), &[&text(topic)[..], &[0, 7], payload.as_bytes()].concat());
         assert_eq!(self.packet().unwrap(), (0x40, vec![0, 7]));
     }
 
-    /// Returns the payloads that come before the answer to a ping, and confirms them.
+    /// Returns the payloads received before a PINGRESP without messages, and acknowledges them.
     fn read_until_quiet(&mut self) -> Vec<String> {
         let mut payloads = Vec::new();
         loop {
@@ -261,7 +262,7 @@ impl Client {
         }
     }
 
-    fn leave(mut self) {
+    fn disconnect(mut self) {
         self.send(0xe0, &[]);
         assert_eq!(self.packet(), None);
     }
@@ -272,14 +273,14 @@ fn text(text: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_script_that_ran_at_each_crash_is_set_aside_and_the_others_start() {
+fn a_script_that_ran_at_each_crash_is_quarantined_and_the_others_start() {
     let mut program = Program::empty();
     program.write("rhaid.yaml", "limits: { stop: 10ms }");
-    program.write("scripts/bad.rhai", r#"on_start(|| { print("bad begins"); sleep("25s"); });"#);
+    program.write("scripts/bad.rhai", r#"on_start(|| { print("bad starts"); sleep("25s"); });"#);
     program.write("scripts/good.rhai", r#"on_start(|| print("good is done"));"#);
     let start = |program: &mut Program| {
         program.start();
-        program.wait_for("bad begins");
+        program.wait_for("bad starts");
         while !program.run(&["runs", "good"]).contains("succeeded") {
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
@@ -292,7 +293,7 @@ fn a_script_that_ran_at_each_crash_is_set_aside_and_the_others_start() {
         start(&mut program);
         kill(&mut program);
     }
-    // An orderly end in between: two crashes and one more are no three in a row.
+    // An orderly stop resets the count of consecutive crashes.
     start(&mut program);
     program.stop();
     for _ in 0..3 {
@@ -303,33 +304,33 @@ fn a_script_that_ran_at_each_crash_is_set_aside_and_the_others_start() {
     program.wait_for("the previous process crashed while these scripts ran: bad");
     program.wait_for("bad: quarantined: it ran each of the last 3 times that rhaid crashed");
     program.wait_for("good is done");
-    assert_eq!(program.count("bad begins"), 0);
+    assert_eq!(program.count("bad starts"), 0);
     assert!(program.run(&["list"]).contains("quarantined"));
     kill(&mut program);
     program.start();
-    assert_eq!(program.count("bad begins"), 0);
+    assert_eq!(program.count("bad starts"), 0);
     let refused = program.rhaid(&["fire", "bad"]);
     assert!(
         crate::program::text(&refused.stderr).contains("is in quarantine: `rhaid enable`"),
         "{}",
         crate::program::text(&refused.stderr)
     );
-    program.write("scripts/bad.rhai", r#"on_start(|| print("bad is mended"));"#);
-    program.wait_for("bad is mended");
+    program.write("scripts/bad.rhai", r#"on_start(|| print("bad is fixed"));"#);
+    program.wait_for("bad is fixed");
     program.stop();
     program.start();
-    program.wait_for("bad is mended");
+    program.wait_for("bad is fixed");
 }
 
 #[test]
-fn a_kill_at_any_moment_loses_no_event_between_scripts_and_tells_none_twice() {
-    let teller = r#"every("10ms", || { state.add("sent", 1); emit("step", #{ n: state.sent }); });"#;
-    let asked = r#"webhook("sent", #{ methods: ["GET"], public: true }, |request| `${state.sent ?? 0}`);"#;
-    let hearer = r#"
-        on_event("step", |event| { state.add("heard", 1); });
-        webhook("heard", #{ methods: ["GET"], public: true, mode: "parallel" }, |request| `${state.heard ?? 0}`);
+fn a_kill_at_any_moment_neither_loses_nor_repeats_events_between_scripts() {
+    let emitter = r#"every("10ms", || { state.add("sent", 1); emit("step", #{ n: state.sent }); });"#;
+    let report = r#"webhook("sent", #{ methods: ["GET"], public: true }, |request| `${state.sent ?? 0}`);"#;
+    let listener = r#"
+        on_event("step", |event| { state.add("received", 1); });
+        webhook("received", #{ methods: ["GET"], public: true, mode: "parallel" }, |request| `${state.received ?? 0}`);
     "#;
-    let home = Home::new(&[("teller.rhai", teller), ("hearer.rhai", hearer)]);
+    let home = Home::new(&[("emitter.rhai", emitter), ("listener.rhai", listener)]);
     let mut random = SeededRandom::fixed();
     let mut sent = 0;
     for _ in 0..8 {
@@ -337,15 +338,15 @@ fn a_kill_at_any_moment_loses_no_event_between_scripts_and_tells_none_twice() {
         std::thread::sleep(Duration::from_millis(50 + random.below(250)));
         process.kill();
     }
-    fs::write(home.script("teller.rhai"), asked).unwrap();
+    fs::write(home.script("emitter.rhai"), report).unwrap();
     let mut process = home.start();
     let end = Instant::now() + Duration::from_secs(60);
-    let mut heard = 0;
-    while (sent == 0 || heard < sent) && Instant::now() < end {
-        let mut ask = |hook| process.ask(hook).and_then(|number| number.parse::<u64>().ok()).unwrap_or_default();
-        (sent, heard) = (ask("sent"), ask("heard"));
+    let mut received = 0;
+    while (sent == 0 || received < sent) && Instant::now() < end {
+        let mut count = |hook| process.get(hook).and_then(|number| number.parse::<u64>().ok()).unwrap_or_default();
+        (sent, received) = (count("sent"), count("received"));
         std::thread::sleep(Duration::from_millis(50));
     }
-    assert!(sent > 20, "{sent} events are too few: {}", process.said());
-    assert_eq!(heard, sent);
+    assert!(sent > 20, "only {sent} events were sent: {}", process.output());
+    assert_eq!(received, sent);
 }

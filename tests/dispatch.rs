@@ -1,4 +1,4 @@
-//! Runs are transactions, each ends as it should, and nobody waits longer than promised.
+//! Runs are transactions, end with the documented outcome, and start in time.
 
 use rhaid::runtime::Status;
 use rhaid::value::{Map, Value};
@@ -6,7 +6,7 @@ use rhaid::value::{Map, Value};
 use crate::bench::{Bench, minutes, seconds};
 
 #[test]
-fn what_a_failed_run_did_to_state_is_not_kept() {
+fn state_changes_of_a_failed_run_are_discarded() {
     let bench = Bench::new()
         .script(
             "a",
@@ -21,7 +21,7 @@ fn what_a_failed_run_did_to_state_is_not_kept() {
 }
 
 #[test]
-fn a_run_that_is_too_long_is_timed_out_and_keeps_nothing() {
+fn a_run_that_times_out_discards_its_state_changes() {
     let bench =
         Bench::new().script("a", r#"on_event("go", #{ timeout: "300ms" }, |event| { state.x = 1; loop {} });"#).start();
     assert_eq!(bench.fire("a", "", Value::Null).outcome, "timed out");
@@ -29,16 +29,16 @@ fn a_run_that_is_too_long_is_timed_out_and_keeps_nothing() {
 }
 
 #[test]
-fn disabling_cancels_a_run_that_sleeps() {
-    let bench = Bench::new().script("a", r#"on_event("go", |event| { print("begins"); sleep("1h"); });"#).start();
+fn disabling_a_script_cancels_a_sleeping_run() {
+    let bench = Bench::new().script("a", r#"on_event("go", |event| { print("starts"); sleep("1h"); });"#).start();
     let run = bench.start_fire("a", "on_event", Value::Null);
-    bench.expect_printed("a", ["begins"]);
+    bench.expect_printed("a", ["starts"]);
     bench.wait(bench.runtime().disable("a")).unwrap();
     assert_eq!(bench.wait(run).unwrap().outcome, "cancelled");
 }
 
 #[test]
-fn restart_cancels_the_run_that_goes_on_and_takes_its_place() {
+fn mode_restart_cancels_the_active_run() {
     let bench = Bench::new()
         .script(
             "light",
@@ -48,49 +48,49 @@ fn restart_cancels_the_run_that_goes_on_and_takes_its_place() {
         .start();
     let first = bench.start_fire("light", "on_event", Value::Null);
     bench.expect_printed("light", ["on"]);
-    bench.pass(minutes(3));
+    bench.advance(minutes(3));
     let second = bench.start_fire("light", "on_event", Value::Null);
     assert_eq!(bench.wait(first).unwrap().outcome, "cancelled");
     bench.expect_printed("light", ["on", "on"]);
-    bench.pass(minutes(4));
+    bench.advance(minutes(4));
     bench.expect_printed("light", ["on", "on"]);
-    bench.pass(minutes(1));
+    bench.advance(minutes(1));
     assert_eq!(bench.wait(second).unwrap().outcome, "succeeded");
     bench.expect_printed("light", ["on", "on", "off"]);
 }
 
 #[test]
-fn a_failed_run_is_tried_again_after_its_delay() {
+fn a_failed_run_is_retried_after_its_delay() {
     let bench = Bench::new()
         .script(
             "a",
             r#"every("1h", #{ retry: #{ max: 2, delay: "10s", backoff: 2.0 } }, |tick| { print("try"); throw "no"; });"#,
         )
         .start();
-    bench.pass(minutes(60));
-    let tries = || bench.printed("a").iter().filter(|line| *line == "try").count();
-    assert_eq!(tries(), 1);
-    bench.pass(seconds(10));
-    assert_eq!(tries(), 2);
-    bench.pass(seconds(20));
-    assert_eq!(tries(), 3);
-    bench.pass(minutes(10));
-    assert_eq!(tries(), 3);
+    bench.advance(minutes(60));
+    let attempts = || bench.printed("a").iter().filter(|line| *line == "try").count();
+    assert_eq!(attempts(), 1);
+    bench.advance(seconds(10));
+    assert_eq!(attempts(), 2);
+    bench.advance(seconds(20));
+    assert_eq!(attempts(), 3);
+    bench.advance(minutes(10));
+    assert_eq!(attempts(), 3);
     assert_eq!(bench.outcomes("a"), ["failed", "failed", "failed"]);
 }
 
 #[test]
-fn scripts_hear_each_other_after_the_commit() {
+fn events_between_scripts_are_delivered_after_the_commit() {
     let bench = Bench::new()
-        .script("tells", r#"on_event("go", |event| { emit("news", #{ n: 7 }); print("told"); });"#)
-        .script("hears", r#"on_event("news", |event| print(`${event.from} says ${event.data.n}`));"#)
+        .script("emitter", r#"on_event("go", |event| { emit("news", #{ n: 7 }); print("emitted"); });"#)
+        .script("listener", r#"on_event("news", |event| print(`${event.from} sent ${event.data.n}`));"#)
         .start();
-    bench.fire("tells", "", Value::Null);
-    bench.expect_printed("hears", ["tells says 7"]);
+    bench.fire("emitter", "", Value::Null);
+    bench.expect_printed("listener", ["emitter sent 7"]);
 }
 
 #[test]
-fn a_timer_outlives_a_restart_and_ends_with_the_run_it_wakes() {
+fn a_timer_survives_a_restart_and_is_deleted_with_the_run_it_starts() {
     let mut bench = Bench::new()
         .script(
             "a",
@@ -98,19 +98,19 @@ fn a_timer_outlives_a_restart_and_ends_with_the_run_it_wakes() {
         )
         .start();
     bench.fire("a", "on_event go", Value::Null);
-    bench.pass(minutes(4));
+    bench.advance(minutes(4));
     bench.restart();
-    bench.pass(minutes(5));
+    bench.advance(minutes(5));
     bench.expect_printed("a", []);
-    bench.pass(minutes(1));
+    bench.advance(minutes(1));
     bench.expect_printed("a", ["nag 5"]);
     bench.restart();
-    bench.pass(minutes(60));
+    bench.advance(minutes(60));
     bench.expect_printed("a", []);
 }
 
 #[test]
-fn secrets_are_seen_neither_in_the_log_nor_in_the_run_history() {
+fn secrets_appear_neither_in_the_log_nor_in_the_run_history() {
     let bench = Bench::new()
         .config("secrets: { token: hush-hush }")
         .config("permissions: { \"*\": { secrets: [token] } }")
@@ -121,12 +121,12 @@ fn secrets_are_seen_neither_in_the_log_nor_in_the_run_history() {
     assert!(fired.why.as_ref().unwrap().contains("bad ***"), "{fired:?}");
     bench.until("the fault to be logged", || bench.printed("a").len() == 2);
     assert_eq!(bench.printed("a")[0], "it is ***");
-    let told = format!("{:?} {:?}", bench.logged(), bench.runs("a"));
-    assert!(!told.contains("hush-hush"), "{told}");
+    let recorded = format!("{:?} {:?}", bench.logged(), bench.runs("a"));
+    assert!(!recorded.contains("hush-hush"), "{recorded}");
 }
 
 #[test]
-fn firing_what_is_not_there_says_what_is() {
+fn firing_an_unknown_trigger_lists_the_available_ones() {
     let bench = Bench::new().script("garden", r#"every("1h", || 1); every("2h", || 2);"#).start();
     let error = |script: &str, trigger: Option<&str>| {
         bench.wait(bench.runtime().fire(script, trigger, Value::Null)).unwrap_err()
@@ -137,7 +137,7 @@ fn firing_what_is_not_there_says_what_is() {
 }
 
 #[test]
-fn a_script_that_only_fails_is_paused_and_a_save_an_order_or_time_ends_that() {
+fn repeated_failures_pause_a_script_until_a_save_an_enable_or_a_timeout() {
     let bench = Bench::new()
         .config("limits: { failures: 3, pause: 30s }")
         .script("a", r#"on_event("go", |event| throw "no"); on_event("fine", |event| 1);"#)
@@ -145,12 +145,14 @@ fn a_script_that_only_fails_is_paused_and_a_save_an_order_or_time_ends_that() {
         .start();
     let fire = |event: &str| bench.fire("a", &format!("on_event {event}"), Value::Null).outcome;
     let fail = |times| (0..times).for_each(|_| assert_eq!(fire("go"), "failed"));
-    let said = || bench.said("a").iter().filter(|line| line.contains("paused for 30s: its last 3 runs failed")).count();
+    let pauses = || {
+        bench.logged_about("a").iter().filter(|line| line.contains("paused for 30s: its last 3 runs failed")).count()
+    };
     fail(2);
     assert_eq!(fire("fine"), "succeeded");
     fail(3);
     assert_eq!((fire("fine"), fire("go")), ("skipped".to_owned(), "skipped".to_owned()));
-    assert_eq!((bench.listed("a").status, said()), (Status::Paused, 1));
+    assert_eq!((bench.listed("a").status, pauses()), (Status::Paused, 1));
     assert_eq!(bench.fire("b", "", Value::Null).outcome, "succeeded");
     bench.wait(bench.runtime().enable("a")).unwrap();
     assert_eq!(bench.listed("a").status, Status::Live);
@@ -159,15 +161,15 @@ fn a_script_that_only_fails_is_paused_and_a_save_an_order_or_time_ends_that() {
     bench.edit("a", r#"on_event("go", |event| throw "still"); on_event("fine", |event| 1);"#);
     bench.until("the save to end the pause", || bench.listed("a").status == Status::Live);
     fail(3);
-    bench.pass(seconds(30));
+    bench.advance(seconds(30));
     assert_eq!(bench.listed("a").status, Status::Live);
     // After a pause one more failure is enough.
     fail(1);
-    assert_eq!((bench.listed("a").status, said()), (Status::Paused, 4));
+    assert_eq!((bench.listed("a").status, pauses()), (Status::Paused, 4));
 }
 
 #[test]
-fn a_timer_that_ran_out_while_rhaid_was_off_is_late_or_left_out_as_its_handler_says() {
+fn a_timer_missed_while_rhaid_was_stopped_fires_late_or_is_skipped_by_its_options() {
     let mut bench = Bench::new()
         .script(
             "a",
@@ -183,30 +185,30 @@ fn a_timer_that_ran_out_while_rhaid_was_off_is_late_or_left_out_as_its_handler_s
         .start();
     bench.fire("a", "on_event go", Value::Null);
     bench.stop();
-    bench.pass(minutes(39) + seconds(30));
+    bench.advance(minutes(39) + seconds(30));
     bench.restart();
-    bench.until("three to be heard", || bench.printed("a").len() == 3);
-    let mut heard = bench.printed("a");
-    heard.sort();
-    assert_eq!(heard, ["near", "soon 30.0", "tea 1770.0"]);
-    // What was left out is done with.
-    bench.until("all to be settled", || bench.services().store.timers().unwrap().is_empty());
+    bench.until("three timers to fire", || bench.printed("a").len() == 3);
+    let mut fired = bench.printed("a");
+    fired.sort();
+    assert_eq!(fired, ["near", "soon 30.0", "tea 1770.0"]);
+    // Skipped timers are deleted.
+    bench.until("all timers to be deleted", || bench.services().store.timers().unwrap().is_empty());
     bench.restart();
-    bench.pass(minutes(60));
+    bench.advance(minutes(60));
     bench.expect_printed("a", []);
 }
 
 #[test]
-fn what_a_script_emits_as_soon_as_it_is_live_is_heard_by_all_that_go_live_with_it() {
+fn events_emitted_at_activation_reach_all_scripts_activated_together() {
     let mut bench = Bench::new()
         .script("a", r#"on_timer("early", || emit("early")); on_event("set", || timer_start("early", "1s"));"#)
-        .script("z", r#"on_event("early", || state.add("heard", 1));"#)
+        .script("z", r#"on_event("early", || state.add("received", 1));"#)
         .start();
     for times in 1..=5 {
         bench.fire("a", "on_event set", Value::Null);
         bench.stop();
-        bench.pass(seconds(5));
+        bench.advance(seconds(5));
         bench.restart();
-        bench.until_equal(|| bench.state("z", "heard"), Value::Int(times));
+        bench.until_equal(|| bench.state("z", "received"), Value::Int(times));
     }
 }

@@ -1,4 +1,4 @@
-//! The shipped scripts and every worked setup do what their words promise.
+//! The shipped scripts and the example setups behave as documented.
 
 use crate::program::{Program, text};
 
@@ -21,7 +21,7 @@ fn every_setup_passes_the_check() {
     }
 }
 
-/// Runs the tests beside the scripts of a folder with a house; each script has some.
+/// Runs the tests of the scripts of a setup; every script must have a test.
 fn passes_its_tests(setup: &str, program: &Program) {
     let output = program.run(&["test", "--json"]);
     let report: serde_json::Value = serde_json::from_str(&output).unwrap();
@@ -35,7 +35,7 @@ fn passes_its_tests(setup: &str, program: &Program) {
 }
 
 #[test]
-fn the_tests_beside_the_shipped_scripts_and_in_every_setup_pass() {
+fn the_tests_of_the_shipped_scripts_and_of_every_setup_pass() {
     for setup in [
         "device-watchdog",
         "home-assistant",
@@ -58,7 +58,7 @@ fn the_tests_beside_the_shipped_scripts_and_in_every_setup_pass() {
 }
 
 #[test]
-fn the_shipped_scripts_need_nothing_outside() {
+fn the_shipped_scripts_need_no_external_services() {
     let mut program = Program::empty();
     for (name, script) in [
         ("hello", include_str!("../scripts/hello.rhai")),
@@ -84,9 +84,9 @@ fn the_shipped_scripts_need_nothing_outside() {
 }
 
 #[test]
-fn the_quick_start_calls_answer_as_their_models_do() {
+fn the_quick_start_calls_return_the_documented_results() {
     let mut program = Program::copy_of("examples/quick-start");
-    // The server's port is not known before it runs, so its caller is added when it does.
+    // The port is known only after the start, so the calling script is added then.
     let requests = std::fs::read_to_string(program.path("scripts/requests.rhai")).unwrap();
     std::fs::remove_file(program.path("scripts/requests.rhai")).unwrap();
     program.start();
@@ -98,9 +98,9 @@ fn the_quick_start_calls_answer_as_their_models_do() {
 }
 
 #[test]
-fn the_calls_of_the_http_setup_come_out_as_its_script_says() {
+fn the_calls_of_the_http_setup_return_the_documented_results() {
     let mut program = Program::copy_of("examples/http");
-    // The server's port is not known before it runs, so its caller is added when it does.
+    // The port is known only after the start, so the calling script is added then.
     let calls = std::fs::read_to_string(program.path("scripts/calls.rhai")).unwrap();
     std::fs::remove_file(program.path("scripts/calls.rhai")).unwrap();
     std::fs::create_dir_all(program.path("downloads")).unwrap();
@@ -123,7 +123,7 @@ fn the_calls_of_the_http_setup_come_out_as_its_script_says() {
 }
 
 #[test]
-fn the_hall_is_lit_when_something_moves_in_the_dark_and_not_for_ever() {
+fn the_hall_light_turns_on_by_motion_in_the_dark_and_off_by_a_timer() {
     let mut program = Program::copy_of("examples/motion-light");
     program.start();
     let set = "zigbee2mqtt/hall_light/set";
@@ -148,7 +148,7 @@ fn the_thermostat_switches_at_its_limits_only() {
 }
 
 #[test]
-fn a_silent_device_is_told_once_and_its_return_too() {
+fn a_silent_device_and_its_return_are_reported_once() {
     let mut program = Program::copy_of("examples/device-watchdog");
     program.start();
     let silence = r#"{"topic": "devices/freezer/state", "params": {"device": "freezer"}, "connected": true}"#;
@@ -174,7 +174,7 @@ fn a_web_request_becomes_a_message_and_a_message_a_web_request() {
 }
 
 #[test]
-fn the_nightly_report_is_written_by_rhaid_and_by_hand() {
+fn the_nightly_report_is_written_by_its_trigger_and_by_exec() {
     let mut program = Program::copy_of("examples/nightly-job");
     program.start();
     assert!(program.run(&["fire", "report", "nightly"]).starts_with("succeeded"));
@@ -189,7 +189,7 @@ fn the_nightly_report_is_written_by_rhaid_and_by_hand() {
 }
 
 #[test]
-fn home_assistant_finds_the_sensor_and_its_value() {
+fn home_assistant_discovers_the_sensor_and_gets_its_value() {
     let mut program = Program::copy_of("examples/home-assistant");
     program.start();
     let config =

@@ -118,11 +118,11 @@ fn a_skipped_event_is_in_the_run_history_with_the_reason() {
     bench.until("the third message", || bench.runs("a").iter().filter(|row| row.trigger == "door").count() == 3);
     assert_eq!(reasons(&bench, "door"), [("mqtt_subscribe door".to_owned(), "unchanged".to_owned())]);
 
-    bench.pass(hours(1));
+    bench.advance(hours(1));
     bench.stop();
-    bench.pass(hours(5));
+    bench.advance(hours(5));
     bench.restart();
-    bench.pass(seconds(1));
+    bench.advance(seconds(1));
     let missed = (
         "cron 0 * * * * (4 times)".to_owned(),
         "missed: rhaid was not running, the script was disabled, or the machine was suspended".to_owned(),
@@ -132,7 +132,7 @@ fn a_skipped_event_is_in_the_run_history_with_the_reason() {
     let skipped = ("cron 30 * * * * (5 times)".to_owned(), missed.1);
     assert_eq!(reasons(&bench, "skips"), [skipped]);
     assert_eq!(reasons(&bench, "beat"), []);
-    bench.pass(hours(1));
+    bench.advance(hours(1));
     assert_eq!(bench.printed("a"), ["5 missed"]);
 }
 
@@ -141,9 +141,9 @@ fn a_trigger_that_cannot_keep_its_schedule_is_reported_once_and_marked_in_the_li
     let script = r#"every("1m", #{ name: "slow" }, || sleep("150s"));"#;
     let bench = Bench::new().script("a", script).start();
     let times = || bench.listed("a").triggers.into_iter().find(|trigger| trigger.name == "slow").unwrap().times;
-    bench.pass(minutes(5));
+    bench.advance(minutes(5));
     assert_eq!(times().unwrap().warning, None);
-    bench.pass(hours(1));
+    bench.advance(hours(1));
     let bad = times().unwrap();
     assert!(bad.warning.as_ref().unwrap().starts_with("ran 10 of the last "), "{bad:?}");
     assert!(bad.expected >= 55 && bad.ran < bad.expected / 2, "{bad:?}");

@@ -1,4 +1,4 @@
-//! `rhaid check` warns of what is likely a mistake, and of nothing else; `rhaid explain` explains all that it finds.
+//! `rhaid check` warns of likely mistakes without false positives; `rhaid explain` explains every code.
 
 use rhaid::script::codes::CODES;
 use rhaid::script::lint::LINTS;
@@ -8,7 +8,7 @@ use crate::program::{Program, text};
 
 const UNITS: &str = "fn fahrenheit(celsius) { celsius * 1.8 + 32.0 }";
 
-/// Returns the code, line and message of each warning, and how it ended.
+/// Returns the code, line and message of each warning, and the exit code.
 fn check(program: &Program, arguments: &[&str]) -> (Vec<(String, u64, String)>, Option<i32>) {
     let output = program.rhaid(&[&["check", "--format", "json"], arguments].concat());
     let found: Value = serde_json::from_str(&text(&output.stdout)).unwrap();
@@ -27,16 +27,16 @@ fn program(script: &str) -> Program {
     program
 }
 
-/// Returns the first block of code under a title.
+/// Returns the first code block under a heading.
 fn block<'d>(docs: &'d str, title: &str) -> &'d str {
-    let (_, after) = docs.split_once(&format!("# {title}\n```")).expect("it has that title");
+    let (_, after) = docs.split_once(&format!("# {title}\n```")).expect("the page has this heading");
     after.split_once('\n').unwrap().1.split_once("\n```").unwrap().0
 }
 
 #[test]
-fn each_explanation_shows_a_script_with_that_warning_and_one_without_any() {
+fn each_lint_page_shows_a_script_with_the_warning_and_one_without() {
     for lint in LINTS {
-        // What one finds only beside what was seen comes with that.
+        // Lints that compare with recorded events have an `Events` section.
         let arguments: &[&str] = if lint.docs.contains("\n# Events\n") { &["--events", "events.jsonl"] } else { &[] };
         let program = |title: &str| {
             let program = program(block(lint.docs, title));
@@ -49,14 +49,14 @@ fn each_explanation_shows_a_script_with_that_warning_and_one_without_any() {
         let codes: Vec<_> = found.iter().map(|(code, ..)| code.as_str()).collect();
         assert_eq!((codes, code), (vec![lint.code], Some(0)), "{found:?}");
         let (found, _) = check(&program("Right"), arguments);
-        // What is allowed there is the point of that one.
+        // The correct script of `unknown-lint` shows an allowed warning.
         let found: Vec<_> = found.into_iter().filter(|_| lint.code != "unknown-lint").collect();
         assert_eq!(found, [], "{}", lint.code);
     }
 }
 
 #[test]
-fn each_explanation_of_a_fault_shows_a_script_with_it_and_one_in_order() {
+fn each_fault_page_shows_a_script_with_the_fault_and_one_without() {
     for explained in CODES {
         let wrong = program(block(explained.docs, "Wrong"));
         let output = wrong.rhaid(&["check", "--format", "json"]);
@@ -65,8 +65,8 @@ fn each_explanation_of_a_fault_shows_a_script_with_it_and_one_in_order() {
         assert_eq!((codes, output.status.code()), (vec![Value::from(explained.code)], Some(1)), "{found}");
         let compact = text(&wrong.rhaid(&["check", "--format", "compact"]).stdout);
         assert!(compact.ends_with(&format!(" [{}]\n", explained.code)) && !compact.contains("warning"), "{compact}");
-        let people = text(&wrong.rhaid(&["check"]).stdout);
-        assert!(people.contains(&format!("fault [{}] a.rhai:", explained.code)), "{people}");
+        let text_format = text(&wrong.rhaid(&["check"]).stdout);
+        assert!(text_format.contains(&format!("fault [{}] a.rhai:", explained.code)), "{text_format}");
         assert_eq!(
             check(&program(block(explained.docs, "Right")), &["--strict"]),
             (vec![], Some(0)),
@@ -77,7 +77,7 @@ fn each_explanation_of_a_fault_shows_a_script_with_it_and_one_in_order() {
 }
 
 #[test]
-fn faults_of_every_kind_have_the_code_that_explains_them() {
+fn every_kind_of_fault_has_its_code() {
     for (script, code) in [
         ("fn f(a) { a }\nevery(\"1m\", || f());", "unknown-function"),
         ("every(\"1m\", || state = 1);", "lost-assignment"),
@@ -98,7 +98,7 @@ fn faults_of_every_kind_have_the_code_that_explains_them() {
 }
 
 #[test]
-fn what_comes_with_rhaid_has_no_warnings() {
+fn shipped_scripts_have_no_warnings() {
     let folder = env!("CARGO_MANIFEST_DIR");
     let program = Program::empty();
     for setup in [
@@ -124,7 +124,7 @@ fn what_comes_with_rhaid_has_no_warnings() {
 }
 
 #[test]
-fn warnings_are_allowed_by_comments_and_forbidden_by_strict() {
+fn warnings_are_allowed_by_comments_and_fail_with_strict() {
     let program = program(concat!(
         "every(\"1m\", || { let a = 1; }); // rhaid: allow(unused-variable)\n",
         "// rhaid: allow(unused-variable, sleep-outlasts)\n",
@@ -138,13 +138,16 @@ fn warnings_are_allowed_by_comments_and_forbidden_by_strict() {
     assert_eq!(check(&program, &["--strict"]), (vec![expected], Some(1)));
     let compact = text(&program.rhaid(&["check", "--format", "compact"]).stdout);
     assert_eq!(compact, "scripts/a.rhai:4:22: warning: `c` is never read [unused-variable]\n");
-    let people = program.run(&["check"]);
-    assert!(people.contains("warning [unused-variable] a.rhai:4:22: `c` is never read\n  |\n4 |"), "{people}");
-    assert!(people.ends_with("1 script, 3 triggers, no faults, 1 warning\n"), "{people}");
+    let text_format = program.run(&["check"]);
+    assert!(
+        text_format.contains("warning [unused-variable] a.rhai:4:22: `c` is never read\n  |\n4 |"),
+        "{text_format}"
+    );
+    assert!(text_format.ends_with("1 script, 3 triggers, no faults, 1 warning\n"), "{text_format}");
 }
 
 #[test]
-fn scripts_that_wake_each_other_are_told_of_once() {
+fn scripts_that_trigger_each_other_are_reported_once() {
     let program = program("mqtt_subscribe(\"ping\", |msg| mqtt_publish(\"pong\", 1));");
     program.write(
         "scripts/b.rhai",
@@ -168,7 +171,7 @@ fn scripts_that_wake_each_other_are_told_of_once() {
 }
 
 #[test]
-fn topics_are_held_against_what_was_seen() {
+fn topics_are_compared_with_recorded_events() {
     let program = program(concat!(
         "mqtt_subscribe([\"door/{name}/lok\", \"door/+/state\"], |msg| print(msg.topic));\n",
         "for room in [\"attic\", \"celar\"] { mqtt_subscribe(`room/${room}/#`, |msg| print(msg.topic)); }\n",
@@ -179,21 +182,21 @@ fn topics_are_held_against_what_was_seen() {
     let message = |topic: &str| format!("{{\"time\": \"2026-01-01T00:00:00Z\", \"topic\": \"{topic}\"}}\n");
     let seen = ["door/front/lock", "door/front/state", "room/attic/light/1", "room/cellar/light/1"].map(message);
     program.write("day.jsonl", &(seen.concat() + "{\"time\": \"2026-01-01T00:00:01Z\", \"event\": \"later\"}\n"));
-    assert_eq!(check(&program, &[]).0, [], "nothing is known of what comes");
+    assert_eq!(check(&program, &[]).0, [], "no events are given");
     let unseen =
         |line: u64, topic: &str| ("unseen-topic".to_owned(), line, format!("no recorded message matches `{topic}`"));
     let wanted = [unseen(1, "door/{name}/lok"), unseen(2, "room/celar/#"), unseen(3, "$share/group/zigbee2mqtt/#")];
     assert_eq!(check(&program, &["--events", "day.jsonl"]), (wanted.to_vec(), Some(0)));
-    let people = program.rhaid(&["check", "--strict", "--events", "day.jsonl"]);
-    let said = text(&people.stdout);
-    assert_eq!(people.status.code(), Some(1), "{said}");
-    for near in ["door/front/lock", "room/cellar/light/1"] {
+    let text_format = program.rhaid(&["check", "--strict", "--events", "day.jsonl"]);
+    let output = text(&text_format.stdout);
+    assert_eq!(text_format.status.code(), Some(1), "{output}");
+    for similar in ["door/front/lock", "room/cellar/light/1"] {
         assert!(
-            said.contains(&format!("help: the most similar recorded topic is `{near}`: did you mean it?")),
-            "{said}"
+            output.contains(&format!("help: the most similar recorded topic is `{similar}`: did you mean it?")),
+            "{output}"
         );
     }
-    assert!(said.contains("help: check the spelling, or record until a message arrives there"), "{said}");
+    assert!(output.contains("help: check the spelling, or record until a message arrives there"), "{output}");
     program.write("none.jsonl", "");
     let empty = program.rhaid(&["check", "--events", "none.jsonl"]);
     assert_eq!(empty.status.code(), Some(2));
@@ -201,7 +204,7 @@ fn topics_are_held_against_what_was_seen() {
 }
 
 #[test]
-fn what_is_used_somehow_is_not_unused() {
+fn any_use_of_a_name_counts_as_used() {
     let (found, _) = check(
         &program(
             r#"
@@ -231,22 +234,22 @@ for name in names {
 }
 
 #[test]
-fn a_comparison_of_types_is_told_in_its_own_words() {
+fn each_comparison_of_different_types_has_its_message() {
     let handler =
         |condition: &str| program(&format!("mqtt_subscribe(\"a\", |msg| {{ if {condition} {{ print(msg); }} }});"));
-    for (condition, said) in [
+    for (condition, output) in [
         ("msg.payload == 30", "`msg.payload` is text and never equal to a number"),
         ("msg.payload > 30", "`msg.payload` is text and never smaller or greater than a number"),
         ("msg.payload != \"\" && \"5\" != 5", "text is never equal to a number: `!=` is always true"),
         ("msg.payload != \"\" && \"5\" < 5", "text is never smaller or greater than a number: `<` is always false"),
     ] {
         let (found, _) = check(&handler(condition), &[]);
-        assert_eq!(found.iter().map(|(.., message)| message.as_str()).collect::<Vec<_>>(), [said], "{condition}");
+        assert_eq!(found.iter().map(|(.., message)| message.as_str()).collect::<Vec<_>>(), [output], "{condition}");
     }
 }
 
 #[test]
-fn a_code_is_explained_and_a_wrong_one_has_a_hint() {
+fn codes_are_explained_and_unknown_ones_get_a_suggestion() {
     let program = Program::empty();
     let all = program.run(&["explain"]);
     assert!(LINTS.iter().all(|lint| all.contains(lint.code)), "{all}");

@@ -1,4 +1,4 @@
-//! `rhaid lsp`: the program itself, spoken to as an editor does.
+//! `rhaid lsp`: the language server, driven by a client over standard input and output.
 
 use std::io::{BufRead, BufReader, Write as _};
 use std::process::{Child, ChildStdin, Stdio};
@@ -9,48 +9,48 @@ use serde_json::{Value, json};
 
 use crate::program::Program;
 
-/// Longer than anything here takes on the slowest machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Limit for every response, generous for slow machines.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// An editor with the server that it started.
+/// A language client and the server process that it started.
 struct Editor {
     program: Program,
     child: Child,
     input: Option<ChildStdin>,
     messages: Receiver<Value>,
-    /// Notifications that came while something else was waited for.
-    heard: Vec<Value>,
+    /// Notifications received while waiting for another message.
+    notifications: Vec<Value>,
     last: i64,
 }
 
 impl Editor {
-    /// Starts the server in a folder, and says hello.
+    /// Starts the server in a folder and initializes it.
     fn new(program: Program) -> Self {
-        let mut editor = Self::silent(program);
-        let hello = json!({ "processId": null, "rootUri": null, "capabilities": {
+        let mut editor = Self::uninitialized(program);
+        let params = json!({ "processId": null, "rootUri": null, "capabilities": {
             "textDocument": { "completion": { "completionItem": { "snippetSupport": true } } },
             "workspace": { "didChangeWatchedFiles": { "dynamicRegistration": true } },
         } });
-        let answer = editor.ask("initialize", hello);
-        assert_eq!(answer["serverInfo"]["name"], "rhaid");
+        let response = editor.request("initialize", params);
+        assert_eq!(response["serverInfo"]["name"], "rhaid");
         editor.notify("initialized", json!({}));
         editor
     }
 
-    /// Starts the server, and says nothing.
-    fn silent(program: Program) -> Self {
+    /// Starts the server without the `initialize` request.
+    fn uninitialized(program: Program) -> Self {
         let mut command = program.command(&["lsp"]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut output = BufReader::new(child.stdout.take().unwrap());
-        let (tell, messages) = channel();
+        let (sender, messages) = channel();
         std::thread::spawn(move || {
             while let Some(message) = message(&mut output) {
-                if tell.send(message).is_err() {
+                if sender.send(message).is_err() {
                     break;
                 }
             }
         });
-        Self { program, input: child.stdin.take(), child, messages, heard: Vec::new(), last: 0 }
+        Self { program, input: child.stdin.take(), child, messages, notifications: Vec::new(), last: 0 }
     }
 
     fn send(&mut self, text: &str) {
@@ -63,24 +63,24 @@ impl Editor {
         self.send(&json!({ "jsonrpc": "2.0", "method": method, "params": params }).to_string());
     }
 
-    /// Asks, and returns the whole answer.
-    fn answer(&mut self, method: &str, params: Value) -> Value {
+    /// Sends a request, and returns the whole response.
+    fn response(&mut self, method: &str, params: Value) -> Value {
         self.last += 1;
         let id = self.last;
         self.send(&json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }).to_string());
         loop {
-            let message = self.messages.recv_timeout(PATIENCE).unwrap();
+            let message = self.messages.recv_timeout(TIMEOUT).unwrap();
             if message["id"] == id && message.get("method").is_none() {
                 return message;
             }
-            self.heard.push(message);
+            self.notifications.push(message);
         }
     }
 
-    fn ask(&mut self, method: &str, params: Value) -> Value {
-        let answer = self.answer(method, params);
-        assert!(answer["error"].is_null(), "{answer}");
-        answer["result"].clone()
+    fn request(&mut self, method: &str, params: Value) -> Value {
+        let response = self.response(method, params);
+        assert!(response["error"].is_null(), "{response}");
+        response["result"].clone()
     }
 
     fn uri(&self, file: &str) -> String {
@@ -92,7 +92,7 @@ impl Editor {
         self.notify("textDocument/didOpen", json!({ "textDocument": document }));
     }
 
-    /// Changes a range (line, column, line, column).
+    /// Replaces a range (line, column, line, column).
     fn change(&mut self, file: &str, version: i32, [from, at, to, until]: [u32; 4], text: &str) {
         let range = json!({ "start": { "line": from, "character": at }, "end": { "line": to, "character": until } });
         self.notify(
@@ -101,7 +101,7 @@ impl Editor {
         );
     }
 
-    /// Waits for what is told of a file next, and returns it.
+    /// Waits for the next diagnostics of a file.
     fn diagnostics(&mut self, file: &str) -> Vec<Value> {
         let uri = std::fs::canonicalize(self.program.path(file))
             .map_or_else(|_| self.uri(file), |path| format!("file://{}", path.display()));
@@ -110,27 +110,27 @@ impl Editor {
             message["method"] == "textDocument/publishDiagnostics"
                 && [uri.as_str(), own.as_str()].contains(&message["params"]["uri"].as_str().unwrap())
         };
-        let found = match self.heard.iter().position(is_it) {
-            Some(index) => self.heard.remove(index),
+        let found = match self.notifications.iter().position(is_it) {
+            Some(index) => self.notifications.remove(index),
             None => loop {
-                let message = self.messages.recv_timeout(PATIENCE).unwrap();
+                let message = self.messages.recv_timeout(TIMEOUT).unwrap();
                 if is_it(&message) {
                     break message;
                 }
-                self.heard.push(message);
+                self.notifications.push(message);
             },
         };
         found["params"]["diagnostics"].as_array().unwrap().clone()
     }
 
-    fn place(&self, file: &str, line: u32, character: u32) -> Value {
+    fn position(&self, file: &str, line: u32, character: u32) -> Value {
         json!({ "textDocument": { "uri": self.uri(file) }, "position": { "line": line, "character": character } })
     }
 
     fn labels(&mut self, file: &str, line: u32, character: u32) -> Vec<String> {
-        let place = self.place(file, line, character);
-        let answer = self.ask("textDocument/completion", place);
-        answer["items"].as_array().unwrap().iter().map(|item| item["label"].as_str().unwrap().to_owned()).collect()
+        let position = self.position(file, line, character);
+        let response = self.request("textDocument/completion", position);
+        response["items"].as_array().unwrap().iter().map(|item| item["label"].as_str().unwrap().to_owned()).collect()
     }
 
     /// Closes the input; returns the exit code.
@@ -142,7 +142,7 @@ impl Editor {
 
 impl Drop for Editor {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The process may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -179,7 +179,7 @@ fn program() -> Program {
 }
 
 #[test]
-fn faults_and_warnings_of_unsaved_text_come_and_go() {
+fn diagnostics_of_unsaved_text_appear_and_disappear() {
     let mut editor = Editor::new(program());
     let text = "// 🚪 ü\nevery(\"1m\", || { let s = \"🚪\"; http_gett(s) });\n";
     editor.open("scripts/new.rhai", text);
@@ -189,7 +189,7 @@ fn faults_and_warnings_of_unsaved_text_come_and_go() {
     assert!(message.starts_with("unknown function `http_gett`\nhelp: did you mean `http_get(url)`"), "{message}");
     let expected = json!({ "start": { "line": 1, "character": 31 }, "end": { "line": 1, "character": 40 } });
     assert_eq!((range, &found[0]["severity"]), (&expected, &json!(1)));
-    // The door takes two units.
+    // The emoji takes two UTF-16 code units.
     editor.change("scripts/new.rhai", 2, [1, 31, 1, 40], "http_get");
     assert_eq!(editor.diagnostics("scripts/new.rhai"), Vec::<Value>::new());
     editor.change("scripts/new.rhai", 3, [2, 0, 2, 0], "fn left_over() { 1 }\n");
@@ -201,12 +201,12 @@ fn faults_and_warnings_of_unsaved_text_come_and_go() {
     assert!(found[0]["message"].as_str().unwrap().contains("rhaid explain unused-function"), "{found:?}");
     let document = json!({ "textDocument": { "uri": editor.uri("scripts/new.rhai") } });
     editor.notify("textDocument/didClose", document);
-    assert_eq!(editor.diagnostics("scripts/new.rhai"), Vec::<Value>::new(), "it was never saved");
+    assert_eq!(editor.diagnostics("scripts/new.rhai"), Vec::<Value>::new(), "the file was never saved");
     assert_eq!(editor.end(), Some(0));
 }
 
 #[test]
-fn a_changed_module_has_its_importers_checked_again() {
+fn a_changed_module_triggers_a_check_of_its_importers() {
     let mut editor = Editor::new(program());
     let text = std::fs::read_to_string(editor.program.path("scripts/_lib/units.rhai")).unwrap();
     editor.open("scripts/_lib/units.rhai", &text);
@@ -215,25 +215,26 @@ fn a_changed_module_has_its_importers_checked_again() {
     assert!(found[0]["message"].as_str().unwrap().contains("has no public function `fahrenheit`"), "{found:?}");
     editor.change("scripts/_lib/units.rhai", 3, [1, 3, 1, 9], "fahrenheit");
     assert_eq!(editor.diagnostics("scripts/user.rhai"), Vec::<Value>::new());
-    // The fault is in the module itself, and shown there once.
+    // The fault is in the module itself and is reported there once.
     editor.change("scripts/_lib/units.rhai", 4, [1, 0, 1, 2], "fnn");
     assert_eq!(editor.diagnostics("scripts/_lib/units.rhai").len(), 1);
 }
 
 #[test]
-fn rhaid_yaml_and_files_of_tests_are_seen_for_what_they_are() {
+fn rhaid_yaml_test_files_and_jobs_are_checked_by_their_own_rules() {
     let mut editor = Editor::new(program());
     editor.open("scripts/user_test.rhai", "test(\"it works\", || { load(\"user\"); });\n");
     editor.change("scripts/user_test.rhai", 2, [0, 0, 0, 4], "fn (");
     let found = editor.diagnostics("scripts/user_test.rhai");
-    assert_eq!(found.len(), 1, "only what the compiler says: {found:?}");
+    assert_eq!(found.len(), 1, "only the compiler's diagnostic: {found:?}");
     assert_eq!(found[0]["code"], "syntax");
     let text = "import \"_lib/units\" as units;\ntest(\"it\", || { loda(\"user\"); publish(\"a\"); units::fahrenheit(1); units::kelvin(1); });\n";
     editor.open("scripts/user_test.rhai", text);
     let found = editor.diagnostics("scripts/user_test.rhai");
-    let said: Vec<_> = found.iter().map(|found| found["message"].as_str().unwrap().lines().next().unwrap()).collect();
+    let messages: Vec<_> =
+        found.iter().map(|found| found["message"].as_str().unwrap().lines().next().unwrap()).collect();
     let units = "`_lib/units.rhai` has no public function `kelvin`";
-    assert_eq!(said, ["unknown function `loda`", "no function `publish` takes 1 argument", units], "{found:?}");
+    assert_eq!(messages, ["unknown function `loda`", "no function `publish` takes 1 argument", units], "{found:?}");
     assert!(found[0]["message"].as_str().unwrap().contains("did you mean `load(script)`?"), "{found:?}");
     editor.program.write("rhaid.yaml", "timezone: UTC\nmqt: 1\n");
     editor.notify("workspace/didChangeWatchedFiles", json!({ "changes": [] }));
@@ -243,12 +244,15 @@ fn rhaid_yaml_and_files_of_tests_are_seen_for_what_they_are() {
     editor.open("report.rhai", "print(args.len());\n");
     editor.open("other.rhai", "every(\"1m\", || args);\n");
     let found = editor.diagnostics("other.rhai");
-    assert!(found[0]["message"].as_str().unwrap().contains("`args`"), "one with triggers is no job: {found:?}");
-    assert!(editor.heard.iter().all(|message| !message.to_string().contains("report.rhai")), "a job sees `args`");
+    assert!(found[0]["message"].as_str().unwrap().contains("`args`"), "a script with triggers is not a job: {found:?}");
+    assert!(
+        editor.notifications.iter().all(|message| !message.to_string().contains("report.rhai")),
+        "`args` is defined in a job"
+    );
 }
 
 #[test]
-fn what_can_be_written_depends_on_the_place() {
+fn completion_depends_on_the_position() {
     let mut editor = Editor::new(program());
     let lines = [
         "import \"_lib/units\" as units;",
@@ -277,18 +281,18 @@ fn what_can_be_written_depends_on_the_place() {
     has(&at(8), &["mine", "msg", "answer", "units", "http_get", "cron", "let", "state"], &["a"]);
     has(&at(11), &["json", "headers", "timeout"], &["http_get"]);
     has(&editor.labels("scripts/new.rhai", 2, 25), &["retained", "qos", "timeout", "mode"], &["http_get"]);
-    let modules = editor.place("scripts/new.rhai", 10, 10);
-    let modules = editor.ask("textDocument/completion", modules);
+    let modules = editor.position("scripts/new.rhai", 10, 10);
+    let modules = editor.request("textDocument/completion", modules);
     assert_eq!(modules["items"][0]["textEdit"]["newText"], "_lib/units");
     assert_eq!(modules["items"][0]["textEdit"]["range"]["end"], json!({ "line": 10, "character": 10 }));
-    let all = editor.place("scripts/new.rhai", 8, 6);
-    let all = editor.ask("textDocument/completion", all);
+    let all = editor.position("scripts/new.rhai", 8, 6);
+    let all = editor.request("textDocument/completion", all);
     let cron = all["items"].as_array().unwrap().iter().find(|item| item["label"] == "cron").unwrap();
     assert_eq!(cron["insertText"], "cron(\"${1:expression}\", |tick| {\n\t$0\n});");
 }
 
 #[test]
-fn only_files_of_tests_know_the_functions_of_tests() {
+fn test_functions_are_known_only_in_test_files() {
     let mut editor = Editor::new(program());
     let text = "test(\"it\", || {\n    publish(\"a\", 1, #{ re\n    at(\n    emit(\n    \n});";
     for file in ["scripts/new_test.rhai", "scripts/new.rhai"] {
@@ -302,21 +306,22 @@ fn only_files_of_tests_know_the_functions_of_tests() {
         );
         assert_eq!(editor.labels(file, 1, 24).contains(&"retain".to_owned()), is_test);
         let mut hover = |line: u32, column: u32| {
-            let place = editor.place(file, line, column);
-            editor.ask("textDocument/hover", place)["contents"]["value"].as_str().unwrap_or_default().to_owned()
+            let position = editor.position(file, line, column);
+            editor.request("textDocument/hover", position)["contents"]["value"].as_str().unwrap_or_default().to_owned()
         };
         assert_eq!(hover(0, 1).contains("Declares a test"), is_test);
-        assert_eq!(hover(2, 5).contains("at(moment: string)"), is_test, "a trigger is called like it");
+        assert_eq!(hover(2, 5).contains("at(moment: string)"), is_test, "a trigger has the same name");
         assert!(hover(3, 6).contains(if is_test { "as another script would" } else { "on_event" }));
-        let place = editor.place(file, 1, 17);
-        let help = editor.ask("textDocument/signatureHelp", place);
-        let way = help["activeSignature"].as_u64().map(|way| help["signatures"][way as usize]["label"].clone());
-        assert_eq!(way, is_test.then(|| json!("publish(topic: string, payload: any)")), "{help}");
+        let position = editor.position(file, 1, 17);
+        let help = editor.request("textDocument/signatureHelp", position);
+        let active =
+            help["activeSignature"].as_u64().map(|active| help["signatures"][active as usize]["label"].clone());
+        assert_eq!(active, is_test.then(|| json!("publish(topic: string, payload: any)")), "{help}");
     }
 }
 
 #[test]
-fn names_are_explained_and_lead_to_where_they_come_from() {
+fn hover_and_definition_work_for_names() {
     let mut editor = Editor::new(program());
     let lines = [
         "import \"_lib/units\" as units;",
@@ -329,8 +334,8 @@ fn names_are_explained_and_lead_to_where_they_come_from() {
     ];
     editor.open("scripts/new.rhai", &lines.join("\n"));
     let mut hover = |line: u32, column: u32| {
-        let place = editor.place("scripts/new.rhai", line, column);
-        editor.ask("textDocument/hover", place)["contents"]["value"].as_str().unwrap_or_default().to_owned()
+        let position = editor.position("scripts/new.rhai", line, column);
+        editor.request("textDocument/hover", position)["contents"]["value"].as_str().unwrap_or_default().to_owned()
     };
     assert!(hover(3, 3).contains("Wakes the handler on each message"));
     assert!(hover(3, 25).contains("only"), "an option");
@@ -340,8 +345,8 @@ fn names_are_explained_and_lead_to_where_they_come_from() {
     assert!(hover(5, 6).contains("http_get(url: string, options: map) -> Response"));
     assert_eq!(hover(6, 0), "");
     let mut definition = |line: u32, column: u32| {
-        let place = editor.place("scripts/new.rhai", line, column);
-        let found = editor.ask("textDocument/definition", place);
+        let position = editor.position("scripts/new.rhai", line, column);
+        let found = editor.request("textDocument/definition", position);
         let file = found["uri"].as_str().unwrap_or_default().rsplit("scripts/").next().unwrap().to_owned();
         (file, found["range"]["start"]["line"].as_u64(), found["range"]["start"]["character"].as_u64())
     };
@@ -349,40 +354,40 @@ fn names_are_explained_and_lead_to_where_they_come_from() {
     assert_eq!(definition(4, 25), ("_lib/units.rhai".into(), Some(1), Some(3)));
     assert_eq!(definition(0, 12), ("_lib/units.rhai".into(), Some(0), Some(0)));
     assert_eq!(definition(4, 34), ("new.rhai".into(), Some(3), Some(44)));
-    assert_eq!(definition(5, 6).1, None, "it is written in Rust");
+    assert_eq!(definition(5, 6).1, None, "the function is written in Rust");
     let document = json!({ "textDocument": { "uri": editor.uri("scripts/new.rhai") } });
-    let symbols = editor.ask("textDocument/documentSymbol", document);
+    let symbols = editor.request("textDocument/documentSymbol", document);
     let names: Vec<_> = symbols.as_array().unwrap().iter().map(|symbol| symbol["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["next", "mqtt_subscribe a"]);
-    let place = editor.place("scripts/new.rhai", 5, 18);
-    let help = editor.ask("textDocument/signatureHelp", place);
-    let way = help["activeSignature"].as_u64().unwrap() as usize;
-    assert_eq!(help["signatures"][way]["label"], "http_get(url: string, options: map) -> Response");
+    let position = editor.position("scripts/new.rhai", 5, 18);
+    let help = editor.request("textDocument/signatureHelp", position);
+    let active = help["activeSignature"].as_u64().unwrap() as usize;
+    assert_eq!(help["signatures"][active]["label"], "http_get(url: string, options: map) -> Response");
     assert_eq!(help["activeParameter"], 1);
 }
 
 #[test]
-fn what_is_malformed_is_answered_and_the_end_is_clean() {
-    let mut editor = Editor::silent(program());
-    assert_eq!(editor.answer("textDocument/hover", json!({}))["error"]["code"], -32002);
+fn malformed_requests_get_errors_and_the_exit_is_clean() {
+    let mut editor = Editor::uninitialized(program());
+    assert_eq!(editor.response("textDocument/hover", json!({}))["error"]["code"], -32002);
     for (text, code) in [("{", -32700), ("[1]", -32600), ("{\"id\":7}", -32600), ("\u{0}", -32700)] {
         editor.send(text);
-        let answer = editor.messages.recv_timeout(PATIENCE).unwrap();
-        assert_eq!(answer["error"]["code"], code, "{text}: {answer}");
+        let response = editor.messages.recv_timeout(TIMEOUT).unwrap();
+        assert_eq!(response["error"]["code"], code, "{text}: {response}");
     }
     write!(editor.input.as_mut().unwrap(), "Content-Length: many\r\n\r\n").unwrap();
-    assert_eq!(editor.messages.recv_timeout(PATIENCE).unwrap()["error"]["code"], -32700);
-    editor.ask("initialize", json!({ "capabilities": {} }));
-    assert_eq!(editor.answer("textDocument/hover", json!({ "position": 1 }))["error"]["code"], -32602);
-    assert_eq!(editor.answer("no/such", json!({}))["error"]["code"], -32601);
+    assert_eq!(editor.messages.recv_timeout(TIMEOUT).unwrap()["error"]["code"], -32700);
+    editor.request("initialize", json!({ "capabilities": {} }));
+    assert_eq!(editor.response("textDocument/hover", json!({ "position": 1 }))["error"]["code"], -32602);
+    assert_eq!(editor.response("no/such", json!({}))["error"]["code"], -32601);
     editor.notify("textDocument/didChange", json!({ "wrong": true }));
-    let place = editor.place("scripts/none.rhai", 4, 4);
-    assert_eq!(editor.ask("textDocument/hover", place), Value::Null, "it is not open");
-    assert_eq!(editor.ask("shutdown", Value::Null), Value::Null);
-    assert_eq!(editor.answer("textDocument/hover", json!({}))["error"]["code"], -32600);
+    let position = editor.position("scripts/none.rhai", 4, 4);
+    assert_eq!(editor.request("textDocument/hover", position), Value::Null, "the file is not open");
+    assert_eq!(editor.request("shutdown", Value::Null), Value::Null);
+    assert_eq!(editor.response("textDocument/hover", json!({}))["error"]["code"], -32600);
     editor.notify("exit", Value::Null);
     assert_eq!(editor.child.wait().unwrap().code(), Some(0));
-    let mut editor = Editor::silent(program());
+    let mut editor = Editor::uninitialized(program());
     editor.notify("exit", Value::Null);
-    assert_eq!(editor.child.wait().unwrap().code(), Some(1), "nobody said `shutdown`");
+    assert_eq!(editor.child.wait().unwrap().code(), Some(1), "there was no `shutdown` request");
 }

@@ -1,6 +1,6 @@
-//! Every test through the front door, in one binary.
+//! Integration tests, compiled into one binary.
 
-#![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
+#![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 mod architecture;
 mod bad_input;
@@ -39,6 +39,6 @@ mod triggers;
 mod try_command;
 mod webhook;
 
-/// Counts what each run allocates, as the program does.
+/// The allocator of the program, which counts the memory of each run.
 #[global_allocator]
 static ALLOCATOR: rhaid::memory::CountingAllocator = rhaid::memory::CountingAllocator;

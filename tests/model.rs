@@ -1,4 +1,4 @@
-//! Random runs, power cuts, reloads and clocks that are set, held equal to a simple model after each step.
+//! Model test: random runs, power cuts, reloads and clock changes, compared with a simple model after each step.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,50 +11,50 @@ use rhaid::value::{Map, Value};
 use crate::bench::{Bench, seconds};
 use crate::seed::SeededRandom;
 
-/// Does what it is told, and counts in the same run that it did.
+/// Executes the actions of an event, and counts the run in the same transaction.
 const ACTOR: &str = r#"
-fn act(deeds) {
-    for deed in deeds {
-        let key = deed[1];
-        switch deed[0] {
-            "set" => { state[key] = deed[2]; }
-            "add" => { state.add(key, deed[2]); }
+fn act(actions) {
+    for action in actions {
+        let key = action[1];
+        switch action[0] {
+            "set" => { state[key] = action[2]; }
+            "add" => { state.add(key, action[2]); }
             "remove" => { state.remove(key); }
-            "share" => { shared("house").add(key, deed[2]); }
-            "start" => { timer_start(key, deed[2], #{ again: deed[2], left: deed[3] }); }
+            "share" => { shared("house").add(key, action[2]); }
+            "start" => { timer_start(key, action[2], #{ again: action[2], left: action[3] }); }
             "cancel" => { timer_cancel(key); }
-            "emit" => { emit("told", deed[2]); }
+            "emit" => { emit("emitted", action[2]); }
             "throw" => { throw "on purpose"; }
         }
     }
     state.add("runs", 1);
 }
 
-fn ring(timer) {
-    state.add(`${timer.name} rang`, 1);
+fn fire(timer) {
+    state.add(`${timer.name} fired`, 1);
     let left = timer.data.left;
     if left < 0 { throw "on purpose"; }
     if left > 0 { timer_start(timer.name, timer.data.again, #{ again: timer.data.again, left: left - 1 }); }
 }
 
 on_event("act", |event| act(event.data));
-on_timer("a", |timer| ring(timer));
-on_timer("b", |timer| ring(timer));
-on_timer("c", |timer| ring(timer));
+on_timer("a", |timer| fire(timer));
+on_timer("b", |timer| fire(timer));
+on_timer("c", |timer| fire(timer));
 "#;
 
-/// Counts how often it heard of each event.
-const LISTENER: &str = r#"on_event("told", |event| state.add(event.data, 1));"#;
+/// Counts how often each event was received.
+const LISTENER: &str = r#"on_event("emitted", |event| state.add(event.data, 1));"#;
 
 #[test]
-fn random_runs_power_cuts_and_reloads_are_as_a_simple_model_says() {
+fn random_runs_power_cuts_and_reloads_match_a_model() {
     walk(250, SeededRandom::fixed());
 }
 
-/// The long form: `cargo test --test tests many_random_steps -- --ignored`, with another number in `RHAID_TEST_STEPS`.
+/// Long version: `cargo test --test tests many_random_steps -- --ignored`, with the number of steps in `RHAID_TEST_STEPS`.
 #[test]
 #[ignore = "takes minutes"]
-fn many_random_steps_are_as_a_simple_model_says() {
+fn many_random_steps_match_a_model() {
     walk(std::env::var("RHAID_TEST_STEPS").map_or(5_000, |steps| steps.parse().unwrap()), SeededRandom::varied());
 }
 
@@ -63,17 +63,17 @@ fn walk(steps: usize, random: SeededRandom) {
     for _ in 0..steps {
         walk.step();
     }
-    assert!(walk.model.runs() > 0, "no run went well");
+    assert!(walk.model.runs() > 0, "no run succeeded");
 }
 
-/// What a run is told to do.
+/// One action of a run.
 #[derive(Debug, Clone)]
 enum Action {
     Set(&'static str, Value),
     Add(&'static str, i64),
     Remove(&'static str),
     Share(&'static str, i64),
-    /// Starts a timer that runs out after so many seconds, and so often again; fails instead if that is less than 0.
+    /// Starts a timer by name, with its seconds and its number of repeats; its handler fails if the number is negative.
     Start(&'static str, i64, i64),
     Cancel(&'static str),
     Emit(String),
@@ -81,7 +81,7 @@ enum Action {
 }
 
 impl Action {
-    fn written(&self) -> Value {
+    fn to_value(&self) -> Value {
         let name = |name: &str| Value::from(name);
         Value::List(match self {
             Self::Set(key, value) => vec![name("set"), name(key), value.clone()],
@@ -96,26 +96,26 @@ impl Action {
     }
 }
 
-/// All that should be kept.
+/// The expected stored data.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Model {
     state: BTreeMap<String, Value>,
     shared: BTreeMap<String, Value>,
-    /// When each is due, how long it takes and how often it comes again.
+    /// By name: the due time, the duration in seconds and the number of repeats left.
     timers: BTreeMap<String, (Timestamp, i64, i64)>,
-    /// How often each event was heard.
-    heard: BTreeMap<String, Value>,
+    /// The number of deliveries of each event.
+    received: BTreeMap<String, Value>,
 }
 
 impl Model {
-    /// Does all that a run is told, or nothing; returns whether it went well.
+    /// Applies all actions of a run or none; returns whether the run succeeds.
     fn run(&mut self, actions: &[Action], now: Timestamp) -> bool {
         let mut after = self.clone();
-        let is_well = actions.iter().all(|action| after.act(action, now)) && add(&mut after.state, "runs", 1);
-        if is_well {
+        let succeeded = actions.iter().all(|action| after.act(action, now)) && add(&mut after.state, "runs", 1);
+        if succeeded {
             *self = after;
         }
-        is_well
+        succeeded
     }
 
     fn act(&mut self, action: &Action, now: Timestamp) -> bool {
@@ -126,7 +126,7 @@ impl Model {
             Action::Share(key, amount) => return add(&mut self.shared, key, *amount),
             Action::Start(key, after, left) => self.start(key, now, *after, *left),
             Action::Cancel(key) => drop(self.timers.remove(*key)),
-            Action::Emit(id) => return add(&mut self.heard, id, 1),
+            Action::Emit(id) => return add(&mut self.received, id, 1),
             Action::Throw => return false,
         }
         true
@@ -136,8 +136,8 @@ impl Model {
         self.timers.insert(name.into(), (now + SignedDuration::from_secs(after), after, left));
     }
 
-    /// Lets all timers run out that are due until a moment, each when it is due or, if that is gone by, at `now`.
-    fn pass(&mut self, mut now: Timestamp, until: Timestamp) {
+    /// Fires all timers that are due at `until` or before, each at its due time or, if that has passed, at `now`.
+    fn advance(&mut self, mut now: Timestamp, until: Timestamp) {
         while let Some(name) = self.timers.iter().min_by_key(|(_, timer)| timer.0).map(|(name, _)| name.clone()) {
             let (due, again, left) = self.timers[&name];
             if due > until {
@@ -146,7 +146,7 @@ impl Model {
             now = now.max(due);
             self.timers.remove(&name);
             if left >= 0 {
-                add(&mut self.state, &format!("{name} rang"), 1);
+                add(&mut self.state, &format!("{name} fired"), 1);
             }
             if left > 0 {
                 self.start(&name, now, again, left - 1);
@@ -162,7 +162,7 @@ impl Model {
     }
 }
 
-/// Adds to a number; returns whether it is one.
+/// Adds to a number; returns false if the value is not a number.
 fn add(values: &mut BTreeMap<String, Value>, key: &str, amount: i64) -> bool {
     match values.entry(key.to_owned()).or_insert(Value::Int(0)) {
         Value::Int(number) => *number += amount,
@@ -171,7 +171,7 @@ fn add(values: &mut BTreeMap<String, Value>, key: &str, amount: i64) -> bool {
     true
 }
 
-/// rhaid and the model, side by side.
+/// A random walk over the runtime and the model in parallel.
 struct Walk {
     bench: Bench,
     model: Model,
@@ -184,13 +184,13 @@ struct Walk {
 impl Walk {
     fn new(random: SeededRandom) -> Self {
         let limits = "limits: { breaker: 1000000, failures: 1000000 }";
-        let bench = Bench::new().config(limits).script("actor", ACTOR).script("ear", LISTENER).start();
+        let bench = Bench::new().config(limits).script("actor", ACTOR).script("listener", LISTENER).start();
         Self { bench, model: Model::default(), random, emitted: 0, edits: 0, steps: Vec::new() }
     }
 
     fn step(&mut self) {
         match self.random.below(40) {
-            0..7 => self.pass(),
+            0..7 => self.advance(),
             7..11 => self.set_clock(),
             11..14 => self.cut_power(),
             14 => self.restart(),
@@ -202,17 +202,17 @@ impl Walk {
     fn run(&mut self) {
         let actions = self.actions();
         self.steps.push(format!("run {actions:?}"));
-        let fired = self.bench.fire("actor", "on_event act", told(&actions));
-        let is_well = self.model.run(&actions, self.bench.now());
-        assert_eq!(fired.outcome, if is_well { "succeeded" } else { "failed" }, "{:?}", fired.why);
+        let fired = self.bench.fire("actor", "on_event act", payload(&actions));
+        let succeeded = self.model.run(&actions, self.bench.now());
+        assert_eq!(fired.outcome, if succeeded { "succeeded" } else { "failed" }, "{:?}", fired.why);
         self.compare();
     }
 
-    fn pass(&mut self) {
+    fn advance(&mut self) {
         let (now, length) = (self.bench.now(), self.random.below(200));
-        self.steps.push(format!("{length} s pass"));
-        self.bench.pass(seconds(length));
-        self.model.pass(now, self.bench.now());
+        self.steps.push(format!("advance by {length} s"));
+        self.bench.advance(seconds(length));
+        self.model.advance(now, self.bench.now());
         self.compare();
     }
 
@@ -220,7 +220,7 @@ impl Walk {
         let moment = self.bench.now() + SignedDuration::from_secs(self.random.below(36_000) as i64 - 18_000);
         self.steps.push(format!("the clock is set to {moment}"));
         self.bench.set_clock(moment);
-        self.model.pass(moment, moment);
+        self.model.advance(moment, moment);
         self.compare();
     }
 
@@ -230,39 +230,39 @@ impl Walk {
         self.compare();
     }
 
-    /// Saves the script again, now and then with a mistake, while runs wait; each run is done or not as it is answered.
+    /// Saves the script again, sometimes with a mistake, while runs are queued; all runs complete.
     fn reload(&mut self) {
         let runs = self.runs();
         let text = if self.random.below(3) == 0 { "on_event(".to_owned() } else { format!("{ACTOR}// {}", self.edits) };
         self.edits += 1;
         self.steps.push(format!("a reload during {runs:?}"));
-        let confirmed = self.start(&runs);
+        let completed = self.start(&runs);
         self.bench.edit("actor", &text);
-        self.bench.edit("ear", &format!("{LISTENER}// {}", self.edits));
-        self.bench.until("all runs to be done", || confirmed.load(Ordering::SeqCst) == runs.len());
+        self.bench.edit("listener", &format!("{LISTENER}// {}", self.edits));
+        self.bench.until("all runs to complete", || completed.load(Ordering::SeqCst) == runs.len());
         let now = self.bench.now();
         for run in &runs {
             self.model.run(run, now);
         }
         self.compare();
-        // A broken script that is not mended would be another one at the next start.
+        // Repairs a broken script, because a restart would run its last accepted version.
         if text == "on_event(" {
             self.bench.edit("actor", ACTOR);
         }
     }
 
-    /// Lets the power go while runs wait: those that were confirmed are kept whole, and of the others one is, or is not.
+    /// Cuts the power while runs are queued: completed runs are stored, and each later run is stored completely or not at all.
     fn cut_power(&mut self) {
         let runs = self.runs();
-        let (enough, away) = (self.random.below(runs.len() as u64 + 1) as usize, self.random.below(400));
-        self.steps.push(format!("the power goes for {away} s during {runs:?}"));
+        let (minimum, seconds_off) = (self.random.below(runs.len() as u64 + 1) as usize, self.random.below(400));
+        self.steps.push(format!("a power cut of {seconds_off} s during {runs:?}"));
         let before = self.bench.now();
-        let confirmed = self.start(&runs);
-        self.bench.until("some runs to be done", || confirmed.load(Ordering::SeqCst) >= enough);
-        let confirmed = confirmed.load(Ordering::SeqCst);
-        self.bench.cut_power(seconds(away));
+        let completed = self.start(&runs);
+        self.bench.until("some runs to complete", || completed.load(Ordering::SeqCst) >= minimum);
+        let completed = completed.load(Ordering::SeqCst);
+        self.bench.cut_power(seconds(seconds_off));
         if self.random.below(2) == 0 {
-            self.steps.push("and once more, while it starts".into());
+            self.steps.push("another power cut during the start".into());
             self.bench.cut_power(Duration::ZERO);
         }
         let now = self.bench.now();
@@ -272,34 +272,35 @@ impl Walk {
             next.run(run, before);
             candidates.push(next);
         }
-        candidates.drain(..confirmed);
-        candidates.iter_mut().for_each(|candidate| candidate.pass(now, now));
-        let found = self.look();
-        assert!(candidates.contains(&found), "{found:#?}\nis none of\n{candidates:#?}");
+        candidates.drain(..completed);
+        candidates.iter_mut().for_each(|candidate| candidate.advance(now, now));
+        let found = self.stored();
+        assert!(candidates.contains(&found), "{found:#?}\nis not one of\n{candidates:#?}");
         self.model = found;
     }
 
-    /// Does runs one after another beside the test; returns how many were confirmed.
+    /// Starts runs one after another in a task; returns the counter of completed runs.
     fn start(&self, runs: &[Vec<Action>]) -> Arc<AtomicUsize> {
-        let (confirmed, told) = (Arc::<AtomicUsize>::default(), runs.iter().map(|run| told(run)).collect::<Vec<_>>());
-        let (count, runtime) = (Arc::clone(&confirmed), self.bench.runtime().clone());
-        self.bench.beside(async move {
-            for data in told {
+        let (completed, payloads) =
+            (Arc::<AtomicUsize>::default(), runs.iter().map(|run| payload(run)).collect::<Vec<_>>());
+        let (count, runtime) = (Arc::clone(&completed), self.bench.runtime().clone());
+        self.bench.spawn(async move {
+            for data in payloads {
                 runtime.fire("actor", Some("on_event act"), data).await.unwrap();
                 count.fetch_add(1, Ordering::SeqCst);
             }
         });
-        confirmed
+        completed
     }
 
     fn compare(&self) {
-        let found = self.look();
-        assert_eq!(found, self.model, "rhaid is on the left, the model on the right");
+        let found = self.stored();
+        assert_eq!(found, self.model, "left: stored data, right: model");
     }
 
-    /// Returns what is kept, once nothing is going on.
-    fn look(&self) -> Model {
-        self.bench.pass(Duration::ZERO);
+    /// Returns the stored data, once no run is active.
+    fn stored(&self) -> Model {
+        self.bench.advance(Duration::ZERO);
         let store = &self.bench.services().store;
         store.flush();
         let number = |data: &Map, key: &str| match data[key] {
@@ -314,7 +315,7 @@ impl Walk {
             state: store.values("script:actor").unwrap(),
             shared: store.values("shared:house").unwrap(),
             timers: store.timers().unwrap().into_iter().map(timer).collect(),
-            heard: store.values("script:ear").unwrap(),
+            received: store.values("script:listener").unwrap(),
         }
     }
 
@@ -348,7 +349,7 @@ impl Walk {
 }
 
 impl Drop for Walk {
-    #[expect(clippy::print_stderr, reason = "what a person repeats the failure with")]
+    #[expect(clippy::print_stderr, reason = "the steps to reproduce the failure")]
     fn drop(&mut self) {
         if std::thread::panicking() {
             let last = self.steps.len().saturating_sub(12);
@@ -357,7 +358,7 @@ impl Drop for Walk {
     }
 }
 
-fn told(actions: &[Action]) -> Value {
-    let actions = actions.iter().map(Action::written).collect();
+fn payload(actions: &[Action]) -> Value {
+    let actions = actions.iter().map(Action::to_value).collect();
     Value::Map(Map::from([("data".into(), Value::List(actions))]))
 }

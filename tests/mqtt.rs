@@ -1,4 +1,4 @@
-//! Several brokers, and brokers that refuse, through the front door.
+//! Several brokers, and brokers that refuse or do not acknowledge.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -12,8 +12,8 @@ use rhaid::topic::Filter;
 use crate::bench::Bench;
 use crate::program::Program;
 
-/// Another broker, and a client of it.
-struct Other {
+/// A second embedded broker, with a client.
+struct OtherBroker {
     tokio: tokio::runtime::Runtime,
     _data: tempfile::TempDir,
     _embedded: Embedded,
@@ -21,7 +21,7 @@ struct Other {
     client: Mqtt,
 }
 
-impl Other {
+impl OtherBroker {
     fn start() -> Self {
         let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let data = tempfile::tempdir().unwrap();
@@ -31,7 +31,7 @@ impl Other {
         let address = embedded.address();
         let settings = ConnectionSettings::new(&config, address, "other".into()).unwrap();
         let client = {
-            let _inside = tokio.enter();
+            let _guard = tokio.enter();
             Mqtt::new(vec![settings], &Clock::system(TimeZone::UTC))
         };
         Self { tokio, _data: data, _embedded: embedded, address, client }
@@ -43,18 +43,18 @@ impl Other {
         self.tokio.block_on(self.client.publish(publish)).unwrap();
     }
 
-    fn listen(&self, topic: &str) -> Subscription {
-        let _inside = self.tokio.enter();
-        let mut heard = self.client.subscribe(&Filter::parse(topic).unwrap(), 1, Retained::Live, None).unwrap();
-        self.tokio.block_on(heard.ready()).unwrap();
-        heard
+    fn subscribe(&self, topic: &str) -> Subscription {
+        let _guard = self.tokio.enter();
+        let mut subscription = self.client.subscribe(&Filter::parse(topic).unwrap(), 1, Retained::Live, None).unwrap();
+        self.tokio.block_on(subscription.ready()).unwrap();
+        subscription
     }
 }
 
 #[test]
-fn a_script_hears_several_brokers_and_speaks_to_the_one_it_names() {
-    let other = Other::start();
-    let mut out = other.listen("out");
+fn a_script_subscribes_at_several_brokers_and_publishes_to_the_named_one() {
+    let other = OtherBroker::start();
+    let mut out = other.subscribe("out");
     let bench = Bench::new()
         .with_broker()
         .config(&format!("mqtt: {{ brokers: {{ house: {{}}, cloud: {{ url: \"mqtt://{}\" }} }} }}", other.address))
@@ -68,24 +68,24 @@ fn a_script_hears_several_brokers_and_speaks_to_the_one_it_names() {
         .script("one", r#"mqtt_subscribe("in/+", |msg| print(`${msg.payload} from ${msg.broker}`));"#)
         .start();
     bench.subscribed();
-    bench.until("the other broker knows the filter", || {
+    bench.until("connections to all brokers", || {
         let mqtt = &bench.services().mqtt;
         mqtt.is_connected(Some("cloud")) && mqtt.is_connected(Some("house")) && mqtt.is_connected(None)
     });
     bench.publish("in/a", "1");
     bench.expect_printed("one", ["1 from house"]);
-    bench.until("a message that comes over the other broker", || {
+    bench.until("a message from the other broker", || {
         other.publish("in/b", "2");
         bench.printed("both").contains(&"2 from cloud".to_owned())
     });
     assert_eq!(bench.printed("both")[0], "1 from house");
-    assert_eq!(bench.printed("one"), ["1 from house"], "the default broker and no other");
+    assert_eq!(bench.printed("one"), ["1 from house"], "only messages of the default broker");
     let first = other.tokio.block_on(out.messages.recv()).unwrap();
     assert_eq!(&first.payload[..], b"1");
 }
 
 #[test]
-fn a_handler_that_answers_more_than_the_outbox_takes_waits_for_room_and_goes_on() {
+fn a_handler_that_fills_the_outbox_waits_for_space_and_continues() {
     let bench = Bench::new()
         .with_broker()
         .config("mqtt: { outbox: 10 }\nlimits: { breaker: 1000000 }")
@@ -95,36 +95,33 @@ fn a_handler_that_answers_more_than_the_outbox_takes_waits_for_room_and_goes_on(
                 for answer in 0..50 { mqtt_publish(`out/${msg.params.n}`, answer); }
             });"#,
         )
-        .script(
-            "count",
-            r#"mqtt_subscribe("out/+", |msg| if state.add("count", 1) == 500 { print("all are there"); });"#,
-        )
+        .script("count", r#"mqtt_subscribe("out/+", |msg| if state.add("count", 1) == 500 { print("all arrived"); });"#)
         .start();
     bench.subscribed();
     for number in 0..10 {
         bench.publish(&format!("in/{number}"), "go");
     }
-    bench.expect_printed("count", ["all are there"]);
+    bench.expect_printed("count", ["all arrived"]);
 }
 
 #[test]
-fn a_broker_that_is_not_there_is_a_fault_where_it_is_named() {
+fn an_unknown_broker_is_a_fault_at_its_location() {
     let bench = Bench::new()
         .config("mqtt: { brokers: { house: {}, cloud: { url: \"mqtt://127.0.0.1:9\" } } }")
         .script("a", "mqtt_subscribe(\"t\", #{ broker: [\"house\", \"clout\"] }, |msg| ());")
         .script("b", "mqtt_silence(\"t\", \"1h\", #{ broker: \"clout\" }, |silence| ());")
         .start();
     bench.expect_fault("a.rhai:1:").expect_fault("b.rhai:1:");
-    let said = format!("{:?}{:?}", bench.said("a"), bench.said("b"));
+    let logged = format!("{:?}{:?}", bench.logged_about("a"), bench.logged_about("b"));
     assert_eq!(
-        said.matches("there is no broker \\\"clout\\\" in rhaid.yaml: write one of house, cloud").count(),
+        logged.matches("there is no broker \\\"clout\\\" in rhaid.yaml: write one of house, cloud").count(),
         2,
-        "{said}"
+        "{logged}"
     );
 }
 
 #[test]
-fn a_subscription_that_the_broker_refuses_is_told_with_the_script() {
+fn a_refused_subscription_is_logged_with_the_script() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
@@ -133,45 +130,45 @@ fn a_subscription_that_the_broker_refuses_is_told_with_the_script() {
         tcp.write_all(&[0x20, 2, 0, 0]).unwrap();
         let subscribe = packet(&mut tcp);
         tcp.write_all(&[0x90, 3, subscribe[0], subscribe[1], 0x80]).unwrap();
-        // Until the other side goes.
+        // Waits until the client closes the connection.
         let _ = tcp.read(&mut [0]);
     });
     let mut program = Program::empty();
     program.write("rhaid.yaml", "mqtt: { protocol: 3.1.1 }\n");
-    program.write("scripts/ears.rhai", "mqtt_subscribe(\"secret/{name}\", |msg| ());\n");
+    program.write("scripts/listener.rhai", "mqtt_subscribe(\"secret/{name}\", |msg| ());\n");
     program.start_with(&[("RHAID_MQTT_URL", &format!("mqtt://{address}"))]);
     let line = program.wait_for("mqtt_subscribe secret/{name}: the broker refused");
-    assert!(line.contains("ears"), "{line}");
+    assert!(line.contains("listener"), "{line}");
 }
 
 #[test]
-fn a_broker_that_confirms_nothing_holds_a_script_for_as_long_as_it_said() {
+fn a_broker_without_acknowledgements_blocks_a_publish_until_its_timeout() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
         let mut tcp = listener.accept().unwrap().0;
         packet(&mut tcp);
         tcp.write_all(&[0x20, 2, 0, 0]).unwrap();
-        // Whatever comes, until the other side goes.
+        // Reads everything until the client closes the connection.
         let _ = std::io::copy(&mut tcp, &mut std::io::sink());
     });
     let mut program = Program::empty();
     program.write("rhaid.yaml", "mqtt: { protocol: 3.1.1 }\n");
-    let script = r#"on_mqtt("connected", |link| {
+    let script = r#"on_mqtt("connected", |change| {
         let began = now();
         for qos in [1, 2] {
             try { mqtt_publish("t", "x", #{ qos: qos, timeout: "300ms" }); } catch (err) { print(`${err.kind}: ${err.message}`); }
         }
-        print(`over in time: ${now().since(began) < 10.0}`);
+        print(`done in time: ${now().since(began) < 10.0}`);
     });"#;
     program.write("scripts/patient.rhai", script);
     program.start_with(&[("RHAID_MQTT_URL", &format!("mqtt://{address}"))]);
-    program.wait_for("over in time: true");
-    let told = "timeout: the broker did not acknowledge the message to t within 300ms; it stays in the outbox";
-    assert_eq!(program.count(told), 2);
+    program.wait_for("done in time: true");
+    let warning = "timeout: the broker did not acknowledge the message to t within 300ms; it stays in the outbox";
+    assert_eq!(program.count(warning), 2);
 }
 
-/// Reads a short packet; returns what stands behind its length.
+/// Reads a packet of less than 128 bytes; returns its bytes after the fixed header.
 fn packet(tcp: &mut TcpStream) -> Vec<u8> {
     let mut head = [0; 2];
     tcp.read_exact(&mut head).unwrap();

@@ -1,4 +1,4 @@
-//! `rhaid new` and `rhaid init`: what they write passes every check, and nothing that is there is written over.
+//! `rhaid new` and `rhaid init`: written files pass every check, and existing files are never overwritten.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 
 use crate::program::{Program, text};
 
-/// What the templates need that rhaid.yaml must say.
+/// Settings of rhaid.yaml that the templates need.
 const NEEDS: &str =
     "location: { latitude: 59.91, longitude: 10.75 }\npermissions:\n  \"garden/watch-file\": { read: [./inbox] }\n";
 
@@ -17,51 +17,51 @@ fn templates(program: &Program) -> Vec<String> {
     listed.lines().map(|line| line.split_whitespace().next().unwrap().to_owned()).collect()
 }
 
-/// A house with a script of each template.
-fn furnished() -> Program {
+/// Returns a program with a script of each template.
+fn with_all_templates() -> Program {
     let program = Program::empty();
     program.write("rhaid.yaml", NEEDS);
     for template in templates(&program) {
         let name = format!("garden/{template}");
-        let said = program.run(&["new", &name, "--template", &template]);
+        let output = program.run(&["new", &name, "--template", &template]);
         for file in [format!("scripts/{name}.rhai"), format!("scripts/{name}_test.rhai")] {
-            assert!(said.contains(&format!("wrote {file}\n")), "{said}");
+            assert!(output.contains(&format!("wrote {file}\n")), "{output}");
             let text = fs::read_to_string(program.path(&file)).unwrap();
             assert!(!text.contains('@'), "{file}: {text}");
         }
-        assert!(said.contains(&format!("rhaid test scripts/{name}_test.rhai\n")), "{said}");
+        assert!(output.contains(&format!("rhaid test scripts/{name}_test.rhai\n")), "{output}");
     }
     program
 }
 
 #[test]
 fn every_template_passes_the_check_without_a_warning() {
-    let program = furnished();
+    let program = with_all_templates();
     let known = templates(&program);
     assert!(known.len() >= 10 && known.contains(&"motion-light".into()), "{known:?}");
     let checked: Json = serde_json::from_str(&program.run(&["check", "--strict", "--format", "json"])).unwrap();
     assert_eq!(checked["warnings"], serde_json::json!([]));
     let scripts = checked["scripts"].as_array().unwrap();
-    assert_eq!(scripts.len(), known.len(), "a test is taken for a script: {scripts:?}");
+    assert_eq!(scripts.len(), known.len(), "a test is listed as a script: {scripts:?}");
     for script in scripts {
-        assert!(!script["triggers"].as_array().unwrap().is_empty(), "{script} declares nothing");
-        assert!(!script["docs"].as_str().unwrap().is_empty(), "{script} does not say what it does");
+        assert!(!script["triggers"].as_array().unwrap().is_empty(), "{script} declares no trigger");
+        assert!(!script["docs"].as_str().unwrap().is_empty(), "{script} has no description");
     }
 }
 
 #[test]
-fn a_template_that_needs_something_of_the_config_says_so() {
+fn a_template_that_needs_config_prints_it() {
     let program = Program::empty();
-    let said = program.run(&["new", "in", "-t", "watch-file"]);
+    let output = program.run(&["new", "in", "-t", "watch-file"]);
     let needs = "permissions:\n  \"in\": { read: [./inbox] }\n";
-    assert!(said.contains(needs), "{said}");
+    assert!(output.contains(needs), "{output}");
     assert_eq!(program.rhaid(&["check"]).status.code(), Some(1));
     program.write("rhaid.yaml", needs);
     program.run(&["check", "--strict"]);
 }
 
 #[test]
-fn what_is_there_is_never_written_over() {
+fn existing_files_are_never_overwritten() {
     let program = Program::empty();
     program.write("scripts/porch.rhai", "mine");
     program.write("scripts/hall_test.rhai", "mine too");
@@ -74,11 +74,11 @@ fn what_is_there_is_never_written_over() {
     assert_eq!(fs::read_to_string(program.path("scripts/porch.rhai")).unwrap(), "mine");
     assert_eq!(fs::read_to_string(program.path("scripts/hall_test.rhai")).unwrap(), "mine too");
     let all: Vec<_> = fs::read_dir(program.path("scripts")).unwrap().collect();
-    assert_eq!(all.len(), 2, "something else was written: {all:?}");
+    assert_eq!(all.len(), 2, "another file was written: {all:?}");
 }
 
 #[test]
-fn a_bad_name_or_template_is_refused_with_what_to_write() {
+fn a_bad_name_or_template_is_refused_with_a_suggestion() {
     let program = Program::empty();
     for (arguments, words) in [
         (&["new", "my porch"][..], "write `my-porch`"),
@@ -94,19 +94,19 @@ fn a_bad_name_or_template_is_refused_with_what_to_write() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(text(&output.stderr).contains(words), "{arguments:?}: {}", text(&output.stderr));
     }
-    assert!(!program.path("scripts").exists(), "something was written");
+    assert!(!program.path("scripts").exists(), "a file was written");
 }
 
 #[test]
-fn a_new_script_goes_into_the_folder_that_the_config_names_and_comes_to_life() {
+fn a_new_script_is_written_to_the_configured_folder_and_becomes_active() {
     let mut program = Program::empty();
     program.write("rhaid.yaml", "scripts: automations\n");
     fs::create_dir(program.path("automations")).unwrap();
     program.start();
-    let said = program.run(&["new", "porch.rhai"]);
-    assert!(said.contains("wrote automations/porch.rhai\n"), "{said}");
+    let output = program.run(&["new", "porch.rhai"]);
+    assert!(output.contains("wrote automations/porch.rhai\n"), "{output}");
     program.wait_for("porch: ");
-    // It lives a little before the broker knows what it wants to hear.
+    // The script is active a little before the broker has its subscription.
     let alarm = (0..30).any(|_| {
         program.eval("mqtt_publish(\"porch/temperature\", \"30\", #{ qos: 1 })");
         let last = "mqtt_receive(\"porch/alarm\", #{ retained: true, timeout: \"1s\" }).payload";
@@ -114,28 +114,28 @@ fn a_new_script_goes_into_the_folder_that_the_config_names_and_comes_to_life() {
     });
     assert!(alarm);
     let list: Json = serde_json::from_str(&program.run(&["list", "--json"])).unwrap();
-    assert_eq!(list.as_array().unwrap().len(), 1, "a test lives: {list}");
+    assert_eq!(list.as_array().unwrap().len(), 1, "a test is listed as a script: {list}");
 }
 
 #[test]
 fn the_test_of_every_template_passes() {
-    let program = furnished();
-    let said = program.run(&["test"]);
-    assert!(!said.contains("FAIL") && said.contains(" passed"), "{said}");
+    let program = with_all_templates();
+    let output = program.run(&["test"]);
+    assert!(!output.contains("FAIL") && output.contains(" passed"), "{output}");
 }
 
-/// Returns a file of the house as JSON.
+/// Parses a file of the folder as JSON.
 fn json(program: &Program, file: &str) -> Json {
     serde_json::from_str(&fs::read_to_string(program.path(file)).unwrap()).unwrap()
 }
 
 #[test]
-fn init_writes_a_config_that_passes_and_keeps_what_is_there() {
+fn init_writes_a_valid_config_and_keeps_existing_files() {
     let program = Program::empty();
     program.write(".gitignore", "mine\n");
     program.write(".vscode/settings.json", "{}");
     let output = program.run(&["init"]);
-    for said in [
+    for line in [
         "wrote ./rhaid.yaml\n",
         "wrote ./scripts/hello_test.rhai\n",
         "kept  ./.gitignore\n",
@@ -143,7 +143,7 @@ fn init_writes_a_config_that_passes_and_keeps_what_is_there() {
         "kept  ./.vscode/settings.json\n",
         "\nNow run: rhaid\n",
     ] {
-        assert!(output.contains(said), "{said:?} in\n{output}");
+        assert!(output.contains(line), "{line:?} in\n{output}");
     }
     assert_eq!(fs::read_to_string(program.path(".gitignore")).unwrap(), "mine\n");
     assert_eq!(fs::read_to_string(program.path(".vscode/settings.json")).unwrap(), "{}");
@@ -153,22 +153,22 @@ fn init_writes_a_config_that_passes_and_keeps_what_is_there() {
 }
 
 #[test]
-fn what_init_writes_for_editors_is_what_the_commands_print() {
+fn init_writes_the_same_editor_files_that_the_commands_print() {
     let program = Program::empty();
-    assert!(program.run(&["init", "deep/house"]).contains("Now run: cd deep/house && rhaid\n"));
+    assert!(program.run(&["init", "deep/home"]).contains("Now run: cd deep/home && rhaid\n"));
     program.run(&["definitions", "own"]);
     let read = |file: &str| fs::read_to_string(program.path(file)).unwrap();
-    assert_eq!(read("deep/house/definitions/rhaid.d.rhai"), read("own/rhaid.d.rhai"));
+    assert_eq!(read("deep/home/definitions/rhaid.d.rhai"), read("own/rhaid.d.rhai"));
     assert_eq!(
-        json(&program, "deep/house/rhaid.schema.json"),
+        json(&program, "deep/home/rhaid.schema.json"),
         serde_json::from_str::<Json>(&program.run(&["schema"])).unwrap()
     );
-    let settings = json(&program, "deep/house/.vscode/settings.json");
+    let settings = json(&program, "deep/home/.vscode/settings.json");
     for schema in settings["yaml.schemas"].as_object().unwrap().keys() {
-        assert!(program.path("deep/house").join(schema).is_file(), "there is no {schema}");
+        assert!(program.path("deep/home").join(schema).is_file(), "there is no {schema}");
     }
-    assert!(json(&program, "deep/house/.vscode/extensions.json")["recommendations"].as_array().unwrap().len() > 1);
-    let line = read("deep/house/.helix/languages.toml");
+    assert!(json(&program, "deep/home/.vscode/extensions.json")["recommendations"].as_array().unwrap().len() > 1);
+    let line = read("deep/home/.helix/languages.toml");
     let (command, arguments) = (&settings["glspc.server.command"], &settings["glspc.server.commandArguments"]);
     assert!(line.contains(&format!("command = {command}\nargs = {arguments}\n")), "{line}");
 }
@@ -177,6 +177,6 @@ fn what_init_writes_for_editors_is_what_the_commands_print() {
 fn the_test_that_init_writes_passes() {
     let program = Program::empty();
     program.run(&["init"]);
-    let said = program.run(&["test"]);
-    assert!(said.contains("2 passed"), "{said}");
+    let output = program.run(&["test"]);
+    assert!(output.contains("2 passed"), "{output}");
 }

@@ -1,19 +1,19 @@
-//! Blocks of code in Markdown, and how a shell runs their lines.
+//! Code blocks of Markdown pages, and a shell that runs their lines.
 
 use std::process::Command;
 
 use crate::program::{Program, text};
 
-/// A fenced block: the words behind its fence, and its lines.
+/// A fenced block: its info string and its lines.
 pub(crate) struct Block {
-    /// The words, such as `sh` and `run`, between spaces or commas.
+    /// The words of the info string, such as `sh` and `run`, split at spaces and commas.
     pub(crate) info: Vec<String>,
-    /// What stands in it.
+    /// The lines of the block.
     pub(crate) text: String,
 }
 
 impl Block {
-    /// Returns the file that it says it is, as in `file=scripts/door.rhai`.
+    /// Returns the file named in the info string, as in `file=scripts/door.rhai`.
     pub(crate) fn file(&self) -> Option<&str> {
         self.info.iter().find_map(|word| word.strip_prefix("file="))
     }
@@ -33,7 +33,7 @@ pub(crate) fn blocks(page: &str) -> Vec<Block> {
     blocks
 }
 
-/// Runs a line as a shell in the folder would, with rhaid in the path; returns what it printed.
+/// Runs a line with `sh` in the folder, with rhaid in `PATH`; returns its standard output.
 pub(crate) fn shell(program: &Program, line: &str) -> String {
     let binaries = std::path::Path::new(env!("CARGO_BIN_EXE_rhaid")).parent().unwrap();
     let path = std::env::var("PATH").unwrap_or_default();

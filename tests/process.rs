@@ -1,4 +1,4 @@
-//! The real program in a folder of its own: started, killed, started again, and what it says meanwhile.
+//! The compiled program in a temporary folder: started, killed and restarted, with its log captured.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -10,21 +10,21 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// How long something may take that happens at once on an idle machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Limit for operations that take milliseconds on an idle machine.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A folder with scripts.
+/// A temporary folder with scripts.
 pub(crate) struct Home(TempDir);
 
-/// The program, running; killed when dropped.
+/// The running program; killed when dropped.
 pub(crate) struct Process {
     pub(crate) child: Child,
     lines: mpsc::Receiver<String>,
-    heard: Vec<String>,
+    received: Vec<String>,
 }
 
 impl Home {
-    /// Makes a folder with these scripts.
+    /// Creates a folder with these scripts.
     pub(crate) fn new(scripts: &[(&str, &str)]) -> Self {
         let home = Self(tempfile::tempdir().unwrap());
         fs::create_dir(home.scripts()).unwrap();
@@ -54,86 +54,86 @@ impl Home {
         command
     }
 
-    /// Starts it, and waits until the scripts run.
+    /// Starts the program, and waits until the scripts are active.
     pub(crate) fn start(&self) -> Process {
         let mut process = self.spawn(&[]);
         process.expect("live");
         process
     }
 
-    /// Starts it with these variables.
+    /// Starts the program with these environment variables.
     pub(crate) fn spawn(&self, variables: &[(&str, &str)]) -> Process {
-        // Who is killed again and again by a test is not set aside for it.
+        // Without this, scripts that run during repeated kills would be quarantined.
         let _ = fs::remove_file(self.path().join(".rhaid/rhaid.running"));
         let mut command = self.command();
         command.envs(variables.iter().copied()).stderr(Stdio::piped()).stdout(Stdio::null());
         let mut child = command.spawn().unwrap();
-        let said = BufReader::new(child.stderr.take().unwrap());
-        let (tell, lines) = mpsc::channel();
-        std::thread::spawn(move || said.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
-        Process { child, lines, heard: Vec::new() }
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        Process { child, lines, received: Vec::new() }
     }
 
-    /// Starts it where it can not run; returns what it says.
+    /// Starts the program where the start must fail with exit code 2; returns its log.
     #[track_caller]
-    pub(crate) fn refusal(&self, variables: &[(&str, &str)]) -> String {
+    pub(crate) fn failed_start(&self, variables: &[(&str, &str)]) -> String {
         let mut process = self.spawn(variables);
-        let said = process.hear(|_| false);
-        assert_eq!(process.child.wait().unwrap().code(), Some(2), "{said}");
-        said
+        let output = process.read_until(|_| false);
+        assert_eq!(process.child.wait().unwrap().code(), Some(2), "{output}");
+        output
     }
 
-    /// Runs another command of it to its end.
+    /// Runs another command in the folder and waits for its end.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.command().args(arguments).output().unwrap()
     }
 }
 
 impl Process {
-    /// Waits until it says this, and returns the whole line.
+    /// Waits until a log line contains `words`, and returns the line.
     #[track_caller]
     pub(crate) fn expect(&mut self, words: &str) -> String {
-        if let Some(line) = self.heard.iter().find(|line| line.contains(words)) {
+        if let Some(line) = self.received.iter().find(|line| line.contains(words)) {
             return line.clone();
         }
-        self.hear(|line| line.contains(words));
-        match self.heard.last() {
+        self.read_until(|line| line.contains(words));
+        match self.received.last() {
             Some(line) if line.contains(words) => line.clone(),
-            _ => panic!("waited in vain for {words:?}, heard\n{}", self.heard.join("\n")),
+            _ => panic!("timed out waiting for {words:?}; the log is\n{}", self.received.join("\n")),
         }
     }
 
-    /// Returns everything it has said so far.
-    pub(crate) fn said(&mut self) -> String {
-        self.heard.extend(self.lines.try_iter());
-        self.heard.join("\n")
+    /// Returns the log so far.
+    pub(crate) fn output(&mut self) -> String {
+        self.received.extend(self.lines.try_iter());
+        self.received.join("\n")
     }
 
-    /// Listens until a line will do, it ends, or patience does.
-    fn hear(&mut self, will_do: impl Fn(&str) -> bool) -> String {
-        let end = Instant::now() + PATIENCE;
+    /// Reads log lines until one matches, the process exits, or the timeout expires.
+    fn read_until(&mut self, matches: impl Fn(&str) -> bool) -> String {
+        let end = Instant::now() + TIMEOUT;
         while let Ok(line) = self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
-            let is_enough = will_do(&line);
-            self.heard.push(line);
-            if is_enough {
+            let is_match = matches(&line);
+            self.received.push(line);
+            if is_match {
                 break;
             }
         }
-        self.heard.join("\n")
+        self.received.join("\n")
     }
 
-    /// Asks a webhook; `None` if there is no answer, or one that is no 200.
-    pub(crate) fn ask(&mut self, hook: &str) -> Option<String> {
-        ask(&self.address(), hook)
+    /// Sends a GET request to a webhook; `None` without a response of status 200.
+    pub(crate) fn get(&mut self, hook: &str) -> Option<String> {
+        get(&self.address(), hook)
     }
 
-    /// Returns where its webhooks are.
+    /// Returns the address of its web server.
     pub(crate) fn address(&mut self) -> String {
         let line = self.expect("webhooks are at http://");
         line.split("http://").nth(1).unwrap().split('/').next().unwrap().to_owned()
     }
 
-    /// Ends it at once, as a power cut would.
+    /// Kills the process with SIGKILL.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -147,13 +147,13 @@ impl Drop for Process {
     }
 }
 
-/// Asks a webhook at an address; `None` if there is no answer, or one that is no 200.
-pub(crate) fn ask(address: &str, hook: &str) -> Option<String> {
+/// Sends a GET request to a webhook at an address; `None` without a response of status 200.
+pub(crate) fn get(address: &str, hook: &str) -> Option<String> {
     let mut stream = TcpStream::connect(address).ok()?;
-    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    stream.set_read_timeout(Some(TIMEOUT)).ok()?;
     write!(stream, "GET /hooks/{hook} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let mut response = String::new();
+    stream.read_to_string(&mut response).ok()?;
+    let (head, body) = response.split_once("\r\n\r\n")?;
     head.starts_with("HTTP/1.1 200").then(|| body.to_owned())
 }

@@ -1,15 +1,15 @@
-//! The first script and the commands of the README, and every command of the book's page about them, work as written.
+//! The README and the book's command reference: the first script and every shown command work as written.
 
 use crate::pages::{blocks, shell};
 use crate::program::Program;
 
 const README: &str = include_str!("../README.md");
 
-/// The book's page of all commands, which starts from the README's first script.
+/// The book's command reference, which continues with the README's first script.
 const COMMANDS: &str = include_str!("../examples/book/src/reference/commands.md");
 
 #[test]
-fn the_first_script_and_every_command_work_as_they_stand() {
+fn the_first_script_and_every_command_work_as_written() {
     let mut program = Program::empty();
     let mut ran: Vec<String> = Vec::new();
     let mut fridge = String::new();
@@ -20,7 +20,7 @@ fn the_first_script_and_every_command_work_as_they_stand() {
             ["sh", "start"] => program.start(),
             ["sh", "run"] => {
                 for line in block.text.lines() {
-                    // Not every machine has curl, and the port is a free one here.
+                    // curl may be missing, and the port differs from the documented one.
                     if let Some(path) = line.strip_prefix("curl -s localhost:7373/hooks/") {
                         fridge = program.eval(&format!("http_get({:?}).text", program.hook(path)));
                     } else {
@@ -46,7 +46,7 @@ fn the_first_script_and_every_command_work_as_they_stand() {
 }
 
 #[test]
-fn the_exit_codes_are_those_that_help_names() {
+fn the_exit_codes_match_the_help() {
     let help = Program::empty().run(&["--help"]);
     for code in ["0", "1", "2", "3", "130"] {
         let row = README.lines().find(|line| line.starts_with(&format!("| {code} |"))).unwrap();

@@ -1,4 +1,4 @@
-//! `rhaid record`: what is heard on real topics and from real servers stands in the file, and no secret does.
+//! `rhaid record`: messages and HTTP responses are written to the file, without secrets.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
@@ -8,14 +8,14 @@ use serde_json::{Value as Json, json};
 
 use crate::program::{Program, text};
 
-/// A recording that is on.
+/// A running `rhaid record`.
 struct Recorder {
     child: Child,
     errors: BufReader<ChildStderr>,
 }
 
 impl Recorder {
-    /// Starts, and waits until it records.
+    /// Starts the command, and waits until it records.
     fn start(program: &Program, arguments: &[&str]) -> Self {
         let mut command = program.command(&[&["record"], arguments].concat());
         let mut child = command.stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -26,7 +26,7 @@ impl Recorder {
         recorder
     }
 
-    /// Returns the next line that it says.
+    /// Returns the next line of standard error.
     fn line(&mut self) -> String {
         let mut line = String::new();
         self.errors.read_line(&mut line).unwrap();
@@ -38,17 +38,17 @@ impl Recorder {
         assert!(Command::new("kill").args(["-s", name, &process]).status().unwrap().success());
     }
 
-    /// Waits for its end; returns what it said last, and its standard output.
+    /// Waits for the exit; returns the rest of standard error, and standard output.
     fn end(mut self) -> (String, String) {
-        let mut said = String::new();
-        self.errors.read_to_string(&mut said).unwrap();
+        let mut stderr = String::new();
+        self.errors.read_to_string(&mut stderr).unwrap();
         let output = self.child.wait_with_output().unwrap();
-        assert_eq!(output.status.code(), Some(0), "{said}");
-        (said, text(&output.stdout))
+        assert_eq!(output.status.code(), Some(0), "{stderr}");
+        (stderr, text(&output.stdout))
     }
 }
 
-/// Returns the lines of a recording, and takes their times out, which must be in order.
+/// Parses the lines of a recording and removes their times, which must be ascending.
 fn lines(text: &str) -> Vec<Json> {
     let mut last = String::new();
     let lines = text.lines().map(|line| {
@@ -68,7 +68,7 @@ fn read(program: &Program, file: &str) -> Vec<Json> {
 }
 
 #[test]
-fn messages_of_chosen_topics_are_written_as_they_come_and_secrets_are_not() {
+fn messages_of_the_chosen_topics_are_written_in_order_without_secrets() {
     let mut program = Program::empty();
     program.write("rhaid.yaml", "secrets:\n  door: hunter22\n");
     program.write("scripts/quiet.rhai", "on_event(\"never\", || ());");
@@ -85,8 +85,8 @@ fn messages_of_chosen_topics_are_written_as_they_come_and_secrets_are_not() {
            mqtt_publish("door/text", "the code is hunter22, again hunter22", #{ qos: 1 });
            mqtt_publish("door/bell", "")"#,
     );
-    let (said, printed) = recorder.end();
-    assert!(said.starts_with("recorded 7 messages (1 retained) in ") && said.lines().count() == 1, "{said}");
+    let (summary, printed) = recorder.end();
+    assert!(summary.starts_with("recorded 7 messages (1 retained) in ") && summary.lines().count() == 1, "{summary}");
     assert_eq!(printed, "");
     assert_eq!(
         read(&program, "events.jsonl"),
@@ -102,11 +102,11 @@ fn messages_of_chosen_topics_are_written_as_they_come_and_secrets_are_not() {
     );
     let rights =
         std::os::unix::fs::PermissionsExt::mode(&program.path("events.jsonl").metadata().unwrap().permissions());
-    assert_eq!(rights & 0o077, 0, "others can read it");
+    assert_eq!(rights & 0o077, 0, "other users can read it");
 }
 
 #[test]
-fn a_recording_ends_at_a_signal_or_after_its_time_and_has_each_line_at_once() {
+fn a_recording_ends_at_a_signal_or_after_its_time_and_flushes_each_line() {
     let mut program = Program::empty();
     program.write("scripts/quiet.rhai", "on_event(\"never\", || ());");
     program.start();
@@ -120,12 +120,12 @@ fn a_recording_ends_at_a_signal_or_after_its_time_and_has_each_line_at_once() {
         recorder.signal(signal);
         assert!(recorder.end().0.starts_with("recorded 1 message in "));
     }
-    let (said, printed) = Recorder::start(&program, &["--topic", "a", "--for", "300ms"]).end();
-    assert!(said.starts_with("recorded 0 messages in ") && printed.is_empty(), "{said}{printed}");
+    let (summary, printed) = Recorder::start(&program, &["--topic", "a", "--for", "300ms"]).end();
+    assert!(summary.starts_with("recorded 0 messages in ") && printed.is_empty(), "{summary}{printed}");
 }
 
 #[test]
-fn what_can_not_be_recorded_is_refused_in_words() {
+fn invalid_recordings_are_refused_with_an_explanation() {
     let program = Program::empty();
     program.write("scripts/quiet.rhai", "on_event(\"never\", || ());");
     program.write("there.jsonl", "mine");
@@ -138,30 +138,30 @@ fn what_can_not_be_recorded_is_refused_in_words() {
         (&["record", "--http", "-o", "new.jsonl"], 3, "no rhaid runs on"),
     ] {
         let output = program.rhaid(arguments);
-        let said = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
-        assert!(said.contains(words), "{arguments:?}: {said}");
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(words), "{arguments:?}: {stderr}");
     }
     program.write("rhaid.yaml", "mqtt: { url: \"mqtt://127.0.0.1:1\" }");
     let output = program.rhaid(&["record", "--topic", "a", "--for", "200ms"]);
-    let said = text(&output.stderr);
-    assert!(output.status.code() == Some(1) && said.contains("no broker answered at mqtt://127.0.0.1:1"), "{said}");
+    let stderr = text(&output.stderr);
+    assert!(output.status.code() == Some(1) && stderr.contains("no broker answered at mqtt://127.0.0.1:1"), "{stderr}");
     assert_eq!(std::fs::read_to_string(program.path("there.jsonl")).unwrap(), "mine");
     assert!(!program.path("new.jsonl").exists());
 }
 
-/// Answers requests in the order of a list, one a connection; returns where.
+/// Starts a server that sends the responses of a list in order, one per connection; returns its address.
 fn server(answers: Vec<String>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     std::thread::spawn(move || {
         for answer in answers {
             let (mut connection, _) = listener.accept().unwrap();
-            let mut asked = BufReader::new(connection.try_clone().unwrap());
+            let mut request = BufReader::new(connection.try_clone().unwrap());
             let mut line = String::new();
             while line != "\r\n" {
                 line.clear();
-                asked.read_line(&mut line).unwrap();
+                request.read_line(&mut line).unwrap();
             }
             connection.write_all(answer.as_bytes()).unwrap();
         }
@@ -173,17 +173,17 @@ fn answer(status: &str, headers: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
 }
 
-const ASKING: &str = r#"
+const SCRIPT: &str = r#"
 const AT = "http://ann:pw12@SERVER";
-mqtt_subscribe("ask/{what}", |msg| {
+mqtt_subscribe("query/{kind}", |msg| {
     let options = #{ params: #{ city: "Oslo", api_key: "k", near: secret("home") }, auth: #{ bearer: "abc" } };
-    let answer = http_get(`${AT}/${msg.params.what}`, if msg.payload == "stream" { #{ stream: true } } else { options });
+    let answer = http_get(`${AT}/${msg.params.kind}`, if msg.payload == "stream" { #{ stream: true } } else { options });
     mqtt_publish("answer", answer.status_code, #{ qos: 1 });
 });
 "#;
 
 #[test]
-fn answers_of_real_servers_stand_before_what_asks_for_them() {
+fn http_responses_are_recorded_before_the_messages_that_cause_the_calls() {
     let mut program = Program::empty();
     let weather = r#"{"celsius":3.50,"session_token":"s","said":"hunter22"}"#;
     let server = server(vec![
@@ -198,31 +198,31 @@ fn answers_of_real_servers_stand_before_what_asks_for_them() {
         answer("200 OK", "", "the last"),
     ]);
     program.write("rhaid.yaml", "secrets:\n  home: hunter22\npermissions:\n  a: { secrets: [home] }\n");
-    program.write("scripts/a.rhai", &ASKING.replace("SERVER", &server));
+    program.write("scripts/a.rhai", &SCRIPT.replace("SERVER", &server));
     program.start();
-    let recorder = Recorder::start(&program, &["--http", "--topic", "ask/+", "-o", "events.jsonl", "--count", "8"]);
-    for (ask, payload, status) in [
+    let recorder = Recorder::start(&program, &["--http", "--topic", "query/+", "-o", "events.jsonl", "--count", "8"]);
+    for (kind, payload, status) in [
         ("weather", "1", "200"),
         ("none", "2", "404"),
         ("large", "3", "200"),
         ("slowly", "stream", "200"),
         ("last", "4", "200"),
     ] {
-        assert_eq!(program.answer_on("answer", &format!("ask/{ask}"), payload), status);
+        assert_eq!(program.answer_on("answer", &format!("query/{kind}"), payload), status);
     }
-    let (said, _) = recorder.end();
-    assert!(said.starts_with("recorded 5 messages and 3 answers in "), "{said}");
-    assert!(said.ends_with("; 2 answers left out\n"), "{said}");
+    let (summary, _) = recorder.end();
+    assert!(summary.starts_with("recorded 5 messages and 3 answers in "), "{summary}");
+    assert!(summary.ends_with("; 2 answers left out\n"), "{summary}");
     let file = std::fs::read_to_string(program.path("events.jsonl")).unwrap();
     for secret in ["pw12", "hunter22", "id=7", "abc"] {
         assert!(!file.contains(secret), "{secret} in {file}");
     }
     let recorded = lines(&file);
-    let asked = format!("http://{server}");
+    let base = format!("http://{server}");
     assert_eq!(
         recorded[0],
         json!({
-            "http": format!("GET {asked}/weather?api_key=***&city=Oslo&near=***"),
+            "http": format!("GET {base}/weather?api_key=***&city=Oslo&near=***"),
             "status": 200,
             "headers": { "content-type": "application/json", "set-cookie": "***", "x-served-by": "a, b" },
             "body": r#"{"celsius":3.5,"said":"***","session_token":"***"}"#,
@@ -232,29 +232,29 @@ fn answers_of_real_servers_stand_before_what_asks_for_them() {
         .iter()
         .map(|line| match (line["topic"].as_str(), line["http"].as_str()) {
             (Some(topic), _) => topic.to_owned(),
-            (_, Some(http)) => http[asked.len() + 4..].split('?').next().unwrap().to_owned(),
+            (_, Some(http)) => http[base.len() + 4..].split('?').next().unwrap().to_owned(),
             _ => panic!("{line}"),
         })
         .collect();
-    let place = |what: &str| order.iter().position(|line| line == what).unwrap();
-    for what in ["weather", "none", "last"] {
-        assert!(place(&format!("/{what}")) < place(&format!("ask/{what}")), "{order:?}");
+    let place = |path: &str| order.iter().position(|line| line == path).unwrap();
+    for kind in ["weather", "none", "last"] {
+        assert!(place(&format!("/{kind}")) < place(&format!("query/{kind}")), "{order:?}");
     }
     assert_eq!(recorded[place("/none")]["body"], "");
 }
 
 #[test]
-fn answers_alone_are_recorded_until_rhaid_stops() {
+fn http_responses_alone_are_recorded_until_rhaid_stops() {
     let mut program = Program::empty();
     let server = server(vec![answer("200 OK", "", "hi")]);
-    program.write("scripts/a.rhai", &format!("on_event(\"ask\", || http_get(\"http://{server}/\").text);"));
+    program.write("scripts/a.rhai", &format!("on_event(\"call\", || http_get(\"http://{server}/\").text);"));
     program.start();
     let recorder = Recorder::start(&program, &["--http", "-o", "events.jsonl"]);
     assert!(program.run(&["fire", "a"]).contains("hi"));
     assert_eq!(program.stop(), Some(0));
-    let (said, _) = recorder.end();
-    assert!(said.starts_with("rhaid has stopped: "), "{said}");
-    assert!(said.contains("recorded 0 messages and 1 answer in "), "{said}");
+    let (summary, _) = recorder.end();
+    assert!(summary.starts_with("rhaid has stopped: "), "{summary}");
+    assert!(summary.contains("recorded 0 messages and 1 answer in "), "{summary}");
     assert_eq!(
         read(&program, "events.jsonl"),
         [json!({ "http": format!("GET http://{server}/"), "status": 200, "body": "hi" })]

@@ -1,4 +1,4 @@
-//! Scripts through the library's front door: how a run is stopped, and what a stopped run says.
+//! Scripts through the library: cancellation and deadlines of runs, and the faults of stopped runs.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,9 +20,10 @@ use rhaid::value::Value;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-struct Silence;
+/// A run log that discards everything.
+struct DiscardLog;
 
-impl RunLog for Silence {
+impl RunLog for DiscardLog {
     fn log_line(&self, _: Level, _: &str, _: &serde_json::Map<String, serde_json::Value>) {}
 
     fn record_effect(&self, _: rhaid::effect::Effect) {}
@@ -45,11 +46,11 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let runtime = Runtime::new().unwrap();
-        let _inside = runtime.enter();
+        let _guard = runtime.enter();
         let clock = Clock::system(TimeZone::UTC);
         let store = Store::in_memory().unwrap();
         let services = Services::builder(clock, store).build();
-        drop(_inside);
+        drop(_guard);
         Self { runtime, config: Arc::new(Config::default_in(Path::new("/nowhere"))), services }
     }
 
@@ -78,7 +79,7 @@ impl Bench {
             batch: Mutex::new(Batch::default()),
             pending_writes: None,
             hops: 0,
-            run_log: Arc::new(Silence),
+            run_log: Arc::new(DiscardLog),
             is_dry_run: false,
             usage: RunUsage::default(),
         })
@@ -97,7 +98,7 @@ fn on_stack<T: Send>(run: impl FnOnce() -> T + Send) -> T {
 }
 
 #[test]
-fn a_run_is_cancelled_at_once_whatever_it_does() {
+fn every_run_is_cancelled_at_once() {
     let bench = Bench::new();
     for text in [
         "loop {}",
@@ -119,7 +120,7 @@ fn a_run_is_cancelled_at_once_whatever_it_does() {
 }
 
 #[test]
-fn a_run_that_is_stopped_says_where_and_why() {
+fn a_stopped_run_reports_its_location_and_the_reason() {
     let bench = Bench::new();
     let ended = bench.run("let a = 1;\nfn spin() {\n  loop {}\n}\nspin();", &bench.context(Duration::from_millis(50)));
     let Err(RunError::Stopped(Stop::Deadline, fault)) = ended else { panic!("{ended:?}") };
@@ -132,7 +133,7 @@ fn a_run_that_is_stopped_says_where_and_why() {
 }
 
 #[test]
-fn a_handler_sees_what_woke_it_and_is_quick() {
+fn a_handler_gets_its_event_and_runs_fast() {
     let bench = Bench::new();
     let script = bench.load(
         r#"const LIMIT = 3; let names = ["a", "b"];
@@ -155,7 +156,7 @@ fn a_handler_sees_what_woke_it_and_is_quick() {
 }
 
 #[test]
-fn state_is_at_hand_in_handlers_closures_and_functions() {
+fn state_is_available_in_handlers_closures_and_functions() {
     let bench = Bench::new();
     let script = bench.load(
         r#"fn bump() { state.count += 1; state.nested.list.push(state.count); }
@@ -167,7 +168,7 @@ fn state_is_at_hand_in_handlers_closures_and_functions() {
         &Purpose::Handlers,
     );
     let event = Event::new(Zoned::now(), "every 1s", rhaid::value::Map::new());
-    let numbers = |of: [i64; 3]| Value::List(of.map(Value::Int).to_vec());
+    let numbers = |values: [i64; 3]| Value::List(values.map(Value::Int).to_vec());
     for expected in [[2, 2, 1], [4, 4, 1]] {
         let context = bench.context(Duration::from_secs(60));
         let returned = on_stack(|| script.call(0, &event, &context));

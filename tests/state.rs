@@ -1,4 +1,4 @@
-//! State from the command line: seen, edited, exported, imported and backed up, while rhaid runs or not.
+//! State from the command line: shown, edited, exported, imported and backed up, with and without a running process.
 
 use std::fs;
 
@@ -27,7 +27,7 @@ fn fire(program: &Program, event: &str) -> String {
 }
 
 #[test]
-fn a_running_script_sees_an_edit_at_once() {
+fn a_running_script_reads_an_edited_value_at_once() {
     let mut program = program();
     program.start();
     assert_eq!(fire(&program, "count"), "succeeded\n1\n");
@@ -43,7 +43,7 @@ fn a_running_script_sees_an_edit_at_once() {
 }
 
 #[test]
-fn mistakes_are_told_and_change_nothing() {
+fn mistakes_are_reported_and_change_nothing() {
     let mut program = program();
     program.start();
     fire(&program, "fill");
@@ -61,14 +61,14 @@ fn mistakes_are_told_and_change_nothing() {
         program.write("rhaid.yaml", "log: { level: info }");
         program.write("plain.json", r#"{ "counter": { "n": 1 } }"#);
         let output = program.rhaid(arguments);
-        let said = text(&output.stderr);
-        assert_eq!((output.status.code(), said.contains(words)), (Some(code), true), "{arguments:?}: {said}");
+        let stderr = text(&output.stderr);
+        assert_eq!((output.status.code(), stderr.contains(words)), (Some(code), true), "{arguments:?}: {stderr}");
     }
     assert_eq!(fire(&program, "look"), "succeeded\n7 i64 home\n");
 }
 
 #[test]
-fn what_is_exported_comes_back_with_its_types_also_where_no_rhaid_runs() {
+fn an_export_is_imported_with_its_types_with_and_without_a_running_process() {
     let mut program = program();
     program.start();
     fire(&program, "fill");
@@ -95,13 +95,13 @@ fn what_is_exported_comes_back_with_its_types_also_where_no_rhaid_runs() {
 }
 
 #[test]
-fn a_backup_made_while_it_runs_is_restored_as_the_help_says() {
+fn an_online_backup_is_restored_as_the_help_describes() {
     let mut program = program();
     program.start();
     fire(&program, "fill");
     program.run(&["disable", "counter"]);
-    let said = program.run(&["backup", "copy.db"]);
-    assert!(said.starts_with("wrote copy.db ("), "{said}");
+    let output = program.run(&["backup", "copy.db"]);
+    assert!(output.starts_with("wrote copy.db ("), "{output}");
     program.run(&["enable", "counter"]);
     fire(&program, "count");
     program.stop();

@@ -1,4 +1,4 @@
-//! `rhaid test`: scripts in a world that is held in the hand.
+//! `rhaid test`: script tests in a sandbox with a virtual clock, a mock broker and mock HTTP.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
@@ -29,7 +29,7 @@ on_event("boom", |event| { throw `no ${event.data}`; });
 on_event("nap", |event| { sleep("10s"); mqtt_publish("nap/done", now("UTC").format("%H:%M:%S")); });
 on_event("long", |event| { sleep("5m"); });
 on_event("wait", |event| { mqtt_publish("got", mqtt_receive("answer", #{ timeout: "20s" }).payload); });
-on_event("dice", |event| { mqtt_publish("dice", `${uuid()} ${random()} ${random_int(1, 1000)}`); });
+on_event("random", |event| { mqtt_publish("random", `${uuid()} ${random()} ${random_int(1, 1000)}`); });
 on_event("keep", |event| { write_file("kept.txt", "real?"); });
 "##;
 
@@ -49,20 +49,20 @@ fn program(tests: &str) -> Program {
     program
 }
 
-fn tried(program: &Program, arguments: &[&str]) -> (Option<i32>, String) {
+fn run_tests(program: &Program, arguments: &[&str]) -> (Option<i32>, String) {
     let output = program.rhaid(&[&["test"], arguments].concat());
     (output.status.code(), [text(&output.stdout), text(&output.stderr)].concat())
 }
 
 #[track_caller]
 fn passes(body: &str) {
-    let (code, printed) = tried(&program(&format!("test(\"it\", || {{ load(\"heater\");\n{body}\n}});")), &[]);
+    let (code, printed) = run_tests(&program(&format!("test(\"it\", || {{ load(\"heater\");\n{body}\n}});")), &[]);
     assert!(code == Some(0) && printed.contains("1 passed"), "{printed}");
 }
 
 #[track_caller]
 fn fails(body: &str, wanted: &[&str]) -> String {
-    let (code, printed) = tried(&program(&format!("test(\"it\", || {{ load(\"heater\");\n{body}\n}});")), &[]);
+    let (code, printed) = run_tests(&program(&format!("test(\"it\", || {{ load(\"heater\");\n{body}\n}});")), &[]);
     assert_eq!(code, Some(1), "{printed}");
     for words in wanted {
         assert!(printed.contains(words), "{words:?} is not in:\n{printed}");
@@ -71,7 +71,7 @@ fn fails(body: &str, wanted: &[&str]) -> String {
 }
 
 #[test]
-fn messages_timers_requests_and_state_are_played_and_looked_at() {
+fn messages_timers_requests_and_state_are_simulated_and_asserted() {
     passes(
         r##"
         on_http("GET", "https://api.example.com/*", |request| #{ json: #{ summary: `fine in ${request.query.city}` } });
@@ -95,7 +95,7 @@ fn messages_timers_requests_and_state_are_played_and_looked_at() {
 }
 
 #[test]
-fn what_does_not_hold_is_told_with_its_line_what_was_there_and_what_happened() {
+fn failed_assertions_show_their_line_the_actual_values_and_a_timeline() {
     let printed = fails(
         "publish(\"room/attic/temperature\", 17);\nassert_published(\"room/attic/heating\", \"off\");",
         &["FAIL", "heater_test.rhai:3:1: expected room/attic/heating \"off\"", "messages on these topics:", "\"on\""],
@@ -125,7 +125,7 @@ fn what_does_not_hold_is_told_with_its_line_what_was_there_and_what_happened() {
 }
 
 #[test]
-fn a_run_that_fails_fails_the_test_unless_that_is_expected() {
+fn a_failed_run_fails_the_test_unless_expected() {
     fails("emit(\"boom\", 7);", &["a run of heater failed (on_event boom)", "heater.rhai:18:28: no 7"]);
     fails(
         "emit(\"boom\", 7); assert_fails(\"heater\", \"yes\");",
@@ -139,7 +139,7 @@ fn a_run_that_fails_fails_the_test_unless_that_is_expected() {
 }
 
 #[test]
-fn requests_fail_as_told_and_what_nobody_answers_says_what_to_write() {
+fn requests_fail_as_configured_and_unmocked_ones_explain_the_fix() {
     passes(
         r##"
         publish("room/attic/temperature", 1);
@@ -163,7 +163,7 @@ fn requests_fail_as_told_and_what_nobody_answers_says_what_to_write() {
 }
 
 #[test]
-fn webhooks_answer_files_change_and_time_passes_while_a_script_waits() {
+fn webhooks_file_changes_and_sleeping_runs_are_simulated() {
     passes(
         r##"
         let answer = request("POST", "/hooks/door/front", #{ json: #{ a: [1, 2] } });
@@ -191,7 +191,7 @@ fn webhooks_answer_files_change_and_time_passes_while_a_script_waits() {
 }
 
 #[test]
-fn brokers_go_and_come_and_rhaid_restarts_with_what_it_kept() {
+fn broker_outages_and_restarts_are_simulated() {
     passes(
         r##"
         publish("room/attic/temperature", 17);
@@ -218,7 +218,7 @@ fn brokers_go_and_come_and_rhaid_restarts_with_what_it_kept() {
 }
 
 #[test]
-fn the_clock_is_set_before_and_turned_after_scripts_live_also_over_a_change_of_clocks() {
+fn the_clock_can_be_set_and_advanced_across_daylight_saving_changes() {
     let program = program(
         r##"
         const START = "2026-03-29T00:30+01:00[Europe/Oslo]";
@@ -236,65 +236,66 @@ fn the_clock_is_set_before_and_turned_after_scripts_live_also_over_a_change_of_c
         test("a month", || { load("heater"); advance("30d"); assert_eq(hours(), 720); });
         "##,
     );
-    let (code, printed) = tried(&program, &[]);
+    let (code, printed) = run_tests(&program, &[]);
     assert!(code == Some(0) && printed.contains("2 passed"), "{printed}");
 }
 
 #[test]
-fn a_world_touches_nothing_real_and_is_the_same_each_time() {
+fn a_sandbox_has_no_real_effects_and_is_deterministic() {
     let program = program(
-        r#"test("it", || { load("heater"); emit("keep"); emit("dice"); print(published("dice")[0].payload); });"#,
+        r#"test("it", || { load("heater"); emit("keep"); emit("random"); print(published("random")[0].payload); });"#,
     );
-    let rolled = |arguments: &[&str]| {
-        let (code, printed) = tried(&program, arguments);
+    let random_values = |arguments: &[&str]| {
+        let (code, printed) = run_tests(&program, arguments);
         assert_eq!(code, Some(0), "{printed}");
         printed.lines().nth(2).unwrap().to_owned()
     };
-    let first = rolled(&[]);
-    assert_eq!(rolled(&[]), first);
-    assert_ne!(rolled(&["--seed", "1"]), first);
+    let first = random_values(&[]);
+    assert_eq!(random_values(&[]), first);
+    assert_ne!(random_values(&["--seed", "1"]), first);
     assert!(!program.path("kept.txt").exists() && !program.path(".rhaid").exists());
 }
 
 #[test]
-fn results_are_told_to_programs_and_lines_that_ran_are_counted() {
+fn results_and_coverage_are_written_in_machine_readable_formats() {
     let program = program(
         "test(\"good & <well>\", || { load(\"heater\"); publish(\"room/attic/temperature\", 17); });\n\
-         test(\"bad\", || { assert(false, \"as told\"); });\n",
+         test(\"bad\", || { assert(false, \"expected failure\"); });\n",
     );
-    let (code, printed) = tried(&program, &["--json", "--junit", "junit.xml", "--lcov", "lcov.info"]);
+    let (code, printed) = run_tests(&program, &["--json", "--junit", "junit.xml", "--lcov", "lcov.info"]);
     assert_eq!(code, Some(1), "{printed}");
     let json: Value = serde_json::from_str(&printed).unwrap();
     assert_eq!((&json["passed"], &json["failed"]), (&1.into(), &1.into()));
     let failure = &json["files"][0]["tests"][1]["failure"];
-    assert_eq!((&failure["line"], &failure["text"]), (&2.into(), &"as told".into()));
+    assert_eq!((&failure["line"], &failure["text"]), (&2.into(), &"expected failure".into()));
     let junit = std::fs::read_to_string(program.path("junit.xml")).unwrap();
     assert!(
-        junit.contains("<testcase name=\"good &amp; &lt;well&gt;\"") && junit.contains("<failure message=\"as told\">"),
+        junit.contains("<testcase name=\"good &amp; &lt;well&gt;\"")
+            && junit.contains("<failure message=\"expected failure\">"),
         "{junit}"
     );
     let lcov = std::fs::read_to_string(program.path("lcov.info")).unwrap();
     let ran = |line: usize| lcov.lines().any(|row| row.starts_with(&format!("DA:{line},")) && !row.ends_with(",0"));
     assert!(ran(3) && ran(6) && ran(10), "{lcov}");
     assert!(lcov.contains("DA:11,0\n") && lcov.contains("DA:13,0\n"), "{lcov}");
-    let (_, printed) = tried(&program, &["--coverage", "--filter", "good"]);
+    let (_, printed) = run_tests(&program, &["--coverage", "--filter", "good"]);
     assert!(
-        printed.contains("1 passed") && printed.contains("not run: 11-13") && !printed.contains("as told"),
+        printed.contains("1 passed") && printed.contains("not run: 11-13") && !printed.contains("expected failure"),
         "{printed}"
     );
 }
 
 #[test]
-fn what_can_not_be_tested_is_told_with_its_place() {
+fn invalid_tests_are_reported_with_their_location() {
     let program = program("test(\"a\", || {\n");
-    let (code, printed) = tried(&program, &[]);
+    let (code, printed) = run_tests(&program, &[]);
     assert!(code == Some(1) && printed.contains("heater_test.rhai:2:") && printed.contains("1 failed"), "{printed}");
     program.write("scripts/heater_test.rhai", "load(\"heater\");");
-    let (code, printed) = tried(&program, &[]);
+    let (code, printed) = run_tests(&program, &[]);
     assert!(code == Some(1) && printed.contains("this function can only be called inside `test("), "{printed}");
     program.write("scripts/broken.rhai", "cron(");
     program.write("scripts/heater_test.rhai", "test(\"a\", || load(\"broken\"));");
-    let (code, printed) = tried(&program, &[]);
+    let (code, printed) = run_tests(&program, &[]);
     assert!(
         code == Some(1) && printed.contains("`broken` can not be loaded") && printed.contains("broken.rhai:1:"),
         "{printed}"
@@ -304,13 +305,13 @@ fn what_can_not_be_tested_is_told_with_its_place() {
         (&["scripts/broken.rhai"], "scripts/broken.rhai is no test and has none beside it"),
         (&["--filter", "zebra"], "no test holds \"zebra\""),
     ] {
-        let (code, printed) = tried(&program, arguments);
+        let (code, printed) = run_tests(&program, arguments);
         assert!(code == Some(2) && printed.contains(words), "{printed}");
     }
 }
 
 #[test]
-fn what_a_test_leaves_running_ends_with_it_and_what_its_world_remembers_is_no_memory_of_a_run() {
+fn runs_end_with_their_test_and_sandbox_records_do_not_count_as_run_memory() {
     let program = program(
         r#"
 test("ends while a run waits", || { load("send"); broker_down(); emit("wait"); });
@@ -340,12 +341,12 @@ every("1s", || {
 });
 "#,
     );
-    let (code, printed) = tried(&program, &[]);
+    let (code, printed) = run_tests(&program, &[]);
     assert!(code == Some(0) && printed.contains("3 passed") && !printed.contains("panicked"), "{printed}");
 }
 
 #[test]
-fn check_looks_at_files_of_tests_as_such() {
+fn check_treats_test_files_as_tests() {
     let program = program("test(\"it\", || { load(\"heater\"); advance(\"1h\"); });");
     let check = |program: &Program| {
         let output = program.rhaid(&["check", "scripts/heater_test.rhai"]);
@@ -353,26 +354,29 @@ fn check_looks_at_files_of_tests_as_such() {
     };
     assert_eq!(check(&program).0, Some(0), "{}", check(&program).1);
     program.write("scripts/heater_test.rhai", "test(\"it\", || loda(\"heater\"));");
-    let (code, said) = check(&program);
-    assert!(code == Some(1) && said.contains("heater_test.rhai:1:15") && said.contains("`load("), "{said}");
+    let (code, output) = check(&program);
+    assert!(code == Some(1) && output.contains("heater_test.rhai:1:15") && output.contains("`load("), "{output}");
 }
 
 #[test]
-fn tests_are_named_by_their_file_their_script_or_its_name() {
+fn tests_are_selected_by_file_script_or_name() {
     let program = program("test(\"it\", || load(\"heater\"));");
     for name in ["scripts/heater_test.rhai", "scripts/heater.rhai", "heater", "scripts"] {
-        let (code, printed) = tried(&program, &[name]);
+        let (code, printed) = run_tests(&program, &[name]);
         assert!(code == Some(0) && printed.contains("1 passed"), "{name}: {printed}");
     }
 }
 
 #[test]
-fn scripts_do_not_hear_of_what_only_tests_call() {
+fn scripts_get_no_suggestions_of_test_functions() {
     let program = program("");
     program.write("scripts/heater.rhai", "on_start(|| { assert_publishd(\"a\"); loda(\"b\"); });");
-    let said = text(&program.rhaid(&["check"]).stdout);
-    assert!(said.contains("unknown function `assert_publishd`") && said.contains("unknown function `loda`"), "{said}");
-    assert!(!said.contains("assert_published") && !said.contains("load(script)"), "{said}");
+    let output = text(&program.rhaid(&["check"]).stdout);
+    assert!(
+        output.contains("unknown function `assert_publishd`") && output.contains("unknown function `loda`"),
+        "{output}"
+    );
+    assert!(!output.contains("assert_published") && !output.contains("load(script)"), "{output}");
 }
 
 #[test]
@@ -391,7 +395,7 @@ fn tests_run_again_when_a_script_changes() {
     watching.wait().unwrap();
 }
 
-/// What the examples of the reference speak of.
+/// The script that the examples of the reference test.
 const KITCHEN: &str = r##"
 mqtt_subscribe("kitchen/fridge", |msg| {
     if msg.payload != "open" { return timer_cancel("left open"); }
@@ -401,7 +405,7 @@ mqtt_subscribe("kitchen/fridge", |msg| {
 });
 on_timer("left open", || mqtt_publish("kitchen/alarm", "close the fridge", #{ qos: 1 }));
 mqtt_subscribe("kitchen/oven", |msg| {
-    if msg.payload == "hot" { throw "the oven says hot"; }
+    if msg.payload == "hot" { throw "the oven is hot"; }
     state.celsius = msg.json().celsius;
 });
 cron("0 7 * * *", || {
@@ -418,7 +422,7 @@ watch_file("inbox/*.txt", |change| info(if change.kind == "removed" { "removed" 
 "##;
 
 #[test]
-fn every_example_of_a_function_for_tests_is_a_test_that_passes() {
+fn every_example_of_a_test_function_passes() {
     let program = Program::empty();
     program.write("rhaid.yaml", "timezone: UTC\nsecrets: { weather: none }\npermissions: { kitchen: { secrets: [weather], read: [./inbox] } }\n");
     program.write("scripts/kitchen.rhai", KITCHEN);
@@ -430,6 +434,6 @@ fn every_example_of_a_function_for_tests_is_a_test_that_passes() {
             if is_whole { example.to_owned() } else { format!("test(\"{}\", || {{\n{example}\n}});", entry.name) };
         program.write(&format!("scripts/{}_test.rhai", entry.name), &text);
     }
-    let (code, printed) = tried(&program, &[]);
+    let (code, printed) = run_tests(&program, &[]);
     assert!(code == Some(0) && printed.contains(&format!("{} passed", only_in_tests().len())), "{printed}");
 }

@@ -1,4 +1,4 @@
-//! Time and requests, through scripts that run.
+//! Triggers of time and HTTP requests, with running scripts.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 
 use crate::bench::Bench;
 
-/// One script, running on a clock turned by hand, with a web server.
+/// One running script with a virtual clock and a web server.
 struct Program {
     tokio: tokio::runtime::Runtime,
     clock: Clock,
@@ -43,7 +43,7 @@ impl Program {
         Self { tokio, clock, runtime, server, _folder: folder }
     }
 
-    fn pass(&self, seconds: u64) {
+    fn advance(&self, seconds: u64) {
         self.clock.advance(Duration::from_secs(seconds));
     }
 
@@ -67,13 +67,13 @@ impl Program {
 async fn call(address: SocketAddr, request: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    answer
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await.unwrap();
+    response
 }
 
 #[test]
-fn a_webhook_answers_with_what_its_handler_returns() {
+fn a_webhook_responds_with_the_return_value_of_its_handler() {
     let program = Program::with(
         "2026-06-01T12:00[UTC]",
         r#"
@@ -88,17 +88,17 @@ fn a_webhook_answers_with_what_its_handler_returns() {
         let head = format!("POST /hooks/door/front?by=me HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Token: {token}");
         format!("{head}\r\nContent-Length: 13\r\n\r\n{{\"open\":true}}")
     };
-    let answer = program.call(&request("s3cret"));
-    assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
-    assert!(answer.ends_with("\r\n\r\n{\"by\":\"me\",\"id\":\"front\",\"open\":true}"), "{answer}");
+    let response = program.call(&request("s3cret"));
+    assert!(response.starts_with("HTTP/1.1 201 "), "{response}");
+    assert!(response.ends_with("\r\n\r\n{\"by\":\"me\",\"id\":\"front\",\"open\":true}"), "{response}");
     assert!(program.call(&request("guess")).starts_with("HTTP/1.1 401 "));
-    let answer = program.call("GET /hooks/broken HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-    assert!(answer.starts_with("HTTP/1.1 500 ") && !answer.contains("secret"), "{answer}");
+    let response = program.call("GET /hooks/broken HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    assert!(response.starts_with("HTTP/1.1 500 ") && !response.contains("secret"), "{response}");
     program.close();
 }
 
 #[test]
-fn an_interval_shorter_than_its_run_starves_nothing() {
+fn an_interval_shorter_than_its_run_does_not_starve_others() {
     let program = Program::with(
         "2026-06-01T12:00[UTC]",
         r#"
@@ -106,7 +106,7 @@ fn an_interval_shorter_than_its_run_starves_nothing() {
         every("5s", |tick| print(`quick ${tick.scheduled.second}`));
         "#,
     );
-    program.pass(16);
+    program.advance(16);
     let printed = program.printed();
     let quick: Vec<_> = printed.iter().filter(|line| line.starts_with("quick")).cloned().collect();
     assert_eq!(quick, ["quick 5", "quick 10", "quick 15"], "{printed:?}");
@@ -118,7 +118,7 @@ fn an_interval_shorter_than_its_run_starves_nothing() {
 }
 
 #[test]
-fn daily_hourly_and_ten_second_jobs_go_through_both_clock_changes() {
+fn daily_hourly_and_ten_second_jobs_run_through_both_daylight_saving_changes() {
     for (start, hours, daily, hourly, tens) in [
         ("2026-03-29T00:30[Europe/Berlin]", 4, "3:0", "1 3 4 5", 4 * 360),
         ("2026-10-25T00:30[Europe/Berlin]", 4, "2:30", "1 2 2 3", 4 * 360),
@@ -132,14 +132,14 @@ fn daily_hourly_and_ten_second_jobs_go_through_both_clock_changes() {
             cron("29 59 * * * *", |tick| print(`tens ${state.tens}`));
             "#,
         );
-        program.pass(hours * 3_600);
+        program.advance(hours * 3_600);
         let printed = program.printed();
         let of = |word: &str| -> Vec<String> {
             printed.iter().filter_map(|line| line.strip_prefix(word)).map(|rest| rest.trim().to_owned()).collect()
         };
         assert_eq!(of("daily"), [daily], "{start}");
         assert_eq!(of("hourly").join(" "), hourly, "{start}");
-        // Counted at 29 s past each 59th minute, the last time 31 s and half an hour before the end.
+        // The count is printed at xx:59:29; the last one is half an hour and 31 s before the end.
         let last: u64 = of("tens").last().unwrap().parse().unwrap();
         assert_eq!(last, tens - 180 - 4, "{start}");
         program.close();
@@ -147,7 +147,7 @@ fn daily_hourly_and_ten_second_jobs_go_through_both_clock_changes() {
 }
 
 #[test]
-fn a_timer_that_a_run_sets_wakes_its_handler_in_time() {
+fn a_timer_set_by_a_run_fires_its_handler_on_time() {
     let program = Program::with(
         "2026-06-01T12:00[UTC]",
         r#"
@@ -158,13 +158,13 @@ fn a_timer_that_a_run_sets_wakes_its_handler_in_time() {
         });
         "#,
     );
-    program.pass(1_000);
+    program.advance(1_000);
     assert_eq!(program.printed(), ["nag 7 0.0 15:10"]);
     program.close();
 }
 
 #[test]
-fn a_clock_set_by_hours_while_rhaid_works_loses_and_doubles_no_timer_and_no_count() {
+fn setting_the_clock_by_hours_neither_loses_nor_repeats_timers_and_runs() {
     let mut bench = Bench::new()
         .config("limits: { breaker: 1000000 }")
         .script(
@@ -175,16 +175,16 @@ fn a_clock_set_by_hours_while_rhaid_works_loses_and_doubles_no_timer_and_no_coun
             for hour in 0..24 { on_timer(`timer ${hour}`, |timer| state.add(timer.name, 1)); }
             "#,
         )
-        .script("ear", r#"on_event("counted", || state.add("heard", 1));"#)
+        .script("listener", r#"on_event("counted", || state.add("received", 1));"#)
         .start();
     bench.fire("work", "on_event set", Value::Null);
     let start = bench.now();
     let mut latest = start;
-    for (turn, hours) in [5, -9, 4, 2, -1, 8, -20, 19, 1, 30].into_iter().enumerate() {
+    for (round, hours) in [5, -9, 4, 2, -1, 8, -20, 19, 1, 30].into_iter().enumerate() {
         let runs = 20;
         let runtime = bench.runtime().clone();
         let (done, all_done) = tokio::sync::oneshot::channel();
-        bench.beside(async move {
+        bench.spawn(async move {
             for _ in 0..runs {
                 assert_eq!(
                     runtime.fire("work", Some("on_event count"), Value::Null).await.unwrap().outcome,
@@ -197,19 +197,19 @@ fn a_clock_set_by_hours_while_rhaid_works_loses_and_doubles_no_timer_and_no_coun
         latest = latest.max(moment);
         bench.set_clock(moment);
         bench.wait(all_done).unwrap();
-        match turn % 3 {
+        match round % 3 {
             0 => bench.restart(),
             1 => bench.cut_power(Duration::ZERO),
             _ => {}
         }
-        bench.pass(Duration::ZERO);
-        let counted = Value::Int((turn as i64 + 1) * runs);
-        assert_eq!(bench.state("work", "counted"), counted, "turn {turn}");
-        assert_eq!(bench.state("ear", "heard"), counted, "turn {turn}");
+        bench.advance(Duration::ZERO);
+        let counted = Value::Int((round as i64 + 1) * runs);
+        assert_eq!(bench.state("work", "counted"), counted, "turn {round}");
+        assert_eq!(bench.state("listener", "received"), counted, "turn {round}");
         for hour in 0..24 {
             let is_due = start + Duration::from_secs(3_600 * hour + 1_800) <= latest;
-            let rang = if is_due { Value::Int(1) } else { Value::Null };
-            assert_eq!(bench.state("work", &format!("timer {hour}")), rang, "turn {turn}, timer {hour}");
+            let expected = if is_due { Value::Int(1) } else { Value::Null };
+            assert_eq!(bench.state("work", &format!("timer {hour}")), expected, "turn {round}, timer {hour}");
         }
     }
     assert_eq!(bench.services().store.timers().unwrap(), []);

@@ -1,4 +1,4 @@
-//! What the reference says of triggers is true.
+//! The examples of the trigger reference load.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,9 +8,10 @@ use rhaid::config::{Config, Source, parse};
 use rhaid::script::{Purpose, Script, Sources};
 use rhaid::triggers::{KINDS, TriggerContext};
 
-struct Text(String);
+/// The source of one file, `example.rhai`.
+struct SingleSource(String);
 
-impl Sources for Text {
+impl Sources for SingleSource {
     fn read(&self, file: &str) -> Result<Arc<str>, String> {
         if file == "example.rhai" { Ok(self.0.as_str().into()) } else { Err(format!("there is no file {file}")) }
     }
@@ -25,7 +26,7 @@ fn config(folder: &Path) -> Arc<Config> {
         folder,
         environment: &Default::default(),
         reserved: &[],
-        read_file: &|_| Err("there is none".into()),
+        read_file: &|_| Err("no such file".into()),
         overrides: &[],
         kinds: &[],
     };
@@ -33,7 +34,7 @@ fn config(folder: &Path) -> Arc<Config> {
 }
 
 #[test]
-fn every_kinds_example_declares_a_trigger_of_that_kind() {
+fn every_example_of_a_trigger_kind_declares_that_trigger() {
     let folder = tempfile::tempdir().unwrap();
     let base = folder.path().canonicalize().unwrap();
     let config = config(&base);
@@ -43,7 +44,7 @@ fn every_kinds_example_declares_a_trigger_of_that_kind() {
         let mut examples = kind.docs.split("```rhai\n").skip(1).filter_map(|rest| rest.split("```").next()).peekable();
         assert!(examples.peek().is_some(), "{} has no example", kind.name);
         for example in examples {
-            let sources = Arc::new(Text(example.into()));
+            let sources = Arc::new(SingleSource(example.into()));
             let script = Script::load("example.rhai", &Purpose::Handlers, sources, &config, &trigger_context)
                 .unwrap_or_else(|faults| panic!("{}: {}", kind.name, faults[0].report()));
             assert!(script.declarations.iter().any(|declared| declared.kind == kind.name), "{}", kind.name);

@@ -1,4 +1,4 @@
-//! `rhaid try`: one event for one script, beside the rhaid that runs.
+//! `rhaid try`: fires one synthetic event for one script, with or without a running process.
 
 use serde_json::{Value, json};
 
@@ -18,65 +18,65 @@ on_timer("closes", |timer| timer.data + 1);
 cron("0 7 * * *", #{ timezone: "Europe/Oslo" }, |tick| now("Europe/Oslo").format("%H:%M") + " " + tick.missed);
 "#;
 
-fn tried(program: &Program, arguments: &[&str]) -> (Option<i32>, String) {
+fn try_door(program: &Program, arguments: &[&str]) -> (Option<i32>, String) {
     let output = program.rhaid(&[&["try", "scripts/door.rhai"], arguments].concat());
     (output.status.code(), [text(&output.stdout), text(&output.stderr)].concat())
 }
 
-fn seen(program: &Program, arguments: &[&str]) -> Value {
-    let (code, printed) = tried(program, &[arguments, &["--json"]].concat());
+fn try_json(program: &Program, arguments: &[&str]) -> Value {
+    let (code, printed) = try_door(program, &[arguments, &["--json"]].concat());
     assert_eq!(code, Some(0), "{printed}");
     serde_json::from_str(&printed).unwrap()
 }
 
 #[test]
-fn an_event_of_ones_own_making_wakes_a_script_that_is_not_live() {
+fn a_synthetic_event_fires_a_script_that_is_not_active() {
     let program = Program::empty();
     program.write("scripts/door.rhai", DOOR);
-    let message = seen(&program, &["--mqtt", "door/front=ann", "--dry"]);
-    let did = |played: &Value| -> Vec<String> {
-        let effects = played["effects"].as_array().unwrap();
+    let message = try_json(&program, &["--mqtt", "door/front=ann", "--dry"]);
+    let effects_of = |result: &Value| -> Vec<String> {
+        let effects = result["effects"].as_array().unwrap();
         effects.iter().map(|effect| format!("{} {}", effect["what"], effect["with"])).collect()
     };
     let expected =
         [r#""state" "front + 1""#, r#""mqtt_publish" "bell \"front ann 1\" (11 bytes)""#, r#""emit" "rung""#];
-    assert_eq!(did(&message), expected);
+    assert_eq!(effects_of(&message), expected);
     assert_eq!(
-        seen(&program, &["--webhook", "GET /hooks/door/back", "--data", r#"{"query": {"key": "7"}}"#])["value"],
+        try_json(&program, &["--webhook", "GET /hooks/door/back", "--data", r#"{"query": {"key": "7"}}"#])["value"],
         "GET back 7"
     );
-    assert_eq!(seen(&program, &["--webhook", "POST /hooks/post", "--data", r#"{"json": {"a": 7}}"#])["value"], 7);
-    assert_eq!(seen(&program, &["--webhook", "post", "--data", r#"{"body": "{\"a\": 8}"}"#])["value"], 8);
-    assert_eq!(seen(&program, &["--timer", "closes", "--data", "41"])["value"], 42);
+    assert_eq!(try_json(&program, &["--webhook", "POST /hooks/post", "--data", r#"{"json": {"a": 7}}"#])["value"], 7);
+    assert_eq!(try_json(&program, &["--webhook", "post", "--data", r#"{"body": "{\"a\": 8}"}"#])["value"], 8);
+    assert_eq!(try_json(&program, &["--timer", "closes", "--data", "41"])["value"], 42);
     let by_name = program.rhaid(&["try", "door", "--timer", "closes", "--data", "41", "--json"]);
     assert!(text(&by_name.stdout).contains("42"), "{}", text(&by_name.stderr));
     let morning = ["--cron", "--at", "2026-03-29T07:00+02:00[Europe/Oslo]", "--dry", "--data", r#"{"missed": 2}"#];
-    assert_eq!(seen(&program, &morning)["value"], "07:00 2");
-    let (code, printed) = tried(&program, &["--trigger", "opened", "--data", r#"{"payload": "thief"}"#, "--dry"]);
+    assert_eq!(try_json(&program, &morning)["value"], "07:00 2");
+    let (code, printed) = try_door(&program, &["--trigger", "opened", "--data", r#"{"payload": "thief"}"#, "--dry"]);
     assert!(code == Some(1) && printed.contains("what it would do") && printed.contains("door.rhai:4:"), "{printed}");
 }
 
 #[test]
-fn the_state_of_the_live_script_is_read_and_not_changed_and_what_goes_out_is_real() {
+fn try_reads_the_state_of_the_active_script_and_has_real_effects() {
     let mut program = Program::empty();
     program.write("scripts/door.rhai", DOOR);
-    program.write("scripts/bell.rhai", r#"mqtt_subscribe("bell", |msg| print(`heard ${msg.payload}`));"#);
+    program.write("scripts/bell.rhai", r#"mqtt_subscribe("bell", |msg| print(`received ${msg.payload}`));"#);
     program.start();
     program.wait_for("connected to");
     program.run(&["fire", "door", "opened", "--data", r#"{"topic": "door/front", "payload": "ann"}"#]);
-    program.wait_for("heard front ann 1");
+    program.wait_for("received front ann 1");
     assert_eq!(
-        seen(&program, &["--mqtt", "door/front=bob", "--dry"])["effects"][1]["with"],
+        try_json(&program, &["--mqtt", "door/front=bob", "--dry"])["effects"][1]["with"],
         json!("bell \"front bob 2\" (11 bytes)")
     );
-    seen(&program, &["--mqtt", "door/front=cy"]);
-    program.wait_for("heard front cy 2");
+    try_json(&program, &["--mqtt", "door/front=cy"]);
+    program.wait_for("received front cy 2");
     program.run(&["fire", "door", "opened", "--data", r#"{"topic": "door/front", "payload": "dan"}"#]);
-    program.wait_for("heard front dan 2");
+    program.wait_for("received front dan 2");
 }
 
 #[test]
-fn what_can_not_be_tried_is_told_with_what_there_is() {
+fn invalid_events_are_refused_with_the_available_triggers() {
     let program = Program::empty();
     program.write("scripts/door.rhai", DOOR);
     for (arguments, code, words) in [
@@ -92,13 +92,13 @@ fn what_can_not_be_tried_is_told_with_what_there_is() {
         (&["--webhook", "POST door/front"], 2, "has no webhook that this wakes"),
         (&["--cron", "--at", "soon", "--dry"], 2, "--at: write a time such as"),
         (&["--timer", "closes", "--data", "{"], 2, "--data: this is no JSON"),
-        // No broker is there.
+        // No broker is running.
         (&["--mqtt", "door/front=ann"], 1, "1 message was not sent, or not confirmed"),
     ] {
-        let (ended, printed) = tried(&program, arguments);
-        assert!(ended == Some(code) && printed.contains(words), "{arguments:?}: {ended:?} {printed}");
+        let (exit_code, printed) = try_door(&program, arguments);
+        assert!(exit_code == Some(code) && printed.contains(words), "{arguments:?}: {exit_code:?} {printed}");
     }
     program.write("scripts/door.rhai", "cron(\"0 7\", || 1);\nnothing(1);");
-    let (code, printed) = tried(&program, &["--cron"]);
+    let (code, printed) = try_door(&program, &["--cron"]);
     assert!(code == Some(1) && printed.contains("door.rhai:1:"), "{printed}");
 }

@@ -1,9 +1,9 @@
-//! Webhooks of the real program, as a caller sees them.
+//! Webhooks of the compiled program, called over HTTP.
 
 use crate::program::{Program, text};
 
 #[test]
-fn the_answer_of_another_server_is_passed_on() {
+fn a_response_of_another_server_is_passed_on() {
     let mut program = Program::empty();
     program.write(
         "scripts/a.rhai",
@@ -17,7 +17,7 @@ fn the_answer_of_another_server_is_passed_on() {
         webhook("nothing", #{ public: true }, |request| ());
         "##,
     );
-    // A script does one thing at a time, so another one asks.
+    // A script runs serially, so another script makes the call.
     program.write("scripts/b.rhai", r#"webhook("pass", #{ public: true }, |request| http_get(request.query.url));"#);
     program.start();
     let passed = |what: &str, shown: &str| {
@@ -35,7 +35,7 @@ fn the_answer_of_another_server_is_passed_on() {
 }
 
 #[test]
-fn a_refusal_says_what_is_asked_for() {
+fn a_401_response_has_a_challenge() {
     let mut program = Program::empty();
     program.write(
         "scripts/a.rhai",

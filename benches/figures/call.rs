@@ -1,4 +1,4 @@
-//! One call of a handler.
+//! The time of one handler call.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use rhaid::triggers::TriggerContext;
 use rhaid::value::Map;
 use serde_json::Value as Json;
 
-use crate::live;
+use crate::in_process;
 
 const SCRIPT: &str = r#"
 const LIMIT = 21.5;
@@ -36,14 +36,15 @@ on_event("loop", || {
 });
 "#;
 
-struct Quiet;
+/// A run log that discards everything.
+struct DiscardLog;
 
-impl RunLog for Quiet {
+impl RunLog for DiscardLog {
     fn log_line(&self, _: Level, _: &str, _: &serde_json::Map<String, Json>) {}
     fn record_effect(&self, _: rhaid::effect::Effect) {}
 }
 
-/// How many calls make one round; the median round counts.
+/// The calls of one round; the median round counts.
 const CALLS: usize = 2_000;
 const ROUNDS: usize = 21;
 
@@ -64,7 +65,7 @@ pub(crate) fn measure() {
             panic!("{}", faults[0].report());
         });
     let tokio = tokio::runtime::Runtime::new().expect("there are threads");
-    let _inside = tokio.enter();
+    let _guard = tokio.enter();
     let broker = mqtt::ConnectionSettings::new(&config.mqtt, SocketAddr::from(([127, 0, 0, 1], 1)), "bench".into());
     let store = Store::in_memory().expect("there is room for a store");
     let services =
@@ -84,7 +85,7 @@ pub(crate) fn measure() {
             batch: Mutex::new(Batch::default()),
             pending_writes: None,
             hops: 0,
-            run_log: Arc::new(Quiet),
+            run_log: Arc::new(DiscardLog),
             is_dry_run: false,
             usage: RunUsage::default(),
         })
@@ -100,6 +101,6 @@ pub(crate) fn measure() {
                 start.elapsed().as_secs_f64() * 1e6 / CALLS as f64
             })
             .collect();
-        println!("call: {name}: {:.2} µs", live::percentile(&mut rounds, 50));
+        println!("call: {name}: {:.2} µs", in_process::percentile(&mut rounds, 50));
     }
 }

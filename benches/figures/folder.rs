@@ -1,6 +1,6 @@
-//! A folder with scripts.
+//! Temporary folders with scripts.
 
-/// Writes scripts into a new folder's scripts folder.
+/// Creates a temporary folder and writes scripts to its scripts folder.
 pub(crate) fn folder(scripts: impl IntoIterator<Item = (String, String)>) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("there is room for a folder");
     std::fs::create_dir(folder.path().join("scripts")).expect("the folder is new");

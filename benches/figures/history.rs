@@ -16,7 +16,7 @@ use rhaid::services::store::{Batch, PayloadFidelity, RetentionPolicy, RunQuery, 
 use rhaid::value::{Map, Value};
 
 use crate::folder;
-use crate::live;
+use crate::in_process;
 
 const SCRIPT: &str = r#"
 on_event("plain", #{ mode: "parallel" }, |event| event.name);
@@ -79,7 +79,7 @@ async fn runs() {
         });
         futures_util::future::join_all(some).await;
         let rate = (RUNS / AT_ONCE * 4 * AT_ONCE) as f64 / started.elapsed().as_secs_f64();
-        figures.push((live::percentile(&mut times, 50), rate));
+        figures.push((in_process::percentile(&mut times, 50), rate));
     }
     runtime.stop().await;
     let [(plain, plain_rate), (keeps, keeps_rate)] = figures[..] else { return };

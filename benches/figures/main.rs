@@ -1,4 +1,4 @@
-//! The figures of the README: `cargo bench`, or `cargo bench -- NAME` for one of them.
+//! Benchmarks for the figures of the README: `cargo bench`, or `cargo bench -- NAME` for one of them.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
@@ -8,7 +8,7 @@ mod folder;
 mod history;
 mod http;
 mod idle;
-mod live;
+mod in_process;
 mod many;
 mod mqtt;
 mod program;

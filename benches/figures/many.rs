@@ -1,4 +1,4 @@
-//! A thousand scripts: how long they take to load, how much memory they hold.
+//! A thousand scripts: load time and memory.
 
 use std::time::Instant;
 
@@ -8,7 +8,7 @@ use crate::program;
 const SCRIPTS: usize = 1_000;
 
 pub(crate) fn measure() {
-    let script = r#"//! Keeps a room.
+    let script = r#"//! Watches the temperature of a room.
 const LIMIT = 21.5;
 mqtt_subscribe("room/NUMBER/temperature", |msg| {
     let celsius = msg.json().celsius;

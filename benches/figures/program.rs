@@ -1,29 +1,29 @@
-//! A rhaid that runs as a program.
+//! The compiled program as a child process.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// A rhaid that runs as a program; ended when dropped.
+/// A running rhaid process; killed when dropped.
 pub(crate) struct Program(Child);
 
 impl Program {
-    /// Starts rhaid in a folder on free ports, and waits until its scripts are live.
+    /// Starts rhaid in a folder on free ports, and waits until its scripts are active.
     pub(crate) fn start(folder: &Path) -> Self {
         Self::start_with(folder, &[])
     }
 
-    /// As [`Program::start`], with environment variables.
+    /// Does the same as [`Program::start`], with environment variables.
     pub(crate) fn start_with(folder: &Path, environment: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rhaid"));
         command.current_dir(folder).stderr(Stdio::piped());
         command.env("RHAID_WEB_LISTEN", "127.0.0.1:0").env("RHAID_MQTT_EMBEDDED_LISTEN", "127.0.0.1:0");
         command.envs(environment.iter().copied());
         let mut child = command.spawn().expect("cargo has built it");
-        let log = BufReader::new(child.stderr.take().expect("it was asked for above"));
+        let log = BufReader::new(child.stderr.take().expect("standard error is piped"));
         let mut lines = log.lines().map_while(Result::ok);
-        lines.find(|line| line.contains(" live")).expect("it says so when its scripts are live");
-        // What it says later has to go somewhere.
+        lines.find(|line| line.contains(" live")).expect("the log has a line when the scripts are active");
+        // Drains the log, so that the pipe does not fill up.
         std::thread::spawn(move || lines.for_each(drop));
         Self(child)
     }
@@ -45,7 +45,7 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The process may have exited already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

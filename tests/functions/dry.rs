@@ -1,23 +1,23 @@
-//! What a run tells of what it does, and what a dry run leaves undone.
+//! Recorded effects of runs, and dry runs.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::fixture::Fixture;
 
-/// Runs a script dry; returns what it would have done, and how it ended.
-fn dry(fixture: &Fixture, text: &str) -> (Vec<String>, Result<(), String>) {
+/// Runs a script in a dry run; returns the recorded effects and the result.
+fn run_dry(fixture: &Fixture, text: &str) -> (Vec<String>, Result<(), String>) {
     let mut context = fixture.context(Duration::from_secs(20));
     Arc::get_mut(&mut context).unwrap().is_dry_run = true;
-    let ended = fixture.run_in(text, &context).map(drop);
-    let done = std::mem::take(&mut *fixture.run_log.done.lock());
-    (done.into_iter().map(|effect| format!("{} {}", effect.action, effect.details)).collect(), ended)
+    let result = fixture.run_in(text, &context).map(drop);
+    let effects = std::mem::take(&mut *fixture.run_log.effects.lock());
+    (effects.into_iter().map(|effect| format!("{} {}", effect.action, effect.details)).collect(), result)
 }
 
 #[test]
-fn a_dry_run_tells_what_it_would_do_and_does_nothing() {
+fn a_dry_run_records_effects_without_executing_them() {
     let fixture = Fixture::new();
-    let (done, ended) = dry(
+    let (effects, result) = run_dry(
         &fixture,
         r#"
         write_file("notes/a.txt", "ham");
@@ -30,7 +30,7 @@ fn a_dry_run_tells_what_it_would_do_and_does_nothing() {
         emit("alarm");
         "#,
     );
-    assert_eq!(ended, Ok(()));
+    assert_eq!(result, Ok(()));
     let expected = [
         "write_file notes/a.txt (3 bytes)",
         "append_file notes/a.txt (3 bytes)",
@@ -41,26 +41,27 @@ fn a_dry_run_tells_what_it_would_do_and_does_nothing() {
         "timer_cancel nag",
         "emit alarm",
     ];
-    assert_eq!(done, expected);
+    assert_eq!(effects, expected);
     let after = fixture.run(r#"[list_files("notes").len(), mqtt_last("dry/a")]"#).unwrap();
     assert_eq!(after.to_json().to_string(), "[0,null]");
 }
 
 #[test]
-fn what_nothing_can_stand_in_for_is_a_fault_in_a_dry_run() {
+fn calls_without_a_dry_result_fail_in_a_dry_run() {
     let fixture = Fixture::new();
     for call in [r#"http_post("http://example.test/post")"#, r#"exec("true", [])"#, r#"mqtt_request("dry/b", 1)"#] {
-        let (done, ended) = dry(&fixture, &format!("try {{ {call} }} catch (err) {{ throw `kind ${{err.kind}}`; }}"));
-        assert!(ended.clone().unwrap_err().contains("kind dry"), "{call}: {ended:?}");
-        assert_eq!(done.len(), 1, "{call}: {done:?}");
+        let (effects, result) =
+            run_dry(&fixture, &format!("try {{ {call} }} catch (err) {{ throw `kind ${{err.kind}}`; }}"));
+        assert!(result.clone().unwrap_err().contains("kind dry"), "{call}: {result:?}");
+        assert_eq!(effects.len(), 1, "{call}: {effects:?}");
     }
 }
 
 #[test]
-fn what_fails_is_told_with_the_reason() {
+fn failed_effects_are_recorded_with_the_reason() {
     let fixture = Fixture::new();
     fixture.run(r#"try { read_file("notes/none.txt") } catch {}"#).unwrap();
-    let done = fixture.run_log.done.lock();
-    assert_eq!((&*done[0].action, &*done[0].details), ("read_file", "notes/none.txt"));
-    assert!(done[0].fault.starts_with("not_found: "), "{:?}", done[0]);
+    let effects = fixture.run_log.effects.lock();
+    assert_eq!((&*effects[0].action, &*effects[0].details), ("read_file", "notes/none.txt"));
+    assert!(effects[0].fault.starts_with("not_found: "), "{:?}", effects[0]);
 }

@@ -1,4 +1,4 @@
-//! Every example in the reference runs, and is true.
+//! The examples of the function reference run and hold.
 
 use std::time::Duration;
 
@@ -7,16 +7,16 @@ use rhaid::functions::reference::reference;
 use super::fixture::Fixture;
 
 #[test]
-fn every_example_runs_and_is_true() {
+fn every_example_runs_and_its_assertions_hold() {
     let fixture = Fixture::new();
     let wrong: Vec<_> = reference()
         .iter()
         .filter_map(|entry| {
-            // What one example remembers is not there for the next: nothing is committed.
+            // Nothing is committed, so examples do not see each other's state.
             let context = fixture.context(Duration::from_secs(60));
-            let ended = fixture.run_in(entry.example.as_deref()?, &context);
-            fixture.sweep();
-            ended.err().map(|why| format!("{}: {why}", entry.name))
+            let result = fixture.run_in(entry.example.as_deref()?, &context);
+            fixture.remove_notes();
+            result.err().map(|why| format!("{}: {why}", entry.name))
         })
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));

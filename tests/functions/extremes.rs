@@ -1,4 +1,4 @@
-//! No function hangs, takes memory without bound or panics, whatever it is handed.
+//! No function hangs, uses unbounded memory or panics with extreme arguments.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use rhaid::functions::reference::{Form, reference};
 
 use super::fixture::Fixture;
 
-/// Arguments as a script writes them; `t` is text of 1 MB.
+/// Argument expressions of a script; `t` is a string of 1 MB.
 const VALUES: &[&str] = &[
     "()",
     "true",
@@ -44,7 +44,7 @@ const VALUES: &[&str] = &[
 ];
 
 #[test]
-fn every_function_returns_soon_with_any_argument() {
+fn every_function_returns_quickly_with_any_argument() {
     let fixture = Fixture::new();
     let mut wrong = Vec::new();
     for entry in reference() {
@@ -69,7 +69,7 @@ fn every_function_returns_soon_with_any_argument() {
                 _ => "",
             };
             for arguments in combinations(signature.parameters.len()) {
-                let arguments: Vec<_> = arguments.into_iter().map(|at| VALUES[at]).collect();
+                let arguments: Vec<_> = arguments.into_iter().map(|index| VALUES[index]).collect();
                 let call = match signature.form {
                     Form::Function => format!("{}({})", entry.function, arguments.join(", ")),
                     Form::Method => format!("{receiver}.{}({})", entry.function, arguments.join(", ")),
@@ -81,7 +81,7 @@ fn every_function_returns_soon_with_any_argument() {
                 };
                 writeln!(script, "try {{ {call}; }} catch {{}}").unwrap();
             }
-            // What waits by its nature only has to end with its run.
+            // Functions that wait for messages only have to end with their run.
             let waits = matches!(entry.function.as_str(), "mqtt_receive" | "mqtt_request");
             let context = fixture.context(Duration::from_secs(if waits { 1 } else { 120 }));
             match fixture.run_in(&script, &context) {
@@ -93,19 +93,19 @@ fn every_function_returns_soon_with_any_argument() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
-/// Returns which values to hand to so many parameters: all for one, and for more each in every place beside a few others.
+/// Returns indices into `VALUES`: each value in each parameter position, combined with a few others.
 fn combinations(parameters: usize) -> Vec<Vec<usize>> {
     let others = [4, 21];
     let mut found = Vec::new();
     match parameters {
         0 => found.push(Vec::new()),
-        1 => found.extend((0..VALUES.len()).map(|at| vec![at])),
+        1 => found.extend((0..VALUES.len()).map(|index| vec![index])),
         _ => {
-            for place in 0..parameters {
-                for at in 0..VALUES.len() {
+            for position in 0..parameters {
+                for index in 0..VALUES.len() {
                     for other in others {
                         let mut arguments = vec![other; parameters];
-                        arguments[place] = at;
+                        arguments[position] = index;
                         found.push(arguments);
                     }
                 }

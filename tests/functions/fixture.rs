@@ -1,4 +1,4 @@
-//! A small real world for functions: a folder, a store in memory, a broker and a server of this process.
+//! Test fixture for functions: a folder, an in-memory store, a broker and an HTTP server in this process.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -23,26 +23,26 @@ use tokio_util::sync::CancellationToken;
 
 use super::server;
 
-/// Everything that functions can reach.
+/// The services that functions use.
 pub(super) struct Fixture {
     runtime: Runtime,
     pub(super) config: Arc<Config>,
     services: Services,
-    /// Where the server answers that examples know as `example.test`.
+    /// The address of the server that stands for `example.test` in scripts.
     pub(super) server: SocketAddr,
-    pub(super) run_log: Arc<Notes>,
+    pub(super) run_log: Arc<RecordingLog>,
     _folder: tempfile::TempDir,
     _broker: Embedded,
 }
 
-/// What runs logged and did.
+/// The log lines and effects of runs.
 #[derive(Default)]
-pub(super) struct Notes {
+pub(super) struct RecordingLog {
     pub(super) lines: Mutex<Vec<String>>,
-    pub(super) done: Mutex<Vec<Effect>>,
+    pub(super) effects: Mutex<Vec<Effect>>,
 }
 
-impl RunLog for Notes {
+impl RunLog for RecordingLog {
     fn log_line(&self, level: Level, text: &str, fields: &serde_json::Map<String, serde_json::Value>) {
         let fields =
             if fields.is_empty() { String::new() } else { serde_json::Value::from(fields.clone()).to_string() };
@@ -50,20 +50,21 @@ impl RunLog for Notes {
     }
 
     fn record_effect(&self, effect: Effect) {
-        self.done.lock().push(effect);
+        self.effects.lock().push(effect);
     }
 }
 
-struct Text(Arc<str>);
+/// The source of one file, `t.rhai`.
+struct SingleSource(Arc<str>);
 
-impl Sources for Text {
+impl Sources for SingleSource {
     fn read(&self, file: &str) -> Result<Arc<str>, String> {
         if file == "t.rhai" { Ok(self.0.clone()) } else { Err(format!("there is no file {file}")) }
     }
 }
 
-/// Lines of `rhaid.yaml` that let a script do everything.
-pub(super) const OPEN: &str = r#"
+/// A `rhaid.yaml` with all permissions.
+pub(super) const ALL_PERMISSIONS: &str = r#"
 secrets: { ntfy_token: s3cret-value }
 location: { latitude: 59.91, longitude: 10.75 }
 permissions:
@@ -77,10 +78,10 @@ permissions:
 
 impl Fixture {
     pub(super) fn new() -> Self {
-        Self::with(OPEN)
+        Self::with(ALL_PERMISSIONS)
     }
 
-    /// A world whose `rhaid.yaml` holds these lines.
+    /// Creates a fixture with this `rhaid.yaml`.
     pub(super) fn with(yaml: &str) -> Self {
         let runtime = Runtime::new().unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -119,7 +120,7 @@ impl Fixture {
         })
     }
 
-    /// Runs a script whole; `example.test` is the server's address.
+    /// Runs a script as a job; `example.test` is replaced by the server's address.
     pub(super) fn run(&self, text: &str) -> Result<Value, String> {
         self.run_in(text, &self.context(Duration::from_secs(60)))
     }
@@ -132,7 +133,7 @@ impl Fixture {
             location: None,
             base: self.config.scripts.parent().unwrap().to_owned(),
         };
-        let sources = Arc::new(Text(text.into()));
+        let sources = Arc::new(SingleSource(text.into()));
         let script = Script::load("t.rhai", &Purpose::Job, sources, &self.config, &trigger_context)
             .map_err(|faults| faults.iter().map(|fault| fault.report()).collect::<Vec<_>>().join("\n"))?;
         let run = || match script.run(None, &[], context) {
@@ -145,22 +146,22 @@ impl Fixture {
         })
     }
 
-    pub(super) fn block_on<T>(&self, outside: impl Future<Output = T>) -> T {
-        self.runtime.block_on(outside)
+    pub(super) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
     }
 
-    /// Returns the folder from which relative paths of scripts start.
+    /// Returns the base folder of relative paths in scripts.
     pub(super) fn folder(&self) -> &Path {
         self.config.scripts.parent().unwrap()
     }
 
-    /// Commits what a run did.
+    /// Commits the batch of a run.
     pub(super) fn commit(&self, context: &Context) {
         self.services.store.commit(&context.batch.lock()).unwrap();
     }
 
-    /// Removes what runs wrote into files.
-    pub(super) fn sweep(&self) {
+    /// Removes the files that runs have written.
+    pub(super) fn remove_notes(&self) {
         let notes = self.config.scripts.parent().unwrap().join("notes");
         std::fs::remove_dir_all(&notes).unwrap();
         std::fs::create_dir(&notes).unwrap();
@@ -168,7 +169,7 @@ impl Fixture {
 }
 
 fn read(yaml: &str, root: &Path) -> Config {
-    // The broker of each world is its own.
+    // Each fixture has its own broker on a free port.
     let text = match yaml.split_once("mqtt: {") {
         Some((before, after)) => format!("{before}mqtt: {{ embedded: {{ listen: \"127.0.0.1:0\" }}, {after}"),
         None => format!("mqtt: {{ embedded: {{ listen: \"127.0.0.1:0\" }} }}\n{yaml}"),
@@ -188,7 +189,7 @@ fn read(yaml: &str, root: &Path) -> Config {
     parse(&source).unwrap_or_else(|faults| panic!("{faults:?}")).config
 }
 
-/// Runs a script that is expected to fail in a call, and returns the fault's `kind` and message.
+/// Runs a call that must fail, and returns the `kind` and the message of the error.
 pub(super) fn fault(fixture: &Fixture, call: &str) -> (String, String) {
     let script = format!(
         "let kind = \"none\"; let message = \"\";

@@ -1,11 +1,11 @@
-//! HTTP from scripts, against a server that is honest and servers that are not.
+//! HTTP calls from scripts.
 
 use std::time::Duration;
 
 use super::fixture::{Fixture, fault};
 
 #[test]
-fn what_requests_shows_of_an_answer_is_there() {
+fn responses_have_the_fields_of_python_requests() {
     let fixture = Fixture::new();
     fixture
         .run(
@@ -35,8 +35,8 @@ fn what_requests_shows_of_an_answer_is_there() {
             "#,
         )
         .unwrap();
-    let done = fixture.run_log.done.lock();
-    let first = &done[0];
+    let effects = fixture.run_log.effects.lock();
+    let first = &effects[0];
     assert_eq!(first.action, "http_get");
     assert_eq!(first.details, format!("GET http://{}/get", fixture.server));
     assert_eq!(first.result, "200");
@@ -44,7 +44,7 @@ fn what_requests_shows_of_an_answer_is_there() {
 }
 
 #[test]
-fn a_page_that_does_not_name_its_encoding_is_read_in_the_likely_one_or_in_the_one_that_is_set() {
+fn a_page_without_an_encoding_is_decoded_by_detection_or_by_the_set_encoding() {
     let fixture = Fixture::new();
     fixture
         .run(
@@ -65,7 +65,7 @@ fn a_page_that_does_not_name_its_encoding_is_read_in_the_likely_one_or_in_the_on
 }
 
 #[test]
-fn credentials_do_not_follow_to_another_host() {
+fn credentials_are_not_sent_to_another_host_on_redirects() {
     let fixture = Fixture::new();
     let other = format!("http://localhost:{}/x", fixture.server.port());
     let call = format!(
@@ -80,7 +80,7 @@ fn credentials_do_not_follow_to_another_host() {
 }
 
 #[test]
-fn every_way_to_fail_has_a_kind() {
+fn every_error_has_its_kind() {
     let fixture = Fixture::new();
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let refused = format!("http_get(\"http://{free}/\")");
@@ -122,14 +122,14 @@ fn every_way_to_fail_has_a_kind() {
 }
 
 #[test]
-fn a_bad_status_that_nobody_caught_is_told_in_words() {
+fn an_uncaught_bad_status_is_reported_with_its_reason() {
     let fixture = Fixture::new();
     let why = fixture.run("http_get(\"http://example.test/status/404\").raise_for_status();").unwrap_err();
     assert!(why.contains("404 Not Found from http://"), "{why}");
 }
 
 #[test]
-fn permissions_hold_for_names_addresses_and_redirects() {
+fn permissions_apply_to_names_addresses_and_redirects() {
     let fixture = Fixture::with("permissions: { \"*\": { http: [\"public\"] } }");
     for call in [
         "http_get(\"http://example.test/get\")",
@@ -147,9 +147,9 @@ fn permissions_hold_for_names_addresses_and_redirects() {
 }
 
 #[test]
-fn cancelling_a_run_ends_its_wait_for_a_silent_server() {
+fn cancelling_a_run_ends_its_wait_for_a_response() {
     let fixture = Fixture::new();
-    // Without the cancellation the call would end by its own deadline, and the loop after it by the run's.
+    // Without the cancellation the call would end at its own timeout, and the loop at the run's deadline.
     let context = fixture.context(Duration::from_secs(60));
     let cancel = context.cancel.clone();
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,4 +1,4 @@
-//! What a script can ask of a call, option by option.
+//! The options of HTTP calls.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -8,7 +8,7 @@ use super::fixture::{Fixture, fault};
 use super::server::start_raw;
 
 #[test]
-fn files_go_as_a_form_with_their_names_and_types() {
+fn files_are_sent_as_a_multipart_form_with_names_and_types() {
     let fixture = Fixture::new();
     std::fs::write(fixture.folder().join("notes/cat.png"), "meow").unwrap();
     fixture
@@ -53,7 +53,7 @@ fn files_go_as_a_form_with_their_names_and_types() {
 }
 
 #[test]
-fn a_file_that_is_not_there_is_told_with_its_option() {
+fn a_missing_file_is_reported_with_its_option() {
     let fixture = Fixture::new();
     for (option, words) in [
         ("verify: \"notes/none.pem\"", "verify: /"),
@@ -70,7 +70,7 @@ fn a_file_that_is_not_there_is_told_with_its_option() {
 }
 
 #[test]
-fn a_password_can_be_proved_without_telling_it() {
+fn digest_authentication_does_not_send_the_password() {
     let fixture = Fixture::new();
     fixture
         .run(
@@ -89,7 +89,7 @@ fn a_password_can_be_proved_without_telling_it() {
 }
 
 #[test]
-fn only_what_may_be_repeated_is_repeated_and_the_last_answer_counts() {
+fn only_idempotent_calls_are_retried_and_the_last_response_counts() {
     let fixture = Fixture::new();
     fixture
         .run(
@@ -99,7 +99,7 @@ fn only_what_may_be_repeated_is_repeated_and_the_last_answer_counts() {
             assert_eq(http_get(url + "never/2").status_code, 503);
             assert_eq(http_get(url + "few/2", #{ retry: 1 }).text, "2");
             assert_eq(http_post(url + "post/2", #{ retry: 3 }).text, "1");
-            assert_eq(http_post(url + "told/2", #{ retry: #{ max: 3, methods: ["POST"], backoff: 0 } }).text, "3");
+            assert_eq(http_post(url + "methods/2", #{ retry: #{ max: 3, methods: ["POST"], backoff: 0 } }).text, "3");
             assert_eq(http_get(url + "other/2", #{ retry: #{ on: [500] } }).text, "1");
             let times = 0;
             try {
@@ -113,7 +113,7 @@ fn only_what_may_be_repeated_is_repeated_and_the_last_answer_counts() {
 }
 
 #[test]
-fn a_download_is_there_whole_or_not_at_all() {
+fn a_download_is_saved_completely_or_not_at_all() {
     let fixture = Fixture::new();
     fixture
         .run(
@@ -144,13 +144,13 @@ fn a_download_is_there_whole_or_not_at_all() {
 }
 
 #[test]
-fn each_part_of_the_time_has_its_own_limit() {
+fn each_phase_of_a_call_has_its_own_timeout() {
     let fixture = Fixture::new();
     let silent = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let mute = TcpListener::bind(silent).unwrap();
+    let listener = TcpListener::bind(silent).unwrap();
     let drip = fixture.block_on(start_raw(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nx", false));
     for (call, kind, words) in [
-        // TLS is part of connecting, and this server never answers the first word.
+        // The TLS handshake is part of connecting, and this server never responds to it.
         (
             format!("http_get(\"https://{silent}/\", #{{ timeout: #{{ connect: \"200ms\" }} }})"),
             "timeout.connect",
@@ -171,7 +171,7 @@ fn each_part_of_the_time_has_its_own_limit() {
         assert_eq!(found, kind, "{call}: {message}");
         assert!(message.contains(words), "{call}: {message}");
     }
-    drop(mute);
+    drop(listener);
     fixture
         .run(&format!(
             "try {{ http_get(\"http://{drip}/\", #{{ timeout: #{{ read: \"100ms\" }} }}); }} catch (err) {{
@@ -183,7 +183,7 @@ fn each_part_of_the_time_has_its_own_limit() {
 }
 
 #[test]
-fn what_tells_who_asks_stays_with_its_host() {
+fn credentials_are_not_sent_to_another_host() {
     let fixture = Fixture::new();
     let other = format!("http://localhost:{}/x", fixture.server.port());
     fixture
@@ -195,23 +195,23 @@ fn what_tells_who_asks_stays_with_its_host() {
             assert_eq([seen["x-api-key"], seen["private-token"], seen.cookie], [(), (), ()]);
             assert_eq(seen["accept-language"], "no");
             assert(seen.host.starts_with("localhost:"));
-            let asked = r.history[0].request.headers;
-            assert_eq([asked["x-api-key"], asked.cookie, asked["accept-language"]], ["***", "***", "no"]);
+            let first = r.history[0].request.headers;
+            assert_eq([first["x-api-key"], first.cookie, first["accept-language"]], ["***", "***", "no"]);
             let same = http_get("http://example.test/to?url=/x", #{{ headers: headers }}).json().headers;
             assert_eq([same["x-api-key"], same.host], ["k", "house.example"]);
-            assert_eq([asked.host, r.request.headers.host], ["house.example", seen.host]);
+            assert_eq([first.host, r.request.headers.host], ["house.example", seen.host]);
             assert_eq([seen.accept, r.request.headers.accept], ["*/*", "*/*"]);
             let own = http_get("http://example.test/get", #{{ headers: #{{ Accept: "text/plain" }} }});
             assert_eq([own.json().headers.accept, own.request.headers.accept], ["text/plain", "text/plain"]);
             "#
         ))
         .unwrap();
-    let done = fixture.run_log.done.lock();
-    assert!(!format!("{done:?}").contains("X-Api"), "{done:?}");
+    let effects = fixture.run_log.effects.lock();
+    assert!(!format!("{effects:?}").contains("X-Api"), "{effects:?}");
 }
 
 #[test]
-fn sessions_keep_what_servers_set_and_not_what_one_call_adds() {
+fn sessions_keep_server_cookies_and_not_options_of_one_call() {
     let fixture = Fixture::new();
     fixture
         .run(
@@ -243,27 +243,27 @@ fn sessions_keep_what_servers_set_and_not_what_one_call_adds() {
 }
 
 #[test]
-fn a_base_url_is_asked_as_it_is_written() {
+fn a_base_url_is_joined_as_written() {
     let fixture = Fixture::new();
     fixture
         .run(
             r#"
-            let asked = |base, url| {
-                let asked = http_session(#{ base_url: "http://example.test" + base }).get(url).json();
-                asked.path + "?" + asked.query
+            let path = |base, url| {
+                let echo = http_session(#{ base_url: "http://example.test" + base }).get(url).json();
+                echo.path + "?" + echo.query
             };
-            assert_eq(asked.call("/api", ""), "/api?");
-            assert_eq(asked.call("/api/", ""), "/api/?");
-            assert_eq(asked.call("/api", "?page=2"), "/api?page=2");
-            assert_eq(asked.call("/api/", "items?page=2"), "/api/items?page=2");
-            assert_eq(asked.call("/api", "/"), "/api/?");
+            assert_eq(path.call("/api", ""), "/api?");
+            assert_eq(path.call("/api/", ""), "/api/?");
+            assert_eq(path.call("/api", "?page=2"), "/api?page=2");
+            assert_eq(path.call("/api/", "items?page=2"), "/api/items?page=2");
+            assert_eq(path.call("/api", "/"), "/api/?");
             "#,
         )
         .unwrap();
 }
 
 #[test]
-fn looking_at_the_cookies_of_a_session_changes_none_and_clearing_them_needs_no_host() {
+fn cookies_of_a_session_can_be_read_and_cleared_for_all_hosts() {
     let fixture = Fixture::new();
     let other = format!("http://localhost:{}", fixture.server.port());
     fixture
@@ -286,7 +286,7 @@ fn looking_at_the_cookies_of_a_session_changes_none_and_clearing_them_needs_no_h
 }
 
 #[test]
-fn a_proxy_is_asked_and_must_be_allowed_too() {
+fn a_proxy_is_used_and_needs_permission() {
     let fixture = Fixture::new();
     fixture
         .run(
@@ -319,7 +319,7 @@ fn a_proxy_is_asked_and_must_be_allowed_too() {
 }
 
 #[test]
-fn no_way_to_write_a_private_address_gets_past_public() {
+fn no_spelling_of_a_private_address_passes_as_public() {
     let fixture = Fixture::with("permissions: { \"*\": { http: [\"public\"] } }");
     for host in [
         "127.0.0.1",
@@ -346,7 +346,7 @@ fn no_way_to_write_a_private_address_gets_past_public() {
         "a.localhost",
     ] {
         let (kind, message) = fault(&fixture, &format!("http_get(\"http://{host}:1/\", #{{ timeout: \"3s\" }});"));
-        // Some resolvers do not know these names.
+        // Some resolvers cannot resolve these names.
         let may_be_unknown = host.contains("localhost.") || host.contains(".localhost");
         assert!(kind == "denied" || may_be_unknown && kind == "connect", "{host}: {kind}: {message}");
     }
@@ -360,7 +360,7 @@ fn no_way_to_write_a_private_address_gets_past_public() {
 }
 
 #[test]
-fn odd_answers_are_shown_as_they_are() {
+fn unusual_responses_are_returned_unchanged() {
     let fixture = Fixture::new();
     let odd = fixture
         .block_on(start_raw(b"HTTP/1.1 299 Fine Thanks\r\nX-A: 1\r\nX-A: 2\r\nContent-Length: 2\r\n\r\nok", false));
@@ -414,13 +414,13 @@ fn a_cancelled_call_closes_its_connection() {
             server.local_addr().unwrap()
         );
         let closed = std::thread::spawn(move || {
-            let (mut asked, _) = server.accept().unwrap();
-            asked.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-            let _ = asked.read(&mut [0; 4096]).unwrap();
-            asked.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\none\n").unwrap();
+            let (mut connection, _) = server.accept().unwrap();
+            connection.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            let _ = connection.read(&mut [0; 4096]).unwrap();
+            connection.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\none\n").unwrap();
             cancel.cancel();
             // The run has 60 s left: only the cancellation closes the connection within the read timeout of 20 s.
-            assert_eq!(asked.read(&mut [0; 1]).unwrap(), 0, "the connection is closed");
+            assert_eq!(connection.read(&mut [0; 1]).unwrap(), 0, "the connection is closed");
         });
         let why = fixture.run_in(&script, &context).unwrap_err();
         assert!(why.starts_with("Cancelled"), "{why}");

@@ -1,4 +1,4 @@
-//! Connections that stay open between calls, and what becomes of them while no script waits.
+//! Connections kept open between calls, and their close while no call is active.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use super::fixture::Fixture;
 
-/// How long a connection may outlive what it was for, at the very most.
-const SOON: Duration = Duration::from_secs(10);
+/// Limit for the close of an unneeded connection.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Answers one request per connection, and has `then` do the rest; tells when the other side has closed it.
-fn server(answer: &'static str, then: fn(&TcpStream)) -> (SocketAddr, Receiver<Instant>) {
+/// Starts a server that responds to one request per connection and then calls `then`; the receiver gets the time of each close by the client.
+fn server(response: &'static str, then: fn(&TcpStream)) -> (SocketAddr, Receiver<Instant>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let (closed, is_closed) = channel();
@@ -20,14 +20,14 @@ fn server(answer: &'static str, then: fn(&TcpStream)) -> (SocketAddr, Receiver<I
         for stream in listener.incoming() {
             let (mut stream, closed) = (stream.unwrap(), closed.clone());
             thread::spawn(move || {
-                let asked = stream.read(&mut [0; 4_096]).unwrap();
-                assert!(asked > 0, "a connection is made for a request");
-                stream.write_all(answer.as_bytes()).unwrap();
+                let read = stream.read(&mut [0; 4_096]).unwrap();
+                assert!(read > 0, "each connection carries a request");
+                stream.write_all(response.as_bytes()).unwrap();
                 then(&stream);
-                // Broken off counts, too.
+                // A reset also counts as closed.
                 let left = stream.read(&mut [0; 1]).unwrap_or(0);
-                assert_eq!(left, 0, "nobody asks on a connection that was closed");
-                // Nobody may wait for it.
+                assert_eq!(left, 0, "there is no request on a closed connection");
+                // The test may have dropped the receiver.
                 let _ = closed.send(Instant::now());
             });
         }
@@ -42,21 +42,21 @@ fn close(stream: &TcpStream) {
 const WHOLE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 #[test]
-fn what_a_server_closes_is_closed_here_too_while_nobody_calls() {
+fn a_connection_closed_by_the_server_is_closed_while_no_call_is_active() {
     let fixture = Fixture::new();
     let (address, is_closed) = server(WHOLE, |stream| {
-        // Long after the call is over.
+        // Closes the connection long after the call.
         thread::sleep(Duration::from_millis(300));
         close(stream);
     });
     for _ in 0..2 {
         assert_eq!(fixture.run(&format!("http_get(\"http://{address}/\").text")), Ok("ok".into()));
-        is_closed.recv_timeout(SOON).expect("it is closed");
+        is_closed.recv_timeout(CLOSE_TIMEOUT).expect("the connection is closed");
     }
 }
 
 #[test]
-fn a_server_that_closes_after_each_answer_is_asked_on_a_new_connection_each_time() {
+fn each_call_to_a_closing_server_uses_a_new_connection() {
     let fixture = Fixture::new();
     let (address, _closed) = server(WHOLE, close);
     let script = format!(
@@ -71,13 +71,13 @@ fn a_server_that_closes_after_each_answer_is_asked_on_a_new_connection_each_time
 fn a_stream_that_is_dropped_closes_its_connection() {
     let fixture = Fixture::new();
     let (address, is_closed) = server("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\none\n", |_| ());
-    // With something left open there is no other reason to look.
+    // Another idle connection rules out other reasons to poll the connections.
     let (open, _closed) = server(WHOLE, |_| ());
     fixture.run(&format!("http_get(\"http://{open}/\")")).unwrap();
     thread::sleep(Duration::from_millis(100));
     for _ in 0..5 {
         let script = format!("for line in http_get(\"http://{address}/\", #{{ stream: true }}).lines() {{ break; }}");
         fixture.run(&script).unwrap();
-        is_closed.recv_timeout(SOON).expect("the connection is closed");
+        is_closed.recv_timeout(CLOSE_TIMEOUT).expect("the connection is closed");
     }
 }

@@ -1,4 +1,4 @@
-//! Answers that a script takes bit by bit.
+//! Streamed responses.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use super::fixture::{Fixture, fault};
 
 #[test]
-fn a_slow_script_holds_the_server_back() {
+fn a_slow_script_applies_backpressure_to_the_server() {
     let fixture = Fixture::new();
     let sent = Arc::new(AtomicUsize::new(0));
     let counter = sent.clone();
@@ -39,11 +39,11 @@ fn a_slow_script_holds_the_server_back() {
     );
     assert_eq!(fixture.run(&script), Ok(5.into()));
     let sent = sent.load(Ordering::Relaxed);
-    assert!(sent < 32 << 20, "{sent} bytes went into buffers on the way");
+    assert!(sent < 32 << 20, "{sent} bytes were buffered");
 }
 
 #[test]
-fn every_form_comes_piece_by_piece() {
+fn every_format_is_streamed() {
     let fixture = Fixture::new();
     fixture
         .run(
@@ -80,7 +80,7 @@ fn every_form_comes_piece_by_piece() {
 }
 
 #[test]
-fn what_goes_wrong_in_a_stream_ends_it_with_a_fault() {
+fn errors_in_a_stream_end_it_with_a_fault() {
     let fixture = Fixture::new();
     for (call, kind, words) in [
         ("http_stream(\"http://example.test/bytes/5000\", #{ max_body: \"1KiB\" }, |line| line)", "none", ""),

@@ -1,4 +1,4 @@
-//! What functions refuse, keep apart and cut.
+//! Limits, permissions and isolation of functions.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,11 +9,11 @@ use rhaid::value::Value;
 use super::fixture::Fixture;
 
 #[test]
-fn the_top_level_is_told_what_to_write_instead() {
+fn calls_at_the_top_level_fail_with_a_suggestion() {
     let fixture = Fixture::new();
     let mut engine = rhai::Engine::new();
     engine.register_global_module(module());
-    #[expect(deprecated, reason = "the interpreter marks this as subject to change, not as going away")]
+    #[expect(deprecated, reason = "rhai marks this API as unstable, not as obsolete")]
     engine.on_parse_token(|token, _, _| rhaid::functions::state::token(token));
     let loading = || Loading { script: "t".into(), config: fixture.config.clone(), usage: RunUsage::default() };
     for call in
@@ -34,7 +34,7 @@ fn the_top_level_is_told_what_to_write_instead() {
 }
 
 #[test]
-fn state_is_seen_by_the_run_at_once_and_by_others_when_it_is_committed() {
+fn state_changes_are_visible_to_the_run_at_once_and_to_others_after_the_commit() {
     let fixture = Fixture::new();
     let context = fixture.context(Duration::from_secs(60));
     fixture
@@ -65,11 +65,11 @@ fn state_is_seen_by_the_run_at_once_and_by_others_when_it_is_committed() {
     );
     let context = fixture.context(Duration::from_secs(60));
     fixture.run_in("state.rooms.bath.len(); state.rooms.attic; let x = state.rooms; x.bath = 1;", &context).unwrap();
-    assert_eq!(context.batch.lock().values.len(), 0, "reading is no change");
+    assert_eq!(context.batch.lock().values.len(), 0, "reads change nothing");
 }
 
 #[test]
-fn what_is_no_data_is_refused_with_the_name_of_the_key() {
+fn values_that_are_not_data_are_refused_with_the_key() {
     let fixture = Fixture::new();
     let why = fixture.run("state.handler = || 1;").unwrap_err();
     assert!(why.contains(r#"state["handler"]"#) && why.contains("is not data"), "{why}");
@@ -80,7 +80,7 @@ fn what_is_no_data_is_refused_with_the_name_of_the_key() {
 }
 
 #[test]
-fn timers_and_events_wait_for_the_commit() {
+fn timers_and_events_are_buffered_until_the_commit() {
     let fixture = Fixture::new();
     let context = fixture.context(Duration::from_secs(60));
     fixture
@@ -108,7 +108,7 @@ fn timers_and_events_wait_for_the_commit() {
 }
 
 #[test]
-fn a_run_that_logs_too_much_is_cut_with_a_line_that_says_so() {
+fn excessive_log_output_is_cut_with_a_note() {
     let fixture = Fixture::with("limits: { log: 1KiB }");
     fixture.run("for i in 0..1000 { print(\"0123456789\"); info(i); }").unwrap();
     let lines = fixture.run_log.lines.lock();
@@ -118,7 +118,7 @@ fn a_run_that_logs_too_much_is_cut_with_a_line_that_says_so() {
 }
 
 #[test]
-fn levels_and_fields_reach_the_journal() {
+fn levels_and_fields_reach_the_run_log() {
     let fixture = Fixture::new();
     fixture
         .run("warn(\"hot\", #{ room: \"bath\", at: [1] }); debug(\"x\"); error(#{ a: 1 }); print(\"a\", #{ b: 2 });")
@@ -128,7 +128,7 @@ fn levels_and_fields_reach_the_journal() {
 }
 
 #[test]
-fn lists_and_maps_are_printed_with_what_they_hold() {
+fn arrays_and_maps_are_printed_with_their_values() {
     let fixture = Fixture::new();
     fixture
         .run("let list = [1, \"a\", #{ b: datetime(\"2026-03-01T07:30:00Z\") }]; print(list); debug(list);")
@@ -142,7 +142,7 @@ fn lists_and_maps_are_printed_with_what_they_hold() {
 }
 
 #[test]
-fn files_programs_variables_and_secrets_are_closed_unless_allowed() {
+fn files_programs_variables_and_secrets_need_permission() {
     let fixture = Fixture::with("secrets: { key: hidden-value }\npermissions: { \"*\": { read: [\"./notes/**\"] } }");
     for (call, line) in [
         ("secret(\"key\")", "secrets"),
@@ -187,7 +187,7 @@ fn pipes_and_devices_are_not_read() {
 }
 
 #[test]
-fn a_program_ends_with_its_time_and_with_its_run() {
+fn a_child_process_ends_at_its_timeout_and_with_its_run() {
     let fixture = Fixture::new();
     let started = Instant::now();
     let (kind, _) = refusal(&fixture, "exec(\"sh\", [\"-c\", \"sleep 600 & sleep 600\"], #{ timeout: \"200ms\" })");
@@ -203,7 +203,7 @@ fn a_program_ends_with_its_time_and_with_its_run() {
 }
 
 #[test]
-fn sleeping_ends_with_the_run() {
+fn a_sleep_ends_with_the_run() {
     let fixture = Fixture::new();
     let started = Instant::now();
     let context = fixture.context(Duration::from_millis(300));
@@ -215,7 +215,7 @@ fn sleeping_ends_with_the_run() {
 }
 
 #[test]
-fn the_sun_needs_a_place() {
+fn sunrise_needs_a_location() {
     let fixture = Fixture::with("location: { latitude: 59.91, longitude: 10.75 }");
     let rise = fixture.run("sunrise(\"2026-06-21\").in_timezone(\"Europe/Oslo\").format(\"%H:%M\")").unwrap();
     assert!(["03:53", "03:54", "03:55"].contains(&rise.as_text().unwrap()), "{rise:?}");

@@ -1,4 +1,4 @@
-//! Many calls at once.
+//! Many concurrent HTTP calls.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use crate::bench::Bench;
 
 const MANY: usize = 200;
 
-/// Starts a server that answers nobody before `MANY` wait for an answer.
-async fn patient() -> SocketAddr {
+/// Starts a server that responds only once `MANY` requests wait.
+async fn barrier_server() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let all = Arc::new(Barrier::new(MANY));
@@ -32,9 +32,9 @@ async fn patient() -> SocketAddr {
 }
 
 #[test]
-fn two_hundred_parallel_handlers_wait_for_their_answers_side_by_side() {
+fn two_hundred_parallel_handlers_wait_for_responses_concurrently() {
     let tokio = tokio::runtime::Runtime::new().unwrap();
-    let server = tokio.block_on(patient());
+    let server = tokio.block_on(barrier_server());
     let script =
         format!("on_event(\"go\", #{{ mode: \"parallel\", max: {MANY} }}, || http_get(\"http://{server}/\").text);");
     let bench = Bench::new().script("many", &script).start();

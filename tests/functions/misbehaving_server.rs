@@ -1,4 +1,4 @@
-//! A server that lies: what it says about its answers is not true, or never ends.
+//! HTTP server for fault injection: malformed, contradictory and endless responses.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,42 +8,42 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-/// The beginning of an honest answer.
+/// The status line of a valid response.
 const OK: &str = "HTTP/1.1 200 OK\r\n";
 
-/// What it does when it has sent its bytes.
+/// The action after the bytes of a response.
 enum Then {
     /// Waits for the next request on the connection.
     Next,
     /// Closes the connection.
     Close,
-    /// Breaks the connection off.
+    /// Resets the connection (TCP RST).
     Reset,
-    /// Waits, and says nothing more.
+    /// Keeps the connection open without sending more.
     Hold,
-    /// Sends this after a moment, and waits for the next request.
+    /// Sends more bytes after 50 ms, and waits for the next request.
     Later(&'static [u8]),
-    /// Sends this as fast as it can, for ever.
+    /// Sends these bytes in an endless loop.
     Repeat(Vec<u8>),
-    /// Sends this slowly, for ever.
+    /// Sends these bytes every 20 ms in an endless loop.
     Drip(Vec<u8>),
 }
 
-/// What is sent, and what is done then.
-type Answer = (Vec<u8>, Then);
+/// The bytes of a response, and the action after them.
+type Response = (Vec<u8>, Then);
 
-/// A server that lies about everything; it goes with the runtime.
+/// The server; it ends with the runtime.
 #[derive(Clone)]
 pub(super) struct MisbehavingServer {
     pub(super) address: SocketAddr,
-    /// What is done when `/told` is asked for.
-    told: Arc<Mutex<Vec<String>>>,
+    /// The heads of all requests.
+    heads: Arc<Mutex<Vec<String>>>,
 }
 
 impl MisbehavingServer {
     pub(super) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let server = Self { address: listener.local_addr().unwrap(), told: Arc::default() };
+        let server = Self { address: listener.local_addr().unwrap(), heads: Arc::default() };
         let accepting = server.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -54,8 +54,8 @@ impl MisbehavingServer {
     }
 
     /// Returns the heads of all requests so far.
-    pub(super) fn told(&self) -> Vec<String> {
-        self.told.lock().clone()
+    pub(super) fn heads(&self) -> Vec<String> {
+        self.heads.lock().clone()
     }
 
     async fn serve(self, mut stream: TcpStream) -> Option<()> {
@@ -63,8 +63,8 @@ impl MisbehavingServer {
         loop {
             let head = head(&mut stream).await?;
             let path = head.split(' ').nth(1).unwrap_or_default().trim_start_matches('/').to_owned();
-            self.told.lock().push(head);
-            let (bytes, then) = lie(&path);
+            self.heads.lock().push(head);
+            let (bytes, then) = response(&path);
             stream.write_all(&bytes).await.ok()?;
             match then {
                 Then::Next => continue,
@@ -74,7 +74,7 @@ impl MisbehavingServer {
                 }
                 Then::Close => return None,
                 Then::Reset => {
-                    #[expect(deprecated, reason = "it waits for nothing when it is zero")]
+                    #[expect(deprecated, reason = "a linger time of zero does not block")]
                     stream.set_linger(Some(Duration::ZERO)).ok()?;
                     return None;
                 }
@@ -96,7 +96,7 @@ async fn head(stream: &mut TcpStream) -> Option<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.ok()?);
-        // Whoever speaks TLS gets an answer too.
+        // A TLS handshake gets a plain response.
         if head[0] == 0x16 {
             break;
         }
@@ -104,9 +104,9 @@ async fn head(stream: &mut TcpStream) -> Option<String> {
     Some(String::from_utf8_lossy(&head).into_owned())
 }
 
-/// Returns what is sent for a path, and what is done then.
-fn lie(path: &str) -> Answer {
-    let found = length(path).or_else(|| head_of(path)).or_else(|| body(path));
+/// Returns the response for a path.
+fn response(path: &str) -> Response {
+    let found = wrong_length(path).or_else(|| malformed_head(path)).or_else(|| malformed_body(path));
     found.unwrap_or_else(|| match path.strip_prefix("to/") {
         Some(target) => raw(
             &format!("HTTP/1.1 302 Found\r\nLocation: {}\r\nContent-Length: 0\r\n\r\n", unescaped(target)),
@@ -116,10 +116,10 @@ fn lie(path: &str) -> Answer {
     })
 }
 
-/// Lies about how much there is.
-fn length(path: &str) -> Option<Answer> {
+/// Returns responses with wrong lengths or chunks.
+fn wrong_length(path: &str) -> Option<Response> {
     Some(match path {
-        "honest" => with("Content-Length: 6\r\n", b"honest", Then::Next),
+        "valid" => with("Content-Length: 5\r\n", b"valid", Then::Next),
         "too-short" => with("Content-Length: 1000\r\n", b"x", Then::Close),
         "too-long" => {
             with("Content-Length: 5\r\n", b"12345HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfake", Then::Next)
@@ -139,8 +139,8 @@ fn length(path: &str) -> Option<Answer> {
     })
 }
 
-/// Lies before the body.
-fn head_of(path: &str) -> Option<Answer> {
+/// Returns responses with malformed heads.
+fn malformed_head(path: &str) -> Option<Response> {
     Some(match path {
         "endless-headers" => raw(OK, Then::Repeat(b"X-More: of this\r\n".repeat(4_096))),
         "endless-header" => raw(&format!("{OK}X-Long: "), Then::Repeat(vec![b'a'; 1 << 16])),
@@ -162,8 +162,8 @@ fn head_of(path: &str) -> Option<Answer> {
     })
 }
 
-/// Lies in the body, and about it.
-fn body(path: &str) -> Option<Answer> {
+/// Returns responses with malformed bodies and encodings.
+fn malformed_body(path: &str) -> Option<Response> {
     Some(match path {
         "gzip-bomb" => packed("gzip", include_bytes!("bombs/bomb.gz")),
         "brotli-bomb" => packed("br", include_bytes!("bombs/bomb.br")),
@@ -182,7 +182,7 @@ fn body(path: &str) -> Option<Answer> {
         "reset-in-the-body" => with("Content-Length: 1000\r\n", b"x", Then::Reset),
         "redirect-without-target" => raw("HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n", Then::Next),
         "redirect-with-endless-body" => raw(
-            "HTTP/1.1 302 Found\r\nLocation: /honest\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "HTTP/1.1 302 Found\r\nLocation: /valid\r\nTransfer-Encoding: chunked\r\n\r\n",
             Then::Repeat([&b"10000\r\n"[..], &[b'x'; 0x10000], b"\r\n"].concat()),
         ),
         "deep-json" => {
@@ -201,25 +201,25 @@ fn body(path: &str) -> Option<Answer> {
     })
 }
 
-/// An answer that begins well.
-fn with(headers: &str, body: &[u8], then: Then) -> Answer {
+/// Returns a response with a valid status line.
+fn with(headers: &str, body: &[u8], then: Then) -> Response {
     let mut bytes = format!("{OK}{headers}\r\n").into_bytes();
     bytes.extend_from_slice(body);
     (bytes, then)
 }
 
-/// A body said to be compressed.
-fn packed(encoding: &str, body: &[u8]) -> Answer {
+/// Returns a response with a `Content-Encoding`.
+fn packed(encoding: &str, body: &[u8]) -> Response {
     with(&format!("Content-Length: {}\r\nContent-Encoding: {encoding}\r\n", body.len()), body, Then::Next)
 }
 
-/// A body in chunks.
-fn chunks(body: &[u8], then: Then) -> Answer {
+/// Returns a chunked response.
+fn chunks(body: &[u8], then: Then) -> Response {
     with("Transfer-Encoding: chunked\r\n", body, then)
 }
 
-/// These bytes.
-fn raw(text: &str, then: Then) -> Answer {
+/// Returns a response of exactly these bytes.
+fn raw(text: &str, then: Then) -> Response {
     (text.as_bytes().to_vec(), then)
 }
 

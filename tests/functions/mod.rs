@@ -1,4 +1,4 @@
-//! What scripts can call does what its documentation says, and harms nobody.
+//! The functions of scripts: behaviour as documented, limits and errors.
 
 mod dry;
 mod examples;

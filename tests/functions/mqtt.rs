@@ -1,4 +1,4 @@
-//! MQTT from scripts, with the broker that comes along.
+//! MQTT functions of scripts, with the embedded broker.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use rhaid::value::Value;
 use super::fixture::{Fixture, fault};
 
 #[test]
-fn payloads_go_out_as_scripts_expect() {
+fn payloads_are_encoded_by_type() {
     let fixture = Fixture::new();
     fixture
         .run(
@@ -32,13 +32,14 @@ fn payloads_go_out_as_scripts_expect() {
             "#,
         )
         .unwrap();
-    let done = fixture.run_log.done.lock();
-    let published: Vec<_> = done.iter().filter(|effect| effect.action == "mqtt_publish").map(|e| &e.details).collect();
+    let effects = fixture.run_log.effects.lock();
+    let published: Vec<_> =
+        effects.iter().filter(|effect| effect.action == "mqtt_publish").map(|e| &e.details).collect();
     assert!(published.contains(&&"温度/1 \"on\" (2 bytes, qos 1, retained)".to_owned()), "{published:?}");
 }
 
 #[test]
-fn every_way_to_fail_has_a_kind() {
+fn every_error_has_its_kind() {
     let fixture = Fixture::with(
         "mqtt: { max_packet: 4KiB }\npermissions: { \"*\": { publish: [\"own/#\"], subscribe: [\"own/#\"] } }",
     );
@@ -99,9 +100,9 @@ fn every_way_to_fail_has_a_kind() {
 }
 
 #[test]
-fn a_broker_that_is_away_does_not_hold_a_script() {
-    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let fixture = Fixture::with(&format!("mqtt: {{ url: \"mqtt://{gone}\", outbox: 10 }}"));
+fn an_offline_broker_does_not_block_a_script() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let fixture = Fixture::with(&format!("mqtt: {{ url: \"mqtt://{closed}\", outbox: 10 }}"));
     let started = Instant::now();
     let found = fixture
         .run(
@@ -119,7 +120,7 @@ fn a_broker_that_is_away_does_not_hold_a_script() {
 }
 
 #[test]
-fn several_messages_go_out_in_one_call_and_in_order() {
+fn several_messages_are_sent_in_one_call_and_in_order() {
     let fixture = Fixture::new();
     let found = fixture
         .run(
@@ -135,12 +136,12 @@ fn several_messages_go_out_in_one_call_and_in_order() {
         )
         .unwrap();
     assert_eq!(found, Value::List(vec!["many/1 {\"a\":1}".into(), "many/2 2.5".into()]));
-    let done = fixture.run_log.done.lock();
-    assert_eq!(done[0].details, "3 messages: many/1, many/2, many/3");
+    let effects = fixture.run_log.effects.lock();
+    assert_eq!(effects[0].details, "3 messages: many/1, many/2, many/3");
 }
 
 #[test]
-fn a_script_may_do_something_else_until_a_message_is_confirmed() {
+fn a_script_can_wait_later_for_the_acknowledgement() {
     let fixture = Fixture::new();
     fixture
         .run(
@@ -163,9 +164,9 @@ fn a_script_may_do_something_else_until_a_message_is_confirmed() {
 }
 
 #[test]
-fn what_a_broker_that_is_away_has_not_confirmed_is_said_not_to_be() {
-    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let fixture = Fixture::with(&format!("mqtt: {{ url: \"mqtt://{gone}\" }}"));
+fn messages_to_an_offline_broker_stay_unacknowledged() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let fixture = Fixture::with(&format!("mqtt: {{ url: \"mqtt://{closed}\" }}"));
     let found = fixture
         .run(
             r#"
@@ -185,7 +186,7 @@ fn what_a_broker_that_is_away_has_not_confirmed_is_said_not_to_be() {
 }
 
 #[test]
-fn what_mqtt_5_lets_a_message_carry_arrives() {
+fn mqtt_5_properties_arrive() {
     let fixture = Fixture::new();
     let found = fixture
         .run(
@@ -209,12 +210,12 @@ fn what_mqtt_5_lets_a_message_carry_arrives() {
 }
 
 #[test]
-fn the_answer_to_another_request_is_left_alone() {
+fn responses_to_other_requests_are_ignored() {
     let fixture = Fixture::new();
     let found = fixture
         .run(
             r#"
-            // An answer to somebody else, which the broker repeats to whoever asks there, and one without a mark.
+            // A retained response to another request; without the correlation data check it would be taken for ours.
             mqtt_publish("q/response", "not for us", #{ correlation_data: "other", retain: true });
             let own = mqtt_request("q/response", "?", #{ response_topic: "q/+", timeout: "20s" });
             mqtt_clear("q/response");

@@ -1,4 +1,4 @@
-//! A server that tells what it was asked, in the manner of httpbin, and one that lies.
+//! HTTP servers: one that echoes requests, similar to httpbin, and one that sends raw bytes.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -16,23 +16,23 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-/// Starts the server; it goes with the runtime.
+/// Starts the server; it ends with the runtime.
 pub(super) async fn start() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
+    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(respond)).await });
     address
 }
 
-/// Starts a server that answers every connection with these bytes, again and again if asked, and never closes.
-pub(super) async fn start_raw(answer: &'static [u8], endless: bool) -> SocketAddr {
+/// Starts a server that sends these bytes on every connection, then endless chunks if `endless`, and never closes.
+pub(super) async fn start_raw(respond: &'static [u8], endless: bool) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             tokio::spawn(async move {
                 let _ = stream.read(&mut [0; 4096]).await;
-                let _ = stream.write_all(answer).await;
+                let _ = stream.write_all(respond).await;
                 while endless && stream.write_all(b"4000\r\n").await.is_ok() {
                     let _ = stream.write_all(&[b'x'; 0x4000]).await;
                     let _ = stream.write_all(b"\r\n").await;
@@ -44,7 +44,7 @@ pub(super) async fn start_raw(answer: &'static [u8], endless: bool) -> SocketAdd
     address
 }
 
-async fn answer(request: Request) -> Response<Body> {
+async fn respond(request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, 32 << 20).await.unwrap();
     let path = parts.uri.path().to_owned();
@@ -52,7 +52,7 @@ async fn answer(request: Request) -> Response<Body> {
     let steps: Vec<_> = path.trim_matches('/').split('/').collect();
     let plain = Response::builder();
     match steps.as_slice() {
-        ["redirect" | "circle" | "to", ..] | ["cookies", "set"] => moved(&steps, &query),
+        ["redirect" | "circle" | "to", ..] | ["cookies", "set"] => redirect(&steps, &query),
         ["status", status] => plain.status(status.parse::<u16>().unwrap()).body("sorry".into()),
         ["pages"] => plain.header(LINK, "</pages?page=2>; rel=\"next\", </pages?page=9>; rel=last").body("[]".into()),
         ["slow"] => {
@@ -73,7 +73,7 @@ async fn answer(request: Request) -> Response<Body> {
         ["digest"] if !parts.headers.contains_key(AUTHORIZATION) => plain
             .status(401)
             .header(WWW_AUTHENTICATE, "Digest realm=\"house\", nonce=\"abc\", qop=\"auth\", algorithm=SHA-256")
-            .body("who?".into()),
+            .body("unauthorized".into()),
         ["late", after] => {
             tokio::time::sleep(Duration::from_millis(after.parse().unwrap())).await;
             plain.body("late".into())
@@ -99,8 +99,8 @@ async fn answer(request: Request) -> Response<Body> {
     .unwrap()
 }
 
-/// Answers with another place to ask.
-fn moved(steps: &[&str], query: &str) -> Result<Response<Body>, axum::http::Error> {
+/// Returns a redirect.
+fn redirect(steps: &[&str], query: &str) -> Result<Response<Body>, axum::http::Error> {
     let plain = Response::builder();
     match steps {
         ["redirect", left] => {
@@ -117,8 +117,8 @@ fn moved(steps: &[&str], query: &str) -> Result<Response<Body>, axum::http::Erro
         ["circle"] => plain.status(301).header(LOCATION, "/circle").body(Body::empty()),
         ["cookies", ..] => query
             .split('&')
-            .fold(plain.status(302).header(LOCATION, "/get"), |answer, pair| {
-                answer.header(SET_COOKIE, format!("{pair}; Path=/"))
+            .fold(plain.status(302).header(LOCATION, "/get"), |respond, pair| {
+                respond.header(SET_COOKIE, format!("{pair}; Path=/"))
             })
             .body(Body::empty()),
         _ => {
@@ -128,7 +128,7 @@ fn moved(steps: &[&str], query: &str) -> Result<Response<Body>, axum::http::Erro
     }
 }
 
-/// Fails so many times for an id before it does not.
+/// Fails `failures` times per id, then succeeds.
 fn flaky(id: &str, failures: u32) -> Result<Response<Body>, axum::http::Error> {
     static SEEN: Mutex<BTreeMap<String, u32>> = Mutex::new(BTreeMap::new());
     let mut seen = SEEN.lock();

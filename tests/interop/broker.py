@@ -1,11 +1,11 @@
-"""Talks to a broker through paho-mqtt: `broker.py PORT`. Ends with 0 if everything is as both standards say."""
+"""Tests a broker with paho-mqtt: `broker.py PORT`. Exits with 0 if it follows MQTT 3.1.1 and 5."""
 
 import time
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from listening import VERSIONS, Client, payloads, properties
+from client import VERSIONS, Client, payloads, properties
 
 
 def qualities_of_service(version):
@@ -16,32 +16,32 @@ def qualities_of_service(version):
             one.publish("qos/温度", f"{sent}", sent)
             message = two.next()
             assert (message.topic, message.payload, message.qos) == ("qos/温度", b"%d" % sent, min(asked, sent))
-    one.leave(), two.leave()
+    one.disconnect(), two.disconnect()
 
 
-def sessions_and_what_waits(version):
+def sessions_and_queued_messages(version):
     kept = {"clean": False, "expiry": 1000}
     first = Client("kept", version, **kept)
-    assert not first.present
+    assert not first.session_present
     first.subscribe("wait/#", 2)
-    first.leave()
+    first.disconnect()
     sender = Client("sender", version)
     for number in range(100):
         sender.publish(f"wait/{number % 3}", str(number), 1 + number % 2)
     back = Client("kept", version, **kept)
-    assert back.present
+    assert back.session_present
     messages = [back.next() for _ in range(100)]
-    # One of QoS 2 is there for good a step later, so the order holds within each of both.
+    # QoS 2 takes another round trip, so the order holds per QoS.
     for qos in (1, 2):
         found = payloads(message for message in messages if message.qos == qos)
         assert found == [str(number) for number in range(qos - 1, 100, 2)], found
-    back.leave()
-    assert not Client("kept", version, clean=True).present
-    sender.leave()
+    back.disconnect()
+    assert not Client("kept", version, clean=True).session_present
+    sender.disconnect()
 
 
 def retained(version):
-    client = Client("keeper", version)
+    client = Client("retainer", version)
     for topic in ("kept/a", "kept/b", "kept/c"):
         client.publish(topic, topic, 1, True)
     client.publish("kept/b", "", 1, True)
@@ -49,20 +49,20 @@ def retained(version):
     assert sorted(payloads(client.all("marker/1"))) == ["kept/a", "kept/c"]
     for topic in ("kept/a", "kept/c"):
         client.publish(topic, "", 1, True)
-    client.leave()
+    client.disconnect()
 
 
 def wills(version):
-    listener = Client("heir", version)
+    listener = Client("listener", version)
     listener.subscribe("will")
-    Client("dying", version, will=("will", "gone", 1, False)).die()
+    Client("dying", version, will=("will", "gone", 1, False)).drop()
     assert listener.next().payload == b"gone"
-    Client("leaving", version, will=("will", "not told", 1, False)).leave()
+    Client("leaving", version, will=("will", "not published", 1, False)).disconnect()
     assert listener.all("marker/2") == []
-    listener.leave()
+    listener.disconnect()
 
 
-def wildcards_and_dollars(version):
+def wildcards_and_dollar_topics(version):
     client = Client("wild", version)
     client.subscribe("#"), client.subscribe("+/x")
     client.publish("$own/x", "hidden")
@@ -70,7 +70,7 @@ def wildcards_and_dollars(version):
     client.client.unsubscribe("#"), client.event()
     client.publish("gone/y", "unsubscribed")
     assert payloads(client.all("marker/3")) == ["empty levels"]
-    client.leave()
+    client.disconnect()
 
 
 def takeover(version):
@@ -78,7 +78,7 @@ def takeover(version):
     second = Client("same", version)
     assert first.event() != 0
     first.client.loop_stop()
-    second.leave()
+    second.disconnect()
 
 
 def large_payloads(version):
@@ -87,14 +87,14 @@ def large_payloads(version):
     payload = bytes(range(256)) * 40_000
     client.publish("large", payload)
     assert client.next().payload == payload
-    client.leave()
+    client.disconnect()
 
 
-def options_and_numbers():
+def subscription_options_and_identifiers():
     one, two = Client("one", mqtt.MQTTv5), Client("two", mqtt.MQTTv5)
-    one.subscribe("o", options=SubscribeOptions(1, noLocal=True), number=7)
-    two.subscribe("o", options=SubscribeOptions(1, retainAsPublished=True), number=8)
-    two.subscribe("o/#", options=SubscribeOptions(0), number=9)
+    one.subscribe("o", options=SubscribeOptions(1, noLocal=True), identifier=7)
+    two.subscribe("o", options=SubscribeOptions(1, retainAsPublished=True), identifier=8)
+    two.subscribe("o/#", options=SubscribeOptions(0), identifier=9)
     one.publish("o", "x", 1, True)
     message = two.next()
     assert (message.retain, message.qos) == (True, 1)
@@ -104,10 +104,10 @@ def options_and_numbers():
     assert two.all("marker/5") == []
     assert one.subscribe("$share//a") == [0x8F]
     one.publish("o", "", 1, True)
-    one.leave(), two.leave()
+    one.disconnect(), two.disconnect()
 
 
-def what_comes_with_a_message():
+def message_properties():
     client = Client("rich", mqtt.MQTTv5)
     client.subscribe("rich", 1)
     given = {
@@ -122,74 +122,74 @@ def what_comes_with_a_message():
     for name, value in given.items():
         assert getattr(got, name) == value, name
     assert 98 <= got.MessageExpiryInterval <= 100
-    client.leave()
+    client.disconnect()
 
 
 def aliases_and_limits():
     aliased = Client("aliased", mqtt.MQTTv5, connect=properties("CONNECT", TopicAliasMaximum=1, ReceiveMaximum=2))
     aliased.subscribe("alias/#", 1)
     sender = Client("sender", mqtt.MQTTv5)
-    assert sender.told.TopicAliasMaximum > 0
+    assert sender.connack.TopicAliasMaximum > 0
     sender.publish("alias/a", "1", TopicAlias=1)
     sender.publish("", "2", TopicAlias=1)
     for number in range(3, 20):
         sender.publish(f"alias/{number % 2}", str(number))
     messages = [aliased.next() for _ in range(19)]
     assert payloads(messages) == [str(number) for number in range(1, 20)]
-    # paho-mqtt leaves it to others to look up what an alias stands for.
+    # paho-mqtt does not resolve topic aliases.
     assert [message.topic for message in messages[:2]] == ["alias/a", ""]
     small = Client("small", mqtt.MQTTv5, connect=properties("CONNECT", MaximumPacketSize=100))
     small.subscribe("small", 1)
     sender.publish("small", "x" * 200), sender.publish("small", "fits")
     assert small.next().payload == b"fits"
     for client in (aliased, sender, small):
-        client.leave()
+        client.disconnect()
 
 
-def what_runs_out():
+def expiry_intervals():
     options = {"clean": False, "expiry": 1}
-    Client("short", mqtt.MQTTv5, **options).leave()
+    Client("short", mqtt.MQTTv5, **options).disconnect()
     kept = Client("long", mqtt.MQTTv5, clean=False, expiry=100)
     kept.subscribe("expiry", 1)
-    kept.leave()
+    kept.disconnect()
     sender = Client("sender", mqtt.MQTTv5)
     sender.publish("expiry", "short", MessageExpiryInterval=1)
     sender.publish("expiry", "long", MessageExpiryInterval=100)
     time.sleep(2.5)
-    assert not Client("short", mqtt.MQTTv5, **options).present
+    assert not Client("short", mqtt.MQTTv5, **options).session_present
     kept = Client("long", mqtt.MQTTv5, clean=False, expiry=100)
-    assert kept.present and payloads(kept.all("marker/6")) == ["long"]
-    kept.leave(SessionExpiryInterval=0)
-    # paho-mqtt does not wait until the broker has read its goodbye.
+    assert kept.session_present and payloads(kept.all("marker/6")) == ["long"]
+    kept.disconnect(SessionExpiryInterval=0)
+    # paho-mqtt does not wait until the broker has read the DISCONNECT.
     time.sleep(0.5)
-    assert not Client("long", mqtt.MQTTv5, clean=False, expiry=100).present
-    sender.leave()
+    assert not Client("long", mqtt.MQTTv5, clean=False, expiry=100).session_present
+    sender.disconnect()
 
 
-def names_and_groups():
-    nameless = Client("", mqtt.MQTTv5)
-    assert nameless.told.AssignedClientIdentifier
+def client_ids_and_shared_subscriptions():
+    unnamed = Client("", mqtt.MQTTv5)
+    assert unnamed.connack.AssignedClientIdentifier
     group = [Client(f"member {number}", mqtt.MQTTv5) for number in range(2)]
     for member in group:
         member.subscribe("$share/team/work/+", 1)
     for number in range(20):
-        nameless.publish(f"work/{number}", str(number))
+        unnamed.publish(f"work/{number}", str(number))
     shares = [payloads(member.all(f"marker/{at}")) for at, member in enumerate(group)]
     assert sorted(map(int, shares[0] + shares[1])) == list(range(20)) and all(shares)
-    for client in (nameless, *group):
-        client.leave()
+    for client in (unnamed, *group):
+        client.disconnect()
 
 
-for check in (qualities_of_service, sessions_and_what_waits, retained, wills, wildcards_and_dollars, takeover, large_payloads):
+for check in (qualities_of_service, sessions_and_queued_messages, retained, wills, wildcards_and_dollar_topics, takeover, large_payloads):
     for version in VERSIONS:
         check(version)
         print("ok", check.__name__, version, flush=True)
 for check in (
-    options_and_numbers,
-    what_comes_with_a_message,
+    subscription_options_and_identifiers,
+    message_properties,
     aliases_and_limits,
-    what_runs_out,
-    names_and_groups,
+    expiry_intervals,
+    client_ids_and_shared_subscriptions,
 ):
     check()
     print("ok", check.__name__, flush=True)

@@ -1,4 +1,4 @@
-//! The embedded broker, with mosquitto's clients.
+//! The embedded broker, tested with mosquitto's clients.
 
 use std::process::{Command, Stdio};
 
@@ -7,10 +7,10 @@ use rhaid::services::mqtt::Embedded;
 use tempfile::TempDir;
 
 use super::mosquitto::{Listener, publish, try_publish};
-use super::ways::make_certificates;
+use super::transports::make_certificates;
 use super::*;
 
-/// Starts one at a free port, with a folder of its own.
+/// Starts a broker on a free port, with its own data folder.
 pub(super) async fn broker() -> (TempDir, Embedded, SocketAddr) {
     let data = tempfile::tempdir().unwrap();
     let mut config = Config::default_in(data.path()).mqtt;
@@ -47,7 +47,7 @@ async fn five_hundred_retained_messages_are_all_delivered() {
     let (_data, broker, address) = broker().await;
     let mqtt = client(broker.address(), "sender", Protocol::Newest);
     for number in 0..500 {
-        soon(mqtt.publish(message(&format!("many/{number}"), "x", 1, true))).await.unwrap();
+        within_timeout(mqtt.publish(message(&format!("many/{number}"), "x", 1, true))).await.unwrap();
     }
     for version in ["311", "5"] {
         let listener = Listener::start(address, &["-V", version, "-t", "many/#", "-q", "1", "-F", "%t %p"]);
@@ -60,7 +60,7 @@ async fn five_hundred_retained_messages_are_all_delivered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_will_of_a_client_that_dies_is_told() {
+async fn the_will_of_a_killed_client_is_published() {
     let (_data, _broker, address) = broker().await;
     let listener = Listener::start(address, &["-t", "will/#", "-F", "%t %p"]);
     let dying = Listener::start(address, &["-t", "nothing", "--will-topic", "will/x", "--will-payload", "gone"]);
@@ -69,7 +69,7 @@ async fn the_will_of_a_client_that_dies_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_comes_while_a_client_is_away_waits_for_it() {
+async fn messages_are_queued_for_an_offline_session() {
     let (_data, _broker, address) = broker().await;
     let session = ["-i", "session", "-c", "-q", "1", "-t", "off"];
     drop(Listener::start(address, &session));
@@ -86,7 +86,7 @@ async fn what_comes_while_a_client_is_away_waits_for_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_shared_filter_gives_each_message_to_one() {
+async fn a_shared_subscription_delivers_each_message_once() {
     let (_data, _broker, address) = broker().await;
     let listeners = [(); 2].map(|()| Listener::start(address, &["-t", "$share/g/s"]));
     let other = Listener::start(address, &["-t", "$share/g/+"]);
@@ -96,11 +96,11 @@ async fn a_shared_filter_gives_each_message_to_one() {
     let mut all: Vec<_> = listeners.iter().flat_map(Listener::rest).collect();
     all.sort();
     assert_eq!(all, (0..10).map(|number| number.to_string()).collect::<Vec<_>>());
-    assert_eq!(other.rest().len(), 10, "the same group of another filter is another group");
+    assert_eq!(other.rest().len(), 10, "the same group name with another filter is another group");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn properties_of_mqtt_5_arrive_and_do_not_trouble_older_clients() {
+async fn mqtt_5_properties_arrive_and_are_removed_for_older_clients() {
     let (_data, _broker, address) = broker().await;
     let old = Listener::start(address, &["-V", "311", "-t", "p"]);
     let mqtt = client(address, "one", Protocol::V5);
@@ -115,19 +115,19 @@ async fn properties_of_mqtt_5_arrive_and_do_not_trouble_older_clients() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_talks_nonsense_harms_nobody() {
+async fn a_client_that_sends_garbage_does_not_affect_others() {
     let (_data, _broker, address) = broker().await;
-    for nonsense in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0xff; 300], &[0x10, 0xff, 0xff, 0xff, 0x7f], &[0x10, 0]] {
+    for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0xff; 300], &[0x10, 0xff, 0xff, 0xff, 0x7f], &[0x10, 0]] {
         let mut tcp = std::net::TcpStream::connect(address).unwrap();
-        std::io::Write::write_all(&mut tcp, nonsense).unwrap();
+        std::io::Write::write_all(&mut tcp, garbage).unwrap();
     }
     let listener = Listener::start(address, &["-t", "t"]);
-    publish(address, &["-t", "t", "-m", "alive"]);
-    assert_eq!(listener.line(), "alive");
+    publish(address, &["-t", "t", "-m", "delivered"]);
+    assert_eq!(listener.line(), "delivered");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn messages_to_and_from_clients_with_ids_of_any_script_are_delivered() {
+async fn client_ids_with_any_characters_are_accepted() {
     let (_data, _broker, address) = broker().await;
     for id in ["网关1", "esp:AA:BB", "a b", "a.b@c", "#+", "a/b"] {
         let receiver = format!("to {id}");
@@ -138,7 +138,7 @@ async fn messages_to_and_from_clients_with_ids_of_any_script_are_delivered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tls_serves_others_and_rhaid_itself() {
+async fn tls_works_for_other_clients_and_for_rhaid() {
     let data = tempfile::tempdir().unwrap();
     make_certificates(data.path());
     let mut config = Config::default_in(data.path()).mqtt;
@@ -153,7 +153,7 @@ async fn tls_serves_others_and_rhaid_itself() {
         publish_own(&mqtt, &"x".repeat(size)).await;
         assert_eq!(listener.line().len(), size);
     }
-    // Who speaks without TLS is nobody.
+    // A client without TLS is refused.
     assert!(!try_publish(broker.address(), &["-t", "t", "-m", "plain"]).status.success());
     broker.stop().await;
     config.embedded.tls.as_mut().unwrap().key = data.path().join("ca.pem");
@@ -162,5 +162,5 @@ async fn tls_serves_others_and_rhaid_itself() {
 }
 
 async fn publish_own(mqtt: &Mqtt, payload: &str) {
-    soon(mqtt.publish(message("t", payload, 1, false))).await.unwrap();
+    within_timeout(mqtt.publish(message("t", payload, 1, false))).await.unwrap();
 }

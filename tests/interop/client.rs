@@ -1,4 +1,4 @@
-//! Our client against mosquitto.
+//! The MQTT client, tested with mosquitto.
 
 use std::process::Command;
 use std::time::Instant;
@@ -30,7 +30,7 @@ async fn messages_go_both_ways_in_every_qos() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn retained_messages_reach_those_who_asked_for_them_once() {
+async fn retained_messages_reach_the_subscriptions_that_request_them_once() {
     let mut broker = Mosquitto::start("persistence true\nautosave_interval 1\n");
     for (protocol, id) in BOTH {
         let topic = format!("{id}/r");
@@ -56,14 +56,14 @@ async fn retained_messages_reach_those_who_asked_for_them_once() {
     }
 }
 
-/// Waits until the client is back and publishes something live; returns a subscription that sees it.
+/// Waits until the client is connected again, and publishes a message; returns a subscription that receives it.
 async fn connect_marker(mqtt: &Mqtt, broker: &Mosquitto, topic: &str) -> Subscription {
     let marked = subscribe(mqtt, "#", 1, Retained::Live).await;
     mosquitto::publish(broker.address, &["-t", topic, "-m", "live", "-q", "1"]);
     marked
 }
 
-/// Publishes 300 messages while the broker is frozen, killed and started again without its memory; returns what comes back.
+/// Publishes 300 messages while the broker is stopped, killed and restarted without persistence; returns the received messages.
 async fn through_a_crash(protocol: Protocol) -> Vec<String> {
     let mut broker = Mosquitto::start("");
     let mqtt = client(broker.address, "one", protocol);
@@ -77,7 +77,7 @@ async fn through_a_crash(protocol: Protocol) -> Vec<String> {
     });
     let mut deliveries = Vec::new();
     for number in 0..300_u32 {
-        deliveries.push(soon(mqtt.send(message("t", &format!("{number:03}"), 1, false))).await.unwrap());
+        deliveries.push(within_timeout(mqtt.send(message("t", &format!("{number:03}"), 1, false))).await.unwrap());
         match number {
             100 => broker.signal("STOP"),
             200 => {
@@ -89,13 +89,13 @@ async fn through_a_crash(protocol: Protocol) -> Vec<String> {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     for delivery in deliveries {
-        soon(delivery).await.unwrap();
+        within_timeout(delivery).await.unwrap();
     }
-    soon(reading).await.unwrap()
+    within_timeout(reading).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broker_that_freezes_and_dies_costs_no_message_and_no_order() {
+async fn a_stopped_and_killed_broker_loses_and_reorders_no_message() {
     for protocol in [Protocol::V4, Protocol::V5] {
         let mut seen = through_a_crash(protocol).await;
         seen.dedup();
@@ -105,7 +105,7 @@ async fn a_broker_that_freezes_and_dies_costs_no_message_and_no_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn overlapping_filters_wake_each_subscriber_once() {
+async fn overlapping_filters_deliver_once_per_subscription() {
     let broker = Mosquitto::start("");
     for (protocol, id) in BOTH {
         let mqtt = client(broker.address, id, protocol);
@@ -119,8 +119,8 @@ async fn overlapping_filters_wake_each_subscriber_once() {
     }
 }
 
-/// Publishes twenty messages a second, and returns how long the middle one took until it was confirmed and had come back.
-async fn middle_round_trip(mqtt: &Mqtt, all: &mut Subscription) -> Duration {
+/// Publishes twenty messages a second, and returns the median time to the PUBACK and the delivery.
+async fn median_round_trip(mqtt: &Mqtt, all: &mut Subscription) -> Duration {
     let mut times = Vec::new();
     for number in 0..20 {
         let began = Instant::now();
@@ -135,40 +135,40 @@ async fn middle_round_trip(mqtt: &Mqtt, all: &mut Subscription) -> Duration {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_goes_around_at_leisure_takes_less_than_two_milliseconds() {
+async fn a_round_trip_at_a_low_rate_takes_less_than_two_milliseconds() {
     let broker = Mosquitto::start("");
     for (protocol, id) in BOTH {
         let mqtt = client(broker.address, id, protocol);
         let mut all = subscribe(&mqtt, "t", 1, Retained::Live).await;
         let mut rounds = Vec::new();
-        // Nagle's delay, if it were on, would make all of them slow; a machine that is busy makes some so.
+        // Nagle's algorithm would delay every round; a busy machine delays only some.
         while rounds.last().is_none_or(|time| *time >= Duration::from_millis(2)) {
             assert!(rounds.len() < 10, "{id}: {rounds:?}");
-            rounds.push(middle_round_trip(&mqtt, &mut all).await);
+            rounds.push(median_round_trip(&mqtt, &mut all).await);
         }
         mqtt.close().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_hears_what_it_publishes_need_not_wait_forty_milliseconds_for_each_confirmation() {
+async fn pubacks_of_a_client_that_receives_its_own_messages_are_not_delayed() {
     let broker = Mosquitto::start("");
     let mqtt = client(broker.address, "echo", Protocol::default());
-    let mut heard = subscribe(&mqtt, "house/#", 0, Retained::Live).await;
+    let mut subscription = subscribe(&mqtt, "house/#", 0, Retained::Live).await;
     let began = Instant::now();
     for number in 0..25 {
         publish(&mqtt, "house/a", &number.to_string(), 1, false).await;
     }
     let took = began.elapsed();
-    // Held back by Nagle's algorithm, they took more than a second.
+    // With Nagle's algorithm they took more than a second.
     assert!(took < Duration::from_millis(500), "{took:?}");
     for number in 0..25 {
-        assert_eq!(text(&mut heard).await, number.to_string());
+        assert_eq!(text(&mut subscription).await, number.to_string());
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn unconfirmed_messages_come_again_to_who_comes_back() {
+async fn unacknowledged_messages_are_redelivered_after_a_reconnect() {
     let broker = Mosquitto::start("");
     for (protocol, id) in BOTH {
         let mqtt = client(broker.address, id, protocol);
@@ -192,7 +192,7 @@ async fn unconfirmed_messages_come_again_to_who_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn user_and_password_are_given() {
+async fn user_name_and_password_are_sent() {
     let broker = Mosquitto::start("");
     let hashed = broker.folder().join("passwords");
     let made = Command::new("mosquitto_passwd").args(["-b", "-c"]).arg(&hashed).args(["house", "sesame"]).status();
@@ -200,9 +200,9 @@ async fn user_and_password_are_given() {
     let guarded = Mosquitto::start(&format!("allow_anonymous false\npassword_file {}", hashed.display()));
     for (protocol, id) in BOTH {
         let password = Some(rhaid::secrets::Secret::new("sesame"));
-        let known =
+        let with_login =
             ConnectionSettings { username: Some("house".into()), password, ..settings(guarded.address, id, protocol) };
-        publish(&connect(known), "t", "x", 1, false).await;
+        publish(&connect(with_login), "t", "x", 1, false).await;
         let stranger = client(guarded.address, "stranger", protocol);
         let refused = timeout(Duration::from_secs(2), stranger.publish(message("t", "x", 1, false))).await;
         assert!(refused.is_err(), "{refused:?}");
@@ -210,7 +210,7 @@ async fn user_and_password_are_given() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tls_trusts_the_authority_that_was_named_and_no_other() {
+async fn tls_trusts_only_the_configured_ca() {
     let plain = Mosquitto::start("");
     let folder = plain.folder().to_owned();
     let made = Command::new("openssl")
@@ -223,20 +223,22 @@ async fn tls_trusts_the_authority_that_was_named_and_no_other() {
     let files = format!("certfile {0}/cert.pem\nkeyfile {0}/key.pem\n", folder.display());
     let broker = Mosquitto::start(&files);
     let tls = |ca: Option<&str>, insecure| Tls { ca: ca.map(|name| folder.join(name)), insecure, ..Tls::default() };
-    for (tls, fits) in [(tls(Some("cert.pem"), false), true), (tls(None, true), true), (tls(None, false), false)] {
+    for (tls, is_trusted) in [(tls(Some("cert.pem"), false), true), (tls(None, true), true), (tls(None, false), false)]
+    {
         let mqtt = connect(ConnectionSettings { tls: Some(tls), ..settings(broker.address, "one", Protocol::Newest) });
-        let sent = timeout(Duration::from_secs(if fits { 60 } else { 2 }), mqtt.publish(message("t", "x", 1, false)));
-        assert_eq!(sent.await.is_ok_and(|sent| sent.is_ok()), fits, "{:?}", mqtt.states());
+        let sent =
+            timeout(Duration::from_secs(if is_trusted { 60 } else { 2 }), mqtt.publish(message("t", "x", 1, false)));
+        assert_eq!(sent.await.is_ok_and(|sent| sent.is_ok()), is_trusted, "{:?}", mqtt.states());
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_we_publish_ourselves_is_left_out_if_that_is_wanted() {
+async fn no_local_suppresses_own_messages() {
     let broker = Mosquitto::start("");
     let mqtt = client(broker.address, "one", Protocol::V5);
-    let wish = SubscribeOptions { qos: 1, no_local: true, ..SubscribeOptions::default() };
-    let mut others = mqtt.subscribe_all(&[Filter::parse("a/#").unwrap()], wish, None).unwrap();
-    soon(others.ready()).await.unwrap();
+    let options = SubscribeOptions { qos: 1, no_local: true, ..SubscribeOptions::default() };
+    let mut others = mqtt.subscribe_all(&[Filter::parse("a/#").unwrap()], options, None).unwrap();
+    within_timeout(others.ready()).await.unwrap();
     let mut all = subscribe(&mqtt, "a/+", 1, Retained::Live).await;
     publish(&mqtt, "a/b", "ours", 1, false).await;
     assert_eq!(text(&mut all).await, "ours");
@@ -245,7 +247,7 @@ async fn what_we_publish_ourselves_is_left_out_if_that_is_wanted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_mqtt_5_lets_a_message_carry_is_read_by_others() {
+async fn mqtt_5_properties_are_read_by_other_clients() {
     let broker = Mosquitto::start("");
     let listener = Listener::start(broker.address, &["-V", "5", "-t", "p", "-F", "%C|%R|%D|%E|%P|%p"]);
     let properties = Properties {
@@ -258,16 +260,16 @@ async fn what_mqtt_5_lets_a_message_carry_is_read_by_others() {
     let carrying = Publish { properties: Some(Box::new(properties)), ..message("p", "x", 1, false) };
     for (protocol, id) in BOTH {
         let mqtt = client(broker.address, id, protocol);
-        soon(mqtt.publish(carrying.clone())).await.unwrap();
+        within_timeout(mqtt.publish(carrying.clone())).await.unwrap();
         mqtt.close().await;
     }
-    assert!(listener.line().ends_with("|x"), "MQTT 3.1.1 knows none of them");
+    assert!(listener.line().ends_with("|x"), "MQTT 3.1.1 has no properties");
     assert_eq!(listener.line(), "text/plain|answer/温|x1|60|a:b a:c|x");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn numbers_that_stand_for_topics_reach_nobody_else() {
-    // This broker takes a number for ten topics.
+async fn topic_aliases_are_resolved_for_subscribers() {
+    // mosquitto's default topic alias maximum is 10.
     let broker = Mosquitto::start("");
     let listener = Listener::start(broker.address, &["-t", "alias/#", "-q", "1", "-F", "%t %p"]);
     let mqtt = client(broker.address, "one", Protocol::V5);
@@ -282,7 +284,7 @@ async fn numbers_that_stand_for_topics_reach_nobody_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_repeated_for_another_subscriber_wakes_nobody_again() {
+async fn retained_messages_repeated_for_one_subscription_reach_no_other() {
     let broker = Mosquitto::start("");
     for (protocol, id) in BOTH {
         let (filter, before, since) = (format!("{id}/#"), format!("{id}/before"), format!("{id}/since"));
@@ -293,7 +295,7 @@ async fn what_is_repeated_for_another_subscriber_wakes_nobody_again() {
         assert_eq!(text(&mut only).await, "kept");
         mosquitto::publish(broker.address, &["-t", &since, "-m", "new", "-r", "-q", "1"]);
         assert_eq!(text(&mut live).await, "new");
-        // The broker repeats both for this one.
+        // The broker sends both again for this subscription.
         let mut initial = subscribe(&mqtt, &filter, 1, Retained::Initial).await;
         let mut repeated = [text(&mut initial).await, text(&mut initial).await];
         repeated.sort();

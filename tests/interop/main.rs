@@ -1,6 +1,6 @@
-//! MQTT against mosquitto, its clients and paho-mqtt, HTTP against httpbin, nginx and Python's `requests`: `.ci/run` installs what they need.
+//! Interoperability: MQTT with mosquitto, its clients and paho-mqtt; HTTP with httpbin, nginx and Python's `requests`. `.ci/run` installs them.
 
-#![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
+#![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 mod absence;
 mod broker;
@@ -11,13 +11,13 @@ mod http;
 mod mosquitto;
 mod paho;
 mod parity;
-#[expect(dead_code, reason = "what only the other tests use")]
+#[expect(dead_code, reason = "some items are used only by the other test binary")]
 #[path = "../process.rs"]
 mod process;
-mod proxy;
 #[path = "../seed.rs"]
 mod seed;
-mod ways;
+mod tcp_proxy;
+mod transports;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -31,10 +31,10 @@ use rhaid::services::mqtt::{
 use rhaid::topic::Filter;
 use tokio::time::timeout;
 
-/// Longer than anything here takes on the slowest machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Limit for every operation, generous for slow machines.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Both versions of MQTT, with a name for each.
+/// Both versions of MQTT, each with a client id.
 const BOTH: [(Protocol, &str); 2] = [(Protocol::V4, "old"), (Protocol::V5, "new")];
 
 fn settings(address: SocketAddr, id: &str, protocol: Protocol) -> ConnectionSettings {
@@ -50,15 +50,15 @@ fn connect(settings: ConnectionSettings) -> Mqtt {
     Mqtt::new(vec![settings], &Clock::system(TimeZone::UTC))
 }
 
-/// Subscribes, and waits until the broker has confirmed it.
+/// Subscribes, and waits for the SUBACK.
 async fn subscribe(mqtt: &Mqtt, filter: &str, qos: u8, retained: Retained) -> Subscription {
     let mut subscription = mqtt.subscribe(&Filter::parse(filter).unwrap(), qos, retained, None).unwrap();
-    soon(subscription.ready()).await.unwrap();
+    within_timeout(subscription.ready()).await.unwrap();
     subscription
 }
 
 async fn publish(mqtt: &Mqtt, topic: &str, payload: &str, qos: u8, retain: bool) {
-    soon(mqtt.publish(message(topic, payload, qos, retain))).await.unwrap();
+    within_timeout(mqtt.publish(message(topic, payload, qos, retain))).await.unwrap();
 }
 
 fn message(topic: &str, payload: &str, qos: u8, retain: bool) -> Publish {
@@ -66,13 +66,13 @@ fn message(topic: &str, payload: &str, qos: u8, retain: bool) -> Publish {
 }
 
 async fn next(subscription: &mut Subscription) -> Message {
-    soon(subscription.messages.recv()).await.unwrap()
+    within_timeout(subscription.messages.recv()).await.unwrap()
 }
 
 async fn text(subscription: &mut Subscription) -> String {
     String::from_utf8_lossy(&next(subscription).await.payload).into_owned()
 }
 
-async fn soon<T>(what: impl Future<Output = T>) -> T {
-    timeout(PATIENCE, what).await.expect("it takes too long")
+async fn within_timeout<T>(future: impl Future<Output = T>) -> T {
+    timeout(TIMEOUT, future).await.expect("the operation ends within the timeout")
 }

@@ -1,4 +1,4 @@
-//! Mosquitto: the broker, and the two clients that come with it.
+//! Mosquitto: the broker, `mosquitto_pub` and `mosquitto_sub`.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -9,9 +9,9 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::PATIENCE;
+use super::TIMEOUT;
 
-/// A broker with a folder of its own, killed when dropped.
+/// A broker with a temporary folder; killed when dropped.
 pub(super) struct Mosquitto {
     folder: tempfile::TempDir,
     more: String,
@@ -20,7 +20,7 @@ pub(super) struct Mosquitto {
 }
 
 impl Mosquitto {
-    /// Starts one with these lines in its configuration.
+    /// Starts a broker with these additional configuration lines.
     pub(super) fn start(more: &str) -> Self {
         let free = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let address = free.local_addr().unwrap();
@@ -36,20 +36,20 @@ impl Mosquitto {
         self.folder.path()
     }
 
-    /// Sends a signal to it.
+    /// Sends a signal to the broker.
     pub(super) fn signal(&self, name: &str) {
         let pid = self.child.as_ref().unwrap().id().to_string();
         assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
     }
 
-    /// Ends it at once, without a chance to write anything down.
+    /// Kills the broker with SIGKILL, before it can save anything.
     pub(super) fn kill(&mut self) {
         let mut child = self.child.take().unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
     }
 
-    /// Starts it again at the same address.
+    /// Starts the broker at its address.
     pub(super) fn run(&mut self) {
         let config = self.folder.path().join("mosquitto.conf");
         let folder = self.folder.path().display();
@@ -60,11 +60,11 @@ impl Mosquitto {
         );
         fs::write(&config, lines).unwrap();
         let program = if Path::new("/usr/sbin/mosquitto").exists() { "/usr/sbin/mosquitto" } else { "mosquitto" };
-        let quiet = Command::new(program).arg("-c").arg(&config).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        self.child = Some(quiet.expect("mosquitto is not installed"));
+        let child = Command::new(program).arg("-c").arg(&config).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        self.child = Some(child.expect("mosquitto is not installed"));
         let began = Instant::now();
         while TcpStream::connect(self.address).is_err() {
-            assert!(began.elapsed() < PATIENCE, "mosquitto does not start");
+            assert!(began.elapsed() < TIMEOUT, "mosquitto does not start");
             thread::sleep(Duration::from_millis(10));
         }
     }
@@ -78,7 +78,7 @@ impl Drop for Mosquitto {
     }
 }
 
-/// Runs `mosquitto_pub` with arguments such as `-t topic -m text`, and returns how it ended.
+/// Runs `mosquitto_pub` with arguments such as `-t topic -m text`, and returns its output.
 pub(super) fn try_publish(address: SocketAddr, arguments: &[&str]) -> Output {
     let port = address.port().to_string();
     Command::new("mosquitto_pub").args(["-h", "127.0.0.1", "-p", &port]).args(arguments).output().unwrap()
@@ -90,17 +90,17 @@ pub(super) fn publish(address: SocketAddr, arguments: &[&str]) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// `mosquitto_sub`, which prints a line for each message.
+/// A running `mosquitto_sub`, which prints a line for each message.
 pub(super) struct Listener {
     child: Child,
     lines: Receiver<String>,
 }
 
 impl Listener {
-    /// Starts one with arguments such as `-t topic -F %p`, and waits until the broker has confirmed its subscription.
+    /// Starts `mosquitto_sub` with arguments such as `-t topic -F %p`, and waits for the SUBACK.
     pub(super) fn start(address: SocketAddr, arguments: &[&str]) -> Self {
         let port = address.port().to_string();
-        // Its debug lines come on the same stream as messages, and unbuffered only through `stdbuf`.
+        // Debug lines and messages share standard output; `stdbuf` makes it line-buffered.
         let mut child = Command::new("stdbuf")
             .args(["-oL", "mosquitto_sub", "-d", "-h", "127.0.0.1", "-p", &port])
             .args(arguments)
@@ -116,7 +116,7 @@ impl Listener {
         listener
     }
 
-    /// Returns the next message's line.
+    /// Returns the line of the next message.
     pub(super) fn line(&self) -> String {
         loop {
             let line = self.raw();
@@ -126,7 +126,7 @@ impl Listener {
         }
     }
 
-    /// Returns the lines of messages that come until there has been none for a while.
+    /// Returns the lines of messages until none comes for 500 ms.
     pub(super) fn rest(&self) -> Vec<String> {
         let mut all = Vec::new();
         while let Ok(line) = self.lines.recv_timeout(Duration::from_millis(500)) {
@@ -138,7 +138,7 @@ impl Listener {
     }
 
     fn raw(&self) -> String {
-        self.lines.recv_timeout(PATIENCE).expect("mosquitto_sub says nothing")
+        self.lines.recv_timeout(TIMEOUT).expect("mosquitto_sub prints a line")
     }
 }
 

@@ -1,4 +1,4 @@
-//! The embedded broker, with paho-mqtt.
+//! The embedded broker, tested with paho-mqtt.
 
 use std::process::Command;
 
@@ -6,12 +6,12 @@ use super::broker::broker;
 use super::http::python;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn paho_finds_everything_as_both_standards_say() {
+async fn the_broker_follows_both_mqtt_versions_with_paho() {
     let (_data, _broker, address) = broker().await;
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/broker.py");
     let mut command = Command::new(python("python"));
     command.arg(script).arg(address.port().to_string());
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-    let (said, wrong) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{said}{wrong}");
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{stdout}{stderr}");
 }

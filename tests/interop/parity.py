@@ -1,6 +1,6 @@
-"""Does with paho-mqtt what a script does beside it: `parity.py PORT VERSION`, the version being what the script speaks.
+"""Uses each feature with paho-mqtt and in a script: `parity.py PORT VERSION`, with the MQTT version of the script.
 
-Ends with 0 if each finds what the other has done as its own side would have done it.
+Exits with 0 if both sides have equal results.
 """
 
 import itertools
@@ -12,18 +12,18 @@ import paho.mqtt.client as mqtt
 from paho.mqtt import publish, subscribe
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from listening import PATIENCE, PORT, Client, payloads, properties
+from client import TIMEOUT, PORT, Client, payloads, properties
 
 IS_NEW = sys.argv[2] == "5"
 OURS = mqtt.MQTTv5 if IS_NEW else mqtt.MQTTv311
 
 
-def ask(client, what, payload=""):
-    """Has the script do something."""
-    client.publish(f"go/{what}", payload)
+def start(client, action, payload=""):
+    """Starts an action of the script."""
+    client.publish(f"go/{action}", payload)
 
 
-def heard(client, count):
+def received(client, count):
     return sorted((message.topic, message.payload.decode()) for message in (client.next() for _ in range(count)))
 
 
@@ -33,25 +33,25 @@ def one_message_at_a_time(client):
     assert client.next().payload == b"1"
     kept = subscribe.simple("rhaid/single", 1, hostname="127.0.0.1", port=PORT)
     assert (kept.payload, kept.qos, kept.retain) == (b"boo123", 1, True)
-    ask(client, "clear")
+    start(client, "clear")
     assert client.next().payload == b"1"
     client.subscribe("rhaid/single", 1)
     assert client.all("marker/single") == []
 
 
-def what_becomes_of_a_message(client):
+def waiting_for_the_acknowledgement(client):
     client.subscribe("rhaid/later", 2)
-    ask(client, "later")
-    # What has QoS 2 is there for good a step later.
+    start(client, "later")
+    # QoS 2 takes another round trip, so the order may differ.
     assert sorted(payloads([client.next(), client.next()])) == ["boo", "true"]
     info = client.client.publish("paho/later", "boo", 2)
-    info.wait_for_publish(PATIENCE)
+    info.wait_for_publish(TIMEOUT)
     assert info.is_published()
 
 
 def several_messages_at_once(client):
     client.subscribe("rhaid/many/+", 2)
-    ask(client, "many")
+    start(client, "many")
     found = [client.next() for _ in range(4)]
     ordered = [message for message in found if message.qos < 2]
     assert [(message.topic, message.payload, message.qos) for message in ordered] == [
@@ -63,12 +63,12 @@ def several_messages_at_once(client):
     messages = [{"topic": "both/in/1", "payload": "a", "qos": 2}, ("both/in/2", "b", 1, False), {"topic": "both/in/3"}]
     client.subscribe("rhaid/both/+", 1)
     publish.multiple(messages, hostname="127.0.0.1", port=PORT)
-    assert heard(client, 3) == [("rhaid/both/1", "a 2"), ("rhaid/both/2", "b 1"), ("rhaid/both/3", " 0")]
+    assert received(client, 3) == [("rhaid/both/1", "a 2"), ("rhaid/both/2", "b 1"), ("rhaid/both/3", " 0")]
 
 
-def payloads_of_all_sorts(client):
+def payloads_of_all_types(client):
     client.subscribe("sort/+/+", 1)
-    ask(client, "payloads")
+    start(client, "payloads")
     for index, payload in enumerate(["text 温", b"\xff\xff", 42, -7, 2.5, 21.0, None]):
         client.publish(f"sort/paho/{index}", payload)
     found = {}
@@ -77,7 +77,7 @@ def payloads_of_all_sorts(client):
         found[message.topic] = message.payload
     for index in range(7):
         assert found[f"sort/paho/{index}"] == found[f"sort/rhaid/{index}"], (index, found)
-    # This one paho refuses.
+    # paho-mqtt refuses this type.
     assert json.loads(found["sort/rhaid/7"]) == {"a": [1, "二"]}
 
 
@@ -85,7 +85,7 @@ def waiting_for_messages(client):
     for topic in ("kept/1", "kept/二", "also"):
         client.publish(topic, topic, 2, True)
     client.subscribe("rhaid/received/+", 1)
-    ask(client, "receive")
+    start(client, "receive")
     message = client.next()
     found = sorted(json.loads(message.payload))
     assert found == sorted([f"{topic} {topic} 2 true" for topic in ("kept/1", "kept/二", "also")]), found
@@ -96,28 +96,28 @@ def waiting_for_messages(client):
 
 
 def each_filter_has_its_handlers(client):
-    client.subscribe("rhaid/heard/+", 1)
+    client.subscribe("rhaid/received_by/+", 1)
     client.publish("温/a/1", "x")
     client.publish("温/b", "y")
-    assert heard(client, 3) == [
-        ("rhaid/heard/narrow", "温/a/1 1"),
-        ("rhaid/heard/wide", "温/a/1"),
-        ("rhaid/heard/wide", "温/b"),
+    assert received(client, 3) == [
+        ("rhaid/received_by/narrow", "温/a/1 1"),
+        ("rhaid/received_by/wide", "温/a/1"),
+        ("rhaid/received_by/wide", "温/b"),
     ]
 
 
-def all_that_is_known_of_a_message(client):
+def fields_of_a_message(client):
     client.subscribe("rhaid/fields", 1)
     for qos, retain in itertools.product((0, 1, 2), (False, True)):
         client.publish(f"fields/厨房/{qos}", "é", qos, retain)
         fields = json.loads(client.next().payload)
-        assert fields.pop("age") < PATIENCE
+        assert fields.pop("age") < TIMEOUT
         assert fields == {
             "topic": f"fields/厨房/{qos}",
             "payload": "é",
             "bytes": 2,
             "qos": qos,
-            # To whoever listens already it is a message like others.
+            # Existing subscriptions get it without the retain flag.
             "retain": False,
             "dup": False,
             "room": "厨房",
@@ -157,16 +157,16 @@ def properties_of_messages(client):
         assert fits, (name, found)
 
 
-def questions_and_answers(client):
+def requests_and_responses(client):
     client.subscribe("ask/paho", 1)
     client.subscribe("rhaid/answered", 1)
-    ask(client, "request")
+    start(client, "request")
     question = client.next()
-    told = question.properties
-    topic = told.ResponseTopic if IS_NEW else "ask/paho/response"
-    carried = {"CorrelationData": told.CorrelationData} if IS_NEW else {}
+    requested = question.properties
+    topic = requested.ResponseTopic if IS_NEW else "ask/paho/response"
+    carried = {"CorrelationData": requested.CorrelationData} if IS_NEW else {}
     if IS_NEW:
-        client.publish(topic, "for somebody else", 1, False, CorrelationData=b"other")
+        client.publish(topic, "for another request", 1, False, CorrelationData=b"other")
     client.publish(topic, f"{2 * int(question.payload)}", 1, False, **carried)
     assert client.next().payload == b"42"
     if IS_NEW:
@@ -191,7 +191,7 @@ def filters_match_the_same_topics(client):
 
     pairs = [[filter(), topic()] for _ in range(2_000)] + [["#", "$SYS/x"], ["a/#", "a"], ["+", "/"], ["$SYS/#", "$SYS/x"]]
     client.subscribe("rhaid/matches", 1)
-    ask(client, "matches", json.dumps(pairs))
+    start(client, "matches", json.dumps(pairs))
     ours = json.loads(client.next().payload)
     theirs = [mqtt.topic_matches_sub(filter, topic) for filter, topic in pairs]
     different = [pair for pair, one, other in zip(pairs, ours, theirs) if one != other]
@@ -209,7 +209,7 @@ def large_payloads(client):
 def own_messages(client):
     client.subscribe("rhaid/local", 1)
     client.subscribe("local", 1)
-    ask(client, "local")
+    start(client, "local")
     found = []
     while ("local", b"ours") not in found:
         message = client.next()
@@ -218,26 +218,26 @@ def own_messages(client):
     while ("rhaid/local", b"theirs") not in found:
         message = client.next()
         found.append((message.topic, message.payload))
-    # MQTT 3.1.1 knows of no such wish.
+    # MQTT 3.1.1 has no such option.
     assert (("rhaid/local", b"ours") in found) is not IS_NEW, found
 
 
 for check in (
     one_message_at_a_time,
-    what_becomes_of_a_message,
+    waiting_for_the_acknowledgement,
     several_messages_at_once,
-    payloads_of_all_sorts,
+    payloads_of_all_types,
     waiting_for_messages,
     each_filter_has_its_handlers,
-    all_that_is_known_of_a_message,
+    fields_of_a_message,
     every_quality_of_service,
     properties_of_messages,
-    questions_and_answers,
+    requests_and_responses,
     filters_match_the_same_topics,
     large_payloads,
     own_messages,
 ):
     client = Client(check.__name__, mqtt.MQTTv5)
     check(client)
-    client.leave()
+    client.disconnect()
     print("ok", check.__name__, flush=True)

@@ -1,4 +1,4 @@
-//! Each thing that paho-mqtt can do, done by a script or in `rhaid.yaml`, with paho-mqtt or mosquitto's clients on the other side.
+//! Feature parity with paho-mqtt: each feature in a script or in `rhaid.yaml`, tested with paho-mqtt or mosquitto's clients.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use super::http::python;
 use super::mosquitto::{self, Listener, Mosquitto};
 use super::process::{Home, Process};
-use super::ways::{free_port, make_certificates, proxy};
+use super::transports::{free_port, make_certificates, proxy};
 use super::*;
 
 /// Starts rhaid with a script and lines of `rhaid.yaml`.
@@ -20,7 +20,7 @@ fn start(script: &str, yaml: &str, variables: &[(&str, &str)]) -> (Home, Process
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn scripts_do_what_programs_with_paho_do() {
+async fn scripts_have_the_features_of_paho() {
     let broker = Mosquitto::start("");
     for version in ["3.1.1", "5"] {
         let yaml = format!("mqtt: {{ url: \"mqtt://{}\", protocol: {version} }}\n", broker.address);
@@ -30,13 +30,13 @@ async fn scripts_do_what_programs_with_paho_do() {
         let mut command = Command::new(python("python"));
         command.args([script, &broker.address.port().to_string(), version]);
         let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-        let (said, wrong) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success(), "MQTT {version}\n{said}{wrong}\n{}", process.said());
-        assert_eq!(process.said().matches("lost the connection").count(), 0);
+        let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "MQTT {version}\n{stdout}{stderr}\n{}", process.output());
+        assert_eq!(process.output().matches("lost the connection").count(), 0);
     }
 }
 
-/// Returns a file of passwords in which `program` has `sesame`.
+/// Creates a password file with the user `house` and the password `sesame`; returns its path.
 fn passwords(folder: &Path) -> String {
     let file = folder.join("passwords");
     let made = Command::new("mosquitto_passwd").args(["-b", "-c"]).arg(&file).args(["house", "sesame"]).status();
@@ -45,7 +45,7 @@ fn passwords(folder: &Path) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_way_to_a_broker_stands_in_the_config() {
+async fn every_transport_is_configured_in_rhaid_yaml() {
     let folder = tempfile::tempdir().unwrap();
     make_certificates(folder.path());
     let (tls, ws, wss) = (free_port(), free_port(), free_port());
@@ -81,40 +81,40 @@ async fn every_way_to_a_broker_stands_in_the_config() {
         http_port = http.port,
         socks_port = socks.port,
     );
-    let ways = ["plain", "tls", "unchecked", "ws", "wss", "unix", "http", "socks"];
+    let brokers = ["plain", "tls", "unchecked", "ws", "wss", "unix", "http", "socks"];
     let script = format!(
-        r#"mqtt_subscribe("in/{{number}}", #{{ broker: {ways:?}, qos: 1 }}, |msg| {{
+        r#"mqtt_subscribe("in/{{number}}", #{{ broker: {brokers:?}, qos: 1 }}, |msg| {{
             mqtt_publish(`out/${{msg.broker}}`, `${{msg.payload.len()}} ${{mqtt_connected(msg.broker)}}`, #{{ broker: msg.broker, qos: 1 }});
         }});"#
     );
     let listener =
         Listener::start(broker.address, &["-u", "house", "-P", "sesame", "-t", "out/#", "-q", "1", "-F", "%t %p"]);
-    // What is said of proxies in the environment is not for brokers.
+    // Proxy variables of the environment do not apply to brokers.
     let proxies = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"].map(|name| (name, "http://127.0.0.1:9"));
     let (_home, mut process) = start(&script, &yaml, &[&proxies[..], &[("MQTT_PASSWORD", "sesame")]].concat());
-    for way in ways {
-        until_logged(&mut process, way);
+    for broker_name in brokers {
+        until_logged(&mut process, broker_name);
     }
     let payload = "温".repeat(60_000);
     let file = folder.path().join("payload");
     fs::write(&file, &payload).unwrap();
     let sent = ["-u", "house", "-P", "sesame", "-q", "1", "-t", "in/1", "-f", file.to_str().unwrap()];
-    // Connected is not yet subscribed.
-    let mut missing = Vec::from(ways);
-    let end = std::time::Instant::now() + PATIENCE;
+    // The subscriptions may come after the connections.
+    let mut missing = Vec::from(brokers);
+    let end = std::time::Instant::now() + TIMEOUT;
     while !missing.is_empty() {
-        assert!(std::time::Instant::now() < end, "nothing came through {missing:?}: {}", process.said());
+        assert!(std::time::Instant::now() < end, "no message from {missing:?}: {}", process.output());
         mosquitto::publish(broker.address, &sent);
         for line in listener.rest() {
-            let (topic, told) = line.split_once(' ').unwrap();
-            assert_eq!(told, format!("{} true", 60_000), "{line}");
-            missing.retain(|way| topic.strip_prefix("out/") != Some(way));
+            let (topic, result) = line.split_once(' ').unwrap();
+            assert_eq!(result, format!("{} true", 60_000), "{line}");
+            missing.retain(|broker_name| topic.strip_prefix("out/") != Some(broker_name));
         }
     }
-    assert!(!process.said().contains("sesame"), "{}", process.said());
+    assert!(!process.output().contains("sesame"), "{}", process.output());
 }
 
-/// A web server with TLS, killed when dropped.
+/// A web server with TLS; killed when dropped.
 struct WebServer(Child);
 
 impl WebServer {
@@ -135,7 +135,7 @@ impl Drop for WebServer {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn https_and_mqtts_get_along_in_one_script() {
+async fn https_and_mqtts_work_in_one_script() {
     let folder = tempfile::tempdir().unwrap();
     make_certificates(folder.path());
     let at = folder.path().display();
@@ -147,30 +147,30 @@ async fn https_and_mqtts_get_along_in_one_script() {
         broker.address
     );
     let script = format!(
-        r#"on_mqtt("connected", |link| {{
+        r#"on_mqtt("connected", |change| {{
             for round in 0..3 {{
                 let r = http_get("https://127.0.0.1:{port}/", #{{ verify: "{at}/ca.pem", retry: 5 }});
                 mqtt_publish("seen", r.status_code, #{{ qos: 1, timeout: "20s" }});
             }}
-            print("both are well");
+            print("both work");
         }});"#
     );
     let (_home, mut process) = start(&script, &yaml, &[]);
-    process.expect("both are well");
+    process.expect("both work");
 }
 
-/// Waits until the log says that a broker is there.
+/// Waits until the connection to a broker is logged.
 fn until_logged(process: &mut Process, broker: &str) {
-    let end = std::time::Instant::now() + PATIENCE;
+    let end = std::time::Instant::now() + TIMEOUT;
     let is_it = |line: &str| line.contains("connected to") && line.contains(&format!("broker={broker}"));
-    while !process.said().lines().any(is_it) {
-        assert!(std::time::Instant::now() < end, "{broker} is not there: {}", process.said());
+    while !process.output().lines().any(is_it) {
+        assert!(std::time::Instant::now() < end, "no connection to {broker}: {}", process.output());
         std::thread::sleep(Duration::from_millis(20));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_config_says_how_the_broker_knows_us() {
+async fn the_config_sets_the_fields_of_connect() {
     let broker = Mosquitto::start("log_dest file FOLDER/log\nlog_type notice\nconnection_messages true");
     for (version, known) in [("3.1.1", "p2"), ("5", "p5"), ("auto", "p5")] {
         for (clean_start, clean) in [("true", "c1"), ("false", "c0")] {
@@ -183,7 +183,7 @@ async fn the_config_says_how_the_broker_knows_us() {
             let (_home, mut process) = start("mqtt_subscribe(\"t\", |msg| ());", &yaml, &[]);
             process.expect("connected to");
             let line = format!("as {id} ({known}, {clean}, k17, u'house').");
-            let end = std::time::Instant::now() + PATIENCE;
+            let end = std::time::Instant::now() + TIMEOUT;
             while !fs::read_to_string(broker.folder().join("log")).unwrap_or_default().contains(&line) {
                 assert!(std::time::Instant::now() < end, "no {line:?}");
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -192,20 +192,20 @@ async fn the_config_says_how_the_broker_knows_us() {
     }
 }
 
-/// Publishes until the script says that it has heard it.
-async fn until_heard(process: &mut Process, broker: SocketAddr, name: &str) {
-    let (topic, end) = (format!("in/{name}"), std::time::Instant::now() + PATIENCE);
-    while !process.said().contains(&format!("heard {name}")) {
-        assert!(std::time::Instant::now() < end, "{name} is not heard: {}", process.said());
+/// Publishes until the script has received the message.
+async fn publish_until_received(process: &mut Process, broker: SocketAddr, name: &str) {
+    let (topic, end) = (format!("in/{name}"), std::time::Instant::now() + TIMEOUT);
+    while !process.output().contains(&format!("received {name}")) {
+        assert!(std::time::Instant::now() < end, "{name} was not received: {}", process.output());
         mosquitto::publish(broker, &["-q", "1", "-m", "x", "-t", &topic]);
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_broker_keeps_messages_for_us_as_long_as_is_written() {
+async fn the_broker_queues_messages_for_the_configured_session_expiry() {
     let broker = Mosquitto::start("");
-    for (keys, waits) in [
+    for (keys, is_queued) in [
         ("protocol: 5", true),
         ("protocol: 5, clean_start: true", false),
         ("protocol: 5, session_expiry: 1s", false),
@@ -213,22 +213,22 @@ async fn the_broker_keeps_messages_for_us_as_long_as_is_written() {
         ("protocol: 3.1.1, clean_start: true", false),
     ] {
         let yaml = format!("mqtt: {{ url: \"mqtt://{}\", {keys} }}", broker.address);
-        let ears = "mqtt_subscribe(\"in/{name}\", #{ qos: 1 }, |msg| print(`heard ${msg.params.name}`));";
-        let (home, mut process) = start(ears, &yaml, &[]);
-        until_heard(&mut process, broker.address, "before").await;
+        let script = "mqtt_subscribe(\"in/{name}\", #{ qos: 1 }, |msg| print(`received ${msg.params.name}`));";
+        let (home, mut process) = start(script, &yaml, &[]);
+        publish_until_received(&mut process, broker.address, "before").await;
         process.kill();
         mosquitto::publish(broker.address, &["-q", "1", "-m", "x", "-t", "in/meanwhile"]);
-        // Longer than the shortest of the sessions lasts; brokers look about once a second.
+        // Longer than the shortest session expiry; brokers check about once a second.
         tokio::time::sleep(Duration::from_secs(3)).await;
         let mut process = home.spawn(&[]);
         process.expect("connected to");
-        until_heard(&mut process, broker.address, "after").await;
-        assert_eq!(process.said().contains("heard meanwhile"), waits, "{keys}: {}", process.said());
+        publish_until_received(&mut process, broker.address, "after").await;
+        assert_eq!(process.output().contains("received meanwhile"), is_queued, "{keys}: {}", process.output());
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_will_of_the_config_is_told_with_all_that_comes_with_it() {
+async fn the_configured_will_is_published_with_its_properties() {
     let broker = Mosquitto::start("");
     let form = "%t|%q|%p|%C|%R|%D|%E|%P";
     let listener = Listener::start(broker.address, &["-V", "5", "-t", "house/#", "-q", "2", "-F", form]);
@@ -246,9 +246,9 @@ async fn the_will_of_the_config_is_told_with_all_that_comes_with_it() {
     }
 }
 
-/// Asks a script that may not listen yet until it answers.
+/// Publishes until a script that may not be subscribed yet responds; returns the response.
 fn first_answer(broker: &Mosquitto, topic: &str, listener: &Listener) -> String {
-    let end = std::time::Instant::now() + PATIENCE;
+    let end = std::time::Instant::now() + TIMEOUT;
     loop {
         assert!(std::time::Instant::now() < end, "no answer to {topic}");
         mosquitto::publish(broker.address, &["-q", "1", "-m", "x", "-t", topic]);
@@ -259,17 +259,17 @@ fn first_answer(broker: &Mosquitto, topic: &str, listener: &Listener) -> String 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_broker_refuses_is_a_fault_of_the_call() {
+async fn a_publish_refused_by_the_broker_fails() {
     let folder = tempfile::tempdir().unwrap();
     let rules = folder.path().join("rules");
     fs::write(&rules, "topic readwrite open/#\n").unwrap();
     let broker = Mosquitto::start(&format!("acl_file {}", rules.display()));
     let script = r#"
-        fn told(topic, qos) {
+        fn publish(topic, qos) {
             try { mqtt_publish(topic, "x", #{ qos: qos, timeout: "20s" }); } catch (err) { return `${err.kind}: ${err.message}`; }
             "taken"
         }
-        fn told_later(topic) {
+        fn publish_later(topic) {
             let sent = mqtt_publish(topic, "x", #{ qos: 1, wait: false });
             for round in 0..2 {
                 try { sent.wait("20s"); } catch (err) { if round == 1 { return `${err.kind} ${sent.is_confirmed()}`; } }
@@ -278,28 +278,28 @@ async fn what_the_broker_refuses_is_a_fault_of_the_call() {
         }
         mqtt_subscribe("open/go", #{ qos: 1 }, |msg| {
             let all = [];
-            for qos in 1..3 { for topic in ["open/x", "closed/x"] { all.push(told(topic, qos)); } }
-            for topic in ["open/x", "closed/x"] { all.push(told_later(topic)); }
-            mqtt_publish("open/told", all, #{ qos: 1 });
+            for qos in 1..3 { for topic in ["open/x", "closed/x"] { all.push(publish(topic, qos)); } }
+            for topic in ["open/x", "closed/x"] { all.push(publish_later(topic)); }
+            mqtt_publish("open/results", all, #{ qos: 1 });
         });
     "#;
     let yaml = format!("mqtt: {{ url: \"mqtt://{}\", protocol: 5 }}", broker.address);
-    let listener = Listener::start(broker.address, &["-t", "open/told", "-q", "1"]);
+    let listener = Listener::start(broker.address, &["-t", "open/results", "-q", "1"]);
     let (_home, mut process) = start(script, &yaml, &[]);
     process.expect("connected to");
-    let told = first_answer(&broker, "open/go", &listener);
+    let results = first_answer(&broker, "open/go", &listener);
     let refused = "refused: the broker refused: not authorized";
     let expected = serde_json::json!(["taken", refused, "taken", refused, "taken true", "refused false"]).to_string();
-    assert_eq!(told, expected);
+    assert_eq!(results, expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_too_large_is_told_or_left_out_and_harms_no_connection() {
+async fn oversized_messages_are_refused_or_skipped_without_a_disconnect() {
     let broker = Mosquitto::start("");
     let script = r#"
         mqtt_subscribe("in/{size}", #{ qos: 1 }, |msg| {
             let size = msg.params.size.parse_int();
-            mqtt_publish("told", `${size} ${try_to(size)}`, #{ qos: 1 });
+            mqtt_publish("results", `${size} ${try_to(size)}`, #{ qos: 1 });
         });
         fn try_to(size) {
             try { mqtt_publish("large", blob(size, 65), #{ qos: 1 }); } catch (err) { return err.kind; }
@@ -308,7 +308,7 @@ async fn what_is_too_large_is_told_or_left_out_and_harms_no_connection() {
     "#;
     let large = "x".repeat(20_000);
     for version in ["3.1.1", "5"] {
-        let listener = Listener::start(broker.address, &["-t", "told", "-q", "1"]);
+        let listener = Listener::start(broker.address, &["-t", "results", "-q", "1"]);
         let yaml = format!("mqtt: {{ url: \"mqtt://{}\", protocol: {version}, max_packet: 10KiB }}", broker.address);
         let (_home, mut process) = start(script, &yaml, &[]);
         process.expect("connected to");
@@ -319,6 +319,6 @@ async fn what_is_too_large_is_told_or_left_out_and_harms_no_connection() {
         process.expect("bytes is left out: more than `mqtt.max_packet`");
         mosquitto::publish(broker.address, &["-q", "1", "-m", "x", "-t", "in/2000"]);
         assert_eq!(listener.line(), "2000 sent");
-        assert_eq!(process.said().matches("connected to").count(), 1, "{}", process.said());
+        assert_eq!(process.output().matches("connected to").count(), 1, "{}", process.output());
     }
 }

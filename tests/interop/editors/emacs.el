@@ -1,4 +1,4 @@
-;;; What somebody does in Emacs with Eglot; writes down what was seen.  -*- lexical-binding: t -*-
+;;; A session in Emacs with Eglot; writes its results as JSON.  -*- lexical-binding: t -*-
 
 (require 'json)
 (package-initialize)
@@ -9,20 +9,20 @@
 (add-to-list 'auto-mode-alist '("\\.rhai\\'" . rhai-mode))
 (add-to-list 'eglot-server-programs `(rhai-mode . (,(getenv "RHAID") "lsp")))
 
-(defvar seen nil)
+(defvar results nil)
 
-(defun see (name value)
-  (push (cons name value) seen))
+(defun record (name value)
+  (push (cons name value) results))
 
-(defun await (what)
-  "Waits until WHAT returns something, and returns that."
+(defun await (condition)
+  "Waits until CONDITION returns non-nil, and returns its value."
   (let ((until (+ (float-time) 30)) found)
-    (while (and (not (setq found (funcall what))) (< (float-time) until))
+    (while (and (not (setq found (funcall condition))) (< (float-time) until))
       (accept-process-output nil 0.05))
     found))
 
-(defun place (text)
-  "Goes behind TEXT."
+(defun goto-text (text)
+  "Moves point behind TEXT."
   (goto-char (point-min))
   (search-forward text))
 
@@ -32,28 +32,28 @@
   (flymake-mode 1)
   (flymake-start)
   (let ((found (await #'flymake-diagnostics)))
-    (see 'diagnostics
+    (record 'diagnostics
          (vconcat (mapcar (lambda (one)
                             `((text . ,(flymake-diagnostic-text one))
                               (at . ,(buffer-substring (flymake-diagnostic-beg one) (flymake-diagnostic-end one)))))
                           found))))
-  (place "http_gett")
+  (goto-text "http_gett")
   (delete-char -1)
   (eglot--signal-textDocument/didChange)
-  (see 'cleared (and (await (lambda () (null (flymake-diagnostics)))) t))
-  (place "msg.")
-  (see 'completion (vconcat (all-completions "" (nth 2 (eglot-completion-at-point)))))
-  (place "mqtt_sub")
+  (record 'cleared (and (await (lambda () (null (flymake-diagnostics)))) t))
+  (goto-text "msg.")
+  (record 'completion (vconcat (all-completions "" (nth 2 (eglot-completion-at-point)))))
+  (goto-text "mqtt_sub")
   (let (page)
     (eglot-hover-eldoc-function (lambda (text &rest _) (setq page text)))
     (await (lambda () page))
-    (see 'hover (substring-no-properties (or page ""))))
-  (place "units::fahr")
+    (record 'hover (substring-no-properties (or page ""))))
+  (goto-text "units::fahr")
   (let ((found (car (xref-backend-definitions 'eglot "LSP identifier at point."))))
-    (see 'definition (format "%s:%s" (xref-location-group (xref-item-location found)) (xref-location-line (xref-item-location found)))))
+    (record 'definition (format "%s:%s" (xref-location-group (xref-item-location found)) (xref-location-line (xref-item-location found)))))
   (eglot-shutdown (eglot-current-server))
-  (see 'stopped t))
+  (record 'stopped t))
 
-(condition-case why (run) (error (see 'why (format "%S" why))))
-(with-temp-file (getenv "SEEN") (insert (json-encode seen)))
+(condition-case why (run) (error (record 'why (format "%S" why))))
+(with-temp-file (getenv "RESULTS") (insert (json-encode results)))
 (kill-emacs 0)

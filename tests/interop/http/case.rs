@@ -1,4 +1,4 @@
-//! A call as a script writes it beside the same in Python, and the comparison of what both saw.
+//! Test cases: the same call in Rhai and in Python, and the comparison of the results.
 
 use std::fs;
 use std::io::Write as _;
@@ -10,13 +10,13 @@ use serde_json::{Map, Value, json};
 
 use super::servers::{Servers, python};
 
-/// What stands before each case in Rhai.
+/// The Rhai script around each case.
 const RHAI: &str = include_str!("show.rhai");
 
-/// What runs all cases in Python.
+/// The Python program that runs all cases.
 const PYTHON: &str = include_str!("show.py");
 
-/// What each client says of itself, and what differs from one request to the next.
+/// Headers that identify the client or differ between requests; they are not compared.
 const OWN: [&str; 9] = [
     "accept",
     "accept-encoding",
@@ -29,7 +29,7 @@ const OWN: [&str; 9] = [
     "transfer-encoding",
 ];
 
-/// One call in both languages; what it saw is in `seen` afterwards.
+/// One call in both languages; it stores its result in `seen`.
 pub(super) struct Case {
     name: &'static str,
     rhai: &'static str,
@@ -38,32 +38,32 @@ pub(super) struct Case {
     unlike: &'static [(&'static str, &'static str)],
 }
 
-/// A case whose two answers are the same.
+/// Creates a case with equal results.
 pub(super) const fn case(name: &'static str, rhai: &'static str, python: &'static str) -> Case {
     Case { name, rhai, python, environment: &[], unlike: &[] }
 }
 
 impl Case {
-    /// Sets variables of the environment, for this case alone.
+    /// Sets environment variables for this case.
     pub(super) const fn within(mut self, environment: &'static [(&'static str, &'static str)]) -> Self {
         self.environment = environment;
         self
     }
 
     fn environment(&self, servers: &Servers) -> Map<String, Value> {
-        self.environment.iter().map(|(name, value)| ((*name).to_owned(), servers.fill(value).into())).collect()
+        self.environment.iter().map(|(name, value)| ((*name).to_owned(), servers.interpolate(value).into())).collect()
     }
 
-    /// Names the fields that differ on purpose, with the reason.
+    /// Lists the fields that differ on purpose, with the reason.
     pub(super) const fn unlike(mut self, fields: &'static [(&'static str, &'static str)]) -> Self {
         self.unlike = fields;
         self
     }
 
-    /// Returns what is wrong, if anything.
+    /// Returns the differences, if there are any.
     fn compare(&self, ours: &Value, theirs: &Value) -> Option<String> {
         let [mut ours, mut theirs] = [ours, theirs].map(|seen| plain(seen.clone()));
-        // For bytes that nobody gave a name, `requests` has no encoding; we always have one.
+        // Without a content type, `requests` has no encoding; rhaid always has one.
         if theirs.get("encoding").is_some_and(Value::is_null) {
             let _ = [&mut ours, &mut theirs].map(|seen| take(seen, "encoding"));
         }
@@ -93,9 +93,10 @@ pub(super) fn compare(cases: &[Case]) {
 }
 
 fn in_python(servers: &Servers, cases: &[Case]) -> Vec<Value> {
-    let texts: Vec<_> = cases.iter().map(|case| (servers.fill(case.python), case.environment(servers))).collect();
+    let texts: Vec<_> =
+        cases.iter().map(|case| (servers.interpolate(case.python), case.environment(servers))).collect();
     let mut child = servers
-        .ask(python("python"))
+        .command(python("python"))
         .args(["-c", PYTHON])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -103,10 +104,10 @@ fn in_python(servers: &Servers, cases: &[Case]) -> Vec<Value> {
         .unwrap();
     child.stdin.take().unwrap().write_all(json!(texts).to_string().as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
-    serde_json::from_slice(&output.stdout).expect("a list of what it saw")
+    serde_json::from_slice(&output.stdout).expect("a JSON list of results")
 }
 
-/// Runs each case as a script of its own, a few at a time.
+/// Runs each case as a script, four in parallel.
 fn in_rhai(servers: &Servers, cases: &[Case]) -> Vec<Value> {
     let next = AtomicUsize::new(0);
     let seen = Mutex::new(vec![Value::Null; cases.len()]);
@@ -125,10 +126,10 @@ fn in_rhai(servers: &Servers, cases: &[Case]) -> Vec<Value> {
 
 fn run(servers: &Servers, number: usize, case: &Case) -> Value {
     let file = servers.folder().join(format!("case{number}.rhai"));
-    let text = RHAI.replace("/* the case */", &servers.fill(case.rhai));
+    let text = RHAI.replace("/* the case */", &servers.interpolate(case.rhai));
     fs::write(&file, text).unwrap();
     let output = servers
-        .ask(env!("CARGO_BIN_EXE_rhaid"))
+        .command(env!("CARGO_BIN_EXE_rhaid"))
         .args(["exec", "--log-level", "off"])
         .arg(&file)
         .envs(case.environment(servers).iter().map(|(name, value)| (name, value.as_str().unwrap())))
@@ -139,17 +140,17 @@ fn run(servers: &Servers, number: usize, case: &Case) -> Value {
     text.lines().last().and_then(|line| serde_json::from_str(line).ok()).unwrap_or_else(why)
 }
 
-/// Leaves out what each client says of itself, and writes the same in the same way.
+/// Normalizes a result: removes client-specific fields and unifies the notation.
 fn plain(value: Value) -> Value {
     match value {
         Value::Object(map) => {
             let kept = map.into_iter().filter(|(name, _)| !OWN.contains(&name.to_lowercase().as_str()));
             let mut map: Map<_, _> = kept.map(|(name, value)| (name, plain(value))).collect();
-            // The text beside a fault is each one's own.
+            // Error messages differ between the clients.
             if map.contains_key("fault") {
                 map.remove("message");
             }
-            // The same JSON, with other spaces: the server shows the text too.
+            // The clients format JSON with different spaces, and httpbin echoes the text.
             if map.get("json").is_some_and(|json| !json.is_null()) {
                 map.remove("data");
             }
@@ -167,7 +168,7 @@ fn plain(value: Value) -> Value {
     }
 }
 
-/// Takes a field out by its path, such as `headers.etag`.
+/// Removes a field by its path, such as `headers/etag`, and returns it.
 fn take(value: &mut Value, path: &str) -> Value {
     match (path.split_once('/'), value) {
         (Some((first, rest)), Value::Object(map)) => map.get_mut(first).map_or(Value::Null, |inner| take(inner, rest)),
@@ -176,7 +177,7 @@ fn take(value: &mut Value, path: &str) -> Value {
     }
 }
 
-/// Lists where two values differ, a line each.
+/// Returns the differences of two values, one per line.
 fn differences(path: &str, ours: &Value, theirs: &Value) -> String {
     match (ours, theirs) {
         (Value::Object(our), Value::Object(their)) => {
@@ -190,11 +191,11 @@ fn differences(path: &str, ours: &Value, theirs: &Value) -> String {
                 .collect()
         }
         _ if ours == theirs => String::new(),
-        _ => format!("  {path}: the script saw {}, requests saw {}\n", short(ours), short(theirs)),
+        _ => format!("  {path}: the script has {}, requests has {}\n", short(ours), short(theirs)),
     }
 }
 
-/// Returns a value as text that fits on a few lines.
+/// Returns a value as text, cut after 400 characters.
 fn short(value: &Value) -> String {
     let text = value.to_string();
     let end = text.char_indices().nth(400).map_or(text.len(), |(end, _)| end);

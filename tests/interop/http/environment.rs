@@ -1,42 +1,43 @@
-//! Proxies that the environment names; the proxy is nginx, which answers for any host itself.
+//! Proxies from environment variables; the proxy is nginx, which responds for any host itself.
 
 use super::case::{Case, case, compare};
 
 #[test]
-fn the_proxies_of_the_environment_are_used_alike() {
+fn proxies_of_the_environment_are_used_as_by_requests() {
     compare(&CASES);
 }
 
-/// Nobody knows this name: who gets an answer got it from the proxy.
-const ASKED: &str = r#"let r = http_get("http://house.invalid/hello.txt"); seen = [r.status_code, r.text, r.url];"#;
-const ASKED_TOO: &str = r#"r = requests.get("http://house.invalid/hello.txt"); seen = [r.status_code, r.text, r.url]"#;
-const SECURELY: &str = r#"http_get("https://house.invalid/hello.txt");"#;
-const SECURELY_TOO: &str = r#"requests.get("https://house.invalid/hello.txt")"#;
-const ITSELF: &str = "this machine itself is never reached through a proxy of the environment";
+/// A host name that does not resolve: only the proxy can respond.
+const HTTP_RHAI: &str = r#"let r = http_get("http://house.invalid/hello.txt"); seen = [r.status_code, r.text, r.url];"#;
+const HTTP_PYTHON: &str =
+    r#"r = requests.get("http://house.invalid/hello.txt"); seen = [r.status_code, r.text, r.url]"#;
+const HTTPS_RHAI: &str = r#"http_get("https://house.invalid/hello.txt");"#;
+const HTTPS_PYTHON: &str = r#"requests.get("https://house.invalid/hello.txt")"#;
+const LOOPBACK: &str = "loopback addresses are never reached through a proxy of the environment";
 
 const CASES: [Case; 20] = [
-    case("none", ASKED, ASKED_TOO),
-    case("HTTP_PROXY", ASKED, ASKED_TOO).within(&[("HTTP_PROXY", "http://PLAIN_AT")]),
-    case("http_proxy", ASKED, ASKED_TOO).within(&[("http_proxy", "http://PLAIN_AT")]),
-    case("http_proxy before HTTP_PROXY", ASKED, ASKED_TOO)
-        .within(&[("http_proxy", "http://PLAIN_AT"), ("HTTP_PROXY", "NOBODY")]),
-    case("HTTP_PROXY without a scheme", ASKED, ASKED_TOO).within(&[("HTTP_PROXY", "PLAIN_AT")]),
-    case("ALL_PROXY", ASKED, ASKED_TOO).within(&[("ALL_PROXY", "http://PLAIN_AT")]),
-    case("all_proxy", ASKED, ASKED_TOO).within(&[("all_proxy", "http://PLAIN_AT")]),
-    case("HTTP_PROXY before ALL_PROXY", ASKED, ASKED_TOO)
-        .within(&[("HTTP_PROXY", "http://PLAIN_AT"), ("ALL_PROXY", "NOBODY")]),
-    case("HTTPS_PROXY is not for http", ASKED, ASKED_TOO).within(&[("HTTPS_PROXY", "http://PLAIN_AT")]),
-    case("HTTP_PROXY is not for https", SECURELY, SECURELY_TOO).within(&[("HTTP_PROXY", "http://PLAIN_AT")]),
-    case("HTTPS_PROXY that lets nobody through", SECURELY, SECURELY_TOO).within(&[("HTTPS_PROXY", "http://PLAIN_AT")]),
-    case("https_proxy that lets nobody through", SECURELY, SECURELY_TOO).within(&[("https_proxy", "http://PLAIN_AT")]),
-    case("ALL_PROXY that lets nobody through", SECURELY, SECURELY_TOO).within(&[("ALL_PROXY", "http://PLAIN_AT")]),
-    case("NO_PROXY with the name", ASKED, ASKED_TOO)
+    case("none", HTTP_RHAI, HTTP_PYTHON),
+    case("HTTP_PROXY", HTTP_RHAI, HTTP_PYTHON).within(&[("HTTP_PROXY", "http://PLAIN_AT")]),
+    case("http_proxy", HTTP_RHAI, HTTP_PYTHON).within(&[("http_proxy", "http://PLAIN_AT")]),
+    case("http_proxy before HTTP_PROXY", HTTP_RHAI, HTTP_PYTHON)
+        .within(&[("http_proxy", "http://PLAIN_AT"), ("HTTP_PROXY", "REFUSED")]),
+    case("HTTP_PROXY without a scheme", HTTP_RHAI, HTTP_PYTHON).within(&[("HTTP_PROXY", "PLAIN_AT")]),
+    case("ALL_PROXY", HTTP_RHAI, HTTP_PYTHON).within(&[("ALL_PROXY", "http://PLAIN_AT")]),
+    case("all_proxy", HTTP_RHAI, HTTP_PYTHON).within(&[("all_proxy", "http://PLAIN_AT")]),
+    case("HTTP_PROXY before ALL_PROXY", HTTP_RHAI, HTTP_PYTHON)
+        .within(&[("HTTP_PROXY", "http://PLAIN_AT"), ("ALL_PROXY", "REFUSED")]),
+    case("HTTPS_PROXY is not for http", HTTP_RHAI, HTTP_PYTHON).within(&[("HTTPS_PROXY", "http://PLAIN_AT")]),
+    case("HTTP_PROXY is not for https", HTTPS_RHAI, HTTPS_PYTHON).within(&[("HTTP_PROXY", "http://PLAIN_AT")]),
+    case("HTTPS_PROXY that refuses CONNECT", HTTPS_RHAI, HTTPS_PYTHON).within(&[("HTTPS_PROXY", "http://PLAIN_AT")]),
+    case("https_proxy that refuses CONNECT", HTTPS_RHAI, HTTPS_PYTHON).within(&[("https_proxy", "http://PLAIN_AT")]),
+    case("ALL_PROXY that refuses CONNECT", HTTPS_RHAI, HTTPS_PYTHON).within(&[("ALL_PROXY", "http://PLAIN_AT")]),
+    case("NO_PROXY with the name", HTTP_RHAI, HTTP_PYTHON)
         .within(&[("HTTP_PROXY", "http://PLAIN_AT"), ("NO_PROXY", "other.invalid,house.invalid")]),
-    case("no_proxy with the end of the name", ASKED, ASKED_TOO)
+    case("no_proxy with the end of the name", HTTP_RHAI, HTTP_PYTHON)
         .within(&[("HTTP_PROXY", "http://PLAIN_AT"), ("no_proxy", ".invalid")]),
-    case("NO_PROXY with other names", ASKED, ASKED_TOO)
+    case("NO_PROXY with other names", HTTP_RHAI, HTTP_PYTHON)
         .within(&[("HTTP_PROXY", "http://PLAIN_AT"), ("NO_PROXY", "use.invalid, 10.0.0.0/8")]),
-    case("NO_PROXY for all", ASKED, ASKED_TOO).within(&[("HTTP_PROXY", "http://PLAIN_AT"), ("NO_PROXY", "*")]),
+    case("NO_PROXY for all", HTTP_RHAI, HTTP_PYTHON).within(&[("HTTP_PROXY", "http://PLAIN_AT"), ("NO_PROXY", "*")]),
     case(
         "not wanted",
         r#"http_get("http://house.invalid/hello.txt", #{ proxy: false });"#,
@@ -48,7 +49,7 @@ const CASES: [Case; 20] = [
         r#"seen = http_get("http://house.invalid/hello.txt", #{ proxy: "http://PLAIN_AT" }).text;"#,
         r#"seen = requests.get("http://house.invalid/hello.txt", proxies={"http": "http://PLAIN_AT"}).text"#,
     )
-    .within(&[("HTTP_PROXY", "NOBODY")]),
+    .within(&[("HTTP_PROXY", "REFUSED")]),
     case(
         "for this machine",
         r#"let through = true; try { http_get("PLAIN/hello.txt"); through = false; } catch {} seen = #{ through: through };"#,
@@ -59,6 +60,6 @@ except requests.exceptions.ProxyError:
     seen = {"through": True}
 "#,
     )
-    .within(&[("HTTP_PROXY", "NOBODY")])
-    .unlike(&[("through", ITSELF)]),
+    .within(&[("HTTP_PROXY", "REFUSED")])
+    .unlike(&[("through", LOOPBACK)]),
 ];

@@ -1,4 +1,4 @@
-//! HTTP from scripts, each call made by Python's `requests` too, against servers that were not written for this project.
+//! HTTP calls of scripts, compared with the same calls by Python's `requests` to the same third-party servers.
 
 mod case;
 mod environment;

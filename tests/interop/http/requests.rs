@@ -1,9 +1,9 @@
-//! What is asked: methods, and every option of a request.
+//! Requests: methods and every option.
 
 use super::case::{Case, case, compare};
 
 #[test]
-fn a_request_looks_the_same_to_the_server() {
+fn requests_are_sent_as_by_requests() {
     compare(&CASES);
 }
 
@@ -30,12 +30,12 @@ const CASES: [Case; 71] = [
         r#"seen = show(requests.request("post", "BIN/anything"))"#,
     ),
     case(
-        "params: a list repeats the name, nothing leaves it out",
+        "params: a list repeats the name, a null value is left out",
         r#"seen = show(http_get("BIN/get", #{ params: #{ a: [1, 2], b: (), c: "中 文", d: 1.5 } }));"#,
         r#"seen = show(requests.get("BIN/get", params={"a": [1, 2], "b": None, "c": "中 文", "d": 1.5}))"#,
     ),
     case(
-        "params go behind those that are there",
+        "params are appended to the query of the URL",
         r#"seen = show(http_get("BIN/get?z=1#part", #{ params: #{ a: 1 } }));"#,
         r#"seen = show(requests.get("BIN/get?z=1#part", params={"a": 1}))"#,
     ),
@@ -45,7 +45,7 @@ const CASES: [Case; 71] = [
         r#"seen = show(requests.get("BIN/get", params=[("z", 1), ("a", "x"), ("z", 2)]))"#,
     ),
     case(
-        "params with characters that mean something",
+        "params with reserved characters",
         r#"seen = show(http_get("BIN/get", #{ params: #{ "a b": "c&d=e/é?#+%20'" } }));"#,
         r#"seen = show(requests.get("BIN/get", params={"a b": "c&d=e/é?#+%20'"}))"#,
     ),
@@ -65,7 +65,7 @@ const CASES: [Case; 71] = [
         r#"seen = show(requests.get("BIN/get", params={}))"#,
     ),
     case(
-        "a path with spaces and letters of the world",
+        "a path with spaces and non-ASCII letters",
         r#"seen = show(http_get("BIN/anything/a b/温度/%20%2F"));"#,
         r#"seen = show(requests.get("BIN/anything/a b/温度/%20%2F"))"#,
     ),
@@ -90,7 +90,7 @@ const CASES: [Case; 71] = [
         r#"seen = show(requests.post("BIN/post", data="plain text"))"#,
     ),
     case(
-        "data: text of the world",
+        "data: non-ASCII text",
         r#"seen = show(http_post("BIN/post", #{ data: "温度" }));"#,
         r#"seen = show(requests.post("BIN/post", data="温度".encode()))"#,
     ),
@@ -100,7 +100,7 @@ const CASES: [Case; 71] = [
         r#"seen = show(requests.post("BIN/post", data=bytes(range(256))))"#,
     ),
     case(
-        "data: nothing in it",
+        "data: empty",
         r#"seen = show(http_post("BIN/post", #{ data: "" }));"#,
         r#"seen = show(requests.post("BIN/post", data=""))"#,
     ),
@@ -140,17 +140,17 @@ const CASES: [Case; 71] = [
         r#"seen = show(requests.get("BIN/headers", headers={"X-One": "1", "x-two": "a, b", "X-Empty": ""}))"#,
     ),
     case(
-        "headers: who asks",
+        "headers: User-Agent",
         r#"seen = http_get("BIN/user-agent", #{ headers: #{ "User-Agent": "me/1" } }).json();"#,
         r#"seen = requests.get("BIN/user-agent", headers={"User-Agent": "me/1"}).json()"#,
     ),
     case(
-        "headers: what is taken",
+        "headers: Accept",
         r#"seen = http_get("BIN/headers", #{ headers: #{ "Accept": "text/plain", "Accept-Encoding": "identity" } }).json().headers; seen = [seen.Accept, seen["Accept-Encoding"]];"#,
         r#"seen = requests.get("BIN/headers", headers={"Accept": "text/plain", "Accept-Encoding": "identity"}).json()["headers"]; seen = [seen["Accept"], seen["Accept-Encoding"]]"#,
     ),
     case(
-        "headers: nothing leaves one out",
+        "headers: a null value is left out",
         r#"seen = show(http_get("BIN/headers", #{ headers: #{ "X-One": () } }));"#,
         r#"seen = show(requests.get("BIN/headers", headers={"X-One": None}))"#,
     ),
@@ -165,7 +165,7 @@ const CASES: [Case; 71] = [
         r#"seen = show(requests.get("BIN/cookies", cookies={"a": "1", "b": "x y"}))"#,
     ),
     case(
-        "cookies are sent on",
+        "cookies are sent after a redirect",
         r#"seen = show(http_get("BIN/redirect-to?url=/cookies", #{ cookies: #{ a: "1" } }));"#,
         r#"seen = show(requests.get("BIN/redirect-to?url=/cookies", cookies={"a": "1"}))"#,
     ),
@@ -189,23 +189,19 @@ const CASES: [Case; 71] = [
         r#"let url = "BIN/basic-auth/ann/p@ss"; url.replace("//", "//ann:p%40ss@"); seen = show(http_get(url)); seen.url = ();"#,
         r#"seen = show(requests.get("BIN/basic-auth/ann/p@ss".replace("//", "//ann:p%40ss@"))); seen["url"] = None"#,
     ),
+    case("an unknown option", r#"http_get("BIN/get", #{ tiemout: 5 });"#, r#"requests.get("BIN/get", tiemout=5)"#),
     case(
-        "a word that is no option",
-        r#"http_get("BIN/get", #{ tiemout: 5 });"#,
-        r#"requests.get("BIN/get", tiemout=5)"#,
-    ),
-    case(
-        "a header that can not be sent",
+        "an invalid header value",
         r#"http_get("BIN/get", #{ headers: #{ "X-A": "a\r\nX-B: b" } });"#,
         r#"requests.get("BIN/get", headers={"X-A": "a\r\nX-B: b"})"#,
     ),
     case(
-        "time-out in seconds",
+        "timeout in seconds",
         r#"seen = http_get("BIN/delay/0", #{ timeout: 20 }).status_code;"#,
         r#"seen = requests.get("BIN/delay/0", timeout=20).status_code"#,
     ),
     case(
-        "redirects are not followed if the script says so",
+        "redirects are not followed on request",
         r#"seen = show(http_get("BIN/redirect/2", #{ allow_redirects: false }));"#,
         r#"seen = show(requests.get("BIN/redirect/2", allow_redirects=False))"#,
     ),
@@ -215,17 +211,17 @@ const CASES: [Case; 71] = [
         r#"seen = show(requests.head("BIN/redirect/1")); seen["encoding"] = None"#,
     ),
     case(
-        "redirects of head are followed if the script says so",
+        "redirects of head are followed on request",
         r#"seen = show(http_head("BIN/redirect/2", #{ allow_redirects: true })); seen.encoding = ();"#,
         r#"seen = show(requests.head("BIN/redirect/2", allow_redirects=True)); seen["encoding"] = None"#,
     ),
     case(
-        "a body in pieces is sent whole",
+        "a large body",
         r#"let text = ""; for n in 0..5000 { text += "line " + n + "\n"; } seen = show(http_post("BIN/post", #{ data: text }));"#,
         r#"seen = show(requests.post("BIN/post", data="".join(f"line {n}\n" for n in range(5000))))"#,
     ),
     case(
-        "a body that is sent on after 307",
+        "a body after redirect 307",
         r#"seen = show(http_post("BIN/redirect-to?url=/anything&status_code=307", #{ json: #{ a: 1 } }));"#,
         r#"seen = show(requests.post("BIN/redirect-to?url=/anything&status_code=307", json={"a": 1}))"#,
     ),
@@ -245,7 +241,7 @@ const CASES: [Case; 71] = [
         r#"seen = show(requests.get("BIN/get", params={"a": "-_.~!*'()"}))"#,
     ),
     case(
-        "params as text behind those that are there",
+        "params as text are appended to the query of the URL",
         r#"seen = show(http_get("BIN/get?z=1", #{ params: "a=1" }));"#,
         r#"seen = show(requests.get("BIN/get?z=1", params="a=1"))"#,
     ),
@@ -270,7 +266,7 @@ const CASES: [Case; 71] = [
         r#"seen = show(requests.post("BIN/post", files=[("f", ("a.txt", "a")), ("f", ("b.txt", "b")), ("g", ("c.txt", "c"))]))"#,
     ),
     case(
-        "files: one that is not there",
+        "files: a missing file",
         r#"let kind = "sent"; try { http_post("BIN/post", #{ files: #{ f: "missing.txt" } }); } catch (err) { kind = err.kind; } seen = kind == "sent";"#,
         r#"
 seen = False
@@ -286,7 +282,7 @@ except OSError:
         r#"seen = show(requests.get("BIN/digest-auth/auth/ann/pass", auth=requests.auth.HTTPDigestAuth("ann", "pass")))["json"]"#,
     ),
     case(
-        "auth: digest with newer sums",
+        "auth: digest with SHA-256 and MD5",
         r#"seen = ["SHA-256", "MD5"].map(|sum| http_get("BIN/digest-auth/auth/ann/pass/" + sum, #{ auth: #{ digest: ["ann", "pass"] } }).status_code);"#,
         r#"seen = [requests.get("BIN/digest-auth/auth/ann/pass/" + sum, auth=requests.auth.HTTPDigestAuth("ann", "pass")).status_code for sum in ["SHA-256", "MD5"]]"#,
     ),
@@ -301,12 +297,12 @@ except OSError:
         r#"seen = requests.post("PLAIN/bin/digest-auth/auth/ann/pass", auth=requests.auth.HTTPDigestAuth("ann", "pass"), data="x").status_code"#,
     ),
     case(
-        "time-outs for connecting and reading",
+        "timeouts for connecting and reading",
         r#"seen = http_get("BIN/get", #{ timeout: #{ connect: 5, read: "20s", total: "30s" } }).status_code;"#,
         r#"seen = requests.get("BIN/get", timeout=(5, 20)).status_code"#,
     ),
     case(
-        "repeated while the server is out of order",
+        "retries on status 503",
         r#"seen = http_get("BIN/status/503", #{ retry: #{ max: 2, backoff: "10ms", on: [503] } }).status_code;"#,
         r#"
 from requests.adapters import HTTPAdapter
@@ -317,7 +313,7 @@ seen = s.get("BIN/status/503").status_code
 "#,
     ),
     case(
-        "lines of JSON as they come",
+        "streamed lines of JSON",
         r#"let ids = []; for line in http_get("BIN/stream/5", #{ stream: true }).lines() { ids.push(parse_json(line).id); } seen = ids;"#,
         r#"seen = [json.loads(line)["id"] for line in requests.get("BIN/stream/5", stream=True).iter_lines()]"#,
     ),
@@ -327,7 +323,7 @@ seen = s.get("BIN/status/503").status_code
         r#"r = requests.get("BIN/stream/5", stream=True); seen = [r.status_code, [json.loads(line)["id"] for line in r.iter_lines()]]"#,
     ),
     case(
-        "bytes as they come",
+        "streamed bytes",
         r#"let length = 0; for piece in http_get("PLAIN/big.bin", #{ stream: true }).iter() { length += piece.len(); } seen = length;"#,
         r#"seen = sum(len(piece) for piece in requests.get("PLAIN/big.bin", stream=True).iter_content(8192))"#,
     ),
@@ -354,17 +350,17 @@ seen = [r.status_code, os.path.getsize("theirs.bin")]
 "#,
     ),
     case(
-        "a body as it came",
+        "a compressed body",
         r#"let r = http_get("BIN/gzip", #{ decompress: false }); seen = [r.content[0], r.content[1], r.headers["content-encoding"]];"#,
         r#"r = requests.get("BIN/gzip", stream=True); raw = r.raw.read(decode_content=False); seen = [raw[0], raw[1], r.headers["content-encoding"]]"#,
     ),
     case(
-        "what was asked",
-        r#"let asked = http_post("BIN/post", #{ params: #{ a: 1 }, data: "x", headers: #{ "X-A": "b" } }).request; seen = [asked.method, asked.url, asked.headers["x-a"]];"#,
-        r#"asked = requests.post("BIN/post", params={"a": 1}, data="x", headers={"X-A": "b"}).request; seen = [asked.method, asked.url, asked.headers["x-a"]]"#,
+        "the sent request",
+        r#"let sent = http_post("BIN/post", #{ params: #{ a: 1 }, data: "x", headers: #{ "X-A": "b" } }).request; seen = [sent.method, sent.url, sent.headers["x-a"]];"#,
+        r#"sent = requests.post("BIN/post", params={"a": 1}, data="x", headers={"X-A": "b"}).request; seen = [sent.method, sent.url, sent.headers["x-a"]]"#,
     ),
     case(
-        "a move for good",
+        "permanent redirects",
         r#"seen = [301, 302, 308].map(|status| http_get("BIN/redirect-to?url=/get", #{ params: #{ status_code: status }, allow_redirects: false }).is_permanent_redirect);"#,
         r#"seen = [requests.get("BIN/redirect-to?url=/get", params={"status_code": status}, allow_redirects=False).is_permanent_redirect for status in [301, 302, 308]]"#,
     ),

@@ -1,14 +1,14 @@
-//! What is answered: status, headers, text, redirects, links.
+//! Responses: status, headers, text, redirects, links.
 
 use super::case::{Case, case, compare};
 
 #[test]
-fn an_answer_looks_the_same_to_the_script() {
+fn responses_look_as_in_requests() {
     compare(&CASES);
 }
 
-const PLAIN: &str = "what is decompressed is told without the header that says it was";
-const LATIN: &str = "requests takes text without a word of the server for ISO 8859-1";
+const PLAIN: &str = "the header is removed from decompressed responses";
+const LATIN: &str = "requests assumes ISO 8859-1 for text without a charset";
 
 const CASES: [Case; 47] = [
     case("zstd", r#"seen = show(http_get("PLAIN/zstd.txt"));"#, r#"seen = show(requests.get("PLAIN/zstd.txt"))"#)
@@ -20,11 +20,11 @@ const CASES: [Case; 47] = [
     ),
     case(
         "zstd that is cut off",
-        r#"let told = false; try { http_get("PLAIN/zstd/cut"); } catch { told = true; } seen = #{ told: told };"#,
-        r#"requests.get("PLAIN/zstd/cut"); seen = {"told": False}"#,
+        r#"let failed = false; try { http_get("PLAIN/zstd/cut"); } catch { failed = true; } seen = #{ failed: failed };"#,
+        r#"requests.get("PLAIN/zstd/cut"); seen = {"failed": False}"#,
     )
-    .unlike(&[("told", "requests says nothing when the end of zstd is missing")]),
-    case("zstd that is none", r#"http_get("PLAIN/zstd/wrong");"#, r#"requests.get("PLAIN/zstd/wrong")"#),
+    .unlike(&[("failed", "requests accepts truncated zstd")]),
+    case("invalid zstd", r#"http_get("PLAIN/zstd/wrong");"#, r#"requests.get("PLAIN/zstd/wrong")"#),
     case("created", r#"seen = show(http_get("BIN/status/201"));"#, r#"seen = show(requests.get("BIN/status/201"))"#),
     case("no content", r#"seen = show(http_get("BIN/status/204"));"#, r#"seen = show(requests.get("BIN/status/204"))"#),
     case(
@@ -40,13 +40,13 @@ const CASES: [Case; 47] = [
     case("not found", r#"seen = show(http_get("BIN/status/404"));"#, r#"seen = show(requests.get("BIN/status/404"))"#),
     case("a teapot", r#"seen = show(http_get("BIN/status/418"));"#, r#"seen = show(requests.get("BIN/status/418"))"#),
     case(
-        "out of order",
+        "service unavailable",
         r#"seen = show(http_get("BIN/status/503"));"#,
         r#"seen = show(requests.get("BIN/status/503"))"#,
     ),
-    case("a status of its own", r#"seen = show(http_get("PLAIN/odd"));"#, r#"seen = show(requests.get("PLAIN/odd"))"#),
+    case("a non-standard status", r#"seen = show(http_get("PLAIN/odd"));"#, r#"seen = show(requests.get("PLAIN/odd"))"#),
     case(
-        "a reason of its own",
+        "a reason phrase",
         r#"seen = show(http_get("PLAIN/moved", #{ allow_redirects: false }));"#,
         r#"seen = show(requests.get("PLAIN/moved", allow_redirects=False))"#,
     )
@@ -68,8 +68,8 @@ except requests.HTTPError as err:
     ),
     case(
         "raise for no bad status",
-        r#"http_get("BIN/status/302", #{ allow_redirects: false }).raise_for_status(); seen = "went on";"#,
-        r#"requests.get("BIN/status/302", allow_redirects=False).raise_for_status(); seen = "went on""#,
+        r#"http_get("BIN/status/302", #{ allow_redirects: false }).raise_for_status(); seen = "continued";"#,
+        r#"requests.get("BIN/status/302", allow_redirects=False).raise_for_status(); seen = "continued""#,
     ),
     case(
         "headers in any case, or none",
@@ -102,7 +102,7 @@ except requests.HTTPError as err:
     )
     .unlike(&[("encoding", LATIN)]),
     case(
-        "text that names its charset itself",
+        "text with a charset in its markup",
         r#"seen = show(http_get("PLAIN/gbk.html"));"#,
         r#"seen = show(requests.get("PLAIN/gbk.html"))"#,
     )
@@ -118,24 +118,24 @@ except requests.HTTPError as err:
         r#"seen = show(requests.get("PLAIN/latin"))"#,
     ),
     case(
-        "text with a mark of its encoding",
+        "text with a byte order mark",
         r#"seen = show(http_get("PLAIN/marked.txt"));"#,
         r#"seen = show(requests.get("PLAIN/marked.txt"))"#,
     )
     .unlike(&[("encoding", LATIN), ("text", LATIN)]),
     case(
-        "json with a mark of its encoding",
+        "json with a byte order mark",
         r#"seen = http_get("PLAIN/marked.json").json();"#,
         r#"seen = requests.get("PLAIN/marked.json").json()"#,
     )
-    .unlike(&[("a", "we read what Windows writes"), ("fault", "we read what Windows writes")]),
+    .unlike(&[("a", "rhaid accepts a byte order mark"), ("fault", "rhaid accepts a byte order mark")]),
     case(
         "json in UTF-16",
         r#"seen = http_get("PLAIN/wide.json").json();"#,
         r#"seen = requests.get("PLAIN/wide.json").json()"#,
     ),
-    case("json that is none", r#"http_get("PLAIN/wrong.json").json();"#, r#"requests.get("PLAIN/wrong.json").json()"#),
-    case("json that is empty", r#"http_get("PLAIN/empty.json").json();"#, r#"requests.get("PLAIN/empty.json").json()"#),
+    case("invalid json", r#"http_get("PLAIN/wrong.json").json();"#, r#"requests.get("PLAIN/wrong.json").json()"#),
+    case("empty json", r#"http_get("PLAIN/empty.json").json();"#, r#"requests.get("PLAIN/empty.json").json()"#),
     case(
         "bytes",
         r#"let r = http_get("BIN/bytes/64?seed=1"); let total = 0; for i in 0..64 { total = total * 31 % 1000003 + r.content[i]; } seen = [r.content.len(), total];"#,
@@ -164,7 +164,7 @@ seen = [len(r.content), total]
         r#"r = requests.get("BIN/stream/3"); seen = [len(r.text.split("\n")), r.headers["transfer-encoding"]]"#,
     ),
     case(
-        "a body that drips",
+        "a slow body",
         r#"seen = show(http_get("BIN/drip?numbytes=5&duration=0.2"));"#,
         r#"seen = show(requests.get("BIN/drip?numbytes=5&duration=0.2"))"#,
     ),
@@ -200,7 +200,7 @@ for status in [301, 302, 303, 307, 308]:
         r#"links = requests.get("PLAIN/pages").links; seen = [links["next"]["rel"], links["last"]]"#,
     ),
     case(
-        "the next page can be asked for as it is",
+        "the next link is an absolute URL",
         r#"seen = http_get("PLAIN/pages").links.next.url;"#,
         r#"from urllib.parse import urljoin; r = requests.get("PLAIN/pages"); seen = urljoin(r.url, r.links["next"]["url"])"#,
     ),

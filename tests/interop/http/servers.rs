@@ -9,36 +9,36 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::PATIENCE;
+use crate::TIMEOUT;
 
-/// What nginx is told, with words in capitals to be filled in.
+/// The configuration of nginx, with placeholders in capitals.
 const NGINX: &str = include_str!("nginx.conf");
 
-/// Returns a program of the Python environment that `.ci/run` makes.
+/// Returns a program of the Python environment that `.ci/run` creates.
 pub(crate) fn python(program: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/python/bin").join(program);
-    assert!(path.exists(), "{} is missing: `.ci/run` shows how it is made", path.display());
+    assert!(path.exists(), "{} is missing: `.ci/run` creates it", path.display());
     path
 }
 
-/// The servers, with a folder of their own; killed when dropped.
+/// The servers, with a temporary folder; killed when dropped.
 pub(super) struct Servers {
     folder: TempDir,
-    /// Words that stand for addresses and files in cases.
-    words: Vec<(&'static str, String)>,
+    /// Placeholders for addresses and files in cases, with their values.
+    placeholders: Vec<(&'static str, String)>,
     children: Vec<Child>,
-    /// A listener that takes nobody any more, and those that wait for it.
+    /// A listener with a full backlog, and the connections that fill it.
     _full: (TcpListener, Vec<TcpStream>),
 }
 
 impl Servers {
-    /// Starts all, and waits until they answer.
+    /// Starts all servers, and waits until they accept connections.
     pub(super) fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let [bin, plain, secure, expired, stranger, other, proxy, free] = ports();
         let (full, waiting) = full();
         let at = |port| format!("127.0.0.1:{port}");
-        let words = vec![
+        let placeholders = vec![
             ("PLAIN_AT", at(plain)),
             ("SECURE_AT", at(secure)),
             ("EXPIRED_AT", at(expired)),
@@ -53,9 +53,9 @@ impl Servers {
             ("STRANGER", format!("https://localhost:{stranger}")),
             ("PROXY", at(proxy)),
             ("FULL", full.local_addr().unwrap().to_string()),
-            ("NOBODY", format!("http://127.0.0.1:{free}")),
+            ("REFUSED", format!("http://127.0.0.1:{free}")),
         ];
-        let mut servers = Self { folder, words, children: Vec::new(), _full: (full, waiting) };
+        let mut servers = Self { folder, placeholders, children: Vec::new(), _full: (full, waiting) };
         servers.write();
         let nginx = servers.folder().join("nginx.conf");
         let commands = [
@@ -72,7 +72,7 @@ impl Servers {
                 .args(["--num-workers", "1", "--num-acceptors", "1", "--log-level", "ERROR"]),
         ]
         .map(|command| command.stdout(Stdio::null()).stderr(Stdio::null()).spawn());
-        servers.children.extend(commands.map(|child| child.expect("it is installed by `.ci/run`")));
+        servers.children.extend(commands.map(|child| child.expect("`.ci/run` installs the servers")));
         [bin, plain, secure, expired, stranger, other, proxy].into_iter().for_each(wait);
         servers
     }
@@ -82,13 +82,13 @@ impl Servers {
         self.folder.path()
     }
 
-    /// Returns a text with the words for addresses and files filled in.
-    pub(super) fn fill(&self, text: &str) -> String {
-        self.words.iter().fold(text.to_owned(), |text, (word, value)| text.replace(word, value))
+    /// Replaces the placeholders in a text.
+    pub(super) fn interpolate(&self, text: &str) -> String {
+        self.placeholders.iter().fold(text.to_owned(), |text, (placeholder, value)| text.replace(placeholder, value))
     }
 
-    /// Starts one who asks, in the folder, without the proxies and authorities of this machine.
-    pub(super) fn ask(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+    /// Returns a command in the folder, without the proxy and CA settings of this machine.
+    pub(super) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
         command.current_dir(self.folder()).env_remove("REQUESTS_CA_BUNDLE").env_remove("CURL_CA_BUNDLE");
         for name in ["http_proxy", "https_proxy", "all_proxy", "no_proxy"] {
@@ -116,7 +116,7 @@ impl Servers {
             fs::write(folder.join(name), bytes).unwrap();
         }
         fs::write(folder.join("pages/big.bin"), vec![b'x'; 1 << 20]).unwrap();
-        fs::write(folder.join("nginx.conf"), self.fill(NGINX)).unwrap();
+        fs::write(folder.join("nginx.conf"), self.interpolate(NGINX)).unwrap();
         certificates(folder);
         let compress = r"
 try:
@@ -135,7 +135,7 @@ open('pages/cut.zst', 'wb').write(whole[:-3])
 impl Drop for Servers {
     fn drop(&mut self) {
         for child in &mut self.children {
-            // Asked in words first: those with workers of their own end them then.
+            // SIGTERM lets servers stop their worker processes.
             let _ = Command::new("kill").arg(child.id().to_string()).status();
         }
         for child in &mut self.children {
@@ -144,30 +144,30 @@ impl Drop for Servers {
     }
 }
 
-/// Returns ports that nobody listens at.
+/// Returns unused ports.
 fn ports<const N: usize>() -> [u16; N] {
     let free = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     free.map(|listener| listener.local_addr().unwrap().port())
 }
 
-/// Returns a listener with as many waiting for it as the kernel lets wait: others do not get as far as a connection.
+/// Returns a listener with a full backlog, so that further connections time out.
 fn full() -> (TcpListener, Vec<TcpStream>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let patience = Duration::from_millis(300);
-    let waiting = std::iter::from_fn(|| TcpStream::connect_timeout(&address, patience).ok()).take(10_000).collect();
+    let timeout = Duration::from_millis(300);
+    let waiting = std::iter::from_fn(|| TcpStream::connect_timeout(&address, timeout).ok()).take(10_000).collect();
     (listener, waiting)
 }
 
 fn wait(port: u16) {
     let began = Instant::now();
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(began.elapsed() < PATIENCE, "a server does not start");
+        assert!(began.elapsed() < TIMEOUT, "a server does not start");
         thread::sleep(Duration::from_millis(10));
     }
 }
 
-/// Makes an authority, a server's certificate, one that has expired, one that nobody signed, and a client's.
+/// Creates a CA and certificates: for the server, expired, self-signed, for another name, and for a client.
 fn certificates(folder: &Path) {
     let script = r#"
         set -e

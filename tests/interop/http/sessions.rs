@@ -1,9 +1,9 @@
-//! Requests that belong together.
+//! Sessions of HTTP calls.
 
 use super::case::{Case, case, compare};
 
 #[test]
-fn a_session_keeps_what_it_should() {
+fn sessions_behave_as_in_requests() {
     compare(&CASES);
 }
 
@@ -14,27 +14,27 @@ const CASES: [Case; 20] = [
         r#"s = requests.Session(); s.get("BIN/cookies/set?a=1&b=2"); seen = show(s.get("BIN/cookies"))"#,
     ),
     case(
-        "cookies that go again",
+        "deleted cookies",
         r#"let s = http_session(); s.get("BIN/cookies/set?a=1&b=2"); s.get("BIN/cookies/delete?a"); seen = show(s.get("BIN/cookies"));"#,
         r#"s = requests.Session(); s.get("BIN/cookies/set?a=1&b=2"); s.get("BIN/cookies/delete?a"); seen = show(s.get("BIN/cookies"))"#,
     ),
     case(
-        "cookies of one call beside those that are kept",
+        "cookies of one call with stored cookies",
         r#"let s = http_session(); s.get("BIN/cookies/set?a=1"); seen = show(s.get("BIN/cookies", #{ cookies: #{ b: "2" } }));"#,
         r#"s = requests.Session(); s.get("BIN/cookies/set?a=1"); seen = show(s.get("BIN/cookies", cookies={"b": "2"}))"#,
     ),
     case(
-        "cookies that the session begins with",
+        "initial cookies of a session",
         r#"let s = http_session(#{ cookies: #{ a: "1" } }); seen = show(s.get("BIN/cookies"));"#,
         r#"s = requests.Session(); s.cookies.update({"a": "1"}); seen = show(s.get("BIN/cookies"))"#,
     ),
     case(
-        "cookies of one host are not told another",
+        "cookies of one host are not sent to another",
         r#"let s = http_session(); s.get("BIN/cookies/set?a=1"); let other = "BIN"; other.replace("127.0.0.1", "localhost"); seen = s.get(other + "/cookies").json();"#,
         r#"s = requests.Session(); s.get("BIN/cookies/set?a=1"); seen = s.get("BIN".replace("127.0.0.1", "localhost") + "/cookies").json()"#,
     ),
     case(
-        "calls without a session keep nothing",
+        "calls without a session store no cookies",
         r#"http_get("BIN/cookies/set?a=1"); seen = show(http_get("BIN/cookies"));"#,
         r#"requests.get("BIN/cookies/set?a=1"); seen = show(requests.get("BIN/cookies"))"#,
     ),
@@ -69,12 +69,12 @@ const CASES: [Case; 20] = [
         r#"seen = show(requests.Session().get("BIN/anything" + "/a/b"))"#,
     ),
     case(
-        "cookies of one call are not kept",
+        "cookies of one call are not stored",
         r#"let s = http_session(); s.get("BIN/cookies", #{ cookies: #{ once: "1" } }); seen = show(s.get("BIN/cookies"));"#,
         r#"s = requests.Session(); s.get("BIN/cookies", cookies={"once": "1"}); seen = show(s.get("BIN/cookies"))"#,
     ),
     case(
-        "cookies that are there, by name",
+        "stored cookies by name",
         r#"let s = http_session(); s.get("BIN/cookies/set?a=1&b=2"); seen = s.cookies;"#,
         r#"s = requests.Session(); s.get("BIN/cookies/set?a=1&b=2"); seen = s.cookies.get_dict()"#,
     ),
@@ -84,13 +84,13 @@ const CASES: [Case; 20] = [
         r#"s = requests.Session(); s.get("BIN/response-headers?Set-Cookie=a%3D1%3B%20Path%3D%2Fcookies"); seen = [s.get("BIN/cookies").json()["cookies"], s.get("BIN/headers").json()["headers"].get("Cookie", "none")]"#,
     ),
     case(
-        "cookies for TLS alone",
+        "cookies with Secure",
         r#"let s = http_session(#{ verify: "ca.pem" }); s.get("SECURE/bin/response-headers?Set-Cookie=a%3D1%3B%20Secure%3B%20Path%3D%2F"); let plain = "BIN"; plain.replace("127.0.0.1", "localhost"); seen = #{ secure: s.get("SECURE/bin/cookies").json().cookies, plain: s.get(plain + "/cookies").json().cookies };"#,
         r#"s = requests.Session(); s.verify = "ca.pem"; s.get("SECURE/bin/response-headers?Set-Cookie=a%3D1%3B%20Secure%3B%20Path%3D%2F"); seen = {"secure": s.get("SECURE/bin/cookies").json()["cookies"], "plain": s.get("BIN".replace("127.0.0.1", "localhost") + "/cookies").json()["cookies"]}"#,
     )
-    .unlike(&[("plain/a", "as in browsers, this machine is as good as one that speaks TLS")]),
+    .unlike(&[("plain/a", "as in browsers, a loopback address counts as secure")]),
     case(
-        "cookies that are no longer good",
+        "expired cookies",
         r#"let s = http_session(); s.get("BIN/response-headers?Set-Cookie=a%3D1%3B%20Max-Age%3D0%3B%20Path%3D%2F"); seen = s.cookies;"#,
         r#"s = requests.Session(); s.get("BIN/response-headers?Set-Cookie=a%3D1%3B%20Max-Age%3D0%3B%20Path%3D%2F"); seen = s.cookies.get_dict()"#,
     ),
@@ -105,7 +105,7 @@ const CASES: [Case; 20] = [
         r#"s = requests.Session(); s.auth = requests.auth.HTTPDigestAuth("ann", "pass"); seen = [s.get("BIN/digest-auth/auth/ann/pass").status_code, s.get("BIN/digest-auth/auth/ann/pass").status_code]"#,
     ),
     case(
-        "what trusts and who asks are for all calls",
+        "CA, client certificate and timeout of a session apply to all calls",
         r#"let s = http_session(#{ verify: "ca.pem", cert: "both.pem", timeout: 20 }); seen = [s.get("SECURE/members").text, s.get("SECURE/certificate").text];"#,
         r#"s = requests.Session(); s.verify = "ca.pem"; s.cert = "both.pem"; seen = [s.get("SECURE/members").text, s.get("SECURE/certificate").text]"#,
     ),

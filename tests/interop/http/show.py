@@ -1,4 +1,4 @@
-"""Runs pieces of Python, and prints what each found, as one list."""
+"""Runs Python snippets, and prints their results as one JSON list."""
 
 import json
 import os
@@ -30,7 +30,7 @@ KINDS = {
 
 
 def show(r):
-    """Returns all that can be seen of an answer."""
+    """Returns the visible fields of a response."""
     try:
         found = r.json()
     except ValueError:
@@ -58,7 +58,7 @@ def show(r):
 
 
 def run(text, environment):
-    """Runs one piece, and returns what it left in `seen`."""
+    """Runs one snippet, and returns the value of `seen`."""
     names = {"requests": requests, "show": show, "json": json}
     os.environ.update(environment)
     try:
@@ -73,4 +73,4 @@ def run(text, environment):
 
 
 requests.packages.urllib3.disable_warnings()
-json.dump([run(*piece) for piece in json.load(sys.stdin)], sys.stdout)
+json.dump([run(*snippet) for snippet in json.load(sys.stdin)], sys.stdout)

@@ -1,6 +1,6 @@
 //! Malicious and broken clients.
 
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::time::Duration;
 
 use super::*;
@@ -17,7 +17,7 @@ async fn expect_delivery(broker: &Broker) {
 #[tokio::test]
 async fn random_bytes_end_only_their_own_connection() {
     let broker = Broker::start().await;
-    let random = RandomState::new();
+    let random = BuildHasherDefault::<DefaultHasher>::default();
     for round in 0..400_u64 {
         let mut noise: Vec<u8> = (0..60_u64).flat_map(|at| random.hash_one((round, at)).to_le_bytes()).collect();
         let version = BOTH[(round % 2) as usize];

@@ -1,4 +1,4 @@
-"""What tests with paho-mqtt have in common: a client that keeps everything that arrives."""
+"""Shared helpers of the tests with paho-mqtt: a client that queues received messages and events."""
 
 import queue
 import sys
@@ -9,7 +9,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 PORT = int(sys.argv[1])
-PATIENCE = 30
+TIMEOUT = 30
 VERSIONS = (mqtt.MQTTv311, mqtt.MQTTv5)
 
 
@@ -22,7 +22,7 @@ def properties(kind, **values):
 
 
 class Client:
-    """A client that keeps everything that arrives."""
+    """A paho-mqtt client that queues received messages and events."""
 
     def __init__(self, name, version, clean=True, expiry=0, will=None, connect=None, keep_alive=60):
         arguments = {} if version == mqtt.MQTTv5 else {"clean_session": clean}
@@ -44,14 +44,14 @@ class Client:
         else:
             self.client.connect("127.0.0.1", PORT, keep_alive)
         self.client.loop_start()
-        self.present, self.code, self.told = self.event()
+        self.session_present, self.code, self.connack = self.event()
 
     def event(self):
-        return self.events.get(timeout=PATIENCE)
+        return self.events.get(timeout=TIMEOUT)
 
-    def subscribe(self, filter, qos=0, options=None, number=None):
+    def subscribe(self, filter, qos=0, options=None, identifier=None):
         if self.version == mqtt.MQTTv5:
-            given = properties("SUBSCRIBE", SubscriptionIdentifier=number) if number else None
+            given = properties("SUBSCRIBE", SubscriptionIdentifier=identifier) if identifier else None
             self.client.subscribe(filter, options=options or SubscribeOptions(qos), properties=given)
         else:
             self.client.subscribe(filter, qos)
@@ -59,13 +59,13 @@ class Client:
 
     def publish(self, topic, payload="", qos=1, retain=False, **given):
         made = properties("PUBLISH", **given) if given else None
-        self.client.publish(topic, payload, qos, retain, made).wait_for_publish(PATIENCE)
+        self.client.publish(topic, payload, qos, retain, made).wait_for_publish(TIMEOUT)
 
     def next(self):
-        return self.messages.get(timeout=PATIENCE)
+        return self.messages.get(timeout=TIMEOUT)
 
     def all(self, marker):
-        """Returns what came before the answer to something sent now."""
+        """Returns the messages received before a message published now."""
         self.client.subscribe(marker)
         self.event()
         self.publish(marker, marker)
@@ -74,7 +74,7 @@ class Client:
             found.append(message)
         return found
 
-    def leave(self, **given):
+    def disconnect(self, **given):
         made = properties("DISCONNECT", **given) if given else None
         if self.version == mqtt.MQTTv5:
             self.client.disconnect(properties=made)
@@ -83,8 +83,8 @@ class Client:
         self.event()
         self.client.loop_stop()
 
-    def die(self):
-        """Goes without a word."""
+    def drop(self):
+        """Closes the socket without a DISCONNECT."""
         self.client.on_disconnect = None
         self.client.socket().close()
         self.client.loop_stop()
