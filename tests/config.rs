@@ -1,4 +1,4 @@
-//! `rhaid.yaml`, tested with the compiled program.
+//! `rhaid.yaml` with the real program.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -38,14 +38,14 @@ fn check_prints_all_faults_of_the_config_in_compact_format() {
     assert_eq!(
         text(&output.stdout),
         "rhaid.yaml:2:3: unknown key `limits.timeuot`: did you mean `limits.timeout`?\n\
-         rhaid.yaml:3:10: `limits.queue`: \"none\" does not fit: write a whole number from 1 to 1000000\n\
+         rhaid.yaml:3:10: `limits.queue`: \"none\" is not valid: write a whole number from 1 to 1000000\n\
          rhaid.yaml:4:7: the variable `NOT_SET_ANYWHERE` is not set: set it, or write a default as `${NOT_SET_ANYWHERE:-…}`\n"
     );
     assert_eq!(output.status.code(), Some(1));
 }
 
 #[test]
-fn a_missing_job_file_is_reported_at_its_binding() {
+fn a_job_without_a_file_is_a_fault_at_its_binding() {
     let program = program("triggers:\n  - cron: \"0 2 * * *\"\n    job: backup.rhai\n");
     let output = rhaid(program.path(), &["check", "--format", "compact"], &[]);
     assert_eq!(text(&output.stdout), "rhaid.yaml:3:10: there is no file `backup.rhai`\n");
@@ -55,13 +55,13 @@ fn a_missing_job_file_is_reported_at_its_binding() {
 }
 
 #[test]
-fn a_broken_config_fails_the_start_with_every_fault() {
+fn a_broken_config_ends_the_start_with_every_fault() {
     let program = program("web:\n  listen: nowhere\nlogs: {}\n");
     let output = rhaid(program.path(), &["run"], &[]);
-    let errors = text(&output.stderr);
-    assert!(errors.contains("rhaid.yaml:2:11: `web.listen`: \"nowhere\" is no address"), "{errors}");
-    assert!(errors.contains("2 |   listen: nowhere"), "{errors}");
-    assert!(errors.contains("rhaid.yaml:3:1: unknown key `logs`: did you mean `log`?"), "{errors}");
+    let said = text(&output.stderr);
+    assert!(said.contains("rhaid.yaml:2:11: `web.listen`: \"nowhere\" is not an address"), "{said}");
+    assert!(said.contains("2 |   listen: nowhere"), "{said}");
+    assert!(said.contains("rhaid.yaml:3:1: unknown key `logs`: did you mean `log`?"), "{said}");
     assert!(!output.status.success());
     assert!(!program.path().join(".rhaid").exists(), "nothing was started");
 }
@@ -72,15 +72,12 @@ fn an_invalid_environment_variable_is_named() {
     let output = rhaid(program.path(), &["check", "--format", "compact"], &[("RHAID_LIMITS_QUEUE", "0")]);
     assert_eq!(
         text(&output.stdout),
-        "RHAID_LIMITS_QUEUE:1:1: `limits.queue`: 0 does not fit: write a whole number from 1 to 1000000\n"
+        "RHAID_LIMITS_QUEUE:1:1: `limits.queue`: 0 is not valid: write a whole number from 1 to 1000000\n"
     );
     let output = rhaid(program.path(), &["check"], &[("RHAID_LIMITS_QUEU", "1")]);
-    let errors = text(&output.stderr);
-    assert!(
-        errors.contains("RHAID_LIMITS_QUEU: this variable means nothing: did you mean `RHAID_LIMITS_QUEUE`?"),
-        "{errors}"
-    );
-    assert_eq!(output.status.code(), Some(0), "{errors}");
+    let said = text(&output.stderr);
+    assert!(said.contains("RHAID_LIMITS_QUEU: unknown variable: did you mean `RHAID_LIMITS_QUEUE`?"), "{said}");
+    assert_eq!(output.status.code(), Some(0), "{said}");
 }
 
 #[test]
@@ -161,7 +158,7 @@ fn an_edit_is_applied_while_rhaid_runs_and_a_broken_one_changes_nothing() {
     assert!(applied);
     rhaid.expect("data will count after a restart");
     edit("limits:\n  queue: lots\n");
-    rhaid.expect("rhaid.yaml:2:10: `limits.queue`: \"lots\" does not fit");
+    rhaid.expect("rhaid.yaml:2:10: `limits.queue`: \"lots\" is not valid");
     edit("triggers:\n  - on_event: never\n    job: nowhere.rhai\n    modus: x\n");
     rhaid.expect("rhaid.yaml:4:5: unknown option `modus`");
 }

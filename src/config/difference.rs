@@ -1,13 +1,13 @@
-//! What a changed `rhaid.yaml` means for a process that runs.
+//! The effect of a changed `rhaid.yaml` on a running process.
 
-use super::Config;
+use super::document::Config;
 
-/// What a new config changes, by the names of the keys.
+/// The top-level keys that differ between two configurations.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Difference {
-    /// What can be applied at once.
+    /// Keys that take effect immediately.
     pub applied: Vec<&'static str>,
-    /// What counts from the next start on.
+    /// Keys that take effect at the next start.
     pub restart: Vec<&'static str>,
 }
 
@@ -19,7 +19,7 @@ impl Difference {
 }
 
 impl Config {
-    /// Compares with a newer config. Where something stands in the file does not count.
+    /// Compares with a newer configuration; locations in the file are ignored.
     pub fn difference(&self, new: &Self) -> Difference {
         let names =
             |keys: &[(&'static str, bool)]| keys.iter().filter(|(_, same)| !same).map(|(name, _)| *name).collect();

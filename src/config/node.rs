@@ -1,28 +1,28 @@
-//! What stands in a config file, each piece with its place.
+//! The nodes of a configuration file, each with its location.
 
 use crate::fault::SourceLocation;
 use crate::value::{Value, map_of};
 
-/// A piece of a document.
+/// A node of a document.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Node {
-    /// Where it starts.
-    pub(super) place: SourceLocation,
-    /// What it is.
+    /// Its start.
+    pub(super) location: SourceLocation,
+    /// Its content.
     pub(super) content: Content,
 }
 
-/// What a piece of a document is.
+/// The content of a node.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Content {
-    /// One value.
+    /// A single value.
     Scalar(Scalar),
     /// A list.
     List(Vec<Node>),
-    /// Named values, in the order of the file; no name twice.
+    /// Named values in the order of the file, without duplicates.
     Map(Vec<Entry>),
-    /// Something that was refused already.
-    Refused,
+    /// A value whose fault is already reported.
+    Invalid,
 }
 
 /// A named value.
@@ -30,43 +30,48 @@ pub(super) enum Content {
 pub(super) struct Entry {
     /// The name.
     pub(super) key: String,
-    /// Where the name stands.
-    pub(super) place: SourceLocation,
+    /// The location of the name.
+    pub(super) location: SourceLocation,
     /// The value.
     pub(super) node: Node,
 }
 
-/// One value.
+/// A single value.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Scalar {
     /// The text, without quotes.
     pub(super) text: String,
-    /// How it was written.
+    /// The notation.
     pub(super) style: Style,
 }
 
-/// How a value was written; what it means hangs on that.
+/// The notation of a value, which determines its type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Style {
-    /// With quotes or as a block: it is text.
+    /// Quoted or a block: text.
     Quoted,
-    /// Without quotes: a number, a truth value, nothing, or text.
+    /// Unquoted: a number, a boolean, null, or text.
     Plain,
-    /// Without quotes, from a variable, a file or a flag: as plain, and text where text is wanted.
-    Filled,
+    /// Unquoted, from a variable, a file or a flag: as `Plain`, but always valid as text.
+    Interpolated,
 }
 
 impl Node {
-    /// Returns whether nothing stands here: `key:` with no value counts as not written.
+    /// Returns a map without entries.
+    pub(super) fn empty_map(location: SourceLocation) -> Self {
+        Self { location, content: Content::Map(Vec::new()) }
+    }
+
+    /// Returns whether the value is null; `key:` without a value counts as absent.
     pub(super) fn is_null(&self) -> bool {
         match &self.content {
             Content::Scalar(scalar) => scalar.value() == Value::Null,
-            Content::Refused => true,
+            Content::Invalid => true,
             Content::List(_) | Content::Map(_) => false,
         }
     }
 
-    /// Returns the named values, if these are some.
+    /// Returns the entries of a map; empty for other nodes.
     pub(super) fn entries(&self) -> &[Entry] {
         match &self.content {
             Content::Map(entries) => entries,
@@ -74,12 +79,12 @@ impl Node {
         }
     }
 
-    /// Returns the value under a name, with its name's place.
+    /// Returns an entry by its name.
     pub(super) fn entry(&self, key: &str) -> Option<&Entry> {
         self.entries().iter().find(|entry| entry.key == key)
     }
 
-    /// Returns this as plain data.
+    /// Returns the node as plain data.
     pub(super) fn value(&self) -> Value {
         match &self.content {
             Content::Scalar(scalar) => scalar.value(),
@@ -87,34 +92,34 @@ impl Node {
             Content::Map(entries) => {
                 Value::Map(map_of(entries.iter().map(|entry| (entry.key.clone(), entry.node.value()))))
             }
-            Content::Refused => Value::Null,
+            Content::Invalid => Value::Null,
         }
     }
 
-    /// Returns the number of pieces this is made of.
+    /// Returns the number of nodes, including this one.
     pub(super) fn size(&self) -> usize {
         1 + match &self.content {
             Content::List(items) => items.iter().map(Self::size).sum(),
             Content::Map(entries) => entries.iter().map(|entry| entry.node.size()).sum::<usize>(),
-            Content::Scalar(_) | Content::Refused => 0,
+            Content::Scalar(_) | Content::Invalid => 0,
         }
     }
 }
 
 impl Scalar {
-    /// Returns what it means: text if it has quotes, else what `parse_yaml` in a script makes of it.
+    /// Returns its value: text if it is quoted, else the same value as `parse_yaml` in a script.
     pub(super) fn value(&self) -> Value {
         if self.style == Style::Quoted { Value::Text(self.text.clone()) } else { plain(&self.text) }
     }
 
-    /// Returns it as text, unless it is a truth value or nothing; a number stays as it was written.
+    /// Returns it as text, unless it is a boolean or null; a number keeps its notation.
     pub(super) fn as_text(&self) -> Option<&str> {
         let is_text = self.style != Style::Plain || !matches!(self.value(), Value::Bool(_) | Value::Null);
         is_text.then_some(&self.text)
     }
 }
 
-/// Says what a value without quotes means, in the words of the library that reads YAML for scripts.
+/// Returns the value of an unquoted scalar, as parsed by the library that parses YAML for scripts.
 fn plain(text: &str) -> Value {
     const LONGEST_NUMBER: usize = 64;
     let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.' | '_' | '~');

@@ -1,4 +1,4 @@
-//! The faults of a config, collected until all of it is read.
+//! Faults of a configuration, collected while it is read.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -10,7 +10,7 @@ const MAX_FAULTS: usize = 100;
 const MAX_LINE: usize = 500;
 const MAX_TEXT: usize = 600;
 
-/// The faults of a config, and the secrets that must not show in them.
+/// The faults of a configuration, and the secrets to mask in them.
 #[derive(Debug, Default)]
 pub(super) struct Report {
     file: String,
@@ -21,30 +21,35 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// Starts a report about a text.
+    /// Creates an empty report about a text.
     pub(super) fn new(file: &str, text: &str) -> Self {
         Self { file: file.to_owned(), lines: text.lines().map(str::to_owned).collect(), ..Self::default() }
     }
 
-    /// Returns a place in the file.
-    pub(super) fn place(&self, line: usize, column: usize) -> SourceLocation {
+    /// Returns a location in the file.
+    pub(super) fn location(&self, line: usize, column: usize) -> SourceLocation {
         SourceLocation { file: self.file.clone(), line, column }
     }
 
-    /// Returns a line of the file, if the place lies in it.
-    pub(super) fn line(&self, place: &SourceLocation) -> Option<&str> {
-        let index = place.line.checked_sub(1).filter(|_| place.file == self.file)?;
+    /// Returns the source line of a location, if it is in the file.
+    pub(super) fn line(&self, location: &SourceLocation) -> Option<&str> {
+        let index = location.line.checked_sub(1).filter(|_| location.file == self.file)?;
         self.lines.get(index).map(String::as_str)
     }
 
-    /// Notes a fault.
-    pub(super) fn fault(&mut self, place: &SourceLocation, text: impl Into<String>) {
-        self.faults.push(fault(place, text));
+    /// Adds a fault.
+    pub(super) fn fault(&mut self, location: &SourceLocation, text: impl Into<String>) {
+        self.faults.push(fault(location, text));
     }
 
-    /// Notes a fault and what to do about it.
-    pub(super) fn fault_with_hint(&mut self, place: &SourceLocation, text: impl Into<String>, hint: impl Into<String>) {
-        self.faults.push(fault(place, text).with_hint(hint));
+    /// Adds a fault with a hint.
+    pub(super) fn fault_with_hint(
+        &mut self,
+        location: &SourceLocation,
+        text: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        self.faults.push(fault(location, text).with_hint(hint));
     }
 
     /// Returns whether there was a fault.
@@ -52,33 +57,33 @@ impl Report {
         !self.faults.is_empty()
     }
 
-    /// Keeps a value out of faults, and out of all that is shown later.
+    /// Registers a secret value, which is masked in faults and in later output.
     pub(super) fn hide(&mut self, secret: Secret) {
         if !self.secrets.contains(&secret) {
             self.secrets.push(secret);
         }
     }
 
-    /// Never shows the line of a place in a fault: a secret stands there.
-    pub(super) fn hide_line(&mut self, place: &SourceLocation) {
-        self.hidden.insert(place.line);
+    /// Omits the source line of a location from faults, because it contains a secret.
+    pub(super) fn hide_line(&mut self, location: &SourceLocation) {
+        self.hidden.insert(location.line);
     }
 
-    /// Returns the secrets that were met.
+    /// Returns the registered secrets.
     pub(super) fn secrets(&self) -> Vec<Secret> {
         self.secrets.clone()
     }
 
-    /// Returns the lines that places stand on, as they may be shown: secrets masked, and none that is too long to be read.
+    /// Returns the source lines of locations, with secrets masked and without very long lines.
     pub(super) fn shown_lines<'p>(
         &self,
-        places: impl IntoIterator<Item = &'p SourceLocation>,
+        locations: impl IntoIterator<Item = &'p SourceLocation>,
     ) -> BTreeMap<usize, String> {
         let mask = self.mask();
-        map_of(places.into_iter().filter_map(|place| Some((place.line, self.shown_line(place, &mask)?))))
+        map_of(locations.into_iter().filter_map(|location| Some((location.line, self.shown_line(location, &mask)?))))
     }
 
-    /// Returns the faults in the order of the file, each once, with their source lines, secrets masked; after many comes their number.
+    /// Returns the faults in the order of the file, without duplicates, with source lines and masked secrets; a large number is truncated.
     pub(super) fn into_faults(mut self) -> Vec<Fault> {
         let mask = self.mask();
         let (mut faults, mut seen) = (std::mem::take(&mut self.faults), HashSet::new());
@@ -92,7 +97,7 @@ impl Report {
             fault.hint = fault.hint.take().map(|hint| mask.apply(&hint).into_owned());
         }
         if more > 0 {
-            faults.push(fault(&self.place(0, 0), format!("{more} more faults: mend those above first")));
+            faults.push(fault(&self.location(0, 0), format!("{more} more faults: fix those above first")));
         }
         faults
     }
@@ -101,13 +106,14 @@ impl Report {
         Mask::new(self.secrets.iter().cloned())
     }
 
-    fn shown_line(&self, place: &SourceLocation, mask: &Mask) -> Option<String> {
-        let line = self.line(place).filter(|line| line.len() <= MAX_LINE && !self.hidden.contains(&place.line))?;
+    fn shown_line(&self, location: &SourceLocation, mask: &Mask) -> Option<String> {
+        let line =
+            self.line(location).filter(|line| line.len() <= MAX_LINE && !self.hidden.contains(&location.line))?;
         Some(mask.apply(line).into_owned())
     }
 }
 
-/// Takes the middle out of a text that is too long to be read: a value is quoted in it.
+/// Shortens a long text, which quotes a value, in the middle.
 fn shorten(text: &str) -> String {
     let count = text.chars().count();
     if count <= MAX_TEXT {
@@ -118,7 +124,7 @@ fn shorten(text: &str) -> String {
     format!("{start} … {end}")
 }
 
-/// Returns a fault of a config.
-pub(super) fn fault(place: &SourceLocation, text: impl Into<String>) -> Fault {
-    Fault { kind: "config".into(), ..Fault::new(place.clone(), text) }
+/// Returns a configuration fault.
+pub(super) fn fault(location: &SourceLocation, text: impl Into<String>) -> Fault {
+    Fault { kind: "config".into(), ..Fault::new(location.clone(), text) }
 }

@@ -1,4 +1,4 @@
-//! The keys of a map: each is asked for once, and is thereby read, given its default, described for editors and known.
+//! The keys of a map. Each key is declared once: that reads its value, applies the default, and adds it to the JSON Schema.
 
 use serde_json::{Map as JsonMap, Value as Json, json};
 
@@ -18,7 +18,7 @@ pub(super) struct Section<'a> {
 }
 
 impl<'a> Section<'a> {
-    /// Starts on a map, or on none. The path is what stands before a key's name in faults.
+    /// Creates a reader for a map, or for none. The path precedes key names in faults.
     pub(super) fn new(path: impl Into<String>, node: Option<&'a Node>, report: &'a mut Report) -> Self {
         let path = path.into();
         let node = node.filter(|node| !node.is_null());
@@ -26,12 +26,12 @@ impl<'a> Section<'a> {
             && !matches!(node.content, Content::Map(_))
         {
             let what = if path.is_empty() { "the config".to_owned() } else { format!("`{path}`") };
-            report.fault(&node.place, format!("{what} is a map: write `key: value` lines, not {}", sort(node)));
+            report.fault(&node.location, format!("{what} is a map: write `key: value` lines, not {}", kind_of(node)));
         }
         Self { path, node, report, described: JsonMap::new(), renamed: Vec::new() }
     }
 
-    /// Refuses the keys nobody asked for, and returns the description of those that were.
+    /// Reports unknown keys and returns the JSON Schema.
     pub(super) fn finish(self) -> Json {
         for entry in self.node.map(Node::entries).unwrap_or_default() {
             if self.described.contains_key(&entry.key) {
@@ -47,7 +47,7 @@ impl<'a> Section<'a> {
                     format!("known here are {}", known.join(", "))
                 }
             };
-            self.report.fault(&entry.place, format!("unknown key `{}`: {hint}", join(&self.path, &entry.key)));
+            self.report.fault(&entry.location, format!("unknown key `{}`: {hint}", join(&self.path, &entry.key)));
         }
         json!({ "type": ["object", "null"], "properties": self.described, "additionalProperties": false })
     }
@@ -57,94 +57,110 @@ impl<'a> Section<'a> {
         self.renamed.push((old, new));
     }
 
-    /// Returns where a key's value stands, if it is written.
-    pub(super) fn place(&self, name: &str) -> Option<SourceLocation> {
-        self.written(name).map(|entry| entry.node.place.clone())
+    /// Returns the location of a key's value, if it is present.
+    pub(super) fn location(&self, name: &str) -> Option<SourceLocation> {
+        self.entry(name).map(|entry| entry.node.location.clone())
     }
 
-    /// Returns whether a key is written.
+    /// Returns whether a key is present.
     pub(super) fn is_written(&self, name: &str) -> bool {
-        self.written(name).is_some()
+        self.entry(name).is_some()
     }
 
-    /// Returns a key's value as text, unread.
-    pub(super) fn text(&self, name: &str) -> Option<&'a str> {
-        match &self.written(name)?.node.content {
+    /// Returns a key's value as unparsed text.
+    pub(super) fn raw_text(&self, name: &str) -> Option<&'a str> {
+        match &self.entry(name)?.node.content {
             Content::Scalar(scalar) => Some(&scalar.text),
             _ => None,
         }
     }
 
-    /// Notes a fault of a key's value.
-    pub(super) fn refuse(&mut self, name: &str, why: &str) {
-        if let Some(place) = self.place(name) {
-            self.report.fault(&place, format!("`{}`: {why}", join(&self.path, name)));
+    /// Adds a fault at a key's value.
+    pub(super) fn reject(&mut self, name: &str, why: &str) {
+        if let Some(location) = self.location(name) {
+            self.report.fault(&location, format!("`{}`: {why}", join(&self.path, name)));
         }
     }
 
-    /// Returns where faults are noted.
+    /// Returns the report.
     pub(super) fn report(&mut self) -> &mut Report {
         self.report
     }
 
     /// Reads a value, or its default.
-    pub(super) fn or<T>(&mut self, name: &'static str, default: &str, about: &str, shape: &ValueType<T>) -> T {
+    pub(super) fn value<T>(
+        &mut self,
+        name: &'static str,
+        default: &str,
+        description: &str,
+        value_type: &ValueType<T>,
+    ) -> T {
         let default = Scalar { text: default.to_owned(), style: Style::Plain };
-        self.describe(name, about, shape.schema.clone(), Some(default.value().to_json()));
-        let written = self.written(name).and_then(|entry| self.scalar(name, &entry.node, shape));
-        written.unwrap_or_else(|| (shape.read)(&default).expect("a test reads every default"))
+        self.describe(name, description, value_type.schema.clone(), Some(default.value().to_json()));
+        let entry = self.entry(name).and_then(|entry| self.scalar(name, &entry.node, value_type));
+        entry.unwrap_or_else(|| (value_type.read)(&default).expect("a test reads every default"))
     }
 
-    /// Reads a value that may be left out.
-    pub(super) fn maybe<T>(&mut self, name: &'static str, about: &str, shape: &ValueType<T>) -> Option<T> {
-        self.describe(name, about, shape.schema.clone(), None);
-        self.written(name).and_then(|entry| self.scalar(name, &entry.node, shape))
+    /// Reads an optional value.
+    pub(super) fn optional<T>(
+        &mut self,
+        name: &'static str,
+        description: &str,
+        value_type: &ValueType<T>,
+    ) -> Option<T> {
+        self.describe(name, description, value_type.schema.clone(), None);
+        self.entry(name).and_then(|entry| self.scalar(name, &entry.node, value_type))
     }
 
     /// Reads a list of values, or a single one.
-    pub(super) fn list<T>(&mut self, name: &'static str, about: &str, shape: &ValueType<T>) -> Option<Vec<T>> {
-        let schema = json!({ "anyOf": [{ "type": "array", "items": shape.schema }, shape.schema] });
-        self.describe(name, about, schema, None);
-        let node = &self.written(name)?.node;
+    pub(super) fn list<T>(
+        &mut self,
+        name: &'static str,
+        description: &str,
+        value_type: &ValueType<T>,
+    ) -> Option<Vec<T>> {
+        let schema = json!({ "anyOf": [{ "type": "array", "items": value_type.schema }, value_type.schema] });
+        self.describe(name, description, schema, None);
+        let node = &self.entry(name)?.node;
         let items = match &node.content {
             Content::List(items) => items.as_slice(),
             _ => std::slice::from_ref(node),
         };
-        Some(items.iter().filter_map(|item| self.scalar(name, item, shape)).collect())
+        Some(items.iter().filter_map(|item| self.scalar(name, item, value_type)).collect())
     }
 
-    /// Reads a map of a map's own keys.
+    /// Reads a nested section.
     pub(super) fn section<T>(
         &mut self,
         name: &'static str,
-        about: &str,
+        description: &str,
         read: impl FnOnce(&mut Section<'_>) -> T,
     ) -> T {
-        let node = self.written(name).map(|entry| &entry.node);
+        let node = self.entry(name).map(|entry| &entry.node);
         let mut keys = Section::new(join(&self.path, name), node, self.report);
         let value = read(&mut keys);
         let schema = keys.finish();
-        self.describe(name, about, schema, None);
+        self.describe(name, description, schema, None);
         value
     }
 
-    /// Reads a map whose names are free and whose values are maps; each is read the same way.
+    /// Reads a map with arbitrary names, whose values are sections of the same type.
     pub(super) fn sections<T>(
         &mut self,
         name: &'static str,
-        about: &str,
+        description: &str,
         mut read: impl FnMut(&Entry, &mut Section<'_>) -> T,
     ) -> Vec<T> {
         let example = Entry {
             key: "*".into(),
-            place: SourceLocation::default(),
-            node: Node { place: SourceLocation::default(), content: Content::Refused },
+            location: SourceLocation::default(),
+            node: Node { location: SourceLocation::default(), content: Content::Invalid },
         };
         let mut ignored = Report::default();
         let mut keys = Section::new("", None, &mut ignored);
         read(&example, &mut keys);
         let schema = json!({ "type": ["object", "null"], "additionalProperties": keys.finish() });
-        self.describe(name, about, schema, None);
+        self.describe(name, description, schema, None);
         let mut values = Vec::new();
         for entry in self.entries(name) {
             let path = format!("{}.{:?}", join(&self.path, name), entry.key);
@@ -155,59 +171,66 @@ impl<'a> Section<'a> {
         values
     }
 
-    /// Reads a map whose names are free and whose values have one shape.
-    pub(super) fn pairs<T>(&mut self, name: &'static str, about: &str, shape: &ValueType<T>) -> Vec<(&'a Entry, T)> {
-        let schema = json!({ "type": ["object", "null"], "additionalProperties": shape.schema });
-        self.describe(name, about, schema, None);
+    /// Reads a map with arbitrary names, whose values have the same type.
+    pub(super) fn map<T>(
+        &mut self,
+        name: &'static str,
+        description: &str,
+        value_type: &ValueType<T>,
+    ) -> Vec<(&'a Entry, T)> {
+        let schema = json!({ "type": ["object", "null"], "additionalProperties": value_type.schema });
+        self.describe(name, description, schema, None);
         let mut values = Vec::new();
         for entry in self.entries(name) {
-            if let Some(value) = self.scalar(&format!("{name}.{}", entry.key), &entry.node, shape) {
+            if let Some(value) = self.scalar(&format!("{name}.{}", entry.key), &entry.node, value_type) {
                 values.push((entry, value));
             }
         }
         values
     }
 
-    /// Returns what stands under a key that someone else reads.
-    pub(super) fn node(&mut self, name: &'static str, about: &str, schema: Json) -> Option<&'a Node> {
-        self.describe(name, about, schema, None);
-        self.written(name).map(|entry| &entry.node)
+    /// Returns the node of a key that the caller reads.
+    pub(super) fn node(&mut self, name: &'static str, description: &str, schema: Json) -> Option<&'a Node> {
+        self.describe(name, description, schema, None);
+        self.entry(name).map(|entry| &entry.node)
     }
 
-    fn written(&self, name: &str) -> Option<&'a Entry> {
+    fn entry(&self, name: &str) -> Option<&'a Entry> {
         self.node?.entry(name).filter(|entry| !entry.node.is_null())
     }
 
     fn entries(&mut self, name: &str) -> &'a [Entry] {
-        let Some(entry) = self.written(name) else { return &[] };
+        let Some(entry) = self.entry(name) else { return &[] };
         if !matches!(entry.node.content, Content::Map(_)) {
-            self.refuse(name, &format!("write `name: value` lines, not {}", sort(&entry.node)));
+            self.reject(name, &format!("write `name: value` lines, not {}", kind_of(&entry.node)));
         }
         entry.node.entries()
     }
 
-    fn scalar<T>(&mut self, name: &str, node: &Node, shape: &ValueType<T>) -> Option<T> {
+    fn scalar<T>(&mut self, name: &str, node: &Node, value_type: &ValueType<T>) -> Option<T> {
         let path = join(&self.path, name);
-        if shape.is_secret {
-            self.report.hide_line(&node.place);
+        if value_type.is_secret {
+            self.report.hide_line(&node.location);
         }
         match &node.content {
             Content::Scalar(scalar) => {
-                if shape.is_secret {
+                if value_type.is_secret {
                     self.report.hide(crate::secrets::Secret::new(scalar.text.as_str()));
                 }
-                (shape.read)(scalar).map_err(|why| self.report.fault(&node.place, format!("`{path}`: {why}"))).ok()
+                (value_type.read)(scalar)
+                    .map_err(|why| self.report.fault(&node.location, format!("`{path}`: {why}")))
+                    .ok()
             }
-            Content::Refused => None,
+            Content::Invalid => None,
             Content::List(_) | Content::Map(_) => {
-                self.report.fault(&node.place, format!("`{path}`: write a single value, not {}", sort(node)));
+                self.report.fault(&node.location, format!("`{path}`: write a single value, not {}", kind_of(node)));
                 None
             }
         }
     }
 
-    fn describe(&mut self, name: &str, about: &str, mut schema: Json, default: Option<Json>) {
-        schema["description"] = about.into();
+    fn describe(&mut self, name: &str, description: &str, mut schema: Json, default: Option<Json>) {
+        schema["description"] = description.into();
         if let Some(default) = default {
             schema["default"] = default;
         }
@@ -219,12 +242,12 @@ fn join(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
-/// Returns the words for what stands at a node.
-fn sort(node: &Node) -> &'static str {
+/// Returns the type of a node, for messages.
+fn kind_of(node: &Node) -> &'static str {
     match &node.content {
         Content::Scalar(_) => "a single value",
         Content::List(_) => "a list",
         Content::Map(_) => "a map",
-        Content::Refused => "this",
+        Content::Invalid => "this",
     }
 }

@@ -4,53 +4,63 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
 
+use super::binding::Binding;
 use super::node::{Content, Entry, Node};
 use super::report::Report;
 use super::section::Section;
-use super::{Binding, KindInfo};
 use crate::options::nearest;
 use crate::secrets::Secret;
 use crate::value::{Value, map_of};
 
-/// Options, or parts of them, that hold a secret, whatever the kind.
+/// Options, or parts of them, whose values are secret in every trigger kind.
 const SECRET_OPTIONS: [&str; 4] = ["token", "hmac", "secret", "password"];
 
-/// Reads the bindings. Options are kept as they are: who knows the kind checks them.
-pub(super) fn read(keys: &mut Section<'_>, kinds: &[KindInfo]) -> Vec<Binding> {
-    let about = "Triggers bound to jobs: scripts that run whole, each time.";
-    let Some(node) = keys.node("triggers", about, description(kinds)) else { return Vec::new() };
+/// The name and the arguments of a trigger kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KindInfo {
+    /// Its name.
+    pub name: &'static str,
+    /// The names of the positional arguments.
+    pub arguments: &'static [&'static str],
+}
+
+/// Reads the bindings. Options are not checked here; the trigger kind checks them.
+pub(super) fn read(section: &mut Section<'_>, kinds: &[KindInfo]) -> Vec<Binding> {
+    let description = "Triggers that are bound to jobs: scripts that run from top to bottom for each event.";
+    let Some(node) = section.node("triggers", description, schema(kinds)) else { return Vec::new() };
     let Content::List(items) = &node.content else {
-        keys.refuse("triggers", "write a list of items such as `- cron: \"0 7 * * *\"` with `job: nightly.rhai` below");
+        section
+            .reject("triggers", "write a list of items such as `- cron: \"0 7 * * *\"` with `job: nightly.rhai` below");
         return Vec::new();
     };
-    items.iter().filter_map(|item| binding(item, kinds, keys.report())).collect()
+    items.iter().filter_map(|item| binding(item, kinds, section.report())).collect()
 }
 
 fn binding(item: &Node, kinds: &[KindInfo], report: &mut Report) -> Option<Binding> {
     let Content::Map(entries) = &item.content else {
-        report.fault(&item.place, "write a trigger and its job: `cron: \"0 7 * * *\"` and `job: nightly.rhai`");
+        report.fault(&item.location, "write a trigger and its job: `cron: \"0 7 * * *\"` and `job: nightly.rhai`");
         return None;
     };
     let job = job(item, report);
-    let job_place = item.entry("job").map(|entry| entry.node.place.clone()).unwrap_or_default();
+    let job_location = item.entry("job").map(|entry| entry.node.location.clone()).unwrap_or_default();
     let (kind, entry) = kind(item, kinds, report)?;
     let arguments = arguments(kind, entry, report)?;
     hide_secrets(item, report);
     let options: Vec<_> = entries.iter().filter(|other| other.key != "job" && other.key != kind.name).collect();
     Some(Binding {
-        place: item.place.clone(),
+        location: item.location.clone(),
         job: job?,
-        job_place,
+        job_location,
         kind: kind.name.to_owned(),
         arguments,
         options: map_of(options.iter().map(|entry| (entry.key.clone(), entry.node.value()))),
-        option_places: map_of(options.iter().map(|entry| (entry.key.clone(), entry.place.clone()))),
-        argument_place: if entry.node.is_null() { entry.place.clone() } else { entry.node.place.clone() },
+        option_locations: map_of(options.iter().map(|entry| (entry.key.clone(), entry.location.clone()))),
+        argument_location: if entry.node.is_null() { entry.location.clone() } else { entry.node.location.clone() },
         lines: BTreeMap::new(),
     })
 }
 
-/// Keeps the values of options that hold a secret out of all that is shown.
+/// Registers the values of secret options.
 fn hide_secrets(node: &Node, report: &mut Report) {
     for entry in node.entries() {
         match &entry.node.content {
@@ -64,24 +74,24 @@ fn hide_secrets(node: &Node, report: &mut Report) {
 
 fn job(item: &Node, report: &mut Report) -> Option<String> {
     let Some(entry) = item.entry("job") else {
-        report.fault(&item.place, "this trigger has no job: add `job: FILE.rhai`, a file in the scripts folder");
+        report.fault(&item.location, "this trigger has no job: add `job: FILE.rhai`, a file in the scripts folder");
         return None;
     };
-    let place = &entry.node.place;
+    let location = &entry.node.location;
     let Value::Text(file) = entry.node.value() else {
-        if entry.node.content != Content::Refused {
-            report.fault(place, "`job`: write the file's name, such as `nightly.rhai`");
+        if entry.node.content != Content::Invalid {
+            report.fault(location, "`job`: write the file's name, such as `nightly.rhai`");
         }
         return None;
     };
     if !file.ends_with(".rhai") {
-        report.fault(place, format!("`job`: {file:?} is no script: write a file that ends in `.rhai`"));
+        report.fault(location, format!("`job`: {file:?} is not a script: write a file that ends in `.rhai`"));
         return None;
     }
     if file.starts_with('/') || file.contains('\\') || file.split('/').any(|part| matches!(part, "" | "." | "..")) {
         report.fault(
-            place,
-            format!("`job`: {file:?} leaves the scripts folder: write a path below it, with `/` between"),
+            location,
+            format!("`job`: {file:?} is outside the scripts folder: write a path below it, with `/` as the separator"),
         );
         return None;
     }
@@ -95,27 +105,27 @@ fn kind<'a>(item: &'a Node, kinds: &'a [KindInfo], report: &mut Report) -> Optio
         let unknown = item.entries().iter().find_map(|entry| nearest(&entry.key, names()).map(|near| (entry, near)));
         match unknown {
             Some((entry, near)) => {
-                report.fault(&entry.place, format!("unknown trigger `{}`: did you mean `{near}`?", entry.key));
+                report.fault(&entry.location, format!("unknown trigger `{}`: did you mean `{near}`?", entry.key));
             }
             None => {
                 let names: Vec<_> = names().collect();
-                report.fault(&item.place, format!("no trigger is named here: write one of {}", names.join(", ")));
+                report.fault(&item.location, format!("there is no trigger here: write one of {}", names.join(", ")));
             }
         }
         return None;
     };
     if let Some((second, entry)) = found.next() {
         let text =
-            format!("`{}` is a second trigger beside `{}`: give it an item of its own", second.name, first.0.name);
-        report.fault(&entry.place, text);
+            format!("`{}` is a second trigger beside `{}`: write it as a separate item", second.name, first.0.name);
+        report.fault(&entry.location, text);
         return None;
     }
     Some(first)
 }
 
-/// Returns what comes before the options: nothing, one value (which may be a list), or a list with one value for each.
+/// Returns the positional arguments: none, one value (which may be a list), or a list with one value for each.
 fn arguments(kind: &KindInfo, entry: &Entry, report: &mut Report) -> Option<Vec<Value>> {
-    if entry.node.content == Content::Refused {
+    if entry.node.content == Content::Invalid {
         return None;
     }
     let value = entry.node.value();
@@ -129,25 +139,25 @@ fn arguments(kind: &KindInfo, entry: &Entry, report: &mut Report) -> Option<Vec<
         _ => (None, format!("write a list of its {} values: [{names}]", kind.arguments.len())),
     };
     if arguments.is_none() {
-        let place = if entry.node.is_null() { &entry.place } else { &entry.node.place };
-        report.fault(place, format!("`{}`: {wanted}", kind.name));
+        let location = if entry.node.is_null() { &entry.location } else { &entry.node.location };
+        report.fault(location, format!("`{}`: {wanted}", kind.name));
     }
     arguments
 }
 
-/// Describes an item of the list for editors.
-fn description(kinds: &[KindInfo]) -> Json {
+/// Returns the JSON Schema of the list.
+fn schema(kinds: &[KindInfo]) -> Json {
     let mut properties = json!({
-        "job": { "type": "string", "description": "The script that runs whole each time: a file in the scripts folder.", "pattern": "\\.rhai$" },
-        "name": { "type": "string", "description": "The trigger's name for `fire`, lists and logs." },
-        "mode": { "enum": ["queued", "single", "restart", "parallel"], "default": "queued", "description": "What happens while the job is busy." },
-        "max": { "type": "integer", "minimum": 1, "description": "The queue's length, or the number of parallel runs." },
-        "overflow": { "enum": ["drop_oldest", "drop_newest", "latest_per_key"], "description": "What gives way when the queue is full." },
-        "key": { "type": "string", "description": "The part of the event that tells keys apart, such as `params.id`." },
-        "timeout": { "type": ["string", "number"], "description": "How long one run may take." },
-        "retry": { "type": ["integer", "object"], "description": "How often and how fast failed runs are tried again: max, delay, backoff." },
-        "rate": { "type": "string", "description": "At most so many events in so long, such as `10/1s`." },
-        "enabled": { "type": "boolean", "default": true, "description": "Whether it listens at all." },
+        "job": { "type": "string", "description": "The script that runs for each event: a file in the scripts folder.", "pattern": "\\.rhai$" },
+        "name": { "type": "string", "description": "The trigger's name in `fire`, lists and logs." },
+        "mode": { "enum": ["queued", "single", "restart", "parallel"], "default": "queued", "description": "The concurrency mode: what happens to an event while the job runs." },
+        "max": { "type": "integer", "minimum": 1, "description": "The queue length, or the number of parallel runs." },
+        "overflow": { "enum": ["drop_oldest", "drop_newest", "latest_per_key"], "description": "The overflow policy of the queue." },
+        "key": { "type": "string", "description": "The path of the key in the event, such as `params.id`." },
+        "timeout": { "type": ["string", "number"], "description": "The timeout of a run." },
+        "retry": { "type": ["integer", "object"], "description": "How failed runs are retried: max, delay, backoff." },
+        "rate": { "type": "string", "description": "The rate limit, such as `10/1s`." },
+        "enabled": { "type": "boolean", "default": true, "description": "Whether the trigger is active." },
     });
     for kind in kinds {
         let values: Vec<_> = kind.arguments.iter().map(|name| format!("`{name}`")).collect();

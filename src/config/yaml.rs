@@ -1,4 +1,4 @@
-//! YAML text to nodes with places: everything that could be read twice or in two ways is refused.
+//! Parses YAML into nodes with locations. Duplicate and ambiguous input is rejected.
 
 use std::collections::HashMap;
 
@@ -13,11 +13,11 @@ const MAX_BYTES: usize = 1 << 20;
 const MAX_DEPTH: usize = 32;
 const MAX_NODES: usize = 100_000;
 
-/// Reads the document; `None` if there is none or it could not be read to its end.
+/// Parses a document; `None`: it is empty or invalid.
 pub(super) fn parse(text: &str, report: &mut Report) -> Option<Node> {
     if text.len() > MAX_BYTES {
         let (size, limit) = (show_size(text.len() as u64), show_size(MAX_BYTES as u64));
-        report.fault(&report.place(0, 0), format!("the file has {size}, {limit} is the limit"));
+        report.fault(&report.location(0, 0), format!("the file has {size}; the limit is {limit}"));
         return None;
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -34,19 +34,19 @@ pub(super) fn parse(text: &str, report: &mut Report) -> Option<Node> {
     builder.root
 }
 
-/// A list or map that has not ended yet.
-struct Open {
+/// A list or map whose end has not been reached.
+struct OpenCollection {
     node: Node,
     anchor: usize,
-    /// The key that waits for its value; `None` inside for a key that was refused.
+    /// The key of the next value; `Some(None)`: an invalid key.
     key: Option<Option<(String, SourceLocation)>>,
-    /// The keys so far, and their lines.
+    /// The keys and their lines.
     keys: HashMap<String, usize>,
 }
 
 struct Builder<'a> {
     report: &'a mut Report,
-    open: Vec<Open>,
+    open: Vec<OpenCollection>,
     anchors: HashMap<usize, Node>,
     nodes: usize,
     root: Option<Node>,
@@ -54,34 +54,36 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    /// Takes the next event; `None` if it makes no sense to go on.
+    /// Processes the next event; `None`: parsing cannot continue.
     fn take(&mut self, event: Event<'_>, start: Marker) -> Option<()> {
-        let place = self.report.place(start.line(), start.col() + 1);
+        let location = self.report.location(start.line(), start.col() + 1);
         match event {
             Event::DocumentStart(_) => {
                 self.documents += 1;
                 if self.documents > 1 {
-                    self.report.fault(&place, "a second document starts here: write everything into one");
+                    self.report.fault(&location, "a second document starts here: use a single document");
                     return None;
                 }
             }
             Event::Scalar(text, style, anchor, tag) => {
                 let style = if style == ScalarStyle::Plain { Style::Plain } else { Style::Quoted };
-                let style = self.check_tag(tag.as_deref(), &place, style);
+                let style = self.check_tag(tag.as_deref(), &location, style);
                 let scalar = Scalar { text: text.into_owned(), style };
-                self.add(Node { place, content: Content::Scalar(scalar) }, anchor)?;
+                self.add(Node { location, content: Content::Scalar(scalar) }, anchor)?;
             }
             Event::SequenceStart(anchor, tag) => {
-                self.start(place, Content::List(Vec::new()), anchor, tag.as_deref())?
+                self.start(location, Content::List(Vec::new()), anchor, tag.as_deref())?
             }
-            Event::MappingStart(anchor, tag) => self.start(place, Content::Map(Vec::new()), anchor, tag.as_deref())?,
+            Event::MappingStart(anchor, tag) => {
+                self.start(location, Content::Map(Vec::new()), anchor, tag.as_deref())?
+            }
             Event::SequenceEnd | Event::MappingEnd => {
-                let Open { node, anchor, .. } = self.open.pop()?;
+                let OpenCollection { node, anchor, .. } = self.open.pop()?;
                 self.add(node, anchor)?;
             }
             Event::Alias(anchor) => {
                 let Some(node) = self.anchors.get(&anchor).cloned() else {
-                    self.report.fault(&place, "a value cannot be part of itself");
+                    self.report.fault(&location, "a value cannot be part of itself");
                     return None;
                 };
                 self.nodes += node.size();
@@ -92,21 +94,22 @@ impl Builder<'_> {
         Some(())
     }
 
-    fn start(&mut self, place: SourceLocation, content: Content, anchor: usize, tag: Option<&Tag>) -> Option<()> {
-        self.check_tag(tag, &place, Style::Quoted);
+    fn start(&mut self, location: SourceLocation, content: Content, anchor: usize, tag: Option<&Tag>) -> Option<()> {
+        self.check_tag(tag, &location, Style::Quoted);
         if self.open.len() >= MAX_DEPTH {
-            self.report.fault(&place, format!("this nests deeper than {MAX_DEPTH} levels"));
+            self.report.fault(&location, format!("nested deeper than {MAX_DEPTH} levels"));
             return None;
         }
-        self.open.push(Open { node: Node { place, content }, anchor, key: None, keys: HashMap::new() });
+        self.open.push(OpenCollection { node: Node { location, content }, anchor, key: None, keys: HashMap::new() });
         Some(())
     }
 
-    /// Puts a finished node where it belongs.
+    /// Adds a complete node to its parent.
     fn add(&mut self, node: Node, anchor: usize) -> Option<()> {
         self.nodes += 1;
         if self.nodes > MAX_NODES {
-            self.report.fault(&node.place, format!("the file has more than {MAX_NODES} values, aliases counted out"));
+            self.report
+                .fault(&node.location, format!("the file has more than {MAX_NODES} values after expanding aliases"));
             return None;
         }
         if anchor > 0 {
@@ -120,16 +123,16 @@ impl Builder<'_> {
             Content::List(items) => items.push(node),
             Content::Map(entries) => match open.key.take() {
                 None => open.key = Some(read_key(node, &mut open.keys, self.report)),
-                Some(Some((key, place))) => entries.push(Entry { key, place, node }),
+                Some(Some((key, location))) => entries.push(Entry { key, location, node }),
                 Some(None) => {}
             },
-            Content::Scalar(_) | Content::Refused => {}
+            Content::Scalar(_) | Content::Invalid => {}
         }
         Some(())
     }
 
-    /// Returns the style that a tag leaves, and refuses tags that mean something elsewhere only.
-    fn check_tag(&mut self, tag: Option<&Tag>, place: &SourceLocation, style: Style) -> Style {
+    /// Returns the style after applying a tag; unsupported tags are rejected.
+    fn check_tag(&mut self, tag: Option<&Tag>, location: &SourceLocation, style: Style) -> Style {
         match tag {
             None => style,
             Some(tag) if tag.is_yaml_core_schema() => {
@@ -141,9 +144,9 @@ impl Builder<'_> {
             }
             Some(tag) => {
                 self.report.fault(
-                    place,
+                    location,
                     format!(
-                        "the tag `{tag}` means nothing here: write `${{NAME}}` for a variable or `${{file:PATH}}` for a file's content"
+                        "the tag `{tag}` is not supported: write `${{NAME}}` for a variable or `${{file:PATH}}` for the content of a file"
                     ),
                 );
                 style
@@ -152,42 +155,42 @@ impl Builder<'_> {
     }
 
     fn syntax(&mut self, marker: &Marker, info: &str) {
-        let place = self.report.place(marker.line(), marker.col() + 1);
-        let line = self.report.line(&place).unwrap_or_default().to_owned();
+        let location = self.report.location(marker.line(), marker.col() + 1);
+        let line = self.report.line(&location).unwrap_or_default().to_owned();
         if info.contains("recursion limit") {
-            self.report.fault(&place, format!("this nests deeper than {MAX_DEPTH} levels"));
+            self.report.fault(&location, format!("nested deeper than {MAX_DEPTH} levels"));
             return;
         }
         if line.contains("password") {
-            self.report.hide_line(&place);
+            self.report.hide_line(&location);
         }
         let hint = if line.trim_start_matches(' ').starts_with('\t') {
             "indent with spaces, not with tabs"
         } else if info.contains("mapping values are not allowed") {
-            "check the indentation; a value that holds `: ` needs quotes"
+            "check the indentation; a value that contains `: ` needs quotes"
         } else if info.contains("unknown anchor") || line.contains(['@', '%', '`']) {
             "a key or value that starts with `*`, `@`, `&`, `!`, `%` or a backtick needs quotes"
         } else {
             "check quotes, brackets and indentation above this place"
         };
-        self.report.fault_with_hint(&place, format!("this is no YAML: {info}"), hint);
+        self.report.fault_with_hint(&location, format!("invalid YAML: {info}"), hint);
     }
 }
 
 fn read_key(node: Node, keys: &mut HashMap<String, usize>, report: &mut Report) -> Option<(String, SourceLocation)> {
     let Content::Scalar(scalar) = node.content else {
-        report.fault(&node.place, "a key is a word: put quotes around it if it holds brackets or braces");
+        report.fault(&node.location, "a key must be a single value: quote it if it contains brackets or braces");
         return None;
     };
     if scalar.text == "<<" && scalar.style == Style::Plain {
-        report.fault(&node.place, "merge keys (`<<`) are not understood: write the keys out");
+        report.fault(&node.location, "merge keys (`<<`) are not supported: repeat the keys");
         return None;
     }
     if let Some(line) = keys.get(&scalar.text) {
         let text = format!("the key `{}` is written twice, first on line {line}: keep one", scalar.text);
-        report.fault(&node.place, text);
+        report.fault(&node.location, text);
         return None;
     }
-    keys.insert(scalar.text.clone(), node.place.line);
-    Some((scalar.text, node.place))
+    keys.insert(scalar.text.clone(), node.location.line);
+    Some((scalar.text, node.location))
 }

@@ -217,5 +217,5 @@ fn read(binding: &Binding, config: &Config, trigger_context: &TriggerContext) ->
         let allowed = config.permissions.check(script, need);
         allowed.map_err(|denied| binding.fault(None, denied.message).with_hint(denied.hint))?;
     }
-    Ok(Declaration { trigger, kind: kind.name, identity, policy, location: binding.place.clone(), handler: 0 })
+    Ok(Declaration { trigger, kind: kind.name, identity, policy, location: binding.location.clone(), handler: 0 })
 }

@@ -1,4 +1,4 @@
-//! Who may call a webhook.
+//! Authentication of webhook requests.
 
 use axum::http::HeaderMap;
 use hmac::{Hmac, Mac as _};
@@ -8,28 +8,28 @@ use subtle::ConstantTimeEq as _;
 use crate::secrets::Secret;
 use crate::services::routes::Access;
 
-/// Where the token stands, besides `Authorization`.
+/// Header field for the token, besides `Authorization`.
 const TOKEN_HEADER: &str = "x-token";
 
-/// Where the token stands in the query.
+/// Query parameter for the token.
 const TOKEN_QUERY: &str = "token";
 
-/// Returns whether a request may come in, as far as its head tells: a signature is only looked for.
+/// Checks the head of a request. A signature must be present; [`allows_body`] verifies it.
 pub(super) fn allows_head(access: &Access, headers: &HeaderMap, query: &[(String, String)]) -> bool {
     match access {
         Access::Public => true,
         Access::Token(token) => {
-            let said = headers.get_all("authorization").iter().filter_map(|value| bearer(value.as_bytes()));
-            let said = said.chain(headers.get_all(TOKEN_HEADER).iter().map(|value| value.as_bytes()));
-            let asked = query.iter().filter(|(name, _)| name == TOKEN_QUERY).map(|(_, value)| value.as_bytes());
-            // All are compared, so that the time tells nothing.
-            said.chain(asked).fold(false, |allowed, said| allowed | is_equal(token, said))
+            let tokens = headers.get_all("authorization").iter().filter_map(|value| bearer(value.as_bytes()));
+            let tokens = tokens.chain(headers.get_all(TOKEN_HEADER).iter().map(|value| value.as_bytes()));
+            let parameters = query.iter().filter(|(name, _)| name == TOKEN_QUERY).map(|(_, value)| value.as_bytes());
+            // Compares all of them, so that the time does not depend on the position of a match.
+            tokens.chain(parameters).fold(false, |allowed, given| allowed | is_equal(token, given))
         }
         Access::Hmac { header, .. } => headers.contains_key(header),
     }
 }
 
-/// Returns whether a request may come in, now that its body is known.
+/// Verifies the signature of a body.
 pub(super) fn allows_body(access: &Access, headers: &HeaderMap, body: &[u8]) -> bool {
     let Access::Hmac { secret, header } = access else { return true };
     let signature = headers.get(header).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -37,11 +37,11 @@ pub(super) fn allows_body(access: &Access, headers: &HeaderMap, body: &[u8]) -> 
     let Ok(signature) = hex::decode(hex.trim()) else { return false };
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()) else { return false };
     mac.update(body);
-    // Takes as long whether it is right or wrong.
+    // Takes constant time.
     mac.verify_slice(&signature).is_ok()
 }
 
-/// Takes the token out of what the handler, the ledger and the log will see.
+/// Removes the token from the request, so that handler, run history and log do not contain it.
 pub(super) fn hide(access: &Access, headers: &mut Vec<(String, String)>, query: &mut Vec<(String, String)>) {
     if let Access::Token(_) = access {
         headers.retain(|(name, _)| name != "authorization" && name != TOKEN_HEADER);
@@ -49,13 +49,15 @@ pub(super) fn hide(access: &Access, headers: &mut Vec<(String, String)>, query: 
     }
 }
 
-/// Source: RFC 6750, 2.1; the scheme in any case, RFC 9110, 11.1.
+/// Returns the token of a `Bearer` credential; the scheme is case-insensitive.
+///
+/// Source: RFC 6750, 2.1; RFC 9110, 11.1.
 fn bearer(value: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = value.split_at_checked(7)?;
     scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
 }
 
-/// Compares digests, so that neither the time nor a length tells anything.
-fn is_equal(token: &Secret, said: &[u8]) -> bool {
-    Sha256::digest(token.expose().as_bytes()).ct_eq(&Sha256::digest(said)).into()
+/// Compares digests in constant time, which also hides the length.
+fn is_equal(token: &Secret, given: &[u8]) -> bool {
+    Sha256::digest(token.expose().as_bytes()).ct_eq(&Sha256::digest(given)).into()
 }

@@ -1,13 +1,16 @@
-//! What callers of the web server are promised.
+//! Tests of the web server over TCP.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
+use super::server_limits::{SERVER_LIMITS, ServerLimits};
 use super::*;
 use crate::secrets::Secret;
-use crate::services::routes::{Access, Pattern, Request, Route, WebhookResponse};
+use crate::services::routes::{Access, Pattern, Request, Route, Routes, WebhookResponse};
 
 fn route(path: &str, access: Access) -> Route {
     Route { path: Pattern::parse(path).unwrap(), methods: Vec::new(), access, max_body: 64 }
@@ -17,14 +20,14 @@ fn token() -> Access {
     Access::Token(Secret::new("s3cret"))
 }
 
-/// Answers every visit with what a function makes of it.
+/// Responds to every request with the result of a function.
 fn answering(routes: &Routes, route: Route, answer: impl Fn(Request) -> String + Send + 'static) {
-    let mut visits = routes.register(route);
+    let mut requests = routes.register(route);
     tokio::spawn(async move {
-        while let Some(visit) = visits.recv().await {
-            let body = answer(visit.request).into_bytes();
+        while let Some(pending) = requests.recv().await {
+            let body = answer(pending.request).into_bytes();
             let headers = vec![("x-extra".into(), "1".into()), ("content-length".into(), "9999".into())];
-            let _ = visit.response.send(WebhookResponse { status: 200, headers, body });
+            let _ = pending.answer.send(WebhookResponse { status: 200, headers, body });
         }
     });
 }
@@ -33,8 +36,8 @@ async fn start(routes: &Routes) -> Server {
     serve("127.0.0.1:0".parse().unwrap(), routes.clone()).await.unwrap()
 }
 
-/// Sends bytes as they are, and returns all that comes back until the server closes.
-async fn say(server: &Server, request: &str) -> String {
+/// Sends raw bytes and returns everything received until the server closes the connection.
+async fn send_raw(server: &Server, request: &str) -> String {
     let mut stream = TcpStream::connect(server.address()).await.unwrap();
     let _ = stream.write_all(request.as_bytes()).await;
     let mut answer = Vec::new();
@@ -44,8 +47,11 @@ async fn say(server: &Server, request: &str) -> String {
 
 async fn call(server: &Server, method: &str, path: &str, headers: &str, body: &str) -> String {
     let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
-    say(server, &format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}{length}\r\n{body}"))
-        .await
+    send_raw(
+        server,
+        &format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}{length}\r\n{body}"),
+    )
+    .await
 }
 
 fn status(answer: &str) -> &str {
@@ -57,7 +63,7 @@ fn body(answer: &str) -> &str {
 }
 
 #[tokio::test]
-async fn a_request_comes_in_whole_and_its_answer_goes_back() {
+async fn a_request_is_passed_to_the_handler_and_its_response_is_returned() {
     let routes = Routes::default();
     answering(&routes, route("door/{id}", Access::Public), |request| {
         let header = request.headers.iter().find(|(name, _)| name == "x-colour").map(|(_, value)| value.as_str());
@@ -86,7 +92,7 @@ async fn a_request_comes_in_whole_and_its_answer_goes_back() {
 }
 
 #[tokio::test]
-async fn what_nobody_answers_is_said_plainly() {
+async fn requests_without_a_handler_get_the_matching_status() {
     let routes = Routes::default();
     let only_get = Route { methods: vec!["GET".into()], ..route("lamp", Access::Public) };
     answering(&routes, only_get, |request| request.method);
@@ -116,7 +122,7 @@ async fn what_nobody_answers_is_said_plainly() {
 }
 
 #[tokio::test]
-async fn a_token_opens_in_three_ways_and_is_not_shown_to_the_handler() {
+async fn a_token_is_accepted_in_three_places_and_hidden_from_the_handler() {
     let routes = Routes::default();
     answering(&routes, route("door", token()), |request| format!("{:?} {:?}", request.headers, request.query));
     let server = start(&routes).await;
@@ -139,7 +145,7 @@ async fn a_token_opens_in_three_ways_and_is_not_shown_to_the_handler() {
         ("/hooks/door?token=S3cret", ""),
     ] {
         let answer = call(&server, "GET", path, header, "").await;
-        assert_eq!((status(&answer), body(&answer)), ("401", "not allowed\n"), "{path} {header}");
+        assert_eq!((status(&answer), body(&answer)), ("401", "unauthorized\n"), "{path} {header}");
     }
     server.stop().await;
 }
@@ -169,7 +175,7 @@ async fn a_signature_must_fit_the_body() {
 }
 
 #[tokio::test]
-async fn who_is_not_allowed_is_refused_before_the_body_is_read() {
+async fn unauthenticated_requests_are_rejected_before_the_body_is_read() {
     let routes = Routes::default();
     answering(&routes, route("door", token()), |_| String::new());
     let server = start(&routes).await;
@@ -199,19 +205,19 @@ async fn a_body_that_is_too_large_is_turned_away_with_and_without_a_length() {
             "POST /hooks/door HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}0\r\n\r\n"
         )
     };
-    assert_eq!(status(&say(&server, &chunked(&chunk)).await), "200");
-    assert_eq!(status(&say(&server, &chunked(&format!("{chunk}1\r\nx\r\n"))).await), "413");
+    assert_eq!(status(&send_raw(&server, &chunked(&chunk)).await), "200");
+    assert_eq!(status(&send_raw(&server, &chunked(&format!("{chunk}1\r\nx\r\n"))).await), "413");
     server.stop().await;
 }
 
 #[tokio::test]
-async fn a_webhook_that_goes_while_it_is_asked_answers_503() {
+async fn a_webhook_that_is_removed_during_a_request_returns_503() {
     let routes = Routes::default();
-    let mut visits = routes.register(route("door", Access::Public));
+    let mut requests = routes.register(route("door", Access::Public));
     let server = start(&routes).await;
     let gone = tokio::spawn(async move {
-        let visit = visits.recv().await;
-        drop((visit, visits));
+        let pending = requests.recv().await;
+        drop((pending, requests));
     });
     let answer = call(&server, "GET", "/hooks/door", "", "").await;
     assert_eq!((status(&answer), body(&answer)), ("503", "busy\n"));
@@ -221,9 +227,9 @@ async fn a_webhook_that_goes_while_it_is_asked_answers_503() {
 }
 
 #[tokio::test]
-async fn stopping_lets_the_request_in_hand_finish_and_takes_no_other() {
+async fn shutdown_finishes_the_current_request_and_accepts_no_other() {
     let routes = Routes::default();
-    let mut visits = routes.register(route("slow", Access::Public));
+    let mut requests = routes.register(route("slow", Access::Public));
     let server = start(&routes).await;
     let address = server.address();
     let answered = Arc::new(AtomicBool::new(false));
@@ -235,7 +241,7 @@ async fn stopping_lets_the_request_in_hand_finish_and_takes_no_other() {
         stream.read_to_end(&mut answer).await.unwrap();
         String::from_utf8(answer).unwrap()
     });
-    let visit = visits.recv().await.unwrap();
+    let pending = requests.recv().await.unwrap();
     let stopping = tokio::spawn(async move {
         server.stop().await;
         assert!(answered.load(Ordering::SeqCst));
@@ -244,42 +250,43 @@ async fn stopping_lets_the_request_in_hand_finish_and_takes_no_other() {
         tokio::task::yield_now().await;
     }
     flag.store(true, Ordering::SeqCst);
-    visit.response.send(WebhookResponse { status: 200, headers: Vec::new(), body: b"done".to_vec() }).unwrap();
+    pending.answer.send(WebhookResponse { status: 200, headers: Vec::new(), body: b"done".to_vec() }).unwrap();
     assert_eq!(body(&client.await.unwrap()), "done");
     stopping.await.unwrap();
 }
 
 #[tokio::test]
-async fn a_port_in_use_is_named_with_the_key_to_change() {
-    let first = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
-    let error = Listener::bind(first.address()).await.err().unwrap().to_string();
+async fn a_port_in_use_is_reported_with_the_key_to_change() {
+    let first = BoundServer::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let error = BoundServer::bind(first.address()).await.err().unwrap().to_string();
     let expected =
         format!("{} is in use by another program: set `web.listen` in rhaid.yaml to another port", first.address());
     assert_eq!(error, expected);
-    let error = Listener::bind("192.0.2.1:0".parse().unwrap()).await.err().unwrap().to_string();
+    let error = BoundServer::bind("192.0.2.1:0".parse().unwrap()).await.err().unwrap().to_string();
     assert!(error.contains("`web.listen`"), "{error}");
 }
 
-async fn start_within(routes: &Routes, limits: Limits) -> Server {
-    Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap().serve_within(routes.clone(), limits)
+async fn start_within(routes: &Routes, limits: ServerLimits) -> Server {
+    BoundServer::bind("127.0.0.1:0".parse().unwrap()).await.unwrap().serve_within(routes.clone(), limits)
 }
 
 #[tokio::test]
-async fn who_speaks_too_slowly_is_hung_up_on() {
+async fn slow_clients_are_disconnected() {
     let routes = Routes::default();
     answering(&routes, route("door", Access::Public), |_| String::new());
     let short = Duration::from_millis(100);
-    let server = start_within(&routes, Limits { head_time: short, body_time: short, ..LIMITS }).await;
-    // A head that does not end, a body that does not come, and nothing at all.
-    assert!(matches!(status(&say(&server, "GET /hooks/door HTTP/1.1\r\nHost: x\r\n").await), "408" | "none"));
-    let answer = say(&server, "POST /hooks/door HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nab").await;
-    assert_eq!((status(&answer), body(&answer)), ("408", "the body took too long\n"));
-    assert_eq!(say(&server, "").await, "");
+    let server =
+        start_within(&routes, ServerLimits { head_timeout: short, body_timeout: short, ..SERVER_LIMITS }).await;
+    // An incomplete head, an incomplete body, and an idle connection.
+    assert!(matches!(status(&send_raw(&server, "GET /hooks/door HTTP/1.1\r\nHost: x\r\n").await), "408" | "none"));
+    let answer = send_raw(&server, "POST /hooks/door HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nab").await;
+    assert_eq!((status(&answer), body(&answer)), ("408", "timeout while reading the body\n"));
+    assert_eq!(send_raw(&server, "").await, "");
     server.stop().await;
 }
 
 #[tokio::test]
-async fn a_head_that_is_too_long_is_refused() {
+async fn a_head_that_is_too_long_is_rejected() {
     let server = start(&Routes::default()).await;
     let answer = call(&server, "GET", "/health", &format!("X-Long: {}\r\n", "x".repeat(64 << 10)), "").await;
     assert!(matches!(status(&answer), "431" | "none"), "{answer}");
@@ -288,10 +295,10 @@ async fn a_head_that_is_too_long_is_refused() {
 }
 
 #[tokio::test]
-async fn more_requests_than_allowed_are_turned_away() {
+async fn requests_over_the_limit_get_503() {
     let routes = Routes::default();
-    let mut visits = routes.register(route("door", Access::Public));
-    let server = start_within(&routes, Limits { requests: 1, ..LIMITS }).await;
+    let mut requests = routes.register(route("door", Access::Public));
+    let server = start_within(&routes, ServerLimits { requests: 1, ..SERVER_LIMITS }).await;
     let address = server.address();
     let first = tokio::spawn(async move {
         let mut stream = TcpStream::connect(address).await.unwrap();
@@ -300,11 +307,11 @@ async fn more_requests_than_allowed_are_turned_away() {
         stream.read_to_string(&mut answer).await.unwrap();
         answer
     });
-    let visit = visits.recv().await.unwrap();
+    let pending = requests.recv().await.unwrap();
     let answer = call(&server, "GET", "/hooks/door", "", "").await;
     assert_eq!((status(&answer), body(&answer)), ("503", "busy\n"));
     assert!(answer.contains("retry-after: 1\r\n"), "{answer}");
-    visit.response.send(WebhookResponse { status: 200, headers: Vec::new(), body: Vec::new() }).unwrap();
+    pending.answer.send(WebhookResponse { status: 200, headers: Vec::new(), body: Vec::new() }).unwrap();
     assert_eq!(status(&first.await.unwrap()), "200");
     server.stop().await;
 }

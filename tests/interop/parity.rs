@@ -36,7 +36,7 @@ async fn scripts_have_the_features_of_paho() {
     }
 }
 
-/// Creates a password file with the user `house` and the password `sesame`; returns its path.
+/// Creates a password file with the user `program` and the password `sesame`; returns its path.
 fn passwords(folder: &Path) -> String {
     let file = folder.join("passwords");
     let made = Command::new("mosquitto_passwd").args(["-b", "-c"]).arg(&file).args(["house", "sesame"]).status();

@@ -31,7 +31,7 @@ pub(super) struct Daemon {
 struct Resources {
     store: Store,
     broker: Option<Embedded>,
-    web: web::Listener,
+    web: web::BoundServer,
 }
 
 impl Daemon {
@@ -87,7 +87,7 @@ impl Resources {
     async fn prepare(config: &Config) -> Result<Self, UsageError> {
         let mut wrong = Vec::new();
         let store = take(Store::open(&config.data), &mut wrong);
-        let web = take(web::Listener::bind(config.web.listen).await, &mut wrong);
+        let web = take(web::BoundServer::bind(config.web.listen).await, &mut wrong);
         // The broker keeps its files in the data folder, so that has to be ours first.
         let broker = match (config.mqtt.wants_embedded(), &store) {
             (true, Some(_)) => take(Embedded::start(&config.mqtt, &config.data).await, &mut wrong),

@@ -107,7 +107,7 @@ impl SandboxApi for Sandbox {
     fn request(&self, method: &str, path: &str, with: Map) -> Result<Map, String> {
         let (request, body) = request(method, path, &with)?;
         self.with(|instance| {
-            let visit = web::visit(instance.services.routes.clone(), request, body);
+            let visit = web::call(instance.services.routes.clone(), request, body);
             let (status, headers, body) = instance.wait(visit)??;
             let headers = map_of(headers.into_iter().map(|(name, value)| (name, value.into())));
             Ok(map_of([

@@ -1,8 +1,8 @@
-//! Which addresses are public, and which belong to the metadata services of clouds.
+//! Classes of IP addresses: public, and metadata services of clouds.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Returns the IPv4 address inside an IPv6 one that only stands for it, else the address itself.
+/// Returns the IPv4 address that an IPv6 address embeds, else the address itself.
 ///
 /// Source: RFC 4291, 2.5.5 (mapped and compatible addresses); RFC 6052, 2.1 (the prefix `64:ff9b::/96`).
 pub(super) fn canonical(address: IpAddr) -> IpAddr {
@@ -16,7 +16,7 @@ pub(super) fn canonical(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Returns whether anyone on the internet could be meant: not private, shared, loopback, link-local, multicast or reserved.
+/// Returns whether an address is globally reachable: not private, shared, loopback, link-local, multicast or reserved.
 ///
 /// Source: the IANA special-purpose address registries (RFC 6890).
 pub(super) fn is_public(address: IpAddr) -> bool {
@@ -35,14 +35,14 @@ pub(super) fn is_public(address: IpAddr) -> bool {
             let [a, b, ..] = v6.segments();
             let is_global_unicast = (a & 0xe000) == 0x2000;
             let is_documentation = a == 0x2001 && b == 0x0db8;
-            // 6to4 and Teredo carry an IPv4 address that could be anyone's.
+            // 6to4 and Teredo embed an arbitrary IPv4 address.
             let is_tunnel = a == 0x2002 || (a == 0x2001 && b == 0);
             is_global_unicast && !is_documentation && !is_tunnel
         }
     }
 }
 
-/// Returns whether a cloud answers here with the machine's own credentials.
+/// Returns whether an address belongs to a metadata service, which returns credentials of the machine.
 ///
 /// Source: the manuals of AWS (IMDS, ECS, EKS), Google Cloud, Azure (also `168.63.129.16`), Oracle, Alibaba.
 pub(super) fn is_metadata_address(address: IpAddr) -> bool {
@@ -65,7 +65,7 @@ pub(super) fn is_metadata_address(address: IpAddr) -> bool {
     }
 }
 
-/// Returns whether a name stands for such an address.
+/// Returns whether a name belongs to a metadata service.
 pub(super) fn is_metadata_name(host: &str) -> bool {
     matches!(
         host,
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_inside_another_is_found() {
+    fn an_embedded_address_is_recognised() {
         for text in ["::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "::169.254.169.254"] {
             assert!(is_metadata_address(canonical(text.parse().unwrap())), "{text}");
         }
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_anyone_could_reach_is_public() {
+    fn only_globally_reachable_addresses_are_public() {
         for text in ["1.1.1.1", "172.32.0.1", "100.128.0.1", "2606:4700::1111"] {
             assert!(is_public(text.parse().unwrap()), "{text}");
         }

@@ -1,4 +1,4 @@
-//! What rules are written with: globs over names, hosts and paths.
+//! Patterns of rules: globs over names, hosts and paths.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -6,78 +6,78 @@ use globset::{GlobBuilder, GlobMatcher, GlobSet, GlobSetBuilder};
 
 use super::addresses::canonical;
 
-/// A glob over a name; `*` stands for anything, slashes too, and `[*]` for the character itself.
+/// A glob over a name; `*` matches anything, also slashes, and `[*]` matches a literal `*`.
 #[derive(Debug, Clone)]
-pub struct Pattern {
+pub struct Glob {
     written: String,
     matcher: GlobMatcher,
 }
 
-impl Pattern {
-    /// Reads a glob.
+impl Glob {
+    /// Parses a glob.
     ///
     /// # Errors
-    /// A sentence, if it is none.
+    /// A sentence, if it is invalid.
     pub(in crate::config) fn new(written: &str) -> Result<Self, String> {
         if written.is_empty() {
-            return Err("\"\" is no name: write one, or a glob such as \"*\"".to_owned());
+            return Err("\"\" is not a name: write one, or a glob such as \"*\"".to_owned());
         }
         let glob =
             GlobBuilder::new(written).backslash_escape(false).build().map_err(|error| no_glob(written, &error))?;
         Ok(Self { written: written.to_owned(), matcher: glob.compile_matcher() })
     }
 
-    /// Reads a glob over the names of scripts; `.rhai` at its end may be left out.
+    /// Parses a glob over script names; a final `.rhai` is optional.
     ///
     /// # Errors
-    /// A sentence, if it is none.
+    /// A sentence, if it is invalid.
     pub(in crate::config) fn script(written: &str) -> Result<Self, String> {
         Self::new(written.strip_suffix(".rhai").unwrap_or(written))
     }
 
-    /// Returns it as it was written, without `.rhai`.
+    /// Returns the glob as written, without `.rhai`.
     pub fn written(&self) -> &str {
         &self.written
     }
 
-    /// Returns whether a name fits.
+    /// Returns whether a name matches.
     pub fn is_match(&self, name: &str) -> bool {
         self.matcher.is_match(name)
     }
 }
 
-impl PartialEq for Pattern {
+impl PartialEq for Glob {
     fn eq(&self, other: &Self) -> bool {
         self.written == other.written
     }
 }
 
-impl Eq for Pattern {}
+impl Eq for Glob {}
 
-/// Which hosts, and which port of theirs.
+/// A pattern of hosts, with an optional port.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Host {
-    name: Name,
+pub(super) struct HostPattern {
+    name: HostName,
     port: Option<u16>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-enum Name {
+enum HostName {
     /// Any name whose addresses are public.
     Public,
-    /// Names or addresses that fit.
-    Fits(Pattern),
+    /// Names or addresses that match.
+    Matching(Glob),
 }
 
-impl Host {
-    /// Reads `HOST`, `HOST:PORT`, `[IPV6]`, `[IPV6]:PORT` or `public`; the host may be a glob.
+impl HostPattern {
+    /// Parses `HOST`, `HOST:PORT`, `[IPV6]`, `[IPV6]:PORT` or `public`; the host may be a glob.
     ///
     /// # Errors
     /// A sentence that says what to write.
     pub(super) fn parse(written: &str) -> Result<Self, String> {
         if written.contains("://") || written.contains(['/', '@', ' ']) {
             return Err(format!(
-                "{written:?} is no host: write its name only, such as \"api.example.com\" or \"*.example.com:8443\""
+                "{written:?} is not a host: write only its name, such as \"api.example.com\" or \"*.example.com:8443\""
             ));
         }
         let (host, port) = match written.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
@@ -90,37 +90,35 @@ impl Host {
         let port = port
             .filter(|port| *port != "*")
             .map(|port| port.parse::<u16>().ok().filter(|port| *port > 0))
-            .map(|port| {
-                port.ok_or_else(|| format!("{written:?} has no port behind its colon: write a number from 1 to 65535"))
-            })
+            .map(|port| port.ok_or_else(|| format!("{written:?} has an invalid port: write a number from 1 to 65535")))
             .transpose()?;
         let host = plain(host);
-        let name = if host == "public" { Name::Public } else { Name::Fits(Pattern::new(&host)?) };
+        let name = if host == "public" { HostName::Public } else { HostName::Matching(Glob::new(&host)?) };
         Ok(Self { name, port })
     }
 
-    /// Returns whether a host and port fit by name.
+    /// Returns whether a host and port match by name.
     pub(super) fn covers(&self, host: &str, port: u16) -> bool {
         let fits = match &self.name {
-            Name::Public => true,
-            Name::Fits(pattern) => pattern.is_match(host),
+            HostName::Public => true,
+            HostName::Matching(pattern) => pattern.is_match(host),
         };
         fits && self.port.is_none_or(|own| own == port)
     }
 
-    /// Returns whether this very host is named, without wildcards.
+    /// Returns whether exactly this host is named, without wildcards.
     pub(super) fn names(&self, host: &str, port: u16) -> bool {
-        let is_named = matches!(&self.name, Name::Fits(pattern) if pattern.written == host);
+        let is_named = matches!(&self.name, HostName::Matching(pattern) if pattern.written == host);
         is_named && self.port.is_none_or(|own| own == port)
     }
 
-    /// Returns whether only public addresses are meant.
+    /// Returns whether it matches only public addresses.
     pub(super) fn is_public(&self) -> bool {
-        self.name == Name::Public
+        self.name == HostName::Public
     }
 }
 
-/// Returns a host as it is compared: lower case, no dot at the end, addresses in their shortest form, names of other scripts as the net knows them.
+/// Returns a host in comparable form: lower case, without final dot, addresses in canonical form, international names in Punycode.
 fn plain(host: &str) -> String {
     let host = host.trim_end_matches('.').to_lowercase();
     if let Ok(address) = host.parse() {
@@ -132,18 +130,18 @@ fn plain(host: &str) -> String {
     }
 }
 
-/// A file, a folder with all that is in it, or a glob over paths, in which `*` stays in its folder and `**` does not.
+/// A file, a folder with its contents, or a glob over paths, in which `*` does not match `/` and `**` does.
 #[derive(Debug, Clone)]
-pub(super) struct Tree {
+pub(super) struct PathPattern {
     written: String,
     set: GlobSet,
 }
 
-impl Tree {
-    /// Reads a path; a relative one counts from the folder.
+impl PathPattern {
+    /// Parses a path; a relative path starts at the folder.
     ///
     /// # Errors
-    /// A sentence, if it is no glob.
+    /// A sentence, if the glob is invalid.
     pub(super) fn parse(written: &str, folder: &Path) -> Result<Self, String> {
         let is_glob = written.contains(['*', '?', '[', '{']);
         let path = if is_glob { folder_as_glob(folder).join(written) } else { folder.join(written) };
@@ -165,20 +163,20 @@ impl Tree {
         Ok(Self { written: written.to_owned(), set })
     }
 
-    /// Returns whether an absolute path lies within.
+    /// Returns whether an absolute path matches.
     pub(super) fn holds(&self, path: &Path) -> bool {
         let is_plain = path.components().all(|part| !matches!(part, Component::ParentDir));
         is_plain && self.set.is_match(path)
     }
 }
 
-impl PartialEq for Tree {
+impl PartialEq for PathPattern {
     fn eq(&self, other: &Self) -> bool {
         self.written == other.written
     }
 }
 
-/// Takes `.` and `..` out of a path, by its text alone.
+/// Removes `.` and `..` from a path lexically.
 pub(super) fn normalize(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for part in path.components() {
@@ -198,5 +196,5 @@ fn folder_as_glob(folder: &Path) -> PathBuf {
 }
 
 fn no_glob(written: &str, error: &globset::Error) -> String {
-    format!("{written:?} is no glob: {}", error.kind())
+    format!("{written:?} is not a glob: {}", error.kind())
 }

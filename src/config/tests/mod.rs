@@ -1,4 +1,4 @@
-//! What `rhaid.yaml` promises.
+//! Tests of `rhaid.yaml`.
 
 mod faults;
 mod permissions;
@@ -19,15 +19,15 @@ const KINDS: &[KindInfo] = &[
     KindInfo { name: "on_start", arguments: &[] },
 ];
 
-/// A config about to be read.
+/// The input of a configuration.
 #[derive(Default)]
-struct Given<'a> {
+struct ConfigInput<'a> {
     text: &'a str,
     environment: BTreeMap<String, String>,
     overrides: Vec<Override>,
 }
 
-impl<'a> Given<'a> {
+impl<'a> ConfigInput<'a> {
     fn text(text: &'a str) -> Self {
         Self { text, ..Self::default() }
     }
@@ -75,9 +75,9 @@ fn shown(faults: &[Fault]) -> Vec<String> {
 }
 
 fn config(text: &str) -> Config {
-    Given::text(text).config()
+    ConfigInput::text(text).config()
 }
 
 fn faults(text: &str) -> Vec<String> {
-    Given::text(text).faults()
+    ConfigInput::text(text).faults()
 }

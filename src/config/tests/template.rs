@@ -1,6 +1,6 @@
-//! The commented file, the schema, and what an edit changes, agree with what is read.
+//! The template, the schema and the difference of two configurations agree with the reader.
 
-use super::{Given, KINDS, config};
+use super::{ConfigInput, KINDS, config};
 use crate::config::{Level, schema, template, variables};
 
 fn uncommented() -> String {
@@ -8,14 +8,14 @@ fn uncommented() -> String {
 }
 
 #[test]
-fn the_template_says_nothing_until_a_line_is_uncommented() {
+fn the_template_has_only_defaults_until_a_line_is_uncommented() {
     assert_eq!(template().lines().next(), Some("# yaml-language-server: $schema=rhaid.schema.json"));
     let config = config(template());
     assert!(config.difference(&super::config("")).is_empty());
 }
 
 #[test]
-fn every_example_of_the_template_is_right() {
+fn every_example_of_the_template_is_valid() {
     let text = uncommented().replacen("yaml-language-server:", "# yaml-language-server:", 1);
     let config = config(&text);
     assert_eq!(config.limits, super::config("").limits, "the limits shown are the defaults");
@@ -53,11 +53,11 @@ fn the_schema_describes_every_key() {
 }
 
 #[test]
-fn an_edit_is_applied_or_waits_for_a_restart() {
+fn an_edit_is_applied_or_needs_a_restart() {
     let old = config("permissions: {a: {read: [x]}}\ntriggers:\n  - {cron: a, job: a.rhai}\n");
     let moved = config("# moved\npermissions: {a: {read: [x]}}\n\ntriggers:\n  - job: a.rhai\n    cron: a\n");
     assert!(old.difference(&moved).is_empty());
-    let new = Given::text(
+    let new = ConfigInput::text(
         "timezone: UTC\nlocation: {latitude: 1, longitude: 2}\nlimits: {queue: 1}\nlog: {level: warn}\nsecrets: {a: b}\nscripts: x\ndata: y\nmqtt: {url: \"mqtt://b\"}\nweb: {listen: \"[::1]:1\"}\n",
     );
     let difference = old.difference(&new.config());

@@ -15,11 +15,11 @@ fn a_trigger_is_bound_with_its_arguments_and_options() {
     let [cron, mqtt, silence, start] = config.triggers.as_slice() else { panic!("{:?}", config.triggers) };
     assert_eq!((cron.kind.as_str(), cron.job.as_str()), ("cron", "night/backup.rhai"));
     assert_eq!(cron.arguments, [Value::from("0 2 * * *")]);
-    assert_eq!(cron.place, SourceLocation { file: "rhaid.yaml".into(), line: 2, column: 5 });
-    assert_eq!(cron.argument_place.column, 11);
+    assert_eq!(cron.location, SourceLocation { file: "rhaid.yaml".into(), line: 2, column: 5 });
+    assert_eq!(cron.argument_location.column, 11);
     assert_eq!(cron.options["timezone"], Value::from("Europe/Oslo"));
     assert_eq!(cron.options["retry"], Value::Map(map_of([("max".into(), Value::Int(2))])));
-    assert_eq!((cron.option_places["timezone"].line, cron.option_places["timezone"].column), (4, 5));
+    assert_eq!((cron.option_locations["timezone"].line, cron.option_locations["timezone"].column), (4, 5));
     assert_eq!(mqtt.arguments, [Value::List(vec![Value::from("a"), Value::from("b")])]);
     assert_eq!(silence.arguments, [Value::from("a/#"), Value::from("5m")]);
     assert_eq!(start.arguments, []);
@@ -41,7 +41,7 @@ fn a_fault_of_a_binding_shows_its_line() {
 }
 
 #[test]
-fn a_wrong_binding_says_what_to_write() {
+fn an_invalid_binding_says_what_to_write() {
     assert_eq!(
         faults(
             "triggers:\n  - cronn: \"* * * * *\"\n    job: a.rhai\n  - cron: x\n  - job: a.rhai\n  - cron: x\n    on_start:\n    job: ../a.rhai\n  - backup.rhai\n  - mqtt_silence: a\n    job: a.sh\n  - cron:\n    job: [a]\n  - on_start: 3\n    job: a.rhai\n"
@@ -49,12 +49,12 @@ fn a_wrong_binding_says_what_to_write() {
         [
             "rhaid.yaml:2:5: unknown trigger `cronn`: did you mean `cron`?",
             "rhaid.yaml:4:5: this trigger has no job: add `job: FILE.rhai`, a file in the scripts folder",
-            "rhaid.yaml:5:5: no trigger is named here: write one of cron, mqtt_subscribe, mqtt_silence, on_start",
-            "rhaid.yaml:7:5: `on_start` is a second trigger beside `cron`: give it an item of its own",
-            "rhaid.yaml:8:10: `job`: \"../a.rhai\" leaves the scripts folder: write a path below it, with `/` between",
+            "rhaid.yaml:5:5: there is no trigger here: write one of cron, mqtt_subscribe, mqtt_silence, on_start",
+            "rhaid.yaml:7:5: `on_start` is a second trigger beside `cron`: write it as a separate item",
+            "rhaid.yaml:8:10: `job`: \"../a.rhai\" is outside the scripts folder: write a path below it, with `/` as the separator",
             "rhaid.yaml:9:5: write a trigger and its job: `cron: \"0 7 * * *\"` and `job: nightly.rhai`",
             "rhaid.yaml:10:19: `mqtt_silence`: write a list of its 2 values: [topic, duration]",
-            "rhaid.yaml:11:10: `job`: \"a.sh\" is no script: write a file that ends in `.rhai`",
+            "rhaid.yaml:11:10: `job`: \"a.sh\" is not a script: write a file that ends in `.rhai`",
             "rhaid.yaml:12:5: `cron`: write its expression",
             "rhaid.yaml:13:10: `job`: write the file's name, such as `nightly.rhai`",
             "rhaid.yaml:14:15: `on_start`: leave it empty, `on_start:`",

@@ -6,7 +6,7 @@ use std::{fs, io};
 
 use url::{Host, Url};
 
-use crate::config::{self, Backoff, Broker, OutboxFull, Session, Tls, Will};
+use crate::config::{self, Backoff, Broker, OutboxFull, SessionOptions, Tls, Will};
 use crate::secrets::Secret;
 
 pub use crate::config::{DEFAULT_BROKER, Protocol};
@@ -29,7 +29,7 @@ pub struct ConnectionSettings {
     /// Password.
     pub password: Option<Secret>,
     /// Session expiry, keep alive and receive maximum.
-    pub session: Session,
+    pub session: SessionOptions,
     /// The largest packet accepted or sent, in bytes.
     pub max_packet: usize,
     /// Limit of inflight messages of QoS 1 and 2.
@@ -106,7 +106,7 @@ impl ConnectionSettings {
 
     fn from_config(
         broker: &Broker,
-        embedded: &config::Embedded,
+        embedded: &config::EmbeddedBroker,
         listens: SocketAddr,
         client_id: String,
     ) -> Result<Self, String> {

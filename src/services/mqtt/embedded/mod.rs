@@ -172,7 +172,7 @@ fn with_log(mut state: State, folder: &Path) -> State {
 }
 
 /// Returns a warning about a broker that other machines can reach without a password or without TLS.
-fn exposure_warning(address: SocketAddr, embedded: &config::Embedded) -> Option<String> {
+fn exposure_warning(address: SocketAddr, embedded: &config::EmbeddedBroker) -> Option<String> {
     if address.ip().is_loopback() {
         return None;
     }

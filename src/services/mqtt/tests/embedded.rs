@@ -79,7 +79,7 @@ async fn a_reconnect_repeats_no_retained_message() {
         .await;
     }
     // A new broker without its state: the sessions are new, and another client sets the retained message again.
-    let config = config::Mqtt { embedded: config::Embedded { listen: address, ..config().embedded }, ..config() };
+    let config = config::Mqtt { embedded: config::EmbeddedBroker { listen: address, ..config().embedded }, ..config() };
     let other_data = tempfile::tempdir().unwrap();
     let broker = soon(Embedded::start(&config, other_data.path())).await.unwrap();
     soon(mqtt.connected()).await;

@@ -26,7 +26,7 @@ impl Broker {
         Self::start_with(|_| ()).await
     }
 
-    async fn start_with(change: impl FnOnce(&mut config::Embedded)) -> Self {
+    async fn start_with(change: impl FnOnce(&mut config::EmbeddedBroker)) -> Self {
         let data = tempfile::tempdir().unwrap();
         let mut config = config::Config::default_in(data.path()).mqtt;
         config.embedded.listen.set_port(0);
@@ -57,7 +57,7 @@ impl Broker {
 fn a_broker_that_other_machines_reach_causes_a_warning_until_it_has_a_password_and_tls() {
     let mut embedded = config::Config::default_in(std::path::Path::new("/")).mqtt.embedded;
     let warning =
-        |embedded: &config::Embedded, address: &str| super::exposure_warning(address.parse().unwrap(), embedded);
+        |embedded: &config::EmbeddedBroker, address: &str| super::exposure_warning(address.parse().unwrap(), embedded);
     assert_eq!((warning(&embedded, "127.0.0.1:1883"), warning(&embedded, "[::1]:1883")), (None, None));
     assert!(warning(&embedded, "0.0.0.0:1883").unwrap().contains("`mqtt.embedded.username`"));
     embedded.username = Some("house".into());

@@ -1,40 +1,40 @@
-//! Addresses of brokers and of proxies on the way to them.
+//! URLs of brokers and proxies, and WebSocket header fields.
 
-use super::section::Section;
+use crate::config::section::Section;
 use crate::secrets::Secret;
 
-/// Checks the address of a broker.
+/// Checks the URL of a broker.
 pub(super) fn url(text: String) -> Result<String, String> {
     let wrong = |why: &str| {
         Err(format!(
             "{why}: write mqtt://HOST or mqtts://HOST, with :PORT if it is not 1883 or 8883, or ws://, wss:// or unix://"
         ))
     };
-    let Ok(url) = url::Url::parse(&text) else { return wrong(&format!("{text:?} is no URL")) };
+    let Ok(url) = url::Url::parse(&text) else { return wrong(&format!("{text:?} is not a URL")) };
     if !matches!(url.scheme(), "mqtt" | "mqtts" | "ws" | "wss" | "unix") {
-        return wrong(&format!("{:?} is no scheme for MQTT", url.scheme()));
+        return wrong(&format!("{:?} is not an MQTT scheme", url.scheme()));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("write the user and the password as `username` and `password`, not into the URL".to_owned());
+        return Err("the URL contains credentials: write them as `username` and `password`".to_owned());
     }
     if url.scheme() == "unix" {
         let is_path = url.host_str().is_none_or(str::is_empty) && url.path().len() > 1;
         return if is_path { Ok(text) } else { Err("write a socket as unix:///run/mosquitto.sock".to_owned()) };
     }
     if url.host_str().is_none_or(str::is_empty) {
-        return wrong("the URL names no host");
+        return wrong("the URL has no host");
     }
     if url.port() == Some(0) {
-        return wrong("port 0 is none");
+        return wrong("port 0 is not allowed");
     }
     let may_have_path = matches!(url.scheme(), "ws" | "wss");
     if url.fragment().is_some() || (!may_have_path && (!matches!(url.path(), "" | "/") || url.query().is_some())) {
-        return wrong("nothing may stand behind the host and port");
+        return wrong("the URL may not have a path, query or fragment");
     }
     Ok(text)
 }
 
-/// Checks the address of a proxy.
+/// Checks the URL of a proxy.
 pub(super) fn proxy(text: String) -> Result<String, String> {
     let url = url::Url::parse(&text).ok();
     let fits = url.is_some_and(|url| {
@@ -43,31 +43,31 @@ pub(super) fn proxy(text: String) -> Result<String, String> {
     if fits { Ok(text) } else { Err("write a proxy as http://HOST:PORT or socks5://HOST:PORT".to_owned()) }
 }
 
-/// Checks a header of a WebSocket's greeting.
+/// Checks a header field of the WebSocket handshake.
 ///
 /// Source: RFC 9110, section 5.1 (names) and 5.5 (values).
 pub(super) fn header(name: &str, value: &Secret) -> Result<(), String> {
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if name.is_empty() || !name.bytes().all(is_token) {
-        return Err("this is no name of a header: write one such as Authorization".to_owned());
+        return Err("this is not a header name: write one such as Authorization".to_owned());
     }
     let is_own = |own: &&str| own.eq_ignore_ascii_case(name);
     if ["Host", "Connection", "Upgrade"].iter().any(is_own) || name.to_ascii_lowercase().starts_with("sec-websocket-") {
-        return Err("rhaid writes this header itself: leave it out".to_owned());
+        return Err("rhaid sets this header itself: remove it".to_owned());
     }
     match value.expose().bytes().all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte)) {
         true => Ok(()),
-        false => Err("the value of a header is one line of ASCII".to_owned()),
+        false => Err("a header value is a single line of ASCII".to_owned()),
     }
 }
 
-/// Keeps a password that stands in a URL out of what is shown.
-pub(super) fn hide_password(keys: &mut Section<'_>, name: &str) {
-    let Some(text) = keys.text(name) else { return };
+/// Registers a password in a URL as a secret.
+pub(super) fn hide_password(section: &mut Section<'_>, name: &str) {
+    let Some(text) = section.raw_text(name) else { return };
     if let Some((_, rest)) = text.split_once("://")
         && let Some((user, _)) = rest.rsplit_once('@')
         && let Some((_, password)) = user.split_once(':')
     {
-        keys.report().hide(Secret::new(password));
+        section.report().hide(Secret::new(password));
     }
 }
