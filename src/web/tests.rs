@@ -27,7 +27,7 @@ fn answering(routes: &Routes, route: Route, answer: impl Fn(Request) -> String +
         while let Some(pending) = requests.recv().await {
             let body = answer(pending.request).into_bytes();
             let headers = vec![("x-extra".into(), "1".into()), ("content-length".into(), "9999".into())];
-            let _ = pending.answer.send(WebhookResponse { status: 200, headers, body });
+            let _ = pending.response.send(WebhookResponse { status: 200, headers, body });
         }
     });
 }
@@ -250,7 +250,7 @@ async fn shutdown_finishes_the_current_request_and_accepts_no_other() {
         tokio::task::yield_now().await;
     }
     flag.store(true, Ordering::SeqCst);
-    pending.answer.send(WebhookResponse { status: 200, headers: Vec::new(), body: b"done".to_vec() }).unwrap();
+    pending.response.send(WebhookResponse { status: 200, headers: Vec::new(), body: b"done".to_vec() }).unwrap();
     assert_eq!(body(&client.await.unwrap()), "done");
     stopping.await.unwrap();
 }
@@ -311,7 +311,7 @@ async fn requests_over_the_limit_get_503() {
     let answer = call(&server, "GET", "/hooks/door", "", "").await;
     assert_eq!((status(&answer), body(&answer)), ("503", "busy\n"));
     assert!(answer.contains("retry-after: 1\r\n"), "{answer}");
-    pending.answer.send(WebhookResponse { status: 200, headers: Vec::new(), body: Vec::new() }).unwrap();
+    pending.response.send(WebhookResponse { status: 200, headers: Vec::new(), body: Vec::new() }).unwrap();
     assert_eq!(status(&first.await.unwrap()), "200");
     server.stop().await;
 }
