@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use rhaid::memory::CountingAllocator;
 
-/// Counts what each run allocates, so that a script can be held to its memory budget.
+/// Counts allocations per run, to enforce the memory limits of scripts.
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
 

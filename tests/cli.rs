@@ -280,7 +280,10 @@ fn the_reference_lists_triggers_and_functions() {
     assert!(names.contains(&"cron") && names.contains(&"webhook"), "{names:?}");
     assert!(program.run(&["reference", "--markdown"]).contains("## `http_get`"));
     let unknown = program.rhaid(&["reference", "mqtt_publsh"]);
-    assert_eq!(text(&unknown.stderr), "rhaid: there is nothing called `mqtt_publsh`: did you mean `mqtt_publish`?\n");
+    assert_eq!(
+        text(&unknown.stderr),
+        "rhaid: there is no trigger, function or group `mqtt_publsh`: did you mean `mqtt_publish`?\n"
+    );
     let twins = program.run(&["reference", "emit"]);
     let (scripts, tests) = twins.split_once("\n\nemit(name: string)\n").unwrap();
     assert!(scripts.contains(")\nin scripts\n") && tests.contains(")\nin tests only: "), "{twins}");

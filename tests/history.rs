@@ -35,8 +35,7 @@ fn run_info_shows_the_event_the_effects_and_the_outcome() {
     assert_eq!(failed.as_array().map(Vec::len), Some(1));
     let id = failed[0]["id"].as_str().unwrap();
     let text = program.run(&["run-info", &id[id.len() - 4..]]);
-    for words in
-        ["busy v1", "fired manually", "state         count = 3", "undone with the run", "on purpose", "\"fail\": true"]
+    for words in ["busy v1", "fired manually", "state         count = 3", "rolled back", "on purpose", "\"fail\": true"]
     {
         assert!(text.contains(words), "no {words:?} in:\n{text}");
     }
@@ -89,7 +88,7 @@ fn an_event_is_replayed_live_or_dry_or_with_an_edited_script() {
     let edited = program.rhaid(&["replay", &first, "--script", "edited.rhai"]);
     let text = String::from_utf8(edited.stdout).unwrap();
     assert_eq!(edited.status.code(), Some(1), "{text}");
-    assert!(text.contains("what it would do") && text.contains("failed: door.rhai:5:34: alarm"), "{text}");
+    assert!(text.contains("planned effects") && text.contains("failed: door.rhai:5:34: alarm"), "{text}");
     program.write("edited.rhai", "on_event(\"door\", ");
     assert_eq!(program.rhaid(&["replay", &first, "--script", "edited.rhai"]).status.code(), Some(1));
     program.write("edited.rhai", "on_event(\"window\", || 1);");

@@ -68,7 +68,7 @@ fn existing_files_are_never_overwritten() {
     for (name, file) in [("porch", "scripts/porch.rhai"), ("hall", "scripts/hall_test.rhai")] {
         let output = program.rhaid(&["new", name]);
         assert_eq!(output.status.code(), Some(1));
-        let words = format!("rhaid: {file} is there already: choose another name, or move it away\n");
+        let words = format!("rhaid: {file} exists already: choose another name, or remove it\n");
         assert_eq!(text(&output.stderr), words);
     }
     assert_eq!(fs::read_to_string(program.path("scripts/porch.rhai")).unwrap(), "mine");

@@ -133,7 +133,7 @@ fn invalid_recordings_are_refused_with_an_explanation() {
         (&["record"][..], 2, "--topic"),
         (&["record", "--topic", "a/#/b"], 2, "--topic: "),
         (&["record", "--topic", "a", "--broker", "attic"], 2, "there is no broker `attic`"),
-        (&["record", "--topic", "a", "-o", "there.jsonl"], 1, "there.jsonl is there already: name another file"),
+        (&["record", "--topic", "a", "-o", "there.jsonl"], 1, "there.jsonl exists already: choose another file"),
         (&["record", "--http"], 2, "--output"),
         (&["record", "--http", "-o", "new.jsonl"], 3, "no rhaid runs on"),
     ] {
@@ -210,9 +210,9 @@ fn http_responses_are_recorded_before_the_messages_that_cause_the_calls() {
     ] {
         assert_eq!(program.answer_on("answer", &format!("query/{kind}"), payload), status);
     }
-    let (summary, _) = recorder.end();
-    assert!(summary.starts_with("recorded 5 messages and 3 answers in "), "{summary}");
-    assert!(summary.ends_with("; 2 answers left out\n"), "{summary}");
+    let (said, _) = recorder.end();
+    assert!(said.starts_with("recorded 5 messages and 3 responses in "), "{said}");
+    assert!(said.ends_with("; 2 responses left out\n"), "{said}");
     let file = std::fs::read_to_string(program.path("events.jsonl")).unwrap();
     for secret in ["pw12", "hunter22", "id=7", "abc"] {
         assert!(!file.contains(secret), "{secret} in {file}");
@@ -252,9 +252,9 @@ fn http_responses_alone_are_recorded_until_rhaid_stops() {
     let recorder = Recorder::start(&program, &["--http", "-o", "events.jsonl"]);
     assert!(program.run(&["fire", "a"]).contains("hi"));
     assert_eq!(program.stop(), Some(0));
-    let (summary, _) = recorder.end();
-    assert!(summary.starts_with("rhaid has stopped: "), "{summary}");
-    assert!(summary.contains("recorded 0 messages and 1 answer in "), "{summary}");
+    let (said, _) = recorder.end();
+    assert!(said.starts_with("rhaid has stopped: "), "{said}");
+    assert!(said.contains("recorded 0 messages and 1 response in "), "{said}");
     assert_eq!(
         read(&program, "events.jsonl"),
         [json!({ "http": format!("GET http://{server}/"), "status": 200, "body": "hi" })]

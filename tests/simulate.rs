@@ -88,7 +88,7 @@ fn a_failed_run_sets_the_exit_code_and_a_wrong_line_is_located() {
     for (line, words) in [
         (
             "{\"time\": \"2026-03-28T08:00:00Z\", \"tpic\": \"a\"}",
-            "bad.jsonl:1: there is no key `tpic`, did you mean `topic`?",
+            "bad.jsonl:1: unknown key `tpic`, did you mean `topic`?",
         ),
         ("{\"time\": \"soon\", \"topic\": \"a\"}", "bad.jsonl:1: time: "),
         ("{\"time\": \"2026-03-28T08:00:00Z\", \"topic\": \"a/#\"}", "bad.jsonl:1: "),

@@ -51,9 +51,9 @@ fn a_synthetic_event_fires_a_script_that_is_not_active() {
     let by_name = program.rhaid(&["try", "door", "--timer", "closes", "--data", "41", "--json"]);
     assert!(text(&by_name.stdout).contains("42"), "{}", text(&by_name.stderr));
     let morning = ["--cron", "--at", "2026-03-29T07:00+02:00[Europe/Oslo]", "--dry", "--data", r#"{"missed": 2}"#];
-    assert_eq!(try_json(&program, &morning)["value"], "07:00 2");
-    let (code, printed) = try_door(&program, &["--trigger", "opened", "--data", r#"{"payload": "thief"}"#, "--dry"]);
-    assert!(code == Some(1) && printed.contains("what it would do") && printed.contains("door.rhai:4:"), "{printed}");
+    assert_eq!(seen(&program, &morning)["value"], "07:00 2");
+    let (code, printed) = tried(&program, &["--trigger", "opened", "--data", r#"{"payload": "thief"}"#, "--dry"]);
+    assert!(code == Some(1) && printed.contains("planned effects") && printed.contains("door.rhai:4:"), "{printed}");
 }
 
 #[test]
@@ -91,8 +91,8 @@ fn invalid_events_are_refused_with_the_available_triggers() {
         (&[], 2, "several triggers fit"),
         (&["--webhook", "POST door/front"], 2, "has no webhook that this wakes"),
         (&["--cron", "--at", "soon", "--dry"], 2, "--at: write a time such as"),
-        (&["--timer", "closes", "--data", "{"], 2, "--data: this is no JSON"),
-        // No broker is running.
+        (&["--timer", "closes", "--data", "{"], 2, "--data: invalid JSON"),
+        // No broker is there.
         (&["--mqtt", "door/front=ann"], 1, "1 message was not sent, or not confirmed"),
     ] {
         let (exit_code, printed) = try_door(&program, arguments);

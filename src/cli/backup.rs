@@ -1,4 +1,4 @@
-//! `rhaid backup`: a copy of all that rhaid keeps, made while it runs.
+//! `rhaid backup`: copies the database, also while rhaid is running.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,23 +10,23 @@ use crate::control::{Connection, NotRunning};
 use crate::services::store;
 use crate::units::show_size;
 
-/// Copy all that rhaid keeps into a file, while it runs or not
+/// Copy the database to a file, whether rhaid is running or not
 #[derive(clap::Args)]
 #[command(after_help = "Example:
   rhaid backup /var/backups/rhaid.db
 
 The copy holds state, timers, accepted versions of scripts, what is disabled, and the run history; not what the embedded broker keeps.
-An older copy of the same name is replaced when the new one is whole.
+An existing file is replaced after the copy is complete.
 
 To restore: stop rhaid, move rhaid.db, rhaid.db-wal and rhaid.db-shm out of the data folder, copy the file there as rhaid.db,
-start rhaid. A copy of an older rhaid is brought up to date at the start.")]
+and start rhaid. A backup of an older version is migrated at the start.")]
 pub(super) struct Args {
-    /// The file to write
+    /// File to write
     #[arg(value_name = "FILE")]
     file: PathBuf,
 }
 
-/// Writes the copy.
+/// Writes the backup.
 pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let data = settings::load(globals)?.data;
     match Connection::open(&data) {

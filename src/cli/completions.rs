@@ -1,10 +1,8 @@
-//! `rhaid completions`: what a shell needs to complete rhaid's commands.
+//! `rhaid completions`: prints completion scripts for shells.
 
 use std::process::ExitCode;
 
-use clap::CommandFactory as _;
-
-use crate::cli::{Cli, terminal};
+use crate::cli::terminal;
 
 /// Print a completion script for a shell
 #[derive(clap::Args)]
@@ -13,15 +11,15 @@ use crate::cli::{Cli, terminal};
   rhaid completions zsh > ~/.zfunc/_rhaid
   rhaid completions fish > ~/.config/fish/completions/rhaid.fish")]
 pub(super) struct Args {
-    /// The shell
+    /// Shell
     #[arg(value_name = "SHELL")]
     shell: clap_complete::Shell,
 }
 
-/// Prints the completion script.
-pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+/// Prints the completion script for the commands of rhaid.
+pub(super) fn run(args: &Args, mut command: clap::Command) -> anyhow::Result<ExitCode> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "rhaid", &mut script);
+    clap_complete::generate(args.shell, &mut command, "rhaid", &mut script);
     terminal::print(&String::from_utf8(script)?);
     Ok(ExitCode::SUCCESS)
 }

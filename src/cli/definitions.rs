@@ -1,4 +1,4 @@
-//! `rhaid definitions`: what the Rhai language server needs to know of rhaid's functions.
+//! `rhaid definitions`: writes the definitions of all functions for the Rhai language server.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -12,15 +12,15 @@ use crate::triggers::{KINDS, Kind};
 
 const FILE: &str = "rhaid.d.rhai";
 
-/// Write definitions of everything scripts can call, for the Rhai language server
+/// Write the definitions of all functions for the Rhai language server
 #[derive(clap::Args)]
 #[command(after_help = "Example:
   rhaid definitions              # writes definitions/rhaid.d.rhai
 
 The language server (https://github.com/rhaiscript/lsp) reads every *.d.rhai file of the workspace. Keep it out of the scripts folder.
-It takes `public` for a word of the language: write it in quotes, #{ \"public\": true }, which means the same.")]
+For that server `public` is a keyword: write it in quotes, #{ \"public\": true }, which has the same meaning.")]
 pub(super) struct Args {
-    /// The folder to write to; it is made if it is not there
+    /// Folder to write to; it is created if it does not exist
     #[arg(value_name = "FOLDER", default_value = "definitions")]
     folder: PathBuf,
 }
@@ -28,22 +28,26 @@ pub(super) struct Args {
 /// Writes the file.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let file = args.folder.join(FILE);
-    std::fs::create_dir_all(&args.folder).with_context(|| format!("making {}", args.folder.display()))?;
+    std::fs::create_dir_all(&args.folder).with_context(|| format!("creating {}", args.folder.display()))?;
     std::fs::write(&file, definitions()).with_context(|| format!("writing {}", file.display()))?;
     terminal::print(&format!("wrote {}\n", file.display()));
     Ok(ExitCode::SUCCESS)
 }
 
-/// What scripts find in variables: name, type and what it holds.
+/// Predefined variables: name, type, documentation.
 const VARIABLES: &[(&str, &str, &str)] = &[
-    ("state", "State", "What this script remembers over runs, reloads and restarts: `state.name`, `state[\"name\"]`."),
-    ("event", "?", "In a job: what woke it."),
-    ("args", "Array", "In a job: what `rhaid exec FILE ARGS…` was given."),
+    (
+        "state",
+        "State",
+        "Persistent state of this script; it survives runs, reloads and restarts: `state.name`, `state[\"name\"]`.",
+    ),
+    ("event", "?", "In a job: the event that started it."),
+    ("args", "Array", "In a job: the arguments of `rhaid exec FILE ARGS…`."),
 ];
 
 /// Returns the definitions.
 ///
-/// Source: the format is the one that rhai 1.27 writes itself (`Engine::definitions`), and that the language server parses
+/// Source: the format of `Engine::definitions` in rhai 1.27, which the language server parses
 /// (<https://github.com/rhaiscript/lsp>, `crates/rhai-rowan/src/parser/parsers/def.rs`).
 pub(super) fn definitions() -> String {
     let mut text = "module static;\n".to_owned();
@@ -86,7 +90,7 @@ fn definition(entry: &ReferenceEntry, signature: &Signature) -> Option<String> {
         Form::Function | Form::Method => format!("fn {name}({parameters}) -> {returns};"),
         Form::Property => format!("fn get {name}({parameters}) -> {returns};"),
         Form::Assignment => format!("fn set {name}({parameters}) -> {returns};"),
-        // The language server knows no definition of these.
+        // The format has no definitions of these.
         Form::Index | Form::IndexAssignment | Form::Operator => return None,
     })
 }
@@ -104,7 +108,7 @@ fn type_name(of: &str) -> &str {
 }
 
 fn documented(entry: &ReferenceEntry) -> String {
-    // The language server does not tell tests from scripts.
+    // The language server does not distinguish tests from scripts.
     let place = if entry.is_only_in_tests() { "Only in `*_test.rhai` files. " } else { "" };
     match &entry.example {
         Some(example) => format!("{place}{}\n\n# Example\n```rhai\n{example}\n```", entry.docs),

@@ -1,4 +1,4 @@
-//! `rhaid enable` and `rhaid disable`: whether a script is woken.
+//! `rhaid enable` and `rhaid disable`: start and stop the triggers of a script.
 
 use std::process::ExitCode;
 
@@ -7,21 +7,21 @@ use crate::cli::settings::{self, Globals};
 use crate::cli::terminal::{self, Style, paint};
 use crate::control::Connection;
 
-/// What `disable --help` says.
+/// Help text of `rhaid disable`.
 pub(super) const DISABLE: &str = "\
-Stop waking a script, also after a restart
+Stop a script, also after a restart
 
-Its runs are cancelled and its triggers stop; its state and its timers stay. `rhaid enable SCRIPT` wakes it again.";
+Its runs are cancelled and its triggers are stopped; its state and timers are kept. `rhaid enable SCRIPT` starts it again.";
 
-/// Wake a script again that was disabled
+/// Start a disabled script again
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// The script's name: its file below the scripts folder, without .rhai
+    /// Name of the script: its path below the scripts folder without .rhai
     #[arg(value_name = "SCRIPT")]
     script: String,
 }
 
-/// Switches a script of the running rhaid on or off.
+/// Enables or disables a script of the running rhaid.
 pub(super) fn run(args: &Args, globals: &Globals, enabled: bool) -> anyhow::Result<ExitCode> {
     let request = Request::SetEnabled { script: args.script.clone(), enabled };
     Connection::open(&settings::load(globals)?.data)?.ask::<()>(&request)?;

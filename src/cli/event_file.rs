@@ -1,4 +1,4 @@
-//! A file of events: one JSON object a line.
+//! Event files of `rhaid record` and `rhaid simulate`: one JSON object per line.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use crate::services::http::Reply;
 use crate::services::mqtt::Publish;
 use crate::value::{Map, Value, map_of};
 
-/// Every key there is.
+/// All keys of a line.
 const KEYS: &[&str] = &[
     "time",
     "topic",
@@ -37,15 +37,15 @@ const KEYS: &[&str] = &[
     "status",
 ];
 
-/// Something that comes from outside.
+/// A line of an event file.
 pub(super) struct EventLine {
     pub(super) time: Zoned,
     pub(super) event: InputEvent,
-    /// The file and the line.
+    /// File and line number.
     pub(super) place: String,
 }
 
-/// What comes from outside.
+/// An input of a simulation.
 pub(super) enum InputEvent {
     Message(Publish),
     Request {
@@ -53,17 +53,18 @@ pub(super) enum InputEvent {
         path: String,
         with: Map,
     },
-    /// No text: it is removed.
+    /// A file change.
     File {
         path: String,
+        /// The new text; `None` if the file is removed.
         text: Option<String>,
     },
     Event {
         name: String,
         data: Value,
     },
-    /// What a server answers from now on.
-    Answer {
+    /// The response of a server from this time on.
+    Response {
         method: String,
         url: String,
         reply: Reply,
@@ -71,19 +72,19 @@ pub(super) enum InputEvent {
 }
 
 impl InputEvent {
-    /// Returns the method, the URL and the answer, if it is one.
-    pub(super) fn answer(&self) -> Option<(&str, &str, &Reply)> {
+    /// Returns method, URL and response, if the event is a response.
+    pub(super) fn response(&self) -> Option<(&str, &str, &Reply)> {
         match self {
-            Self::Answer { method, url, reply } => Some((method, url, reply)),
+            Self::Response { method, url, reply } => Some((method, url, reply)),
             _ => None,
         }
     }
 }
 
-/// Reads a file; events of one moment stay in order.
+/// Reads an event file and sorts it by time. The sort is stable.
 ///
 /// # Errors
-/// If it can not be read, or a line is wrong; with its place.
+/// If the file cannot be read or a line is invalid; the message names the line.
 pub(super) fn read(file: &Path, zone: &TimeZone) -> anyhow::Result<Vec<EventLine>> {
     let text = std::fs::read_to_string(file).map_err(|error| UsageError(format!("{}: {error}", file.display())))?;
     let mut lines = Vec::new();
@@ -102,13 +103,14 @@ pub(super) fn read(file: &Path, zone: &TimeZone) -> anyhow::Result<Vec<EventLine
 
 fn parse(line: &str) -> Result<(Timestamp, InputEvent), String> {
     let object: Object<String, Json> =
-        serde_json::from_str(line).map_err(|error| format!("no JSON object: {error}"))?;
+        serde_json::from_str(line).map_err(|error| format!("not a JSON object: {error}"))?;
     if let Some(unknown) = object.keys().find(|key| !KEYS.contains(&key.as_str())) {
         let near = nearest(unknown, KEYS.iter().copied());
         let hint = near.map(|near| format!(", did you mean `{near}`?")).unwrap_or_default();
-        return Err(format!("there is no key `{unknown}`{hint}"));
+        return Err(format!("unknown key `{unknown}`{hint}"));
     }
-    let time = text(&object, "time")?.ok_or("there is no `time`, such as \"2026-01-01T07:00:00Z\"")?;
+    let time =
+        text(&object, "time")?.ok_or("the key `time` is missing: write a time such as \"2026-01-01T07:00:00Z\"")?;
     let time = time.parse::<Timestamp>().map_err(|error| format!("time: {error}"))?;
     Ok((time, input_event(&object)?))
 }
@@ -133,9 +135,9 @@ fn input_event(object: &Object<String, Json>) -> Result<InputEvent, String> {
     }
     if let Some(http) = text(object, "http")? {
         let (method, url) = split(http, "http", "GET https://api.example.com/weather")?;
-        return Ok(InputEvent::Answer { method, url, reply: reply(object)? });
+        return Ok(InputEvent::Response { method, url, reply: reply(object)? });
     }
-    Err("nothing happens: write `topic`, `request`, `file`, `event` or `http`".to_owned())
+    Err("there is no event: write `topic`, `request`, `file`, `event` or `http`".to_owned())
 }
 
 fn message(object: &Object<String, Json>, topic: &str) -> Result<Publish, String> {
@@ -179,11 +181,11 @@ fn reply(object: &Object<String, Json>) -> Result<Reply, String> {
         }
         Some(_) => return Err("headers: write an object".to_owned()),
     };
-    // The body is as it was after it came, whole and unpacked.
-    let is_about_the_wire = |name: &str| {
+    // The recorded body is complete and decompressed.
+    let is_transfer_field = |name: &str| {
         ["content-length", "content-encoding", "transfer-encoding"].contains(&name.to_ascii_lowercase().as_str())
     };
-    let headers = headers.into_iter().filter(|(name, _)| !is_about_the_wire(name)).collect();
+    let headers = headers.into_iter().filter(|(name, _)| !is_transfer_field(name)).collect();
     Ok(Reply { status, headers, body: body.into() })
 }
 
@@ -197,7 +199,7 @@ fn text<'o>(object: &'o Object<String, Json>, key: &str) -> Result<Option<&'o st
 
 fn split(written: &str, key: &str, example: &str) -> Result<(String, String), String> {
     let parts = written.split_once(' ').map(|(method, rest)| (method.to_uppercase(), rest.to_owned()));
-    parts.ok_or_else(|| format!("{key}: write the method and where to, such as {example:?}"))
+    parts.ok_or_else(|| format!("{key}: write the method and the target, such as {example:?}"))
 }
 
 #[cfg(test)]
@@ -209,17 +211,17 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_line_says_what_is_wrong() {
-        assert!(fault("{").starts_with("no JSON object"));
-        assert_eq!(fault(r#"{"tpic": "a"}"#), "there is no key `tpic`, did you mean `topic`?");
-        assert!(fault(r#"{"topic": "a"}"#).starts_with("there is no `time`"));
-        assert!(fault(r#"{"time": "2026-01-01T00:00:00Z"}"#).starts_with("nothing happens"));
+    fn errors_name_the_key_and_the_notation() {
+        assert!(fault("{").starts_with("not a JSON object"));
+        assert_eq!(fault(r#"{"tpic": "a"}"#), "unknown key `tpic`, did you mean `topic`?");
+        assert!(fault(r#"{"topic": "a"}"#).starts_with("the key `time` is missing"));
+        assert!(fault(r#"{"time": "2026-01-01T00:00:00Z"}"#).starts_with("there is no event"));
         assert_eq!(fault(r#"{"time": "2026-01-01T00:00:00Z", "topic": "a", "qos": 3}"#), "qos: write 0, 1 or 2");
         assert!(fault(r#"{"time": "2026-01-01T00:00:00Z", "http": "GET"}"#).starts_with("http: write the method"));
     }
 
     #[test]
-    fn a_payload_is_text_bytes_or_json() {
+    fn a_payload_is_text_base64_or_json() {
         let payload = |rest: &str| match parse(&format!(r#"{{"time": "2026-01-01T00:00:00Z", "topic": "a", {rest}}}"#))
         {
             Ok((_, InputEvent::Message(publish))) => publish.payload.to_vec(),

@@ -1,4 +1,4 @@
-//! `rhaid exec` and `rhaid eval`: a script that runs whole, once.
+//! `rhaid exec` and `rhaid eval`: run a script or an expression once.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -26,19 +26,19 @@ use crate::units::parse_duration;
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   rhaid exec report.rhai
-  rhaid exec nightly.rhai --timeout 10m attic cellar    # the script finds [\"attic\", \"cellar\"] in `args`
+  rhaid exec nightly.rhai --timeout 10m attic cellar    # `args` is [\"attic\", \"cellar\"]
 
-What it prints goes to standard output. Its exit code is what it said in exit(code), or 0; 1 after a fault.
-A file that begins with `#!/usr/bin/env -S rhaid exec` can be run by its name.
-Its `state` is its own and forgotten at the end: what must be kept belongs into a script that stays.")]
+print() writes to standard output. The exit code is the argument of exit(code), or else 0; 1 after a fault.
+A file that begins with `#!/usr/bin/env -S rhaid exec` can be executed directly.
+`state`, timers and events are discarded at the end: to keep them, use a script in the scripts folder.")]
 pub(super) struct Args {
-    /// How long it may take; by default limits.timeout of rhaid.yaml, 30s
+    /// Time limit [default: limits.timeout of rhaid.yaml, 30s]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     timeout: Option<Duration>,
-    /// The script
+    /// Script to run
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// What the script finds in `args`
+    /// Arguments, available to the script as `args`
     #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
     args: Vec<String>,
 }
@@ -50,18 +50,18 @@ pub(super) struct Args {
   rhaid eval 'http_get(\"https://api.github.com\").status_code'
   rhaid eval 'now(\"Europe/Oslo\").format(\"%H:%M\")'")]
 pub(super) struct EvalArgs {
-    /// How long it may take; by default limits.timeout of rhaid.yaml, 30s
+    /// Time limit [default: limits.timeout of rhaid.yaml, 30s]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     timeout: Option<Duration>,
-    /// Print the value as JSON, also if it is text or nothing
+    /// Print the value as JSON, also strings and ()
     #[arg(long)]
     json: bool,
-    /// An expression, or statements of which the last is one
+    /// Expression, or statements that end with one
     #[arg(value_name = "EXPRESSION", allow_hyphen_values = true)]
     expression: String,
 }
 
-/// A script to run once.
+/// A script to run once, with its arguments.
 struct ExecTask {
     file: String,
     sources: Arc<dyn Sources>,
@@ -70,18 +70,18 @@ struct ExecTask {
     timeout: Option<Duration>,
 }
 
-/// Runs a file.
+/// Runs a script file.
 pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let config = Arc::new(settings::load(globals)?);
     let (root, file) = place(&args.file, &config)?;
     let sources = Arc::new(FolderSources::new(&root, config.limits.script_size));
     let (args, timeout) = (args.args.clone(), args.timeout);
     let task = ExecTask { file, sources, root, args, timeout };
-    Ok(perform(&task, &config)?.map_or_else(|code| code, |finished| ExitCode::from(finished.code)))
+    Ok(run_task(&task, &config)?.map_or_else(|code| code, |finished| ExitCode::from(finished.code)))
 }
 
-/// Returns the folder that a script's imports are looked for in, the scripts folder if it lies there, and its file below that. The name
-/// of a script in the scripts folder stands for its file.
+/// Returns the folder that the imports of a script are relative to, and the path of the script below it. The folder is the scripts folder if it
+/// contains the script, or else the folder of the script. A script of the scripts folder can be given by its name.
 pub(super) fn place(file: &Path, config: &Config) -> anyhow::Result<(PathBuf, String)> {
     let named = config.scripts.join(format!("{}.rhai", file.display()));
     let file = if !file.exists() && named.is_file() { &named } else { file };
@@ -101,7 +101,7 @@ pub(super) fn eval(args: &EvalArgs, globals: &Globals) -> anyhow::Result<ExitCod
     let folder = FolderSources::new(&root, config.limits.script_size);
     let sources = Arc::new(ExpressionSource { text: args.expression.as_str().into(), folder });
     let task = ExecTask { file: EXPRESSION_FILE.into(), sources, root, args: Vec::new(), timeout: args.timeout };
-    let finished = match perform(&task, &config)? {
+    let finished = match run_task(&task, &config)? {
         Ok(finished) => finished,
         Err(code) => return Ok(code),
     };
@@ -114,10 +114,10 @@ pub(super) fn eval(args: &EvalArgs, globals: &Globals) -> anyhow::Result<ExitCod
     Ok(ExitCode::from(finished.code))
 }
 
-/// What an expression's file is called in faults.
+/// File name of the expression in faults.
 const EXPRESSION_FILE: &str = "expression.rhai";
 
-/// What was typed, with the modules of the scripts folder beside it.
+/// The expression as a file, and the modules of the scripts folder.
 struct ExpressionSource {
     text: Arc<str>,
     folder: FolderSources,
@@ -129,8 +129,8 @@ impl Sources for ExpressionSource {
     }
 }
 
-/// Runs a task to its end; if it does not reach that, says why and returns the exit code.
-fn perform(task: &ExecTask, config: &Arc<Config>) -> anyhow::Result<Result<JobResult, ExitCode>> {
+/// Runs a task. If it fails, prints the faults and returns the exit code.
+fn run_task(task: &ExecTask, config: &Arc<Config>) -> anyhow::Result<Result<JobResult, ExitCode>> {
     let zone = settings::zone(config.timezone.as_deref())?;
     let base = task.root.parent().unwrap_or(&task.root).to_owned();
     let trigger_context =
@@ -149,7 +149,7 @@ fn perform(task: &ExecTask, config: &Arc<Config>) -> anyhow::Result<Result<JobRe
     if !environment::flush_messages(&tokio, &context) && ended.is_ok() {
         return Ok(Err(ExitCode::from(FAILURE)));
     }
-    Ok(ended.inspect(|_| note_what_is_forgotten(&context)).map_err(|ended| told(&ended, config)))
+    Ok(ended.inspect(|_| note_discarded(&context)).map_err(|ended| report_error(&ended, config)))
 }
 
 fn context(
@@ -165,13 +165,13 @@ fn context(
         script: script_name(name).into(),
         deadline: Instant::now()
             .checked_add(timeout)
-            .ok_or_else(|| UsageError("--timeout: this is too long".into()))?,
+            .ok_or_else(|| UsageError("--timeout: the duration is too long".into()))?,
         virtual_deadline: None,
         ..environment::context(config, clock, Store::in_memory()?, run_log, tokio)?
     })
 }
 
-fn note_what_is_forgotten(context: &Context) {
+fn note_discarded(context: &Context) {
     let batch = context.batch.lock();
     let what = match (batch.values.is_empty(), batch.timers_set.is_empty(), batch.emitted.is_empty()) {
         (false, ..) => "state",
@@ -179,11 +179,11 @@ fn note_what_is_forgotten(context: &Context) {
         (.., false) => "events",
         _ => return,
     };
-    let note = format!("its {what} ended with it: a script that stays keeps them");
+    let note = format!("{what} were discarded: only scripts in the scripts folder keep them");
     terminal::print_error(&format!("{} {note}\n", paint(Style::Warning, "note")));
 }
 
-fn told(ended: &RunError, config: &Config) -> ExitCode {
+fn report_error(ended: &RunError, config: &Config) -> ExitCode {
     let (fault, code) = match ended {
         RunError::Fault(fault) => (fault, FAILURE),
         RunError::Stopped(Stop::Cancelled, _) => return ExitCode::from(INTERRUPTED),
@@ -193,14 +193,14 @@ fn told(ended: &RunError, config: &Config) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Where a script that runs once logs to: what it prints is its output.
+/// Run log of a command: `print` goes to standard output, other log lines to standard error.
 pub(super) struct ConsoleLog {
     level: Level,
     config: Arc<Config>,
 }
 
 impl ConsoleLog {
-    /// Shows what is at least so loud, and what is printed.
+    /// Shows log lines of this level or above, and everything that is printed.
     pub(super) fn new(level: Level, config: &Arc<Config>) -> Self {
         Self { level, config: config.clone() }
     }

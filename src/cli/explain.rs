@@ -1,4 +1,4 @@
-//! `rhaid explain`: what a fault or a warning of `rhaid check` means.
+//! `rhaid explain`: explains the faults and warnings of `rhaid check`.
 
 use std::process::ExitCode;
 
@@ -9,61 +9,61 @@ use crate::options::nearest;
 use crate::script::codes::CODES;
 use crate::script::lint::LINTS;
 
-/// Explain a fault or a warning of `rhaid check`, or list all of them
+/// Explain a fault or warning of `rhaid check`, or list all
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   rhaid explain
   rhaid explain payload-type
   rhaid explain lost-assignment")]
 pub(super) struct Args {
-    /// The code, as `rhaid check` shows it
+    /// Code of the fault or warning, as shown by `rhaid check`
     #[arg(value_name = "CODE")]
     code: Option<String>,
 }
 
-/// What there is to say of a code.
-struct Explained {
+/// A code and its explanation.
+struct Explanation {
     code: &'static str,
     docs: &'static str,
 }
 
-fn faults() -> impl Iterator<Item = Explained> {
-    CODES.iter().map(|of| Explained { code: of.code, docs: of.docs })
+fn faults() -> impl Iterator<Item = Explanation> {
+    CODES.iter().map(|of| Explanation { code: of.code, docs: of.docs })
 }
 
-fn warnings() -> impl Iterator<Item = Explained> {
-    LINTS.iter().map(|lint| Explained { code: lint.code, docs: lint.docs })
+fn warnings() -> impl Iterator<Item = Explanation> {
+    LINTS.iter().map(|lint| Explanation { code: lint.code, docs: lint.docs })
 }
 
 /// Prints the explanation.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let Some(code) = &args.code else {
-        let table = |title, all: Vec<Explained>| {
+        let table = |title, all: Vec<Explanation>| {
             let rows: Vec<_> = all.iter().map(row).collect();
             format!("{}\n{}\n", paint(Style::Heading, title), aligned(&rows))
         };
         let (faults, warnings) = (table("Faults", faults().collect()), table("Warnings", warnings().collect()));
-        terminal::print(&format!("{faults}{warnings}More about one: rhaid explain CODE\n"));
+        terminal::print(&format!("{faults}{warnings}For details: rhaid explain CODE\n"));
         return Ok(ExitCode::SUCCESS);
     };
     let all = || faults().chain(warnings());
     let Some(explained) = all().find(|explained| explained.code.eq_ignore_ascii_case(code)) else {
         let near = nearest(code, all().map(|explained| explained.code));
         let hint =
-            near.map_or_else(|| "`rhaid explain` lists them".to_owned(), |near| format!("did you mean `{near}`?"));
-        return Err(UsageError(format!("there is no code `{code}`: {hint}")).into());
+            near.map_or_else(|| "run `rhaid explain` for a list".to_owned(), |near| format!("did you mean `{near}`?"));
+        return Err(UsageError(format!("unknown code `{code}`: {hint}")).into());
     };
     terminal::print(&page(&explained));
     Ok(ExitCode::SUCCESS)
 }
 
-fn row(explained: &Explained) -> Vec<Cell> {
+fn row(explained: &Explanation) -> Vec<Cell> {
     let first = explained.docs.lines().next().unwrap_or_default();
     vec![Cell::styled(Style::Name, format!("  {}", explained.code)), Cell::plain(first)]
 }
 
-/// Returns the docs with titles that stand out and code that is indented.
-fn page(explained: &Explained) -> String {
+/// Returns an explanation with highlighted titles and indented code.
+fn page(explained: &Explanation) -> String {
     let mut page = format!("{}\n\n", paint(Style::Heading, explained.code));
     let mut is_code = false;
     for line in explained.docs.lines() {

@@ -1,4 +1,4 @@
-//! `rhaid fire`: wakes a handler by hand.
+//! `rhaid fire`: fires a trigger manually.
 
 use std::process::ExitCode;
 
@@ -11,22 +11,22 @@ use crate::cli::terminal::{self, Style, paint};
 use crate::control::Connection;
 use crate::runtime::Fired;
 
-/// Wake a handler in the running rhaid, and show how its run ended
+/// Fire a trigger in the running rhaid and show the outcome
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   rhaid fire hello
   rhaid fire clock hourly
   rhaid fire echo --data '{\"topic\": \"demo/ask/me\", \"payload\": \"hi\", \"params\": {\"name\": \"me\"}}'
 
-Ends with 0 if the run succeeded, else with 1.")]
+Exits with 0 if the run succeeded, else with 1.")]
 pub(super) struct Args {
-    /// The script's name: its file below the scripts folder, without .rhai
+    /// Name of the script: its path below the scripts folder without .rhai
     #[arg(value_name = "SCRIPT")]
     script: String,
-    /// The trigger's name, as `rhaid list` shows it; not needed if the script has only one
+    /// Name of the trigger, as shown by `rhaid list`; optional if the script has only one
     #[arg(value_name = "TRIGGER")]
     trigger: Option<String>,
-    /// Fields of the handler's argument, as an object; those left out are as in an event that happens now. Anything else becomes its field `data`
+    /// Fields of the handler's argument as a JSON object; missing fields get the values of an event that occurs now. Any other value becomes the field `data`
     #[arg(long, value_name = "JSON")]
     data: Option<String>,
     /// Print the outcome as JSON
@@ -34,12 +34,12 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// Fires, waits for the outcome and prints it.
+/// Fires the trigger, waits for the outcome and prints it.
 pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let data = match args.data.as_deref().map(serde_json::from_str) {
         None => Json::Null,
         Some(Ok(data)) => data,
-        Some(Err(error)) => return Err(UsageError(format!("--data: this is no JSON: {error}")).into()),
+        Some(Err(error)) => return Err(UsageError(format!("--data: invalid JSON: {error}")).into()),
     };
     let request = Request::Fire { script: args.script.clone(), trigger: args.trigger.clone(), data };
     let fired: Fired = Connection::open(&settings::load(globals)?.data)?.ask(&request)?;
@@ -51,7 +51,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     Ok(code(&fired))
 }
 
-/// Returns the exit code that stands for an outcome.
+/// Returns the exit code for an outcome.
 pub(super) fn code(fired: &Fired) -> ExitCode {
     if succeeded(fired) { ExitCode::SUCCESS } else { ExitCode::from(FAILURE) }
 }
@@ -60,7 +60,7 @@ fn succeeded(fired: &Fired) -> bool {
     fired.outcome == "succeeded"
 }
 
-/// Returns an outcome for people.
+/// Returns an outcome as text.
 pub(super) fn shown(fired: &Fired) -> String {
     let mut text = paint(if succeeded(fired) { Style::Success } else { Style::Error }, &fired.outcome);
     if let Some(why) = &fired.why {

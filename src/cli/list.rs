@@ -1,19 +1,19 @@
-//! `rhaid list`: the scripts that run, and what wakes them.
+//! `rhaid list`: lists the scripts of the running rhaid with their triggers.
 
 use std::process::ExitCode;
 
 use jiff::Zoned;
 
 use crate::api::Request;
-use crate::cli::next::distance;
 use crate::cli::settings::{self, Globals};
 use crate::cli::table::{Cell, table};
 use crate::cli::terminal::{self, Style, paint, sanitize};
+use crate::cli::times::distance;
 use crate::control::Connection;
 use crate::runtime::{Listed, ListedTrigger, Status};
 use crate::services::clock::Clock;
 
-/// List the scripts of the running rhaid, and what wakes them
+/// List the scripts of the running rhaid with their triggers
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   rhaid list
@@ -48,7 +48,7 @@ fn shown(scripts: &[Listed], now: &Zoned) -> String {
     text
 }
 
-/// Returns a row for each trigger; the script itself stands before the first.
+/// Returns a row for each trigger; the first row also describes the script.
 fn rows(script: &Listed, now: &Zoned) -> Vec<Vec<Cell>> {
     let mut tails: Vec<_> = script.triggers.iter().map(|trigger| tail(trigger, now)).collect();
     if tails.is_empty() {

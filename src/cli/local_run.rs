@@ -1,4 +1,4 @@
-//! A script that one event is played to, apart from the rhaid that runs: `rhaid replay --dry` and `rhaid try`.
+//! Runs one handler with one event outside the running rhaid, on a copy of its store: `rhaid try` and `rhaid replay --dry`.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -30,46 +30,45 @@ use crate::services::store::{PayloadFidelity, Store};
 use crate::triggers::TriggerContext;
 use crate::value::Value;
 
-/// What became of an event that was played.
+/// The result of a local run.
 #[derive(Serialize)]
 pub(super) struct LocalRun {
     #[serde(flatten)]
     pub(super) fired: Fired,
     pub(super) effects: Vec<Effect>,
-    /// Whether what woke it is the same as then, if it was replayed.
+    /// Whether the payload is complete, for a replayed event.
     pub(super) kept: PayloadFidelity,
     #[serde(skip)]
     is_dry: bool,
-    /// Whether the brokers have all that it published.
+    /// Whether the brokers acknowledged all published messages.
     #[serde(skip)]
     is_sent: bool,
 }
 
 impl LocalRun {
-    /// Prints it; returns the exit code.
-    pub(super) fn tell(&self, as_json: bool) -> anyhow::Result<ExitCode> {
+    /// Prints the result; returns the exit code.
+    pub(super) fn print(&self, as_json: bool) -> anyhow::Result<ExitCode> {
         if as_json {
             terminal::print_json(self)?;
         } else {
-            terminal::print(&self.shown());
+            terminal::print(&self.text());
         }
         Ok(if self.is_sent { fire::code(&self.fired) } else { ExitCode::from(FAILURE) })
     }
 
-    fn shown(&self) -> String {
+    fn text(&self) -> String {
         let mut text = String::new();
         match self.kept {
             PayloadFidelity::Whole => {}
-            PayloadFidelity::Masked => {
-                text.push_str(&format!("{} secrets in what woke it are ***\n", paint(Style::Warning, "note")))
-            }
+            PayloadFidelity::Masked => text
+                .push_str(&format!("{} secrets in the payload are replaced by ***\n", paint(Style::Warning, "note"))),
             PayloadFidelity::Cut => {
-                text.push_str(&format!("{} what woke it was kept in part\n", paint(Style::Warning, "note")))
+                text.push_str(&format!("{} the recorded payload is truncated\n", paint(Style::Warning, "note")))
             }
         }
         if !self.effects.is_empty() {
             let rows: Vec<_> = self.effects.iter().map(|effect| row(effect, true)).collect();
-            let title = if self.is_dry { "what it would do" } else { "what it did" };
+            let title = if self.is_dry { "planned effects" } else { "effects" };
             text.push_str(&format!("{}\n{}", paint(Style::Heading, title), aligned(&rows)));
         }
         text.push_str(&shown(&self.fired));
@@ -77,7 +76,7 @@ impl LocalRun {
     }
 }
 
-/// A script that is loaded to be played to.
+/// A loaded script.
 pub(super) struct LocalScript<'a> {
     config: &'a Arc<Config>,
     file: String,
@@ -85,7 +84,7 @@ pub(super) struct LocalScript<'a> {
     is_job: bool,
 }
 
-/// The scripts folder with another text in one file's place.
+/// The scripts folder with one file replaced.
 struct ReplacedSource {
     file: String,
     text: Arc<str>,
@@ -99,7 +98,7 @@ impl Sources for ReplacedSource {
 }
 
 impl<'a> LocalScript<'a> {
-    /// Loads a file below a folder, with the text of another file in its place if one is named; or returns the faults of the script.
+    /// Loads a script below a folder, or returns its faults. With `edited`, the text is read from that file instead.
     pub(super) fn load(
         config: &'a Arc<Config>,
         root: &Path,
@@ -129,25 +128,25 @@ impl<'a> LocalScript<'a> {
         Ok(loaded)
     }
 
-    /// Returns what it declares.
+    /// Returns the triggers of the script.
     pub(super) fn declarations(&self) -> &[Declaration] {
         &self.script.declarations
     }
 
-    /// Returns which of its triggers is the first of that sort.
-    pub(super) fn position(&self, is_it: impl Fn(&Declaration) -> bool) -> Option<usize> {
-        self.script.declarations.iter().position(is_it)
+    /// Returns the index of the first trigger that a predicate accepts.
+    pub(super) fn position(&self, predicate: impl Fn(&Declaration) -> bool) -> Option<usize> {
+        self.script.declarations.iter().position(predicate)
     }
 
-    /// Says that it has none that is wanted, such as "trigger `hourly`", and which it has.
+    /// Returns the error that the script has no trigger of a description, such as "trigger `hourly`"; it lists the triggers.
     pub(super) fn no_such(&self, wanted: &str) -> UsageError {
         let names: Vec<_> = self.script.declarations.iter().map(trigger_name).collect();
         let names = if names.is_empty() { "none".to_owned() } else { format!("`{}`", names.join("`, `")) };
         UsageError(sanitize(&format!("{} has no {wanted} (it has {names})", self.file)))
     }
 
-    /// Plays an event to one of its triggers, with a copy of what rhaid keeps; dry: nothing goes out.
-    pub(super) fn play(&self, at: usize, event: &Event, clock: Clock, is_dry: bool) -> anyhow::Result<LocalRun> {
+    /// Runs the handler of the trigger at an index with an event, on a copy of the store. A dry run has no effects outside.
+    pub(super) fn run_handler(&self, at: usize, event: &Event, clock: Clock, is_dry: bool) -> anyhow::Result<LocalRun> {
         let handler = self.script.declarations[at].handler;
         let tokio = environment::tokio_runtime()?;
         let effect_log =
@@ -180,12 +179,12 @@ impl<'a> LocalScript<'a> {
     }
 }
 
-/// Prints the faults, if it was those.
+/// Prints the faults of a script that cannot be loaded; returns the script otherwise.
 pub(super) fn loaded_or_print_faults<T>(loaded: Result<T, Vec<Fault>>) -> Option<T> {
     loaded.map_err(|faults| terminal::print_error(&format!("{}\n", sanitize(&settings::reports(&faults))))).ok()
 }
 
-/// Keeps what a run does or would do.
+/// Run log that collects the effects and log lines of a run.
 struct EffectLog {
     config: Arc<Config>,
     started: Instant,

@@ -1,4 +1,4 @@
-//! `rhaid logs`: what the running rhaid's scripts have logged.
+//! `rhaid logs`: shows the latest log lines of the running rhaid.
 
 use std::process::ExitCode;
 
@@ -8,7 +8,7 @@ use crate::cli::settings::{self, Globals};
 use crate::cli::terminal;
 use crate::control::Connection;
 
-/// Show what the scripts of the running rhaid logged last
+/// Show the latest log lines of the running rhaid
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   rhaid logs
@@ -16,13 +16,13 @@ use crate::control::Connection;
   rhaid logs --log-level debug
   rhaid logs --json | jq -r 'select(.level == \"error\").message'")]
 pub(super) struct Args {
-    /// Only this script's lines
+    /// Show only lines of this script
     #[arg(value_name = "SCRIPT")]
     script: Option<String>,
-    /// Go on with new lines as they come
+    /// Keep printing new lines
     #[arg(short, long)]
     follow: bool,
-    /// Print one JSON object a line
+    /// Print one JSON object per line
     #[arg(long)]
     json: bool,
 }
@@ -39,8 +39,12 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
             continue;
         }
         let at = line.at.to_zoned(zone.clone());
-        let line = LogEntry::of(line);
-        terminal::print(&if args.json { line.json(level, &at) } else { line.text(level, &at, TimestampFormat::Clock) });
+        let line = LogEntry::from_stored(line);
+        terminal::print(&if args.json {
+            line.json(level, &at)
+        } else {
+            line.text(level, &at, TimestampFormat::TimeOfDay)
+        });
     }
     Ok(ExitCode::SUCCESS)
 }

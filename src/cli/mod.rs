@@ -1,4 +1,4 @@
-//! Seen from a terminal: one file per command.
+//! Command line interface: one file or folder per command.
 
 mod backup;
 mod check;
@@ -35,11 +35,12 @@ mod state;
 mod table;
 mod terminal;
 mod test;
+mod times;
 mod try_event;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use self::settings::Globals;
 
@@ -50,7 +51,7 @@ use self::settings::Globals;
     version,
     about = "Drop a script into a folder and it runs when something happens",
     long_about = "Drop a script into a folder and it runs when something happens: at a time, on an MQTT message, \
-                  on a web request, when a file changes.\n\nWithout a command, rhaid runs the scripts.",
+                  on an HTTP request, or when a file changes.\n\nWithout a command, rhaid runs the scripts.",
     after_help = "Try `rhaid init` in an empty folder, then `rhaid`. `rhaid COMMAND --help` shows examples.",
     after_long_help = EXIT_CODES,
     disable_help_subcommand = true
@@ -91,7 +92,7 @@ enum Command {
     Replay(replay::Args),
     Logs(logs::Args),
     Enable(enable::Args),
-    #[command(about = "Stop waking a script, also after a restart", long_about = enable::DISABLE)]
+    #[command(about = "Stop a script, also after a restart", long_about = enable::DISABLE)]
     Disable(enable::Args),
     State(state::Args),
     Backup(backup::Args),
@@ -109,7 +110,7 @@ enum Command {
 /// Parses the command line, runs the command, prints the error; returns the exit code.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    // Only a second installation could be refused, and that would be the same provider.
+    // This fails only if a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let globals = &cli.globals;
     let result = match cli.command.unwrap_or(Command::Run(run::Args {})) {
@@ -140,7 +141,7 @@ pub fn main() -> ExitCode {
         Command::Definitions(args) => definitions::run(&args),
         Command::Lsp(args) => lsp::run(&args, globals),
         Command::Schema(_) => schema::run(),
-        Command::Completions(args) => completions::run(&args),
+        Command::Completions(args) => completions::run(&args, Cli::command()),
     };
     result.unwrap_or_else(|error| exit::report(&error))
 }

@@ -1,4 +1,4 @@
-//! `rhaid reference`: what scripts can be woken by, and what they can call.
+//! `rhaid reference`: the reference of triggers and functions.
 
 use std::process::ExitCode;
 
@@ -13,38 +13,38 @@ use crate::functions::{PACKAGES, Package};
 use crate::options::nearest;
 use crate::triggers::{KINDS, Kind};
 
-/// Show what can wake a script and what a script can call
+/// Show the reference of triggers and functions
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  rhaid reference                  # everything, a line each
+  rhaid reference                  # everything, one line each
   rhaid reference mqtt_publish
-  rhaid reference http             # all of a group, or of a type such as Response
-  rhaid reference Tests            # what *_test.rhai files call
+  rhaid reference http             # a group, or a type such as Response
+  rhaid reference Tests            # the functions of *_test.rhai files
   rhaid reference --markdown > reference.md
   rhaid reference --markdown Triggers")]
 pub(super) struct Args {
-    /// A trigger, a function, a type, or a group of functions
+    /// Trigger, function, type or group of functions
     #[arg(value_name = "NAME")]
     name: Option<String>,
-    /// Print it as Markdown, a chapter for each group
+    /// Print Markdown, with a chapter for each group
     #[arg(long, conflicts_with = "json")]
     markdown: bool,
-    /// Print it as JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
-/// The group of all triggers, and what it is.
+/// Name and description of the group of all triggers.
 const TRIGGERS: &str = "Triggers";
-const TRIGGERS_DOCS: &str = "What wakes a handler.";
+const TRIGGERS_DOCS: &str = "Sources of events; each calls a handler.";
 
-/// What is shown: triggers and functions.
+/// The selected triggers and functions.
 struct Selection {
     kinds: Vec<&'static Kind>,
     entries: Vec<&'static ReferenceEntry>,
 }
 
-/// Returns what scripts can call, then what only tests can.
+/// Returns the functions of scripts, then those of tests.
 fn everything() -> impl Iterator<Item = &'static ReferenceEntry> {
     reference().iter().chain(only_in_tests())
 }
@@ -73,17 +73,17 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Returns all there is to say about what has a name.
+/// Returns the reference pages for a name.
 pub(super) fn pages(name: &str) -> anyhow::Result<String> {
     Ok(Selection::of(name)?.pages())
 }
 
 impl Selection {
-    /// Everything of that name, whatever its case.
+    /// Selects everything with a name, ignoring case.
     fn of(name: &str) -> anyhow::Result<Self> {
         let is_meant = |known: &str| known.eq_ignore_ascii_case(name);
         let kinds: Vec<_> = KINDS.iter().copied().filter(|kind| is_meant(kind.name) || is_meant(TRIGGERS)).collect();
-        // `mqtt` is enough for `MQTT out`, and a type stands for what is called on it.
+        // The first word of a group is enough, such as `mqtt` for `MQTT out`; a type selects its methods and properties.
         let is_group = |package: &str| is_meant(package) || package.split(' ').next().is_some_and(is_meant);
         let is_type = |name: &str| name.split_once('.').is_some_and(|(of, _)| is_meant(of));
         let is_named =
@@ -93,7 +93,7 @@ impl Selection {
         if kinds.is_empty() && entries.is_empty() {
             let known = everything().map(|entry| entry.function.as_str()).chain(KINDS.iter().map(|kind| kind.name));
             let hint = nearest(name, known).map(|near| format!(": did you mean `{near}`?")).unwrap_or_default();
-            return Err(UsageError(format!("there is nothing called `{name}`{hint}")).into());
+            return Err(UsageError(format!("there is no trigger, function or group `{name}`{hint}")).into());
         }
         Ok(Self { kinds, entries })
     }
@@ -102,14 +102,14 @@ impl Selection {
         let triggers: Vec<_> = self.kinds.iter().map(|kind| row(kind.name, kind.docs)).collect();
         let mut text = section(TRIGGERS, TRIGGERS_DOCS, &triggers);
         for package in packages() {
-            // What has no documentation, such as comparing, needs none.
+            // Operators, such as comparisons, have no documentation.
             let of_package =
                 self.entries.iter().filter(|entry| entry.package == package.name && !entry.docs.is_empty());
             let rows: Vec<_> = of_package.map(|entry| row(&entry.name, &entry.docs)).collect();
             text.push('\n');
             text.push_str(&section(package.name, package.docs, &rows));
         }
-        text.push_str("\nMore about one: rhaid reference NAME\n");
+        text.push_str("\nFor details: rhaid reference NAME\n");
         text
     }
 
@@ -125,7 +125,7 @@ impl Selection {
             for signature in &entry.signatures {
                 page.push_str(&format!("{}\n", paint(Style::Heading, &signature.text)));
             }
-            page.push_str(&self.place_of(entry));
+            page.push_str(&self.availability(entry));
             page.push_str(&format!("\n{}\n", entry.docs));
             if let Some(example) = &entry.example {
                 page.push_str(&format!("\n{}\n", indented(example)));
@@ -135,11 +135,11 @@ impl Selection {
         pages.join("\n")
     }
 
-    /// Returns the line that tells where something can be called, if that is not in every script or another one is called like it.
-    fn place_of(&self, entry: &ReferenceEntry) -> String {
+    /// Returns a note on where a function is available, if it is not available everywhere or another function has the same name.
+    fn availability(&self, entry: &ReferenceEntry) -> String {
         let has_twin = |name: &str| self.entries.iter().any(|other| other.is_only_in_tests() && other.name == name);
         let place = match entry.is_only_in_tests() {
-            true => "in tests only: files whose names end with _test.rhai",
+            true => "in tests only: files named *_test.rhai",
             false if has_twin(&entry.name) => "in scripts",
             false => return String::new(),
         };
@@ -174,13 +174,13 @@ fn chapter_of(entry: &ReferenceEntry) -> String {
     format!("\n## `{}`\n\n{}", entry.name, entry_docs(entry, "text"))
 }
 
-/// Returns what there is to say about a kind of trigger, below its name. Markdown.
+/// Returns the documentation of a kind of trigger, in Markdown.
 pub(super) fn kind_docs(kind: &Kind) -> String {
     let docs = kind.docs.trim().replace("\n# ", "\n### ");
     format!("{docs}\n\nThe handler gets {}\n", kind.event)
 }
 
-/// Returns what there is to say about a function, with the ways to call it in a block of this language. Markdown.
+/// Returns the documentation of a function in Markdown, with its signatures in a code block of a language.
 pub(super) fn entry_docs(entry: &ReferenceEntry, language: &str) -> String {
     let signatures: Vec<_> = entry.signatures.iter().map(|signature| signature.text.as_str()).collect();
     let mut text = format!("```{language}\n{}\n```\n", signatures.join("\n"));
@@ -206,7 +206,7 @@ fn first_sentence(docs: &str) -> &str {
     line.split_inclusive(". ").next().unwrap_or_default().trim_end()
 }
 
-/// Returns how a trigger is declared.
+/// Returns the signature of a trigger.
 pub(super) fn call(kind: &Kind) -> String {
     let arguments: String = kind.arguments.iter().map(|argument| format!("{argument}, ")).collect();
     format!("{}({arguments}[options,] handler)", kind.name)

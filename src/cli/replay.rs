@@ -1,4 +1,4 @@
-//! `rhaid replay`: an event that is in the ledger wakes its handler again, for real or dry.
+//! `rhaid replay`: runs a handler again with an event of the run history, also as a dry run.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -17,23 +17,23 @@ use crate::runtime::{Replayed, restore_payload, trigger_name};
 use crate::services::clock::Clock;
 use crate::value::Value;
 
-/// Wake a handler again with an event from the run history
+/// Run a handler again with an event of the run history
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  rhaid replay 7hk2                            # in the rhaid that runs
-  rhaid replay 7hk2 --dry                      # shows what the script would do now, and does nothing
-  rhaid replay 7hk2 --script edited.rhai       # the same with another version of the script
+  rhaid replay 7hk2                            # in the running rhaid
+  rhaid replay 7hk2 --dry                      # show the effects without carrying them out
+  rhaid replay 7hk2 --script edited.rhai       # a dry run of another version of the script
 
-A dry run needs no running rhaid. It reads state, timers and files as they are, and what MQTT brings; it publishes, writes and waits for
-nothing. What has an answer that nothing can stand in for (http_*, exec, mqtt_request) throws an error of kind `dry`.")]
+A dry run works without a running rhaid. It reads state, timers, files and MQTT messages, but publishes and writes nothing.
+Functions that need a response (http_*, exec, mqtt_request) throw an error of kind `dry`.")]
 pub(super) struct Args {
-    /// The run, as `rhaid runs` and the log show it: its id, or the end of it
+    /// Id of the run or its last characters, as shown by `rhaid runs` and the log
     #[arg(value_name = "RUN")]
     run: String,
-    /// Show what the script would do, and do nothing
+    /// Show the effects without carrying them out
     #[arg(long)]
     dry: bool,
-    /// The same with this file in the place of the script
+    /// Dry run with this file in place of the script
     #[arg(long, value_name = "FILE")]
     script: Option<PathBuf>,
     /// Print JSON
@@ -41,7 +41,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// Replays, and prints how it ended.
+/// Replays the event and prints the outcome.
 pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let config = Arc::new(settings::load(globals)?);
     if !args.dry && args.script.is_none() {
@@ -49,13 +49,13 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
         if args.json {
             terminal::print_json(&replayed)?;
         } else {
-            let id = crate::cli::log::short(&replayed.run);
-            terminal::print(&format!("{}rhaid run-info {id} shows what it did\n", shown(&replayed.fired)));
+            let id = crate::cli::log::short_run_id(&replayed.run);
+            terminal::print(&format!("{}for details: rhaid run-info {id}\n", shown(&replayed.fired)));
         }
         return Ok(fire::code(&replayed.fired));
     }
     let Some(info) = find(&args.run, &config.data)? else {
-        terminal::print_error(&format!("there is no run {}: `rhaid runs` lists them\n", sanitize(&args.run)));
+        terminal::print_error(&format!("there is no run {}: see `rhaid runs`\n", sanitize(&args.run)));
         return Ok(ExitCode::from(FAILURE));
     };
     let zone = settings::zone(config.timezone.as_deref())?;
@@ -67,7 +67,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let at = at.ok_or_else(|| script.no_such(&format!("trigger `{}`", info.run.trigger)))?;
     let payload = restore_payload(Value::from_stored(info.payload));
     let event = Event::new(info.run.queued.to_zoned(zone.clone()), info.run.event, payload);
-    let mut played = script.play(at, &event, Clock::system(zone), true)?;
-    played.kept = info.kept;
-    played.tell(args.json)
+    let mut run = script.run_handler(at, &event, Clock::system(zone), true)?;
+    run.kept = info.kept;
+    run.print(args.json)
 }

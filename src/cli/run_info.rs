@@ -1,4 +1,4 @@
-//! `rhaid run-info`: what woke one run, what it did, and how it ended.
+//! `rhaid run-info`: shows event, effects and outcome of a run.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 
 use crate::api::{Request, RunInfo};
 use crate::cli::exit::FAILURE;
-use crate::cli::runs::{ask_or_read, tone};
+use crate::cli::runs::{ask_or_read, outcome_style};
 use crate::cli::settings::{self, Globals};
 use crate::cli::table::{Cell, aligned};
 use crate::cli::terminal::{self, Style, paint, sanitize};
@@ -19,16 +19,16 @@ use crate::services::store::PayloadFidelity;
 use crate::units::show_duration;
 use crate::value::Value;
 
-/// How many lines of a payload people are shown.
+/// Number of payload lines that are shown as text.
 const LINES: usize = 40;
 
-/// Show what woke one run, what it did and when, and how it ended
+/// Show event, effects and outcome of a run
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   rhaid run-info 7hk2
   rhaid run-info 7hk2 --json | jq .payload")]
 pub(super) struct Args {
-    /// The run, as `rhaid runs` and the log show it: its id, or the end of it
+    /// Id of the run or its last characters, as shown by `rhaid runs` and the log
     #[arg(value_name = "RUN")]
     run: String,
     /// Print JSON
@@ -40,7 +40,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let config = settings::load(globals)?;
     let Some(mut info) = find(&args.run, &config.data)? else {
-        terminal::print_error(&format!("there is no run {}: `rhaid runs` lists them\n", sanitize(&args.run)));
+        terminal::print_error(&format!("there is no run {}: see `rhaid runs`\n", sanitize(&args.run)));
         return Ok(ExitCode::from(FAILURE));
     };
     info.payload = Value::Map(restore_payload(Value::from_stored(info.payload))).to_json();
@@ -52,7 +52,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Finds a run by its id or the end of it.
+/// Finds a run by its id or the end of its id.
 pub(super) fn find(id: &str, data: &std::path::Path) -> anyhow::Result<Option<RunInfo>> {
     let request = Request::Run { id: id.to_owned() };
     ask_or_read(data, &request, |store| Ok(store.run(id)?.map(RunInfo::from)))
@@ -70,10 +70,13 @@ fn shown(info: &RunInfo, zone: &TimeZone) -> String {
         vec![label("queued"), Cell::plain(moment(run.queued, zone))],
     ];
     if let Some(started) = run.started {
-        head.push(vec![label("started"), Cell::plain(format!("{}{}", later(run.queued, started), tried(run.attempt)))]);
+        head.push(vec![
+            label("started"),
+            Cell::plain(format!("{}{}", later(run.queued, started), attempt(run.attempt))),
+        ]);
         head.push(vec![label("ended"), Cell::plain(later(started, run.ended))]);
     }
-    head.push(vec![label("outcome"), Cell::styled(tone(&run.outcome), run.outcome.clone())]);
+    head.push(vec![label("outcome"), Cell::styled(outcome_style(&run.outcome), run.outcome.clone())]);
     let mut text = aligned(&head);
     if let Some(why) = &run.why {
         text.push_str(&format!("\n{}\n", sanitize(why)));
@@ -81,17 +84,17 @@ fn shown(info: &RunInfo, zone: &TimeZone) -> String {
     if !run.effects.is_empty() {
         let is_kept = run.outcome == "succeeded";
         let rows: Vec<_> = run.effects.iter().map(|effect| row(effect, is_kept)).collect();
-        text.push_str(&format!("\n{}\n{}", paint(Style::Heading, "what it did"), aligned(&rows)));
+        text.push_str(&format!("\n{}\n{}", paint(Style::Heading, "effects"), aligned(&rows)));
     }
     text.push_str(&payload(info));
     text
 }
 
-fn tried(attempt: u32) -> String {
+fn attempt(attempt: u32) -> String {
     match attempt {
         0 => String::new(),
-        1 => " (the second try)".to_owned(),
-        more => format!(" (tried {more} times before)"),
+        1 => " (attempt 2)".to_owned(),
+        more => format!(" (attempt {})", more + 1),
     }
 }
 
@@ -99,14 +102,14 @@ fn moment(at: Timestamp, zone: &TimeZone) -> String {
     at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S%.3f %:z").to_string()
 }
 
-/// Returns how much later one moment is than another.
+/// Returns the signed time between two timestamps.
 fn later(from: Timestamp, to: Timestamp) -> String {
     let between = to.duration_since(from);
     let sign = if between.is_negative() { "-" } else { "+" };
     format!("{sign}{}", brief(between.unsigned_abs()))
 }
 
-/// Returns a duration with what matters of it: microseconds only of what is short.
+/// Returns a rounded duration: tenths of a millisecond below 10 ms, else milliseconds.
 fn brief(duration: Duration) -> String {
     match duration.as_micros() {
         short @ 0..10_000 => format!("{}.{}ms", short / 1_000, short / 100 % 10),
@@ -114,9 +117,9 @@ fn brief(duration: Duration) -> String {
     }
 }
 
-/// Returns one line of the timeline.
+/// Returns an effect as a table row.
 pub(super) fn row(effect: &Effect, is_kept: bool) -> Vec<Cell> {
-    let tone = match &*effect.action {
+    let style = match &*effect.action {
         "error" => Style::Error,
         "warn" => Style::Warning,
         "info" | "debug" | "trace" => Style::Dim,
@@ -124,13 +127,13 @@ pub(super) fn row(effect: &Effect, is_kept: bool) -> Vec<Cell> {
     };
     let end = match (effect.fault.is_empty(), effect.deferred && !is_kept) {
         (false, _) => Cell::styled(Style::Error, sanitize(&effect.fault)),
-        (true, true) => Cell::styled(Style::Warning, "undone with the run"),
+        (true, true) => Cell::styled(Style::Warning, "rolled back"),
         (true, false) => Cell::styled(Style::Dim, sanitize(&effect.result)),
     };
     let took = if effect.took.is_zero() { String::new() } else { brief(effect.took) };
     vec![
         Cell::styled(Style::Dim, format!("  +{}", brief(effect.after))),
-        Cell::styled(tone, effect.action.clone()),
+        Cell::styled(style, effect.action.clone()),
         Cell::plain(sanitize(&effect.details).replace('\n', " ")),
         Cell::styled(Style::Dim, took),
         end,
@@ -147,16 +150,16 @@ fn payload(info: &RunInfo) -> String {
     }
     let note = match info.kept {
         PayloadFidelity::Whole => "",
-        PayloadFidelity::Masked => " (secrets are hidden)",
-        PayloadFidelity::Cut => " (cut: it is longer than history.payload)",
+        PayloadFidelity::Masked => " (secrets are masked)",
+        PayloadFidelity::Cut => " (truncated: longer than history.payload)",
     };
     let json = format!("{:#}", info.payload);
-    let mut text = format!("\n{}{note}\n", paint(Style::Heading, "what woke it"));
+    let mut text = format!("\n{}{note}\n", paint(Style::Heading, "payload"));
     for line in json.lines().take(LINES) {
         text.push_str(&format!("  {}\n", sanitize(line)));
     }
     if json.lines().count() > LINES {
-        text.push_str("  … (all of it with --json)\n");
+        text.push_str("  … (use --json for the whole payload)\n");
     }
     text
 }
@@ -167,7 +170,7 @@ mod tests {
     use crate::api::RunRow;
 
     #[test]
-    fn a_person_can_read_what_a_run_did() {
+    fn a_run_is_shown_with_effects_and_payload() {
         let at = |micros: i64| Timestamp::from_microsecond(1_800_000_000_000_000 + micros).unwrap();
         let effect = |after, effect| Effect { after: Duration::from_micros(after), ..effect };
         let run = RunRow {
@@ -203,17 +206,17 @@ script   freezer v3
 trigger  nag
 event    on_timer nag
 queued   2027-01-15 08:00:00.000 +00:00
-started  +2.5ms (the second try)
+started  +2.5ms (attempt 2)
 ended    +150ms
 outcome  failed
 
 freezer.rhai:3:5: no answer
 
-what it did
-  +0.3ms  state     count = 3             undone with the run
+effects
+  +0.3ms  state     count = 3             rolled back
   +1.0ms  http_get  GET http://x/  148ms  timeout: no answer
 
-what woke it
+payload
   {
     \"name\": \"nag\"
   }

@@ -1,4 +1,4 @@
-//! `rhaid runs`: what happened, and what became of it.
+//! `rhaid runs`: lists the run history.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 use crate::api::{Request, RunRow};
 use crate::cli::exit::UsageError;
-use crate::cli::log::short;
+use crate::cli::log::short_run_id;
 use crate::cli::settings::{self, Globals};
 use crate::cli::table::{Cell, table};
 use crate::cli::terminal::{self, Style, sanitize};
@@ -20,7 +20,7 @@ use crate::services::clock::Clock;
 use crate::services::store::{self, OutcomeFilter, RunQuery, Store};
 use crate::units::{parse_duration, show_duration};
 
-/// Show the last runs, and the events that became none, newest first
+/// List the latest runs and skipped events, newest first
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   rhaid runs
@@ -28,24 +28,24 @@ use crate::units::{parse_duration, show_duration};
   rhaid runs --skipped --since 2h
   rhaid runs -n 1000 --json | jq 'map(.took_ms) | max'
 
-`rhaid run-info RUN` shows what one of them did.")]
+`rhaid run-info RUN` shows the details of a run.")]
 pub(super) struct Args {
-    /// Only this script's
+    /// Show only runs of this script
     #[arg(value_name = "SCRIPT")]
     script: Option<String>,
-    /// Only those of triggers of this name, as `rhaid list` shows it
+    /// Show only runs of triggers with this name, as shown by `rhaid list`
     #[arg(long, value_name = "NAME")]
     trigger: Option<String>,
-    /// Only those that failed or timed out
+    /// Show only runs that failed or timed out
     #[arg(long)]
     failed: bool,
-    /// Only events that became no run
+    /// Show only skipped events
     #[arg(long, conflicts_with = "failed")]
     skipped: bool,
-    /// Only those that ended since: so long ago ("2h"), or a moment ("2026-03-01 07:30", "07:30")
+    /// Show only runs that ended since a time ("2026-03-01 07:30", "07:30") or within a duration ("2h")
     #[arg(long, value_name = "WHEN")]
     since: Option<String>,
-    /// How many at most
+    /// Maximum number of lines
     #[arg(short = 'n', long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     count: u32,
     /// Print JSON
@@ -61,7 +61,7 @@ impl Args {
             _ => None,
         };
         let now = Clock::system(zone.clone()).now_zoned();
-        let since = self.since.as_deref().map(|since| moment(since, &now)).transpose()?;
+        let since = self.since.as_deref().map(|since| parse_since(since, &now)).transpose()?;
         Ok(RunQuery {
             script: self.script.clone(),
             trigger: self.trigger.clone(),
@@ -72,8 +72,8 @@ impl Args {
     }
 }
 
-/// Reads how long ago, or when.
-fn moment(text: &str, now: &Zoned) -> anyhow::Result<Timestamp> {
+/// Parses a duration before now, or a time.
+fn parse_since(text: &str, now: &Zoned) -> anyhow::Result<Timestamp> {
     if let Ok(ago) = parse_duration(text) {
         return Ok(now.timestamp().checked_sub(ago).unwrap_or(Timestamp::MIN));
     }
@@ -84,13 +84,13 @@ fn moment(text: &str, now: &Zoned) -> anyhow::Result<Timestamp> {
     let zoned = civil.and_then(|civil| civil.to_zoned(now.time_zone().clone()));
     let zoned = zoned.map_err(|_| {
         UsageError(format!(
-            "--since {text}: write how long ago, such as 2h, or when, such as \"2026-03-01 07:30\" or 07:30"
+            "--since {text}: write a duration such as 2h, or a time such as \"2026-03-01 07:30\" or 07:30"
         ))
     })?;
     Ok(zoned.timestamp())
 }
 
-/// Asks the rhaid that runs; where none runs, reads what it left behind.
+/// Sends a request to the running rhaid, or reads the store if none is running.
 pub(super) fn ask_or_read<T: DeserializeOwned>(
     data: &Path,
     request: &Request,
@@ -118,8 +118,8 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
         terminal::print(match (query.only, is_narrow) {
             (Some(OutcomeFilter::Failed), _) => "no run failed\n",
             (Some(OutcomeFilter::Skipped), _) => "no event was skipped\n",
-            (None, true) => "there is no such run\n",
-            (None, false) => "nothing has run yet\n",
+            (None, true) => "no run matches\n",
+            (None, false) => "there are no runs yet\n",
         });
     } else {
         terminal::print(&shown(&runs, &zone));
@@ -141,17 +141,17 @@ fn row(run: &RunRow, zone: &jiff::tz::TimeZone) -> Vec<Cell> {
     let why = run.why.as_deref().and_then(|why| why.lines().next()).unwrap_or_default();
     vec![
         Cell::plain(run.queued.to_zoned(zone.clone()).strftime("%m-%d %H:%M:%S").to_string()),
-        Cell::styled(Style::Dim, short(&run.id)),
+        Cell::styled(Style::Dim, short_run_id(&run.id)),
         Cell::styled(Style::Name, sanitize(&run.script)),
         Cell::plain(sanitize(&run.event)),
         Cell::plain(took),
-        Cell::styled(tone(&run.outcome), run.outcome.clone()),
+        Cell::styled(outcome_style(&run.outcome), run.outcome.clone()),
         Cell::plain(sanitize(why)),
     ]
 }
 
-/// Returns how an outcome looks.
-pub(super) fn tone(outcome: &str) -> Style {
+/// Returns the style of an outcome.
+pub(super) fn outcome_style(outcome: &str) -> Style {
     match outcome {
         "succeeded" => Style::Success,
         "failed" | "timed out" => Style::Error,
@@ -164,9 +164,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn since_is_a_duration_or_a_moment_in_the_zone_of_the_house() {
+    fn since_is_a_duration_or_a_time_in_the_configured_zone() {
         let now: Zoned = "2026-03-01T12:00:00+01:00[Europe/Berlin]".parse().unwrap();
-        let read = |text: &str| moment(text, &now).map(|moment| moment.to_string());
+        let read = |text: &str| parse_since(text, &now).map(|moment| moment.to_string());
         assert_eq!(read("2h").unwrap(), "2026-03-01T09:00:00Z");
         assert_eq!(read("2026-02-28 07:30").unwrap(), "2026-02-28T06:30:00Z");
         assert_eq!(read("07:30").unwrap(), "2026-03-01T06:30:00Z");

@@ -1,4 +1,4 @@
-//! `rhaid schema`: the JSON Schema of rhaid.yaml.
+//! `rhaid schema`: prints the JSON Schema of rhaid.yaml.
 
 use std::process::ExitCode;
 
@@ -10,7 +10,7 @@ use crate::config;
 #[command(after_help = "Example:
   rhaid schema > rhaid.schema.json
 
-The file that `rhaid init` writes refers to that name in its first line.")]
+The first line of the rhaid.yaml from `rhaid init` refers to this file.")]
 pub(super) struct Args {}
 
 /// Prints the schema.

@@ -1,4 +1,4 @@
-//! The flags of every command, and the configuration that they lead to.
+//! Global options, and the configuration that results from options, environment and rhaid.yaml.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,39 +10,39 @@ use crate::config::{self, Config, KindInfo, Loaded, Override, Source};
 use crate::fault::Fault;
 use crate::triggers::KINDS;
 
-/// The name of the configuration file where none is named.
+/// Default name of the configuration file.
 pub(super) const FILE: &str = "rhaid.yaml";
 
-/// The flags of every command.
+/// Options of all commands.
 #[derive(Debug, Clone, Default, clap::Args)]
-#[command(next_help_heading = "Everywhere")]
+#[command(next_help_heading = "Global options")]
 pub(super) struct Globals {
-    /// The configuration; by default rhaid.yaml beside the scripts folder or here, if there is one
+    /// Configuration file [default: rhaid.yaml beside the scripts folder or in the current folder, if it exists]
     #[arg(long, global = true, value_name = "FILE", env = "RHAID_CONFIG", hide_env_values = true)]
     pub(super) config: Option<PathBuf>,
-    /// The folder of scripts; by default `scripts`
+    /// Scripts folder [default: scripts]
     #[arg(long, global = true, value_name = "FOLDER")]
     pub(super) scripts: Option<PathBuf>,
-    /// The folder for state, timers and the run history; by default `.rhaid`
+    /// Data folder for state, timers and the run history [default: .rhaid]
     #[arg(long = "data-folder", global = true, value_name = "FOLDER", id = "data_folder")]
     pub(super) data: Option<PathBuf>,
-    /// How much is logged: off, error, warn, info, debug or trace
+    /// Log level: off, error, warn, info, debug or trace
     #[arg(long, global = true, value_name = "LEVEL")]
     pub(super) log_level: Option<String>,
-    /// How log lines look: text or json
+    /// Log format: text or json
     #[arg(long, global = true, value_name = "FORMAT")]
     pub(super) log_format: Option<String>,
 }
 
-/// Reads the configuration that the flags, the environment and the file make together.
+/// Reads the configuration from options, environment and file.
 ///
 /// # Errors
-/// [`UsageError`], with all faults.
+/// [`UsageError`] with all faults.
 pub(super) fn load(globals: &Globals) -> anyhow::Result<Config> {
     Ok(load_with_warnings(globals)?.config)
 }
 
-/// As [`load`], with what is odd about it.
+/// Reads the configuration with its warnings, like [`load`].
 ///
 /// # Errors
 /// As [`load`].
@@ -51,7 +51,7 @@ pub(super) fn load_with_warnings(globals: &Globals) -> anyhow::Result<Loaded> {
     read(globals, file.as_deref()).map_err(|faults| UsageError(refusal(&faults)).into())
 }
 
-/// Reads the configuration from a file, or from none.
+/// Reads the configuration with a file, or without one.
 ///
 /// # Errors
 /// All faults together.
@@ -70,7 +70,7 @@ pub(super) fn read(globals: &Globals, file: Option<&Path>) -> Result<Loaded, Vec
     };
     let folder = folder.canonicalize().map_err(|error| whole(&folder, error.to_string()))?;
     let name = file.and_then(Path::file_name).map_or_else(|| FILE.into(), |name| name.to_string_lossy());
-    // What is no Unicode can not be meant for us.
+    // Variables that are not Unicode are ignored: rhaid has none.
     let environment: BTreeMap<_, _> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
@@ -87,43 +87,44 @@ pub(super) fn read(globals: &Globals, file: Option<&Path>) -> Result<Loaded, Vec
     })
 }
 
-/// Reads the configuration's text.
+/// Reads the text of the configuration file.
 ///
 /// # Errors
-/// What stands in the way, in words.
+/// The reason, as a message.
 fn read_file(file: &Path) -> Result<String, String> {
-    let about = std::fs::metadata(file).map_err(|error| format!("it can not be read: {error}"))?;
-    // Reading a pipe that nobody writes to would not end.
+    let about = std::fs::metadata(file).map_err(|error| format!("it cannot be read: {error}"))?;
+    // Reading a pipe without a writer would block.
     if !about.is_file() {
         let what = if about.is_dir() { "a folder" } else { "a pipe, socket or device" };
-        return Err(format!("it is {what}, not a file: move it away, or name another file with `--config FILE`"));
+        return Err(format!("it is {what}, not a file: remove it, or use another file with `--config FILE`"));
     }
-    let bytes = std::fs::read(file).map_err(|error| format!("it can not be read: {error}"))?;
+    let bytes = std::fs::read(file).map_err(|error| format!("it cannot be read: {error}"))?;
     String::from_utf8(bytes).map_err(|error| {
         let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
-        format!("it is no UTF-8 text: line {line} has a byte that does not belong there; save it as UTF-8")
+        format!("it is not UTF-8: line {line} has an invalid byte; save the file as UTF-8")
     })
 }
 
-/// Returns what the configuration must know of every kind of trigger.
+/// Returns the kinds of triggers, for parsing `triggers:`.
 pub(super) fn kinds() -> Vec<KindInfo> {
     KINDS.iter().map(|kind| KindInfo { name: kind.name, arguments: kind.arguments }).collect()
 }
 
-/// Returns the zone of that name, or the system's.
+/// Returns the time zone with a name, or the time zone of the system.
 ///
 /// # Errors
-/// [`UsageError`] if there is no such zone.
+/// [`UsageError`] if the name is unknown.
 pub(super) fn zone(name: Option<&str>) -> anyhow::Result<TimeZone> {
     match name {
-        Some(name) => TimeZone::get(name)
-            .map_err(|_| UsageError(format!("{name:?} is no time zone: write one such as Europe/Oslo or UTC")).into()),
+        Some(name) => TimeZone::get(name).map_err(|_| {
+            UsageError(format!("{name:?} is not a time zone: write one such as Europe/Oslo or UTC")).into()
+        }),
         None => Ok(TimeZone::try_system().unwrap_or(TimeZone::UTC)),
     }
 }
 
-/// Returns the reports of faults, each after an empty line.
+/// Returns the reports of faults, separated by empty lines.
 pub(super) fn reports(faults: &[Fault]) -> String {
     faults.iter().map(Fault::report).collect::<Vec<_>>().join("\n\n")
 }
@@ -133,10 +134,10 @@ fn refusal(faults: &[Fault]) -> String {
     format!("the configuration has {count}\n\n{}", reports(faults))
 }
 
-/// Returns the configuration file, if there is one.
+/// Returns the path of the configuration file, if it exists.
 ///
 /// # Errors
-/// [`UsageError`] if one is named that is not there.
+/// [`UsageError`] if the file of `--config` does not exist.
 pub(super) fn find(globals: &Globals) -> anyhow::Result<Option<PathBuf>> {
     if let Some(file) = &globals.config {
         return match file.is_file() {
@@ -162,7 +163,7 @@ fn parent(path: &Path) -> PathBuf {
 }
 
 fn overrides(globals: &Globals) -> Vec<Override> {
-    // The config reads folders from its own place, flags mean them from here.
+    // Paths in rhaid.yaml are relative to it; paths in options are relative to the current folder.
     let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string();
     let given = [
         ("scripts", "--scripts", globals.scripts.as_ref().map(absolute)),
@@ -181,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_config_beside_the_scripts_folder_is_found_and_flags_stand_above_it() {
+    fn the_config_beside_the_scripts_folder_is_found_and_options_override_it() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(FILE), "log:\n  level: warn\n").unwrap();
         let mut globals = Globals { scripts: Some(folder.path().join("scripts")), ..Globals::default() };
@@ -193,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_config_that_is_named_must_be_there() {
+    fn the_file_of_the_config_option_must_exist() {
         let globals = Globals { config: Some("/nowhere/rhaid.yaml".into()), ..Globals::default() };
         let error = load(&globals).unwrap_err();
         assert!(error.is::<UsageError>());

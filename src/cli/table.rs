@@ -1,43 +1,45 @@
-//! Rows with aligned columns.
+//! Tables with aligned columns.
+
+use unicode_width::UnicodeWidthStr as _;
 
 use crate::cli::terminal::{Style, paint};
 
-/// One cell: its text and how it looks.
+/// A cell: text and style.
 #[derive(Debug, Clone)]
 pub(super) struct Cell {
     text: String,
-    tone: Option<Style>,
+    style: Option<Style>,
 }
 
 impl Cell {
-    /// A cell with nothing in it.
+    /// Returns an empty cell.
     pub(super) const fn empty() -> Self {
-        Self { text: String::new(), tone: None }
+        Self { text: String::new(), style: None }
     }
 
-    /// A cell in plain text.
+    /// Returns a cell without style.
     pub(super) fn plain(text: impl Into<String>) -> Self {
-        Self { text: text.into(), tone: None }
+        Self { text: text.into(), style: None }
     }
 
-    /// A cell in a tone.
-    pub(super) fn styled(tone: Style, text: impl Into<String>) -> Self {
-        Self { text: text.into(), tone: Some(tone) }
+    /// Returns a cell with a style.
+    pub(super) fn styled(style: Style, text: impl Into<String>) -> Self {
+        Self { text: text.into(), style: Some(style) }
     }
 }
 
-/// Returns rows below a heading, aligned as by [`aligned`].
+/// Returns a table with a heading.
 pub(super) fn table(heading: &[&str], mut rows: Vec<Vec<Cell>>) -> String {
     rows.insert(0, heading.iter().map(|name| Cell::styled(Style::Dim, *name)).collect());
     aligned(&rows)
 }
 
-/// Returns rows with their columns under each other, two spaces apart; the last column is not padded.
+/// Returns rows as lines. Columns are aligned by display width and two spaces apart; the last one is not padded.
 pub(super) fn aligned(rows: &[Vec<Cell>]) -> String {
     let mut widths = vec![0; rows.iter().map(Vec::len).max().unwrap_or(0)];
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.text.chars().count().max(*width);
+            *width = cell.text.width().max(*width);
         }
     }
     let mut text = String::new();
@@ -45,8 +47,8 @@ pub(super) fn aligned(rows: &[Vec<Cell>]) -> String {
         let mut line = String::new();
         let used = row.iter().rposition(|cell| !cell.text.is_empty()).map_or(0, |last| last + 1);
         for (index, (cell, width)) in row.iter().zip(&widths).take(used).enumerate() {
-            let padding = if index + 1 == used { 0 } else { width - cell.text.chars().count() + 2 };
-            line.push_str(&cell.tone.map_or_else(|| cell.text.clone(), |tone| paint(tone, &cell.text)));
+            let padding = if index + 1 == used { 0 } else { width - cell.text.width() + 2 };
+            line.push_str(&cell.style.map_or_else(|| cell.text.clone(), |style| paint(style, &cell.text)));
             line.push_str(&" ".repeat(padding));
         }
         text.push_str(&line);
@@ -60,9 +62,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_stand_under_each_other() {
+    fn columns_are_aligned() {
         let rows = vec![vec![Cell::plain("ä"), Cell::plain("x")], vec![Cell::plain("long"), Cell::plain("")]];
         let text = anstream::adapter::strip_str(&table(&["a", "b"], rows)).to_string();
         assert_eq!(text, "a     b\nä     x\nlong\n");
+    }
+
+    #[test]
+    fn columns_are_aligned_by_display_width() {
+        let row = |name: &str| vec![Cell::plain(name), Cell::plain("|")];
+        let rows = [
+            row("客厅灯"),
+            row("🚪 door"),
+            row("e\u{301}té"),
+            row("🇳🇴"),
+            row("👩\u{200d}👩\u{200d}👧"),
+            row("kitchen"),
+        ];
+        let text = aligned(&rows);
+        // A Chinese character and an emoji are two columns wide; a combining accent has no width of its own.
+        assert_eq!(
+            text,
+            "客厅灯   |\n🚪 door  |\ne\u{301}té      |\n🇳🇴       |\n👩\u{200d}👩\u{200d}👧       |\nkitchen  |\n"
+        );
     }
 }

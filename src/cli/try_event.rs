@@ -1,4 +1,4 @@
-//! `rhaid try`: one event for one script, and what it does or would do.
+//! `rhaid try`: runs a handler with an event from the command line, and shows its effects.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -6,14 +6,13 @@ use std::sync::Arc;
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command, FromArgMatches};
-use jiff::tz::TimeZone;
-use jiff::{Timestamp, Zoned};
 
 use crate::cli::environment;
 use crate::cli::exec::place;
 use crate::cli::exit::{FAILURE, UsageError};
 use crate::cli::local_run::{self, LocalScript};
 use crate::cli::settings::{self, Globals};
+use crate::cli::times::parse_time;
 use crate::event::Event;
 use crate::runtime::trigger_name;
 use crate::services::Services;
@@ -25,7 +24,7 @@ use crate::value::{Map, Value, map_of};
 /// Name of the option that selects a trigger by its name or kind.
 const TRIGGER: &str = "trigger";
 
-/// Wake one script with one event, and show what it does
+/// Run a handler with an event, and show its effects
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   rhaid try scripts/door.rhai --mqtt demo/door=open --dry
@@ -33,24 +32,24 @@ const TRIGGER: &str = "trigger";
   rhaid try scripts/hook.rhai --webhook 'GET hello/ann' --data '{\"query\": {\"lang\": \"no\"}}'
   rhaid try scripts/door.rhai --timer 'left open'
 
-The script need not be live, and the rhaid that runs does not notice: state and timers are a copy, which is forgotten at the end.
-What it publishes and asks for goes out for real; with --dry nothing does, and what has an answer that nothing can stand in for
-(http_*, exec, mqtt_request) throws an error of kind `dry`.
+The script need not be live. The running rhaid is not affected: the run uses a copy of state and timers, which is discarded.
+Messages and requests are sent. With --dry nothing is sent or written, and functions that need a response (http_*, exec,
+mqtt_request) throw an error of kind `dry`.
 
-Ends with 0 if the run succeeded, else with 1.")]
+Exits with 0 if the run succeeded, else with 1.")]
 pub(super) struct Args {
-    /// The script: its file, or its name
+    /// Script, as a file or a name
     #[arg(value_name = "FILE")]
     file: PathBuf,
     #[command(flatten)]
     event: EventArgs,
-    /// More fields of the handler's argument, as an object
+    /// Further fields of the handler's argument, as a JSON object
     #[arg(long, value_name = "JSON")]
     data: Option<String>,
-    /// What the clock shows; only with --dry, since the world outside knows better
+    /// Virtual time of the run; requires --dry
     #[arg(long, value_name = "TIME", requires = "dry")]
     at: Option<String>,
-    /// Show what the script would do, and do nothing
+    /// Show the effects without carrying them out
     #[arg(long)]
     dry: bool,
     /// Print JSON
@@ -73,7 +72,7 @@ impl clap::Args for EventArgs {
         let trigger = Arg::new(TRIGGER)
             .long(TRIGGER)
             .value_name("TRIGGER")
-            .help("The trigger of this name or kind fires, as `rhaid check` shows them");
+            .help("Fire the trigger with this name or kind, as shown by `rhaid check`");
         let args = options().map(|(_, option)| {
             let arg = Arg::new(option.name).long(option.name).help(option.help);
             match option.value_name {
@@ -107,7 +106,7 @@ impl FromArgMatches for EventArgs {
     }
 }
 
-/// Plays the event, and prints what became of it.
+/// Runs the handler and prints the result.
 pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let config = Arc::new(settings::load(globals)?);
     let zone = settings::zone(config.timezone.as_deref())?;
@@ -118,7 +117,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     };
     let clock = match &args.at {
         None => Clock::system(zone.clone()),
-        Some(at) => Clock::manual(parse_time(at, &zone)?),
+        Some(at) => Clock::manual(parse_time(at, &zone).map_err(|why| UsageError(format!("--at: {why}")))?),
     };
     let (root, file) = place(&args.file, &config)?;
     let script = LocalScript::load(&config, &root, &file, None, zone)?;
@@ -134,7 +133,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
         manual_payload(&*declared.trigger, given, &services)
     };
     let event = Event::new(clock.now_zoned(), format!("{} (tried)", declared.trigger.summary()), payload);
-    script.play(at, &event, clock, args.dry)?.tell(args.json)
+    script.run_handler(at, &event, clock, args.dry)?.print(args.json)
 }
 
 fn data(json: Option<&str>) -> anyhow::Result<Map> {
@@ -144,21 +143,11 @@ fn data(json: Option<&str>) -> anyhow::Result<Map> {
             Value::Map(payload) => Ok(payload),
             other => Ok(map_of([("data".to_owned(), other)])),
         },
-        Some(Err(error)) => Err(UsageError(format!("--data: this is no JSON: {error}")).into()),
+        Some(Err(error)) => Err(UsageError(format!("--data: invalid JSON: {error}")).into()),
     }
 }
 
-/// Reads a moment with its zone, with an offset, or in the zone of the config.
-pub(super) fn parse_time(text: &str, zone: &TimeZone) -> anyhow::Result<Zoned> {
-    let zoned = text.parse::<Zoned>().ok();
-    let instant = || text.parse::<Timestamp>().ok().map(|moment| moment.to_zoned(zone.clone()));
-    let local = || text.parse::<jiff::civil::DateTime>().ok()?.to_zoned(zone.clone()).ok();
-    let wrong =
-        || UsageError(format!("--at: write a time such as 2026-03-29T07:00 or 2026-03-29T07:00:00Z, not {text}"));
-    zoned.or_else(instant).or_else(local).ok_or_else(|| wrong().into())
-}
-
-/// Returns which trigger is meant.
+/// Returns the index of the selected trigger.
 fn choose(script: &LocalScript<'_>, kind: Option<&str>, name: Option<&str>, given: &Map) -> anyhow::Result<usize> {
     let declared = script.declarations();
     let fitting: Vec<_> = (0..declared.len())
@@ -172,14 +161,15 @@ fn choose(script: &LocalScript<'_>, kind: Option<&str>, name: Option<&str>, give
         ([one], _) => Ok(*one),
         ([], _) => Err(script
             .no_such(&match (kind, name) {
-                (Some(kind), _) => format!("{kind} that this wakes"),
+                (Some(kind), _) => format!("{kind} trigger for this event"),
                 (_, Some(name)) => format!("trigger `{name}`"),
                 (None, None) => "trigger".to_owned(),
             })
             .into()),
         (several, _) => {
             let names: Vec<_> = several.iter().map(|at| trigger_name(&declared[*at])).collect();
-            Err(UsageError(format!("several triggers fit, say which with --trigger: `{}`", names.join("`, `"))).into())
+            Err(UsageError(format!("several triggers match: select one with --trigger: `{}`", names.join("`, `")))
+                .into())
         }
     }
 }

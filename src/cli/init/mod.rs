@@ -1,4 +1,4 @@
-//! `rhaid init`: a folder to start with.
+//! `rhaid init`: creates a folder to start with.
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write as _};
@@ -17,23 +17,23 @@ const VSCODE_SETTINGS: &str = include_str!("vscode_settings.json");
 const VSCODE_EXTENSIONS: &str = include_str!("vscode_extensions.json");
 const HELIX_LANGUAGES: &str = include_str!("helix_languages.toml");
 
-const GITIGNORE: &str = "# State, timers and the run history of rhaid.\n.rhaid/\n";
+const GITIGNORE: &str = "# State, timers and run history of rhaid.\n.rhaid/\n";
 
-/// Write a commented rhaid.yaml, a first script with its test, and what editors need, into a folder
+/// Create a folder with a commented rhaid.yaml, a first script with a test, and editor settings
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   rhaid init
   rhaid init ~/house
 
-A file that is there already is left as it is. For editors there are the schema of rhaid.yaml, the definitions of `rhaid definitions`,
-and settings for VS Code (with the extensions that it proposes) and Helix, which make them ask `rhaid lsp`.")]
+Existing files are not changed. The files for editors are the schema of rhaid.yaml, the output of `rhaid definitions`, and settings for
+VS Code (with recommended extensions) and Helix, which start `rhaid lsp`.")]
 pub(super) struct Args {
-    /// The folder; it is made if it is not there
+    /// Folder; it is created if it does not exist
     #[arg(value_name = "FOLDER", default_value = ".")]
     folder: PathBuf,
 }
 
-/// Writes the files, and says which.
+/// Writes the files and prints their names.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let folder = &args.folder;
     let schema = format!("{:#}\n", config::schema(&settings::kinds()));
@@ -60,7 +60,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Writes those files that are not there; returns a line that says which were written, and one that says which were kept.
+/// Writes the missing files; returns a line with the written files and one with the existing files.
 fn write_all(folder: &Path, files: &[(&str, &str)]) -> anyhow::Result<String> {
     let (mut wrote, mut kept) = (Vec::new(), Vec::new());
     for (name, text) in files {
@@ -75,7 +75,7 @@ fn write_all(folder: &Path, files: &[(&str, &str)]) -> anyhow::Result<String> {
     Ok([line(paint(Style::Success, "wrote"), wrote), line(paint(Style::Dim, "kept "), kept)].concat())
 }
 
-/// Writes a file with its folders unless it is there already; returns whether it did.
+/// Writes a file and its folders unless the file exists; returns whether it was written.
 pub(super) fn write_new(file: &Path, text: &str) -> anyhow::Result<bool> {
     let context = || format!("writing {}", file.display());
     if let Some(folder) = file.parent() {

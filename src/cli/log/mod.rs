@@ -1,6 +1,7 @@
-//! The log: what is shown of what all parts say, and where it goes.
+//! Log output: filters `tracing` events, and writes them to standard error and to the log store.
 
-mod line;
+mod entry;
+mod timestamp;
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -9,13 +10,14 @@ use parking_lot::RwLock;
 use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
-pub(super) use self::line::{LogEntry, short};
+pub(super) use self::entry::{LogEntry, short_run_id};
+pub(super) use self::timestamp::TimestampFormat;
 use crate::config::{Config, Level, Log, LogFormat};
 use crate::runtime::{LOG_TARGET, LogStore};
 use crate::secrets::Mask;
 use crate::services::clock::Clock;
 
-/// What is logged now; cheap to clone.
+/// Levels and secrets of the log, which can be replaced at run time. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct LogFilter(Arc<RwLock<FilterRules>>);
 
@@ -29,82 +31,58 @@ impl LogFilter {
         Self(Arc::new(RwLock::new(FilterRules { log: config.log.clone(), mask: config.mask() })))
     }
 
-    /// Goes by another config from now on.
+    /// Replaces the levels and secrets by those of another configuration.
     pub(super) fn apply(&self, config: &Config) {
         let rules = FilterRules { log: config.log.clone(), mask: config.mask() };
         *self.0.write() = rules;
         tracing::callsite::rebuild_interest_cache();
     }
 
-    fn with<T>(&self, look: impl FnOnce(&FilterRules) -> T) -> T {
-        look(&self.0.read())
+    fn with<T>(&self, read: impl FnOnce(&FilterRules) -> T) -> T {
+        read(&self.0.read())
     }
 }
 
-/// Logs to standard error and to the log book from now on, in the whole process.
+/// Installs the process-wide subscriber, which logs to standard error and to the log store.
 pub(super) fn start(config: &Config, log_store: LogStore, clock: Clock) -> anyhow::Result<LogFilter> {
     let filter = LogFilter::new(config);
-    let layer = LogLayer { filter: filter.clone(), log_store, clock, stamp: TimestampFormat::of_this_process() };
+    let layer = LogLayer { filter: filter.clone(), log_store, clock, timestamps: TimestampFormat::detect() };
     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer))?;
     Ok(filter)
 }
 
-/// How a line begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum TimestampFormat {
-    /// With the time of day, for people who watch.
-    Clock,
-    /// With the whole time, for files.
-    Full,
-    /// With nothing: the system's journal adds its own.
-    None,
-}
-
-impl TimestampFormat {
-    fn of_this_process() -> Self {
-        use std::io::IsTerminal as _;
-        if std::io::stderr().is_terminal() {
-            Self::Clock
-        } else if std::env::var_os("JOURNAL_STREAM").is_some() {
-            // Source: systemd.exec(5), "Environment Variables Set or Propagated by the Service Manager".
-            Self::None
-        } else {
-            Self::Full
-        }
-    }
-}
-
+/// Layer of `tracing` that filters, masks and writes log entries.
 struct LogLayer {
     filter: LogFilter,
     log_store: LogStore,
     clock: Clock,
-    stamp: TimestampFormat,
+    timestamps: TimestampFormat,
 }
 
 impl<S: Subscriber> Layer<S> for LogLayer {
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
         let level = level_of(*metadata.level());
-        self.filter.with(|rules| level <= loudest(&rules.log, metadata.target()))
+        self.filter.with(|rules| level <= most_verbose(&rules.log, metadata.target()))
     }
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let level = level_of(*event.metadata().level());
-        let mut line = LogEntry::read(event);
+        let mut entry = LogEntry::read(event);
         let format = self.filter.with(|rules| {
-            let limit = line.script.as_deref().map_or(rules.log.level, |script| rules.log.level_of(script));
-            line.mask(&rules.mask);
+            let limit = entry.script.as_deref().map_or(rules.log.level, |script| rules.log.level_of(script));
+            entry.mask(&rules.mask);
             (level <= limit || !is_ours(event.metadata().target())).then_some(rules.log.format)
         });
         let Some(format) = format else { return };
         if event.metadata().target() != LOG_TARGET {
-            line.keep(level, &self.log_store);
+            entry.store(level, &self.log_store);
         }
         let now = self.clock.now_zoned();
         let text = match format {
-            LogFormat::Json => line.json(level, &now),
-            LogFormat::Text => line.text(level, &now, self.stamp),
+            LogFormat::Json => entry.json(level, &now),
+            LogFormat::Text => entry.text(level, &now, self.timestamps),
         };
-        // Where standard error can not be written to there is nobody to tell.
+        // An error on standard error cannot be reported.
         let _ = anstream::stderr().lock().write_all(text.as_bytes());
     }
 }
@@ -123,15 +101,15 @@ fn is_ours(target: &str) -> bool {
     target == LOG_TARGET || target.split("::").next() == Some("rhaid")
 }
 
-/// Returns the loudest level that something with this target may be shown at.
-fn loudest(log: &Log, target: &str) -> Level {
+/// Returns the most verbose level that is logged for a target.
+fn most_verbose(log: &Log, target: &str) -> Level {
     let most = log.scripts.iter().map(|(_, level)| *level).fold(log.level, Level::max);
     if is_ours(target) {
         return most;
     }
     let of_others = match target.split("::").next() {
         _ if log.level == Level::Trace => Level::Debug,
-        // What these have to say about a connection, we say in our own words.
+        // rhaid logs connection errors itself.
         Some("rumqttc") => Level::Off,
         Some("hyper" | "hyper_util" | "reqwest" | "h2" | "rustls" | "axum") => Level::Error,
         _ => Level::Warn,
@@ -144,13 +122,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn other_crates_are_quiet_and_scripts_can_be_louder_than_the_rest() {
+    fn other_crates_log_less_than_rhaid() {
         let mut log = Config::default_in(std::path::Path::new("/")).log;
-        assert_eq!(loudest(&log, "rhaid::runtime"), Level::Info);
-        assert_eq!(loudest(&log, "rhaider"), Level::Warn);
-        assert_eq!(loudest(&log, "rumqttc::state"), Level::Off);
-        assert_eq!(loudest(&log, "hyper::proto"), Level::Error);
+        assert_eq!(most_verbose(&log, "rhaid::runtime"), Level::Info);
+        assert_eq!(most_verbose(&log, "rhaider"), Level::Warn);
+        assert_eq!(most_verbose(&log, "rumqttc::state"), Level::Off);
+        assert_eq!(most_verbose(&log, "hyper::proto"), Level::Error);
         log.level = Level::Off;
-        assert_eq!(loudest(&log, "notify"), Level::Off);
+        assert_eq!(most_verbose(&log, "notify"), Level::Off);
     }
 }

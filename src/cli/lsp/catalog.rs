@@ -1,15 +1,15 @@
-//! What the reference says of names, options and the values that handlers get.
+//! The functions, triggers and options that a file can use, from the reference.
 
 use std::collections::BTreeSet;
 
-use super::project::is_test;
+use super::file_location::is_test;
 use crate::cli::reference::{call, entry_docs, kind_docs};
 use crate::functions::reference::{ReferenceEntry, in_tests, reference};
 use crate::run::Policy;
 use crate::script::outline::{Function, Outline};
 use crate::triggers::{KINDS, Kind};
 
-/// What a file can call.
+/// Functions and triggers that a file can use.
 #[derive(Clone, Copy)]
 pub(super) struct Catalog {
     pub(super) entries: &'static [ReferenceEntry],
@@ -17,7 +17,7 @@ pub(super) struct Catalog {
 }
 
 impl Catalog {
-    /// Returns what a file of that name can call: tests declare no triggers, and have functions of their own.
+    /// Returns the catalog for a file; a test file has additional functions and no triggers.
     pub(super) fn of(file: &str) -> Self {
         match is_test(file) {
             true => Self { entries: in_tests(), kinds: &[] },
@@ -43,7 +43,7 @@ impl Catalog {
         self.entries.iter().filter(|entry| is_name(&entry.function) && !entry.is_function()).filter(is_of).collect()
     }
 
-    /// Returns the type of a variable's value, if it comes from a function that always returns the same.
+    /// Returns the type of a variable, if it is assigned from a function that always returns this type.
     pub(super) fn type_of(self, outline: &Outline, name: &str, offset: usize) -> Option<&'static str> {
         if name == "state" {
             return Some("state");
@@ -58,7 +58,7 @@ impl Catalog {
         (types.len() == 1).then(|| types.into_iter().next()).flatten()
     }
 
-    /// Returns the options of a trigger or function, each with what it does.
+    /// Returns the options of a trigger or function, with their documentation.
     pub(super) fn options(self, name: &str) -> Vec<(String, String)> {
         if let Some(kind) = self.kind(name) {
             let own = listed(kind.docs).into_iter();
@@ -74,7 +74,7 @@ impl Catalog {
         if !own.is_empty() || !takes_options {
             return own;
         }
-        // Some say only that they take the options of another one.
+        // The documentation of some functions refers to the options of another function.
         let other = quoted(&entry.docs)
             .map(|word| word.trim_end_matches("()"))
             .find(|word| *word != name && !self.entries(word, false).is_empty());
@@ -88,17 +88,17 @@ pub(super) fn is_name(word: &str) -> bool {
     word.starts_with(|c: char| c.is_alphabetic() || c == '_') && word.chars().all(|c| c.is_alphanumeric() || c == '_')
 }
 
-/// Returns the page of a trigger. Markdown.
+/// Returns the reference page of a trigger, in Markdown.
 pub(super) fn kind_page(kind: &Kind) -> String {
     format!("```rhai\n{}\n```\n\n{}", call(kind), kind_docs(kind))
 }
 
-/// Returns the page of a function. Markdown.
+/// Returns the reference page of a function, in Markdown.
 pub(super) fn entry_page(entry: &ReferenceEntry) -> String {
     entry_docs(entry, "rhai")
 }
 
-/// Returns the page of a script's own function. Markdown.
+/// Returns the page of a function that the script defines, in Markdown.
 pub(super) fn own_page(function: &Function) -> String {
     format!("```rhai\n{}\n```\n\n{}", own_signature(function), function.docs)
 }
@@ -108,12 +108,12 @@ pub(super) fn own_signature(function: &Function) -> String {
     format!("{private}fn {}({})", function.name, function.parameters.join(", "))
 }
 
-/// Returns the fields and methods of what a trigger's handler gets, as they are written: `topic`, `json()`.
+/// Returns the fields and methods of the handler's argument, such as `topic` and `json()`.
 pub(super) fn event_fields(kind: &Kind) -> Vec<&'static str> {
     quoted(kind.event).skip(1).collect()
 }
 
-/// Returns what a trigger's handler gets is called in the reference.
+/// Returns the name of the handler's argument in the reference.
 pub(super) fn event_name(kind: &Kind) -> &'static str {
     quoted(kind.event).next().unwrap_or("event")
 }
@@ -122,7 +122,7 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
-/// Returns the options that a documentation lists: in lines with a dash, in a table, or in a paragraph that begins with `Options:`.
+/// Parses the options from a documentation: list items, table rows, or a paragraph that begins with `Options:`.
 fn listed(docs: &str) -> Vec<(String, String)> {
     let mut options = Vec::new();
     let mut is_paragraph = false;

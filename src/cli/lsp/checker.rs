@@ -1,4 +1,4 @@
-//! Checks what is edited, on a thread of its own: loads again what a change reaches, and keeps the rest.
+//! Checks open documents and their scripts folders on a thread of its own. Only scripts that a change affects are loaded again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use lsp_types::Diagnostic;
 
 use super::diagnostics;
-use super::project::{ConfigFlags, EditedSources, FileLocation, OpenTexts, is_test};
+use super::file_location::{ConfigFlags, EditedSources, FileLocation, OpenTexts, is_test};
 use super::text::Text;
 use crate::cli::environment::on_script_thread;
 use crate::cli::settings::{self, Globals};
@@ -22,16 +22,16 @@ use crate::script::testing::TestFile;
 use crate::script::{Purpose, Script, Sources as _};
 use crate::triggers::TriggerContext;
 
-/// What is found wrong, by file.
+/// Diagnostics by file.
 pub(super) type DiagnosticsByFile = BTreeMap<PathBuf, Vec<Diagnostic>>;
 
-/// What is to be checked: the open files as they are.
+/// The open documents, to be checked.
 pub(super) struct CheckRequest {
     pub(super) locations: Vec<(PathBuf, FileLocation)>,
     pub(super) texts: OpenTexts,
 }
 
-/// Who checks, with what was loaded before.
+/// Checker with the scripts that were loaded by earlier checks.
 pub(super) struct Checker {
     globals: Globals,
     folders: BTreeMap<(PathBuf, ConfigFlags), CheckedFolder>,
@@ -40,12 +40,12 @@ pub(super) struct Checker {
 /// A scripts folder that was checked.
 #[derive(Default)]
 struct CheckedFolder {
-    /// The configuration that its scripts were loaded with.
+    /// The text of the rhaid.yaml with which the scripts were loaded.
     yaml: Option<String>,
     scripts: BTreeMap<String, LoadedScript>,
 }
 
-/// A script that was loaded, with what its load read.
+/// A loaded script, and the files that were read for it.
 struct LoadedScript {
     purpose: Purpose,
     fingerprints: FileFingerprints,
@@ -57,7 +57,7 @@ impl Checker {
         Self { globals, folders: BTreeMap::new() }
     }
 
-    /// Checks; returns `None` if it went wrong in a way that nobody foresaw.
+    /// Returns all diagnostics, or `None` after a panic.
     pub(super) fn check(&mut self, request: &CheckRequest) -> Option<DiagnosticsByFile> {
         let found = catch_unwind(AssertUnwindSafe(|| self.found(request))).ok();
         if found.is_none() {
@@ -91,7 +91,7 @@ impl Checker {
         found
     }
 
-    /// Returns what is wrong in a file of tests, as far as that shows before they run.
+    /// Returns the faults of a test file that can be found without running it.
     fn tests(&self, location: &FileLocation, text: &Arc<str>, texts: &OpenTexts) -> Vec<Diagnostic> {
         let globals = location.flags.globals(&self.globals);
         let limits = match settings::read(&globals, location.flags.config.as_deref()) {
@@ -102,18 +102,18 @@ impl Checker {
         let faults =
             on_script_thread(&limits, || TestFile::faults(&location.file, sources, &limits)).unwrap_or_default();
         let text = Text::new(text.clone());
-        // What is wrong in a module is shown there.
+        // Faults in modules are published for the files of the modules.
         let own = faults.iter().filter(|fault| fault.location.file == location.file);
         own.map(|fault| diagnostics::fault(fault, &text, &location.root)).collect()
     }
 }
 
-/// Returns whether a file is there to be imported.
+/// Returns whether a file is a module: its name or a folder name begins with `_` or `.`.
 fn is_module(file: &str) -> bool {
     file.split('/').any(|part| part.starts_with(['_', '.']))
 }
 
-/// One look at a folder.
+/// One check of a folder.
 struct CheckPass<'r> {
     root: &'r Path,
     config: Arc<Config>,
@@ -164,7 +164,7 @@ impl<'r> CheckPass<'r> {
         Self { root, config: config.into(), yaml, trigger_context, snapshot, found }
     }
 
-    /// Looks at a scripts folder: its scripts, its jobs, and modules that are open though nobody imports them.
+    /// Checks a scripts folder: its scripts, its jobs, and open modules that no script imports.
     fn folder(mut self, folder: &mut CheckedFolder, open: &BTreeSet<String>) {
         if folder.yaml != self.yaml {
             *folder = CheckedFolder { yaml: self.yaml.clone(), ..CheckedFolder::default() };
@@ -174,7 +174,7 @@ impl<'r> CheckPass<'r> {
         for file in &wanted {
             let purpose = self.purpose(file);
             let is_current =
-                |checked: &LoadedScript| checked.purpose == purpose && self.is_current(&checked.fingerprints);
+                |checked: &LoadedScript| checked.purpose == purpose && self.is_unchanged(&checked.fingerprints);
             if !folder.scripts.get(file).is_some_and(is_current) {
                 folder.scripts.insert(file.clone(), self.load(file, purpose));
             }
@@ -187,7 +187,7 @@ impl<'r> CheckPass<'r> {
             match loaded {
                 Ok(script) => scripts.push((file, purpose, fingerprints, script)),
                 Err(faults) => {
-                    self.put_faults(&faults);
+                    self.add_faults(&faults);
                     folder.scripts.insert(file, LoadedScript { purpose, fingerprints, loaded: Err(faults) });
                 }
             }
@@ -196,19 +196,19 @@ impl<'r> CheckPass<'r> {
             .into_iter()
             .map(|(file, purpose, fingerprints, script)| ((file, purpose, fingerprints), script))
             .unzip();
-        self.put_findings(&lint::check(&scripts, &self.config, None));
+        self.add_findings(&lint::check(&scripts, &self.config, None));
         let kept = rest.into_iter().zip(scripts);
         folder.scripts.extend(kept.map(|((file, purpose, fingerprints), script)| {
             (file, LoadedScript { purpose, fingerprints, loaded: Ok(script) })
         }));
         for file in open.iter().filter(|file| is_module(file) && !known.contains(*file) && !is_test(file)) {
             if let Err(faults) = self.load(file, Purpose::Handlers).loaded {
-                self.put_faults(&faults);
+                self.add_faults(&faults);
             }
         }
     }
 
-    /// Returns the scripts and jobs of the folder, with those that are open and not on disk yet.
+    /// Returns the scripts and jobs of the folder, including open documents that are not on disk yet.
     fn wanted(&self, open: &BTreeSet<String>) -> BTreeSet<String> {
         let listed = list_scripts(self.root).map(|listing| listing.files).unwrap_or_default();
         let jobs = self.config.triggers.iter().map(|binding| binding.job.clone());
@@ -216,24 +216,24 @@ impl<'r> CheckPass<'r> {
         listed.into_iter().chain(jobs).chain(new).filter(|file| !is_test(file)).collect()
     }
 
-    /// Looks at a file outside of a scripts folder; one that declares no trigger is taken for a job.
+    /// Checks a file outside a scripts folder; a file without triggers is checked as a job.
     fn alone(mut self, location: &FileLocation, text: &str) {
         let is_job = text.starts_with("#!") || Outline::of(text).triggers.is_empty();
         let purpose = if is_job { Purpose::Job } else { Purpose::Handlers };
         match self.load(&location.file, purpose).loaded {
-            Ok(script) => self.put_findings(&lint::check(&[script], &self.config, None)),
-            Err(faults) => self.put_faults(&faults),
+            Ok(script) => self.add_findings(&lint::check(&[script], &self.config, None)),
+            Err(faults) => self.add_faults(&faults),
         }
     }
 
-    /// A job is bound in rhaid.yaml, or begins with `#!`.
+    /// Returns `Job` for a file that is bound in rhaid.yaml or begins with `#!`.
     fn purpose(&self, file: &str) -> Purpose {
         let is_bound = self.config.triggers.iter().any(|binding| binding.job == file);
         let is_job = is_bound || self.snapshot.read(file).is_ok_and(|text| text.starts_with("#!"));
         if is_job { Purpose::Job } else { Purpose::Handlers }
     }
 
-    fn is_current(&self, fingerprints: &FileFingerprints) -> bool {
+    fn is_unchanged(&self, fingerprints: &FileFingerprints) -> bool {
         fingerprints.iter().all(|(file, fingerprint)| self.snapshot.fingerprint(file) == fingerprint)
     }
 
@@ -243,20 +243,20 @@ impl<'r> CheckPass<'r> {
         LoadedScript { purpose, fingerprints: watched.take_fingerprints(), loaded }
     }
 
-    fn put_faults(&mut self, faults: &[Fault]) {
+    fn add_faults(&mut self, faults: &[Fault]) {
         for fault in faults {
-            self.put(fault, diagnostics::fault);
+            self.add(fault, diagnostics::fault);
         }
     }
 
-    fn put_findings(&mut self, findings: &[Finding]) {
+    fn add_findings(&mut self, findings: &[Finding]) {
         for finding in findings {
-            self.put(&finding.fault, |_, text, root| diagnostics::finding(finding, text, root));
+            self.add(&finding.fault, |_, text, root| diagnostics::finding(finding, text, root));
         }
     }
 
-    /// Puts something once, however many scripts import the module that it is in.
-    fn put(&mut self, fault: &Fault, shown: impl FnOnce(&Fault, &Text, &Path) -> Diagnostic) {
+    /// Adds a diagnostic, once even if several scripts import the module.
+    fn add(&mut self, fault: &Fault, shown: impl FnOnce(&Fault, &Text, &Path) -> Diagnostic) {
         let text = Text::new(self.snapshot.read(&fault.location.file).unwrap_or_else(|_| "".into()));
         let diagnostic = shown(fault, &text, self.root);
         let all = self.found.entry(self.root.join(&fault.location.file)).or_default();

@@ -1,4 +1,4 @@
-//! What can be written at a place.
+//! Completion of names, options, members and import paths.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -16,10 +16,10 @@ use crate::script::outline::{CompletionTarget, KEYWORDS};
 use crate::script::standard_functions;
 use crate::triggers::Kind;
 
-/// How deep modules are looked for.
+/// Depth of the search for modules.
 const DEPTH: usize = 8;
 
-/// Returns what can be written; with `snippets` triggers come with their handler.
+/// Returns the completions at the position; with `snippets` a trigger is completed with its handler.
 pub(super) fn complete(view: &DocumentView<'_>, snippets: bool) -> Vec<CompletionItem> {
     match view.outline.completion_target_at(view.text(), view.offset) {
         CompletionTarget::Nothing => Vec::new(),
@@ -89,7 +89,7 @@ fn anything(view: &DocumentView<'_>, snippets: bool) -> Vec<CompletionItem> {
         "state",
         Sort::VARIABLE,
         None,
-        "What this script remembers over runs, reloads and restarts.".into(),
+        "Persistent state of this script; it survives runs, reloads and restarts.".into(),
     ));
     items.extend(view.catalog.kinds.iter().map(|catalog| kind(catalog, snippets)));
     items
@@ -98,7 +98,7 @@ fn anything(view: &DocumentView<'_>, snippets: bool) -> Vec<CompletionItem> {
     distinct(items)
 }
 
-/// Returns the items without later ones of the same name: the nearest come first.
+/// Removes items with the name of an earlier one: the nearest definitions come first.
 fn distinct(mut items: Vec<CompletionItem>) -> Vec<CompletionItem> {
     let mut seen = BTreeSet::new();
     items.retain(|item| seen.insert(item.label.clone()));
@@ -158,7 +158,7 @@ fn modules(view: &DocumentView<'_>) -> Vec<CompletionItem> {
     items.collect()
 }
 
-/// Lists what may be imported: everything below folders, and files, whose names begin with `_`.
+/// Lists the modules: files whose name, or the name of a folder above them, begins with `_`.
 fn below(folder: &Path, prefix: &str, depth: usize, files: &mut Vec<String>) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();

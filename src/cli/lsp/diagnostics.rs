@@ -1,4 +1,4 @@
-//! What is found wrong, as the protocol shows it.
+//! Faults and lint findings as diagnostics of the protocol.
 
 use std::path::Path;
 use std::str::FromStr as _;
@@ -12,12 +12,12 @@ use super::text::Text;
 use crate::fault::Fault;
 use crate::script::lint::{Finding, LINTS};
 
-/// Shows what keeps a script from going live.
+/// Converts a fault.
 pub(super) fn fault(fault: &Fault, text: &Text, root: &Path) -> Diagnostic {
     let calls = fault.calls.iter().filter_map(|call| {
         let uri = uri(&root.join(&call.location.file))?;
         let message = format!("in {}, called here", call.function);
-        // The text of the other file is not at hand: only its line is shown.
+        // The text of the other file is not loaded, so the range is the start of the line.
         let range = Text::new("\n".repeat(call.location.line)).span_of(&call.location);
         Some(DiagnosticRelatedInformation { location: Location { uri, range }, message })
     });
@@ -33,20 +33,20 @@ pub(super) fn fault(fault: &Fault, text: &Text, root: &Path) -> Diagnostic {
     }
 }
 
-/// Shows what is likely wrong, with the first sentence of its explanation.
+/// Converts a lint finding, with the first line of its explanation.
 pub(super) fn finding(finding: &Finding, text: &Text, _: &Path) -> Diagnostic {
     let lint = LINTS.iter().find(|lint| lint.code == finding.code);
     let sentence =
         lint.and_then(|lint| lint.docs.trim().lines().find(|line| !line.is_empty() && !line.starts_with('#')));
     let more = sentence.map(|sentence| format!("\n{sentence}")).unwrap_or_default();
-    let is_idle = finding.code.starts_with("unused-") || finding.code == "unreachable-code";
+    let is_unused = finding.code.starts_with("unused-") || finding.code == "unreachable-code";
     Diagnostic {
         range: text.span_of(&finding.fault.location),
         severity: Some(DiagnosticSeverity::WARNING),
         source: Some("rhaid".into()),
         code: Some(NumberOrString::String(finding.code.into())),
-        message: format!("{}{more}\n`rhaid explain {}` says more", message(&finding.fault), finding.code),
-        tags: is_idle.then(|| vec![DiagnosticTag::UNNECESSARY]),
+        message: format!("{}{more}\nrun `rhaid explain {}` for details", message(&finding.fault), finding.code),
+        tags: is_unused.then(|| vec![DiagnosticTag::UNNECESSARY]),
         ..Diagnostic::default()
     }
 }
@@ -58,7 +58,7 @@ fn message(fault: &Fault) -> String {
     }
 }
 
-/// Returns the address of a file.
+/// Returns the URI of a file.
 pub(super) fn uri(path: &Path) -> Option<Uri> {
     Uri::from_str(Url::from_file_path(path).ok()?.as_str()).ok()
 }

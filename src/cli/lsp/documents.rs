@@ -1,4 +1,4 @@
-//! What the editor asks of: the open documents, and one of them with a place in it.
+//! Open documents, and a view of one of them at a position.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use lsp_types::{Position, TextDocumentContentChangeEvent, Uri};
 use url::Url;
 
 use super::catalog::Catalog;
-use super::project::{FileLocation, OpenTexts};
+use super::file_location::{FileLocation, OpenTexts};
 use super::text::Text;
 use crate::cli::settings::Globals;
 use crate::script::outline::{Outline, imported_file};
@@ -21,7 +21,7 @@ pub(super) struct Documents(BTreeMap<String, Document>);
 /// An open document.
 pub(super) struct Document {
     pub(super) uri: Uri,
-    /// The real path of its file, also if that is not there yet.
+    /// The canonical path of the file, which need not exist yet.
     pub(super) path: PathBuf,
     pub(super) version: i32,
     pub(super) text: Text,
@@ -46,7 +46,7 @@ impl Documents {
         self.0.remove(uri.as_str());
     }
 
-    /// Returns the document in a file.
+    /// Returns the open document of a file.
     pub(super) fn of_file(&self, path: &Path) -> Option<&Document> {
         self.0.values().find(|document| document.path == path)
     }
@@ -55,12 +55,12 @@ impl Documents {
         self.0.values()
     }
 
-    /// Returns the texts as they are edited.
+    /// Returns the edited texts by file.
     pub(super) fn texts(&self) -> OpenTexts {
         map_of(self.all().map(|document| (document.path.clone(), document.text.text.clone())))
     }
 
-    /// Returns a document, read.
+    /// Returns a parsed document.
     pub(super) fn view(&self, uri: &Uri) -> Option<DocumentView<'_>> {
         let document = self.0.get(uri.as_str())?;
         Some(DocumentView {
@@ -72,21 +72,21 @@ impl Documents {
         })
     }
 
-    /// Returns a document, read, with a place in it.
+    /// Returns a parsed document and a position in it.
     pub(super) fn view_at(&self, uri: &Uri, position: Position) -> Option<DocumentView<'_>> {
         let view = self.view(uri)?;
         Some(DocumentView { offset: view.document.text.offset(position), ..view })
     }
 }
 
-/// Returns the real path of a file, also if it is not there yet.
+/// Returns the canonical path of a file, which need not exist yet.
 fn path(uri: &Uri) -> Option<PathBuf> {
     let path = Url::parse(uri.as_str()).ok()?.to_file_path().ok()?;
     let folder = |path: &Path| Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?));
     Some(path.canonicalize().ok().or_else(|| folder(&path)).unwrap_or(path))
 }
 
-/// A document, read, with a place in it.
+/// A parsed document and a position in it.
 pub(super) struct DocumentView<'d> {
     pub(super) document: &'d Document,
     documents: &'d Documents,
@@ -107,29 +107,29 @@ impl DocumentView<'_> {
         &self.document.text.text
     }
 
-    /// Returns the index of the token at the place.
+    /// Returns the index of the token at the position.
     pub(super) fn token(&self) -> Option<usize> {
         self.outline.token_at(self.offset)
     }
 
-    /// Returns what a token says.
+    /// Returns the text of a token.
     pub(super) fn word(&self, index: usize) -> &str {
         self.outline.tokens.get(index).map_or("", |token| &self.text()[token.range.clone()])
     }
 
-    /// Returns the word before the sign before a token, if that sign is one of these.
+    /// Returns the word before an operator, if the token follows one of these operators.
     pub(super) fn before(&self, index: usize, signs: &[&str]) -> Option<&str> {
         signs
             .contains(&self.word(index.checked_sub(1)?))
             .then(|| index.checked_sub(2).map_or("", |index| self.word(index)))
     }
 
-    /// Returns the module that is imported under a name.
+    /// Returns the module that is imported with an alias.
     pub(super) fn module(&self, alias: &str) -> Option<Module> {
         self.imported(&self.outline.imports.iter().find(|import| import.alias == alias)?.path)
     }
 
-    /// Returns the module that a path means.
+    /// Returns the module that an import path refers to.
     pub(super) fn imported(&self, path: &str) -> Option<Module> {
         let location = &self.document.location;
         let file = imported_file(&location.file, path).ok()?;

@@ -1,4 +1,4 @@
-//! What stands at a place, where it comes from, what a file declares, and how the call around a place is written.
+//! Hover, definition, document symbols and signature help.
 
 use std::ops::Range;
 use std::path::Path;
@@ -21,7 +21,7 @@ fn markdown(value: String) -> MarkupContent {
     MarkupContent { kind: MarkupKind::Markdown, value }
 }
 
-/// Returns what there is to say about what stands at the place.
+/// Returns the reference of the name at the position.
 pub(super) fn hover(view: &DocumentView<'_>) -> Option<Hover> {
     let index = view.token()?;
     let at = view.outline.tokens[index].range.clone();
@@ -56,7 +56,7 @@ fn page(view: &DocumentView<'_>, index: usize) -> Option<String> {
         return Some(format!("`{name}` of `{}`: {docs}", call.name));
     }
     if let Some(trigger) = view.outline.event_at(word, view.offset) {
-        return Some(format!("What `{}` hands its handler: {}", trigger.kind.name, trigger.kind.event));
+        return Some(format!("Argument of the handler of `{}`: {}", trigger.kind.name, trigger.kind.event));
     }
     if view.outline.name_at(word, view.offset).is_some() {
         return None;
@@ -64,7 +64,7 @@ fn page(view: &DocumentView<'_>, index: usize) -> Option<String> {
     view.catalog.kind(word).map(catalog::kind_page).or_else(|| join(view.catalog.entries(word, false), None))
 }
 
-/// Returns the pages of entries, of those of a type alone if there are some.
+/// Returns the pages of entries; only those of a type if there are any.
 fn join(entries: Vec<&ReferenceEntry>, of: Option<&str>) -> Option<String> {
     let is_of = |entry: &&&ReferenceEntry| entry.signatures.iter().any(|signature| signature.receiver.as_deref() == of);
     let own: Vec<_> = entries.iter().filter(is_of).copied().collect();
@@ -77,7 +77,7 @@ fn function<'f>(functions: &'f [Function], name: &str) -> Option<&'f Function> {
     functions.iter().find(|function| function.name == name)
 }
 
-/// Returns where what stands at the place comes from.
+/// Returns the location of the definition of the name at the position.
 pub(super) fn definition(view: &DocumentView<'_>) -> Option<Location> {
     let index = view.token()?;
     let (word, token) = (view.word(index), &view.outline.tokens[index]);
@@ -86,7 +86,7 @@ pub(super) fn definition(view: &DocumentView<'_>) -> Option<Location> {
     if token.kind == TokenKind::Text {
         let import = view.outline.imports.iter().find(|import| import.path_range == token.range)?;
         let module = view.imported(&import.path)?;
-        return there(&module.path, &module.text, &(0..0));
+        return location_in(&module.path, &module.text, &(0..0));
     }
     if token.kind != TokenKind::Word || view.before(index, &[".", "?."]).is_some_and(|before| before != "this") {
         return None;
@@ -95,17 +95,17 @@ pub(super) fn definition(view: &DocumentView<'_>) -> Option<Location> {
         let module = view.module(alias)?;
         let constant = || module.outline.names.iter().find(|name| name.name == word).map(|name| &name.range);
         let at = function(&module.outline.functions, word).map(|function| &function.name_range).or_else(constant)?;
-        return there(&module.path, &module.text, at);
+        return location_in(&module.path, &module.text, at);
     }
     if view.word(index + 1) == "::" {
         let module = view.module(word)?;
-        return there(&module.path, &module.text, &(0..0));
+        return location_in(&module.path, &module.text, &(0..0));
     }
     let name = view.outline.name_at(word, view.offset).map(|name| &name.range);
     here(name.or_else(|| function(&view.outline.functions, word).map(|function| &function.name_range))?)
 }
 
-fn there(path: &Path, text: &Text, at: &Range<usize>) -> Option<Location> {
+fn location_in(path: &Path, text: &Text, at: &Range<usize>) -> Option<Location> {
     Some(Location { uri: uri(path)?, range: text.span(at) })
 }
 
@@ -113,7 +113,7 @@ fn there(path: &Path, text: &Text, at: &Range<usize>) -> Option<Location> {
 pub(super) fn symbols(view: &DocumentView<'_>) -> Vec<DocumentSymbol> {
     let text = &view.document.text;
     let symbol = |name: String, detail: Option<String>, kind: SymbolKind, whole: &Range<usize>, at: &Range<usize>| {
-        #[expect(deprecated, reason = "the type has no other way to be made than with this field")]
+        #[expect(deprecated, reason = "the type has no constructor without this field")]
         DocumentSymbol {
             name,
             detail,
@@ -138,7 +138,7 @@ pub(super) fn symbols(view: &DocumentView<'_>) -> Vec<DocumentSymbol> {
     symbols
 }
 
-/// Returns how the call around the place is written.
+/// Returns the signatures of the call around the position.
 pub(super) fn signatures(view: &DocumentView<'_>) -> Option<SignatureHelp> {
     let call = view.outline.call_at(view.text(), view.offset)?;
     let argument = call.argument as u32;

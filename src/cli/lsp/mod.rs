@@ -6,8 +6,9 @@ mod completion;
 mod diagnostics;
 mod documents;
 mod features;
-mod project;
+mod file_location;
 mod server;
+mod server_event;
 mod text;
 mod wire;
 
@@ -16,59 +17,54 @@ use std::process::ExitCode;
 use std::sync::mpsc;
 use std::thread;
 
-use self::checker::{CheckRequest, Checker, DiagnosticsByFile};
+use self::checker::{CheckRequest, Checker};
 use self::server::Server;
+use self::server_event::ServerEvent;
 use self::wire::Incoming;
 use crate::cli::settings::Globals;
 
-/// Speak the language server protocol with an editor, over standard input and output
+/// Run the language server for an editor, over standard input and output
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  rhaid lsp                          # as an editor's settings say it
-  rhaid --scripts attic/scripts lsp  # every file belongs to that folder
+  rhaid lsp                          # the command to configure in an editor
+  rhaid --scripts attic/scripts lsp  # use this scripts folder for every file
 
-An editor starts it, and shows what `rhaid check` finds while somebody types, completes names and options, explains what
-the cursor is on and goes to where it comes from. The README says how for VS Code, Neovim, Helix, Zed and Emacs.
+An editor starts this command. It shows the faults and warnings of `rhaid check` as you type, completes names and options, shows the
+reference of the name under the cursor, and goes to definitions. The book describes the settings of VS Code, Neovim, Helix, Zed and
+Emacs.
 
-Without --scripts or --config, the scripts folder of a file is that of the next rhaid.yaml above it, or else the next
-folder above it that is called `scripts`.")]
+Without --scripts or --config, a file belongs to the scripts folder of the nearest rhaid.yaml above it, or else to the nearest folder
+above it with the name `scripts`.")]
 pub(super) struct Args {
-    /// Taken for the editors that say it; there is no other way
+    /// Accepted because some editors pass it; standard input and output are always used
     #[arg(long, hide = true)]
     stdio: bool,
 }
 
-/// What happens, one after another.
-enum ServerEvent {
-    Incoming(Incoming),
-    /// What was found in the last check; nothing if that went wrong.
-    Checked(Option<DiagnosticsByFile>),
-}
-
-/// Serves until the editor says `exit`, or is gone.
+/// Serves requests until the notification `exit` or the end of standard input.
 pub(super) fn run(_: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
-    // Few: who sends more waits until some are done.
-    let (tell, events) = mpsc::sync_channel(64);
-    let heard = tell.clone();
+    // Bounded: an editor that sends faster waits.
+    let (event_tx, events) = mpsc::sync_channel(64);
+    let input_tx = event_tx.clone();
     thread::Builder::new().name("input".into()).spawn(move || {
         let mut input = BufReader::new(std::io::stdin());
         loop {
             let incoming = wire::read(&mut input);
             let is_end = matches!(incoming, Incoming::End);
-            if heard.send(ServerEvent::Incoming(incoming)).is_err() || is_end {
+            if input_tx.send(ServerEvent::Incoming(incoming)).is_err() || is_end {
                 break;
             }
         }
     })?;
     // One check at a time.
-    let (orders, ordered) = mpsc::sync_channel::<CheckRequest>(1);
+    let (check_tx, check_requests) = mpsc::sync_channel::<CheckRequest>(1);
     let mut checker = Checker::new(globals.clone());
     thread::Builder::new().name("check".into()).spawn(move || {
-        for request in ordered {
-            if tell.send(ServerEvent::Checked(checker.check(&request))).is_err() {
+        for request in check_requests {
+            if event_tx.send(ServerEvent::Checked(checker.check(&request))).is_err() {
                 break;
             }
         }
     })?;
-    Ok(Server::new(globals.clone(), orders).serve(&events))
+    Ok(Server::new(globals.clone(), check_tx).serve(&events))
 }

@@ -1,4 +1,4 @@
-//! The state of a conversation with an editor: what is open, what was told, what is still to be checked.
+//! Language server: open documents, published diagnostics, pending checks.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -16,26 +16,26 @@ use lsp_types::{
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::ServerEvent;
 use super::checker::{CheckRequest, DiagnosticsByFile};
 use super::documents::{DocumentView, Documents};
+use super::server_event::ServerEvent;
 use super::wire::{self, Incoming};
 use super::{completion, diagnostics, features};
 use crate::cli::exit::FAILURE;
 use crate::cli::settings::Globals;
 
-/// How long nobody must have typed before what is edited is checked.
+/// Time after the last edit before a check starts.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// A time that is never waited out.
+/// Timeout where no check is pending.
 const LONG: Duration = Duration::from_secs(86_400);
 
-/// A conversation with an editor.
+/// The language server of one editor.
 pub(super) struct Server {
     globals: Globals,
     documents: Documents,
-    orders: SyncSender<CheckRequest>,
-    /// When the next check is due.
+    check_tx: SyncSender<CheckRequest>,
+    /// The time of the next check.
     due: Option<Instant>,
     is_checking: bool,
     published: DiagnosticsByFile,
@@ -43,7 +43,7 @@ pub(super) struct Server {
     client: Client,
 }
 
-/// How far the conversation is.
+/// Phase of the protocol.
 #[derive(PartialEq)]
 enum Phase {
     New,
@@ -51,7 +51,7 @@ enum Phase {
     ShutDown,
 }
 
-/// What the editor can do.
+/// Capabilities of the editor.
 #[derive(Default)]
 struct Client {
     has_snippets: bool,
@@ -61,11 +61,11 @@ struct Client {
 type ResponseResult = Result<Value, (ErrorCode, String)>;
 
 impl Server {
-    pub(super) fn new(globals: Globals, orders: SyncSender<CheckRequest>) -> Self {
+    pub(super) fn new(globals: Globals, check_tx: SyncSender<CheckRequest>) -> Self {
         Self {
             globals,
             documents: Documents::default(),
-            orders,
+            check_tx,
             due: None,
             is_checking: false,
             published: DiagnosticsByFile::new(),
@@ -74,10 +74,9 @@ impl Server {
         }
     }
 
-    /// Works until the end.
+    /// Handles events until the notification `exit` or the end of the input.
     ///
-    /// Source: Language Server Protocol 3.17, "Exit Notification": 0 after a shutdown, else 1. An editor that is just gone is
-    /// no fault of ours.
+    /// Source: Language Server Protocol 3.17, "Exit Notification": 0 after a shutdown, else 1. The end of the input without `exit` is 0.
     pub(super) fn serve(mut self, events: &Receiver<ServerEvent>) -> ExitCode {
         loop {
             let wait = self.due.filter(|_| !self.is_checking);
@@ -108,20 +107,22 @@ impl Server {
     fn request(&mut self, request: Request) {
         let answer = match (request.method.as_str(), &self.phase) {
             ("initialize", Phase::New) => self.initialize(&request.params),
-            ("initialize", _) => Err((ErrorCode::InvalidRequest, "this was said already".to_owned())),
-            (_, Phase::New) => Err((ErrorCode::ServerNotInitialized, "`initialize` comes first".to_owned())),
+            ("initialize", _) => Err((ErrorCode::InvalidRequest, "the server is initialized already".to_owned())),
+            (_, Phase::New) => Err((ErrorCode::ServerNotInitialized, "send `initialize` first".to_owned())),
             (_, Phase::ShutDown) => Err((ErrorCode::InvalidRequest, "the server is shut down".to_owned())),
             ("shutdown", Phase::Running) => {
                 self.phase = Phase::ShutDown;
                 Ok(Value::Null)
             }
-            (method, Phase::Running) => catch_unwind(AssertUnwindSafe(|| self.ask(method, request.params.clone())))
-                .unwrap_or_else(|_| Err((ErrorCode::InternalError, format!("{method} went wrong")))),
+            (method, Phase::Running) => catch_unwind(AssertUnwindSafe(|| self.answer(method, request.params.clone())))
+                .unwrap_or_else(|_| {
+                    Err((ErrorCode::InternalError, format!("{method} panicked: this is a bug in rhaid")))
+                }),
         };
         wire::answer(request.id, answer);
     }
 
-    fn ask(&self, method: &str, params: Value) -> ResponseResult {
+    fn answer(&self, method: &str, params: Value) -> ResponseResult {
         match method {
             "textDocument/completion" => {
                 let snippets = self.client.has_snippets;
@@ -131,10 +132,10 @@ impl Server {
             "textDocument/definition" => self.at(params, |view| json!(features::definition(view))),
             "textDocument/signatureHelp" => self.at(params, |view| json!(features::signatures(view))),
             "textDocument/documentSymbol" => {
-                let uri = read::<OfDocument>(params)?.text_document.uri;
+                let uri = read::<DocumentParams>(params)?.text_document.uri;
                 Ok(self.documents.view(&uri).map_or(Value::Null, |view| json!(features::symbols(&view))))
             }
-            method => Err((ErrorCode::MethodNotFound, format!("there is no `{method}` here"))),
+            method => Err((ErrorCode::MethodNotFound, format!("the method `{method}` is not supported"))),
         }
     }
 
@@ -180,7 +181,7 @@ impl Server {
         }))
     }
 
-    /// Takes what needs no answer; what is malformed or unknown is passed over, since there is nobody to tell.
+    /// Handles a notification. Malformed and unknown ones are ignored, because a notification has no response.
     fn notification(&mut self, notification: Notification) {
         let Notification { method, params } = notification;
         match method.as_str() {
@@ -226,13 +227,13 @@ impl Server {
         let locations =
             self.documents.all().map(|document| (document.path.clone(), document.location.clone())).collect();
         let check_request = CheckRequest { locations, texts: self.documents.texts() };
-        if self.orders.try_send(check_request).is_ok() {
+        if self.check_tx.try_send(check_request).is_ok() {
             self.is_checking = true;
             self.due = None;
         }
     }
 
-    /// Tells what has changed since it was told last.
+    /// Publishes the diagnostics that differ from the published ones.
     fn publish_changes(&mut self, found: DiagnosticsByFile) {
         let gone = self.published.iter().filter(|(path, old)| !old.is_empty() && !found.contains_key(*path));
         gone.for_each(|(path, _)| self.publish(path, &[]));
@@ -255,10 +256,10 @@ impl Server {
     }
 }
 
-/// What asks about a whole document.
+/// Parameters of a request about a whole document.
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct OfDocument {
+struct DocumentParams {
     text_document: TextDocumentIdentifier,
 }
 

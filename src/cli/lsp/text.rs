@@ -1,4 +1,4 @@
-//! A text with its lines, and places in it as the protocol counts them: lines from 0, columns in UTF-16 units.
+//! Text with line index. Positions are those of the protocol: lines from 0, columns in UTF-16 code units.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -7,11 +7,11 @@ use lsp_types::{Position, Range as Span, TextDocumentContentChangeEvent};
 
 use crate::fault::SourceLocation;
 
-/// A text with its lines.
+/// Text with line index.
 #[derive(Debug, Clone)]
 pub(super) struct Text {
     pub(super) text: Arc<str>,
-    /// Where each line begins.
+    /// The byte offset of each line.
     lines: Arc<[usize]>,
 }
 
@@ -22,7 +22,7 @@ impl Text {
         Self { text, lines }
     }
 
-    /// Returns a line without its end, counted from 0, and where it begins.
+    /// Returns the offset and the text of a line, counted from 0, without the line end.
     fn line(&self, line: usize) -> Option<(usize, &str)> {
         let start = *self.lines.get(line)?;
         let end = self.lines.get(line + 1).map_or(self.text.len(), |next| next - 1);
@@ -30,7 +30,7 @@ impl Text {
         Some((start, line.strip_suffix('\r').unwrap_or(line)))
     }
 
-    /// Returns the byte at a position; one behind the end of a line is its end.
+    /// Returns the byte offset of a position. A column past the end of a line means its end.
     pub(super) fn offset(&self, position: Position) -> usize {
         let Some((start, line)) = self.line(position.line as usize) else { return self.text.len() };
         let mut units = 0;
@@ -43,7 +43,7 @@ impl Text {
         start + line.len()
     }
 
-    /// Returns the position of a byte.
+    /// Returns the position of a byte offset.
     pub(super) fn position(&self, offset: usize) -> Position {
         let line = self.lines.partition_point(|start| *start <= offset).saturating_sub(1);
         let before = self.text.get(self.lines[line]..offset).unwrap_or_default();
@@ -54,7 +54,7 @@ impl Text {
         Span::new(self.position(range.start), self.position(range.end))
     }
 
-    /// Returns where a fault is to be shown: the word that stands there, or the rest of the line.
+    /// Returns the range to underline for a fault: the word at its location, or the rest of the line.
     pub(super) fn span_of(&self, place: &SourceLocation) -> Span {
         let Some((start, line)) = self.line(place.line.saturating_sub(1)) else {
             let end = self.position(self.text.len());

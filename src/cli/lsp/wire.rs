@@ -1,4 +1,4 @@
-//! Messages of the protocol on standard input and output.
+//! JSON-RPC messages on standard input and output.
 //!
 //! Source: Language Server Protocol 3.17, "Base Protocol"; JSON-RPC 2.0, "Error object".
 
@@ -7,15 +7,15 @@ use std::io::{BufRead, Read as _, Write as _};
 use lsp_server::{ErrorCode, Message, Notification, RequestId, Response};
 use serde_json::{Value, json};
 
-/// The largest message that is read.
+/// The largest accepted message, in bytes.
 const LARGEST: usize = 64 << 20;
 
-/// What came in.
+/// An input.
 pub(super) enum Incoming {
     Message(Message),
-    /// Something that is no message: what to answer.
+    /// Invalid input, with the error response.
     Malformed(Value),
-    /// Nothing more comes.
+    /// The end of the input.
     End,
 }
 
@@ -26,7 +26,7 @@ pub(super) fn read(input: &mut impl BufRead) -> Incoming {
         Ok(length) if length <= LARGEST => length,
         Ok(length) => {
             let skipped = std::io::copy(&mut input.take(length as u64), &mut std::io::sink());
-            let why = format!("the message has {length} bytes, and {LARGEST} are the most that is read");
+            let why = format!("the message has {length} bytes: at most {LARGEST} are accepted");
             return skipped.map_or(Incoming::End, |_| refused(Value::Null, ErrorCode::InvalidRequest, &why));
         }
         Err(why) => return refused(Value::Null, ErrorCode::ParseError, &why),
@@ -37,16 +37,16 @@ pub(super) fn read(input: &mut impl BufRead) -> Incoming {
     }
     let value: Value = match serde_json::from_slice(&bytes) {
         Ok(value) => value,
-        Err(why) => return refused(Value::Null, ErrorCode::ParseError, &format!("this is no JSON: {why}")),
+        Err(why) => return refused(Value::Null, ErrorCode::ParseError, &format!("invalid JSON: {why}")),
     };
     let id = value.get("id").filter(|id| id.is_i64() || id.is_string()).cloned().unwrap_or_default();
     match serde_json::from_value(value) {
         Ok(message) => Incoming::Message(message),
-        Err(_) => refused(id, ErrorCode::InvalidRequest, "this is no request, response or notification"),
+        Err(_) => refused(id, ErrorCode::InvalidRequest, "this is not a request, a response or a notification"),
     }
 }
 
-/// Reads the header; returns the length of what follows, or what is wrong with it, or nothing at the end.
+/// Reads the header; returns the content length or an error, or `None` at the end of the input.
 fn length(input: &mut impl BufRead) -> Option<Result<usize, String>> {
     let mut length = None;
     loop {
@@ -63,7 +63,7 @@ fn length(input: &mut impl BufRead) -> Option<Result<usize, String>> {
             && name.trim().eq_ignore_ascii_case("content-length")
         {
             let number = value.trim().parse();
-            length = Some(number.map_err(|_| format!("Content-Length is no number: {}", value.trim())));
+            length = Some(number.map_err(|_| format!("Content-Length is not a number: {}", value.trim())));
         }
     }
 }
@@ -72,7 +72,7 @@ fn refused(id: Value, code: ErrorCode, why: &str) -> Incoming {
     Incoming::Malformed(json!({ "jsonrpc": "2.0", "id": id, "error": { "code": code as i32, "message": why } }))
 }
 
-/// Sends a message; whether anybody reads it shows when nothing more comes in.
+/// Sends a message. A write error is ignored: the input ends, too, when the editor is gone.
 pub(super) fn send(message: impl Into<Message>) {
     let _ = message.into().write(&mut std::io::stdout().lock());
 }
@@ -82,7 +82,7 @@ pub(super) fn notify(method: &str, params: impl serde::Serialize) {
     send(Notification::new(method.to_owned(), params));
 }
 
-/// Sends the answer to a request.
+/// Sends the response to a request.
 pub(super) fn answer(id: RequestId, result: Result<Value, (ErrorCode, String)>) {
     send(match result {
         Ok(value) => Response::new_ok(id, value),
@@ -90,7 +90,7 @@ pub(super) fn answer(id: RequestId, result: Result<Value, (ErrorCode, String)>) 
     });
 }
 
-/// Sends what is no message of the crate's: an error without an id.
+/// Sends an error response without a request id, which `lsp-server` cannot represent.
 pub(super) fn send_raw(value: &Value) {
     let text = value.to_string();
     let mut out = std::io::stdout().lock();

@@ -1,4 +1,4 @@
-//! `rhaid new`: a script and its test, from a template.
+//! `rhaid new`: creates a script and its test from a template.
 
 mod name;
 mod templates;
@@ -14,20 +14,20 @@ use crate::cli::settings::{self, Globals};
 use crate::cli::table::{Cell, aligned};
 use crate::cli::terminal::{self, Style, paint, sanitize};
 
-/// Write a new script and its test, from a template
+/// Create a script and its test from a template
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   rhaid new --list
   rhaid new porch --template motion-light    # scripts/porch.rhai and scripts/porch_test.rhai
   rhaid new garden/pump
 
-The script goes into the scripts folder; a rhaid that runs brings it to life at once. Its topics and paths begin with its name.
-A file that is there already is never written over.")]
+The script is written to the scripts folder; a running rhaid loads it at once. Its topics and paths begin with its name. Existing files
+are never overwritten.")]
 pub(super) struct Args {
-    /// What the script is called, such as porch or garden/pump
+    /// Name of the script, such as porch or garden/pump
     #[arg(value_name = "NAME", required_unless_present = "list")]
     name: Option<String>,
-    /// What it begins as: one of those that --list shows
+    /// Template; --list shows all
     #[arg(short, long, value_name = "TEMPLATE", default_value = templates::DEFAULT)]
     template: String,
     /// List the templates
@@ -35,7 +35,7 @@ pub(super) struct Args {
     list: bool,
 }
 
-/// Writes the two files, and says what comes next; or lists the templates.
+/// Writes the two files and prints the next steps, or lists the templates.
 pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let Some(written) = args.name.as_deref().filter(|_| !args.list) else {
         let rows = TEMPLATES.iter().map(|template| {
@@ -51,32 +51,32 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let [script, test] = [name.script(&config.scripts), name.test(&config.scripts)];
     for file in [&script, &test] {
         if file.symlink_metadata().is_ok() {
-            anyhow::bail!("{} is there already: choose another name, or move it away", shown(file));
+            anyhow::bail!("{} exists already: choose another name, or remove it", shown(file));
         }
     }
-    // The script last: a rhaid that runs brings it to life.
+    // The script is written last because a running rhaid loads it at once.
     for (file, text) in [(&test, template.test), (&script, template.script)] {
         let is_new = write_new(file, &name.put_into(text))?;
-        anyhow::ensure!(is_new, "{} is there already: choose another name", shown(file));
+        anyhow::ensure!(is_new, "{} exists already: choose another name", shown(file));
     }
-    terminal::print(&told(template, &name, &script, &test));
+    terminal::print(&summary(template, &name, &script, &test));
     Ok(ExitCode::SUCCESS)
 }
 
-/// Returns what was written, and what to do next.
-fn told(template: &Template, name: &Name, script: &Path, test: &Path) -> String {
+/// Returns the written files and the next steps.
+fn summary(template: &Template, name: &Name, script: &Path, test: &Path) -> String {
     let wrote = paint(Style::Success, "wrote");
     let mut text = format!("{wrote} {}\n{wrote} {}\n", shown(script), shown(test));
     if let Some(needs) = template.needs {
         let lines = name.put_into(needs);
-        text.push_str(&format!("\nIt needs this in {}, if it is not there:\n\n{lines}", settings::FILE));
+        text.push_str(&format!("\nAdd this to {} if it is missing:\n\n{lines}", settings::FILE));
     }
     let run = paint(Style::Heading, &format!("rhaid test {}", shown(test)));
-    text.push_str(&format!("\nChange what is not as you want it, and run: {run}\n"));
+    text.push_str(&format!("\nAdapt the script, then run: {run}\n"));
     text
 }
 
-/// Returns a file as seen from here.
+/// Returns a path relative to the current folder.
 fn shown(file: &Path) -> String {
     let here = std::env::current_dir().and_then(std::fs::canonicalize);
     let below = here.ok().and_then(|here| file.strip_prefix(here).ok().map(PathBuf::from));

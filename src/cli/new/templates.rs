@@ -1,16 +1,16 @@
-//! What a script can begin as.
+//! Templates of `rhaid new`.
 
 use crate::options::nearest;
 
-/// The template where none is named.
+/// The default template.
 pub(super) const DEFAULT: &str = "mqtt";
 
-/// What a script and its test begin as; `@name@` stands for the script's name.
+/// A template for a script and its test; `@name@` is replaced by the name of the script.
 pub(super) struct Template {
     pub(super) name: &'static str,
     pub(super) script: &'static str,
     pub(super) test: &'static str,
-    /// What rhaid.yaml must say for it.
+    /// Entries that rhaid.yaml needs for it.
     pub(super) needs: Option<&'static str>,
 }
 
@@ -25,7 +25,7 @@ macro_rules! template {
     };
 }
 
-/// The templates, the simple ones first.
+/// All templates, from simple to complex.
 pub(super) const TEMPLATES: &[Template] = &[
     template!("mqtt", None),
     template!("cron", None),
@@ -42,21 +42,21 @@ pub(super) const TEMPLATES: &[Template] = &[
 ];
 
 impl Template {
-    /// Returns the template of that name.
+    /// Returns the template with a name.
     ///
     /// # Errors
-    /// Why there is none, with the one that was likely meant.
+    /// If there is none; the message names a similar one.
     pub(super) fn called(name: &str) -> Result<&'static Self, String> {
         let found = TEMPLATES.iter().find(|template| template.name.eq_ignore_ascii_case(name));
         found.ok_or_else(|| {
             let near = nearest(name, TEMPLATES.iter().map(|template| template.name));
-            let list = || "`rhaid new --list` shows them".to_owned();
+            let list = || "see `rhaid new --list`".to_owned();
             let hint = near.map_or_else(list, |near| format!("did you mean `{near}`?"));
             format!("there is no template `{name}`: {hint}")
         })
     }
 
-    /// Returns what it does, as its first line says.
+    /// Returns the description in the first line of the script.
     pub(super) fn summary(&self) -> &'static str {
         self.script.lines().next().unwrap_or_default().trim_start_matches("//! ")
     }

@@ -1,4 +1,4 @@
-//! What lines are written into, and how they are put in order.
+//! The output of a recording, and its order.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufReader, BufWriter, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
@@ -10,56 +10,56 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::api::TappedResponse;
-use crate::cli::record::line::{AnswerLine, MessageLine};
+use crate::cli::record::line::{MessageLine, ResponseLine};
 use crate::cli::terminal;
 use crate::services::files::replacement;
 
-/// A recording on its way.
+/// A recording in progress.
 #[derive(Default)]
 pub(super) struct Recording {
     file: Option<(PathBuf, File)>,
-    /// Where each line stands, if they may have to be put in order.
+    /// Position of each line, if the file may have to be sorted.
     positions: Option<Vec<LinePosition>>,
     messages: u64,
     retained: u64,
-    answers: u64,
-    /// How many answers could not be told whole.
+    responses: u64,
+    /// Number of responses without a recordable body.
     pub(super) left_out: u64,
-    /// How many answers came too fast.
+    /// Number of responses that were dropped because they arrived too fast.
     pub(super) missed: u64,
 }
 
-/// Where a line stands in the file.
+/// Position of a line in the file.
 struct LinePosition {
     time: Timestamp,
-    /// Of the same moment, answers come before what asks for them.
+    /// Responses sort before messages of the same time, which may request them.
     is_message: bool,
     start: u64,
     length: usize,
 }
 
 impl Recording {
-    /// Begins a new file, or writes to standard output.
+    /// Creates a new file, or uses standard output.
     ///
     /// # Errors
-    /// If there is such a file, or it can not be made.
-    pub(super) fn begin(file: Option<&Path>, with_answers: bool) -> anyhow::Result<Self> {
+    /// If the file exists or cannot be created.
+    pub(super) fn create(file: Option<&Path>, with_responses: bool) -> anyhow::Result<Self> {
         let Some(path) = file else { return Ok(Self::default()) };
-        // What happens in a house is nobody else's business.
+        // Recorded messages are private: only the owner may read the file.
         let made = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path);
         let open = match made {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                anyhow::bail!("{} is there already: name another file, or move it away", path.display())
+                anyhow::bail!("{} exists already: choose another file, or remove it", path.display())
             }
-            made => made.with_context(|| format!("making {}", path.display()))?,
+            made => made.with_context(|| format!("creating {}", path.display()))?,
         };
         let path = std::path::absolute(path)?;
-        Ok(Self { file: Some((path, open)), positions: with_answers.then(Vec::new), ..Self::default() })
+        Ok(Self { file: Some((path, open)), positions: with_responses.then(Vec::new), ..Self::default() })
     }
 
-    /// Returns how many lines there are.
+    /// Returns the number of lines.
     pub(super) fn lines(&self) -> u64 {
-        self.messages + self.answers
+        self.messages + self.responses
     }
 
     /// Writes a message.
@@ -70,37 +70,37 @@ impl Recording {
         Ok(())
     }
 
-    /// Writes an answer.
-    pub(super) fn answer(&mut self, answer: &TappedResponse) -> anyhow::Result<()> {
-        self.write(&AnswerLine::new(answer), answer.time, false)?;
-        self.answers += 1;
+    /// Writes a response.
+    pub(super) fn response(&mut self, response: &TappedResponse) -> anyhow::Result<()> {
+        self.write(&ResponseLine::new(response), response.time, false)?;
+        self.responses += 1;
         Ok(())
     }
 
-    /// Puts the lines in order; returns what was recorded, in a line.
-    pub(super) fn end(mut self, took: String) -> anyhow::Result<String> {
+    /// Sorts the file if necessary; returns a summary in one line.
+    pub(super) fn finish(mut self, took: String) -> anyhow::Result<String> {
         if let (Some((path, file)), Some(positions)) = (&mut self.file, self.positions.take())
             && !positions.is_sorted_by_key(LinePosition::key)
         {
-            put_in_order(path, file, positions).with_context(|| format!("putting {} in order", path.display()))?;
+            sort_lines(path, file, positions).with_context(|| format!("sorting {}", path.display()))?;
         }
-        let mut told = format!("recorded {}", count(self.messages, "message"));
+        let mut summary = format!("recorded {}", count(self.messages, "message"));
         if self.retained > 0 {
-            told.push_str(&format!(" ({} retained)", self.retained));
+            summary.push_str(&format!(" ({} retained)", self.retained));
         }
-        if self.answers > 0 {
-            told.push_str(&format!(" and {}", count(self.answers, "answer")));
+        if self.responses > 0 {
+            summary.push_str(&format!(" and {}", count(self.responses, "response")));
         }
-        told.push_str(&format!(" in {took}"));
+        summary.push_str(&format!(" in {took}"));
         for (number, what) in [(self.left_out, "left out"), (self.missed, "missed")] {
             if number > 0 {
-                told.push_str(&format!("; {} {what}", count(number, "answer")));
+                summary.push_str(&format!("; {} {what}", count(number, "response")));
             }
         }
-        Ok(told)
+        Ok(summary)
     }
 
-    /// Writes a line whole, so that nothing is lost if this process is killed.
+    /// Writes a line with one call, so that a kill leaves only whole lines.
     fn write(&mut self, line: &impl Serialize, time: Timestamp, is_message: bool) -> anyhow::Result<()> {
         let text = serde_json::to_string(line)? + "\n";
         let Some((path, file)) = &mut self.file else {
@@ -118,13 +118,13 @@ impl Recording {
 
 impl LinePosition {
     fn key(&self) -> (i64, bool) {
-        // As they are written: to the millisecond.
+        // Lines have a resolution of one millisecond.
         (self.time.as_millisecond(), self.is_message)
     }
 }
 
-/// Exchanges a file for one with the same lines in order of time.
-fn put_in_order(path: &Path, file: &mut File, mut positions: Vec<LinePosition>) -> anyhow::Result<()> {
+/// Replaces a file by one with the same lines in order of time.
+fn sort_lines(path: &Path, file: &mut File, mut positions: Vec<LinePosition>) -> anyhow::Result<()> {
     positions.sort_by_key(LinePosition::key);
     let ordered = replacement(path)?;
     let (mut from, mut to) = (BufReader::new(file), BufWriter::new(ordered));

@@ -1,4 +1,4 @@
-//! A line of a file of events.
+//! Lines of an event file.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::api::TappedResponse;
 use crate::secrets::Mask;
 use crate::services::mqtt::Message;
 
-/// A message, without secrets.
+/// A line with a message, without secrets.
 #[derive(Serialize)]
 pub(super) struct MessageLine {
     time: String,
@@ -28,9 +28,9 @@ pub(super) struct MessageLine {
     broker: Option<String>,
 }
 
-/// An answer; its secrets are gone already.
+/// A line with an HTTP response, from which the running rhaid has removed secrets.
 #[derive(Serialize)]
-pub(super) struct AnswerLine<'a> {
+pub(super) struct ResponseLine<'a> {
     time: String,
     http: &'a str,
     status: u16,
@@ -43,7 +43,7 @@ pub(super) struct AnswerLine<'a> {
 }
 
 impl MessageLine {
-    /// The line of a message, with the broker's name if it was named.
+    /// Returns the line for a message; it contains the name of the broker if one was selected.
     pub(super) fn new(message: &Message, broker: Option<&str>, mask: &Mask) -> Self {
         let (payload, payload_base64) = match String::from_utf8(mask.redact_bytes(&message.payload).into_owned()) {
             Ok(text) => (Some(text), None),
@@ -61,20 +61,20 @@ impl MessageLine {
     }
 }
 
-impl<'a> AnswerLine<'a> {
-    pub(super) fn new(answer: &'a TappedResponse) -> Self {
+impl<'a> ResponseLine<'a> {
+    pub(super) fn new(response: &'a TappedResponse) -> Self {
         Self {
-            time: shown(answer.time),
-            http: &answer.http,
-            status: answer.status,
-            headers: &answer.headers,
-            body: &answer.body,
-            body_base64: &answer.body_base64,
+            time: shown(response.time),
+            http: &response.http,
+            status: response.status,
+            headers: &response.headers,
+            body: &response.body,
+            body_base64: &response.body_base64,
         }
     }
 }
 
-/// Returns a time of which each has the same length, so that lines can also be sorted as text.
+/// Returns a time with a fixed length, so that lines can be sorted as text.
 fn shown(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }

@@ -1,4 +1,4 @@
-//! `rhaid record`: real traffic, as a file of events.
+//! `rhaid record`: records MQTT messages and HTTP responses in an event file.
 
 mod file;
 mod line;
@@ -28,71 +28,71 @@ use crate::services::mqtt::{Message, Mqtt, Retained, SubscribeOptions, Subscript
 use crate::topic::Filter;
 use crate::units::{parse_duration, show_duration};
 
-/// How long a broker may take to be there before that is told.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Time without a connection to the broker after which a note is printed.
+const CONNECT_NOTE: Duration = Duration::from_secs(5);
 
-/// Write the real traffic of topics, and answers of HTTP calls, into a file of events
+/// Record MQTT messages and HTTP responses in an event file
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   rhaid record --topic 'door/#' --topic 'sensor/+/t' -o day.jsonl --for 24h
   rhaid record --topic 'door/#' --count 10
   rhaid record --topic 'door/#' --http -o events.jsonl
 
-One JSON object a line, written as it comes, until Ctrl-C. Messages that the broker had kept are marked `\"retain\": true`. Choose topics
-that scripts hear, rather than those on which they answer.
-With --http the running rhaid tells each answer that its scripts get, to be given from a moment before what woke the script; the file is
-put in order at the end. Streams, downloads, bodies over 1 MiB and calls without an answer are left out.
-Known secrets, and the values of names such as password, token or authorization, are written as ***.")]
+Each message is written at once as one line of JSON, until Ctrl-C. Retained messages are marked `\"retain\": true`. Record the topics to
+which scripts subscribe, not the topics on which they publish.
+With --http, the running rhaid sends each HTTP response that its scripts receive. `rhaid simulate` returns it from shortly before the
+event that started the script; the file is sorted at the end. Streams, downloads, bodies over 1 MiB and failed requests are omitted.
+Known secrets, and the values of names such as password, token or authorization, are replaced by ***.")]
 pub(super) struct Args {
-    /// A topic or a filter; may be given more than once
+    /// Topic or topic filter; can be repeated
     #[arg(long = "topic", value_name = "FILTER", required_unless_present = "http")]
     topics: Vec<String>,
-    /// The broker, by its name in rhaid.yaml; by default the default one
+    /// Name of the broker in rhaid.yaml [default: the default broker]
     #[arg(long, value_name = "NAME")]
     broker: Option<String>,
-    /// Record also the answers that the running rhaid's scripts get from servers
+    /// Also record the HTTP responses that the scripts of the running rhaid receive
     #[arg(long, requires = "output")]
     http: bool,
-    /// For how long
+    /// Stop after this time
     #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
     period: Option<Duration>,
-    /// How many lines at most
+    /// Stop after this number of lines
     #[arg(long, value_name = "N")]
     count: Option<NonZeroU64>,
-    /// A new file; by default standard output, but --http needs one
+    /// New file [default: standard output; required by --http]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
-/// Records until it is told to stop, and says what.
+/// Records until a signal, the time limit or the line limit; prints a summary.
 pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let config = Arc::new(settings::load(globals)?);
     let filters: Result<Vec<_>, _> = args.topics.iter().map(|topic| Filter::parse(topic)).collect();
     let filters = filters.map_err(|why| UsageError(format!("--topic: {why}")))?;
     environment::tokio_runtime()?.block_on(async {
         let signals = Signals::register()?;
-        let answers = HttpResponses::open(args.http.then_some(&config.data)).await?;
-        let recording = Recording::begin(args.output.as_deref(), args.http)?;
+        let responses = HttpResponses::open(args.http.then_some(&config.data)).await?;
+        let recording = Recording::create(args.output.as_deref(), args.http)?;
         let started = Instant::now();
-        let mut session = RecordingSession { args, signals, answers, recording, mask: config.mask() };
+        let mut session = RecordingSession { args, signals, responses, recording, mask: config.mask() };
         session.record(&config, &filters, started).await?;
-        let told = session.recording.end(show_duration(started.elapsed()))?;
-        terminal::print_error(&format!("{told}\n"));
+        let summary = session.recording.finish(show_duration(started.elapsed()))?;
+        terminal::print_error(&format!("{summary}\n"));
         Ok(ExitCode::SUCCESS)
     })
 }
 
-/// What is recorded, and into what.
+/// A recording session: its sources and its file.
 struct RecordingSession<'a> {
     args: &'a Args,
     signals: Signals,
-    answers: HttpResponses,
+    responses: HttpResponses,
     recording: Recording,
     mask: Mask,
 }
 
 impl RecordingSession<'_> {
-    /// Records until there is a reason to end.
+    /// Records until an end condition is met.
     async fn record(&mut self, config: &Config, filters: &[Filter], started: Instant) -> anyhow::Result<()> {
         let mqtt = Mqtt::new(environment::ephemeral_brokers(config)?, &Clock::system(settings::zone(None)?));
         let ends = self.args.period.and_then(|period| started.checked_add(period));
@@ -112,13 +112,13 @@ impl RecordingSession<'_> {
             }
             subscribed = subscribe(filters, &mqtt, self.args.broker.as_deref()) => subscribed?,
         };
-        terminal::print_error(&format!("recording {}; Ctrl-C ends it\n", self.subject()));
+        terminal::print_error(&format!("recording {}; press Ctrl-C to stop\n", self.subject()));
         loop {
             tokio::select! {
                 biased;
                 _ = self.signals.next() => break,
                 () = &mut end => break,
-                heard = self.answers.next() => if !self.note(heard)? && topics.is_none() { break },
+                message = self.responses.next() => if !self.add_response(message)? && topics.is_none() { break },
                 message = next(&mut topics) => {
                     let line = MessageLine::new(&message, self.args.broker.as_deref(), &self.mask);
                     self.recording.message(&line, message.received)?;
@@ -133,15 +133,15 @@ impl RecordingSession<'_> {
         Ok(())
     }
 
-    /// Notes what the running rhaid tells; returns whether there will be more.
-    fn note(&mut self, heard: Option<HttpTapMessage>) -> anyhow::Result<bool> {
-        match heard {
-            Some(HttpTapMessage::Response(answer)) => self.recording.answer(&answer)?,
+    /// Records a message of the HTTP tap; returns whether the connection is still open.
+    fn add_response(&mut self, message: Option<HttpTapMessage>) -> anyhow::Result<bool> {
+        match message {
+            Some(HttpTapMessage::Response(response)) => self.recording.response(&response)?,
             Some(HttpTapMessage::WithoutBody { .. }) => self.recording.left_out += 1,
             Some(HttpTapMessage::Missed { responses }) => self.recording.missed += responses,
             Some(HttpTapMessage::Subscribed) => {}
             None => {
-                terminal::print_error("rhaid has stopped: there are no more answers to record\n");
+                terminal::print_error("rhaid has stopped: no more HTTP responses are recorded\n");
                 return Ok(false);
             }
         }
@@ -150,35 +150,35 @@ impl RecordingSession<'_> {
 
     fn subject(&self) -> String {
         let mut subjects = self.args.topics.clone();
-        subjects.extend(self.args.http.then(|| "answers of HTTP calls".to_owned()));
+        subjects.extend(self.args.http.then(|| "HTTP responses".to_owned()));
         subjects.join(", ")
     }
 }
 
-/// Subscribes, if anything is wanted, and waits for the broker; tells when that takes long.
+/// Subscribes to the filters, if any, and waits for the broker; prints a note if this takes long.
 async fn subscribe(filters: &[Filter], mqtt: &Mqtt, broker: Option<&str>) -> anyhow::Result<Option<Subscription>> {
     if filters.is_empty() {
         return Ok(None);
     }
-    // With 2, each message comes with the one it was published with.
-    let wish = SubscribeOptions { qos: 2, retained: Retained::Initial, ..SubscribeOptions::default() };
-    let subscribed = mqtt.subscribe_all(filters, wish, broker);
+    // With QoS 2 every message is delivered with the QoS of its publication.
+    let options = SubscribeOptions { qos: 2, retained: Retained::Initial, ..SubscribeOptions::default() };
+    let subscribed = mqtt.subscribe_all(filters, options, broker);
     let mut subscription = subscribed.map_err(|why| UsageError(format!("--broker: {why}")))?;
-    if let Ok(ready) = timeout(PATIENCE, subscription.ready()).await {
+    if let Ok(ready) = timeout(CONNECT_NOTE, subscription.ready()).await {
         return Ok(ready.map(|()| Some(subscription))?);
     }
-    terminal::print_error(&format!("no broker answers at {}: waiting for it\n", address(mqtt, broker)));
+    terminal::print_error(&format!("no broker answers at {}: waiting\n", address(mqtt, broker)));
     subscription.ready().await?;
     Ok(Some(subscription))
 }
 
-/// Returns where a broker is.
+/// Returns the address of a broker.
 fn address(mqtt: &Mqtt, broker: Option<&str>) -> String {
     let known = mqtt.states().into_iter().find(|(name, ..)| broker.is_none_or(|broker| broker == name));
     known.map_or_else(|| "the broker".to_owned(), |(_, address, _)| address)
 }
 
-/// Waits for the next message, or for ever if none is wanted.
+/// Waits for the next message, or forever without subscription.
 async fn next(topics: &mut Option<Subscription>) -> Message {
     match topics {
         Some(subscription) => match subscription.messages.recv().await {

@@ -1,4 +1,4 @@
-//! The answers that the running rhaid tells, from its socket.
+//! HTTP responses from the running rhaid, through its control socket.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,46 +9,48 @@ use tokio::time::timeout;
 use crate::api::{HttpTapMessage, Request};
 use crate::control::Connection;
 
-/// How many answers may wait to be written.
-const WAITING: usize = 64;
+/// Capacity of the channel, in responses.
+const CAPACITY: usize = 64;
 
-/// How long the running rhaid may take to begin.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Time limit for the start of the subscription.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The answers that the running rhaid tells; none if they are not wanted.
+/// A subscription to HTTP responses; `None` without `--http` and after the end of the connection.
 pub(super) struct HttpResponses(Option<mpsc::Receiver<HttpTapMessage>>);
 
 impl HttpResponses {
-    /// Listens to the rhaid that runs on a data folder, and returns when it tells.
+    /// Subscribes to the responses of the rhaid that runs on a data folder.
     ///
     /// # Errors
-    /// If none runs there.
+    /// If none is running, or it does not confirm the subscription.
     pub(super) async fn open(data: Option<&Path>) -> anyhow::Result<Self> {
         let Some(data) = data else { return Ok(Self(None)) };
         let mut connection = Connection::open(data)?;
         connection.send(&Request::TapHttp)?;
-        let (tell, mut told) = mpsc::channel(WAITING);
-        // It waits on the socket for as long as rhaid runs, and ends with this process.
+        let (tx, mut rx) = mpsc::channel(CAPACITY);
+        // The thread blocks on the socket until rhaid stops or this process exits.
         std::thread::spawn(move || {
-            while let Ok(Some(heard)) = connection.receive::<HttpTapMessage>() {
-                if tell.blocking_send(heard).is_err() {
+            while let Ok(Some(message)) = connection.receive::<HttpTapMessage>() {
+                if tx.blocking_send(message).is_err() {
                     return;
                 }
             }
         });
-        match timeout(PATIENCE, told.recv()).await {
-            Ok(Some(HttpTapMessage::Subscribed)) => Ok(Self(Some(told))),
-            _ => anyhow::bail!("the running rhaid does not tell answers: it has ended, or is of another version"),
+        match timeout(TIMEOUT, rx.recv()).await {
+            Ok(Some(HttpTapMessage::Subscribed)) => Ok(Self(Some(rx))),
+            _ => {
+                anyhow::bail!("the running rhaid does not send HTTP responses: it has stopped, or has another version")
+            }
         }
     }
 
-    /// Waits for the next; `None` once when rhaid has gone. Cancel-safe.
+    /// Waits for the next message; returns `None` once when the connection ends. Cancel-safe.
     pub(super) async fn next(&mut self) -> Option<HttpTapMessage> {
-        let Some(told) = &mut self.0 else { return std::future::pending().await };
-        let heard = told.recv().await;
-        if heard.is_none() {
+        let Some(rx) = &mut self.0 else { return std::future::pending().await };
+        let message = rx.recv().await;
+        if message.is_none() {
             self.0 = None;
         }
-        heard
+        message
     }
 }

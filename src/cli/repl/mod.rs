@@ -1,5 +1,6 @@
-//! `rhaid repl`: lines that are evaluated as they are typed.
+//! `rhaid repl`: evaluates lines interactively.
 
+mod commands;
 mod reader;
 mod watch;
 
@@ -12,6 +13,7 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value as Json};
 use tokio_util::sync::CancellationToken;
 
+use self::commands::COMMANDS;
 use self::reader::LineReader;
 use self::watch::TopicPrinter;
 use crate::cli::environment;
@@ -30,38 +32,28 @@ use crate::services::clock::Clock;
 use crate::services::store::Store;
 use crate::units::parse_duration;
 
-/// What its `state` and permissions go by.
+/// Script name that selects `state` and permissions.
 const NAME: &str = "repl";
 
-/// The commands, with what each takes and does.
-const COMMANDS: &[(&str, &str, &str)] = &[
-    (":help", "[NAME]", "show this, or what the reference says of a function or trigger"),
-    (":load", "FILE", "evaluate a file"),
-    (":type", "EXPRESSION", "evaluate it and show what sort of value it is"),
-    (":subscribe", "TOPIC", "show messages as they come"),
-    (":unsubscribe", "[TOPIC]", "show them no longer"),
-    (":quit", "", "leave, as Ctrl-D does"),
-];
-
-/// Evaluate lines as they are typed, with all functions of scripts
+/// Evaluate lines interactively, with all functions of scripts
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   rhaid repl
-  rhaid repl --dry                       # shows what would go out, and sends nothing
+  rhaid repl --dry                       # show effects without carrying them out
   echo 'http_get(\"https://api.github.com\").status_code' | rhaid repl
 
-Variables, functions, imports and `state` stay from line to line, and are forgotten at the end. `:help` lists the commands; Tab
-completes names; Ctrl-C ends the line that runs. From a pipe it reads lines and prints values, and ends with 1 after a fault.")]
+Variables, functions, imports and `state` are kept between lines and discarded at the end. `:help` lists the commands, Tab completes
+names, Ctrl-C cancels the running line. With input from a pipe, rhaid prints the values and exits with 1 after a fault.")]
 pub(super) struct Args {
-    /// Show what would go out, and do nothing
+    /// Show effects without carrying them out
     #[arg(long)]
     dry: bool,
-    /// How long a line may take; by default limits.timeout of rhaid.yaml, 30s
+    /// Time limit per line [default: limits.timeout of rhaid.yaml, 30s]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     timeout: Option<Duration>,
 }
 
-/// Reads and evaluates until the end.
+/// Reads and evaluates lines until the end of the input.
 pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let config = Arc::new(settings::load(globals)?);
     let zone = settings::zone(config.timezone.as_deref())?;
@@ -71,7 +63,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let context = environment::context(&config, Clock::system(zone), Store::in_memory()?, run_log, tokio.handle())?;
     let (reader, printer) = LineReader::open(&config)?;
     let (limits, mqtt) = (config.limits.clone(), context.services.mqtt.clone());
-    let is_typed = reader.is_terminal();
+    let is_interactive = reader.is_terminal();
     let repl = Repl {
         session: ReplSession::new(Arc::new(FolderSources::new(&config.scripts, config.limits.script_size)), &config),
         topics: TopicPrinter::new(printer, mqtt.clone(), tokio.handle().clone()),
@@ -88,12 +80,12 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
             running.lock().cancel();
         }
     });
-    let has_failed = environment::on_script_thread(&limits, move || repl.work(reader))??;
+    let has_failed = environment::on_script_thread(&limits, move || repl.run(reader))??;
     let _ = tokio.block_on(mqtt.close());
-    Ok(if has_failed && !is_typed { ExitCode::from(crate::cli::exit::FAILURE) } else { ExitCode::SUCCESS })
+    Ok(if has_failed && !is_interactive { ExitCode::from(crate::cli::exit::FAILURE) } else { ExitCode::SUCCESS })
 }
 
-/// Where lines are evaluated.
+/// Session state: variables, subscriptions, context.
 struct Repl {
     session: ReplSession,
     topics: TopicPrinter,
@@ -101,14 +93,14 @@ struct Repl {
     config: Arc<Config>,
     timeout: Duration,
     is_dry: bool,
-    /// Ends the line that runs.
+    /// Cancels the running line.
     running: Arc<Mutex<CancellationToken>>,
     has_failed: bool,
 }
 
 impl Repl {
-    /// Works until the end; returns whether a line failed.
-    fn work(mut self, mut reader: LineReader) -> anyhow::Result<bool> {
+    /// Evaluates all lines; returns whether one failed.
+    fn run(mut self, mut reader: LineReader) -> anyhow::Result<bool> {
         while let Some(line) = reader.read(&self.session.names())? {
             let line = line.trim();
             let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
@@ -118,24 +110,23 @@ impl Repl {
                 (":help" | ":h", "") => help(),
                 (":help" | ":h", name) => match reference::pages(name) {
                     Ok(pages) => terminal::print(&pages),
-                    Err(why) => self.wrong(&why.to_string()),
+                    Err(why) => self.report_error(&why.to_string()),
                 },
                 (":load", file) => match fs::read_to_string(file) {
                     Ok(text) => drop(self.evaluate(&text)),
-                    Err(why) => self.wrong(&format!("{file}: {why}")),
+                    Err(why) => self.report_error(&format!("{file}: {why}")),
                 },
                 (":type", expression) => {
                     if let Some(evaluated) = self.evaluate(expression) {
                         terminal::print(&format!("{}\n", evaluated.type_name));
                     }
                 }
-                (":subscribe", topic) => self.topics.begin(topic).unwrap_or_else(|why| self.wrong(&why)),
-                (":unsubscribe", topic) => self.topics.end(topic),
+                (":subscribe", topic) => self.topics.subscribe(topic).unwrap_or_else(|why| self.report_error(&why)),
+                (":unsubscribe", topic) => self.topics.unsubscribe(topic),
                 (command, _) if command.starts_with(':') => {
                     let near = nearest(command, COMMANDS.iter().map(|(name, ..)| *name));
-                    let hint =
-                        near.map_or_else(|| "`:help` lists them".to_owned(), |near| format!("did you mean `{near}`?"));
-                    self.wrong(&format!("there is no command `{command}`: {hint}"));
+                    let hint = near.map_or_else(|| "see `:help`".to_owned(), |near| format!("did you mean `{near}`?"));
+                    self.report_error(&format!("unknown command `{command}`: {hint}"));
                 }
                 _ => {
                     if let Some(evaluated) = self.evaluate(line) {
@@ -153,9 +144,9 @@ impl Repl {
         match self.session.evaluate(text, &context) {
             Ok(evaluated) => {
                 let batch = std::mem::take(&mut *context.batch.lock());
-                // The store is in memory, also of a dry world.
+                // Also in a dry run: the store is in memory.
                 if let Err(why) = context.services.store.commit(&batch) {
-                    self.wrong(&why.to_string());
+                    self.report_error(&why.to_string());
                 }
                 Some(evaluated)
             }
@@ -166,14 +157,14 @@ impl Repl {
                         RunError::Fault(fault) | RunError::Stopped(_, fault) => fault.report(),
                     };
                     let report = self.config.mask().apply(&report).into_owned();
-                    self.wrong(&report);
+                    self.report_error(&report);
                 }
                 None
             }
         }
     }
 
-    /// Returns what one line can reach.
+    /// Returns the context of one line.
     fn context(&self) -> Context {
         let Context { services, config, runtime, run_log, .. } = &self.context;
         Context {
@@ -193,7 +184,7 @@ impl Repl {
         }
     }
 
-    fn wrong(&mut self, why: &str) {
+    fn report_error(&mut self, why: &str) {
         self.has_failed = true;
         terminal::print_error(&format!("{}: {}\n", paint(Style::Error, "error"), sanitize(why)));
     }
@@ -206,7 +197,7 @@ fn help() {
         terminal::print(&format!("{}  {does}\n", paint(Style::Name, &format!("{usage:width$}"))));
     }
     terminal::print(
-        "Everything else is evaluated: all functions of `rhaid reference`, and what earlier lines defined.\n",
+        "All other input is evaluated. It can use the functions of `rhaid reference` and the definitions of earlier lines.\n",
     );
 }
 
@@ -220,7 +211,7 @@ fn show(evaluated: &EvaluatedLine) {
     terminal::print(&format!("{}\n", sanitize(&text)));
 }
 
-/// Where lines log to; in a dry run also what they would have done.
+/// Run log of the lines; in a dry run it also shows the effects.
 struct ReplLog {
     shell: ConsoleLog,
     is_dry: bool,
@@ -234,7 +225,7 @@ impl RunLog for ReplLog {
     fn record_effect(&self, effect: Effect) {
         if self.is_dry {
             let what = format!("{} {}", effect.action, effect.details);
-            terminal::print_error(&format!("{} {}\n", paint(Style::Dim, "would do"), sanitize(&what)));
+            terminal::print_error(&format!("{} {}\n", paint(Style::Dim, "dry run:"), sanitize(&what)));
         }
     }
 }

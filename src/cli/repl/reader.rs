@@ -1,4 +1,4 @@
-//! Where lines come from: a terminal, with history and completion, or a pipe.
+//! Input of the REPL: a terminal with history and completion, or a pipe.
 
 use std::borrow::Cow;
 use std::fs::DirBuilder;
@@ -15,21 +15,21 @@ use rustyline::history::FileHistory;
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{Editor, Helper};
 
-use super::COMMANDS;
-use super::watch::Printer;
+use crate::cli::repl::commands::COMMANDS;
+use crate::cli::repl::watch::Printer;
 use crate::cli::terminal;
 use crate::config::Config;
 use crate::functions::reference::reference;
 use crate::script::repl_session::is_unfinished;
 
-/// Where lines come from.
+/// Source of input lines.
 pub(super) enum LineReader {
     Terminal(Box<Editor<LineHelper, FileHistory>>, Option<PathBuf>),
     Pipe(Arc<Config>),
 }
 
 impl LineReader {
-    /// Opens standard input; returns also how something is printed while a line is typed.
+    /// Opens standard input; also returns a printer for output while a line is being edited.
     pub(super) fn open(config: &Arc<Config>) -> anyhow::Result<(Self, Printer)> {
         if !std::io::stdin().is_terminal() {
             return Ok((Self::Pipe(config.clone()), Box::new(|line: &str| terminal::print(line))));
@@ -38,20 +38,20 @@ impl LineReader {
         editor.set_helper(Some(LineHelper { names: Vec::new(), config: config.clone() }));
         let history = history();
         if let Some(history) = &history {
-            // The first time there is none.
+            // The file does not exist at the first start.
             let _ = editor.load_history(history);
         }
-        // What comes while somebody types takes the line's place; the editor draws it anew at the next key.
+        // Output replaces the line that is being edited; the editor redraws it at the next key.
         let printer: Printer = Box::new(|line: &str| terminal::print(&format!("\r\x1b[K{line}")));
         Ok((Self::Terminal(Box::new(editor), history), printer))
     }
 
-    /// Returns whether somebody types.
+    /// Returns whether the input is a terminal.
     pub(super) fn is_terminal(&self) -> bool {
         matches!(self, Self::Terminal(..))
     }
 
-    /// Returns the next line, which may be several; nothing at the end. `names` can be completed.
+    /// Reads the next input, which may span several lines; returns `None` at the end. `names` are completed.
     pub(super) fn read(&mut self, names: &[String]) -> anyhow::Result<Option<String>> {
         match self {
             Self::Terminal(editor, history) => {
@@ -63,7 +63,7 @@ impl LineReader {
                         Ok(line) => {
                             let is_new = editor.add_history_entry(&line)?;
                             if let Some(history) = history.as_ref().filter(|_| is_new) {
-                                // A history that can not be kept is no reason to stop.
+                                // An unwritable history file is not an error.
                                 let _ = editor.append_history(history);
                             }
                             return Ok(Some(line));
@@ -78,7 +78,7 @@ impl LineReader {
                 let mut text = String::new();
                 for line in std::io::stdin().lock().lines() {
                     text.push_str(&line?);
-                    if !goes_on(&text, config) {
+                    if !is_incomplete(&text, config) {
                         return Ok(Some(text));
                     }
                     text.push('\n');
@@ -89,11 +89,11 @@ impl LineReader {
     }
 }
 
-fn goes_on(text: &str, config: &Config) -> bool {
+fn is_incomplete(text: &str, config: &Config) -> bool {
     !text.trim_start().starts_with(':') && is_unfinished(text, config)
 }
 
-/// Returns the file of the history, in a folder that only its user can read.
+/// Returns the path of the history file, in a folder that only its owner can read.
 ///
 /// Source: XDG Base Directory Specification, `$XDG_STATE_HOME`.
 fn history() -> Option<PathBuf> {
@@ -103,7 +103,7 @@ fn history() -> Option<PathBuf> {
     Some(folder.join("repl_history"))
 }
 
-/// What the editor asks while somebody types.
+/// Completion and validation for the line editor.
 pub(super) struct LineHelper {
     names: Vec<String>,
     config: Arc<Config>,
@@ -142,10 +142,10 @@ impl Highlighter for LineHelper {
 
 impl Validator for LineHelper {
     fn validate(&self, typed: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
-        // An empty line ends what was begun, whatever is missing.
+        // An empty line ends the input, even if it is incomplete.
         let is_over = typed.input().ends_with('\n');
-        let goes_on = !is_over && goes_on(typed.input(), &self.config);
-        Ok(if goes_on { ValidationResult::Incomplete } else { ValidationResult::Valid(None) })
+        let is_incomplete = !is_over && is_incomplete(typed.input(), &self.config);
+        Ok(if is_incomplete { ValidationResult::Incomplete } else { ValidationResult::Valid(None) })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Messages that are shown as they come, while lines are typed.
+//! Prints messages of subscribed topics while lines are edited.
 
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use crate::cli::terminal::{Style, paint, sanitize};
 use crate::services::mqtt::{Mqtt, Retained};
 use crate::topic::Filter;
 
-/// Prints something while a line may be being typed.
+/// Prints text while a line may be being edited.
 pub(super) type Printer = Box<dyn FnMut(&str) + Send>;
 
-/// The topics whose messages are shown.
+/// The subscribed topics.
 pub(super) struct TopicPrinter {
     printer: Arc<Mutex<Printer>>,
     mqtt: Mqtt,
@@ -26,8 +26,8 @@ impl TopicPrinter {
         Self { printer: Arc::new(Mutex::new(printer)), mqtt, tokio, topics: Vec::new() }
     }
 
-    /// Shows the messages of a topic from now on, also the retained ones.
-    pub(super) fn begin(&mut self, topic: &str) -> Result<(), String> {
+    /// Subscribes to a topic and prints its messages, also retained ones.
+    pub(super) fn subscribe(&mut self, topic: &str) -> Result<(), String> {
         let filter = Filter::parse(topic)?;
         let mut subscription = {
             let _inside = self.tokio.enter();
@@ -41,26 +41,26 @@ impl TopicPrinter {
                 (printer.lock())(&line);
             }
         });
-        self.end_one(topic);
+        self.stop(topic);
         self.topics.push((topic.to_owned(), task.abort_handle()));
         Ok(())
     }
 
-    /// Shows the messages of a topic no longer, or of none.
-    pub(super) fn end(&mut self, topic: &str) {
+    /// Unsubscribes from a topic, or from all if it is empty.
+    pub(super) fn unsubscribe(&mut self, topic: &str) {
         match topic {
             "" => self.topics.drain(..).for_each(|(_, task)| task.abort()),
-            topic => self.end_one(topic),
+            topic => self.stop(topic),
         }
     }
 
-    fn end_one(&mut self, topic: &str) {
+    fn stop(&mut self, topic: &str) {
         self.topics.retain(|(known, task)| {
-            let is_it = known == topic;
-            if is_it {
+            let is_same = known == topic;
+            if is_same {
                 task.abort();
             }
-            !is_it
+            !is_same
         });
     }
 }

@@ -1,4 +1,4 @@
-//! Everything that runs: opened together or not at all, closed in order.
+//! The services and servers of `rhaid run`: started together or not at all, stopped in order.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::services::mqtt::Embedded;
 use crate::services::store::Store;
 use crate::web;
 
-/// Everything that runs.
+/// The running services and servers.
 pub(super) struct Daemon {
     services: Services,
     runtime: Runtime,
@@ -27,7 +27,7 @@ pub(super) struct Daemon {
     control: control::Server,
 }
 
-/// What must be there before the first script is loaded.
+/// Resources that must be available before the first script is loaded.
 struct Resources {
     store: Store,
     broker: Option<Embedded>,
@@ -35,11 +35,11 @@ struct Resources {
 }
 
 impl Daemon {
-    /// Opens everything; says what runs where.
+    /// Starts everything and logs the addresses.
     ///
     /// # Errors
-    /// [`UsageError`], with all that stands in the way.
-    pub(super) async fn open(
+    /// [`UsageError`] with all unavailable resources.
+    pub(super) async fn start(
         config: &Arc<Config>,
         clock: Clock,
         files: Files,
@@ -61,17 +61,17 @@ impl Daemon {
         let web = web.serve(services.routes.clone());
         let control = control::Server::start(&config.data, runtime.clone())
             .with_context(|| format!("listening for commands in {}", config.data.display()))?;
-        say_what_lives(&runtime.list().await);
+        log_live_scripts(&runtime.list().await);
         Ok(Self { services, runtime, broker, web, control })
     }
 
-    /// Returns the moving parts.
+    /// Returns the runtime.
     pub(super) fn runtime(&self) -> &Runtime {
         &self.runtime
     }
 
-    /// Closes everything: first what brings events, last what keeps what came of them.
-    pub(super) async fn close(self) {
+    /// Stops everything: the sources of events first, the embedded broker last.
+    pub(super) async fn stop(self) {
         drop(self.control);
         self.services.mqtt.begin_shutdown();
         self.web.stop().await;
@@ -88,7 +88,7 @@ impl Resources {
         let mut wrong = Vec::new();
         let store = take(Store::open(&config.data), &mut wrong);
         let web = take(web::BoundServer::bind(config.web.listen).await, &mut wrong);
-        // The broker keeps its files in the data folder, so that has to be ours first.
+        // The broker stores its files in the data folder, which the store must have locked first.
         let broker = match (config.mqtt.wants_embedded(), &store) {
             (true, Some(_)) => take(Embedded::start(&config.mqtt, &config.data).await, &mut wrong),
             _ => None,
@@ -100,20 +100,20 @@ impl Resources {
     }
 }
 
-/// Takes what is there, or notes why it is not.
+/// Returns the value, or adds the error to the list.
 fn take<T, E: fmt::Display>(result: Result<T, E>, wrong: &mut Vec<String>) -> Option<T> {
     result.map_err(|why| wrong.push(why.to_string())).ok()
 }
 
-/// How many scripts are named.
+/// Maximum number of script names in the log line.
 const NAMED: usize = 12;
 
-fn say_what_lives(scripts: &[Listed]) {
+fn log_live_scripts(scripts: &[Listed]) {
     let names: Vec<_> = scripts.iter().filter(|script| script.version > 0).map(|script| script.name.as_str()).collect();
     let more = if names.len() > NAMED { ", …" } else { "" };
     let named = names.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
     match names.len() {
-        0 => info!("no script is live yet: put one into the folder"),
+        0 => info!("no script is live: add one to the folder"),
         1 => info!("1 script is live: {named}"),
         count => info!("{count} scripts are live: {named}{more}"),
     }

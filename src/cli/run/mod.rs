@@ -1,4 +1,4 @@
-//! `rhaid run`, the default: runs the scripts until it is told to stop.
+//! `rhaid run`, the default command: runs the scripts until a signal stops it.
 
 mod daemon;
 mod systemd;
@@ -19,15 +19,15 @@ use crate::runtime::LogStore;
 use crate::services::clock::Clock;
 use crate::services::files::Files;
 
-/// Run the scripts; what rhaid does without a command
+/// Run the scripts (the default command)
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   rhaid
   rhaid --scripts ~/house/scripts
   RHAID_MQTT_URL=mqtt://192.168.1.2 rhaid run --log-format json
 
-Ctrl-C or SIGTERM stops it: running handlers may finish (limits.stop), on_stop handlers run.
-A second Ctrl-C leaves at once.")]
+Ctrl-C or SIGTERM stops rhaid: it waits for running handlers (limits.stop) and runs on_stop handlers.
+A second Ctrl-C exits at once.")]
 pub(super) struct Args {}
 
 /// Runs the scripts.
@@ -43,18 +43,18 @@ pub(super) fn run(_args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     loaded.warnings.iter().for_each(|warning| warn!("{warning}"));
     environment::tokio_runtime()?.block_on(async {
         let mut signals = Signals::register()?;
-        // Before all else, so that no edit falls between.
+        // Started first so that no edit is missed.
         let files = Files::default();
         let edits = yaml::Watch::start(&config, &files);
-        let daemon = Daemon::open(&config, clock, files, log_store).await?;
+        let daemon = Daemon::start(&config, clock, files, log_store).await?;
         let edits = edits.apply(globals.clone(), daemon.runtime().clone(), filter);
         let watchdog = systemd::ready();
-        let sign = signals.next().await;
-        info!("{sign}: stopping; a second one leaves at once");
+        let signal = signals.next().await;
+        info!("{signal}: stopping; a second one exits at once");
         systemd::stopping();
         signals.exit_on_next();
         drop(edits);
-        daemon.close().await;
+        daemon.stop().await;
         drop(watchdog);
         info!("stopped");
         Ok(ExitCode::SUCCESS)
@@ -63,7 +63,7 @@ pub(super) fn run(_args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
 
 fn no_scripts(config: &Config) -> UsageError {
     UsageError(format!(
-        "there is no folder {}\n\nTo start here:     rhaid init && rhaid\nTo start elsewhere: rhaid --scripts FOLDER",
+        "there is no folder {}\n\nTo create it:           rhaid init && rhaid\nTo use another folder: rhaid --scripts FOLDER",
         config.scripts.display()
     ))
 }

@@ -1,31 +1,31 @@
-//! What systemd is told, where it asks to be told.
+//! Notifications to systemd.
 //!
 //! Source: sd_notify(3) and sd_watchdog_enabled(3).
 
 use sd_notify::NotifyState;
 use tokio_util::task::AbortOnDropHandle;
 
-/// Says that everything runs; goes on saying that it is alive as long as the returned handle is kept.
+/// Sends READY=1; sends watchdog notifications until the returned handle is dropped.
 pub(super) fn ready() -> Option<AbortOnDropHandle<()>> {
-    tell(NotifyState::Ready);
-    // Half the time that systemd waits, as it recommends.
+    notify(NotifyState::Ready);
+    // Half of the watchdog timeout, as sd_watchdog_enabled(3) recommends.
     let interval = sd_notify::watchdog_enabled()? / 2;
-    let alive = tokio::spawn(async move {
-        let mut beat = tokio::time::interval(interval.max(std::time::Duration::from_millis(1)));
+    let watchdog = tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(interval.max(std::time::Duration::from_millis(1)));
         loop {
-            beat.tick().await;
-            tell(NotifyState::Watchdog);
+            ticks.tick().await;
+            notify(NotifyState::Watchdog);
         }
     });
-    Some(AbortOnDropHandle::new(alive))
+    Some(AbortOnDropHandle::new(watchdog))
 }
 
-/// Says that stopping has begun.
+/// Sends STOPPING=1.
 pub(super) fn stopping() {
-    tell(NotifyState::Stopping);
+    notify(NotifyState::Stopping);
 }
 
-fn tell(state: NotifyState<'_>) {
-    // Where systemd does not ask this does nothing; where it has gone there is nobody to tell.
+fn notify(state: NotifyState<'_>) {
+    // Without NOTIFY_SOCKET this does nothing; a failed notification cannot be reported.
     let _ = sd_notify::notify(&[state]);
 }

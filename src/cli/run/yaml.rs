@@ -1,4 +1,4 @@
-//! Applies edits of rhaid.yaml while everything runs.
+//! Applies edits of rhaid.yaml at run time.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,16 +12,16 @@ use crate::config::{Config, Difference};
 use crate::runtime::Runtime;
 use crate::services::files::{Files, FolderWatch};
 
-/// The edits of rhaid.yaml from a moment on, also of a file that is not there yet.
+/// Watches rhaid.yaml, which need not exist yet.
 pub(super) struct Watch {
     file: PathBuf,
     folder: FolderWatch,
 }
 
 impl Watch {
-    /// Watches from now on. Must be called inside the tokio runtime.
+    /// Starts watching. Must be called inside the tokio runtime.
     pub(super) fn start(config: &Config, files: &Files) -> Self {
-        let file = config.file.clone().unwrap_or_else(|| beside(&config.scripts));
+        let file = config.file.clone().unwrap_or_else(|| default_file(&config.scripts));
         let file = std::path::absolute(&file).unwrap_or(file);
         let wanted = file.clone();
         let folder = files.watch(file.parent().unwrap_or(Path::new(".")), move |path| path != wanted);
@@ -39,6 +39,7 @@ impl Watch {
     }
 }
 
+/// Applies the configuration after an edit.
 struct Edits {
     globals: Globals,
     file: PathBuf,
@@ -53,33 +54,33 @@ impl Edits {
             Some(self.file.as_path()).filter(|file| file.symlink_metadata().is_ok()),
         ) {
             Ok(loaded) => loaded,
-            Err(faults) => return kept(&settings::reports(&faults)),
+            Err(faults) => return log_rejected(&settings::reports(&faults)),
         };
         loaded.warnings.iter().for_each(|warning| warn!("{warning}"));
         let config = Arc::new(loaded.config);
         match self.runtime.apply(Arc::clone(&config)).await {
             Ok(difference) => {
                 self.filter.apply(&config);
-                told(&difference);
+                log_applied(&difference);
             }
-            Err(faults) => kept(&settings::reports(&faults)),
+            Err(faults) => log_rejected(&settings::reports(&faults)),
         }
     }
 }
 
-fn kept(reports: &str) {
+fn log_rejected(reports: &str) {
     error!("rhaid.yaml was changed, but not applied:\n{reports}");
 }
 
-fn told(difference: &Difference) {
+fn log_applied(difference: &Difference) {
     if !difference.applied.is_empty() {
         info!("rhaid.yaml was changed: {} applied", difference.applied.join(", "));
     }
     if !difference.restart.is_empty() {
-        warn!("rhaid.yaml was changed: {} will count after a restart", difference.restart.join(", "));
+        warn!("rhaid.yaml was changed: {} needs a restart", difference.restart.join(", "));
     }
 }
 
-fn beside(scripts: &Path) -> PathBuf {
+fn default_file(scripts: &Path) -> PathBuf {
     scripts.parent().unwrap_or(Path::new(".")).join(settings::FILE)
 }

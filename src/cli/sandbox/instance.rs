@@ -1,5 +1,7 @@
-//! One life of rhaid in a held world, from a start to a stop: a runtime of its own, on one thread, so that all is done in a fixed order.
+//! An instance of rhaid in a sandbox, from start to stop. All tasks run on one thread, in a fixed order.
 
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -7,26 +9,42 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use super::Sandbox;
 use crate::cli::environment;
-use crate::runtime::{LogStore, Runtime};
+use crate::cli::sandbox::mock_http::MockResponses;
+use crate::config::Config;
+use crate::runtime::{LogStore, Runtime, ScriptSelection};
 use crate::script;
 use crate::services::Services;
 use crate::services::clock::Clock;
 use crate::services::files::Files;
 use crate::services::http::Http;
-use crate::services::mqtt::Mqtt;
+use crate::services::mqtt::{MockBrokers, Mqtt};
+use crate::services::store::Store;
 
-/// How long something may take that needs no time in the world before time passes there.
+/// Real time that an action may take before virtual time advances.
 const STILL: Duration = Duration::from_millis(5);
 
-/// How long rhaid may take to stop before time passes: it waits for its disk, too.
+/// Real time that a stop may take before virtual time advances: it also waits for the disk.
 const STOP: Duration = Duration::from_secs(2);
 
-/// How many times the tasks are given the floor before they count as done.
+/// Number of times that all tasks are polled before they count as idle.
 const ROUNDS: usize = 16;
 
-/// One life of rhaid.
+/// The parts of a sandbox that an instance uses; they outlive a restart.
+pub(super) struct InstanceSettings {
+    pub(super) config: Arc<Config>,
+    pub(super) clock: Clock,
+    pub(super) store: Store,
+    pub(super) brokers: MockBrokers,
+    pub(super) mocks: Arc<MockResponses>,
+    /// Root of the virtual file system.
+    pub(super) files: PathBuf,
+    /// The folder that relative paths are resolved against.
+    pub(super) base: PathBuf,
+    pub(super) chosen: Option<ScriptSelection>,
+}
+
+/// A running instance of rhaid.
 pub(super) struct Instance {
     pub(super) runtime: Runtime,
     pub(super) services: Services,
@@ -37,79 +55,81 @@ pub(super) struct Instance {
 }
 
 impl Instance {
-    /// Starts rhaid with what the world kept.
-    pub(super) fn start(sandbox: &Sandbox) -> Result<Self, String> {
-        let config = sandbox.config();
+    /// Starts an instance, and waits until its scripts are loaded.
+    pub(super) fn start(settings: InstanceSettings) -> Result<Self, String> {
+        let InstanceSettings { config, clock, store, brokers, mocks, files, base, chosen } = settings;
         let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let tokio = tokio.map_err(|error| error.to_string())?;
         let handle = tokio.handle().clone();
         let (end, ended) = oneshot::channel::<()>();
         let driver =
-            std::thread::Builder::new().name("world".to_owned()).stack_size(script::stack_size(&config.limits));
+            std::thread::Builder::new().name("sandbox".to_owned()).stack_size(script::stack_size(&config.limits));
         let driver = driver.spawn(move || {
             let _ = tokio.block_on(ended);
             tokio.shutdown_background();
         });
         let driver = driver.map_err(|error| error.to_string())?;
-        let files = Files::sandboxed(sandbox.files.path());
-        let folder = files.resolve(sandbox.base());
+        let files = Files::sandboxed(&files);
+        let folder = files.resolve(base);
         std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let services = {
             let _inside = handle.enter();
-            let brokers = environment::ephemeral_brokers(&config).map_err(|error| error.to_string())?;
-            Services::builder(sandbox.clock.clone(), sandbox.store.clone())
+            let settings = environment::ephemeral_brokers(&config).map_err(|error| error.to_string())?;
+            Services::builder(clock.clone(), store.clone())
                 .files(files)
-                .http(Http::mocked(sandbox.mocks.clone()))
-                .mqtt(Mqtt::with_mock_brokers(brokers, &sandbox.clock, &sandbox.store, &sandbox.brokers))
+                .http(Http::mocked(mocks))
+                .mqtt(Mqtt::with_mock_brokers(settings, &clock, &store, &brokers))
                 .build()
         };
-        let lines = LogStore::unbounded(sandbox.clock.clone());
-        let (given, chosen) = (services.clone(), sandbox.chosen.clone());
-        let starting = async move { Runtime::start_only(config, given, lines, chosen).await };
-        let clock = sandbox.clock.clone();
-        let started = outcome(&handle, async move {
-            let started = waited(&clock, starting, None).await;
-            settled(&clock).await;
-            started
-        });
+        let logs = LogStore::unbounded(clock.clone());
+        let services_of_runtime = services.clone();
+        let starting = async move { Runtime::start_only(config, services_of_runtime, logs, chosen).await };
+        let started = {
+            let clock = clock.clone();
+            block_on(&handle, async move {
+                let started = await_output(&clock, starting, None).await;
+                wait_until_idle(&clock).await;
+                started
+            })
+        };
         let runtime = started?.map_err(|error| error.to_string())?;
-        Ok(Self { runtime, services, clock: sandbox.clock.clone(), handle, end: Some(end), driver: Some(driver) })
+        Ok(Self { runtime, services, clock, handle, end: Some(end), driver: Some(driver) })
     }
 
-    /// Waits until nothing is going on that needs no time.
+    /// Waits until all tasks are idle, without advancing the clock.
     pub(super) fn settle(&self) -> Result<(), String> {
         self.pass(Duration::ZERO)
     }
 
-    /// Lets time pass; everything that is due happens.
+    /// Advances the clock and waits for everything that becomes due.
     pub(super) fn pass(&self, duration: Duration) -> Result<(), String> {
         let clock = self.clock.clone();
-        outcome(&self.handle, async move {
-            settled(&clock).await;
+        block_on(&self.handle, async move {
+            wait_until_idle(&clock).await;
             if !duration.is_zero() {
                 clock.advance_async(duration).await;
-                settled(&clock).await;
+                wait_until_idle(&clock).await;
             }
         })
     }
 
-    /// Waits for something while time passes as it needs to.
+    /// Waits for a future; the clock advances to the next timer whenever all tasks are idle.
     pub(super) fn wait<T: Send + 'static>(
         &self,
-        outside: impl Future<Output = T> + Send + 'static,
+        future: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, String> {
-        self.wait_for(outside, Some(STILL))
+        self.wait_for(future, Some(STILL))
     }
 
-    /// Waits for something that needs no time.
-    pub(super) fn wait_still<T: Send + 'static>(
+    /// Waits for a future without advancing the clock.
+    pub(super) fn wait_at_once<T: Send + 'static>(
         &self,
-        outside: impl Future<Output = T> + Send + 'static,
+        future: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, String> {
-        self.wait_for(outside, None)
+        self.wait_for(future, None)
     }
 
-    /// Lets rhaid stop; time passes if handlers take some.
+    /// Stops the instance; the clock advances if handlers wait.
     pub(super) fn stop(&self) -> Result<(), String> {
         let runtime = self.runtime.clone();
         self.wait_for(async move { runtime.stop().await }, Some(STOP))
@@ -117,13 +137,13 @@ impl Instance {
 
     fn wait_for<T: Send + 'static>(
         &self,
-        outside: impl Future<Output = T> + Send + 'static,
+        future: impl Future<Output = T> + Send + 'static,
         still: Option<Duration>,
     ) -> Result<T, String> {
         let clock = self.clock.clone();
-        outcome(&self.handle, async move {
-            let value = waited(&clock, outside, still).await;
-            settled(&clock).await;
+        block_on(&self.handle, async move {
+            let value = await_output(&clock, future, still).await;
+            wait_until_idle(&clock).await;
             value
         })
     }
@@ -132,27 +152,27 @@ impl Instance {
 impl Drop for Instance {
     fn drop(&mut self) {
         let runtime = self.runtime.clone();
-        // A life that is broken has nothing to be cut off from.
-        let _ = outcome(&self.handle, async move { runtime.cancel_all().await });
+        // An instance whose thread has panicked has no tasks to cancel.
+        let _ = block_on(&self.handle, async move { runtime.cancel_all().await });
         drop(self.end.take());
         if let Some(driver) = self.driver.take() {
-            // A panic there has been told by what was waited for.
+            // The caller that waited for the thread has reported its panic.
             let _ = driver.join();
         }
     }
 }
 
-/// Does something on the thread of a life.
-fn outcome<T: Send + 'static>(handle: &Handle, work: impl Future<Output = T> + Send + 'static) -> Result<T, String> {
+/// Runs a future on the thread of the instance and waits for its output.
+fn block_on<T: Send + 'static>(handle: &Handle, work: impl Future<Output = T> + Send + 'static) -> Result<T, String> {
     let (done, is_done) = sync_channel(1);
     handle.spawn(async move {
         let _ = done.send(work.await);
     });
-    is_done.recv().map_err(|_| "rhaid broke off: this is a mistake in it".to_owned())
+    is_done.recv().map_err(|_| "the runtime panicked: this is a bug in rhaid".to_owned())
 }
 
-/// Waits until nothing is going on that needs no time.
-async fn settled(clock: &Clock) {
+/// Waits until all tasks are idle and all due timers have fired.
+async fn wait_until_idle(clock: &Clock) {
     for _ in 0..2 {
         for _ in 0..ROUNDS {
             tokio::task::yield_now().await;
@@ -161,8 +181,9 @@ async fn settled(clock: &Clock) {
     }
 }
 
-/// Waits for something; time passes when it has not come for so long, `None`: never.
-async fn waited<T>(clock: &Clock, outside: impl Future<Output = T>, still: Option<Duration>) -> T {
+/// Waits for a future. With `still`, the clock advances to the next timer each time that the future has not completed after this real time;
+/// with `None`, it does not advance.
+async fn await_output<T>(clock: &Clock, future: impl Future<Output = T>, still: Option<Duration>) -> T {
     let time = async {
         loop {
             let without_time = async {
@@ -175,7 +196,7 @@ async fn waited<T>(clock: &Clock, outside: impl Future<Output = T>, still: Optio
                 None => without_time.await,
                 Some(still) => drop(tokio::time::timeout(still, without_time).await),
             }
-            settled(clock).await;
+            wait_until_idle(clock).await;
             if let Some(due) = clock.next_deadline() {
                 clock.advance_async(clock.now().duration_until(due).try_into().unwrap_or_default()).await;
             }
@@ -183,7 +204,7 @@ async fn waited<T>(clock: &Clock, outside: impl Future<Output = T>, still: Optio
     };
     tokio::select! {
         biased;
-        value = outside => value,
-        () = time => unreachable!("time has no end"),
+        value = future => value,
+        () = time => unreachable!("the loop has no end"),
     }
 }

@@ -1,4 +1,4 @@
-//! What answers the requests of scripts in a held world.
+//! Mock HTTP servers of a sandbox: responses from a test or from a recording.
 
 use std::sync::Arc;
 
@@ -12,91 +12,104 @@ use crate::services::clock::Clock;
 use crate::services::http::{Error, MockRequest, MockTransport, Reply, error_by_kind};
 use crate::value::{Map, Value, map_of};
 
-/// The keys by which a map is an answer, and not data.
+/// Keys that make a map a response; a map without them is the JSON body.
 const PARTS: &[&str] = &["status", "headers", "json", "body"];
 
-/// The answers there are, and what was asked.
+/// Mock responses, and the requests that were received.
 pub(super) struct MockResponses {
     clock: Clock,
-    /// Whether a test says what is answered, and not a recording.
-    is_test: bool,
+    hint: UnmatchedHint,
     rules: Mutex<Vec<MockRule>>,
     requests: Mutex<Vec<Map>>,
 }
 
-/// What answers which calls.
+/// The advice in the error of a request that no rule matches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::cli) enum UnmatchedHint {
+    /// Add `on_http` to the test.
+    OnHttp,
+    /// Record responses.
+    Record,
+}
+
+/// A response for the requests with a method and a URL.
 struct MockRule {
     method: String,
     url: UrlPattern,
     answer: Arc<MockResponse>,
 }
 
-/// Which URLs are meant.
+/// The URLs that a rule matches.
 enum UrlPattern {
     Glob(GlobMatcher),
-    /// This one, once its secrets are hidden.
+    /// One URL, compared after its secrets are masked.
     Recorded(String, Mask),
 }
 
 impl MockResponses {
-    pub(super) fn new(clock: Clock, is_test: bool) -> Self {
-        Self { clock, is_test, rules: Mutex::default(), requests: Mutex::default() }
+    pub(super) fn new(clock: Clock, hint: UnmatchedHint) -> Self {
+        Self { clock, hint, rules: Mutex::default(), requests: Mutex::default() }
     }
 
-    /// Answers requests of a method to URLs of a pattern, before those that were told earlier.
-    pub(super) fn put(&self, method: &str, url: &str, answer: MockResponse) -> Result<(), String> {
+    /// Adds a response for a method and a URL pattern. Later rules take precedence.
+    ///
+    /// # Errors
+    /// If the pattern is no glob, or there is no error of that kind.
+    pub(super) fn add(&self, method: &str, url: &str, answer: MockResponse) -> Result<(), String> {
         if let MockResponse::Error(kind) = &answer
             && error_by_kind(kind).is_none()
         {
             return Err(format!(
-                "there is no {kind:?}: requests fail with timeout, timeout.connect, timeout.read, connect, tls, proxy, too_many_redirects or decode"
+                "there is no error kind {kind:?}: write one of timeout, timeout.connect, timeout.read, connect, tls, proxy, too_many_redirects, decode"
             ));
         }
-        self.add(method, UrlPattern::Glob(url_matcher(url)?), answer);
+        self.add_rule(method, UrlPattern::Glob(url_matcher(url)?), answer);
         Ok(())
     }
 
-    /// Answers a call as it was answered when that was written down.
-    pub(super) fn record(&self, method: &str, url: &str, reply: Reply, mask: &Mask) -> Result<(), String> {
+    /// Adds a recorded response.
+    pub(super) fn add_recorded(&self, method: &str, url: &str, reply: Reply, mask: &Mask) -> Result<(), String> {
         let headers = map_of(reply.headers.into_iter().map(|(name, value)| (name, value.into())));
         let answer = map_of([
             ("status".into(), i64::from(reply.status).into()),
             ("headers".into(), headers.into()),
             ("body".into(), reply.body.to_vec().into()),
         ]);
-        self.add(method, UrlPattern::Recorded(url.to_owned(), mask.clone()), MockResponse::Value(answer.into()));
+        self.add_rule(method, UrlPattern::Recorded(url.to_owned(), mask.clone()), MockResponse::Value(answer.into()));
         Ok(())
     }
 
-    fn add(&self, method: &str, url: UrlPattern, answer: MockResponse) {
+    fn add_rule(&self, method: &str, url: UrlPattern, answer: MockResponse) {
         let rule = MockRule { method: method.to_uppercase(), url, answer: Arc::new(answer) };
         self.rules.lock().push(rule);
     }
 
-    /// Returns what was asked.
+    /// Returns the received requests, oldest first.
     pub(super) fn requests(&self) -> MutexGuard<'_, Vec<Map>> {
         self.requests.lock()
     }
 
-    fn unanswered(&self, request: &MockRequest) -> String {
+    fn unmatched(&self, request: &MockRequest) -> String {
         let MockRequest { method, url, .. } = request;
-        let hint = match self.is_test {
-            true => format!("add `on_http({method:?}, {url:?}, …)`"),
-            false => "`rhaid record --http` writes a file for `--events` with what servers answer".to_owned(),
+        let hint = match self.hint {
+            UnmatchedHint::OnHttp => format!("add `on_http({method:?}, {url:?}, …)`"),
+            UnmatchedHint::Record => {
+                "record responses with `rhaid record --http` and replay them with `--events`".to_owned()
+            }
         };
-        format!("nothing answers {method} {url} in this world: {hint}")
+        format!("no mock response matches {method} {url}: {hint}")
     }
 
     fn find(&self, request: &MockRequest) -> Option<Arc<MockResponse>> {
         let rules = self.rules.lock();
         let fits =
-            |rule: &&MockRule| (rule.method == "*" || rule.method == request.method) && rule.url.has(&request.url);
+            |rule: &&MockRule| (rule.method == "*" || rule.method == request.method) && rule.url.matches(&request.url);
         rules.iter().rev().find(fits).map(|rule| rule.answer.clone())
     }
 }
 
 impl UrlPattern {
-    fn has(&self, requested: &str) -> bool {
+    fn matches(&self, requested: &str) -> bool {
         match self {
             Self::Glob(pattern) => pattern.is_match(requested),
             Self::Recorded(url, mask) => {
@@ -108,19 +121,19 @@ impl UrlPattern {
 
 impl MockTransport for MockResponses {
     fn respond(&self, request: &MockRequest) -> Result<Reply, Error> {
-        let mut seen = seen(request);
+        let mut record = request_map(request);
         let reply = match self.find(request).as_deref() {
-            None => Err(Error::Connect(self.unanswered(request))),
+            None => Err(Error::Connect(self.unmatched(request))),
             Some(MockResponse::Value(value)) => reply(value),
-            Some(MockResponse::Function(answer)) => answer(seen.clone())
+            Some(MockResponse::Function(answer)) => answer(record.clone())
                 .and_then(|value| reply(&value).map_err(|error| error.to_string()))
                 .map_err(|why| Error::Connect(format!("on_http: {why}"))),
             Some(MockResponse::Error(kind)) => Err(error_by_kind(kind).unwrap_or(Error::Connect(kind.clone()))),
         };
         let status = reply.as_ref().map_or(Value::Null, |reply| i64::from(reply.status).into());
-        seen.insert("status".into(), status);
-        seen.insert("time".into(), Value::Time(self.clock.now().to_zoned(self.clock.zone())));
-        memory::uncounted(|| self.requests().push(seen));
+        record.insert("status".into(), status);
+        record.insert("time".into(), Value::Time(self.clock.now().to_zoned(self.clock.zone())));
+        memory::uncounted(|| self.requests().push(record));
         reply
     }
 
@@ -129,8 +142,8 @@ impl MockTransport for MockResponses {
     }
 }
 
-/// Returns a request as tests see it.
-fn seen(request: &MockRequest) -> Map {
+/// Returns a request as `requests()` returns it to a test.
+fn request_map(request: &MockRequest) -> Map {
     let headers = map_of(request.headers.iter().map(|(name, value)| (name.clone(), value.as_str().into())));
     let query = url::Url::parse(&request.url)
         .map(|url| map_of(url.query_pairs().map(|(name, value)| (name.into_owned(), Value::from(value.into_owned())))));
@@ -143,7 +156,7 @@ fn seen(request: &MockRequest) -> Map {
     ])
 }
 
-/// Returns the answer that is meant by what a test wrote.
+/// Converts the value that a test gave into a response.
 fn reply(value: &Value) -> Result<Reply, Error> {
     let json = |value: &Value| ("application/json".to_owned(), value.to_json().to_string().into_bytes());
     let plain = |text: &str| ("text/plain; charset=utf-8".to_owned(), text.as_bytes().to_vec());
@@ -158,7 +171,12 @@ fn reply(value: &Value) -> Result<Reply, Error> {
             let status = match map.get("status") {
                 None => 200,
                 Some(Value::Int(status @ 100..=999)) => *status as u16,
-                Some(other) => return Err(Error::Connect(format!("status: {} is no status", other.preview(40)))),
+                Some(other) => {
+                    return Err(Error::Connect(format!(
+                        "status: write a number from 100 to 999, not {}",
+                        other.preview(40)
+                    )));
+                }
             };
             let given = match map.get("headers") {
                 Some(Value::Map(headers)) => headers.clone(),

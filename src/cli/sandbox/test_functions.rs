@@ -1,4 +1,4 @@
-//! What tests do to a held world.
+//! The functions of tests, on a sandbox.
 
 use std::path::{Component, PathBuf};
 use std::sync::Arc;
@@ -7,8 +7,9 @@ use std::time::Duration;
 use jiff::Zoned;
 use jiff::civil::Time;
 
-use super::Sandbox;
-use crate::cli::try_event;
+use crate::cli::sandbox::harness::Sandbox;
+use crate::cli::settings;
+use crate::cli::times::parse_time;
 use crate::functions::testing::{MockResponse, SandboxApi};
 use crate::runtime::Status;
 use crate::secrets::Secret;
@@ -20,11 +21,11 @@ use crate::value::{Map, Value, map_of};
 use crate::web;
 
 impl Sandbox {
-    /// Reads a moment: with its zone, in the zone of the config, or the next time that a clock shows it.
-    fn moment(&self, text: &str) -> Result<Zoned, String> {
+    /// Parses a time: with a zone or an offset, in the zone of rhaid.yaml, or a time of day, which means its next occurrence.
+    fn parse_time(&self, text: &str) -> Result<Zoned, String> {
         let zone = self.clock.zone();
         let Some(time) = text.parse::<Time>().ok().filter(|_| !text.contains('-')) else {
-            return try_event::parse_time(text, &zone).map_err(|error| error.to_string().replace("--at: ", ""));
+            return parse_time(text, &zone);
         };
         let now = self.clock.now_zoned();
         let today = now.date().to_datetime(time).to_zoned(zone.clone()).map_err(|error| error.to_string())?;
@@ -57,7 +58,7 @@ impl SandboxApi for Sandbox {
         }
         self.with(|instance| {
             let runtime = instance.runtime.clone();
-            let listed = instance.wait_still(async move {
+            let listed = instance.wait_at_once(async move {
                 if was_running {
                     runtime.rescan().await;
                 }
@@ -66,7 +67,7 @@ impl SandboxApi for Sandbox {
             match listed.into_iter().find(|listed| listed.name == script) {
                 None => Err(format!("there is no script `{script}` in the scripts folder")),
                 Some(listed) if listed.status == Status::Live => Ok(()),
-                Some(listed) => Err(format!("`{script}` can not be loaded:\n{}", listed.faults.join("\n"))),
+                Some(listed) => Err(format!("`{script}` cannot be loaded:\n{}", listed.faults.join("\n"))),
             }
         })
     }
@@ -75,7 +76,7 @@ impl SandboxApi for Sandbox {
         self.with(|instance| {
             instance.services.mqtt.inject(publish).map_err(|error| match error {
                 Error::NotConnected { broker, .. } => {
-                    format!("no message comes from the broker `{broker}`, which is down: `broker_up()` brings it back")
+                    format!("the broker `{broker}` is down and delivers no messages: call `broker_up()` first")
                 }
                 other => other.to_string(),
             })?;
@@ -92,23 +93,23 @@ impl SandboxApi for Sandbox {
     }
 
     fn advance_to(&self, moment: &str) -> Result<(), String> {
-        let moment = self.moment(moment)?;
+        let time = self.parse_time(moment)?;
         if self.is_running() {
-            return self.advance_until(&moment);
+            return self.advance_until(&time);
         }
-        self.clock.set(moment.timestamp());
+        self.clock.set(time.timestamp());
         Ok(())
     }
 
     fn mock_http(&self, method: &str, url: &str, response: MockResponse) -> Result<(), String> {
-        self.mocks.put(method, url, response)
+        self.mocks.add(method, url, response)
     }
 
     fn request(&self, method: &str, path: &str, with: Map) -> Result<Map, String> {
         let (request, body) = request(method, path, &with)?;
         self.with(|instance| {
-            let visit = web::call(instance.services.routes.clone(), request, body);
-            let (status, headers, body) = instance.wait(visit)??;
+            let response = web::call(instance.services.routes.clone(), request, body);
+            let (status, headers, body) = instance.wait(response)??;
             let headers = map_of(headers.into_iter().map(|(name, value)| (name, value.into())));
             Ok(map_of([
                 ("status".into(), i64::from(status).into()),
@@ -122,7 +123,7 @@ impl SandboxApi for Sandbox {
         let emitted = Emitted { name: name.to_owned(), data, from: "test".to_owned(), hops: 1 };
         self.with(|instance| {
             let bus = instance.services.bus.clone();
-            instance.wait_still(async move { bus.deliver(bus.route(vec![emitted])).await }).map(|_| ())
+            instance.wait_at_once(async move { bus.deliver(bus.route(vec![emitted])).await }).map(|_| ())
         })
     }
 
@@ -164,8 +165,8 @@ impl SandboxApi for Sandbox {
         }
         self.with(|instance| {
             let runtime = instance.runtime.clone();
-            let applied = instance.wait_still(async move { runtime.apply(config).await })?;
-            applied.map(|_| ()).map_err(|faults| crate::cli::settings::reports(&faults))
+            let applied = instance.wait_at_once(async move { runtime.apply(config).await })?;
+            applied.map(|_| ()).map_err(|faults| settings::reports(&faults))
         })
     }
 
@@ -195,9 +196,9 @@ impl SandboxApi for Sandbox {
     }
 
     fn runs(&self) -> Result<Vec<Map>, String> {
-        let rows = self.rows()?;
+        let runs = self.all_runs()?;
         let baseline = self.baseline();
-        Ok(rows.iter().filter(|row| !baseline.runs.contains(&row.id)).map(|row| self.shown_run(row)).collect())
+        Ok(runs.iter().filter(|run| !baseline.runs.contains(&run.id)).map(|run| self.run_map(run)).collect())
     }
 
     fn logs(&self) -> Vec<Map> {
@@ -207,7 +208,7 @@ impl SandboxApi for Sandbox {
 
     fn clear_records(&self) {
         let (published, logged) = (self.all_published().len(), self.all_logs().len());
-        let runs = self.rows().unwrap_or_default().into_iter().map(|row| row.id).collect();
+        let runs = self.all_runs().unwrap_or_default().into_iter().map(|run| run.id).collect();
         let mut baseline = self.baseline();
         (baseline.published, baseline.logged, baseline.runs) = (published, logged, runs);
         baseline.requests = self.mocks.requests().len();
@@ -218,11 +219,11 @@ impl SandboxApi for Sandbox {
     }
 
     fn expect_failure(&self, script: &str, kind: &str) -> Result<(), String> {
-        self.excuse_failure(script, kind)
+        self.mark_expected_failures(script, kind)
     }
 }
 
-/// Puts a web request together.
+/// Builds a web request.
 fn request(method: &str, path: &str, with: &Map) -> Result<(::http::request::Builder, Vec<u8>), String> {
     const KNOWN: [&str; 4] = ["json", "body", "headers", "query"];
     if let Some(unknown) = with.keys().find(|key| !KNOWN.contains(&key.as_str())) {

@@ -1,30 +1,31 @@
-//! Which lines of the scripts the tests ran.
+//! Line coverage of the tests.
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 
-use super::Runner;
 use crate::cli::table::{Cell, aligned};
 use crate::cli::terminal::{self, Style, paint, sanitize};
+use crate::cli::test::args::Args;
+use crate::config::Limits;
 use crate::runtime::{FolderSources, is_test, list_scripts};
 use crate::script::Sources;
 use crate::script::coverage::{self, LineCounts};
 
-/// Shows and writes what is asked for.
-pub(super) fn tell(runner: &Runner<'_>) -> anyhow::Result<()> {
-    let limits = &runner.config.limits;
-    let sources: Arc<dyn Sources> = Arc::new(FolderSources::new(&runner.root, limits.script_size));
-    let scripts = list_scripts(&runner.root).map(|listing| listing.files).unwrap_or_default();
+/// Prints the coverage, or writes it in lcov format, as the arguments say.
+pub(super) fn print(root: &Path, limits: &Limits, args: &Args) -> anyhow::Result<()> {
+    let sources: Arc<dyn Sources> = Arc::new(FolderSources::new(root, limits.script_size));
+    let scripts = list_scripts(root).map(|listing| listing.files).unwrap_or_default();
     let mut hits = coverage::line_counts(scripts, &sources, limits);
     hits.retain(|file, lines| !is_test(file) && !lines.is_empty());
-    if runner.args.coverage && !runner.args.json {
+    if args.coverage && !args.json {
         terminal::print(&text(&hits));
     }
-    match &runner.args.lcov {
+    match &args.lcov {
         None => Ok(()),
-        Some(file) => std::fs::write(file, lcov(&hits, runner)).with_context(|| format!("writing {}", file.display())),
+        Some(file) => std::fs::write(file, lcov(&hits, root)).with_context(|| format!("writing {}", file.display())),
     }
 }
 
@@ -33,7 +34,7 @@ fn text(hits: &LineCounts) -> String {
     for (file, lines) in hits {
         let ran = lines.values().filter(|count| **count > 0).count();
         let share = format!("{} %", 100 * ran / lines.len());
-        let left = left_out(lines.iter().map(|(line, count)| (*line, *count > 0)));
+        let left = uncovered(lines.iter().map(|(line, count)| (*line, *count > 0)));
         let left = if left.is_empty() { String::new() } else { format!("not run: {left}") };
         rows.push(vec![
             Cell::plain(sanitize(file)),
@@ -49,8 +50,8 @@ fn text(hits: &LineCounts) -> String {
     format!("{}\n{}", paint(Style::Heading, "lines that ran"), aligned(&rows))
 }
 
-/// Returns the lines that did not run, as ranges over lines that can run.
-fn left_out(lines: impl Iterator<Item = (usize, bool)>) -> String {
+/// Returns the lines that did not run, as ranges of executable lines.
+fn uncovered(lines: impl Iterator<Item = (usize, bool)>) -> String {
     let mut ranges: Vec<(usize, usize)> = Vec::new();
     let mut goes_on = false;
     for (line, has_run) in lines {
@@ -65,14 +66,14 @@ fn left_out(lines: impl Iterator<Item = (usize, bool)>) -> String {
     ranges.iter().map(range).collect::<Vec<_>>().join(", ")
 }
 
-/// Returns it in the format of lcov.
+/// Returns the coverage in lcov format.
 ///
 /// Source: `geninfo(1)` of lcov, "FILES".
-fn lcov(hits: &LineCounts, runner: &Runner<'_>) -> String {
+fn lcov(hits: &LineCounts, root: &Path) -> String {
     let mut text = String::new();
     for (file, lines) in hits {
         let ran = lines.values().filter(|count| **count > 0).count();
-        let _ = writeln!(text, "TN:\nSF:{}", runner.root.join(file).display());
+        let _ = writeln!(text, "TN:\nSF:{}", root.join(file).display());
         for (line, count) in lines {
             let _ = writeln!(text, "DA:{line},{count}");
         }
@@ -88,7 +89,7 @@ mod tests {
     #[test]
     fn lines_that_did_not_run_are_ranges() {
         let lines = [(1, true), (2, false), (4, false), (5, true), (7, false)];
-        assert_eq!(left_out(lines.into_iter()), "2-4, 7");
-        assert_eq!(left_out([(1, true)].into_iter()), "");
+        assert_eq!(uncovered(lines.into_iter()), "2-4, 7");
+        assert_eq!(uncovered([(1, true)].into_iter()), "");
     }
 }

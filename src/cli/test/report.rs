@@ -1,43 +1,43 @@
-//! How tests went, for people, for programs, and for what collects results (JUnit XML).
+//! Test results as text, JSON and JUnit XML.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde_json::json;
 
-use crate::cli::sandbox::{TimelineEntry, lines};
+use crate::cli::sandbox::{TimelineEntry, format_last};
 use crate::cli::terminal::{self, Style, paint, sanitize};
 use crate::fault::{Fault, SourceLocation};
 
-/// How all tests went.
+/// The results of all tests.
 #[derive(Default)]
 pub(super) struct Report {
     pub(super) files: Vec<FileReport>,
     pub(super) took: Duration,
 }
 
-/// How the tests of a file went.
+/// The results of a test file.
 pub(super) struct FileReport {
     pub(super) file: String,
-    /// Why it could not be read.
+    /// The faults of a file that cannot be loaded.
     pub(super) faults: Vec<Fault>,
     pub(super) verdicts: Vec<Verdict>,
 }
 
-/// How a test went.
+/// The result of a test.
 pub(super) struct Verdict {
     pub(super) name: String,
     pub(super) place: SourceLocation,
     pub(super) took: Duration,
-    /// What does not hold; `None`: it passed.
+    /// The failure; `None` if the test passed.
     pub(super) fault: Option<Fault>,
     pub(super) timeline: Vec<TimelineEntry>,
     pub(super) printed: Vec<String>,
 }
 
 impl FileReport {
-    /// Shows how it went.
-    pub(super) fn tell(&self) {
+    /// Prints the results.
+    pub(super) fn print(&self) {
         if self.faults.is_empty() && self.verdicts.is_empty() {
             return;
         }
@@ -56,7 +56,7 @@ impl FileReport {
             }
             if let Some(fault) = &verdict.fault {
                 let _ = writeln!(text, "{}", indented(&sanitize(&fault.report()), 7));
-                text.push_str(&lines(&verdict.timeline));
+                text.push_str(&format_last(&verdict.timeline));
             }
         }
         terminal::print(&text);
@@ -71,7 +71,7 @@ impl Report {
         (passed.len(), failed.len() + unread)
     }
 
-    /// Returns whether there was nothing to try.
+    /// Returns whether there were no tests.
     pub(super) fn is_empty(&self) -> bool {
         self.counts() == (0, 0)
     }
@@ -81,8 +81,8 @@ impl Report {
         self.counts().1 == 0
     }
 
-    /// Shows the sum of it.
-    pub(super) fn tell(&self, as_json: bool) -> anyhow::Result<()> {
+    /// Prints the totals, or the whole report as JSON.
+    pub(super) fn print(&self, as_json: bool) -> anyhow::Result<()> {
         if as_json {
             return terminal::print_json(&self.json());
         }
@@ -118,7 +118,7 @@ impl Report {
         json!({ "passed": passed, "failed": failed, "files": self.files.iter().map(file).collect::<Vec<_>>() })
     }
 
-    /// Returns it as JUnit XML.
+    /// Returns the report as JUnit XML.
     ///
     /// Source: the schema of the Jenkins xUnit plugin, `junit-10.xsd`.
     pub(super) fn junit(&self) -> String {
@@ -152,7 +152,7 @@ impl Report {
                     Some(fault) => {
                         let (why, whole) = (
                             escaped(&fault.text),
-                            escaped(&format!("{}\n{}", fault.report(), lines(&verdict.timeline))),
+                            escaped(&format!("{}\n{}", fault.report(), format_last(&verdict.timeline))),
                         );
                         let _ = writeln!(text, "><failure message=\"{why}\">{whole}</failure></testcase>");
                     }
@@ -169,7 +169,7 @@ fn indented(text: &str, by: usize) -> String {
     text.lines().map(|line| format!("{indent}{line}")).collect::<Vec<_>>().join("\n")
 }
 
-/// Returns text as it may stand in XML: without characters that must not be there, and with the others that mean something escaped.
+/// Returns text escaped for XML, without characters that XML forbids.
 fn escaped(text: &str) -> String {
     let mut out = String::new();
     for letter in anstream::adapter::strip_str(text).to_string().chars() {

@@ -1,11 +1,12 @@
-//! `rhaid test --watch`: again with every change.
+//! `rhaid test --watch`: runs the tests again after every change.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::{Args, run_once};
 use crate::cli::settings::{self, Globals};
 use crate::cli::terminal::{self, Style, paint};
+use crate::cli::test::args::Args;
+use crate::cli::test::runner::run_once;
 use crate::cli::{environment, exit};
 use crate::services::files::Files;
 
@@ -20,11 +21,11 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
         let is_other = |path: &std::path::Path| path.extension().is_some_and(|ending| ending != "rhai");
         let mut watches: Vec<_> = folders.iter().map(|folder| files.watch(folder, is_other)).collect();
         loop {
-            // A broken rhaid.yaml is told, and tried again with the next change.
+            // An error in rhaid.yaml is printed; the next change may fix it.
             if let Err(error) = tokio::task::block_in_place(|| run_once(args, globals)) {
                 exit::report(&error);
             }
-            terminal::print(&format!("{}\n", paint(Style::Dim, "waiting for a change; Ctrl-C ends this")));
+            terminal::print(&format!("{}\n", paint(Style::Dim, "waiting for a change; press Ctrl-C to stop")));
             let changed =
                 futures_util::future::select_all(watches.iter_mut().map(|watch| Box::pin(watch.changes.recv())));
             tokio::select! {

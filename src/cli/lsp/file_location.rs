@@ -1,4 +1,4 @@
-//! The scripts folder that a file belongs to, and its files as they are edited.
+//! The scripts folder that a file belongs to, and its sources with unsaved edits.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,23 +9,23 @@ use crate::config::Config;
 use crate::runtime::FolderSources;
 use crate::script::Sources;
 
-/// The texts that are edited, by file.
+/// The texts of the open documents, by file.
 pub(super) type OpenTexts = BTreeMap<PathBuf, Arc<str>>;
 
-/// Where a file belongs.
+/// A file and the scripts folder that it belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct FileLocation {
-    /// The folder that imports are found in.
+    /// The folder that import paths are relative to.
     pub(super) root: PathBuf,
-    /// The file below it.
+    /// The path of the file below `root`.
     pub(super) file: String,
-    /// The flags that lead to its configuration.
+    /// The options that select its configuration.
     pub(super) flags: ConfigFlags,
-    /// Whether the folder is a scripts folder, and not only where the file happens to lie.
+    /// Whether `root` is a scripts folder, and not only the parent folder of the file.
     pub(super) is_in_scripts: bool,
 }
 
-/// The flags that lead to a configuration.
+/// The options that select a configuration.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ConfigFlags {
     pub(super) config: Option<PathBuf>,
@@ -33,20 +33,20 @@ pub(super) struct ConfigFlags {
 }
 
 impl ConfigFlags {
-    /// Returns the flags of a command that would look at the same scripts.
+    /// Returns the global options of a command for the same scripts.
     pub(super) fn globals(&self, globals: &Globals) -> Globals {
         Globals { config: self.config.clone(), scripts: self.scripts.clone(), ..globals.clone() }
     }
 }
 
-/// Returns whether a file holds tests of scripts, and is no script.
+/// Returns whether a file contains tests.
 pub(super) fn is_test(file: &str) -> bool {
     file.ends_with("_test.rhai")
 }
 
 impl FileLocation {
-    /// Finds where a file belongs: to the folder that the command line names, or that the next `rhaid.yaml` above it names,
-    /// or to the next folder above it that is called `scripts`; else it is on its own.
+    /// Finds the scripts folder of a file: the folder of the command line, or of the nearest `rhaid.yaml` above the file, or the nearest
+    /// folder above it with the name `scripts`. Otherwise the file stands alone in its folder.
     pub(super) fn of(path: &Path, globals: &Globals) -> Self {
         let above = || path.ancestors().skip(1);
         let flags = if globals.config.is_some() || globals.scripts.is_some() {
@@ -75,14 +75,14 @@ impl FileLocation {
         Self { root, file, flags, is_in_scripts: false }
     }
 
-    /// Returns the text of another file of the folder, as it is edited.
+    /// Returns the text of another file of the folder, with unsaved edits.
     pub(super) fn read(&self, file: &str, texts: &OpenTexts) -> Option<Arc<str>> {
         let largest = Config::default_in(Path::new(".")).limits.script_size;
         EditedSources::new(&self.root, largest, texts.clone()).read(file).ok()
     }
 }
 
-/// The scripts folder with what is edited in place of what is on disk.
+/// The scripts folder, with the open documents in place of the files on disk.
 pub(super) struct EditedSources {
     root: PathBuf,
     folder: FolderSources,

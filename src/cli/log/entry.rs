@@ -1,4 +1,4 @@
-//! One line of the log, for people or for programs.
+//! A log entry, as a line of text or as JSON.
 
 use std::fmt;
 
@@ -7,20 +7,20 @@ use serde_json::{Map, Value as Json};
 use tracing::Event;
 use tracing::field::{Field, Visit};
 
-use super::TimestampFormat;
 use crate::api::LogLine;
+use crate::cli::log::timestamp::TimestampFormat;
 use crate::cli::terminal::{Style, paint, sanitize};
 use crate::config::Level;
 use crate::runtime::LogStore;
 use crate::secrets::Mask;
 
-/// How much of a run's id is shown to people: enough to tell the runs of some days apart.
+/// Length of a shortened run id: enough to tell the runs of some days apart.
 const SHORT_ID: usize = 4;
 
-/// What a line says.
+/// A log entry.
 #[derive(Debug, Default, PartialEq)]
 pub(in crate::cli) struct LogEntry {
-    /// The script it is about, if it is about one.
+    /// The script that it is about.
     pub(in crate::cli) script: Option<String>,
     run: Option<String>,
     message: String,
@@ -28,26 +28,26 @@ pub(in crate::cli) struct LogEntry {
 }
 
 impl LogEntry {
-    /// Reads what was said. The field `fields` holds what a script added, as JSON.
+    /// Reads a `tracing` event. Its field `fields` contains the fields of a script as JSON.
     pub(in crate::cli) fn read(event: &Event<'_>) -> Self {
         let mut line = Self::default();
         event.record(&mut line);
         line
     }
 
-    /// Takes a line that the running rhaid has kept.
-    pub(in crate::cli) fn of(kept: LogLine) -> Self {
+    /// Converts a line from the log store of the running rhaid.
+    pub(in crate::cli) fn from_stored(stored: LogLine) -> Self {
         let if_any = |text: String| Some(text).filter(|text| !text.is_empty());
-        Self { script: if_any(kept.script), run: if_any(kept.run), message: kept.text, fields: kept.fields }
+        Self { script: if_any(stored.script), run: if_any(stored.run), message: stored.text, fields: stored.fields }
     }
 
-    /// Keeps the line for those who ask what was.
-    pub(in crate::cli) fn keep(&self, level: Level, log_store: &LogStore) {
+    /// Adds the entry to the log store.
+    pub(in crate::cli) fn store(&self, level: Level, log_store: &LogStore) {
         let (script, run) = (self.script.as_deref().unwrap_or_default(), self.run.as_deref().unwrap_or_default());
         log_store.record(level, script, run, self.message.clone(), self.fields.clone());
     }
 
-    /// Hides secrets.
+    /// Masks secrets.
     pub(in crate::cli) fn mask(&mut self, mask: &Mask) {
         self.message = mask.apply(&self.message).into_owned();
         for value in self.fields.values_mut() {
@@ -57,7 +57,7 @@ impl LogEntry {
         }
     }
 
-    /// Returns the line as a JSON object, with its end.
+    /// Returns the entry as a JSON object and a line feed.
     pub(in crate::cli) fn json(mut self, level: Level, now: &Zoned) -> String {
         let mut object = Map::new();
         object.insert("time".into(), now.timestamp().display_with_offset(now.offset()).to_string().into());
@@ -74,10 +74,10 @@ impl LogEntry {
         format!("{}\n", Json::Object(object))
     }
 
-    /// Returns the line for people, with its end; further lines of the message are indented.
+    /// Returns the entry as text and a line feed; further lines of the message are indented.
     pub(in crate::cli) fn text(&self, level: Level, now: &Zoned, stamp: TimestampFormat) -> String {
         let stamp = match stamp {
-            TimestampFormat::Clock => now.strftime("%H:%M:%S ").to_string(),
+            TimestampFormat::TimeOfDay => now.strftime("%H:%M:%S ").to_string(),
             TimestampFormat::Full => now.strftime("%Y-%m-%dT%H:%M:%S%.3f%:z ").to_string(),
             TimestampFormat::None => String::new(),
         };
@@ -90,7 +90,7 @@ impl LogEntry {
         if let Some(script) = &self.script {
             text.push_str(&paint(Style::Name, &sanitize(script)));
             if let Some(run) = &self.run {
-                text.push_str(&paint(Style::Dim, &format!("[{}]", short(run))));
+                text.push_str(&paint(Style::Dim, &format!("[{}]", short_run_id(run))));
             }
             text.push_str(": ");
         }
@@ -145,8 +145,8 @@ impl Visit for LogEntry {
     }
 }
 
-/// Returns the end of a run's id, by which people tell it from its neighbours.
-pub(in crate::cli) fn short(id: &str) -> &str {
+/// Returns the last characters of a run id.
+pub(in crate::cli) fn short_run_id(id: &str) -> &str {
     let start = id.char_indices().rev().nth(SHORT_ID - 1).map_or(0, |(start, _)| start);
     &id[start..]
 }
@@ -183,21 +183,22 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_is_readable_over_several_lines() {
-        let text = anstream::adapter::strip_str(&line().text(Level::Error, &now(), TimestampFormat::Clock)).to_string();
+    fn further_lines_of_a_message_are_indented() {
+        let text =
+            anstream::adapter::strip_str(&line().text(Level::Error, &now(), TimestampFormat::TimeOfDay)).to_string();
         let expected = "07:08:09 error door[bcde]: door.rhai:1:2: no\n           |\n         1 | x n=1 who=\"a b\"\n";
         assert_eq!(text, expected);
     }
 
     #[test]
-    fn a_line_for_programs_is_one_object() {
+    fn a_json_entry_is_one_object() {
         let json: Json = serde_json::from_str(&line().json(Level::Warn, &now())).unwrap();
         assert_eq!(json["time"], "2026-03-01T07:08:09.5+01:00");
         assert_eq!((&json["level"], &json["script"], &json["n"]), (&"warn".into(), &"door".into(), &1.into()));
     }
 
     #[test]
-    fn a_field_can_not_pass_for_a_part_of_the_line() {
+    fn a_field_cannot_replace_a_part_of_the_entry() {
         let mut line = line();
         line.fields.insert("level".into(), "none".into());
         let json: Json = serde_json::from_str(&line.json(Level::Warn, &now())).unwrap();

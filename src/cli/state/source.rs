@@ -1,0 +1,96 @@
+//! Access to stored state: through the running rhaid, or directly in the store.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::anyhow;
+use serde_json::Value as Json;
+
+use crate::api::{Request, StateSpace};
+use crate::control::{Connection, NotRunning};
+use crate::options::nearest;
+use crate::services::store::{StateEdit, Store};
+use crate::value::Value;
+
+/// The running rhaid, or the store if none is running.
+pub(super) enum StateSource {
+    Running(Connection),
+    Store(Store),
+    /// The data folder does not exist.
+    Missing,
+}
+
+impl StateSource {
+    /// Opens the source; does not create the data folder.
+    pub(super) fn open(data: &Path) -> anyhow::Result<Self> {
+        if data.is_dir() { Self::open_or_create(data) } else { Ok(Self::Missing) }
+    }
+
+    /// Opens the source; creates the data folder if it is missing.
+    pub(super) fn open_or_create(data: &Path) -> anyhow::Result<Self> {
+        match Connection::open(data) {
+            Ok(running) => Ok(Self::Running(running)),
+            Err(error) if error.is::<NotRunning>() => Ok(Self::Store(Store::open(data)?)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Returns the spaces that contain values.
+    pub(super) fn spaces(&mut self) -> anyhow::Result<Vec<StateSpace>> {
+        match self {
+            Self::Running(running) => running.ask(&Request::StateSpaces),
+            Self::Store(store) => Ok(store.namespaces()?.into_iter().map(StateSpace::from).collect()),
+            Self::Missing => Ok(Vec::new()),
+        }
+    }
+
+    /// Returns the values of a space in their stored form.
+    pub(super) fn values(&mut self, space: &str) -> anyhow::Result<BTreeMap<String, Json>> {
+        match self {
+            Self::Running(running) => running.ask(&Request::StateValues { space: space.to_owned() }),
+            Self::Store(store) => {
+                Ok(store.values(space)?.into_iter().map(|(key, value)| (key, value.to_stored())).collect())
+            }
+            Self::Missing => Ok(BTreeMap::new()),
+        }
+    }
+
+    /// Applies an edit in one transaction.
+    pub(super) fn edit(&mut self, edit: StateEdit) -> anyhow::Result<()> {
+        match self {
+            Self::Running(running) => {
+                let stored = |(space, key, value): (_, _, Value)| (space, key, value.to_stored());
+                let values = edit.values.into_iter().map(stored).collect();
+                running.ask(&Request::StateEdit { cleared: edit.cleared, values })
+            }
+            Self::Store(store) => Ok(store.edit(&edit)?),
+            Self::Missing => Ok(()),
+        }
+    }
+
+    /// Returns the values of a space.
+    ///
+    /// # Errors
+    /// If the space contains no values.
+    pub(super) fn existing_values(&mut self, space: &str) -> anyhow::Result<BTreeMap<String, Json>> {
+        let values = self.values(&stored_name(space))?;
+        if !values.is_empty() {
+            return Ok(values);
+        }
+        let spaces = self.spaces()?;
+        let near = nearest(space, spaces.iter().map(|known| display_name(&known.space)));
+        let near = near.map(|near| format!(": did you mean `{near}`?")).unwrap_or_default();
+        Err(anyhow!("`{space}` has no state{near}"))
+    }
+}
+
+/// Returns the stored name of a space.
+pub(super) fn stored_name(space: &str) -> String {
+    let is_full = space.starts_with("shared:") || space.starts_with("script:");
+    if is_full { space.to_owned() } else { format!("script:{space}") }
+}
+
+/// Returns the name of a space on the command line.
+pub(super) fn display_name(space: &str) -> &str {
+    space.strip_prefix("script:").unwrap_or(space)
+}
