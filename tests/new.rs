@@ -87,7 +87,7 @@ fn a_bad_name_or_template_is_refused_with_a_suggestion() {
         (&["new", "porch_test"], "write `porch`"),
         (&["new", "scripts/porch.rhai"], "write `porch`"),
         (&["new", "porch", "-t", "motion-lamp"], "there is no template `motion-lamp`: did you mean `motion-light`?"),
-        (&["new", "porch", "-t", "x"], "`rhaid new --list` shows them"),
+        (&["new", "porch", "-t", "x"], "see `rhaid new --list`"),
         (&["new"], "<NAME>"),
     ] {
         let output = program.rhaid(arguments);

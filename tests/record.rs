@@ -22,7 +22,7 @@ impl Recorder {
         let errors = BufReader::new(child.stderr.take().unwrap());
         let mut recorder = Self { child, errors };
         let line = recorder.line();
-        assert!(line.starts_with("recording ") && line.ends_with("; Ctrl-C ends it\n"), "{line}");
+        assert!(line.starts_with("recording ") && line.ends_with("; press Ctrl-C to stop\n"), "{line}");
         recorder
     }
 

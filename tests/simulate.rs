@@ -83,8 +83,8 @@ fn a_failed_run_sets_the_exit_code_and_a_wrong_line_is_located() {
     let (code, printed) = simulate(&program, &["--events", "cold.jsonl", "-o", "out.txt"]);
     assert!(code == Some(1) && printed.is_empty(), "{printed}");
     let written = std::fs::read_to_string(program.path("out.txt")).unwrap();
-    assert!(written.contains("nothing answers GET https://api.example.com/people"), "{written}");
-    assert!(written.contains("`rhaid record --http` writes a file"), "{written}");
+    assert!(written.contains("no mock response matches GET https://api.example.com/people"), "{written}");
+    assert!(written.contains("record responses with `rhaid record --http`"), "{written}");
     for (line, words) in [
         (
             "{\"time\": \"2026-03-28T08:00:00Z\", \"tpic\": \"a\"}",
@@ -97,8 +97,8 @@ fn a_failed_run_sets_the_exit_code_and_a_wrong_line_is_located() {
         let (code, printed) = simulate(&program, &["--events", "bad.jsonl"]);
         assert!(code.is_some_and(|code| code > 0) && printed.contains(words), "{printed}");
     }
-    let (code, printed) = simulate(&program, &["--from", "2026-03-28", "--to", "2026-03-27"]);
-    assert!(code == Some(2) && printed.contains("before it begins"), "{printed}");
+    let (code, printed) = played(&program, &["--from", "2026-03-28", "--to", "2026-03-27"]);
+    assert!(code == Some(2) && printed.contains("is before the start"), "{printed}");
 }
 
 #[test]

@@ -48,13 +48,13 @@ fn mistakes_are_reported_and_change_nothing() {
     program.start();
     fire(&program, "fill");
     for (arguments, code, words) in [
-        (&["state", "set", "counter", "n", "away"][..], 2, "text is written in quotes: '\"away\"'"),
-        (&["state", "set", "counter", "n", "null"], 2, "`rhaid state delete` takes a value away"),
-        (&["state", "show", "conter"], 1, "`conter` remembers nothing: did you mean `counter`?"),
+        (&["state", "set", "counter", "n", "away"][..], 2, "text needs double quotes: '\"away\"'"),
+        (&["state", "set", "counter", "n", "null"], 2, "use `rhaid state delete` to delete a value"),
+        (&["state", "show", "conter"], 1, "`conter` has no state: did you mean `counter`?"),
         (&["state", "show", "counter", "sinse"], 1, "has no value `sinse`: did you mean `since`?"),
         (&["state", "delete", "counter", "n", "m"], 1, "has no value `m`"),
         (&["state", "delete", "counter"], 2, "<KEYS>"),
-        (&["state", "import", "rhaid.yaml"], 2, "`rhaid state export` shows how it is written"),
+        (&["state", "import", "rhaid.yaml"], 2, "see `rhaid state export` for the format"),
         (&["state", "import", "plain.json"], 2, "write \"script:counter\" or \"shared:counter\""),
         (&["state", "set", "counter", &"k".repeat(2_000), "1"], 1, "a key has at most 1024 bytes"),
     ] {

@@ -80,20 +80,20 @@ fn invalid_events_are_refused_with_the_available_triggers() {
     let program = Program::empty();
     program.write("scripts/door.rhai", DOOR);
     for (arguments, code, words) in [
-        (&["--mqtt", "cellar=1"][..], 2, "door.rhai has no mqtt_subscribe that this wakes (it has `opened`"),
+        (&["--mqtt", "cellar=1"][..], 2, "door.rhai has no mqtt_subscribe trigger for this event (it has `opened`"),
         (&["--mqtt", "door"], 2, "--mqtt: write the topic and the payload"),
         (&["--trigger", "none"], 2, "door.rhai has no trigger `none`"),
         (
             &["--trigger", "mqtt_subscribe"],
             2,
-            "several triggers fit, say which with --trigger: `opened`, `mqtt_subscribe window/+`",
+            "several triggers match: select one with --trigger: `opened`, `mqtt_subscribe window/+`",
         ),
-        (&[], 2, "several triggers fit"),
-        (&["--webhook", "POST door/front"], 2, "has no webhook that this wakes"),
+        (&[], 2, "several triggers match"),
+        (&["--webhook", "POST door/front"], 2, "has no webhook trigger for this event"),
         (&["--cron", "--at", "soon", "--dry"], 2, "--at: write a time such as"),
         (&["--timer", "closes", "--data", "{"], 2, "--data: invalid JSON"),
         // No broker is there.
-        (&["--mqtt", "door/front=ann"], 1, "1 message was not sent, or not confirmed"),
+        (&["--mqtt", "door/front=ann"], 1, "1 message was not sent or not acknowledged"),
     ] {
         let (exit_code, printed) = try_door(&program, arguments);
         assert!(exit_code == Some(code) && printed.contains(words), "{arguments:?}: {exit_code:?} {printed}");
