@@ -127,12 +127,12 @@ fn a_config_that_is_not_a_text_file_fails_the_start() {
     let home = Home::new(&[GOOD]);
     let config = home.path().join("rhaid.yaml");
     fs::create_dir(&config).unwrap();
-    let said = home.refusal(&[]);
-    assert!(said.contains("rhaid.yaml: it is a folder, not a file: remove it, or use another file with"), "{said}");
+    let output = home.failed_start(&[]);
+    assert!(output.contains("rhaid.yaml: it is a folder, not a file: remove it, or use another file with"), "{output}");
     fs::remove_dir(&config).unwrap();
     fs::write(&config, b"log:\n  level: \xff").unwrap();
-    let said = home.refusal(&[]);
-    assert!(said.contains("rhaid.yaml: it is not UTF-8: line 2 has an invalid byte"), "{said}");
+    let output = home.failed_start(&[]);
+    assert!(output.contains("rhaid.yaml: it is not UTF-8: line 2 has an invalid byte"), "{output}");
     #[cfg(unix)]
     {
         fs::remove_file(&config).unwrap();

@@ -84,7 +84,7 @@ fn dry_lines_print_their_effects_and_subscribed_messages_are_printed() {
         &["--dry"],
         "mqtt_publish(\"a\", 1)\nstate.x = 1;\nstate.x\nmqtt_publish(\"a\", 1, #{ wait: false })\n",
     );
-    assert!(complained.starts_with("dry run: mqtt_publish a \"1\""), "{complained}");
+    assert!(errors.starts_with("dry run: mqtt_publish a \"1\""), "{errors}");
     assert_eq!((printed.as_str(), code), ("1\n<Sent: confirmed>\n", Some(0)));
     program.start();
     program.wait_for("connected to");

@@ -97,7 +97,7 @@ fn a_failed_run_sets_the_exit_code_and_a_wrong_line_is_located() {
         let (code, printed) = simulate(&program, &["--events", "bad.jsonl"]);
         assert!(code.is_some_and(|code| code > 0) && printed.contains(words), "{printed}");
     }
-    let (code, printed) = played(&program, &["--from", "2026-03-28", "--to", "2026-03-27"]);
+    let (code, printed) = simulate(&program, &["--from", "2026-03-28", "--to", "2026-03-27"]);
     assert!(code == Some(2) && printed.contains("is before the start"), "{printed}");
 }
 

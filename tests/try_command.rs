@@ -51,8 +51,8 @@ fn a_synthetic_event_fires_a_script_that_is_not_active() {
     let by_name = program.rhaid(&["try", "door", "--timer", "closes", "--data", "41", "--json"]);
     assert!(text(&by_name.stdout).contains("42"), "{}", text(&by_name.stderr));
     let morning = ["--cron", "--at", "2026-03-29T07:00+02:00[Europe/Oslo]", "--dry", "--data", r#"{"missed": 2}"#];
-    assert_eq!(seen(&program, &morning)["value"], "07:00 2");
-    let (code, printed) = tried(&program, &["--trigger", "opened", "--data", r#"{"payload": "thief"}"#, "--dry"]);
+    assert_eq!(try_json(&program, &morning)["value"], "07:00 2");
+    let (code, printed) = try_door(&program, &["--trigger", "opened", "--data", r#"{"payload": "thief"}"#, "--dry"]);
     assert!(code == Some(1) && printed.contains("planned effects") && printed.contains("door.rhai:4:"), "{printed}");
 }
 
