@@ -142,8 +142,8 @@ fn used_modules(code: &str) -> BTreeSet<String> {
         }
         let mut depth = 0;
         let mut is_first = false;
-        for (at, letter) in rest.char_indices() {
-            match letter {
+        for (index, character) in rest.char_indices() {
+            match character {
                 '{' => depth += 1,
                 '}' => depth -= 1,
                 _ => {}
@@ -151,11 +151,11 @@ fn used_modules(code: &str) -> BTreeSet<String> {
             if depth == 0 {
                 break;
             }
-            if depth == 1 && (letter == '{' || letter == ',') {
+            if depth == 1 && (character == '{' || character == ',') {
                 is_first = true;
-            } else if is_first && !letter.is_whitespace() {
+            } else if is_first && !character.is_whitespace() {
                 is_first = false;
-                used.extend(name.find(&rest[at..]).map(|name| name.as_str().to_owned()));
+                used.extend(name.find(&rest[index..]).map(|name| name.as_str().to_owned()));
             }
         }
     }
@@ -190,22 +190,22 @@ fn without_comments_and_strings(text: &str) -> String {
 }
 
 fn block_comment(text: &str) -> usize {
-    let (mut depth, mut at) = (0, 0);
-    while at < text.len() {
-        if text[at..].starts_with("/*") {
+    let (mut depth, mut index) = (0, 0);
+    while index < text.len() {
+        if text[index..].starts_with("/*") {
             depth += 1;
-            at += 2;
-        } else if text[at..].starts_with("*/") {
+            index += 2;
+        } else if text[index..].starts_with("*/") {
             depth -= 1;
-            at += 2;
+            index += 2;
             if depth == 0 {
-                return at;
+                return index;
             }
         } else {
-            at += text[at..].chars().next().map_or(1, char::len_utf8);
+            index += text[index..].chars().next().map_or(1, char::len_utf8);
         }
     }
-    at
+    index
 }
 
 /// Reads the layer of each module from `lib.rs`.
@@ -216,7 +216,7 @@ fn layers(lib: &str) -> BTreeMap<String, u32> {
         if let Some(rest) = line.strip_prefix("// Layer ") {
             layer = rest.split(':').next().and_then(|number| number.parse().ok());
         } else if let Some(module) = line.strip_prefix("pub mod ").and_then(|rest| rest.strip_suffix(';')) {
-            layers.insert(module.to_owned(), layer.expect("every module stands below a `// Layer n:` comment"));
+            layers.insert(module.to_owned(), layer.expect("every module follows a `// Layer n:` comment"));
         }
     }
     layers

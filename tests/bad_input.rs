@@ -55,7 +55,7 @@ fn invalid_script_files_get_one_message_each_and_others_keep_running() {
 
 #[test]
 fn scripts_keep_running_while_their_folder_is_missing_and_changes_apply_when_it_returns() {
-    let home = Home::new(&[GOOD, ("gone.rhai", "on_stop(|| print(\"gone stops\"));")]);
+    let home = Home::new(&[GOOD, ("gone.rhai", "on_stop(|| print(\"on_stop has run\"));")]);
     let mut process = home.start();
     let moved = home.path().join("moved");
     fs::rename(home.scripts(), &moved).unwrap();
@@ -65,7 +65,7 @@ fn scripts_keep_running_while_their_folder_is_missing_and_changes_apply_when_it_
     fs::rename(&moved, home.scripts()).unwrap();
     process.expect("scripts is back");
     process.expect("removed gone v1");
-    process.expect("gone stops");
+    process.expect("on_stop has run");
     // The response to `rhaid list` comes after all pending changes.
     assert!(home.run(&["list"]).status.success());
     fs::remove_dir_all(home.scripts()).unwrap();

@@ -173,8 +173,8 @@ impl Bench {
         self.boot();
     }
 
-    /// Simulates a power cut at this moment; the runtime starts again `away` later, with a copy of the files on disk.
-    pub(crate) fn cut_power(&mut self, away: Duration) {
+    /// Simulates a power cut at this moment; the runtime starts again after `downtime`, with a copy of the files on disk.
+    pub(crate) fn cut_power(&mut self, downtime: Duration) {
         let before = self.data();
         self.power_cuts += 1;
         let after = self.data();
@@ -191,7 +191,7 @@ impl Bench {
             tokio.shutdown_background();
         }
         // Tasks of the old runtime may still hold the old clock.
-        self.clock = Clock::manual(self.clock.now_zoned() + away);
+        self.clock = Clock::manual(self.clock.now_zoned() + downtime);
         self.boot();
     }
 

@@ -58,10 +58,10 @@ fn a_job_without_a_file_is_a_fault_at_its_binding() {
 fn a_broken_config_ends_the_start_with_every_fault() {
     let program = program("web:\n  listen: nowhere\nlogs: {}\n");
     let output = rhaid(program.path(), &["run"], &[]);
-    let said = text(&output.stderr);
-    assert!(said.contains("rhaid.yaml:2:11: `web.listen`: \"nowhere\" is not an address"), "{said}");
-    assert!(said.contains("2 |   listen: nowhere"), "{said}");
-    assert!(said.contains("rhaid.yaml:3:1: unknown key `logs`: did you mean `log`?"), "{said}");
+    let errors = text(&output.stderr);
+    assert!(errors.contains("rhaid.yaml:2:11: `web.listen`: \"nowhere\" is not an address"), "{errors}");
+    assert!(errors.contains("2 |   listen: nowhere"), "{errors}");
+    assert!(errors.contains("rhaid.yaml:3:1: unknown key `logs`: did you mean `log`?"), "{errors}");
     assert!(!output.status.success());
     assert!(!program.path().join(".rhaid").exists(), "nothing was started");
 }
@@ -75,9 +75,9 @@ fn an_invalid_environment_variable_is_named() {
         "RHAID_LIMITS_QUEUE:1:1: `limits.queue`: 0 is not valid: write a whole number from 1 to 1000000\n"
     );
     let output = rhaid(program.path(), &["check"], &[("RHAID_LIMITS_QUEU", "1")]);
-    let said = text(&output.stderr);
-    assert!(said.contains("RHAID_LIMITS_QUEU: unknown variable: did you mean `RHAID_LIMITS_QUEUE`?"), "{said}");
-    assert_eq!(output.status.code(), Some(0), "{said}");
+    let errors = text(&output.stderr);
+    assert!(errors.contains("RHAID_LIMITS_QUEU: unknown variable: did you mean `RHAID_LIMITS_QUEUE`?"), "{errors}");
+    assert_eq!(output.status.code(), Some(0), "{errors}");
 }
 
 #[test]

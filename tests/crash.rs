@@ -150,23 +150,23 @@ fn a_broken_script_runs_its_last_accepted_version_after_a_kill() {
 #[test]
 fn disabled_scripts_stay_disabled_after_a_kill_and_after_saves_of_others() {
     let home = Home::new(&[
-        ("quiet.rhai", "on_start(|| print(\"quiet is active\"));"),
+        ("quiet.rhai", "on_start(|| print(\"quiet printed\"));"),
         ("other.rhai", "on_start(|| print(\"other 1\"));"),
     ]);
     let mut process = home.start();
-    process.expect("quiet is active");
+    process.expect("quiet printed");
     let output = home.run(&["disable", "quiet"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     process.kill();
-    fs::write(home.script("quiet.rhai"), "on_start(|| print(\"quiet is active again\"));").unwrap();
+    fs::write(home.script("quiet.rhai"), "on_start(|| print(\"quiet printed again\"));").unwrap();
     let mut process = home.start();
     process.expect("other 1");
     fs::write(home.script("other.rhai"), "on_start(|| print(\"other 2\"));").unwrap();
     process.expect("other 2");
-    assert!(!process.output().contains("quiet is active"), "{}", process.output());
+    assert!(!process.output().contains("quiet printed"), "{}", process.output());
     let output = home.run(&["enable", "quiet"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    process.expect("quiet is active again");
+    process.expect("quiet printed again");
 }
 
 #[test]
@@ -276,11 +276,11 @@ fn text(text: &str) -> Vec<u8> {
 fn a_script_that_ran_at_each_crash_is_quarantined_and_the_others_start() {
     let mut program = Program::empty();
     program.write("rhaid.yaml", "limits: { stop: 10ms }");
-    program.write("scripts/bad.rhai", r#"on_start(|| { print("bad starts"); sleep("25s"); });"#);
+    program.write("scripts/bad.rhai", r#"on_start(|| { print("bad is running"); sleep("25s"); });"#);
     program.write("scripts/good.rhai", r#"on_start(|| print("good is done"));"#);
     let start = |program: &mut Program| {
         program.start();
-        program.wait_for("bad starts");
+        program.wait_for("bad is running");
         while !program.run(&["runs", "good"]).contains("succeeded") {
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
@@ -304,11 +304,11 @@ fn a_script_that_ran_at_each_crash_is_quarantined_and_the_others_start() {
     program.wait_for("the previous process crashed while these scripts ran: bad");
     program.wait_for("bad: quarantined: it ran each of the last 3 times that rhaid crashed");
     program.wait_for("good is done");
-    assert_eq!(program.count("bad starts"), 0);
+    assert_eq!(program.count("bad is running"), 0);
     assert!(program.run(&["list"]).contains("quarantined"));
     kill(&mut program);
     program.start();
-    assert_eq!(program.count("bad starts"), 0);
+    assert_eq!(program.count("bad is running"), 0);
     let refused = program.rhaid(&["fire", "bad"]);
     assert!(
         crate::program::text(&refused.stderr).contains("is in quarantine: `rhaid enable`"),

@@ -180,8 +180,8 @@ fn topics_are_compared_with_recorded_events() {
         "mqtt_silence(\"router\", \"5m\", || print(\"dead\"));\n",
     ));
     let message = |topic: &str| format!("{{\"time\": \"2026-01-01T00:00:00Z\", \"topic\": \"{topic}\"}}\n");
-    let seen = ["door/front/lock", "door/front/state", "room/attic/light/1", "room/cellar/light/1"].map(message);
-    program.write("day.jsonl", &(seen.concat() + "{\"time\": \"2026-01-01T00:00:01Z\", \"event\": \"later\"}\n"));
+    let recorded = ["door/front/lock", "door/front/state", "room/attic/light/1", "room/cellar/light/1"].map(message);
+    program.write("day.jsonl", &(recorded.concat() + "{\"time\": \"2026-01-01T00:00:01Z\", \"event\": \"later\"}\n"));
     assert_eq!(check(&program, &[]).0, [], "no events are given");
     let unseen =
         |line: u64, topic: &str| ("unseen-topic".to_owned(), line, format!("no recorded message matches `{topic}`"));

@@ -30,7 +30,7 @@ fn act(actions) {
     state.add("runs", 1);
 }
 
-fn fire(timer) {
+fn expired(timer) {
     state.add(`${timer.name} fired`, 1);
     let left = timer.data.left;
     if left < 0 { throw "on purpose"; }
@@ -38,9 +38,9 @@ fn fire(timer) {
 }
 
 on_event("act", |event| act(event.data));
-on_timer("a", |timer| fire(timer));
-on_timer("b", |timer| fire(timer));
-on_timer("c", |timer| fire(timer));
+on_timer("a", |timer| expired(timer));
+on_timer("b", |timer| expired(timer));
+on_timer("c", |timer| expired(timer));
 "#;
 
 /// Counts how often each event was received.

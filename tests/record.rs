@@ -151,11 +151,11 @@ fn invalid_recordings_are_refused_with_an_explanation() {
 }
 
 /// Starts a server that sends the responses of a list in order, one per connection; returns its address.
-fn server(answers: Vec<String>) -> String {
+fn server(responses: Vec<String>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     std::thread::spawn(move || {
-        for answer in answers {
+        for response in responses {
             let (mut connection, _) = listener.accept().unwrap();
             let mut request = BufReader::new(connection.try_clone().unwrap());
             let mut line = String::new();
@@ -163,13 +163,13 @@ fn server(answers: Vec<String>) -> String {
                 line.clear();
                 request.read_line(&mut line).unwrap();
             }
-            connection.write_all(answer.as_bytes()).unwrap();
+            connection.write_all(response.as_bytes()).unwrap();
         }
     });
     address
 }
 
-fn answer(status: &str, headers: &str, body: &str) -> String {
+fn response(status: &str, headers: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
 }
 
@@ -187,15 +187,15 @@ fn http_responses_are_recorded_before_the_messages_that_cause_the_calls() {
     let mut program = Program::empty();
     let weather = r#"{"celsius":3.50,"session_token":"s","said":"hunter22"}"#;
     let server = server(vec![
-        answer(
+        response(
             "200 OK",
             "Content-Type: application/json\r\nSet-Cookie: id=7\r\nX-Served-By: a\r\nX-Served-By: b\r\n",
             weather,
         ),
-        answer("404 Not Found", "", ""),
-        answer("200 OK", "", &"x".repeat((1 << 20) + 1)),
-        answer("200 OK", "", "drop by drop"),
-        answer("200 OK", "", "the last"),
+        response("404 Not Found", "", ""),
+        response("200 OK", "", &"x".repeat((1 << 20) + 1)),
+        response("200 OK", "", "drop by drop"),
+        response("200 OK", "", "the last"),
     ]);
     program.write("rhaid.yaml", "secrets:\n  home: hunter22\npermissions:\n  a: { secrets: [home] }\n");
     program.write("scripts/a.rhai", &SCRIPT.replace("SERVER", &server));
@@ -210,9 +210,9 @@ fn http_responses_are_recorded_before_the_messages_that_cause_the_calls() {
     ] {
         assert_eq!(program.answer_on("answer", &format!("query/{kind}"), payload), status);
     }
-    let (said, _) = recorder.end();
-    assert!(said.starts_with("recorded 5 messages and 3 responses in "), "{said}");
-    assert!(said.ends_with("; 2 responses left out\n"), "{said}");
+    let (summary, _) = recorder.end();
+    assert!(summary.starts_with("recorded 5 messages and 3 responses in "), "{summary}");
+    assert!(summary.ends_with("; 2 responses left out\n"), "{summary}");
     let file = std::fs::read_to_string(program.path("events.jsonl")).unwrap();
     for secret in ["pw12", "hunter22", "id=7", "abc"] {
         assert!(!file.contains(secret), "{secret} in {file}");
@@ -246,15 +246,15 @@ fn http_responses_are_recorded_before_the_messages_that_cause_the_calls() {
 #[test]
 fn http_responses_alone_are_recorded_until_rhaid_stops() {
     let mut program = Program::empty();
-    let server = server(vec![answer("200 OK", "", "hi")]);
+    let server = server(vec![response("200 OK", "", "hi")]);
     program.write("scripts/a.rhai", &format!("on_event(\"call\", || http_get(\"http://{server}/\").text);"));
     program.start();
     let recorder = Recorder::start(&program, &["--http", "-o", "events.jsonl"]);
     assert!(program.run(&["fire", "a"]).contains("hi"));
     assert_eq!(program.stop(), Some(0));
-    let (said, _) = recorder.end();
-    assert!(said.starts_with("rhaid has stopped: "), "{said}");
-    assert!(said.contains("recorded 0 messages and 1 response in "), "{said}");
+    let (summary, _) = recorder.end();
+    assert!(summary.starts_with("rhaid has stopped: "), "{summary}");
+    assert!(summary.contains("recorded 0 messages and 1 response in "), "{summary}");
     assert_eq!(
         read(&program, "events.jsonl"),
         [json!({ "http": format!("GET http://{server}/"), "status": 200, "body": "hi" })]

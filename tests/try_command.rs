@@ -92,7 +92,7 @@ fn invalid_events_are_refused_with_the_available_triggers() {
         (&["--webhook", "POST door/front"], 2, "has no webhook trigger for this event"),
         (&["--cron", "--at", "soon", "--dry"], 2, "--at: write a time such as"),
         (&["--timer", "closes", "--data", "{"], 2, "--data: invalid JSON"),
-        // No broker is there.
+        // No broker is running.
         (&["--mqtt", "door/front=ann"], 1, "1 message was not sent or not acknowledged"),
     ] {
         let (exit_code, printed) = try_door(&program, arguments);

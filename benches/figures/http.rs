@@ -209,14 +209,14 @@ impl Server {
 async fn serve(mut stream: TcpStream, delay: Duration, requests: Arc<AtomicUsize>) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json";
-    let answer = format!("{head}\r\nContent-Length: {}\r\n\r\n{BODY}", BODY.len());
+    let response = format!("{head}\r\nContent-Length: {}\r\n\r\n{BODY}", BODY.len());
     let mut request = [0; 4_096];
     while stream.read(&mut request).await? > 0 {
         requests.fetch_add(1, Ordering::Relaxed);
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }
-        stream.write_all(answer.as_bytes()).await?;
+        stream.write_all(response.as_bytes()).await?;
     }
     Ok(())
 }

@@ -163,7 +163,7 @@ fn files_programs_variables_and_secrets_need_permission() {
     let report = fixture.run("secret(\"key\")").unwrap_err();
     assert!(
         report.contains("help: ") && report.contains("secrets"),
-        "an uncaught refusal says which line to add: {report}"
+        "an uncaught refusal names the line to add: {report}"
     );
     let notes = fixture.config.scripts.parent().unwrap().join("notes");
     std::os::unix::fs::symlink("/etc/passwd", notes.join("link")).unwrap();

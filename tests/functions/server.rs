@@ -130,9 +130,9 @@ fn redirect(steps: &[&str], query: &str) -> Result<Response<Body>, axum::http::E
 
 /// Fails `failures` times per id, then succeeds.
 fn flaky(id: &str, failures: u32) -> Result<Response<Body>, axum::http::Error> {
-    static SEEN: Mutex<BTreeMap<String, u32>> = Mutex::new(BTreeMap::new());
-    let mut seen = SEEN.lock();
-    let count = seen.entry(id.to_owned()).or_default();
+    static COUNTS: Mutex<BTreeMap<String, u32>> = Mutex::new(BTreeMap::new());
+    let mut counts = COUNTS.lock();
+    let count = counts.entry(id.to_owned()).or_default();
     *count += 1;
     let plain = Response::builder();
     let plain = if *count <= failures { plain.status(503).header(RETRY_AFTER, "0") } else { plain };

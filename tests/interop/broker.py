@@ -10,12 +10,12 @@ from client import VERSIONS, Client, payloads, properties
 
 def qualities_of_service(version):
     one, two = Client("one", version), Client("two", version)
-    for asked in (0, 1, 2):
-        assert two.subscribe("qos/温度", asked) == [asked]
+    for granted in (0, 1, 2):
+        assert two.subscribe("qos/温度", granted) == [granted]
         for sent in (0, 1, 2):
             one.publish("qos/温度", f"{sent}", sent)
             message = two.next()
-            assert (message.topic, message.payload, message.qos) == ("qos/温度", b"%d" % sent, min(asked, sent))
+            assert (message.topic, message.payload, message.qos) == ("qos/温度", b"%d" % sent, min(granted, sent))
     one.disconnect(), two.disconnect()
 
 

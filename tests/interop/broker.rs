@@ -24,8 +24,8 @@ pub(super) async fn broker() -> (TempDir, Embedded, SocketAddr) {
 async fn a_message_is_delivered_with_the_lower_qos() {
     let (_data, _broker, address) = broker().await;
     for version in ["311", "5"] {
-        for (asked, sent, expected) in [("0", "2", "0 x"), ("1", "2", "1 x"), ("2", "1", "1 x"), ("2", "2", "2 x")] {
-            let listener = Listener::start(address, &["-V", version, "-t", "温度/+", "-q", asked, "-F", "%q %p"]);
+        for (granted, sent, expected) in [("0", "2", "0 x"), ("1", "2", "1 x"), ("2", "1", "1 x"), ("2", "2", "2 x")] {
+            let listener = Listener::start(address, &["-V", version, "-t", "温度/+", "-q", granted, "-F", "%q %p"]);
             publish(address, &["-t", "温度/1", "-m", "x", "-q", sent]);
             assert_eq!(listener.line(), expected);
         }

@@ -69,11 +69,11 @@ async fn through_a_crash(protocol: Protocol) -> Vec<String> {
     let mqtt = client(broker.address, "one", protocol);
     let mut all = subscribe(&mqtt, "t", 1, Retained::Live).await;
     let reading = tokio::spawn(async move {
-        let mut seen = Vec::new();
-        while seen.last().is_none_or(|last| last != "299") {
-            seen.push(text(&mut all).await);
+        let mut received = Vec::new();
+        while received.last().is_none_or(|last| last != "299") {
+            received.push(text(&mut all).await);
         }
-        seen
+        received
     });
     let mut deliveries = Vec::new();
     for number in 0..300_u32 {
@@ -97,10 +97,10 @@ async fn through_a_crash(protocol: Protocol) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stopped_and_killed_broker_loses_and_reorders_no_message() {
     for protocol in [Protocol::V4, Protocol::V5] {
-        let mut seen = through_a_crash(protocol).await;
-        seen.dedup();
+        let mut received = through_a_crash(protocol).await;
+        received.dedup();
         let expected: Vec<_> = (0..300).map(|number| format!("{number:03}")).collect();
-        assert_eq!(seen, expected);
+        assert_eq!(received, expected);
     }
 }
 

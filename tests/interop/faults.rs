@@ -121,12 +121,12 @@ async fn until_subscribed(mqtt: &Mqtt, process: &mut Process) {
 
 /// Returns the script's count of each number.
 fn counted(process: &mut Process) -> BTreeMap<u32, u32> {
-    let answer = process.get("counted").expect("a response");
+    let response = process.get("counted").expect("a response");
     let parse = |line: &str| {
         let (number, times) = line.split_once(' ').unwrap();
         (number.parse().unwrap(), times.parse().unwrap())
     };
-    answer.split_terminator(';').map(parse).filter(|(number, _)| *number != 9_999_999).collect()
+    response.split_terminator(';').map(parse).filter(|(number, _)| *number != 9_999_999).collect()
 }
 
 async fn kills_of_rhaid(rounds: u64, qos: u8, mut random: SeededRandom) {
@@ -398,7 +398,7 @@ async fn payloads_of_ten_megabytes_are_received_and_sent_unchanged() {
 
 /// Publishes ten thousand messages of a kilobyte, and then one more.
 const FLOODER: &str = r#"
-on_mqtt("disconnected", |change| print("offline"));
+on_mqtt("disconnected", |change| print("the handler saw the disconnect"));
 webhook("flood", #{ methods: ["GET"], public: true, timeout: "2m" }, |request| {
     let payload = "";
     payload.pad(1000, "x");
@@ -425,10 +425,10 @@ async fn ten_thousand_messages_are_queued_for_an_offline_broker_without_blocking
     let received = Received::watch(&mqtt).await;
     proxy.set_mode(Mode::Closed);
     let mut process = start(&home, proxy.address, &[]);
-    process.expect("offline");
+    process.expect("the handler saw the disconnect");
     let address = process.address();
-    let answer = tokio::task::spawn_blocking(move || get(&address, "flood")).await.unwrap();
-    assert_eq!(answer.as_deref(), Some("not_connected"), "{}", process.output());
+    let response = tokio::task::spawn_blocking(move || get(&address, "flood")).await.unwrap();
+    assert_eq!(response.as_deref(), Some("not_connected"), "{}", process.output());
     let resident = resident(&process);
     proxy.set_mode(Mode::Forward);
     received.expect_all(10_000).await;

@@ -129,12 +129,12 @@ def fields_of_a_message(client):
 
 
 def every_quality_of_service(client):
-    for asked, sent in itertools.product((0, 1, 2), (0, 1, 2)):
+    for granted, sent in itertools.product((0, 1, 2), (0, 1, 2)):
         client.subscribe("rhaid/qos", 2)
-        client.publish(f"qos/{asked}", "", sent)
+        client.publish(f"qos/{granted}", "", sent)
         message = client.next()
         found = (message.payload.decode(), message.qos)
-        assert found == (f"{min(asked, sent)}", min(asked, sent)), (asked, sent, found)
+        assert found == (f"{min(granted, sent)}", min(granted, sent)), (granted, sent, found)
 
 
 def properties_of_messages(client):

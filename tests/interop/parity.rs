@@ -36,7 +36,7 @@ async fn scripts_have_the_features_of_paho() {
     }
 }
 
-/// Creates a password file with the user `program` and the password `sesame`; returns its path.
+/// Creates a password file with the user `house` and the password `sesame`; returns its path.
 fn passwords(folder: &Path) -> String {
     let file = folder.join("passwords");
     let made = Command::new("mosquitto_passwd").args(["-b", "-c"]).arg(&file).args(["house", "sesame"]).status();
@@ -150,7 +150,7 @@ async fn https_and_mqtts_work_in_one_script() {
         r#"on_mqtt("connected", |change| {{
             for round in 0..3 {{
                 let r = http_get("https://127.0.0.1:{port}/", #{{ verify: "{at}/ca.pem", retry: 5 }});
-                mqtt_publish("seen", r.status_code, #{{ qos: 1, timeout: "20s" }});
+                mqtt_publish("status", r.status_code, #{{ qos: 1, timeout: "20s" }});
             }}
             print("both work");
         }});"#
@@ -247,10 +247,10 @@ async fn the_configured_will_is_published_with_its_properties() {
 }
 
 /// Publishes until a script that may not be subscribed yet responds; returns the response.
-fn first_answer(broker: &Mosquitto, topic: &str, listener: &Listener) -> String {
+fn first_response(broker: &Mosquitto, topic: &str, listener: &Listener) -> String {
     let end = std::time::Instant::now() + TIMEOUT;
     loop {
-        assert!(std::time::Instant::now() < end, "no answer to {topic}");
+        assert!(std::time::Instant::now() < end, "no response to {topic}");
         mosquitto::publish(broker.address, &["-q", "1", "-m", "x", "-t", topic]);
         if let Some(first) = listener.rest().into_iter().next() {
             return first;
@@ -265,11 +265,11 @@ async fn a_publish_refused_by_the_broker_fails() {
     fs::write(&rules, "topic readwrite open/#\n").unwrap();
     let broker = Mosquitto::start(&format!("acl_file {}", rules.display()));
     let script = r#"
-        fn publish(topic, qos) {
+        fn try_publish(topic, qos) {
             try { mqtt_publish(topic, "x", #{ qos: qos, timeout: "20s" }); } catch (err) { return `${err.kind}: ${err.message}`; }
             "taken"
         }
-        fn publish_later(topic) {
+        fn try_publish_later(topic) {
             let sent = mqtt_publish(topic, "x", #{ qos: 1, wait: false });
             for round in 0..2 {
                 try { sent.wait("20s"); } catch (err) { if round == 1 { return `${err.kind} ${sent.is_confirmed()}`; } }
@@ -278,8 +278,8 @@ async fn a_publish_refused_by_the_broker_fails() {
         }
         mqtt_subscribe("open/go", #{ qos: 1 }, |msg| {
             let all = [];
-            for qos in 1..3 { for topic in ["open/x", "closed/x"] { all.push(publish(topic, qos)); } }
-            for topic in ["open/x", "closed/x"] { all.push(publish_later(topic)); }
+            for qos in 1..3 { for topic in ["open/x", "closed/x"] { all.push(try_publish(topic, qos)); } }
+            for topic in ["open/x", "closed/x"] { all.push(try_publish_later(topic)); }
             mqtt_publish("open/results", all, #{ qos: 1 });
         });
     "#;
@@ -287,7 +287,7 @@ async fn a_publish_refused_by_the_broker_fails() {
     let listener = Listener::start(broker.address, &["-t", "open/results", "-q", "1"]);
     let (_home, mut process) = start(script, &yaml, &[]);
     process.expect("connected to");
-    let results = first_answer(&broker, "open/go", &listener);
+    let results = first_response(&broker, "open/go", &listener);
     let refused = "refused: the broker refused: not authorized";
     let expected = serde_json::json!(["taken", refused, "taken", refused, "taken true", "refused false"]).to_string();
     assert_eq!(results, expected);
@@ -312,7 +312,7 @@ async fn oversized_messages_are_refused_or_skipped_without_a_disconnect() {
         let yaml = format!("mqtt: {{ url: \"mqtt://{}\", protocol: {version}, max_packet: 10KiB }}", broker.address);
         let (_home, mut process) = start(script, &yaml, &[]);
         process.expect("connected to");
-        assert_eq!(first_answer(&broker, "in/1000", &listener), "1000 sent");
+        assert_eq!(first_response(&broker, "in/1000", &listener), "1000 sent");
         mosquitto::publish(broker.address, &["-q", "1", "-m", &large, "-t", "in/1"]);
         mosquitto::publish(broker.address, &["-q", "1", "-m", "x", "-t", "in/20000"]);
         assert_eq!(listener.line(), "20000 too_large", "MQTT {version}");

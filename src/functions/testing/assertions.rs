@@ -316,7 +316,7 @@ mod functions {
     /// ```rhai
     /// load("kitchen");
     /// publish("kitchen/oven", "hot");
-    /// assert_fails("kitchen", "the oven says hot");
+    /// assert_fails("kitchen", "the oven is hot");
     /// assert_fails(|| load("garage"), "there is no script");
     /// ```
     #[rhai_fn(name = "assert_fails", return_raw, volatile)]

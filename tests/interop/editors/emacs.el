@@ -9,10 +9,10 @@
 (add-to-list 'auto-mode-alist '("\\.rhai\\'" . rhai-mode))
 (add-to-list 'eglot-server-programs `(rhai-mode . (,(getenv "RHAID") "lsp")))
 
-(defvar results nil)
+(defvar rhaid-results nil)
 
-(defun record (name value)
-  (push (cons name value) results))
+(defun add-result (name value)
+  (push (cons name value) rhaid-results))
 
 (defun await (condition)
   "Waits until CONDITION returns non-nil, and returns its value."
@@ -32,7 +32,7 @@
   (flymake-mode 1)
   (flymake-start)
   (let ((found (await #'flymake-diagnostics)))
-    (record 'diagnostics
+    (add-result 'diagnostics
          (vconcat (mapcar (lambda (one)
                             `((text . ,(flymake-diagnostic-text one))
                               (at . ,(buffer-substring (flymake-diagnostic-beg one) (flymake-diagnostic-end one)))))
@@ -40,20 +40,20 @@
   (goto-text "http_gett")
   (delete-char -1)
   (eglot--signal-textDocument/didChange)
-  (record 'cleared (and (await (lambda () (null (flymake-diagnostics)))) t))
+  (add-result 'cleared (and (await (lambda () (null (flymake-diagnostics)))) t))
   (goto-text "msg.")
-  (record 'completion (vconcat (all-completions "" (nth 2 (eglot-completion-at-point)))))
+  (add-result 'completion (vconcat (all-completions "" (nth 2 (eglot-completion-at-point)))))
   (goto-text "mqtt_sub")
   (let (page)
     (eglot-hover-eldoc-function (lambda (text &rest _) (setq page text)))
     (await (lambda () page))
-    (record 'hover (substring-no-properties (or page ""))))
+    (add-result 'hover (substring-no-properties (or page ""))))
   (goto-text "units::fahr")
   (let ((found (car (xref-backend-definitions 'eglot "LSP identifier at point."))))
-    (record 'definition (format "%s:%s" (xref-location-group (xref-item-location found)) (xref-location-line (xref-item-location found)))))
+    (add-result 'definition (format "%s:%s" (xref-location-group (xref-item-location found)) (xref-location-line (xref-item-location found)))))
   (eglot-shutdown (eglot-current-server))
-  (record 'stopped t))
+  (add-result 'stopped t))
 
-(condition-case why (run) (error (record 'why (format "%S" why))))
-(with-temp-file (getenv "RESULTS") (insert (json-encode results)))
+(condition-case why (run) (error (add-result 'why (format "%S" why))))
+(with-temp-file (getenv "RESULTS") (insert (json-encode rhaid-results)))
 (kill-emacs 0)

@@ -45,7 +45,7 @@ const CASES: [Case; 20] = [
     )
     .within(&[("HTTP_PROXY", "http://PLAIN_AT")]),
     case(
-        "named in the call, whatever the environment says",
+        "a proxy of the call overrides the environment",
         r#"seen = http_get("http://house.invalid/hello.txt", #{ proxy: "http://PLAIN_AT" }).text;"#,
         r#"seen = requests.get("http://house.invalid/hello.txt", proxies={"http": "http://PLAIN_AT"}).text"#,
     )

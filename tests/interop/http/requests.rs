@@ -256,7 +256,7 @@ const CASES: [Case; 71] = [
         r#"seen = show(requests.post("BIN/post", files={"photo": ("a b.png", bytes(range(256)), "image/png")}))"#,
     ),
     case(
-        "files with fields beside them",
+        "files with form fields",
         r#"seen = show(http_post("BIN/post", #{ files: #{ f: #{ content: "a", filename: "a.txt" } }, data: #{ room: "bath & 厨房", n: 1 } }));"#,
         r#"seen = show(requests.post("BIN/post", files={"f": ("a.txt", "a")}, data={"room": "bath & 厨房", "n": 1}))"#,
     ),
