@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use regex::Regex;
 
+use crate::rust_source::{code, files};
+
 /// Outside crates that only their owners may name, by path prefix below `src/`.
 const OWNERS: &[(&str, &[&str])] = &[
     ("rhai", &["functions/", "script/"]),
@@ -98,7 +100,7 @@ fn violations(sources: &[(String, String)], layers: &BTreeMap<String, u32>) -> V
     });
     let named: Vec<_> = named.collect();
     for (file, text) in sources {
-        let code = without_comments_and_strings(text);
+        let code = code(text);
         violations.extend(layer_violations(file, &code, layers));
         for (name, owners, path) in &named {
             if path.is_match(&code) && !owners.iter().any(|owner| file.starts_with(owner)) {
@@ -162,52 +164,6 @@ fn used_modules(code: &str) -> BTreeSet<String> {
     used
 }
 
-fn without_comments_and_strings(text: &str) -> String {
-    let skip = [
-        r"//[^\n]*",                                 // a line comment
-        r###"b?r"[^"]*"|b?r#".*?"#|b?r##".*?"##"###, // raw strings
-        r#"b?"(?:\\.|[^"\\])*""#,                    // a string
-        r"b?'(?:\\'|\\[^']+|[^'\\])'",               // a character, which a lifetime is not
-    ];
-    let skip = Regex::new(&format!("(?s)^(?:{})", skip.join("|"))).unwrap();
-    let word = Regex::new(r"^\w+").unwrap();
-    let (mut code, mut rest) = (String::new(), text);
-    while !rest.is_empty() {
-        let step = if rest.starts_with("/*") {
-            code.push(' ');
-            block_comment(rest)
-        } else if let Some(skipped) = rest.starts_with(['/', '"', '\'', 'b', 'r']).then(|| skip.find(rest)).flatten() {
-            code.push(' ');
-            skipped.end()
-        } else {
-            let end = word.find(rest).map_or_else(|| rest.chars().next().map_or(1, char::len_utf8), |word| word.end());
-            code.push_str(&rest[..end]);
-            end
-        };
-        rest = &rest[step..];
-    }
-    code
-}
-
-fn block_comment(text: &str) -> usize {
-    let (mut depth, mut index) = (0, 0);
-    while index < text.len() {
-        if text[index..].starts_with("/*") {
-            depth += 1;
-            index += 2;
-        } else if text[index..].starts_with("*/") {
-            depth -= 1;
-            index += 2;
-            if depth == 0 {
-                return index;
-            }
-        } else {
-            index += text[index..].chars().next().map_or(1, char::len_utf8);
-        }
-    }
-    index
-}
-
 /// Reads the layer of each module from `lib.rs`.
 fn layers(lib: &str) -> BTreeMap<String, u32> {
     let mut layers = BTreeMap::new();
@@ -223,22 +179,9 @@ fn layers(lib: &str) -> BTreeMap<String, u32> {
 }
 
 fn sources() -> Vec<(String, String)> {
-    let mut files = Vec::new();
-    collect(&src(), &mut files);
-    assert!(files.len() > 20, "the sources were found");
-    let relative = |path: &Path| path.strip_prefix(src()).unwrap().to_string_lossy().replace('\\', "/");
-    files.into_iter().map(|path| (relative(&path), read(&path))).collect()
-}
-
-fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            collect(&path, files);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            files.push(path);
-        }
-    }
+    let sources = files("src");
+    assert!(sources.len() > 20, "the sources were found");
+    sources
 }
 
 fn src() -> PathBuf {

@@ -100,7 +100,7 @@ fn an_unreadable_database_is_renamed_and_reported() {
     fs::create_dir(&data).unwrap();
     fs::write(data.join("rhaid.db"), vec![0xa5; 5_000]).unwrap();
     let mut process = home.start();
-    let line = process.expect("warn the database can not be read: it is set aside");
+    let line = process.expect("warn the database cannot be read: it was renamed");
     assert_eq!(process.get("ok").as_deref(), Some("fine"));
     let moved =
         fs::read_dir(&data).unwrap().flatten().find(|entry| entry.file_name().to_string_lossy().contains("unreadable"));

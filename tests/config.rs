@@ -156,7 +156,7 @@ fn an_edit_is_applied_while_rhaid_runs_and_a_broken_one_changes_nothing() {
         rhaid.read_until("limits applied", Duration::from_secs(3)).contains("limits applied")
     });
     assert!(applied);
-    rhaid.expect("data will count after a restart");
+    rhaid.expect("data needs a restart");
     edit("limits:\n  queue: lots\n");
     rhaid.expect("rhaid.yaml:2:10: `limits.queue`: \"lots\" is not valid");
     edit("triggers:\n  - on_event: never\n    job: nowhere.rhai\n    modus: x\n");

@@ -126,7 +126,7 @@ fn secrets_appear_neither_in_the_log_nor_in_the_run_history() {
 }
 
 #[test]
-fn firing_an_unknown_trigger_lists_the_available_ones() {
+fn fire_lists_the_available_triggers_when_the_name_is_unknown() {
     let bench = Bench::new().script("garden", r#"every("1h", || 1); every("2h", || 2);"#).start();
     let error = |script: &str, trigger: Option<&str>| {
         bench.wait(bench.runtime().fire(script, trigger, Value::Null)).unwrap_err()

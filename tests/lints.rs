@@ -200,7 +200,7 @@ fn topics_are_compared_with_recorded_events() {
     program.write("none.jsonl", "");
     let empty = program.rhaid(&["check", "--events", "none.jsonl"]);
     assert_eq!(empty.status.code(), Some(2));
-    assert!(text(&empty.stderr).contains("no messages in none.jsonl: write some with `rhaid record"), "{empty:?}");
+    assert!(text(&empty.stderr).contains("no messages in none.jsonl: record some with `rhaid record"), "{empty:?}");
 }
 
 #[test]

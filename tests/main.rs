@@ -15,6 +15,7 @@ mod fire;
 mod full_disk;
 mod functions;
 mod history;
+mod import_cycles;
 mod lessons;
 mod lessons_mqtt;
 mod lints;
@@ -29,6 +30,7 @@ mod readme;
 mod record;
 mod reload;
 mod repl;
+mod rust_source;
 mod script;
 mod seed;
 mod simulate;
@@ -37,6 +39,7 @@ mod test_command;
 mod time;
 mod triggers;
 mod try_command;
+mod vocabulary;
 mod webhook;
 
 /// The allocator of the program, which counts the memory of each run.

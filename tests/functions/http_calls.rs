@@ -315,7 +315,7 @@ fn a_proxy_is_used_and_needs_permission() {
     let public = Fixture::with("permissions: { \"*\": { http: [\"public\", \"127.0.0.1\"] } }");
     let (kind, message) = fault(&public, "http_get(\"http://inside.invalid/\", #{ proxy: \"http://example.test\" });");
     assert_eq!(kind, "denied", "{message}");
-    assert!(message.contains("only the proxy knows its address"), "{message}");
+    assert!(message.contains("only the proxy resolves its address"), "{message}");
 }
 
 #[test]

@@ -23,9 +23,9 @@ mod functions {
     ///
     /// # Example
     /// ```rhai
-    /// let house = shared("house");
-    /// house.guests = 3;
-    /// assert_eq(shared("house").guests, 3);
+    /// let home = shared("home");
+    /// home.guests = 3;
+    /// assert_eq(shared("home").guests, 3);
     /// ```
     #[rhai_fn(name = "shared", return_raw)]
     pub fn shared(namespace: &str) -> Result<State, Thrown> {

@@ -362,13 +362,13 @@ fn a_script_that_keeps_failing_is_paused_and_then_tried_once() {
 fn events_that_require_an_acknowledgement_are_dropped_by_explicit_limits_only() {
     let mut bench =
         TestBench::new(vec![Policy::default(), Policy::default(), Policy { max: Some(1), ..Policy::default() }]);
-    let _owed: Vec<_> = (0..10).map(|number| bench.submit_acked(0, &format!("owed {number}"))).collect();
+    let _acked: Vec<_> = (0..10).map(|number| bench.submit_acked(0, &format!("acked {number}"))).collect();
     let _others: Vec<_> = (0..4).map(|number| bench.submit(1, &format!("other {number}"))).collect();
     assert_eq!(bench.notes, ["other 0: queue full"], "the others have a queue of their own length");
     let _bounded: Vec<_> = (0..2).map(|number| bench.submit_acked(2, &format!("bounded {number}"))).collect();
     assert_eq!(bench.notes[1..], ["bounded 0: queue full"], "explicit limits apply");
     for number in 0..10 {
-        bench.end(&format!("owed {number}"), done());
+        bench.end(&format!("acked {number}"), done());
     }
     assert_eq!(bench.running(), ["other 1"]);
 }
