@@ -98,6 +98,11 @@ impl Fault {
     }
 }
 
+/// Returns the reports of faults, separated by empty lines.
+pub fn reports(faults: &[Fault]) -> String {
+    faults.iter().map(Fault::report).collect::<Vec<_>>().join("\n\n")
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.location, self.text)

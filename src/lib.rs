@@ -27,8 +27,9 @@ pub mod script;
 // Layer 5: everything wired together.
 pub mod runtime;
 
-// Layer 6: plain request and response types for other processes.
+// Layer 6: plain request and response types for other processes; scripts in a sandbox.
 pub mod api;
+pub mod sim;
 
 // Layer 7: interfaces to other processes.
 pub mod control;

@@ -1,6 +1,22 @@
-//! Durations and sizes with units: `"1h30m"`, `"250ms"`, `"1MiB"`.
+//! Times; durations and sizes with units: `"1h30m"`, `"250ms"`, `"1MiB"`.
 
 use std::time::Duration;
+
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
+
+/// Parses a time with a zone, with an offset, or without both in a default zone.
+///
+/// # Errors
+/// The reason, with the notation to use.
+pub fn parse_time(text: &str, zone: &TimeZone) -> Result<Zoned, String> {
+    let zoned = text.parse::<Zoned>().ok();
+    let instant = || text.parse::<Timestamp>().ok().map(|time| time.to_zoned(zone.clone()));
+    let local = || text.parse::<DateTime>().ok()?.to_zoned(zone.clone()).ok();
+    let wrong = || format!("write a time such as 2026-03-29T07:00 or 2026-03-29T07:00:00Z, not {text}");
+    zoned.or_else(instant).or_else(local).ok_or_else(wrong)
+}
 
 /// Parses a duration: whole or decimal numbers with the units `ms`, `s`, `m`, `h`, `d` or `w`, largest first.
 ///

@@ -1,21 +1,24 @@
-//! The environment of scripts that a command runs itself: brokers, context, script thread, tokio runtime.
+//! The environment of scripts that a command runs itself: brokers, context, tokio runtime.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context as _;
+use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::runtime::{Handle, Runtime};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::terminal;
-use crate::config::{Config, Limits};
+use crate::config::Config;
 use crate::functions::{Context, RunLog, RunUsage};
-use crate::script;
 use crate::services::clock::Clock;
+use crate::services::routes::Routes;
 use crate::services::store::Store;
 use crate::services::{Services, mqtt};
+use crate::sim::WebhookResult;
+use crate::web;
 
 /// Returns the broker settings of `rhaid run`; `embedded` is the address of the embedded broker.
 pub(super) fn brokers(config: &Config, embedded: SocketAddr) -> anyhow::Result<Vec<mqtt::ConnectionSettings>> {
@@ -24,17 +27,16 @@ pub(super) fn brokers(config: &Config, embedded: SocketAddr) -> anyhow::Result<V
         true => String::new(),
         false => mqtt::client_id(&config.data).context("storing the MQTT client id in the data folder")?,
     };
-    settings(config, embedded, &client_id)
+    mqtt::ConnectionSettings::all(&config.mqtt, embedded, &client_id).map_err(invalid_url)
 }
 
 /// Returns the broker settings of a short-lived command.
 pub(super) fn ephemeral_brokers(config: &Config) -> anyhow::Result<Vec<mqtt::ConnectionSettings>> {
-    let all = settings(config, config.mqtt.embedded.listen, "rhaid")?;
-    Ok(all.into_iter().map(mqtt::ConnectionSettings::into_ephemeral).collect())
+    mqtt::ConnectionSettings::ephemeral(&config.mqtt).map_err(invalid_url)
 }
 
-fn settings(config: &Config, embedded: SocketAddr, client_id: &str) -> anyhow::Result<Vec<mqtt::ConnectionSettings>> {
-    mqtt::ConnectionSettings::all(&config.mqtt, embedded, client_id).map_err(|why| anyhow::anyhow!("mqtt.url: {why}"))
+fn invalid_url(why: String) -> anyhow::Error {
+    anyhow::anyhow!("mqtt.url: {why}")
 }
 
 /// Returns the context of a run in a short-lived command, with the services that rhaid.yaml configures and a deadline of `limits.timeout`.
@@ -63,6 +65,15 @@ pub(super) fn context(
     })
 }
 
+/// Calls a webhook of a sandbox.
+pub(super) fn call_webhook(
+    routes: Routes,
+    request: http::request::Builder,
+    body: Vec<u8>,
+) -> BoxFuture<'static, WebhookResult> {
+    Box::pin(web::call(routes, request, body))
+}
+
 /// Cancels a run at Ctrl-C.
 pub(super) fn cancel_on_interrupt(tokio: &Runtime, context: &Context) {
     let cancel = context.cancel.clone();
@@ -83,19 +94,6 @@ pub(super) fn flush_messages(tokio: &Runtime, context: &Context) -> bool {
         terminal::print_error(&format!("{some} not sent or not acknowledged: no broker answers at {address}\n"));
     }
     unsent == 0
-}
-
-/// Runs a closure on a thread with the stack size that scripts within these limits need.
-///
-/// # Errors
-/// If the thread cannot be started, or the closure panics.
-pub(super) fn on_script_thread<T: Send>(limits: &Limits, run: impl FnOnce() -> T + Send) -> anyhow::Result<T> {
-    let stack = script::stack_size(limits);
-    let ended = std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name("script".into()).stack_size(stack);
-        thread.spawn_scoped(scope, run).map(|thread| thread.join())
-    });
-    ended?.map_err(|_| anyhow::anyhow!("the interpreter panicked: this is a bug in rhaid"))
 }
 
 /// Returns a multi-threaded tokio runtime.

@@ -14,9 +14,10 @@ use crate::cli::settings::{self, Globals};
 use crate::cli::terminal::{self, Style, paint, sanitize};
 use crate::config::{Config, Level};
 use crate::effect::Effect;
+use crate::fault;
 use crate::functions::{Context, RunLog, Stop};
 use crate::runtime::{FolderSources, script_name};
-use crate::script::{JobResult, Purpose, RunError, Script, Sources};
+use crate::script::{self, JobResult, Purpose, RunError, Script, Sources};
 use crate::services::clock::Clock;
 use crate::services::store::Store;
 use crate::triggers::TriggerContext;
@@ -138,14 +139,14 @@ fn run_task(task: &ExecTask, config: &Arc<Config>) -> anyhow::Result<Result<JobR
     let script = match Script::load(&task.file, &Purpose::Job, task.sources.clone(), config, &trigger_context) {
         Ok(script) => script,
         Err(faults) => {
-            terminal::print_error(&format!("{}\n", sanitize(&settings::reports(&faults))));
+            terminal::print_error(&format!("{}\n", sanitize(&fault::reports(&faults))));
             return Ok(Err(ExitCode::from(FAILURE)));
         }
     };
     let tokio = environment::tokio_runtime()?;
     let context = Arc::new(context(task, config, Clock::system(zone), &script.name, tokio.handle())?);
     environment::cancel_on_interrupt(&tokio, &context);
-    let ended = environment::on_script_thread(&config.limits, || script.run(None, &task.args, &context))?;
+    let ended = script::on_script_thread(&config.limits, || script.run(None, &task.args, &context))?;
     if !environment::flush_messages(&tokio, &context) && ended.is_ok() {
         return Ok(Err(ExitCode::from(FAILURE)));
     }

@@ -15,16 +15,15 @@ use crate::cli::environment;
 use crate::cli::exit::{FAILURE, UsageError};
 use crate::cli::fire::{self, shown};
 use crate::cli::run_info::row;
-use crate::cli::settings;
 use crate::cli::table::aligned;
 use crate::cli::terminal::{self, Style, paint, sanitize};
 use crate::config::{Config, Level};
 use crate::effect::Effect;
 use crate::event::Event;
-use crate::fault::Fault;
+use crate::fault::{self, Fault};
 use crate::functions::{Context, RunLog, Stop};
 use crate::runtime::{Fired, FolderSources, bind, script_name, trigger_name};
-use crate::script::{Declaration, Purpose, RunError, Script, Sources};
+use crate::script::{self, Declaration, Purpose, RunError, Script, Sources};
 use crate::services::clock::Clock;
 use crate::services::store::{PayloadFidelity, Store};
 use crate::triggers::TriggerContext;
@@ -158,7 +157,7 @@ impl<'a> LocalScript<'a> {
             Arc::new(Context { script: script_name(&self.file).into(), is_dry_run: is_dry, ..context })
         };
         environment::cancel_on_interrupt(&tokio, &context);
-        let ended = environment::on_script_thread(&self.config.limits, || match self.is_job {
+        let ended = script::on_script_thread(&self.config.limits, || match self.is_job {
             true => self.script.run(Some(event), &[], &context).map(|finished| finished.value),
             false => self.script.call(handler, event, &context),
         })?;
@@ -181,7 +180,7 @@ impl<'a> LocalScript<'a> {
 
 /// Prints the faults of a script that cannot be loaded; returns the script otherwise.
 pub(super) fn loaded_or_print_faults<T>(loaded: Result<T, Vec<Fault>>) -> Option<T> {
-    loaded.map_err(|faults| terminal::print_error(&format!("{}\n", sanitize(&settings::reports(&faults))))).ok()
+    loaded.map_err(|faults| terminal::print_error(&format!("{}\n", sanitize(&fault::reports(&faults))))).ok()
 }
 
 /// Run log that collects the effects and log lines of a run.

@@ -9,9 +9,10 @@ use jiff::tz::TimeZone;
 use crate::cli::exit::UsageError;
 use crate::cli::settings::{self, Globals};
 use crate::cli::terminal::{self, Style, paint};
-use crate::cli::times::{distance, parse_time, rfc3339};
+use crate::cli::times::{distance, rfc3339};
 use crate::services::clock::Clock;
 use crate::triggers::{self, KINDS, TriggerContext};
+use crate::units::parse_time;
 use crate::value::{Map, Value};
 
 /// Show the next times of a cron expression

@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 
 use crate::cli::exit::UsageError;
 use crate::config::{self, Config, KindInfo, Loaded, Override, Source};
-use crate::fault::Fault;
+use crate::fault::{self, Fault};
 use crate::triggers::KINDS;
 
 /// Default name of the configuration file.
@@ -124,14 +124,9 @@ pub(super) fn zone(name: Option<&str>) -> anyhow::Result<TimeZone> {
     }
 }
 
-/// Returns the reports of faults, separated by empty lines.
-pub(super) fn reports(faults: &[Fault]) -> String {
-    faults.iter().map(Fault::report).collect::<Vec<_>>().join("\n\n")
-}
-
 fn refusal(faults: &[Fault]) -> String {
     let count = if faults.len() == 1 { "a fault".to_owned() } else { format!("{} faults", faults.len()) };
-    format!("the configuration has {count}\n\n{}", reports(faults))
+    format!("the configuration has {count}\n\n{}", fault::reports(faults))
 }
 
 /// Returns the path of the configuration file, if it exists.

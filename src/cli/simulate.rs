@@ -1,6 +1,5 @@
 //! `rhaid simulate`: runs scripts in a sandbox, for a day or with recorded events.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,17 +8,13 @@ use anyhow::Context as _;
 use jiff::tz::TimeZone;
 use jiff::{ToSpan as _, Zoned};
 
-use crate::cli::environment::on_script_thread;
-use crate::cli::event_file::{self, EventLine, InputEvent};
+use crate::cli::environment::call_webhook;
 use crate::cli::exit::{FAILURE, UsageError};
-use crate::cli::sandbox::{LoadMode, Sandbox, TimelineEntry, UnmatchedHint, format_entry};
 use crate::cli::settings::{self, Globals};
 use crate::cli::terminal;
-use crate::cli::times::parse_time;
-use crate::config::Config;
-use crate::event::Id;
-use crate::functions::testing::SandboxApi as _;
-use crate::random;
+use crate::cli::timeline::format_entry;
+use crate::sim::{EventLine, Simulation, TimelineEntry, read_events};
+use crate::units::parse_time;
 
 /// Run scripts in a sandbox for a day or with recorded events, and show what they do
 #[derive(clap::Args)]
@@ -63,19 +58,21 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let zone = settings::zone(config.timezone.as_deref())?;
     let lines = match &args.events {
         None => Vec::new(),
-        Some(file) => event_file::read(file, &zone)?,
+        Some(file) => read_events(file, &zone).map_err(UsageError)?,
     };
     let (from, to) = period(args, &lines, &zone)?;
-    random::seed(args.seed);
-    Id::reset_counter();
-    let selection = if args.only.is_empty() { LoadMode::All } else { LoadMode::ByName };
-    let sandbox = Sandbox::new(&config, &zone, selection, UnmatchedHint::Record)?;
-    let played = on_script_thread(&config.limits, || {
-        play(&sandbox, &config, &args.only, &lines, &from, &to)?;
-        if args.to.is_none() { sandbox.finish(config.limits.timeout) } else { Ok(()) }
-    })?;
-    played.map_err(|why| anyhow::anyhow!(why))?;
-    let timeline = sandbox.timeline();
+    let simulation = Simulation {
+        config,
+        zone,
+        scripts: args.only.clone(),
+        events: lines,
+        from,
+        to,
+        waits_for_runs: args.to.is_none(),
+        seed: args.seed,
+        call_webhook,
+    };
+    let timeline = simulation.run()?;
     print_timeline(args, &timeline)?;
     let is_good = timeline.iter().all(|entry| !entry.is_bad);
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::from(FAILURE) })
@@ -100,41 +97,6 @@ fn period(args: &Args, lines: &[EventLine], zone: &TimeZone) -> anyhow::Result<(
         return Err(UsageError(format!("the end {to} is before the start {from}")).into());
     }
     Ok((from, to))
-}
-
-fn play(
-    sandbox: &Sandbox,
-    config: &Config,
-    scripts: &[String],
-    lines: &[EventLine],
-    from: &Zoned,
-    to: &Zoned,
-) -> Result<(), String> {
-    sandbox.advance_to(&from.to_string())?;
-    let mask = config.mask();
-    let mut known = BTreeSet::new();
-    // A request that is earlier than in the recording receives the first recorded response.
-    for (method, url, reply) in lines.iter().filter_map(|line| line.event.response()) {
-        if known.insert((method, url)) {
-            sandbox.mock_recorded(method, url, reply.clone(), &mask)?;
-        }
-    }
-    match scripts.is_empty() {
-        true => sandbox.start()?,
-        false => scripts.iter().try_for_each(|script| sandbox.load(script))?,
-    }
-    for line in lines.iter().filter(|line| line.time >= *from && line.time <= *to) {
-        sandbox.advance_until(&line.time)?;
-        let done = match &line.event {
-            InputEvent::Message(publish) => sandbox.publish(publish.clone()),
-            InputEvent::Request { method, path, with } => sandbox.request(method, path, with.clone()).map(|_| ()),
-            InputEvent::File { path, text } => sandbox.change_file(path, text.as_deref()),
-            InputEvent::Event { name, data } => sandbox.emit(name, data.clone()),
-            InputEvent::Response { method, url, reply } => sandbox.mock_recorded(method, url, reply.clone(), &mask),
-        };
-        done.map_err(|why| format!("{}: {why}", line.place))?;
-    }
-    sandbox.advance_until(to)
 }
 
 fn print_timeline(args: &Args, timeline: &[TimelineEntry]) -> anyhow::Result<()> {

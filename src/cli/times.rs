@@ -1,24 +1,10 @@
-//! Times and durations, as commands read and print them.
+//! Times and durations, as commands print them.
 
 use std::time::Duration;
 
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
-use jiff::{Timestamp, Unit, Zoned};
+use jiff::{Unit, Zoned};
 
 use crate::units::show_duration;
-
-/// Parses a time with a zone, with an offset, or without both in a default zone.
-///
-/// # Errors
-/// The reason, with the notation to use.
-pub(super) fn parse_time(text: &str, zone: &TimeZone) -> Result<Zoned, String> {
-    let zoned = text.parse::<Zoned>().ok();
-    let instant = || text.parse::<Timestamp>().ok().map(|time| time.to_zoned(zone.clone()));
-    let local = || text.parse::<DateTime>().ok()?.to_zoned(zone.clone()).ok();
-    let wrong = || format!("write a time such as 2026-03-29T07:00 or 2026-03-29T07:00:00Z, not {text}");
-    zoned.or_else(instant).or_else(local).ok_or_else(wrong)
-}
 
 /// Returns a time as in RFC 3339, rounded to milliseconds.
 pub(super) fn rfc3339(time: &Zoned) -> String {
@@ -35,7 +21,10 @@ pub(super) fn distance(now: &Zoned, time: &Zoned) -> String {
 
 #[cfg(test)]
 mod tests {
+    use jiff::tz::TimeZone;
+
     use super::*;
+    use crate::units::parse_time;
 
     #[test]
     fn a_time_is_parsed_with_and_without_a_zone() {

@@ -12,13 +12,13 @@ use crate::cli::exec::place;
 use crate::cli::exit::{FAILURE, UsageError};
 use crate::cli::local_run::{self, LocalScript};
 use crate::cli::settings::{self, Globals};
-use crate::cli::times::parse_time;
 use crate::event::Event;
 use crate::runtime::trigger_name;
 use crate::services::Services;
 use crate::services::clock::Clock;
 use crate::services::store::Store;
 use crate::triggers::{KINDS, Kind, TryOption, manual_payload};
+use crate::units::parse_time;
 use crate::value::{Map, Value, map_of};
 
 /// Name of the option that selects a trigger by its name or kind.

@@ -38,4 +38,4 @@ pub use self::analyse::standard_functions;
 pub use self::model::{Declaration, Purpose, Script};
 pub use self::result::{JobResult, RunError};
 pub use self::sources::Sources;
-pub use self::stack::{MIN_STACK_SIZE, stack_size};
+pub use self::stack::{MIN_STACK_SIZE, on_script_thread, stack_size};

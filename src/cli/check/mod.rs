@@ -13,16 +13,15 @@ use jiff::tz::TimeZone;
 
 use self::report::{CheckReport, CheckedScript, CheckedTrigger, Problem};
 use self::target::{CheckTarget, targets};
-use crate::cli::environment;
-use crate::cli::event_file::{self, InputEvent};
 use crate::cli::exit::{FAILURE, UsageError};
 use crate::cli::settings::{self, Globals};
 use crate::cli::terminal;
 use crate::config::Config;
 use crate::runtime::{FolderSources, bind, is_test, unreadable_job};
 use crate::script::testing::TestFile;
-use crate::script::{Script, Sources as _, lint};
+use crate::script::{self, Script, Sources as _, lint};
 use crate::services::clock::Clock;
+use crate::sim::{InputEvent, read_events};
 use crate::triggers::TriggerContext;
 
 /// Check scripts and rhaid.yaml without running anything, and list all triggers
@@ -146,7 +145,7 @@ fn check_target(
     }
     if is_test(file) {
         let limits = &config.limits;
-        let faults = environment::on_script_thread(limits, || TestFile::faults(file, sources, limits))?;
+        let faults = script::on_script_thread(limits, || TestFile::faults(file, sources, limits))?;
         report.add_faults(&faults, root);
         return Ok(None);
     }
@@ -169,7 +168,8 @@ fn check_target(
 
 /// Returns the topics of the messages in an event file.
 fn topics(file: &Path, zone: &TimeZone) -> anyhow::Result<BTreeSet<String>> {
-    let topics: BTreeSet<_> = event_file::read(file, zone)?
+    let topics: BTreeSet<_> = read_events(file, zone)
+        .map_err(UsageError)?
         .into_iter()
         .filter_map(|line| match line.event {
             InputEvent::Message(message) => Some(message.topic),

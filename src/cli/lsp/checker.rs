@@ -11,7 +11,6 @@ use lsp_types::Diagnostic;
 use super::diagnostics;
 use super::file_location::{ConfigFlags, EditedSources, FileLocation, OpenTexts, is_test};
 use super::text::Text;
-use crate::cli::environment::on_script_thread;
 use crate::cli::settings::{self, Globals};
 use crate::config::Config;
 use crate::fault::Fault;
@@ -19,7 +18,7 @@ use crate::runtime::{FileFingerprints, FolderSources, Snapshot, TrackedSources, 
 use crate::script::lint::{self, Finding};
 use crate::script::outline::Outline;
 use crate::script::testing::TestFile;
-use crate::script::{Purpose, Script, Sources as _};
+use crate::script::{Purpose, Script, Sources as _, on_script_thread};
 use crate::triggers::TriggerContext;
 
 /// Diagnostics by file.

@@ -26,8 +26,8 @@ use crate::effect::Effect;
 use crate::functions::{Context, RunLog, RunUsage, Stop};
 use crate::options::nearest;
 use crate::runtime::FolderSources;
-use crate::script::RunError;
 use crate::script::repl_session::{EvaluatedLine, ReplSession};
+use crate::script::{self, RunError};
 use crate::services::clock::Clock;
 use crate::services::store::Store;
 use crate::units::parse_duration;
@@ -80,7 +80,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
             running.lock().cancel();
         }
     });
-    let has_failed = environment::on_script_thread(&limits, move || repl.run(reader))??;
+    let has_failed = script::on_script_thread(&limits, move || repl.run(reader))??;
     let _ = tokio.block_on(mqtt.close());
     Ok(if has_failed && !is_interactive { ExitCode::from(crate::cli::exit::FAILURE) } else { ExitCode::SUCCESS })
 }

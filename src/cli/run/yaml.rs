@@ -9,6 +9,7 @@ use tracing::{error, info, warn};
 use crate::cli::log::LogFilter;
 use crate::cli::settings::{self, Globals};
 use crate::config::{Config, Difference};
+use crate::fault;
 use crate::runtime::Runtime;
 use crate::services::files::{Files, FolderWatch};
 
@@ -54,7 +55,7 @@ impl Edits {
             Some(self.file.as_path()).filter(|file| file.symlink_metadata().is_ok()),
         ) {
             Ok(loaded) => loaded,
-            Err(faults) => return log_rejected(&settings::reports(&faults)),
+            Err(faults) => return log_rejected(&fault::reports(&faults)),
         };
         loaded.warnings.iter().for_each(|warning| warn!("{warning}"));
         let config = Arc::new(loaded.config);
@@ -63,7 +64,7 @@ impl Edits {
                 self.filter.apply(&config);
                 log_applied(&difference);
             }
-            Err(faults) => log_rejected(&settings::reports(&faults)),
+            Err(faults) => log_rejected(&fault::reports(&faults)),
         }
     }
 }

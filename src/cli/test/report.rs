@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::cli::sandbox::{TimelineEntry, format_last};
 use crate::cli::terminal::{self, Style, paint, sanitize};
-use crate::fault::{Fault, SourceLocation};
+use crate::cli::timeline::format_last;
+use crate::fault::Fault;
+use crate::sim::{TestFileResult, TestResult};
 
 /// The results of all tests.
 #[derive(Default)]
@@ -16,47 +17,34 @@ pub(super) struct Report {
     pub(super) took: Duration,
 }
 
-/// The results of a test file.
+/// The results of a test file, with its path as it is printed.
 pub(super) struct FileReport {
     pub(super) file: String,
-    /// The faults of a file that cannot be loaded.
-    pub(super) faults: Vec<Fault>,
-    pub(super) verdicts: Vec<Verdict>,
-}
-
-/// The result of a test.
-pub(super) struct Verdict {
-    pub(super) name: String,
-    pub(super) place: SourceLocation,
-    pub(super) took: Duration,
-    /// The failure; `None` if the test passed.
-    pub(super) fault: Option<Fault>,
-    pub(super) timeline: Vec<TimelineEntry>,
-    pub(super) printed: Vec<String>,
+    pub(super) result: TestFileResult,
 }
 
 impl FileReport {
     /// Prints the results.
     pub(super) fn print(&self) {
-        if self.faults.is_empty() && self.verdicts.is_empty() {
+        if self.result.faults.is_empty() && self.result.tests.is_empty() {
             return;
         }
         let mut text = format!("{}\n", paint(Style::Heading, &sanitize(&self.file)));
-        for fault in &self.faults {
+        for fault in &self.result.faults {
             let _ = writeln!(text, "{}", indented(&fault.report(), 2));
         }
-        for verdict in &self.verdicts {
-            let word = match verdict.fault {
+        for test in &self.result.tests {
+            let word = match test.fault {
                 None => paint(Style::Success, "ok  "),
                 Some(_) => paint(Style::Error, "FAIL"),
             };
-            let _ = writeln!(text, "  {word} {}", sanitize(&verdict.name));
-            for line in &verdict.printed {
+            let _ = writeln!(text, "  {word} {}", sanitize(&test.name));
+            for line in &test.printed {
                 let _ = writeln!(text, "       {}", paint(Style::Dim, &sanitize(line)));
             }
-            if let Some(fault) = &verdict.fault {
+            if let Some(fault) = &test.fault {
                 let _ = writeln!(text, "{}", indented(&sanitize(&fault.report()), 7));
-                text.push_str(&format_last(&verdict.timeline));
+                text.push_str(&format_last(&test.timeline));
             }
         }
         terminal::print(&text);
@@ -65,9 +53,9 @@ impl FileReport {
 
 impl Report {
     fn counts(&self) -> (usize, usize) {
-        let verdicts = self.files.iter().flat_map(|file| &file.verdicts);
-        let unread = self.files.iter().filter(|file| !file.faults.is_empty()).count();
-        let (passed, failed) = verdicts.partition::<Vec<_>, _>(|verdict| verdict.fault.is_none());
+        let tests = self.files.iter().flat_map(|file| &file.result.tests);
+        let unread = self.files.iter().filter(|file| !file.result.faults.is_empty()).count();
+        let (passed, failed) = tests.partition::<Vec<_>, _>(|test| test.fault.is_none());
         (passed.len(), failed.len() + unread)
     }
 
@@ -97,22 +85,22 @@ impl Report {
     }
 
     fn json(&self) -> serde_json::Value {
-        let test = |verdict: &Verdict| {
+        let test = |test: &TestResult| {
             json!({
-                "name": verdict.name,
-                "line": verdict.place.line,
-                "passed": verdict.fault.is_none(),
-                "took_ms": verdict.took.as_secs_f64() * 1_000.0,
-                "failure": verdict.fault.as_ref().map(|fault| json!({
+                "name": test.name,
+                "line": test.place.line,
+                "passed": test.fault.is_none(),
+                "took_ms": test.took.as_secs_f64() * 1_000.0,
+                "failure": test.fault.as_ref().map(|fault| json!({
                     "file": fault.location.file, "line": fault.location.line, "column": fault.location.column, "text": fault.text,
                 })),
-                "timeline": verdict.timeline,
-                "printed": verdict.printed,
+                "timeline": test.timeline,
+                "printed": test.printed,
             })
         };
         let file = |file: &FileReport| {
-            let faults: Vec<_> = file.faults.iter().map(Fault::report).collect();
-            json!({ "file": file.file, "faults": faults, "tests": file.verdicts.iter().map(test).collect::<Vec<_>>() })
+            let faults: Vec<_> = file.result.faults.iter().map(Fault::report).collect();
+            json!({ "file": file.file, "faults": faults, "tests": file.result.tests.iter().map(test).collect::<Vec<_>>() })
         };
         let (passed, failed) = self.counts();
         json!({ "passed": passed, "failed": failed, "files": self.files.iter().map(file).collect::<Vec<_>>() })
@@ -130,29 +118,29 @@ impl Report {
             seconds(self.took)
         );
         for file in &self.files {
-            let failures = file.verdicts.iter().filter(|verdict| verdict.fault.is_some()).count();
-            let (name, errors) = (escaped(&file.file), file.faults.len().min(1));
-            let tests = file.verdicts.len() + errors;
+            let failures = file.result.tests.iter().filter(|test| test.fault.is_some()).count();
+            let (name, errors) = (escaped(&file.file), file.result.faults.len().min(1));
+            let tests = file.result.tests.len() + errors;
             let _ = writeln!(
                 text,
                 "  <testsuite name=\"{name}\" tests=\"{tests}\" failures=\"{failures}\" errors=\"{errors}\">"
             );
-            if let Some(fault) = file.faults.first() {
+            if let Some(fault) = file.result.faults.first() {
                 let why = escaped(&fault.report());
                 let _ = writeln!(
                     text,
                     "    <testcase name=\"{name}\" classname=\"{name}\"><error>{why}</error></testcase>"
                 );
             }
-            for verdict in &file.verdicts {
-                let (test, time) = (escaped(&verdict.name), seconds(verdict.took));
-                let _ = write!(text, "    <testcase name=\"{test}\" classname=\"{name}\" time=\"{time}\"");
-                match &verdict.fault {
+            for test in &file.result.tests {
+                let (test_name, time) = (escaped(&test.name), seconds(test.took));
+                let _ = write!(text, "    <testcase name=\"{test_name}\" classname=\"{name}\" time=\"{time}\"");
+                match &test.fault {
                     None => text.push_str("/>\n"),
                     Some(fault) => {
                         let (why, whole) = (
                             escaped(&fault.text),
-                            escaped(&format!("{}\n{}", fault.report(), format_last(&verdict.timeline))),
+                            escaped(&format!("{}\n{}", fault.report(), format_last(&test.timeline))),
                         );
                         let _ = writeln!(text, "><failure message=\"{why}\">{whole}</failure></testcase>");
                     }

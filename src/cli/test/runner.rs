@@ -2,32 +2,23 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Context as _;
-use jiff::tz::TimeZone;
 
-use crate::cli::environment::on_script_thread;
+use crate::cli::environment::call_webhook;
 use crate::cli::exit::UsageError;
-use crate::cli::sandbox::{LoadMode, Sandbox, UnmatchedHint};
 use crate::cli::settings::{self, Globals};
 use crate::cli::test::args::Args;
 use crate::cli::test::coverage;
-use crate::cli::test::report::{FileReport, Report, Verdict};
-use crate::config::Config;
-use crate::event::Id;
-use crate::fault::{Fault, SourceLocation};
-use crate::functions::testing::{SandboxApi, Test};
-use crate::random;
-use crate::runtime::{FolderSources, is_test};
+use crate::cli::test::report::{FileReport, Report};
+use crate::runtime::is_test;
 use crate::script;
-use crate::script::testing::TestFile;
+use crate::sim::TestRunner;
 
-/// Runs tests with a configuration.
-struct Runner<'a> {
-    args: &'a Args,
-    config: Arc<Config>,
-    zone: TimeZone,
+/// Finds the test files that the arguments select.
+struct Selection<'a> {
+    paths: &'a [PathBuf],
     /// The scripts folder.
     root: PathBuf,
 }
@@ -41,11 +32,13 @@ pub(super) fn run_once(args: &Args, globals: &Globals) -> anyhow::Result<Report>
     if with_coverage {
         script::coverage::enable();
     }
-    let runner = Runner { args, config, zone, root };
+    let filter = args.filter.clone().unwrap_or_default();
+    let runner = TestRunner { config: config.clone(), zone, filter, seed: args.seed, call_webhook };
+    let selection = Selection { paths: &args.paths, root };
     let started = Instant::now();
     let mut report = Report::default();
-    for (root, file) in runner.files()? {
-        let tested = runner.file(&root, &file)?;
+    for (root, file) in selection.files()? {
+        let tested = FileReport { file: display_path(&root, &file), result: runner.run_file(&root, &file)? };
         if !args.json {
             tested.print();
         }
@@ -54,7 +47,7 @@ pub(super) fn run_once(args: &Args, globals: &Globals) -> anyhow::Result<Report>
     report.took = started.elapsed();
     report.print(args.json)?;
     if with_coverage {
-        coverage::print(&runner.root, &runner.config.limits, args)?;
+        coverage::print(&selection.root, &config.limits, args)?;
     }
     if let Some(junit) = &args.junit {
         std::fs::write(junit, report.junit()).with_context(|| format!("writing {}", junit.display()))?;
@@ -62,16 +55,16 @@ pub(super) fn run_once(args: &Args, globals: &Globals) -> anyhow::Result<Report>
     Ok(report)
 }
 
-impl Runner<'_> {
+impl Selection<'_> {
     /// Returns the test files, each with its scripts folder.
     fn files(&self) -> anyhow::Result<Vec<(PathBuf, String)>> {
         let mut files = Vec::new();
-        if self.args.paths.is_empty() && !self.root.is_dir() {
+        if self.paths.is_empty() && !self.root.is_dir() {
             return Err(
                 UsageError(format!("there is no folder {}: create it with `rhaid init`", self.root.display())).into()
             );
         }
-        let named = if self.args.paths.is_empty() { vec![self.root.clone()] } else { self.args.paths.clone() };
+        let named = if self.paths.is_empty() { vec![self.root.clone()] } else { self.paths.to_vec() };
         for path in named {
             let given = std::path::absolute(&path)?;
             let whole = if given.is_dir() { given } else { self.tests_of(&path).unwrap_or(given) };
@@ -104,64 +97,13 @@ impl Runner<'_> {
         let places = [std::path::absolute(&tests).ok(), Some(self.root.join(tests))];
         places.into_iter().flatten().find(|file| file.is_file())
     }
-
-    /// Runs the tests of one file.
-    fn file(&self, root: &Path, file: &str) -> anyhow::Result<FileReport> {
-        let config = match root == self.root {
-            true => self.config.clone(),
-            false => {
-                let mut config = (*self.config).clone();
-                root.clone_into(&mut config.scripts);
-                Arc::new(config)
-            }
-        };
-        let sources = Arc::new(FolderSources::new(root, config.limits.script_size));
-        let shown = root.join(file);
-        let here = std::env::current_dir().unwrap_or_default();
-        let shown = shown.strip_prefix(&here).unwrap_or(&shown).display().to_string();
-        on_script_thread(&config.limits, || {
-            let tests = match TestFile::load(file, sources, &config) {
-                Ok(tests) => tests,
-                Err(faults) => return FileReport { file: shown, faults, verdicts: Vec::new() },
-            };
-            let filter = self.args.filter.as_deref().unwrap_or_default();
-            let is_wanted = |name: &str| name.contains(filter) || file.contains(filter);
-            let wanted = tests.tests.iter().enumerate().filter(|(_, test)| is_wanted(&test.name));
-            let verdicts = wanted.map(|(number, _)| self.test(&tests, number, &config)).collect();
-            FileReport { file: shown, faults: Vec::new(), verdicts }
-        })
-    }
-
-    /// Runs one test.
-    fn test(&self, tests: &TestFile, number: usize, config: &Arc<Config>) -> Verdict {
-        let test = tests.tests[number].clone();
-        let started = Instant::now();
-        random::seed(self.args.seed);
-        Id::reset_counter();
-        let failed = |fault: Fault| Verdict { fault: Some(fault), ..Verdict::new(&test, Duration::ZERO) };
-        let sandbox = match Sandbox::new(config, &self.zone, LoadMode::ByName, UnmatchedHint::OnHttp) {
-            Ok(sandbox) => Arc::new(sandbox),
-            Err(error) => {
-                return failed(Fault::new(test.place.clone(), format!("the sandbox cannot be created: {error:#}")));
-            }
-        };
-        let api: Arc<dyn SandboxApi> = sandbox.clone();
-        let fault = tests.run(number, api).err().map(|fault| *fault).or_else(|| {
-            let row = sandbox.unexpected_failure()?;
-            let why = row.why.unwrap_or_default();
-            let text = format!("a run of {} {} ({}): {why}", row.script, row.outcome, row.event);
-            Some(Fault::new(test.place.clone(), text))
-        });
-        let timeline = if fault.is_some() { sandbox.timeline() } else { Vec::new() };
-        Verdict { fault, timeline, printed: sandbox.take_printed(), ..Verdict::new(&test, started.elapsed()) }
-    }
 }
 
-impl Verdict {
-    fn new(test: &Test, took: Duration) -> Self {
-        let place: SourceLocation = test.place.clone();
-        Self { name: test.name.clone(), place, took, fault: None, timeline: Vec::new(), printed: Vec::new() }
-    }
+/// Returns the path of a file below a folder, relative to the current folder if it is inside.
+fn display_path(root: &Path, file: &str) -> String {
+    let path = root.join(file);
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(&here).unwrap_or(&path).display().to_string()
 }
 
 fn relative(root: &Path, file: &Path) -> String {

@@ -104,6 +104,15 @@ impl ConnectionSettings {
         config.brokers.iter().map(settings).collect()
     }
 
+    /// Returns the settings of all brokers for a short-lived client beside a running rhaid: another client identifier, a clean start and no will.
+    ///
+    /// # Errors
+    /// As [`ConnectionSettings::all`].
+    pub fn ephemeral(config: &config::Mqtt) -> Result<Vec<Self>, String> {
+        let all = Self::all(config, config.embedded.listen, "rhaid")?;
+        Ok(all.into_iter().map(Self::into_ephemeral).collect())
+    }
+
     fn from_config(
         broker: &Broker,
         embedded: &config::EmbeddedBroker,

@@ -25,7 +25,7 @@ pub(super) struct MockResponses {
 
 /// The advice in the error of a request that no rule matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::cli) enum UnmatchedHint {
+pub(super) enum UnmatchedHint {
     /// Add `on_http` to the test.
     OnHttp,
     /// Record responses.

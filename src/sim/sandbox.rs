@@ -9,8 +9,6 @@ use jiff::Zoned;
 use jiff::tz::TimeZone;
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::cli::sandbox::instance::{Instance, InstanceSettings};
-use crate::cli::sandbox::mock_http::{MockResponses, UnmatchedHint};
 use crate::config::Config;
 use crate::functions::testing::SandboxApi as _;
 use crate::runtime::{LogLine, ScriptSelection};
@@ -19,12 +17,15 @@ use crate::services::clock::Clock;
 use crate::services::http::Reply;
 use crate::services::mqtt::MockBrokers;
 use crate::services::store::Store;
+use crate::sim::instance::{Instance, InstanceSettings};
+use crate::sim::mock_http::{MockResponses, UnmatchedHint};
+use crate::sim::webhook::CallWebhook;
 
 /// The virtual time at which a sandbox starts.
 const START: jiff::civil::DateTime = jiff::civil::date(2026, 1, 1).at(0, 0, 0, 0);
 
 /// A sandbox: virtual clock, mock broker, mock HTTP servers, store, files, and the instance of rhaid that uses them.
-pub(in crate::cli) struct Sandbox {
+pub(super) struct Sandbox {
     pub(super) clock: Clock,
     pub(super) zone: TimeZone,
     pub(super) brokers: MockBrokers,
@@ -38,6 +39,7 @@ pub(in crate::cli) struct Sandbox {
     pub(super) instance: Mutex<Option<Instance>>,
     baseline: Mutex<Baseline>,
     pub(super) printed: Mutex<Vec<String>>,
+    pub(super) call_webhook: CallWebhook,
 }
 
 /// Positions up to which records are hidden from assertions: set by `forget()`.
@@ -55,7 +57,7 @@ pub(super) struct Baseline {
 
 /// The scripts that a sandbox loads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::cli) enum LoadMode {
+pub(super) enum LoadMode {
     /// The whole scripts folder, at the first action.
     All,
     /// The scripts that are named by `load`.
@@ -64,11 +66,12 @@ pub(in crate::cli) enum LoadMode {
 
 impl Sandbox {
     /// Creates a sandbox; its instance of rhaid starts at the first action.
-    pub(in crate::cli) fn new(
+    pub(super) fn new(
         config: &Arc<Config>,
         zone: &TimeZone,
         selection: LoadMode,
         hint: UnmatchedHint,
+        call_webhook: CallWebhook,
     ) -> anyhow::Result<Self> {
         let clock = Clock::simulated(START.to_zoned(zone.clone())?);
         Ok(Self {
@@ -83,6 +86,7 @@ impl Sandbox {
             instance: Mutex::default(),
             baseline: Mutex::default(),
             printed: Mutex::default(),
+            call_webhook,
         })
     }
 
@@ -90,7 +94,7 @@ impl Sandbox {
     ///
     /// # Errors
     /// If the time is in the past.
-    pub(in crate::cli) fn advance_until(&self, time: &Zoned) -> Result<(), String> {
+    pub(super) fn advance_until(&self, time: &Zoned) -> Result<(), String> {
         match Duration::try_from(self.clock.now().duration_until(time.timestamp())) {
             Ok(ahead) => self.advance(ahead),
             Err(_) => Err(format!("{time} is in the past: it is {}", self.clock.now_zoned())),
@@ -98,12 +102,12 @@ impl Sandbox {
     }
 
     /// Starts the instance if it is not running.
-    pub(in crate::cli) fn start(&self) -> Result<(), String> {
+    pub(super) fn start(&self) -> Result<(), String> {
         self.with(|_| Ok(()))
     }
 
     /// Waits until all runs have ended, for at most `limit` of virtual time.
-    pub(in crate::cli) fn finish(&self, limit: Duration) -> Result<(), String> {
+    pub(super) fn finish(&self, limit: Duration) -> Result<(), String> {
         self.with(|instance| {
             let (runtime, clock) = (instance.runtime.clone(), self.clock.clone());
             instance.wait(async move {
@@ -118,18 +122,12 @@ impl Sandbox {
     }
 
     /// Adds a recorded response. The URL is matched with its secrets masked, as in the recording.
-    pub(in crate::cli) fn mock_recorded(
-        &self,
-        method: &str,
-        url: &str,
-        reply: Reply,
-        mask: &Mask,
-    ) -> Result<(), String> {
+    pub(super) fn mock_recorded(&self, method: &str, url: &str, reply: Reply, mask: &Mask) -> Result<(), String> {
         self.mocks.add_recorded(method, url, reply, mask)
     }
 
     /// Takes the output of `print` in the test.
-    pub(in crate::cli) fn take_printed(&self) -> Vec<String> {
+    pub(super) fn take_printed(&self) -> Vec<String> {
         std::mem::take(&mut *self.printed.lock())
     }
 

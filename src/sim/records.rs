@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::cli::sandbox::harness::Sandbox;
-use crate::cli::sandbox::timeline::TimelineEntry;
 use crate::runtime::LogLine;
 use crate::services::store::{RunQuery, RunRecord};
+use crate::sim::sandbox::Sandbox;
+use crate::sim::timeline::TimelineEntry;
 use crate::value::{Map, Value, map_of};
 
 /// The largest number of runs that are read from the run history.
@@ -93,14 +93,14 @@ impl Sandbox {
     }
 
     /// Returns the first failed run that the test does not expect.
-    pub(in crate::cli) fn unexpected_failure(&self) -> Option<RunRecord> {
+    pub(super) fn unexpected_failure(&self) -> Option<RunRecord> {
         let rows = self.all_runs().ok()?;
         let baseline = self.baseline();
         rows.into_iter().find(|row| is_failure(row) && !baseline.expected_failures.contains(&row.id))
     }
 
     /// Returns all records, in order of time.
-    pub(in crate::cli) fn timeline(&self) -> Vec<TimelineEntry> {
+    pub(super) fn timeline(&self) -> Vec<TimelineEntry> {
         let runs = self.all_runs().unwrap_or_default().into_iter().map(|run| self.run_entry(run));
         let messages = self.all_published().into_iter().map(|message| {
             let text = format!("{} {}", field(&message, "topic"), preview(&message, "payload"));

@@ -7,9 +7,7 @@ use std::time::Duration;
 use jiff::Zoned;
 use jiff::civil::Time;
 
-use crate::cli::sandbox::harness::Sandbox;
-use crate::cli::settings;
-use crate::cli::times::parse_time;
+use crate::fault;
 use crate::functions::testing::{MockResponse, SandboxApi};
 use crate::runtime::Status;
 use crate::secrets::Secret;
@@ -17,8 +15,9 @@ use crate::services::clock::Clock;
 use crate::services::mqtt::{Error, Publish};
 use crate::services::store::Emitted;
 use crate::services::store::StateEdit;
+use crate::sim::sandbox::Sandbox;
+use crate::units::parse_time;
 use crate::value::{Map, Value, map_of};
-use crate::web;
 
 impl Sandbox {
     /// Parses a time: with a zone or an offset, in the zone of rhaid.yaml, or a time of day, which means its next occurrence.
@@ -108,7 +107,7 @@ impl SandboxApi for Sandbox {
     fn request(&self, method: &str, path: &str, with: Map) -> Result<Map, String> {
         let (request, body) = request(method, path, &with)?;
         self.with(|instance| {
-            let response = web::call(instance.services.routes.clone(), request, body);
+            let response = (self.call_webhook)(instance.services.routes.clone(), request, body);
             let (status, headers, body) = instance.wait(response)??;
             let headers = map_of(headers.into_iter().map(|(name, value)| (name, value.into())));
             Ok(map_of([
@@ -166,7 +165,7 @@ impl SandboxApi for Sandbox {
         self.with(|instance| {
             let runtime = instance.runtime.clone();
             let applied = instance.wait_at_once(async move { runtime.apply(config).await })?;
-            applied.map(|_| ()).map_err(|faults| settings::reports(&faults))
+            applied.map(|_| ()).map_err(|faults| fault::reports(&faults))
         })
     }
 

@@ -8,7 +8,6 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 use serde_json::{Map as Object, Value as Json};
 
-use crate::cli::exit::UsageError;
 use crate::options::nearest;
 use crate::services::http::Reply;
 use crate::services::mqtt::Publish;
@@ -38,35 +37,49 @@ const KEYS: &[&str] = &[
 ];
 
 /// A line of an event file.
-pub(super) struct EventLine {
-    pub(super) time: Zoned,
-    pub(super) event: InputEvent,
+pub struct EventLine {
+    /// The virtual time at which the event occurs.
+    pub time: Zoned,
+    /// The event.
+    pub event: InputEvent,
     /// File and line number.
-    pub(super) place: String,
+    pub place: String,
 }
 
 /// An input of a simulation.
-pub(super) enum InputEvent {
+pub enum InputEvent {
+    /// A message from another MQTT client.
     Message(Publish),
+    /// A request to a webhook.
     Request {
+        /// `GET`, `POST`, …
         method: String,
+        /// The path, such as `/hooks/door`.
         path: String,
+        /// Options of the request: `json`, `body`, `headers`, `query`.
         with: Map,
     },
     /// A file change.
     File {
+        /// The file.
         path: String,
         /// The new text; `None` if the file is removed.
         text: Option<String>,
     },
+    /// An event of a script.
     Event {
+        /// Its name.
         name: String,
+        /// Its data.
         data: Value,
     },
     /// The response of a server from this time on.
     Response {
+        /// The method of the requests.
         method: String,
+        /// The URL, with its secrets masked.
         url: String,
+        /// The response.
         reply: Reply,
     },
 }
@@ -85,8 +98,8 @@ impl InputEvent {
 ///
 /// # Errors
 /// If the file cannot be read or a line is invalid; the message names the line.
-pub(super) fn read(file: &Path, zone: &TimeZone) -> anyhow::Result<Vec<EventLine>> {
-    let text = std::fs::read_to_string(file).map_err(|error| UsageError(format!("{}: {error}", file.display())))?;
+pub fn read_events(file: &Path, zone: &TimeZone) -> Result<Vec<EventLine>, String> {
+    let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
     let mut lines = Vec::new();
     for (number, line) in text.lines().enumerate() {
         let line = line.trim();
@@ -94,7 +107,7 @@ pub(super) fn read(file: &Path, zone: &TimeZone) -> anyhow::Result<Vec<EventLine
             continue;
         }
         let place = format!("{}:{}", file.display(), number + 1);
-        let (time, event) = parse(line).map_err(|why| UsageError(format!("{place}: {why}")))?;
+        let (time, event) = parse(line).map_err(|why| format!("{place}: {why}"))?;
         lines.push(EventLine { time: time.to_zoned(zone.clone()), event, place });
     }
     lines.sort_by_key(|line| line.time.timestamp());

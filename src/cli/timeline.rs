@@ -1,30 +1,15 @@
-//! Timeline of a sandbox: what happened, in order of time.
+//! The timeline of a sandbox as text.
 
 use std::fmt::Write as _;
 
-use jiff::Zoned;
-
 use crate::cli::terminal::{Style, paint, sanitize};
+use crate::sim::TimelineEntry;
 
 /// The number of entries that a failed test shows.
 const SHOWN: usize = 20;
 
-/// A message, an HTTP request, a run or a log line.
-#[derive(Debug, Clone, serde::Serialize)]
-pub(in crate::cli) struct TimelineEntry {
-    pub(in crate::cli) time: Zoned,
-    /// `run`, `message`, `request` or `log`.
-    pub(in crate::cli) what: &'static str,
-    /// The script, or an empty string if it is unknown.
-    pub(in crate::cli) script: String,
-    /// A summary.
-    pub(in crate::cli) text: String,
-    /// Whether it is a failed run or an error in the log.
-    pub(in crate::cli) is_bad: bool,
-}
-
 /// Returns the last entries, one per line.
-pub(in crate::cli) fn format_last(timeline: &[TimelineEntry]) -> String {
+pub(super) fn format_last(timeline: &[TimelineEntry]) -> String {
     let mut text = String::new();
     let left = timeline.len().saturating_sub(SHOWN);
     if !timeline.is_empty() {
@@ -38,7 +23,7 @@ pub(in crate::cli) fn format_last(timeline: &[TimelineEntry]) -> String {
 }
 
 /// Returns an entry as a line without its end.
-pub(in crate::cli) fn format_entry(entry: &TimelineEntry) -> String {
+pub(super) fn format_entry(entry: &TimelineEntry) -> String {
     let time = entry.time.strftime("%Y-%m-%d %H:%M:%S%.3f%:z").to_string();
     let script = if entry.script.is_empty() { String::new() } else { format!("{}: ", entry.script) };
     let text = sanitize(&format!("{script}{}", entry.text));

@@ -1,0 +1,18 @@
+//! Simulation: scripts in a sandbox, which is the runtime with a virtual clock, mock brokers, mock HTTP servers and files of its own.
+
+mod event_file;
+mod instance;
+mod mock_http;
+mod records;
+mod sandbox;
+mod simulation;
+mod test_functions;
+mod test_runner;
+mod timeline;
+mod webhook;
+
+pub use self::event_file::{EventLine, InputEvent, read_events};
+pub use self::simulation::Simulation;
+pub use self::test_runner::{TestFileResult, TestResult, TestRunner};
+pub use self::timeline::TimelineEntry;
+pub use self::webhook::{CallWebhook, WebhookResult};
