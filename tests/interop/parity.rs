@@ -45,6 +45,7 @@ fn passwords(folder: &Path) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "one row for each transport")]
 async fn every_transport_is_configured_in_rhaid_yaml() {
     let folder = tempfile::tempdir().unwrap();
     make_certificates(folder.path());
