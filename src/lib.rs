@@ -27,7 +27,7 @@ pub mod script;
 // Layer 5: everything wired together.
 pub mod runtime;
 
-// Layer 6: plain request and response types for other processes; scripts in a sandbox.
+// Layer 6: plain request and response types for other processes; scripts outside the running rhaid.
 pub mod api;
 pub mod sim;
 

@@ -20,6 +20,7 @@ use crate::runtime::{FolderSources, script_name};
 use crate::script::{self, JobResult, Purpose, RunError, Script, Sources};
 use crate::services::clock::Clock;
 use crate::services::store::Store;
+use crate::sim;
 use crate::triggers::TriggerContext;
 use crate::units::parse_duration;
 
@@ -145,7 +146,7 @@ fn run_task(task: &ExecTask, config: &Arc<Config>) -> anyhow::Result<Result<JobR
     };
     let tokio = environment::tokio_runtime()?;
     let context = Arc::new(context(task, config, Clock::system(zone), &script.name, tokio.handle())?);
-    environment::cancel_on_interrupt(&tokio, &context);
+    environment::cancel_on_interrupt(&tokio, &context.cancel);
     let ended = script::on_script_thread(&config.limits, || script.run(None, &task.args, &context))?;
     if !environment::flush_messages(&tokio, &context) && ended.is_ok() {
         return Ok(Err(ExitCode::from(FAILURE)));
@@ -168,7 +169,7 @@ fn context(
             .checked_add(timeout)
             .ok_or_else(|| UsageError("--timeout: the duration is too long".into()))?,
         virtual_deadline: None,
-        ..environment::context(config, clock, Store::in_memory()?, run_log, tokio)?
+        ..sim::context(config, clock, Store::in_memory()?, run_log, tokio)?
     })
 }
 

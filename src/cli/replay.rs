@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::api::Request;
 use crate::cli::exit::FAILURE;
 use crate::cli::fire::{self, shown};
-use crate::cli::local_run::{self, LocalScript};
+use crate::cli::local_run;
 use crate::cli::run_info::find;
 use crate::cli::settings::{self, Globals};
 use crate::cli::terminal::{self, sanitize};
@@ -15,6 +15,7 @@ use crate::control::Connection;
 use crate::event::Event;
 use crate::runtime::{Replayed, restore_payload, trigger_name};
 use crate::services::clock::Clock;
+use crate::sim::LocalScript;
 use crate::value::Value;
 
 /// Run a handler again with an event of the run history
@@ -64,10 +65,10 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let script = LocalScript::load(&config, &root, &file, args.script.as_deref(), zone.clone())?;
     let Some(script) = local_run::loaded_or_print_faults(script) else { return Ok(ExitCode::from(FAILURE)) };
     let at = script.position(|declared| trigger_name(declared) == info.run.trigger);
-    let at = at.ok_or_else(|| script.no_such(&format!("trigger `{}`", info.run.trigger)))?;
+    let at = at.ok_or_else(|| local_run::missing_trigger(&script, &format!("trigger `{}`", info.run.trigger)))?;
     let payload = restore_payload(Value::from_stored(info.payload));
     let event = Event::new(info.run.queued.to_zoned(zone.clone()), info.run.event, payload);
-    let mut run = script.run_handler(at, &event, Clock::system(zone), true)?;
+    let mut run = local_run::run(&script, at, &event, Clock::system(zone), true)?;
     run.kept = info.kept;
-    run.print(args.json)
+    local_run::print(&run, args.json)
 }

@@ -10,13 +10,14 @@ use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command, FromArgMatches};
 use crate::cli::environment;
 use crate::cli::exec::place;
 use crate::cli::exit::{FAILURE, UsageError};
-use crate::cli::local_run::{self, LocalScript};
+use crate::cli::local_run;
 use crate::cli::settings::{self, Globals};
 use crate::event::Event;
 use crate::runtime::trigger_name;
 use crate::services::Services;
 use crate::services::clock::Clock;
 use crate::services::store::Store;
+use crate::sim::{LocalScript, ephemeral_brokers};
 use crate::triggers::{KINDS, Kind, TryOption, manual_payload};
 use crate::units::parse_time;
 use crate::value::{Map, Value, map_of};
@@ -127,13 +128,13 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let payload = {
         let tokio = environment::tokio_runtime()?;
         let _inside = tokio.enter();
-        let services = Services::builder(clock.clone(), Store::in_memory()?)
-            .brokers(environment::ephemeral_brokers(&config)?)
-            .build();
+        let services =
+            Services::builder(clock.clone(), Store::in_memory()?).brokers(ephemeral_brokers(&config)?).build();
         manual_payload(&*declared.trigger, given, &services)
     };
     let event = Event::new(clock.now_zoned(), format!("{} (tried)", declared.trigger.summary()), payload);
-    script.run_handler(at, &event, clock, args.dry)?.print(args.json)
+    let run = local_run::run(&script, at, &event, clock, args.dry)?;
+    local_run::print(&run, args.json)
 }
 
 fn data(json: Option<&str>) -> anyhow::Result<Map> {
@@ -159,13 +160,14 @@ fn choose(script: &LocalScript<'_>, kind: Option<&str>, name: Option<&str>, give
         .collect();
     match (fitting.as_slice(), name) {
         ([one], _) => Ok(*one),
-        ([], _) => Err(script
-            .no_such(&match (kind, name) {
+        ([], _) => {
+            let wanted = match (kind, name) {
                 (Some(kind), _) => format!("{kind} trigger for this event"),
                 (_, Some(name)) => format!("trigger `{name}`"),
                 (None, None) => "trigger".to_owned(),
-            })
-            .into()),
+            };
+            Err(local_run::missing_trigger(script, &wanted).into())
+        }
         (several, _) => {
             let names: Vec<_> = several.iter().map(|at| trigger_name(&declared[*at])).collect();
             Err(UsageError(format!("several triggers match: select one with --trigger: `{}`", names.join("`, `")))

@@ -16,8 +16,9 @@ use crate::services::Services;
 use crate::services::clock::Clock;
 use crate::services::files::Files;
 use crate::services::http::Http;
-use crate::services::mqtt::{ConnectionSettings, MockBrokers, Mqtt};
+use crate::services::mqtt::{MockBrokers, Mqtt};
 use crate::services::store::Store;
+use crate::sim::environment::ephemeral_brokers;
 use crate::sim::mock_http::MockResponses;
 
 /// Real time that an action may take before virtual time advances.
@@ -73,7 +74,7 @@ impl Instance {
         std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let services = {
             let _inside = handle.enter();
-            let settings = ConnectionSettings::ephemeral(&config.mqtt).map_err(|why| format!("mqtt.url: {why}"))?;
+            let settings = ephemeral_brokers(&config).map_err(|error| error.to_string())?;
             Services::builder(clock.clone(), store.clone())
                 .files(files)
                 .http(Http::mocked(mocks))

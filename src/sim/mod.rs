@@ -1,7 +1,11 @@
-//! Simulation: scripts in a sandbox, which is the runtime with a virtual clock, mock brokers, mock HTTP servers and files of its own.
+//! Scripts outside the running rhaid: tests and simulations in a sandbox, which is the runtime with a virtual clock, mock brokers, mock HTTP
+//! servers and files of its own; and local runs of one handler.
 
+mod effect_log;
+mod environment;
 mod event_file;
 mod instance;
+mod local_run;
 mod mock_http;
 mod records;
 mod sandbox;
@@ -11,7 +15,9 @@ mod test_runner;
 mod timeline;
 mod webhook;
 
+pub use self::environment::{context, ephemeral_brokers, flush_messages};
 pub use self::event_file::{EventLine, InputEvent, read_events};
+pub use self::local_run::{LocalRun, LocalScript};
 pub use self::simulation::Simulation;
 pub use self::test_runner::{TestFileResult, TestResult, TestRunner};
 pub use self::timeline::TimelineEntry;

@@ -31,7 +31,7 @@ pub struct Simulation {
     pub from: Zoned,
     /// The end.
     pub to: Zoned,
-    /// Whether the simulation goes on after its end until the runs have ended, for at most `limits.timeout`.
+    /// Whether the simulation continues after its end until all runs have ended, for at most `limits.timeout`.
     pub waits_for_runs: bool,
     /// Seed of the random numbers.
     pub seed: u64,

@@ -51,7 +51,7 @@ pub struct TestResult {
     pub took: Duration,
     /// The failure; `None` if the test passed.
     pub fault: Option<Fault>,
-    /// What happened in the sandbox, if the test failed.
+    /// The timeline of the sandbox, if the test failed.
     pub timeline: Vec<TimelineEntry>,
     /// The output of `print`.
     pub printed: Vec<String>,

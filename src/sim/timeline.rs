@@ -1,4 +1,4 @@
-//! Timeline of a sandbox: what happened, in order of time.
+//! Timeline of a sandbox: messages, requests, runs and log lines in order of time.
 
 use jiff::Zoned;
 

@@ -25,6 +25,7 @@ use crate::config::Config;
 use crate::secrets::Mask;
 use crate::services::clock::Clock;
 use crate::services::mqtt::{Message, Mqtt, Retained, SubscribeOptions, Subscription};
+use crate::sim;
 use crate::topic::Filter;
 use crate::units::{parse_duration, show_duration};
 
@@ -94,7 +95,7 @@ struct RecordingSession<'a> {
 impl RecordingSession<'_> {
     /// Records until an end condition is met.
     async fn record(&mut self, config: &Config, filters: &[Filter], started: Instant) -> anyhow::Result<()> {
-        let mqtt = Mqtt::new(environment::ephemeral_brokers(config)?, &Clock::system(settings::zone(None)?));
+        let mqtt = Mqtt::new(sim::ephemeral_brokers(config)?, &Clock::system(settings::zone(None)?));
         let ends = self.args.period.and_then(|period| started.checked_add(period));
         let end = async move {
             match ends {

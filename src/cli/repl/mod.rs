@@ -30,6 +30,7 @@ use crate::script::repl_session::{EvaluatedLine, ReplSession};
 use crate::script::{self, RunError};
 use crate::services::clock::Clock;
 use crate::services::store::Store;
+use crate::sim;
 use crate::units::parse_duration;
 
 /// Script name that selects `state` and permissions.
@@ -60,7 +61,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let tokio = environment::tokio_runtime()?;
     let shell = ConsoleLog::new(config.log.level_of(NAME), &config);
     let run_log = Arc::new(ReplLog { shell, is_dry: args.dry });
-    let context = environment::context(&config, Clock::system(zone), Store::in_memory()?, run_log, tokio.handle())?;
+    let context = sim::context(&config, Clock::system(zone), Store::in_memory()?, run_log, tokio.handle())?;
     let (reader, printer) = LineReader::open(&config)?;
     let (limits, mqtt) = (config.limits.clone(), context.services.mqtt.clone());
     let is_interactive = reader.is_terminal();
