@@ -14,12 +14,13 @@ use crate::runtime::{LogStore, Runtime, ScriptSelection};
 use crate::script;
 use crate::services::Services;
 use crate::services::clock::Clock;
-use crate::services::files::Files;
+use crate::services::files::{Files, VirtualFiles as _};
 use crate::services::http::Http;
 use crate::services::mqtt::{MockBrokers, Mqtt};
 use crate::services::store::Store;
 use crate::sim::environment::ephemeral_brokers;
 use crate::sim::mock_http::MockResponses;
+use crate::sim::sandbox_files::SandboxFiles;
 
 /// Real time that an action may take before virtual time advances.
 const STILL: Duration = Duration::from_millis(5);
@@ -48,6 +49,7 @@ pub(super) struct InstanceSettings {
 pub(super) struct Instance {
     pub(super) runtime: Runtime,
     pub(super) services: Services,
+    pub(super) files: Arc<SandboxFiles>,
     clock: Clock,
     handle: Handle,
     end: Option<oneshot::Sender<()>>,
@@ -69,14 +71,14 @@ impl Instance {
             tokio.shutdown_background();
         });
         let driver = driver.map_err(|error| error.to_string())?;
-        let files = Files::sandboxed(&files);
-        let folder = files.resolve(base);
+        let files = Arc::new(SandboxFiles::new(&files));
+        let folder = files.resolve(&base);
         std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let services = {
             let _inside = handle.enter();
             let settings = ephemeral_brokers(&config).map_err(|error| error.to_string())?;
             Services::builder(clock.clone(), store.clone())
-                .files(files)
+                .files(Files::simulated(files.clone()))
                 .http(Http::mocked(mocks))
                 .mqtt(Mqtt::with_mock_brokers(settings, &clock, &store, &brokers))
                 .build()
@@ -93,7 +95,7 @@ impl Instance {
             })
         };
         let runtime = started?.map_err(|error| error.to_string())?;
-        Ok(Self { runtime, services, clock, handle, end: Some(end), driver: Some(driver) })
+        Ok(Self { runtime, services, files, clock, handle, end: Some(end), driver: Some(driver) })
     }
 
     /// Waits until all tasks are idle, without advancing the clock.

@@ -1,6 +1,7 @@
 //! Mock HTTP servers of a sandbox: responses from a test or from a recording.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use globset::GlobMatcher;
 use parking_lot::{Mutex, MutexGuard};
@@ -9,7 +10,7 @@ use crate::functions::testing::{MockResponse, url_matcher};
 use crate::memory;
 use crate::secrets::Mask;
 use crate::services::clock::Clock;
-use crate::services::http::{Error, MockRequest, MockTransport, Reply, error_by_kind};
+use crate::services::http::{Error, MockRequest, MockTransport, Reply};
 use crate::value::{Map, Value, map_of};
 
 /// Keys that make a map a response; a map without them is the JSON body.
@@ -207,4 +208,21 @@ fn reply(value: &Value) -> Result<Reply, Error> {
 
 fn text(value: &Value) -> String {
     value.as_text().map_or_else(|| value.to_json().to_string(), str::to_owned)
+}
+
+/// Returns the error with this `err.kind`, if there is one.
+fn error_by_kind(kind: &str) -> Option<Error> {
+    let why = || format!("error set by the test: {kind}");
+    let limit = Duration::from_secs(30);
+    Some(match kind {
+        "timeout" => Error::Timeout(limit),
+        "timeout.connect" => Error::ConnectTimeout(limit),
+        "timeout.read" => Error::ReadTimeout(limit),
+        "connect" => Error::Connect(why()),
+        "tls" => Error::Tls(why()),
+        "proxy" => Error::Proxy(why()),
+        "too_many_redirects" => Error::TooManyRedirects(30),
+        "decode" => Error::Decode(why()),
+        _ => return None,
+    })
 }

@@ -9,6 +9,7 @@ mod local_run;
 mod mock_http;
 mod records;
 mod sandbox;
+mod sandbox_files;
 mod simulation;
 mod test_functions;
 mod test_runner;

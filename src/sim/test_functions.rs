@@ -138,7 +138,7 @@ impl SandboxApi for Sandbox {
     fn change_file(&self, path: &str, text: Option<&str>) -> Result<(), String> {
         let file = self.file(path);
         self.with(|instance| {
-            let changed = instance.services.files.change_sandbox_file(&file, text.map(str::as_bytes));
+            let changed = instance.files.change(&file, text.map(str::as_bytes));
             changed.map_err(|error| format!("{path}: {error}"))?;
             instance.settle()
         })

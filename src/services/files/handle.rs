@@ -7,8 +7,8 @@ use tokio::sync::mpsc;
 
 use crate::services::files::change::Change;
 use crate::services::files::rules::{self, WatchRules};
-use crate::services::files::sandbox::SandboxFiles;
 use crate::services::files::system_watcher::SystemWatcher;
+use crate::services::files::virtual_files::VirtualFiles;
 use crate::services::files::watch::{self, Watch};
 
 /// Maximum number of undelivered batches; further changes are combined into one more batch.
@@ -18,7 +18,8 @@ const MAX_BATCHES: usize = 16;
 #[derive(Clone, Default)]
 pub struct Files {
     system: Arc<SystemWatcher>,
-    sandbox: Option<Arc<SandboxFiles>>,
+    /// The files of a simulation.
+    virtual_files: Option<Arc<dyn VirtualFiles>>,
 }
 
 /// A watch of a folder; ends when its receiver is dropped.
@@ -29,9 +30,9 @@ pub struct FolderWatch {
 }
 
 impl Files {
-    /// Returns the files of a simulation: every path leads below `folder`, as if it was the root of the file system.
-    pub fn sandboxed(folder: &Path) -> Self {
-        Self { system: Arc::default(), sandbox: Some(Arc::new(SandboxFiles::new(folder))) }
+    /// Returns the files of a simulation.
+    pub fn simulated(files: Arc<dyn VirtualFiles>) -> Self {
+        Self { system: Arc::default(), virtual_files: Some(files) }
     }
 
     /// Watches a folder and everything below it, also when it does not exist yet. Symlinks are followed without cycles.
@@ -44,8 +45,8 @@ impl Files {
         let root = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
         let rules = Arc::new(WatchRules::new(root, ignore));
         let (deliver, changes) = mpsc::channel(MAX_BATCHES);
-        if let Some(sandbox) = &self.sandbox {
-            sandbox.watch(Arc::clone(&rules), deliver);
+        if let Some(files) = &self.virtual_files {
+            files.watch(&rules.root, deliver);
             return FolderWatch { changes, rules };
         }
         let watch = Watch::start(Arc::clone(&self.system), Arc::clone(&rules));
@@ -55,24 +56,16 @@ impl Files {
 
     /// Returns the actual path of a file: in a simulation a path below its folder.
     pub fn resolve(&self, path: PathBuf) -> PathBuf {
-        match &self.sandbox {
-            Some(sandbox) => sandbox.resolve(&path),
+        match &self.virtual_files {
+            Some(files) => files.resolve(&path),
             None => path,
         }
-    }
-
-    /// Writes or removes a file of a simulation, and notifies its watches; does nothing outside a simulation.
-    ///
-    /// # Errors
-    /// If the file cannot be written or removed.
-    pub fn change_sandbox_file(&self, path: &Path, content: Option<&[u8]>) -> std::io::Result<()> {
-        self.sandbox.as_ref().map_or(Ok(()), |sandbox| sandbox.change(path, content))
     }
 
     /// Returns files without events, as on a file system that sends none.
     #[cfg(test)]
     pub(super) fn without_events() -> Self {
-        Self { system: Arc::new(SystemWatcher::without_events()), sandbox: None }
+        Self { system: Arc::new(SystemWatcher::without_events()), virtual_files: None }
     }
 }
 

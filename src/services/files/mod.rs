@@ -9,13 +9,14 @@ mod mount;
 mod registrations;
 mod replace;
 mod rules;
-mod sandbox;
 mod system_watcher;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod virtual_files;
 mod watch;
 
 pub use self::change::{Change, ChangeKind};
 pub use self::handle::{Files, FolderWatch};
 pub use self::replace::replacement;
+pub use self::virtual_files::VirtualFiles;

@@ -1,7 +1,5 @@
 //! The mock transport: responses of a simulation in place of the network.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 
 use crate::services::clock::Clock;
@@ -41,21 +39,4 @@ pub trait MockTransport: Send + Sync {
 
     /// Returns the clock for retry delays.
     fn clock(&self) -> &Clock;
-}
-
-/// Returns the error with this `err.kind`, if there is one.
-pub fn error_by_kind(kind: &str) -> Option<Error> {
-    let why = || format!("error set by the test: {kind}");
-    let limit = Duration::from_secs(30);
-    Some(match kind {
-        "timeout" => Error::Timeout(limit),
-        "timeout.connect" => Error::ConnectTimeout(limit),
-        "timeout.read" => Error::ReadTimeout(limit),
-        "connect" => Error::Connect(why()),
-        "tls" => Error::Tls(why()),
-        "proxy" => Error::Proxy(why()),
-        "too_many_redirects" => Error::TooManyRedirects(30),
-        "decode" => Error::Decode(why()),
-        _ => return None,
-    })
 }

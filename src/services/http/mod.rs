@@ -28,7 +28,7 @@ pub use self::driver::Driver;
 pub use self::error::{Error, Failure};
 pub use self::guard::RequestGuard;
 pub use self::handle::Http;
-pub use self::mock_transport::{MockRequest, MockTransport, Reply, error_by_kind};
+pub use self::mock_transport::{MockRequest, MockTransport, Reply};
 pub use self::request::{
     ConnectOptions, Content, Credentials, Part, Proxy, Request, RequestBody, Sink, Timeouts, Verify,
 };

@@ -1,13 +1,11 @@
-//! Files of a simulation: a folder of its own, changed only by [`SandboxFiles::change`].
+//! Files of a sandbox: a folder of its own, changed only by [`SandboxFiles::change`].
 
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
-use crate::services::files::change::{Change, ChangeKind};
-use crate::services::files::rules::WatchRules;
+use crate::services::files::{Change, ChangeKind, VirtualFiles};
 
 /// The folder, and the watches in it.
 pub(super) struct SandboxFiles {
@@ -15,22 +13,12 @@ pub(super) struct SandboxFiles {
     watches: Mutex<Vec<Watcher>>,
 }
 
-/// The rules of a watch, and where its changes are sent.
-type Watcher = (Arc<WatchRules>, mpsc::Sender<Vec<Change>>);
+/// The folder of a watch, and where its changes are sent.
+type Watcher = (PathBuf, mpsc::Sender<Vec<Change>>);
 
 impl SandboxFiles {
     pub(super) fn new(folder: &Path) -> Self {
         Self { folder: folder.to_owned(), watches: Mutex::default() }
-    }
-
-    pub(super) fn watch(&self, rules: Arc<WatchRules>, deliver: mpsc::Sender<Vec<Change>>) {
-        self.watches.lock().push((rules, deliver));
-    }
-
-    /// Returns the actual path of a file.
-    pub(super) fn resolve(&self, path: &Path) -> PathBuf {
-        let below = path.components().filter(|part| matches!(part, Component::Normal(_)));
-        below.fold(self.folder.clone(), |path, part| path.join(part))
     }
 
     /// Writes or removes a file, and notifies its watches.
@@ -52,10 +40,21 @@ impl SandboxFiles {
         };
         let mut watches = self.watches.lock();
         watches.retain(|(_, deliver)| !deliver.is_closed());
-        for (_, deliver) in watches.iter().filter(|(rules, _)| path.starts_with(&rules.root)) {
+        for (_, deliver) in watches.iter().filter(|(root, _)| path.starts_with(root)) {
             // A full channel means that the receiver was not waited for; the change is dropped.
             let _ = deliver.try_send(vec![Change { path: path.to_owned(), kind }]);
         }
         Ok(())
+    }
+}
+
+impl VirtualFiles for SandboxFiles {
+    fn resolve(&self, path: &Path) -> PathBuf {
+        let below = path.components().filter(|part| matches!(part, Component::Normal(_)));
+        below.fold(self.folder.clone(), |path, part| path.join(part))
+    }
+
+    fn watch(&self, root: &Path, deliver: mpsc::Sender<Vec<Change>>) {
+        self.watches.lock().push((root.to_owned(), deliver));
     }
 }
