@@ -23,7 +23,7 @@ impl Filter {
     /// Parses a filter.
     ///
     /// # Errors
-    /// A message that says what is wrong and what to write instead.
+    /// A message with the mistake and the correction.
     ///
     /// Source: MQTT 3.1.1, section 4.7 (wildcards), MQTT 5.0, section 4.8.2 (`$share`).
     pub fn parse(written: &str) -> Result<Self, String> {
@@ -90,26 +90,26 @@ impl Filter {
 /// Checks a topic to publish to: not empty, no wildcard, no NUL, at most 65,535 bytes.
 ///
 /// # Errors
-/// A message that says what is wrong.
+/// A message with the mistake.
 ///
 /// Source: MQTT 3.1.1, sections 3.3.2.1 and 4.7.3.
 pub fn check_topic(topic: &str) -> Result<(), String> {
     check_text(topic, "a topic")?;
     match topic.find(['+', '#']) {
-        Some(at) => Err(format!("{topic:?}: a topic to publish to has no `{}`: write one topic", &topic[at..at + 1])),
+        Some(at) => Err(format!("{topic:?}: a publish topic cannot contain `{}`: write one topic", &topic[at..at + 1])),
         None => Ok(()),
     }
 }
 
 fn check_text(text: &str, name: &str) -> Result<(), String> {
     if text.is_empty() {
-        return Err(format!("{name} is not empty: write something like \"house/door\""));
+        return Err(format!("{name} cannot be empty: write one such as \"house/door\""));
     }
     if text.len() > MAX_BYTES {
-        return Err(format!("{name} has at most {MAX_BYTES} bytes, not {}", text.len()));
+        return Err(format!("{name} can have at most {MAX_BYTES} bytes, not {}", text.len()));
     }
     if text.contains('\0') {
-        return Err(format!("{name} has no NUL character"));
+        return Err(format!("{name} cannot contain a NUL character"));
     }
     Ok(())
 }
@@ -133,7 +133,7 @@ fn read_level(level: &str, is_last: bool) -> Result<Option<&str>, String> {
         return Ok(None);
     }
     if level == "#" {
-        return Err("`#` stands for all the rest, so it comes last".to_owned());
+        return Err("`#` matches all remaining levels: it must be the last level".to_owned());
     }
     if level.contains(['+', '#']) {
         return Err(format!("a wildcard is a whole level: write `+` or `#` between slashes instead of `{level}`"));

@@ -29,15 +29,15 @@ fn invalid_script_files_get_one_message_each_and_others_keep_running() {
     let mut process = home.start();
     process.expect("2 scripts are live: empty, good");
     let lines = [
-        "error bytes: not started: bytes.rhai: `bytes.rhai` is no UTF-8 text: line 2 has a byte that does not belong there; save it as UTF-8",
-        "warn empty: empty declares no trigger, so nothing wakes it",
+        "error bytes: not started: bytes.rhai: `bytes.rhai` is not UTF-8 text: line 2 has an invalid byte; save it as UTF-8",
+        "warn empty: empty declares no trigger and never runs",
         "error huge: not started: huge.rhai: `huge.rhai` is larger than 256KiB (`limits.script_size` in rhaid.yaml)",
         "warn `folder.rhai` is a folder, not a script",
-        "error pipe: not started: pipe.rhai: `pipe.rhai` is no regular file, but a pipe, socket or device",
-        "error lost: not started: lost.rhai: `lost.rhai` is a link to gone, where there is no file",
+        "error pipe: not started: pipe.rhai: `pipe.rhai` is not a regular file but a pipe, a socket or a device",
+        "error lost: not started: lost.rhai: `lost.rhai` is a link to gone, which does not exist",
         "error loop: not started: loop.rhai: `loop.rhai` is a link that cannot be followed: ",
         "error out: not started: out.rhai: `out.rhai` is a link that leads outside of the scripts folder",
-        "warn `circle` is left out: it is a link to a folder that contains it",
+        "warn `circle` is ignored: it is a link to a folder that contains it",
     ];
     lines.iter().for_each(|line| drop(process.expect(line)));
     fs::write(home.script("late.rhai"), "on_start(|| print(\"late is here\"));").unwrap();

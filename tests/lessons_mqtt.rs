@@ -61,7 +61,9 @@ fn a_second_client_with_the_same_id_is_reported_and_reconnects_ever_more_slowly(
     let url = format!("mqtt://{}", one.broker());
     other.start_with(&[("RHAID_MQTT_CLIENT_ID", "twin"), ("RHAID_MQTT_URL", &url)]);
     one.wait_for("another client with the same id has taken over (`mqtt.client_id`)");
-    other.wait_for("ends each connection soon after it begins; is there another client with the id `twin`?");
+    other.wait_for(
+        "closes each connection shortly after it is established; is there another client with the id `twin`?",
+    );
     // The delay grows with each attempt, so few connections precede the message.
     let attempts = other.count("connected to");
     assert!(attempts <= 5, "{attempts} attempts before the message");

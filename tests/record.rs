@@ -135,7 +135,7 @@ fn invalid_recordings_are_refused_with_an_explanation() {
         (&["record", "--topic", "a", "--broker", "attic"], 2, "there is no broker `attic`"),
         (&["record", "--topic", "a", "-o", "there.jsonl"], 1, "there.jsonl exists already: choose another file"),
         (&["record", "--http"], 2, "--output"),
-        (&["record", "--http", "-o", "new.jsonl"], 3, "no rhaid runs on"),
+        (&["record", "--http", "-o", "new.jsonl"], 3, "no rhaid is running with the data folder"),
     ] {
         let output = program.rhaid(arguments);
         let stderr = text(&output.stderr);

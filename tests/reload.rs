@@ -51,7 +51,7 @@ fn a_script_without_triggers_gets_a_hint_about_jobs() {
     let bench = Bench::new().script("job", "let x = 1;").start();
     bench.expect_logged(
         "job",
-        "job declares no trigger, so nothing wakes it: bind a job in rhaid.yaml under `triggers:`",
+        "job declares no trigger and never runs: bind it as a job in rhaid.yaml under `triggers:`",
     );
     bench.edit("job", "print(args);");
     bench.expect_logged("job", "job.rhai:1:7: unknown variable `args`");
@@ -132,7 +132,7 @@ fn bad_files_get_one_message_each_and_others_keep_running() {
     fs::write(path("empty.rhai"), "").unwrap();
     fs::create_dir(path("folder.rhai")).unwrap();
     fs::write(path("folder.rhai/x.rhai"), "").unwrap();
-    bench.expect_logged("bytes", "not started: bytes.rhai: `bytes.rhai` is no UTF-8 text: line 1");
+    bench.expect_logged("bytes", "not started: bytes.rhai: `bytes.rhai` is not UTF-8 text: line 1");
     bench.expect_logged("", "`folder.rhai` is a folder, not a script");
     bench.expect_logged("big", "is larger than 1KiB (`limits.script_size` in rhaid.yaml)");
     bench.until("the empty script to become active", || bench.list().iter().any(|listed| listed.name == "empty"));
@@ -152,7 +152,7 @@ fn symbolic_links_out_of_the_folder_and_pipes_are_not_scripts() {
     assert!(pipe.success());
     let bench = setup.start();
     bench.expect_logged("out", "`out.rhai` is a link that leads outside of the scripts folder");
-    bench.expect_logged("pipe", "`pipe.rhai` is no regular file");
+    bench.expect_logged("pipe", "`pipe.rhai` is not a regular file");
     bench.advance(seconds(1));
     bench.expect_printed("good", ["1"]);
 }
@@ -188,7 +188,7 @@ fn a_withdrawn_permission_stops_dependent_scripts_at_once() {
     bench.publish("door", "1");
     bench.expect_printed("a", ["1"]).expect_printed("b", ["1"]);
     bench.apply("permissions:\n  \"a\":\n    subscribe: [\"window\"]").unwrap();
-    bench.expect_logged("a", "stopped v1, rhaid.yaml does not allow it any more: a.rhai:1:16: ");
+    bench.expect_logged("a", "stopped v1: rhaid.yaml no longer allows it: a.rhai:1:16: ");
     bench.expect_logged("a", "`a` may not subscribe to \"door\" (rhaid.yaml:2:3)");
     bench.expect_logged("a", "help: in rhaid.yaml, line 2: add `\"door\"` to `subscribe` of \"a\"");
     bench.expect_printed("a", ["1", "denied"]);
@@ -213,7 +213,7 @@ fn a_withdrawn_permission_stops_a_kept_older_version_too() {
     bench.edit("a", "cron(").expect_logged("a", "kept v1");
     bench.apply("permissions: { \"*\": { subscribe: [\"window\"] } }").unwrap();
     for script in ["a", "b"] {
-        bench.expect_logged(script, "stopped v1, rhaid.yaml does not allow it any more");
+        bench.expect_logged(script, "stopped v1: rhaid.yaml no longer allows it");
         assert_eq!(bench.listed(script).status, Status::Rejected);
     }
 }

@@ -56,7 +56,7 @@ fn mistakes_are_reported_and_change_nothing() {
         (&["state", "delete", "counter"], 2, "<KEYS>"),
         (&["state", "import", "rhaid.yaml"], 2, "see `rhaid state export` for the format"),
         (&["state", "import", "plain.json"], 2, "write \"script:counter\" or \"shared:counter\""),
-        (&["state", "set", "counter", &"k".repeat(2_000), "1"], 1, "a key has at most 1024 bytes"),
+        (&["state", "set", "counter", &"k".repeat(2_000), "1"], 1, "a key can have at most 1024 bytes"),
     ] {
         program.write("rhaid.yaml", "log: { level: info }");
         program.write("plain.json", r#"{ "counter": { "n": 1 } }"#);

@@ -15,10 +15,10 @@ use crate::units::show_size;
 #[command(after_help = "Example:
   rhaid backup /var/backups/rhaid.db
 
-The copy holds state, timers, accepted versions of scripts, what is disabled, and the run history; not what the embedded broker keeps.
+The copy contains state, timers, accepted versions of scripts, the list of disabled scripts and the run history, but not the data of the embedded broker. \
 An existing file is replaced after the copy is complete.
 
-To restore: stop rhaid, move rhaid.db, rhaid.db-wal and rhaid.db-shm out of the data folder, copy the file there as rhaid.db,
+To restore: stop rhaid, move rhaid.db, rhaid.db-wal and rhaid.db-shm out of the data folder, copy the file there as rhaid.db, \
 and start rhaid. A backup of an older version is migrated at the start.")]
 pub(super) struct Args {
     /// File to write

@@ -17,7 +17,7 @@ const FILE: &str = "rhaid.d.rhai";
 #[command(after_help = "Example:
   rhaid definitions              # writes definitions/rhaid.d.rhai
 
-The language server (https://github.com/rhaiscript/lsp) reads every *.d.rhai file of the workspace. Keep it out of the scripts folder.
+The language server (https://github.com/rhaiscript/lsp) reads every *.d.rhai file of the workspace. Keep it out of the scripts folder. \
 For that server `public` is a keyword: write it in quotes, #{ \"public\": true }, which has the same meaning.")]
 pub(super) struct Args {
     /// Folder to write to; it is created if it does not exist

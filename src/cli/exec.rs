@@ -30,7 +30,7 @@ use crate::units::parse_duration;
   rhaid exec report.rhai
   rhaid exec nightly.rhai --timeout 10m attic cellar    # `args` is [\"attic\", \"cellar\"]
 
-print() writes to standard output. The exit code is the argument of exit(code), or else 0; 1 after a fault.
+print() writes to standard output. The exit code is the argument of exit(code), or else 0; 1 after a fault. \
 A file that begins with `#!/usr/bin/env -S rhaid exec` can be executed directly.
 `state`, timers and events are discarded at the end: to keep them, use a script in the scripts folder.")]
 pub(super) struct Args {

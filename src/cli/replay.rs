@@ -25,7 +25,7 @@ use crate::value::Value;
   rhaid replay 7hk2 --dry                      # show the effects without carrying them out
   rhaid replay 7hk2 --script edited.rhai       # a dry run of another version of the script
 
-A dry run works without a running rhaid. It reads state, timers, files and MQTT messages, but publishes and writes nothing.
+A dry run works without a running rhaid. It reads state, timers, files and MQTT messages, but publishes and writes nothing. \
 Functions that need a response (http_*, exec, mqtt_request) throw an error of kind `dry`.")]
 pub(super) struct Args {
     /// Id of the run or its last characters, as shown by `rhaid runs` and the log

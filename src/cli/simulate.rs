@@ -16,7 +16,7 @@ use crate::cli::timeline::format_entry;
 use crate::sim::{EventLine, Simulation, TimelineEntry, read_events};
 use crate::units::parse_time;
 
-/// Run scripts in a sandbox for a day or with recorded events, and show what they do
+/// Run scripts in a sandbox for a day or with recorded events, and show their actions
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   rhaid simulate                                   # today, from midnight to midnight
@@ -24,7 +24,7 @@ use crate::units::parse_time;
   rhaid simulate --events day.jsonl                # a file from `rhaid record`
   rhaid simulate porch garden/pump                 # only these scripts
 
-The sandbox has a virtual clock, a mock broker, mock HTTP servers, and its own state and files, which are empty at the start.
+The sandbox has a virtual clock, a mock broker, mock HTTP servers, and its own state and files, which are empty at the start. \
 Nothing outside is changed, except by programs that scripts run with exec(). An HTTP request without a recorded response fails.
 
 Exits with 0 if no run failed, else with 1.")]

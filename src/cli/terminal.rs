@@ -35,7 +35,7 @@ impl Style {
     }
 }
 
-/// Returns text with escape sequences for a style; [`print`] and [`print_error`] remove them where the output is no terminal.
+/// Returns text with escape sequences for a style; [`print`] and [`print_error`] remove them where the output is not a terminal.
 pub(super) fn paint(style: Style, text: &str) -> String {
     let style = style.ansi();
     format!("{style}{text}{style:#}")

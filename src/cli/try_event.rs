@@ -33,8 +33,8 @@ const TRIGGER: &str = "trigger";
   rhaid try scripts/hook.rhai --webhook 'GET hello/ann' --data '{\"query\": {\"lang\": \"no\"}}'
   rhaid try scripts/door.rhai --timer 'left open'
 
-The script need not be live. The running rhaid is not affected: the run uses a copy of state and timers, which is discarded.
-Messages and requests are sent. With --dry nothing is sent or written, and functions that need a response (http_*, exec,
+The script need not be live. The running rhaid is not affected: the run uses a copy of state and timers, which is discarded. \
+Messages and requests are sent. With --dry nothing is sent or written, and functions that need a response (http_*, exec, \
 mqtt_request) throw an error of kind `dry`.
 
 Exits with 0 if the run succeeded, else with 1.")]

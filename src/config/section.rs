@@ -26,7 +26,10 @@ impl<'a> Section<'a> {
             && !matches!(node.content, Content::Map(_))
         {
             let what = if path.is_empty() { "the config".to_owned() } else { format!("`{path}`") };
-            report.fault(&node.location, format!("{what} is a map: write `key: value` lines, not {}", kind_of(node)));
+            report.fault(
+                &node.location,
+                format!("{what} must be a map: write `key: value` lines, not {}", kind_of(node)),
+            );
         }
         Self { path, node, report, described: JsonMap::new(), renamed: Vec::new() }
     }

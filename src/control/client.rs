@@ -15,7 +15,9 @@ const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// No rhaid runs on a data folder.
 #[derive(Debug, thiserror::Error)]
-#[error("no rhaid runs on {data}: start `rhaid` there first, or name the folder with --config or --data-folder")]
+#[error(
+    "no rhaid is running with the data folder {data}: start `rhaid` first, or select another folder with --config or --data-folder"
+)]
 pub struct NotRunning {
     /// The data folder.
     pub data: String,

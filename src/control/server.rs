@@ -232,7 +232,7 @@ fn missed_lines(missed: u64) -> LogLine {
         level: LogLevel::Warn,
         script: String::new(),
         run: String::new(),
-        text: format!("{missed} lines were missed here"),
+        text: format!("{missed} lines are missing here"),
         fields: serde_json::Map::new(),
     }
 }

@@ -38,7 +38,7 @@ fn list_below(
         let entry = entry?;
         let name = entry.file_name();
         let Some(name) = name.to_str() else {
-            listing.problems.push(format!("`{prefix}{}` is left out: its name is no UTF-8", name.to_string_lossy()));
+            listing.problems.push(format!("`{prefix}{}` is ignored: its name is not UTF-8", name.to_string_lossy()));
             continue;
         };
         if name.starts_with(['_', '.']) {
@@ -69,7 +69,7 @@ fn list_folder(folder: &Path, relative: &str, ancestors: &mut Vec<PathBuf>, list
             Err("it is a link that leads outside of the scripts folder".to_owned())
         }
         Ok(real) if is_circle(&real) => Err("it is a link to a folder that contains it".to_owned()),
-        Ok(_) if ancestors.len() > MAX_DEPTH => Err(format!("folders lie more than {MAX_DEPTH} deep in each other")),
+        Ok(_) if ancestors.len() > MAX_DEPTH => Err(format!("folders are nested more than {MAX_DEPTH} levels deep")),
         Ok(real) => {
             ancestors.push(real);
             let listed = list_below(folder, &format!("{relative}/"), ancestors, listing).map_err(|why| why.to_string());
@@ -78,7 +78,7 @@ fn list_folder(folder: &Path, relative: &str, ancestors: &mut Vec<PathBuf>, list
         }
     };
     if let Err(why) = listed {
-        listing.problems.push(format!("`{relative}` is left out: {why}"));
+        listing.problems.push(format!("`{relative}` is ignored: {why}"));
     }
 }
 

@@ -75,7 +75,7 @@ impl PunctualityTracker {
         match stats.assessment {
             Assessment::Fine => tracing::info!(script, %trigger, "is on time again"),
             Assessment::TooFew => {
-                tracing::warn!(script, %trigger, ran, should_have_run, "ran less often than it should have");
+                tracing::warn!(script, %trigger, ran, should_have_run, "ran less often than scheduled");
             }
             Assessment::Late => {
                 let late = crate::units::show_duration(late);

@@ -74,7 +74,7 @@ pub(crate) fn accepted_message(verb: &str, name: &str, number: u64, took: Durati
 /// Returns the warning for a script without triggers.
 pub(crate) fn no_trigger_warning(name: &str) -> String {
     format!(
-        "{name} declares no trigger, so nothing wakes it: bind a job in rhaid.yaml under `triggers:`, or run it with `rhaid exec`"
+        "{name} declares no trigger and never runs: bind it as a job in rhaid.yaml under `triggers:`, or run it with `rhaid exec`"
     )
 }
 

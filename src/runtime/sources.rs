@@ -37,7 +37,7 @@ impl FolderSources {
         let path = root.join(file);
         let path = fs::canonicalize(&path).map_err(|error| match (fs::read_link(&path), error.kind()) {
             (Ok(target), std::io::ErrorKind::NotFound) => {
-                format!("`{file}` is a link to {}, where there is no file", target.display())
+                format!("`{file}` is a link to {}, which does not exist", target.display())
             }
             (Ok(_), _) => format!("`{file}` is a link that cannot be followed: {error}"),
             (Err(_), _) => why(error),
@@ -50,7 +50,7 @@ impl FolderSources {
             return Err(format!("`{file}` is a folder, not a script"));
         }
         if !metadata.is_file() {
-            return Err(format!("`{file}` is no regular file, but a pipe, socket or device"));
+            return Err(format!("`{file}` is not a regular file but a pipe, a socket or a device"));
         }
         Ok(path)
     }
@@ -72,9 +72,7 @@ impl Sources for FolderSources {
             Err(error) => {
                 let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
                 let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
-                Err(format!(
-                    "`{file}` is no UTF-8 text: line {line} has a byte that does not belong there; save it as UTF-8"
-                ))
+                Err(format!("`{file}` is not UTF-8 text: line {line} has an invalid byte; save it as UTF-8"))
             }
         }
     }
@@ -211,10 +209,7 @@ mod tests {
         let folder = folder(&[("bad.rhai", b"let a = 1;\n\xff"), ("big.rhai", b"123456789012345"), ("d.rhai/e", b"")]);
         let sources = FolderSources::new(folder.path(), 14);
         let why = |file: &str| sources.read(file).unwrap_err();
-        assert_eq!(
-            why("bad.rhai"),
-            "`bad.rhai` is no UTF-8 text: line 2 has a byte that does not belong there; save it as UTF-8"
-        );
+        assert_eq!(why("bad.rhai"), "`bad.rhai` is not UTF-8 text: line 2 has an invalid byte; save it as UTF-8");
         assert_eq!(why("big.rhai"), "`big.rhai` is larger than 14B (`limits.script_size` in rhaid.yaml)");
         assert_eq!(why("d.rhai"), "`d.rhai` is a folder, not a script");
         assert_eq!(why("gone.rhai"), "there is no file `gone.rhai`");
@@ -251,11 +246,11 @@ mod tests {
         assert_eq!(listing.files, ["a/b/y.rhai", "a/x.rhai", "b/a/x.rhai", "b/y.rhai", "loop.rhai", "lost.rhai"]);
         let mut problems = listing.problems;
         problems.sort();
-        let circle = |name: &str| format!("`{name}` is left out: it is a link to a folder that contains it");
+        let circle = |name: &str| format!("`{name}` is ignored: it is a link to a folder that contains it");
         assert_eq!(problems, [circle("a/b/a"), circle("b/a/b"), circle("self")]);
         let sources = FolderSources::new(folder.path(), 100);
         let why = |file: &str| sources.read(file).unwrap_err();
-        assert_eq!(why("lost.rhai"), "`lost.rhai` is a link to gone, where there is no file");
+        assert_eq!(why("lost.rhai"), "`lost.rhai` is a link to gone, which does not exist");
         assert!(
             why("loop.rhai").starts_with("`loop.rhai` is a link that cannot be followed: "),
             "{}",

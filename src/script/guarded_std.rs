@@ -130,7 +130,7 @@ fn length(args: &[&mut Dynamic], index: usize) -> u64 {
 
 fn padded_text(args: &[&mut Dynamic]) -> Result<u64, Thrown> {
     if size(args[2]) == 0 {
-        return Err(thrown("argument", "`pad` cannot pad with an empty text: give at least one character"));
+        return Err(thrown("argument", "`pad` cannot pad with an empty text: write at least one character"));
     }
     Ok(length(args, 1).saturating_mul(4).saturating_add(size(args[2])))
 }

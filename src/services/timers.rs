@@ -66,7 +66,7 @@ impl Timers {
     /// Must be called within a tokio runtime.
     pub fn start(store: Store, clock: Clock) -> Self {
         let stored = store.timers().unwrap_or_else(|error| {
-            tracing::error!(why = %error, "the stored timers cannot be read: they do not run out");
+            tracing::error!(why = %error, "the stored timers cannot be read: they do not expire");
             Vec::new()
         });
         let mut queue = TimerQueue::default();

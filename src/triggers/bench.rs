@@ -126,7 +126,7 @@ impl Bench {
 
 fn shown(event: &Event) -> String {
     let (Some(Value::Time(scheduled)), Some(Value::Time(now))) = (event.fact("scheduled"), event.fact("now")) else {
-        panic!("{event:?} is no tick");
+        panic!("{event:?} is not a tick");
     };
     let late = now.timestamp().duration_since(scheduled.timestamp()).as_secs_f64();
     let mut text = scheduled.strftime("%d %H:%M:%S").to_string();

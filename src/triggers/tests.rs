@@ -149,7 +149,7 @@ fn a_matching_file_change_sends_an_event_with_path_and_kind() {
     bench.trigger_context.base = root.clone();
     let watch = bench.watch("watch_file", "inbox/*.csv", &[]);
     let until = std::time::Instant::now() + Duration::from_secs(60);
-    // Existing files are no change, and the start of the watch takes some time: write until a change arrives.
+    // Existing files are not changes, and the start of the watch takes some time: write until a change arrives.
     let mut number = 0;
     while bench.received().is_empty() {
         assert!(std::time::Instant::now() < until, "no change came");

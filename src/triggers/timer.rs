@@ -68,7 +68,7 @@ impl Trigger for TimerTrigger {
                 let late = late(&timer, &services.clock);
                 if latest.is_some_and(|latest| late > latest) {
                     let late = show_duration(late);
-                    info!(script = sender.owner(), "{summary}: left out, since it ran out {late} ago (`missed`)");
+                    info!(script = sender.owner(), "{summary}: skipped, since it expired {late} ago (`missed`)");
                     services.acknowledge(&Ack::Timer(key));
                     continue;
                 }

@@ -87,7 +87,7 @@ fn every_error_has_its_kind() {
     for (call, kind, words) in [
         (refused.as_str(), "connect", "refused"),
         ("http_get(\"http://no-such-host.invalid/\")", "connect", "no-such-host.invalid"),
-        ("http_get(\"https://example.test/\")", "tls", "does not speak TLS: did you mean http://?"),
+        ("http_get(\"https://example.test/\")", "tls", "does not use TLS: did you mean http://?"),
         ("http_get(\"example.test/get\")", "invalid_url", "http://"),
         ("http_get(\"\")", "invalid_url", ""),
         ("http_get(\"file:///etc/passwd\")", "invalid_url", "file"),

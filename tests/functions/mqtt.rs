@@ -44,14 +44,14 @@ fn every_error_has_its_kind() {
         "mqtt: { max_packet: 4KiB }\npermissions: { \"*\": { publish: [\"own/#\"], subscribe: [\"own/#\"] } }",
     );
     for (call, kind, words) in [
-        ("mqtt_publish(\"\", 1)", "invalid_argument", "a topic is not empty: write something like \"house/door\""),
-        ("mqtt_publish(\"own/+\", 1)", "invalid_argument", "a topic to publish to has no `+`: write one topic"),
-        ("mqtt_publish(\"own/#\", 1)", "invalid_argument", "a topic to publish to has no `#`: write one topic"),
-        ("mqtt_publish(\"own/\\x00\", 1)", "invalid_argument", "a topic has no NUL character"),
+        ("mqtt_publish(\"\", 1)", "invalid_argument", "a topic cannot be empty: write one such as \"house/door\""),
+        ("mqtt_publish(\"own/+\", 1)", "invalid_argument", "a publish topic cannot contain `+`: write one topic"),
+        ("mqtt_publish(\"own/#\", 1)", "invalid_argument", "a publish topic cannot contain `#`: write one topic"),
+        ("mqtt_publish(\"own/\\x00\", 1)", "invalid_argument", "a topic cannot contain a NUL character"),
         (
             "let long = \"own/\"; long.pad(65536, \"x\"); mqtt_publish(long, 1)",
             "invalid_argument",
-            "a topic has at most 65535 bytes, not 65536",
+            "a topic can have at most 65535 bytes, not 65536",
         ),
         ("mqtt_publish(\"own/a\", 1, #{ qos: 3 })", "invalid_argument", "from 0 to 2"),
         ("mqtt_publish(\"own/a\", 1, #{ retian: true })", "invalid_argument", "did you mean `retain`?"),
@@ -81,15 +81,19 @@ fn every_error_has_its_kind() {
         ("mqtt_receive(\"#\")", "denied", "#"),
         ("mqtt_last(\"other/a\")", "denied", "other/a"),
         ("mqtt_request(\"own/a\", 1, #{ response_topic: \"other\" })", "denied", "other"),
-        ("mqtt_receive(\"\")", "invalid_argument", "a topic filter is not empty"),
-        ("mqtt_receive(\"own/a/#/b\")", "invalid_argument", "`#` stands for all the rest, so it comes last"),
+        ("mqtt_receive(\"\")", "invalid_argument", "a topic filter cannot be empty"),
+        (
+            "mqtt_receive(\"own/a/#/b\")",
+            "invalid_argument",
+            "`#` matches all remaining levels: it must be the last level",
+        ),
         (
             "mqtt_receive(\"own/a+\")",
             "invalid_argument",
             "a wildcard is a whole level: write `+` or `#` between slashes",
         ),
         ("mqtt_matches(\"own/{a\", \"own\")", "invalid_argument", "write `{id}` instead of `{a`"),
-        ("mqtt_clear(\"own/+\")", "invalid_argument", "a topic to publish to has no `+`: write one topic"),
+        ("mqtt_clear(\"own/+\")", "invalid_argument", "a publish topic cannot contain `+`: write one topic"),
         ("mqtt_receive(\"own/a\", #{ timeout: \"50ms\" })", "timeout", "no message arrived on own/a within 50ms"),
         ("mqtt_request(\"own/a\", 1, #{ timeout: \"200ms\" })", "timeout", "own/a/response"),
     ] {

@@ -317,7 +317,7 @@ async fn oversized_messages_are_refused_or_skipped_without_a_disconnect() {
         mosquitto::publish(broker.address, &["-q", "1", "-m", &large, "-t", "in/1"]);
         mosquitto::publish(broker.address, &["-q", "1", "-m", "x", "-t", "in/20000"]);
         assert_eq!(listener.line(), "20000 too_large", "MQTT {version}");
-        process.expect("bytes is left out: more than `mqtt.max_packet`");
+        process.expect("bytes is dropped: it is larger than `mqtt.max_packet`");
         mosquitto::publish(broker.address, &["-q", "1", "-m", "x", "-t", "in/2000"]);
         assert_eq!(listener.line(), "2000 sent");
         assert_eq!(process.output().matches("connected to").count(), 1, "{}", process.output());

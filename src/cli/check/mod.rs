@@ -33,8 +33,8 @@ use crate::triggers::TriggerContext;
   rhaid check --job nightly.rhai    # a job: a script that runs from top to bottom
   rhaid check --events day.jsonl    # also warn of topics without messages in a recording
 
-A script with a fault is not loaded; a warning is a likely mistake. `rhaid explain CODE` describes a fault or warning. To suppress a
-warning, add the comment `// rhaid: allow(CODE)` at the end of the line or on the line above, or `// rhaid: allow-file(CODE)` for the
+A script with a fault is not loaded; a warning is a likely mistake. `rhaid explain CODE` describes a fault or warning. To suppress a \
+warning, add the comment `// rhaid: allow(CODE)` at the end of the line or on the line above, or `// rhaid: allow-file(CODE)` for the \
 whole file.
 
 Exits with 0 if there are no faults (with --strict: and no warnings), else with 1.")]

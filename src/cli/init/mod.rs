@@ -25,7 +25,7 @@ const GITIGNORE: &str = "# State, timers and run history of rhaid.\n.rhaid/\n";
   rhaid init
   rhaid init ~/house
 
-Existing files are not changed. The files for editors are the schema of rhaid.yaml, the output of `rhaid definitions`, and settings for
+Existing files are not changed. The files for editors are the schema of rhaid.yaml, the output of `rhaid definitions`, and settings for \
 VS Code (with recommended extensions) and Helix, which start `rhaid lsp`.")]
 pub(super) struct Args {
     /// Folder; it is created if it does not exist

@@ -29,11 +29,11 @@ use crate::cli::settings::Globals;
   rhaid lsp                          # the command to configure in an editor
   rhaid --scripts attic/scripts lsp  # use this scripts folder for every file
 
-An editor starts this command. It shows the faults and warnings of `rhaid check` as you type, completes names and options, shows the
-reference of the name under the cursor, and goes to definitions. The book describes the settings of VS Code, Neovim, Helix, Zed and
+An editor starts this command. It shows the faults and warnings of `rhaid check` as you type, completes names and options, shows the \
+reference of the name under the cursor, and goes to definitions. The book describes the settings of VS Code, Neovim, Helix, Zed and \
 Emacs.
 
-Without --scripts or --config, a file belongs to the scripts folder of the nearest rhaid.yaml above it, or else to the nearest folder
+Without --scripts or --config, a file belongs to the scripts folder of the nearest rhaid.yaml above it, or else to the nearest folder \
 above it with the name `scripts`.")]
 pub(super) struct Args {
     /// Accepted because some editors pass it; standard input and output are always used

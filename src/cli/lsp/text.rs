@@ -34,11 +34,11 @@ impl Text {
     pub(super) fn offset(&self, position: Position) -> usize {
         let Some((start, line)) = self.line(position.line as usize) else { return self.text.len() };
         let mut units = 0;
-        for (at, letter) in line.char_indices() {
+        for (at, character) in line.char_indices() {
             if units >= position.character as usize {
                 return start + at;
             }
-            units += letter.len_utf16();
+            units += character.len_utf16();
         }
         start + line.len()
     }

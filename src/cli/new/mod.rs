@@ -21,7 +21,7 @@ use crate::cli::terminal::{self, Style, paint, sanitize};
   rhaid new porch --template motion-light    # scripts/porch.rhai and scripts/porch_test.rhai
   rhaid new garden/pump
 
-The script is written to the scripts folder; a running rhaid loads it at once. Its topics and paths begin with its name. Existing files
+The script is written to the scripts folder; a running rhaid loads it at once. Its topics and paths begin with its name. Existing files \
 are never overwritten.")]
 pub(super) struct Args {
     /// Name of the script, such as porch or garden/pump

@@ -39,10 +39,10 @@ const CONNECT_NOTE: Duration = Duration::from_secs(5);
   rhaid record --topic 'door/#' --count 10
   rhaid record --topic 'door/#' --http -o events.jsonl
 
-Each message is written at once as one line of JSON, until Ctrl-C. Retained messages are marked `\"retain\": true`. Record the topics to
+Each message is written at once as one line of JSON, until Ctrl-C. Retained messages are marked `\"retain\": true`. Record the topics to \
 which scripts subscribe, not the topics on which they publish.
-With --http, the running rhaid sends each HTTP response that its scripts receive. `rhaid simulate` returns it from shortly before the
-event that started the script; the file is sorted at the end. Streams, downloads, bodies over 1 MiB and failed requests are omitted.
+With --http, the running rhaid sends each HTTP response that its scripts receive. `rhaid simulate` returns it from shortly before the \
+event that started the script; the file is sorted at the end. Streams, downloads, bodies over 1 MiB and failed requests are omitted. \
 Known secrets, and the values of names such as password, token or authorization, are replaced by ***.")]
 pub(super) struct Args {
     /// Topic or topic filter; can be repeated

@@ -43,7 +43,7 @@ const NAME: &str = "repl";
   rhaid repl --dry                       # show effects without carrying them out
   echo 'http_get(\"https://api.github.com\").status_code' | rhaid repl
 
-Variables, functions, imports and `state` are kept between lines and discarded at the end. `:help` lists the commands, Tab completes
+Variables, functions, imports and `state` are kept between lines and discarded at the end. `:help` lists the commands, Tab completes \
 names, Ctrl-C cancels the running line. With input from a pipe, rhaid prints the values and exits with 1 after a fault.")]
 pub(super) struct Args {
     /// Show effects without carrying them out

@@ -26,7 +26,7 @@ use crate::services::files::Files;
   rhaid --scripts ~/house/scripts
   RHAID_MQTT_URL=mqtt://192.168.1.2 rhaid run --log-format json
 
-Ctrl-C or SIGTERM stops rhaid: it waits for running handlers (limits.stop) and runs on_stop handlers.
+Ctrl-C or SIGTERM stops rhaid: it waits for running handlers (limits.stop) and runs on_stop handlers. \
 A second Ctrl-C exits at once.")]
 pub(super) struct Args {}
 
@@ -63,7 +63,7 @@ pub(super) fn run(_args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
 
 fn no_scripts(config: &Config) -> UsageError {
     UsageError(format!(
-        "there is no folder {}\n\nTo create it:           rhaid init && rhaid\nTo use another folder: rhaid --scripts FOLDER",
+        "there is no folder {}\n\nTo create it:          rhaid init && rhaid\nTo use another folder: rhaid --scripts FOLDER",
         config.scripts.display()
     ))
 }

@@ -25,7 +25,7 @@ use crate::value::Value;
 /// Show and edit the state of scripts, whether rhaid is running or not
 #[derive(clap::Args)]
 #[command(after_help = "SPACE is the name of a script, or shared:NAMESPACE for the values of shared(\"NAMESPACE\").
-Values are JSON; {\"$time\": \"…\"} is a datetime, {\"$bytes\": \"BASE64\"} a blob. Running scripts use
+Values are JSON; {\"$time\": \"…\"} is a datetime, {\"$bytes\": \"BASE64\"} a blob. Running scripts use \
 an edited value at once.
 
 Examples:

@@ -11,7 +11,7 @@ use std::path::PathBuf;
   rhaid test --watch
   rhaid test --junit report.xml
 
-Each test(\"…\", || { … }) runs in a sandbox of its own with a virtual clock, a mock broker, mock HTTP servers, and its own state and
+Each test(\"…\", || { … }) runs in a sandbox of its own with a virtual clock, a mock broker, mock HTTP servers, and its own state and \
 files. Nothing outside is changed, except by programs that scripts run with exec().
 
 Exits with 0 if all tests pass, else with 1.")]

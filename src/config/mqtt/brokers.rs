@@ -63,7 +63,7 @@ pub(in crate::config) fn read(section: &mut Section<'_>, folder: &Path) -> Mqtt 
         }
     }
     let embedded =
-        section.section("embedded", "The embedded broker, which is used when `url` is left out.", |section| {
+        section.section("embedded", "The embedded broker, which is used when `url` is not set.", |section| {
             embedded::read(section, folder)
         });
     Mqtt { brokers, embedded }

@@ -79,14 +79,14 @@ fn a_value_of_the_wrong_type_says_what_to_write() {
         faults("scripts: true\nmqtt: 3\nlimits:\n  - timeout\nlog: {scripts: [a], level: [info]}\nmqtt_url: 1\n"),
         [
             "rhaid.yaml:1:10: `scripts`: write text, not a bool: \"true\" with quotes, if that is meant",
-            "rhaid.yaml:2:7: `mqtt` is a map: write `key: value` lines, not a single value",
-            "rhaid.yaml:4:3: `limits` is a map: write `key: value` lines, not a list",
+            "rhaid.yaml:2:7: `mqtt` must be a map: write `key: value` lines, not a single value",
+            "rhaid.yaml:4:3: `limits` must be a map: write `key: value` lines, not a list",
             "rhaid.yaml:5:16: `log.scripts`: write `name: value` lines, not a list",
             "rhaid.yaml:5:28: `log.level`: write a single value, not a list",
             "rhaid.yaml:6:1: unknown key `mqtt_url`: did you mean `mqtt`?",
         ]
     );
-    assert_eq!(faults("- a\n"), ["rhaid.yaml:1:1: the config is a map: write `key: value` lines, not a list"]);
+    assert_eq!(faults("- a\n"), ["rhaid.yaml:1:1: the config must be a map: write `key: value` lines, not a list"]);
     assert_eq!(
         faults("mqtt:\n  clean_start: yes\n  outbox: many\n"),
         [
@@ -203,7 +203,7 @@ fn keys_that_depend_on_each_other_are_checked_together() {
         ("mqtt: {will: {payload: x}}", "1:24: `mqtt.will.payload`: a will needs a topic: add `topic`"),
         (
             "mqtt: {will: {topic: a/+}}",
-            "1:22: `mqtt.will.topic`: \"a/+\": a topic to publish to has no `+`: write one topic",
+            "1:22: `mqtt.will.topic`: \"a/+\": a publish topic cannot contain `+`: write one topic",
         ),
         ("mqtt: {url: \"unix://x\"}", "1:13: `mqtt.url`: write a socket as unix:///run/mosquitto.sock"),
         (

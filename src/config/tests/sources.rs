@@ -32,7 +32,7 @@ fn a_files_path_may_hold_a_variable() {
 #[test]
 fn a_placeholder_without_a_value_is_a_fault_at_its_location() {
     assert_eq!(
-        faults("data: a-${NOBODY}\nsecrets:\n  a: \"${file:gone}\"\n  b: ${1x}\n  c: ${open\n  d: ${file:}\n"),
+        faults("data: a-${UNSET}\nsecrets:\n  a: \"${file:gone}\"\n  b: ${1x}\n  c: ${open\n  d: ${file:}\n"),
         [
             "rhaid.yaml:1:9: the variable `NOBODY` is not set: set it, or write a default as `${NOBODY:-…}`",
             "rhaid.yaml:3:7: `/house/gone` cannot be read: no such file",
@@ -99,7 +99,7 @@ fn every_single_value_has_a_variable_of_its_own() {
         assert!(names.iter().any(|known| known == name), "{name} is missing in {names:?}");
     }
     for name in ["RHAID_LOG_SCRIPTS", "RHAID_SECRETS", "RHAID_PERMISSIONS", "RHAID_TRIGGERS", "RHAID_MQTT"] {
-        assert!(!names.iter().any(|known| known == name), "{name} is no single value");
+        assert!(!names.iter().any(|known| known == name), "{name} is not a single value");
     }
 }
 

@@ -37,7 +37,7 @@ fn compiled(pattern: &str) -> Result<Regex, Thrown> {
         return Ok(regex);
     }
     if pattern.len() > MAX_PATTERN {
-        return Err(invalid_argument(format!("a pattern has at most {MAX_PATTERN} bytes, not {}", pattern.len())));
+        return Err(invalid_argument(format!("a pattern can have at most {MAX_PATTERN} bytes, not {}", pattern.len())));
     }
     let regex = RegexBuilder::new(pattern)
         .size_limit(MAX_COMPILED)

@@ -66,7 +66,10 @@ impl State {
     pub(super) fn change(&self, key: &str, change: StateChange) -> Result<(), Thrown> {
         let (context, space) = self.context()?;
         if key.len() > MAX_KEY {
-            return Err(thrown("invalid_argument", format!("a key has at most {MAX_KEY} bytes, not {}", key.len())));
+            return Err(thrown(
+                "invalid_argument",
+                format!("a key can have at most {MAX_KEY} bytes, not {}", key.len()),
+            ));
         }
         context.record_deferred(
             if matches!(self.0, Namespace::Own) { "state" } else { "shared" },

@@ -133,7 +133,7 @@ mod functions {
     #[rhai_fn(name = "format", pure, return_raw)]
     pub fn format(time: &mut Zoned, format: &str) -> Result<String, Thrown> {
         if format.len() > 4_096 {
-            return Err(invalid_argument("a format has at most 4096 bytes"));
+            return Err(invalid_argument("a format can have at most 4096 bytes"));
         }
         jiff::fmt::strtime::format(format, &*time)
             .map_err(|error| invalid_argument(format!("{format:?} is not a valid format: {error}")))

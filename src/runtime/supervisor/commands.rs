@@ -70,7 +70,7 @@ impl Supervisor {
         }
     }
 
-    /// Handles one command. The caller may have stopped waiting, so that an undelivered answer is no error.
+    /// Handles one command. The caller may have stopped waiting, so an undelivered answer is not an error.
     async fn handle_command(&mut self, command: Command) {
         match command {
             Command::List(answer) => drop(answer.send(self.list().await)),

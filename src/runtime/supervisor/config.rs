@@ -76,7 +76,7 @@ impl Supervisor {
         let reports: Vec<_> = denied.iter().map(Fault::report).collect();
         let number = active.version.number;
         let text = format!(
-            "stopped v{number}, rhaid.yaml does not allow it any more: {}",
+            "stopped v{number}: rhaid.yaml no longer allows it: {}",
             reports.join(
                 "\
         "

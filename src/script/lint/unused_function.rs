@@ -27,7 +27,7 @@ fn check(context: &LintContext<'_>, findings: &mut Findings<'_>) {
             Some(ASTNode::Expr(expression)) => variable(expression).map(str::to_owned),
             _ => None,
         };
-        // A recursive call is no use.
+        // A recursive call does not count as a use.
         used.extend(called.filter(|called| caller != Some(called)));
     });
     for function in context.compiled.functions() {

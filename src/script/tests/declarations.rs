@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn a_script_declares_handlers_that_can_be_called() {
     let script = load(
-        r#"//! Says what it does.
+        r#"//! A short description.
         //! In two lines.
         const LIMIT = 20;
         let name = "freezer";
@@ -18,7 +18,7 @@ fn a_script_declares_handlers_that_can_be_called() {
         wake("c", Fn("double"));
         "#,
     );
-    assert_eq!(script.docs, "Says what it does.");
+    assert_eq!(script.docs, "A short description.");
     let names: Vec<_> = script.declarations.iter().map(|declared| declared.policy.name.clone().unwrap()).collect();
     assert_eq!(names, ["wake a", "wake a #2", "wake b", "wake c"]);
     let payload = [("n", Value::Int(21))];

@@ -37,7 +37,7 @@ impl Files {
 
     /// Watches a folder and everything below it, also when it does not exist yet. Symlinks are followed without cycles.
     ///
-    /// Existing files are no change; a change after this function returns is one. Only regular files count. `ignore` excludes absolute
+    /// Existing files are not reported; every change after this function returns is. Only regular files count. `ignore` excludes absolute
     /// paths; an ignored folder is not scanned.
     ///
     /// Must be called within a tokio runtime. Blocks while it lists the folder.

@@ -123,12 +123,10 @@ impl Error {
         let text = text.strip_prefix("client error (Connect): ").map(str::to_owned).unwrap_or(text);
         match tls(error) {
             Some(rustls::Error::InvalidMessage(_)) => {
-                return Self::Tls(format!("the server does not speak TLS: did you mean http://? ({text})"));
+                return Self::Tls(format!("the server does not use TLS: did you mean http://? ({text})"));
             }
             Some(rustls::Error::InvalidCertificate(_)) => {
-                return Self::Tls(format!(
-                    "{text}: for a certificate of your own, write its authority as `verify: \"ca.pem\"`"
-                ));
+                return Self::Tls(format!("{text}: for a private certificate authority, write `verify: \"ca.pem\"`"));
             }
             Some(_) => return Self::Tls(text),
             None => {}

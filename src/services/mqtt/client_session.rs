@@ -86,7 +86,7 @@ impl ClientSession {
             Frame::TooLarge { topic, qos, id, size } => {
                 warn!(
                     broker = self.broker,
-                    topic, "a message of {size} bytes is left out: more than `mqtt.max_packet`"
+                    topic, "a message of {size} bytes is dropped: it is larger than `mqtt.max_packet`"
                 );
                 self.acknowledge_skipped(qos, id);
                 return Ok(());

@@ -101,7 +101,7 @@ impl Mqtt {
         self.0.iter().for_each(|client| client.acks.begin_shutdown());
     }
 
-    /// Sends what is in the outbox for at most two seconds, disconnects and ends; returns how many messages were not sent.
+    /// Sends the messages in the outbox for at most two seconds, disconnects and ends; returns how many messages were not sent.
     pub async fn close(&self) -> usize {
         self.begin_shutdown();
         for client in self.0.iter() {

@@ -64,7 +64,7 @@ impl Message {
     }
 }
 
-/// Returns a hash that tells a message from others with the same packet identifier.
+/// Returns a hash that distinguishes messages with the same packet identifier.
 pub(super) fn fingerprint(topic: &str, payload: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     (topic, payload).hash(&mut hasher);
@@ -84,7 +84,7 @@ pub struct Publish {
     pub retain: bool,
     /// The broker's name; `None`: the default one.
     pub broker: Option<String>,
-    /// MQTT 5 properties; left out for a broker that speaks 3.1.1.
+    /// MQTT 5 properties; left out for a broker that supports only MQTT 3.1.1.
     pub properties: Option<Box<Properties>>,
 }
 

@@ -73,7 +73,7 @@ impl Report {
         let is_new = self.logged.len() < MAX_REASONS && !self.logged.contains(&message);
         if is_new && (since.is_some() || self.logged.is_empty() || matches!(why, ConnectionError::Refused(_))) {
             let longest = show_duration(self.backoff.longest);
-            warn!(broker = self.broker, "{message}; trying again, at most {longest} apart");
+            warn!(broker = self.broker, "{message}; reconnecting, at most {longest} between attempts");
             self.logged.push(message);
         }
     }
@@ -83,7 +83,7 @@ impl Report {
         match self.short_connections {
             count if count > MAX_SHORT => None,
             MAX_SHORT if was_connected => Some(format!(
-                "{url} ends each connection soon after it begins; is there another client with the id `{client_id}`? (`mqtt.client_id`)"
+                "{url} closes each connection shortly after it is established; is there another client with the id `{client_id}`? (`mqtt.client_id`)"
             )),
             _ if was_connected => Some(format!("lost the connection to {url}: {why}")),
             _ => Some(format!("no connection to {url}: {why}")),

@@ -45,7 +45,7 @@ pub(super) enum Batch {
 }
 
 impl RequestQueue {
-    /// Marks a filter as changed: [`RequestQueue::next_batch`] checks what it needs.
+    /// Marks a filter as changed: [`RequestQueue::next_batch`] checks which request it needs.
     pub(super) fn mark_changed(&mut self, filter: String) {
         self.changed.insert(filter);
     }

@@ -122,7 +122,7 @@ fn check_depth(batch: &Batch) -> Result<(), Error> {
     match set.chain(timers).chain(events).find(|(_, value)| depth(value) > MAX_STORED_DEPTH) {
         None => Ok(()),
         Some((key, _)) => {
-            let text = format!("`{key}` nests more than {MAX_STORED_DEPTH} levels deep: store less of it");
+            let text = format!("`{key}` is nested more than {MAX_STORED_DEPTH} levels deep: store a flatter value");
             Err(Error::Failed(text))
         }
     }
@@ -141,7 +141,7 @@ fn depth(value: &Value) -> usize {
 /// Returns the result of [`EncodedChange::Add`]: `amount` added to the stored value, of which [`Value::Null`] counts as 0.
 ///
 /// # Errors
-/// If one of them is not a number, or the sum does not fit a whole number.
+/// If one of them is not a number, or the sum overflows.
 pub(super) fn sum(namespace: &str, key: &str, stored: &Value, amount: &Value) -> Result<Value, Error> {
     #[expect(clippy::cast_precision_loss, reason = "a sum with a fraction is a float, as in the scripts' language")]
     let sum = match (stored, amount) {
@@ -149,7 +149,7 @@ pub(super) fn sum(namespace: &str, key: &str, stored: &Value, amount: &Value) ->
         (Value::Int(a), Value::Int(b)) => match a.checked_add(*b) {
             Some(sum) => Some(Value::Int(sum)),
             None => {
-                return Err(Error::Failed(format!("adding {b} to `{key}` ({a}) is more than a whole number holds")));
+                return Err(Error::Failed(format!("adding {b} to `{key}` ({a}) exceeds the range of integers")));
             }
         },
         (Value::Int(a), Value::Float(b)) => Some(Value::Float(*a as f64 + b)),
@@ -160,8 +160,8 @@ pub(super) fn sum(namespace: &str, key: &str, stored: &Value, amount: &Value) ->
     sum.ok_or_else(|| match amount {
         Value::Int(_) | Value::Float(_) => {
             let kind = stored.type_name();
-            Error::Failed(format!("`{key}` of {namespace} is {kind}: only to a number can something be added"))
+            Error::Failed(format!("`{key}` of {namespace} is {kind}: it must be a number"))
         }
-        _ => Error::Failed(format!("{} cannot be added to `{key}`: give a number", amount.type_name())),
+        _ => Error::Failed(format!("{} cannot be added to `{key}`: write a number", amount.type_name())),
     })
 }

@@ -73,7 +73,7 @@ fn check(namespace: &str, key: &str) -> Result<(), Error> {
         return Err(Error::Failed(text));
     }
     if key.len() > MAX_KEY {
-        return Err(Error::Failed(format!("a key has at most {MAX_KEY} bytes, not {}", key.len())));
+        return Err(Error::Failed(format!("a key can have at most {MAX_KEY} bytes, not {}", key.len())));
     }
     Ok(())
 }

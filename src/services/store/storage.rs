@@ -20,7 +20,7 @@ use crate::value::{Map, Value};
 /// SQLite by the lock of the data folder, a database server by a lease. The state cache relies on this. Reads come from any thread and
 /// run beside a write.
 ///
-/// A read returns at least what was committed before it began. All reads fail with [`Error::Failed`] if the database cannot be read.
+/// A read sees every transaction committed before it began. All reads fail with [`Error::Failed`] if the database cannot be read.
 pub trait Storage: RunHistory {
     /// Reads the data that every process needs at the start.
     ///

@@ -130,9 +130,9 @@ fn a_failed_batch_has_no_effect_and_leaves_others_intact() {
     assert_eq!(store.keys("script:a").unwrap().len(), 23);
     assert_eq!(value(&store, "bad"), None);
     let error = |changes| store.commit(&batch([changes])).unwrap_err().to_string();
-    assert_eq!(error(add("text", 1)), "`text` of script:a is text: only to a number can something be added");
-    assert_eq!(error(add("good", "x")), "text cannot be added to `good`: give a number");
-    assert_eq!(error(add("big", 1)), "adding 1 to `big` (9223372036854775807) is more than a whole number holds");
+    assert_eq!(error(add("text", 1)), "`text` of script:a is text: it must be a number");
+    assert_eq!(error(add("good", "x")), "text cannot be added to `good`: write a number");
+    assert_eq!(error(add("big", 1)), "adding 1 to `big` (9223372036854775807) exceeds the range of integers");
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn values_that_could_not_be_read_back_are_refused() {
     store.commit(&batch([set("deep", nested(127))])).unwrap();
     assert_eq!(value(&store, "deep"), Some(nested(127)));
     let error = store.commit(&batch([set("deep", nested(128)), set("n", 1)])).unwrap_err().to_string();
-    assert_eq!(error, "`deep` nests more than 127 levels deep: store less of it");
+    assert_eq!(error, "`deep` is nested more than 127 levels deep: store a flatter value");
     assert_eq!((value(&store, "deep"), value(&store, "n")), (Some(nested(127)), None));
 }
 
@@ -634,7 +634,7 @@ fn a_backup_overwrites_only_an_older_backup() {
     let data = folder.path().join("data");
     assert!(back_up(&data, &other).unwrap_err().to_string().contains("there is no database in "));
     drop(Store::open(&data).unwrap());
-    assert!(back_up(&data, &other).unwrap_err().to_string().contains("it is left alone"));
+    assert!(back_up(&data, &other).unwrap_err().to_string().contains("it is not overwritten"));
     assert_eq!(fs::read_to_string(&other).unwrap(), "log: { level: info }");
     assert!(back_up(&data, folder.path()).unwrap_err().to_string().contains("name a file in it"));
 }

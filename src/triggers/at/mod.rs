@@ -44,7 +44,7 @@ impl TimeOfDay {
     fn parse(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!(
-                "\"{text}\" is no moment: write a time such as \"07:30\" or \"07:30:15\", \"sunrise\", \"sunset-30m\" or \"sunrise+1h\""
+                "\"{text}\" is not a valid time: write a time such as \"07:30\" or \"07:30:15\", \"sunrise\", \"sunset-30m\" or \"sunrise+1h\""
             )
         };
         let word = text.trim();
@@ -84,7 +84,7 @@ fn parse_offset(text: &str) -> Option<Result<SignedDuration, String>> {
     };
     let length = SignedDuration::try_from(parse_duration(length).ok()?).ok()?;
     if length > MAX_OFFSET {
-        return Some(Err(format!("write at most 12h from the sun, not {text}")));
+        return Some(Err(format!("write an offset of at most 12h, not {text}")));
     }
     Some(Ok(if negative { -length } else { length }))
 }
@@ -159,7 +159,7 @@ impl DailySchedule {
             let TimeOfDay::Sun(_, offset) = moment else { continue };
             let Some((latitude, longitude)) = self.location else {
                 return Err(OptionFault::new(
-                    "sunrise and sunset need to know where: set `location: { latitude: 59.91, longitude: 10.75 }` in rhaid.yaml",
+                    "sunrise and sunset need your location: set `location: { latitude: 59.91, longitude: 10.75 }` in rhaid.yaml",
                 ));
             };
             // Any year gives the same answer for the sun.

@@ -73,7 +73,7 @@ fn a_wrong_time_is_rejected_with_a_correction() {
     let fault = |bench: &Bench, moment: Value| bench.read("at", moment, &[]).err().map(|fault| fault.message).unwrap();
     let wrong = |text: &str| {
         format!(
-            "moment: \"{text}\" is no moment: write a time such as \"07:30\" or \"07:30:15\", \"sunrise\", \"sunset-30m\" or \"sunrise+1h\""
+            "moment: \"{text}\" is not a valid time: write a time such as \"07:30\" or \"07:30:15\", \"sunrise\", \"sunset-30m\" or \"sunrise+1h\""
         )
     };
     for text in ["7:30", "25:00", "07:60", "sunrise~1h", "noon", "", "07:30:15:00", "sunset-1x"] {
@@ -82,9 +82,9 @@ fn a_wrong_time_is_rejected_with_a_correction() {
     assert_eq!(fault(&nowhere, Value::Int(7)), "moment: write text such as \"07:30\", not a whole number");
     assert_eq!(
         fault(&nowhere, "sunrise".into()),
-        "sunrise and sunset need to know where: set `location: { latitude: 59.91, longitude: 10.75 }` in rhaid.yaml"
+        "sunrise and sunset need your location: set `location: { latitude: 59.91, longitude: 10.75 }` in rhaid.yaml"
     );
-    assert_eq!(fault(&nowhere, "sunset+13h".into()), "moment: write at most 12h from the sun, not +13h");
+    assert_eq!(fault(&nowhere, "sunset+13h".into()), "moment: write an offset of at most 12h, not +13h");
     let pole = bench("2026-06-01T12:00[UTC]", Some((90.0, 0.0)));
     assert!(fault(&pole, "sunrise".into()).starts_with("never fires: "));
 }

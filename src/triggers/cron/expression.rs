@@ -61,7 +61,7 @@ impl Expression {
             .map_err(|why| ExpressionFault { at: 1, message: why.to_string() })?;
         sample.find_next_occurrence(&jiff::civil::date(2020, 1, 1).at(0, 0, 0, 0), true).map_err(|_| {
             let at = fields[fields.len() - 3].0;
-            ExpressionFault { at, message: "never fires: no such day of the month comes in these months".into() }
+            ExpressionFault { at, message: "never fires: these months have no such day".into() }
         })?;
         Ok(Self { written: written.trim().into(), normal: whole, wildcard })
     }
@@ -125,7 +125,7 @@ fn alias(written: &str) -> Result<&'static str, ExpressionFault> {
     }
     let at = written.chars().take_while(|c| c.is_whitespace()).count() + 1;
     let hint = match nearest(&name, ALIASES.iter().map(|(known, _)| *known)) {
-        _ if name == "@reboot" => "write `on_start(|| …)` for what is done when rhaid starts".to_owned(),
+        _ if name == "@reboot" => "write `on_start(|| …)` to run a handler when rhaid starts".to_owned(),
         Some(near) => format!("did you mean `{near}`?"),
         None => "known are @yearly, @monthly, @weekly, @daily and @hourly".to_owned(),
     };

@@ -51,7 +51,7 @@ fn item_of(field: &Field, item: &str) -> Result<String, String> {
     match item {
         "*" => return Ok("*".into()),
         "?" if field.name == DAY || field.name == WEEKDAY => return Ok("*".into()),
-        "" => return Err(format!("nothing stands between the commas: {}", what_to_write(field))),
+        "" => return Err(format!("a value is missing between the commas: {}", what_to_write(field))),
         _ => {}
     }
     if let Some(special) = special(field, item) {
@@ -69,19 +69,21 @@ fn special(field: &Field, item: &str) -> Option<Result<String, String>> {
         DAY => match item {
             "L" | "LW" => Some(Ok(item.into())),
             _ if item.starts_with("L-") => {
-                Some(Err("days before the last are not known: write `L` for the last day, or days".into()))
+                Some(Err("days counted from the last are not supported: write `L` for the last day, or days".into()))
             }
             _ => item.strip_suffix('W').map(|day| value(field, day).map(|day| format!("{day}W"))),
         },
         WEEKDAY => {
             if item == "L" {
-                return Some(Err("write which weekday, such as `5L` for the last Friday of the month".into()));
+                return Some(Err(
+                    "the weekday is missing: write one, such as `5L` for the last Friday of the month".into()
+                ));
             }
             if let Some((day, count)) = item.split_once('#') {
                 let count = count.parse().ok().filter(|count| (1..=5_u8).contains(count));
                 return Some(match count {
                     Some(count) => value(field, day).map(|day| format!("{day}#{count}")),
-                    None => Err("write which of the month after `#`, from 1 to 5, such as `FRI#2`".into()),
+                    None => Err("write a number from 1 to 5 after `#`, such as `FRI#2`".into()),
                 });
             }
             // Only numbers and names before `L` are valid, so that `APRIL` is not taken for a last weekday.
@@ -93,19 +95,18 @@ fn special(field: &Field, item: &str) -> Option<Result<String, String>> {
 
 fn stepped(field: &Field, base: &str, step: &str) -> Result<String, String> {
     let step: u8 = match step.parse() {
-        Ok(0) => return Err("a step of 0 goes nowhere: write 1 or more".into()),
+        Ok(0) => return Err("a step of 0 is not valid: write 1 or more".into()),
         Ok(step) => step,
-        Err(_) => return Err(format!("`{step}` is no step: write a number after `/`, such as `*/5`")),
+        Err(_) => return Err(format!("`{step}` is not a valid step: write a number after `/`, such as `*/5`")),
     };
-    let too_wide = |span: u8| {
-        (step > span).then(|| format!("a step of {step} never takes a second step: write at most {span} after `/`"))
-    };
+    let too_wide =
+        |span: u8| (step > span).then(|| format!("a step of {step} exceeds the range: write at most {span} after `/`"));
     if base == "*" {
         let most = if field.name == WEEKDAY { 6 } else { field.max };
         return too_wide(most - field.min).map_or(Ok(format!("*/{step}")), Err);
     }
     if base.is_empty() {
-        return Err(format!("write what the step starts from: `*/{step}`"));
+        return Err(format!("the step has no start: write `*/{step}`"));
     }
     let Some((first, last)) = base.split_once('-') else {
         value(field, base)?;
@@ -124,7 +125,7 @@ fn range(field: &Field, first: &str, last: &str) -> Result<(u8, u8), String> {
         return Ok((from, to));
     }
     let max = if field.name == WEEKDAY { 6 } else { field.max };
-    Err(format!("a range goes upwards: write `{from}-{max},{}-{to}`", field.min))
+    Err(format!("the range is reversed: write `{from}-{max},{}-{to}`", field.min))
 }
 
 fn value(field: &Field, text: &str) -> Result<u8, String> {

@@ -145,19 +145,19 @@ fn a_fault_has_its_position_and_a_correction() {
             "0 0 1,40 * *",
             "character 7: day of month `40`: write a number from 1 to 31, a range such as `1-5`, `*` or `*/2`",
         ),
-        ("0 22-2 * * *", "character 3: hour `22-2`: a range goes upwards: write `22-23,0-2`"),
-        ("0 0 * * FRI-MON", "character 9: weekday `FRI-MON`: a range goes upwards: write `5-6,0-1`"),
+        ("0 22-2 * * *", "character 3: hour `22-2`: the range is reversed: write `22-23,0-2`"),
+        ("0 0 * * FRI-MON", "character 9: weekday `FRI-MON`: the range is reversed: write `5-6,0-1`"),
         ("0 0 * * MOM", "character 9: weekday `MOM`: did you mean `MON`?"),
-        (
-            "*/90 * * * *",
-            "character 1: minute `*/90`: a step of 90 never takes a second step: write at most 59 after `/`",
-        ),
-        ("*/0 * * * *", "character 1: minute `*/0`: a step of 0 goes nowhere: write 1 or more"),
+        ("*/90 * * * *", "character 1: minute `*/90`: a step of 90 exceeds the range: write at most 59 after `/`"),
+        ("*/0 * * * *", "character 1: minute `*/0`: a step of 0 is not valid: write 1 or more"),
         (
             "0 0 L-3 * *",
-            "character 5: day of month `L-3`: days before the last are not known: write `L` for the last day, or days",
+            "character 5: day of month `L-3`: days counted from the last are not supported: write `L` for the last day, or days",
         ),
-        ("0 0 * * L", "character 9: weekday `L`: write which weekday, such as `5L` for the last Friday of the month"),
+        (
+            "0 0 * * L",
+            "character 9: weekday `L`: the weekday is missing: write one, such as `5L` for the last Friday of the month",
+        ),
         (
             "0 0 * *",
             "character 7: 4 fields found: write five (minute hour day month weekday), or six with the seconds first",
@@ -167,13 +167,13 @@ fn a_fault_has_its_position_and_a_correction() {
             "character 13: 7 fields found: write five (minute hour day month weekday), or six with the seconds first",
         ),
         ("", "character 1: 0 fields found: write five (minute hour day month weekday), or six with the seconds first"),
-        ("0 0 31 2 *", "character 5: never fires: no such day of the month comes in these months"),
-        ("@reboot", "character 1: unknown name `@reboot`: write `on_start(|| …)` for what is done when rhaid starts"),
+        ("0 0 31 2 *", "character 5: never fires: these months have no such day"),
+        ("@reboot", "character 1: unknown name `@reboot`: write `on_start(|| …)` to run a handler when rhaid starts"),
         (" @dayly", "character 2: unknown name `@dayly`: did you mean `@daily`?"),
         ("é * * * *", "character 1: minute `é`: write a number from 0 to 59, a range such as `1-5`, `*` or `*/2`"),
         (
             "1,,2 * * * *",
-            "character 3: minute ``: nothing stands between the commas: write a number from 0 to 59, a range such as `1-5`, `*` or `*/2`",
+            "character 3: minute ``: a value is missing between the commas: write a number from 0 to 59, a range such as `1-5`, `*` or `*/2`",
         ),
     ] {
         assert_eq!(fault(expression), expected);

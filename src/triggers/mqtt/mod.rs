@@ -51,14 +51,14 @@ fn read(
     if retained.is_some_and(|retained| retained != Retained::Live) && filters.iter().any(Filter::is_shared) {
         return Err(OptionFault {
             option: Some("retained".into()),
-            message: "retained: brokers send no retained messages for \"$share/…\": leave it out".into(),
+            message: "retained: brokers send no retained messages for \"$share/…\": remove it".into(),
         });
     }
     let no_local = options.bool("no_local")?.unwrap_or(false);
     if no_local && filters.iter().any(Filter::is_shared) {
         return Err(OptionFault {
             option: Some("no_local".into()),
-            message: "no_local: MQTT has no such thing for \"$share/…\": leave it out".into(),
+            message: "no_local: MQTT does not allow it for \"$share/…\": remove it".into(),
         });
     }
     let qos = options.int("qos", 0..=2)?.unwrap_or(0) as u8;

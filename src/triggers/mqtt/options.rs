@@ -53,7 +53,9 @@ pub(super) fn read_filters(arguments: Vec<Value>) -> Result<Vec<Filter>, String>
         let mut others = filters.iter().enumerate().filter(|(other, _)| *other != index);
         if let Some((_, wider)) = others.find(|(_, other)| other.covers(filter)) {
             let (wider, narrow) = (wider.written(), filter.written());
-            return Err(format!("\"{wider}\" covers all of \"{narrow}\", which would come twice: leave one out"));
+            return Err(format!(
+                "\"{wider}\" covers all of \"{narrow}\", whose messages would arrive twice: remove one"
+            ));
         }
     }
     Ok(filters)

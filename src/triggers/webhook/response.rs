@@ -64,7 +64,10 @@ fn from_map(mut map: Map) -> Result<WebhookResponse, String> {
     let status = match map.remove("status") {
         Some(Value::Int(status @ 200..=599)) => status as u16,
         other => {
-            return Err(format!("a status is a number from 200 to 599, not {}", other.unwrap_or_default().to_json()));
+            return Err(format!(
+                "the status must be a number from 200 to 599, not {}",
+                other.unwrap_or_default().to_json()
+            ));
         }
     };
     let mut headers = match map.remove("headers") {
@@ -79,7 +82,7 @@ fn from_map(mut map: Map) -> Result<WebhookResponse, String> {
                 other => Err(format!("the header {name} must be text, not {}", other.type_name())),
             })
             .collect::<Result<_, _>>()?,
-        Some(other) => return Err(format!("the headers are a map, not {}", other.type_name())),
+        Some(other) => return Err(format!("the headers must be a map, not {}", other.type_name())),
     };
     let (kind, body) = body(map.remove("body").unwrap_or_default());
     if let Some(kind) = kind

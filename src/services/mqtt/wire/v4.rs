@@ -43,7 +43,7 @@ pub(super) fn encode(packet: Outgoing, into: &mut BytesMut) -> Result<(), Connec
             if let Some(filter) = filters.iter().find(|filter| filter.no_local) {
                 warn!(
                     filter = filter.filter,
-                    "`no_local` has no effect: the broker speaks MQTT 3.1.1, which does not support it"
+                    "`no_local` has no effect: it requires MQTT 5, and the broker uses MQTT 3.1.1"
                 );
             }
             let filters =

@@ -29,7 +29,7 @@ pub fn back_up(folder: &Path, target: &Path) -> Result<u64, Error> {
         return Err(Error::Failed(format!("{} is a folder: name a file in it", target.display())));
     }
     if target.exists() && is_foreign(target) {
-        return Err(Error::Failed(format!("{} is not a copy of a database: it is left alone", target.display())));
+        return Err(Error::Failed(format!("{} is not a copy of a database: it is not overwritten", target.display())));
     }
     let part = beside(target);
     let copied = copy(&source, &part)

@@ -57,7 +57,7 @@ impl Connections {
     /// Reads on a connection of the pool, which does not block on the writer.
     ///
     /// # Errors
-    /// If reading fails; `subject` names what was read.
+    /// If reading fails; `subject` names the data.
     pub(super) fn read<T>(
         &self,
         subject: &str,

@@ -18,7 +18,7 @@ pub(super) fn all(db: &Connection) -> rusqlite::Result<Vec<Timer>> {
             Ok(timer) => timers.push(timer),
             Err(why) => {
                 let (owner, name): (String, String) = (row.get(0)?, row.get(1)?);
-                tracing::error!(owner, name, %why, "a stored timer cannot be read: it does not run out");
+                tracing::error!(owner, name, %why, "a stored timer cannot be read: it does not expire");
             }
         }
     }
