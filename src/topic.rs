@@ -224,8 +224,8 @@ mod tests {
     #[test]
     fn an_invalid_filter_is_an_error_that_says_what_to_write() {
         for (written, word) in [
-            ("", "not empty"),
-            ("a/#/b", "comes last"),
+            ("", "cannot be empty"),
+            ("a/#/b", "must be the last level"),
             ("a#", "a whole level"),
             ("a/b+", "a whole level"),
             ("a/{id", "named level"),

@@ -34,7 +34,7 @@ fn a_placeholder_without_a_value_is_a_fault_at_its_location() {
     assert_eq!(
         faults("data: a-${UNSET}\nsecrets:\n  a: \"${file:gone}\"\n  b: ${1x}\n  c: ${open\n  d: ${file:}\n"),
         [
-            "rhaid.yaml:1:9: the variable `NOBODY` is not set: set it, or write a default as `${NOBODY:-…}`",
+            "rhaid.yaml:1:9: the variable `UNSET` is not set: set it, or write a default as `${UNSET:-…}`",
             "rhaid.yaml:3:7: `/house/gone` cannot be read: no such file",
             "rhaid.yaml:4:6: `${1x}` is not a placeholder: write `${NAME}`, `${NAME:-default}` or `${file:PATH}`; `$${` is a literal `${`",
             "rhaid.yaml:5:6: `${` has no `}`: close it, or write `$${` for a literal `${`",

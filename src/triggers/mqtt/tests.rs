@@ -140,14 +140,14 @@ async fn changed_skips_messages_with_an_equal_payload() {
 fn wrong_options_are_rejected_with_a_correction() {
     let list = |topics: &[&str]| Value::List(topics.iter().map(|topic| (*topic).into()).collect());
     for (topic, options, words) in [
-        ("a/#/b".into(), vec![], "comes last"),
+        ("a/#/b".into(), vec![], "must be the last level"),
         (Value::Int(1), vec![], "[\"door/front\", \"door/back\"]"),
         (list(&[]), vec![], "door/front"),
         (list(&["a/#", "a/b"]), vec![], "would arrive twice"),
         (list(&["a", "a"]), vec![], "would arrive twice"),
         ("a".into(), vec![("qos", Value::Int(3))], "from 0 to 2"),
         ("a".into(), vec![("retained", "yes".into())], "\"initial\""),
-        ("$share/g/a".into(), vec![("retained", "only".into())], "leave it out"),
+        ("$share/g/a".into(), vec![("retained", "only".into())], "remove it"),
         ("a".into(), vec![("retian", "only".into())], "did you mean `retained`?"),
     ] {
         let fault = trigger(topic, &options).err().unwrap();
