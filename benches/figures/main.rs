@@ -1,4 +1,4 @@
-//! Benchmarks for the figures of the README: `cargo bench`, or `cargo bench -- NAME` for one of them.
+//! Benchmarks for the figures of the book's page of benchmarks: `cargo bench`, or `cargo bench -- NAME` for one of them.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
