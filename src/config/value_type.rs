@@ -26,7 +26,7 @@ pub(super) struct ValueType<T> {
     pub(super) schema: Json,
     /// Whether the value is secret.
     pub(super) is_secret: bool,
-    /// The parser; an error says what to write.
+    /// The parser; an error contains the correction.
     pub(super) read: Reader<T>,
 }
 

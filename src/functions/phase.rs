@@ -45,7 +45,7 @@ pub fn enter<T>(phase: Phase, code: impl FnOnce() -> T) -> T {
 /// Returns the context of the run on this thread.
 ///
 /// # Errors
-/// `top_level` outside a run; the message says what to write instead.
+/// `top_level` outside a run; the message contains the correction.
 pub fn context(function: &str) -> Result<Arc<Context>, Thrown> {
     match phase() {
         Phase::Running(context) => Ok(context),

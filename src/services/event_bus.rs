@@ -45,7 +45,7 @@ struct Listener {
 type Envelope = (EventDelivery, Option<ActivityGuard>);
 
 impl EventBus {
-    /// Creates a bus whose deliveries count as activity, for a manual clock, until their listener asks for the next one.
+    /// Creates a bus whose deliveries count as activity, for a manual clock, until their listener requests the next one.
     pub fn new(clock: Clock) -> Self {
         Self { clock: Some(clock), ..Self::default() }
     }

@@ -14,7 +14,7 @@ use crate::config::Level;
 use crate::runtime::LogStore;
 use crate::secrets::Mask;
 
-/// Length of a shortened run id: enough to tell the runs of some days apart.
+/// Length of a shortened run id: enough to distinguish the runs of a few days.
 const SHORT_ID: usize = 4;
 
 /// A log entry.

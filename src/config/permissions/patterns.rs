@@ -73,7 +73,7 @@ impl HostPattern {
     /// Parses `HOST`, `HOST:PORT`, `[IPV6]`, `[IPV6]:PORT` or `public`; the host may be a glob.
     ///
     /// # Errors
-    /// A sentence that says what to write.
+    /// A sentence with the correction.
     pub(super) fn parse(written: &str) -> Result<Self, String> {
         if written.contains("://") || written.contains(['/', '@', ' ']) {
             return Err(format!(

@@ -1,4 +1,4 @@
-//! Streamed responses: lines, server-sent events and bytes, read as the script asks for them.
+//! Streamed responses: lines, server-sent events and bytes, read when the script requests them.
 
 use std::any::TypeId;
 

@@ -90,7 +90,7 @@ impl RetryPolicy {
     }
 }
 
-/// Returns the delay that `Retry-After` asks for.
+/// Returns the delay given by `Retry-After`.
 ///
 /// Source: RFC 9110, section 10.2.3. A date is compared with the server's `Date`, so that clock differences do not matter.
 fn retry_after(response: &HttpResponse) -> Option<Duration> {

@@ -79,7 +79,7 @@ impl ClientSession {
     /// Processes a packet from the broker.
     ///
     /// # Errors
-    /// If the connection cannot go on.
+    /// If the connection must be closed.
     pub(super) fn incoming(&mut self, frame: Frame, at: Timestamp) -> Result<(), ConnectionError> {
         let packet = match frame {
             Frame::Packet(packet) => packet,

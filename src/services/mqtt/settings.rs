@@ -91,7 +91,7 @@ impl ConnectionSettings {
     /// without `client_id` in the config.
     ///
     /// # Errors
-    /// If a URL is not that of a broker; the message says what to write instead.
+    /// If a URL is not that of a broker; the message contains the correction.
     pub fn all(config: &config::Mqtt, embedded: SocketAddr, client_id: &str) -> Result<Vec<Self>, String> {
         let settings = |broker: &Broker| {
             // Two names may mean one broker, where the clients need different identifiers.

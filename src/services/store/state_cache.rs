@@ -128,7 +128,7 @@ impl StateCache {
 
     fn load(&self, namespace: &str, load: impl FnOnce(usize) -> Result<Option<Map>, Error>) {
         self.entries.write().namespaces.insert(namespace.to_owned(), CacheEntry::Loading(Vec::new()));
-        // An error is reported by the read that bypasses the cache, if it concerns the value that was asked for.
+        // An error is reported by the read that bypasses the cache, if it concerns the requested value.
         let values = load(self.max_namespace_bytes()).ok().flatten();
         let mut entries = self.entries.write();
         let updates = match entries.namespaces.remove(namespace) {

@@ -19,7 +19,7 @@ const MAX_EXPIRY: u32 = 30 * 86_400;
 const MAX_OFFLINE_SESSIONS: usize = 20_000;
 /// Maximum number of QoS 2 messages in flight from one client (receive maximum of the broker).
 pub(super) const RECEIVE_MAXIMUM: u16 = 1_000;
-/// Maximum number of messages in flight to one client, unless the client asks for fewer. Equals the receive maximum of rhaid's own client: with a
+/// Maximum number of messages in flight to one client, unless the client requests fewer. Equals the receive maximum of rhaid's own client: with a
 /// lower value one slow script would soon delay all others.
 const MAX_INFLIGHT: u16 = 10_000;
 /// Maximum number of topic aliases of one client.

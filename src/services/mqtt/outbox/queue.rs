@@ -286,7 +286,7 @@ impl Outbox {
 
     /// Records the result of writing changes; returns the packets that may be sent because of it.
     ///
-    /// A queued message that cannot be stored fails if a caller waits for that; an inflight one goes on without the store.
+    /// A queued message that cannot be stored fails if a caller waits for that; an inflight one continues without the store.
     pub(in crate::services::mqtt) fn writes_finished(
         &mut self,
         written: &[Written],
