@@ -133,7 +133,7 @@ fn read_level(level: &str, is_last: bool) -> Result<Option<&str>, String> {
         return Ok(None);
     }
     if level == "#" {
-        return Err("`#` matches all remaining levels: it must be the last level".to_owned());
+        return Err("`#` matches all remaining levels: write it last".to_owned());
     }
     if level.contains(['+', '#']) {
         return Err(format!("a wildcard is a whole level: write `+` or `#` between slashes instead of `{level}`"));
@@ -225,7 +225,7 @@ mod tests {
     fn an_invalid_filter_is_an_error_that_says_what_to_write() {
         for (written, word) in [
             ("", "cannot be empty"),
-            ("a/#/b", "must be the last level"),
+            ("a/#/b", "write it last"),
             ("a#", "a whole level"),
             ("a/b+", "a whole level"),
             ("a/{id", "named level"),

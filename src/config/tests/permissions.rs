@@ -191,7 +191,7 @@ fn a_wrong_rule_says_what_to_write() {
             "rhaid.yaml:3:5: unknown key `permissions.\"[\".htp`: did you mean `permissions.\"[\".http`?",
             "rhaid.yaml:5:12: `permissions.\"door\".http`: \"https://a.b\" is not a host: write only its name, such as \"api.example.com\" or \"*.example.com:8443\"",
             "rhaid.yaml:5:27: `permissions.\"door\".http`: \"a:x\" has an invalid port: write a number from 1 to 65535",
-            "rhaid.yaml:6:15: `permissions.\"door\".publish`: \"a/#/b\": `#` matches all remaining levels: it must be the last level",
+            "rhaid.yaml:6:15: `permissions.\"door\".publish`: \"a/#/b\": `#` matches all remaining levels: write it last",
             "rhaid.yaml:7:15: `permissions.\"door\".read`: write a single value, not a list",
             "rhaid.yaml:8:10: `permissions.\"door\".env`: write some text, not \"\"",
             "rhaid.yaml:9:6: `permissions.\"x\"` must be a map: write `key: value` lines, not a list",
