@@ -1,6 +1,7 @@
 //! Imports between files form no cycle: a `mod.rs` imports its children, and children import siblings.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use regex::Regex;
 
@@ -8,6 +9,16 @@ use crate::rust_source::{code, files};
 
 /// A module by its path below the crate, such as `["services", "mqtt"]`.
 type Module = Vec<String>;
+
+/// The start of a path into the crate.
+static START: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\b(crate|super|self)\s*::\s*").unwrap());
+
+/// One segment of a path, and the separator behind it.
+static SEGMENT: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^\s*(\w+)(\s*::)?\s*").unwrap());
+
+/// The start of a test module within a file.
+static TESTS: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"#\[cfg\(test\)\]\s*(?:pub(?:\([^)]*\))? )?mod \w+\s*\{").unwrap());
 
 /// The imports of each file: the imported file, and the path that names it.
 type Imports = BTreeMap<Module, BTreeMap<Module, String>>;
@@ -118,15 +129,13 @@ fn test_only(sources: &[(String, String)]) -> BTreeSet<Module> {
 }
 
 fn without_tests(code: &str) -> String {
-    let tests = Regex::new(r"#\[cfg\(test\)\]\s*(?:pub(?:\([^)]*\))? )?mod \w+\s*\{").unwrap();
-    tests.find(code).map_or(code, |found| &code[..found.start()]).to_owned()
+    TESTS.find(code).map_or(code, |found| &code[..found.start()]).to_owned()
 }
 
 /// Returns every path that starts with `crate`, `super` or `self`, with the trees of `use` taken apart.
 fn paths(code: &str) -> Vec<Vec<String>> {
-    let start = Regex::new(r"\b(crate|super|self)\s*::\s*").unwrap();
     let mut paths = Vec::new();
-    for found in start.captures_iter(code) {
+    for found in START.captures_iter(code) {
         let whole = found.get(0).expect("it matched");
         let before = code[..whole.start()].trim_end();
         // `pub(in crate::x)` imports nothing, and `a::self::b` starts earlier.
@@ -138,9 +147,8 @@ fn paths(code: &str) -> Vec<Vec<String>> {
 }
 
 fn expand(text: &str, mut path: Vec<String>, paths: &mut Vec<Vec<String>>) {
-    let segment = Regex::new(r"^\s*(\w+)(\s*::)?\s*").unwrap();
     let mut rest = text;
-    while let Some(found) = segment.captures(rest) {
+    while let Some(found) = SEGMENT.captures(rest) {
         path.push(found[1].to_owned());
         rest = &rest[found[0].len()..];
         if found.get(2).is_none() {
