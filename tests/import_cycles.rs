@@ -47,22 +47,23 @@ fn a_cycle_would_be_found() {
     assert_eq!(found(&[parent, ("a/b.rs", innocent), ("a/c.rs", "// crate::a::b::B")]), [""; 0]);
 }
 
-/// Returns a line for each cycle: one way round it, with the imports.
+/// Returns a line for each cycle, shortest first, that shares no import with an earlier one: one way round it, with the imports.
 fn cycles(sources: &[(String, String)]) -> Vec<String> {
     let imports = imports(sources);
-    let mut left: BTreeSet<&Module> = imports.keys().collect();
-    let mut found = Vec::new();
-    while let Some(start) = left.pop_first() {
-        if let Some(way) = way_back(&imports, start) {
-            let steps: Vec<_> = way
-                .windows(2)
-                .map(|step| format!("{} -> {} ({})", name(&step[0]), name(&step[1]), imports[&step[0]][&step[1]]))
-                .collect();
-            found.push(steps.join(", "));
-            left.retain(|module| !way.contains(module));
+    let mut ways: Vec<_> = imports.keys().filter_map(|start| way_back(&imports, start)).collect();
+    ways.sort_by_key(Vec::len);
+    let mut seen = BTreeSet::new();
+    let mut lines = Vec::new();
+    for way in ways {
+        let steps: Vec<_> = way.windows(2).map(|step| (step[0].clone(), step[1].clone())).collect();
+        if steps.iter().any(|step| seen.contains(step)) {
+            continue;
         }
+        let shown = |(from, to): &(Module, Module)| format!("{} -> {} ({})", name(from), name(to), imports[from][to]);
+        lines.push(steps.iter().map(shown).collect::<Vec<_>>().join(", "));
+        seen.extend(steps);
     }
-    found
+    lines
 }
 
 /// Returns the shortest way from a module back to itself.
