@@ -14,7 +14,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::memory;
 use crate::services::store::error::Error;
-use crate::services::store::weight::entry_weight;
+use crate::services::store::weight::{entry_weight, namespace_weight};
 use crate::value::{Map, Value};
 
 /// The largest approximate memory use of all cached namespaces, in bytes.
@@ -136,7 +136,8 @@ impl StateCache {
             _ => Vec::new(),
         };
         let loaded = values.map(|values| {
-            let bytes = values.iter().map(|(key, value)| entry_weight(key, value)).sum();
+            let entries: usize = values.iter().map(|(key, value)| entry_weight(key, value)).sum();
+            let bytes = namespace_weight(namespace) + entries;
             let last_read = AtomicU64::new(self.reads.load(Ordering::Relaxed));
             let mut loaded = LoadedNamespace { values, bytes, last_read };
             updates.into_iter().for_each(|update| loaded.update(update.key, update.value));
@@ -274,7 +275,7 @@ mod tests {
 
     #[test]
     fn the_least_recently_read_namespaces_are_evicted() {
-        let cache = StateCache::with_budget(4 * 2 * entry_weight("k", &Value::Int(0)));
+        let cache = StateCache::with_budget(8 * (namespace_weight("0") + entry_weight("k", &Value::Int(0))));
         let map = one("k", 1);
         for namespace in 0..8 {
             assert_eq!(read(&cache, &namespace.to_string(), "k", &map), (Some(Value::Int(1)), 1, 0));
@@ -287,8 +288,17 @@ mod tests {
     }
 
     #[test]
+    fn empty_namespaces_count_against_the_budget() {
+        let cache = StateCache::with_budget(8 * namespace_weight("0"));
+        for namespace in 0..100 {
+            read(&cache, &namespace.to_string(), "k", &Map::new());
+        }
+        assert!(cache.entries.read().namespaces.len() <= 8);
+    }
+
+    #[test]
     fn a_namespace_that_is_or_grows_too_large_is_read_value_by_value() {
-        let cache = StateCache::with_budget(4 * 3 * entry_weight("k0", &Value::Int(0)));
+        let cache = StateCache::with_budget(4 * (namespace_weight("grows") + 3 * entry_weight("k0", &Value::Int(0))));
         let large: Map = (0..4).map(|n| (format!("k{n}"), Value::Int(n))).collect();
         assert_eq!(read(&cache, "large", "k3", &large), (Some(Value::Int(3)), 1, 1));
         assert_eq!(read(&cache, "large", "k3", &large), (Some(Value::Int(3)), 0, 1));

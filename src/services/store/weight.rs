@@ -5,6 +5,11 @@ use crate::value::Value;
 /// Memory of a map entry besides its key and value, in bytes.
 const ENTRY: usize = 64;
 
+/// Returns about how many bytes of memory a namespace takes besides its entries.
+pub(super) fn namespace_weight(namespace: &str) -> usize {
+    2 * ENTRY + namespace.len()
+}
+
 /// Returns about how many bytes of memory an entry of a namespace takes.
 pub(super) fn entry_weight(key: &str, value: &Value) -> usize {
     ENTRY + key.len() + value_weight(value)
