@@ -37,7 +37,7 @@ fn a_running_script_reads_an_edited_value_at_once() {
     assert_eq!(fire(&program, "look"), "succeeded\n41.0 f64 away\n");
     program.wait_for("counter: its state was edited manually");
     let list = program.run(&["state", "list"]);
-    assert!(list.starts_with("SPACE") && list.contains("counter") && list.contains("shared:house"), "{list}");
+    assert!(list.starts_with("NAMESPACE") && list.contains("counter") && list.contains("shared:house"), "{list}");
     assert_eq!(program.run(&["state", "delete", "counter", "n"]), "deleted n of counter\n");
     assert_eq!(fire(&program, "count"), "succeeded\n1\n");
 }

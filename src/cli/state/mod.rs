@@ -24,7 +24,7 @@ use crate::value::Value;
 
 /// Show and edit the state of scripts, whether rhaid is running or not
 #[derive(clap::Args)]
-#[command(after_help = "SPACE is the name of a script, or shared:NAMESPACE for the values of shared(\"NAMESPACE\").
+#[command(after_help = "NAMESPACE is the name of a script, or shared:NAME for the values of shared(\"NAME\").
 Values are JSON; {\"$time\": \"…\"} is a datetime, {\"$bytes\": \"BASE64\"} a blob. Running scripts use \
 an edited value at once.
 
@@ -43,16 +43,16 @@ pub(super) struct Args {
 
 #[derive(Subcommand)]
 enum Action {
-    /// List all spaces with values
+    /// List all namespaces with values
     List {
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Show the values of a space, or one value
+    /// Show the values of a namespace, or one value
     Show {
         /// Name of a script, or shared:NAMESPACE
-        space: String,
+        namespace: String,
         /// Show only this value, as JSON
         key: Option<String>,
         /// Print JSON
@@ -62,7 +62,7 @@ enum Action {
     /// Set a value
     Set {
         /// Name of a script, or shared:NAMESPACE
-        space: String,
+        namespace: String,
         /// Key of the value
         key: String,
         /// Value as JSON; text needs double quotes
@@ -72,26 +72,26 @@ enum Action {
     /// Delete values
     Delete {
         /// Name of a script, or shared:NAMESPACE
-        space: String,
+        namespace: String,
         /// Keys of the values
         #[arg(required_unless_present = "all")]
         keys: Vec<String>,
-        /// Delete all values of the space
+        /// Delete all values of the namespace
         #[arg(long, conflicts_with = "keys")]
         all: bool,
     },
-    /// Print spaces as JSON that `import` reads
+    /// Print namespaces as JSON that `import` reads
     Export {
         /// Spaces to print [default: all]
-        #[arg(value_name = "SPACE")]
-        spaces: Vec<String>,
+        #[arg(value_name = "NAMESPACE")]
+        namespaces: Vec<String>,
     },
     /// Import the output of `export` in one transaction
     Import {
         /// File to read; - for standard input
         #[arg(value_name = "FILE")]
         file: PathBuf,
-        /// Delete all other values of these spaces
+        /// Delete all other values of these namespaces
         #[arg(long)]
         replace: bool,
     },
@@ -102,13 +102,15 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let data = settings::load(globals)?.data;
     match &args.action {
         Action::List { json } => list(&mut StateSource::open(&data)?, *json)?,
-        Action::Show { space, key, json } => show(&mut StateSource::open(&data)?, space, key.as_deref(), *json)?,
-        Action::Set { space, key, value } => {
-            let value = parse_value(value)?;
-            set(&mut StateSource::open_or_create(&data)?, space, key, value)?;
+        Action::Show { namespace, key, json } => {
+            show(&mut StateSource::open(&data)?, namespace, key.as_deref(), *json)?
         }
-        Action::Delete { space, keys, .. } => delete(&mut StateSource::open(&data)?, space, keys)?,
-        Action::Export { spaces } => export(&mut StateSource::open(&data)?, spaces)?,
+        Action::Set { namespace, key, value } => {
+            let value = parse_value(value)?;
+            set(&mut StateSource::open_or_create(&data)?, namespace, key, value)?;
+        }
+        Action::Delete { namespace, keys, .. } => delete(&mut StateSource::open(&data)?, namespace, keys)?,
+        Action::Export { namespaces } => export(&mut StateSource::open(&data)?, namespaces)?,
         Action::Import { file, replace } => {
             let edit = read(file, *replace)?;
             import(&mut StateSource::open_or_create(&data)?, edit)?;
@@ -131,27 +133,27 @@ fn parse_value(value: &str) -> anyhow::Result<Value> {
 }
 
 fn list(source: &mut StateSource, json: bool) -> anyhow::Result<()> {
-    let spaces = source.spaces()?;
+    let namespaces = source.namespaces()?;
     if json {
-        return terminal::print_json(&spaces);
+        return terminal::print_json(&namespaces);
     }
-    if spaces.is_empty() {
+    if namespaces.is_empty() {
         terminal::print("there is no state yet\n");
         return Ok(());
     }
-    let row = |space: &StateSpace| {
-        let name = Cell::styled(Style::Name, sanitize(display_name(&space.space)));
-        vec![name, Cell::plain(space.values.to_string()), Cell::plain(show_size(space.bytes))]
+    let row = |namespace: &StateSpace| {
+        let name = Cell::styled(Style::Name, sanitize(display_name(&namespace.space)));
+        vec![name, Cell::plain(namespace.values.to_string()), Cell::plain(show_size(namespace.bytes))]
     };
-    terminal::print(&table(&["SPACE", "VALUES", "SIZE"], spaces.iter().map(row).collect()));
+    terminal::print(&table(&["NAMESPACE", "VALUES", "SIZE"], namespaces.iter().map(row).collect()));
     Ok(())
 }
 
-fn show(source: &mut StateSource, space: &str, key: Option<&str>, json: bool) -> anyhow::Result<()> {
-    let values = source.existing_values(space)?;
+fn show(source: &mut StateSource, namespace: &str, key: Option<&str>, json: bool) -> anyhow::Result<()> {
+    let values = source.existing_values(namespace)?;
     match key {
         Some(key) => {
-            let value = values.get(key).ok_or_else(|| unknown_key(space, key, &values))?;
+            let value = values.get(key).ok_or_else(|| unknown_key(namespace, key, &values))?;
             terminal::print_json(value)
         }
         None if json => terminal::print_json(&values),
@@ -165,42 +167,42 @@ fn show(source: &mut StateSource, space: &str, key: Option<&str>, json: bool) ->
     }
 }
 
-fn unknown_key(space: &str, key: &str, values: &BTreeMap<String, Json>) -> anyhow::Error {
+fn unknown_key(namespace: &str, key: &str, values: &BTreeMap<String, Json>) -> anyhow::Error {
     let near = nearest(key, values.keys().map(String::as_str));
     let near = near.map(|near| format!(": did you mean `{near}`?")).unwrap_or_default();
-    anyhow!("`{space}` has no value `{key}`{near}")
+    anyhow!("`{namespace}` has no value `{key}`{near}")
 }
 
-fn set(source: &mut StateSource, space: &str, key: &str, value: Value) -> anyhow::Result<()> {
-    let is_first = source.values(&stored_name(space))?.is_empty();
-    source.edit(StateEdit { values: vec![(stored_name(space), key.to_owned(), value)], ..StateEdit::default() })?;
-    let note = if is_first { " (the first value of this space)" } else { "" };
-    terminal::print(&format!("set {} of {}{note}\n", sanitize(key), sanitize(space)));
+fn set(source: &mut StateSource, namespace: &str, key: &str, value: Value) -> anyhow::Result<()> {
+    let is_first = source.values(&stored_name(namespace))?.is_empty();
+    source.edit(StateEdit { values: vec![(stored_name(namespace), key.to_owned(), value)], ..StateEdit::default() })?;
+    let note = if is_first { " (the first value of this namespace)" } else { "" };
+    terminal::print(&format!("set {} of {}{note}\n", sanitize(key), sanitize(namespace)));
     Ok(())
 }
 
-fn delete(source: &mut StateSource, space: &str, keys: &[String]) -> anyhow::Result<()> {
-    let values = source.existing_values(space)?;
+fn delete(source: &mut StateSource, namespace: &str, keys: &[String]) -> anyhow::Result<()> {
+    let values = source.existing_values(namespace)?;
     if let Some(key) = keys.iter().find(|key| !values.contains_key(*key)) {
-        return Err(unknown_key(space, key, &values));
+        return Err(unknown_key(namespace, key, &values));
     }
     let gone = if keys.is_empty() { values.keys().cloned().collect() } else { keys.to_vec() };
     let names: Vec<_> = gone.iter().map(|key| sanitize(key)).collect();
-    let values = gone.into_iter().map(|key| (stored_name(space), key, Value::Null)).collect();
+    let values = gone.into_iter().map(|key| (stored_name(namespace), key, Value::Null)).collect();
     source.edit(StateEdit { values, ..StateEdit::default() })?;
-    terminal::print(&format!("deleted {} of {}\n", names.join(", "), sanitize(space)));
+    terminal::print(&format!("deleted {} of {}\n", names.join(", "), sanitize(namespace)));
     Ok(())
 }
 
-fn export(source: &mut StateSource, spaces: &[String]) -> anyhow::Result<()> {
-    let names: Vec<String> = match spaces {
-        [] => source.spaces()?.into_iter().map(|space| space.space).collect(),
-        spaces => spaces.iter().map(|space| stored_name(space)).collect(),
+fn export(source: &mut StateSource, namespaces: &[String]) -> anyhow::Result<()> {
+    let names: Vec<String> = match namespaces {
+        [] => source.namespaces()?.into_iter().map(|namespace| namespace.space).collect(),
+        namespaces => namespaces.iter().map(|namespace| stored_name(namespace)).collect(),
     };
     let mut exported = BTreeMap::new();
     for name in names {
         let values =
-            if spaces.is_empty() { source.values(&name)? } else { source.existing_values(display_name(&name))? };
+            if namespaces.is_empty() { source.values(&name)? } else { source.existing_values(display_name(&name))? };
         exported.insert(name, values);
     }
     terminal::print_json(&exported)
@@ -215,17 +217,17 @@ fn read(file: &Path, replace: bool) -> anyhow::Result<StateEdit> {
     } else {
         text = std::fs::read_to_string(file).with_context(what)?;
     }
-    let spaces: BTreeMap<String, BTreeMap<String, Json>> = serde_json::from_str(&text)
+    let namespaces: BTreeMap<String, BTreeMap<String, Json>> = serde_json::from_str(&text)
         .map_err(|error| UsageError(format!("{}: {error}: see `rhaid state export` for the format", file.display())))?;
-    if let Some(space) = spaces.keys().find(|space| stored_name(space) != **space) {
+    if let Some(namespace) = namespaces.keys().find(|namespace| stored_name(namespace) != **namespace) {
         bail!(UsageError(format!(
-            "{}: {space:?} is not a space: write \"script:{space}\" or \"shared:{space}\"",
+            "{}: {namespace:?} is not a namespace: write \"script:{namespace}\" or \"shared:{namespace}\"",
             file.display()
         )));
     }
-    let cleared = if replace { spaces.keys().cloned().collect() } else { Vec::new() };
-    let values = spaces.into_iter().flat_map(|(space, values)| {
-        values.into_iter().map(move |(key, value)| (space.clone(), key, Value::from_stored(value)))
+    let cleared = if replace { namespaces.keys().cloned().collect() } else { Vec::new() };
+    let values = namespaces.into_iter().flat_map(|(namespace, values)| {
+        values.into_iter().map(move |(key, value)| (namespace.clone(), key, Value::from_stored(value)))
     });
     Ok(StateEdit { cleared, values: values.collect() })
 }

@@ -35,8 +35,8 @@ impl StateSource {
         }
     }
 
-    /// Returns the spaces that contain values.
-    pub(super) fn spaces(&mut self) -> anyhow::Result<Vec<StateSpace>> {
+    /// Returns the namespaces that contain values.
+    pub(super) fn namespaces(&mut self) -> anyhow::Result<Vec<StateSpace>> {
         match self {
             Self::Running(running) => running.ask(&Request::StateSpaces),
             Self::Store(store) => Ok(store.namespaces()?.into_iter().map(StateSpace::from).collect()),
@@ -44,12 +44,12 @@ impl StateSource {
         }
     }
 
-    /// Returns the values of a space in their stored form.
-    pub(super) fn values(&mut self, space: &str) -> anyhow::Result<BTreeMap<String, Json>> {
+    /// Returns the values of a namespace in their stored form.
+    pub(super) fn values(&mut self, namespace: &str) -> anyhow::Result<BTreeMap<String, Json>> {
         match self {
-            Self::Running(running) => running.ask(&Request::StateValues { space: space.to_owned() }),
+            Self::Running(running) => running.ask(&Request::StateValues { space: namespace.to_owned() }),
             Self::Store(store) => {
-                Ok(store.values(space)?.into_iter().map(|(key, value)| (key, value.to_stored())).collect())
+                Ok(store.values(namespace)?.into_iter().map(|(key, value)| (key, value.to_stored())).collect())
             }
             Self::Missing => Ok(BTreeMap::new()),
         }
@@ -59,7 +59,7 @@ impl StateSource {
     pub(super) fn edit(&mut self, edit: StateEdit) -> anyhow::Result<()> {
         match self {
             Self::Running(running) => {
-                let stored = |(space, key, value): (_, _, Value)| (space, key, value.to_stored());
+                let stored = |(namespace, key, value): (_, _, Value)| (namespace, key, value.to_stored());
                 let values = edit.values.into_iter().map(stored).collect();
                 running.ask(&Request::StateEdit { cleared: edit.cleared, values })
             }
@@ -68,29 +68,29 @@ impl StateSource {
         }
     }
 
-    /// Returns the values of a space.
+    /// Returns the values of a namespace.
     ///
     /// # Errors
-    /// If the space contains no values.
-    pub(super) fn existing_values(&mut self, space: &str) -> anyhow::Result<BTreeMap<String, Json>> {
-        let values = self.values(&stored_name(space))?;
+    /// If the namespace contains no values.
+    pub(super) fn existing_values(&mut self, namespace: &str) -> anyhow::Result<BTreeMap<String, Json>> {
+        let values = self.values(&stored_name(namespace))?;
         if !values.is_empty() {
             return Ok(values);
         }
-        let spaces = self.spaces()?;
-        let near = nearest(space, spaces.iter().map(|known| display_name(&known.space)));
+        let namespaces = self.namespaces()?;
+        let near = nearest(namespace, namespaces.iter().map(|known| display_name(&known.space)));
         let near = near.map(|near| format!(": did you mean `{near}`?")).unwrap_or_default();
-        Err(anyhow!("`{space}` has no state{near}"))
+        Err(anyhow!("`{namespace}` has no state{near}"))
     }
 }
 
-/// Returns the stored name of a space.
-pub(super) fn stored_name(space: &str) -> String {
-    let is_full = space.starts_with("shared:") || space.starts_with("script:");
-    if is_full { space.to_owned() } else { format!("script:{space}") }
+/// Returns the stored name of a namespace.
+pub(super) fn stored_name(namespace: &str) -> String {
+    let is_full = namespace.starts_with("shared:") || namespace.starts_with("script:");
+    if is_full { namespace.to_owned() } else { format!("script:{namespace}") }
 }
 
-/// Returns the name of a space on the command line.
-pub(super) fn display_name(space: &str) -> &str {
-    space.strip_prefix("script:").unwrap_or(space)
+/// Returns the name of a namespace on the command line.
+pub(super) fn display_name(namespace: &str) -> &str {
+    namespace.strip_prefix("script:").unwrap_or(namespace)
 }
