@@ -203,6 +203,8 @@ fn home_assistant_discovers_the_sensor_and_gets_its_value() {
 #[test]
 fn a_rust_program_runs_scripts() {
     let mut cargo = std::process::Command::new(env!("CARGO"));
+    // `.ci/report-time` sets the variable for the test harness; to cargo it would mean another build of everything.
+    cargo.env_remove("RUSTC_BOOTSTRAP");
     let output = cargo.args(["run", "--quiet", "--example", "embed"]).output().unwrap();
     let expected = "greeter v1: on_event greet\n\
                     succeeded: \"hello Ann, for the 1. time\"\n\
