@@ -17,7 +17,7 @@ use crate::services::http::response::HttpResponse;
 pub struct ReceivedResponse {
     /// The response.
     pub response: HttpResponse,
-    /// The unread body, for [`Sink::Stream`].
+    /// The unread body, for [`Sink::Stream`](crate::services::http::request::Sink::Stream).
     pub body: Option<ResponseBody>,
 }
 
