@@ -26,7 +26,7 @@ struct DiscardLog;
 impl RunLog for DiscardLog {
     fn log_line(&self, _: Level, _: &str, _: &serde_json::Map<String, serde_json::Value>) {}
 
-    fn record_effect(&self, _: rhaid::effect::Effect) {}
+    fn record_effect(&self, _: rhaid::effect::RawEffect) {}
 }
 
 struct Folder(BTreeMap<String, String>);

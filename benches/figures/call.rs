@@ -41,7 +41,7 @@ struct DiscardLog;
 
 impl RunLog for DiscardLog {
     fn log_line(&self, _: Level, _: &str, _: &serde_json::Map<String, Json>) {}
-    fn record_effect(&self, _: rhaid::effect::Effect) {}
+    fn record_effect(&self, _: rhaid::effect::RawEffect) {}
 }
 
 /// The calls of one round; the median round counts.

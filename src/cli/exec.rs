@@ -13,7 +13,7 @@ use crate::cli::exit::{FAILURE, INTERRUPTED, UsageError};
 use crate::cli::settings::{self, Globals};
 use crate::cli::terminal::{self, Style, paint, sanitize};
 use crate::config::{Config, Level};
-use crate::effect::Effect;
+use crate::effect::RawEffect;
 use crate::fault;
 use crate::functions::{Context, RunLog, Stop};
 use crate::runtime::{FolderSources, script_name};
@@ -227,5 +227,5 @@ impl RunLog for ConsoleLog {
         }
     }
 
-    fn record_effect(&self, _: Effect) {}
+    fn record_effect(&self, _: RawEffect) {}
 }

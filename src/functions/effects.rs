@@ -1,10 +1,8 @@
 //! Performs and records the effects of functions, for the run history and for dry runs.
 
-use std::time::Instant;
-
 use rhai::{Dynamic, EvalAltResult};
 
-use crate::effect::Effect;
+use crate::effect::{Details, RawEffect};
 use crate::functions::context::Context;
 use crate::functions::thrown::{Thrown, thrown};
 
@@ -20,13 +18,13 @@ pub(super) enum DryRun<T> {
 
 impl Context {
     /// Records an effect that is complete or takes no time.
-    pub(super) fn record(&self, function: &'static str, details: impl Into<String>) {
-        self.run_log.record_effect(Effect::new(function, details));
+    pub(super) fn record(&self, function: &'static str, details: impl Into<Details>) {
+        self.run_log.record_effect(RawEffect::new(function, details));
     }
 
     /// Records an effect that is committed at the end of a successful run, and discarded otherwise.
-    pub(super) fn record_deferred(&self, function: &'static str, details: impl Into<String>) {
-        self.run_log.record_effect(Effect { deferred: true, ..Effect::new(function, details) });
+    pub(super) fn record_deferred(&self, function: &'static str, details: impl Into<Details>) {
+        self.run_log.record_effect(RawEffect { deferred: true, ..RawEffect::new(function, details) });
     }
 
     /// Performs an effect and records it with its duration and its result.
@@ -38,12 +36,11 @@ impl Context {
     pub(super) fn perform<T>(
         &self,
         function: &'static str,
-        details: impl Into<String>,
+        details: impl Into<Details>,
         dry_run: DryRun<T>,
         action: impl FnOnce(&mut String) -> Result<T, Thrown>,
     ) -> Result<T, Thrown> {
-        let mut effect = Effect::new(function, details);
-        let started = Instant::now();
+        let mut effect = RawEffect::new(function, details);
         let result = match dry_run {
             DryRun::Return(value) if self.is_dry_run => {
                 "not done: a dry run".clone_into(&mut effect.result);
@@ -55,7 +52,7 @@ impl Context {
             )),
             _ => action(&mut effect.result),
         };
-        effect.took = started.elapsed();
+        effect.took = effect.started.elapsed();
         if let Err(error) = &result {
             effect.fault = summary(error);
         }

@@ -1,7 +1,7 @@
 //! The log of one run.
 
 use crate::config::Level;
-use crate::effect::Effect;
+use crate::effect::RawEffect;
 use crate::functions::http::recorded_response::RecordedResponse;
 
 /// Receives the log lines and effects of a run.
@@ -9,8 +9,8 @@ pub trait RunLog: Send + Sync {
     /// Logs a line with fields as JSON. Rhai's `print` logs at [`Level::Info`].
     fn log_line(&self, level: Level, text: &str, fields: &serde_json::Map<String, serde_json::Value>);
 
-    /// Records an effect for the run history. The implementation sets [`Effect::after`].
-    fn record_effect(&self, effect: Effect);
+    /// Records an effect for the run history.
+    fn record_effect(&self, effect: RawEffect);
 
     /// Records an HTTP response. `response` is called only if responses are being recorded.
     fn record_response(&self, _response: &dyn Fn() -> RecordedResponse) {}

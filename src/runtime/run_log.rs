@@ -1,7 +1,9 @@
 //! Log lines: to `tracing`, to subscribers, and to the run record.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -13,7 +15,8 @@ use super::http_tap::HttpTap;
 use super::repeat_filter::RepeatFilter;
 use super::settings::Settings;
 use crate::config::Level;
-use crate::effect::Effect;
+use crate::effect::{Effect, RawEffect};
+use crate::event::{Event, Id};
 use crate::functions::RunLog;
 use crate::functions::http::RecordedResponse;
 use crate::services::clock::Clock;
@@ -49,32 +52,38 @@ pub struct LogLine {
 
 /// Recent log lines and their subscribers; cheap to clone.
 #[derive(Clone)]
-pub struct LogStore {
+pub struct LogStore(Arc<Inner>);
+
+struct Inner {
     clock: Clock,
-    recent: Arc<Mutex<VecDeque<Arc<LogLine>>>>,
+    recent: Mutex<VecDeque<Arc<LogLine>>>,
     /// Maximum number of lines that are kept.
     capacity: usize,
     subscribe: broadcast::Sender<Arc<LogLine>>,
-    repeat_filter: Arc<RepeatFilter>,
+    repeat_filter: RepeatFilter,
     http_tap: HttpTap,
 }
 
 impl LogStore {
     /// Creates an empty store.
     pub fn new(clock: Clock) -> Self {
-        Self {
-            clock,
-            recent: Arc::default(),
-            capacity: MAX_RECENT,
-            subscribe: broadcast::channel(MAX_LAG).0,
-            repeat_filter: Arc::default(),
-            http_tap: HttpTap::default(),
-        }
+        Self::with_capacity(clock, MAX_RECENT)
     }
 
     /// Creates a store that keeps all lines, for simulations.
     pub fn unbounded(clock: Clock) -> Self {
-        Self { capacity: usize::MAX, ..Self::new(clock) }
+        Self::with_capacity(clock, usize::MAX)
+    }
+
+    fn with_capacity(clock: Clock, capacity: usize) -> Self {
+        Self(Arc::new(Inner {
+            clock,
+            recent: Mutex::default(),
+            capacity,
+            subscribe: broadcast::channel(MAX_LAG).0,
+            repeat_filter: RepeatFilter::default(),
+            http_tap: HttpTap::default(),
+        }))
     }
 
     /// Adds a line that was logged through `tracing`; lines with [`LOG_TARGET`] are in the store already.
@@ -89,16 +98,17 @@ impl LogStore {
         fields: serde_json::Map<String, serde_json::Value>,
     ) {
         let (level, script, run) = (level.word(), script.into(), run.into());
-        let mut recent = self.recent.lock();
+        let Inner { clock, recent, capacity, subscribe, .. } = &*self.0;
+        let mut recent = recent.lock();
         // The time is read under the lock, so that times never decrease from one line to the next.
-        let line = Arc::new(LogLine { at: self.clock.now(), level, script, run, text, fields });
-        if recent.len() == self.capacity {
+        let line = Arc::new(LogLine { at: clock.now(), level, script, run, text, fields });
+        if recent.len() == *capacity {
             recent.pop_front();
         }
         recent.push_back(line.clone());
         drop(recent);
         // An error means that there is no subscriber.
-        let _ = self.subscribe.send(line);
+        let _ = subscribe.send(line);
     }
 
     /// Logs a line of rhaid itself, about a script or about no script (`""`).
@@ -108,17 +118,17 @@ impl LogStore {
 
     /// Returns the recent lines, oldest first.
     pub(crate) fn recent(&self) -> Vec<Arc<LogLine>> {
-        self.recent.lock().iter().cloned().collect()
+        self.0.recent.lock().iter().cloned().collect()
     }
 
     /// Returns the tap of HTTP responses.
     pub(crate) fn http_tap(&self) -> &HttpTap {
-        &self.http_tap
+        &self.0.http_tap
     }
 
     /// Subscribes to all lines from now on; a slow subscriber misses lines and receives their number.
     pub(crate) fn subscribe(&self) -> broadcast::Receiver<Arc<LogLine>> {
-        self.subscribe.subscribe()
+        self.0.subscribe.subscribe()
     }
 
     fn put(
@@ -157,42 +167,69 @@ fn trace(level: Level, script: &str, run: &str, text: &str, fields: &serde_json:
 /// Effects of a run, up to [`MAX_EFFECTS`].
 #[derive(Default)]
 struct Effects {
-    kept: Vec<Effect>,
+    kept: Vec<RawEffect>,
     dropped: usize,
 }
 
-/// Records the log lines and effects of one run.
+/// Records the log lines and effects of one run. Texts are made when they are needed: most runs log nothing and are not recorded.
 pub(crate) struct RunRecorder {
     script: Arc<str>,
-    run: String,
-    level: Level,
+    event: Arc<Event>,
+    /// Identifier and start of a retry. The first attempt has the identifier and the time of the event, so that either finds the other.
+    retry: Option<(Id, Timestamp)>,
+    level: OnceLock<Level>,
     settings: Arc<Settings>,
     log: LogStore,
     started: Instant,
-    /// Time of the event.
-    triggered_at: Timestamp,
+    /// Whether the run logged a warning or changes state, timers or events.
+    is_notable: AtomicBool,
     effects: Mutex<Effects>,
 }
 
 impl RunRecorder {
+    /// Creates the recorder of a run that starts now; `retried_at` is the time of a repeated attempt.
     pub(crate) fn new(
         script: Arc<str>,
-        run: String,
+        event: Arc<Event>,
+        retried_at: Option<Timestamp>,
         settings: Arc<Settings>,
         log: LogStore,
-        triggered_at: Timestamp,
     ) -> Self {
-        let level = settings.level(&script);
-        Self { script, run, level, settings, log, started: Instant::now(), triggered_at, effects: Mutex::default() }
+        Self {
+            script,
+            event,
+            retry: retried_at.map(|at| (Id::new(at), at)),
+            level: OnceLock::new(),
+            settings,
+            log,
+            started: Instant::now(),
+            is_notable: AtomicBool::new(false),
+            effects: Mutex::default(),
+        }
+    }
+
+    /// Returns the identifier of the run.
+    pub(crate) fn run_id(&self) -> &Id {
+        self.retry.as_ref().map_or(&self.event.id, |(id, _)| id)
+    }
+
+    /// Returns whether the run is recorded in any case: it logged a warning or changes state, timers or events.
+    pub(crate) fn is_notable(&self) -> bool {
+        self.is_notable.load(Ordering::Relaxed)
+    }
+
+    fn level(&self) -> Level {
+        *self.level.get_or_init(|| self.settings.level(&self.script))
     }
 
     /// Logs the failure of the run, unless the same failure is suppressed as a repetition.
     pub(crate) fn report(&self, report: String) {
-        if Level::Error > self.level {
+        if Level::Error > self.level() {
             return;
         }
-        if let Some(report) = self.log.repeat_filter.filter(&self.script, report, self.log.clock.now()) {
-            self.log.put(Level::Error, &self.script, &self.run, report, serde_json::Map::new());
+        let Inner { repeat_filter, clock, .. } = &*self.log.0;
+        if let Some(report) = repeat_filter.filter(&self.script, report, clock.now()) {
+            self.log.put(Level::Error, &self.script, self.run_id().as_str(), report, serde_json::Map::new());
         }
     }
 
@@ -200,22 +237,21 @@ impl RunRecorder {
     pub(crate) fn take_effects(&self) -> Vec<Effect> {
         let Effects { mut kept, dropped } = std::mem::take(&mut *self.effects.lock());
         if dropped > 0 {
-            kept.push(Effect { after: self.started.elapsed(), ..Effect::new("…", format!("and {dropped} more")) });
+            kept.push(RawEffect::new("…", format!("and {dropped} more")));
         }
-        kept
+        kept.into_iter().map(|effect| self.finished(effect)).collect()
     }
 
-    fn record(&self, mut effect: Effect) {
-        let mut effects = self.effects.lock();
-        if effects.kept.len() == MAX_EFFECTS {
-            effects.dropped += 1;
-            return;
-        }
-        effect.after = self.started.elapsed().saturating_sub(effect.took);
+    /// Returns an effect with its texts masked and shortened.
+    fn finished(&self, effect: RawEffect) -> Effect {
+        let mut effect = effect.into_effect(self.started);
         for text in [&mut effect.details, &mut effect.result, &mut effect.fault] {
-            *text = shorten(self.settings.mask.apply(text).into_owned(), MAX_EFFECT_LENGTH);
+            if let Cow::Owned(masked) = self.settings.mask.apply(text) {
+                *text = masked;
+            }
+            *text = shorten(std::mem::take(text), MAX_EFFECT_LENGTH);
         }
-        effects.kept.push(effect);
+        effect
     }
 
     fn mask_fields(
@@ -224,32 +260,42 @@ impl RunRecorder {
     ) -> serde_json::Map<String, serde_json::Value> {
         let text = serde_json::Value::Object(fields.clone()).to_string();
         match self.settings.mask.apply(&text) {
-            std::borrow::Cow::Borrowed(_) => fields.clone(),
-            std::borrow::Cow::Owned(masked) => serde_json::from_str(&masked).unwrap_or_default(),
+            Cow::Borrowed(_) => fields.clone(),
+            Cow::Owned(masked) => serde_json::from_str(&masked).unwrap_or_default(),
         }
     }
 }
 
 impl RunLog for RunRecorder {
     fn log_line(&self, level: Level, text: &str, fields: &serde_json::Map<String, serde_json::Value>) {
-        let text = self.settings.mask.apply(text).into_owned();
-        let fields = self.mask_fields(fields);
-        self.record(Effect::new(level.word(), with_fields(&text, &fields)));
-        if level <= self.level {
-            self.log.put(level, &self.script, &self.run, text, fields);
+        if level <= Level::Warn {
+            self.is_notable.store(true, Ordering::Relaxed);
+        }
+        self.record_effect(RawEffect::new(level.word(), with_fields(text, fields)));
+        if level <= self.level() {
+            let text = self.settings.mask.apply(text).into_owned();
+            self.log.put(level, &self.script, self.run_id().as_str(), text, self.mask_fields(fields));
         }
     }
 
-    fn record_effect(&self, effect: Effect) {
-        self.record(effect);
+    fn record_effect(&self, effect: RawEffect) {
+        if effect.deferred {
+            self.is_notable.store(true, Ordering::Relaxed);
+        }
+        let mut effects = self.effects.lock();
+        match effects.kept.len() < MAX_EFFECTS {
+            true => effects.kept.push(effect),
+            false => effects.dropped += 1,
+        }
     }
 
     fn record_response(&self, answer: &dyn Fn() -> RecordedResponse) {
         let time_of = |recorded: &RecordedResponse| {
             let after = recorded.began.saturating_duration_since(self.started);
-            self.triggered_at.checked_add(after).unwrap_or(self.triggered_at)
+            let triggered_at = self.retry.as_ref().map_or_else(|| self.event.at.timestamp(), |(_, at)| *at);
+            triggered_at.checked_add(after).unwrap_or(triggered_at)
         };
-        self.log.http_tap.send(answer, time_of);
+        self.log.http_tap().send(answer, time_of);
     }
 }
 

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value as Json};
 
 use crate::config::{Config, Level};
-use crate::effect::Effect;
+use crate::effect::{Effect, RawEffect};
 use crate::functions::RunLog;
 
 /// Run log that collects the effects and log lines of a run.
@@ -31,12 +31,12 @@ impl EffectLog {
 impl RunLog for EffectLog {
     fn log_line(&self, level: Level, text: &str, fields: &Map<String, Json>) {
         let text = fields.iter().fold(text.to_owned(), |text, (name, value)| format!("{text} {name}={value}"));
-        self.record_effect(Effect::new(level.word(), text));
+        self.record_effect(RawEffect::new(level.word(), text));
     }
 
-    fn record_effect(&self, mut effect: Effect) {
+    fn record_effect(&self, effect: RawEffect) {
         let mask = self.config.mask();
-        effect.after = self.started.elapsed().saturating_sub(effect.took);
+        let mut effect = effect.into_effect(self.started);
         effect.details = mask.apply(&effect.details).into_owned();
         effect.fault = mask.apply(&effect.fault).into_owned();
         self.effects.lock().push(effect);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use jiff::tz::TimeZone;
 use parking_lot::Mutex;
 use rhaid::config::{Config, Level, Source, parse};
-use rhaid::effect::Effect;
+use rhaid::effect::{Effect, RawEffect};
 use rhaid::functions::{Context, RunLog, RunUsage};
 use rhaid::script::{MIN_STACK_SIZE, Purpose, RunError, Script, Sources};
 use rhaid::services::Services;
@@ -49,8 +49,9 @@ impl RunLog for RecordingLog {
         self.lines.lock().push(format!("{level:?} {text}{fields}"));
     }
 
-    fn record_effect(&self, effect: Effect) {
-        self.effects.lock().push(effect);
+    fn record_effect(&self, effect: RawEffect) {
+        let started = effect.started;
+        self.effects.lock().push(effect.into_effect(started));
     }
 }
 

@@ -22,7 +22,7 @@ use crate::cli::reference;
 use crate::cli::settings::{self, Globals};
 use crate::cli::terminal::{self, Style, paint, sanitize};
 use crate::config::{Config, Level};
-use crate::effect::Effect;
+use crate::effect::RawEffect;
 use crate::functions::{Context, RunLog, RunUsage, Stop};
 use crate::options::nearest;
 use crate::runtime::FolderSources;
@@ -223,9 +223,9 @@ impl RunLog for ReplLog {
         self.shell.log_line(level, text, fields);
     }
 
-    fn record_effect(&self, effect: Effect) {
+    fn record_effect(&self, effect: RawEffect) {
         if self.is_dry {
-            let what = format!("{} {}", effect.action, effect.details);
+            let what = format!("{} {}", effect.action, effect.details.into_text());
             terminal::print_error(&format!("{} {}\n", paint(Style::Dim, "dry run:"), sanitize(&what)));
         }
     }

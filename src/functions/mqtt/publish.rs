@@ -6,11 +6,11 @@ use bytes::Bytes;
 use rhai::Dynamic;
 
 use crate::config::Need;
+use crate::effect::MessageDetails;
 use crate::functions::arguments::{bytes, value};
 use crate::functions::context::Context;
 use crate::functions::effects::DryRun;
 use crate::functions::mqtt::errors::mqtt_error;
-use crate::functions::mqtt::message::broker_suffix;
 use crate::functions::mqtt::sent::{DEFAULT_TIMEOUT, PendingPublish, Sent};
 use crate::functions::thrown::{Thrown, denied, invalid_argument, with_prefix};
 use crate::options::{OptionFault, Options};
@@ -18,8 +18,6 @@ use crate::services::mqtt::{Properties, Publish};
 use crate::topic::check_topic;
 use crate::value::{Map, Value};
 
-/// The largest number of characters of a payload in the run history.
-const SHOWN: usize = 200;
 /// The largest number of topics of one call in the run history.
 const NAMED: usize = 5;
 /// The largest number of messages of one call.
@@ -83,16 +81,9 @@ impl Publication {
     }
 
     /// Returns a summary for the run history.
-    pub(super) fn summary(&self) -> String {
-        let Publish { topic, payload, qos, retain, .. } = &self.publish;
-        let qos = if *qos > 0 { format!(", qos {qos}") } else { String::new() };
-        let retain = if *retain { ", retained" } else { "" };
-        let text = Value::from(String::from_utf8_lossy(payload).into_owned()).preview(SHOWN);
-        format!(
-            "{topic} {text} ({} bytes{qos}{retain}){}",
-            payload.len(),
-            broker_suffix(self.publish.broker.as_deref())
-        )
+    pub(super) fn summary(&self) -> MessageDetails {
+        let Publish { topic, payload, qos, retain, broker, .. } = &self.publish;
+        MessageDetails::new(topic.clone(), payload, *qos, *retain, broker.clone())
     }
 
     /// Publishes the message; with `wait: false` returns a [`Sent`] handle.

@@ -19,7 +19,7 @@ use super::registry::ScriptVersion;
 use super::run_log::{LogStore, RunRecorder};
 use super::scheduler::{RunId, RunRequest};
 use super::settings::Settings;
-use crate::event::{Ack, Event, Id};
+use crate::event::{Ack, Event};
 use crate::fault::{Fault, SourceLocation};
 use crate::functions::{Context, RunUsage, Stop};
 use crate::run::{Outcome, Skip};
@@ -43,7 +43,6 @@ pub(crate) enum RunEnd {
 /// Run whose handler has returned.
 struct CompletedCall {
     start: RunRequest<Arc<ScriptVersion>>,
-    id: Id,
     started: Timestamp,
     recorder: Arc<RunRecorder>,
     settings: Arc<Settings>,
@@ -143,12 +142,9 @@ impl Executor {
         if let Some(due) = start.event.delivery.scheduled.filter(|_| start.attempt == 0) {
             self.punctuality.record(&start.script, &start.target.name, due, started);
         }
-        // The first attempt has the event's identifier, so that either finds the other.
-        let id = if start.attempt == 0 { start.event.id.clone() } else { Id::new(started) };
-        let triggered_at = if start.attempt == 0 { start.event.at.timestamp() } else { started };
-        let (log, settings_now) = (self.log.clone(), settings.clone());
-        let recorder =
-            Arc::new(RunRecorder::new(start.script.clone(), id.to_string(), settings_now, log, triggered_at));
+        let retried_at = (start.attempt > 0).then_some(started);
+        let (script, event, settings_now) = (start.script.clone(), start.event.clone(), settings.clone());
+        let recorder = Arc::new(RunRecorder::new(script, event, retried_at, settings_now, self.log.clone()));
         let limit = start.target.policy.timeout.unwrap_or(settings.config.limits.timeout);
         let context = Arc::new(Context {
             script: start.script.clone(),
@@ -172,7 +168,7 @@ impl Executor {
         let outcome = self.call(&start, &context, limit);
         let pending_writes =
             if matches!(outcome, Outcome::Succeeded(_)) { pending_writes(&context) } else { Vec::new() };
-        (CompletedCall { start, id, started, recorder, settings: settings.clone(), outcome }, pending_writes)
+        (CompletedCall { start, started, recorder, settings: settings.clone(), outcome }, pending_writes)
     }
 
     /// Finishes a run when its published messages are on disk; the script's next run starts meanwhile.
@@ -194,14 +190,14 @@ impl Executor {
 
     /// Logs a failure and writes the run record.
     fn finish(&self, call: CompletedCall) -> Outcome {
-        let CompletedCall { start, id, started, recorder, settings, outcome } = call;
+        let CompletedCall { start, started, recorder, settings, outcome } = call;
         let outcome = record::mask(outcome, &settings);
         if let Outcome::Failed(fault) | Outcome::TimedOut(fault) = &outcome {
             recorder.report(fault.report());
         }
         let now_settings = self.settings.borrow().clone();
         self.services.store.record(RunRecord {
-            id: id.to_string(),
+            id: recorder.run_id().to_string(),
             started: Some(started),
             ended: self.services.clock.now(),
             effects: recorder.take_effects(),
