@@ -1,5 +1,8 @@
 //! Run history from the command line: `runs`, `run-info`, `replay`, and the reasons of skipped events.
 
+use jiff::Timestamp;
+use rhaid::services::store::{PayloadFidelity, RunListEntry, RunQuery, RunRecord, Store};
+use rhaid::value::Value;
 use serde_json::Value as Json;
 
 use crate::bench::{Bench, hours, minutes, seconds};
@@ -148,4 +151,111 @@ fn a_trigger_that_cannot_keep_its_schedule_is_reported_once_and_marked_in_the_li
     assert!(bad.expected >= 55 && bad.ran < bad.expected / 2, "{bad:?}");
     let overrun = bench.runs("a").into_iter().find(|row| row.outcome == "skipped").unwrap();
     assert_eq!(overrun.why.as_deref(), Some("missed: the last run was still in progress"));
+}
+
+const MANY: &str = r#"
+mqtt_subscribe("quick", #{ name: "quick" }, |message| mqtt_publish("out", message.payload));
+mqtt_subscribe("other", #{ name: "other" }, || print("a line at info"));
+mqtt_subscribe("changes", #{ name: "changes" }, || state.add("n", 1));
+mqtt_subscribe("warns", #{ name: "warns" }, || warn("careful"));
+mqtt_subscribe("fails", #{ name: "fails" }, || throw "no");
+mqtt_subscribe("skips", #{ name: "skips", rate: "1/1m" }, || ());
+"#;
+
+/// Number of messages to each trigger of `MANY`.
+const MESSAGES: usize = 60;
+
+/// Returns the number of recorded and of omitted runs of a trigger.
+fn counts(bench: &Bench, trigger: &str) -> (usize, u64) {
+    let query = RunQuery { trigger: Some(trigger.into()), limit: 10_000, ..RunQuery::default() };
+    let entries = bench.services().store.history(&query).unwrap();
+    entries.into_iter().fold((0, 0), |(recorded, omitted), entry| match entry {
+        RunListEntry::Run(_) => (recorded + 1, omitted),
+        RunListEntry::Omitted(counted) => (recorded, omitted + counted.count),
+    })
+}
+
+fn publish(bench: &Bench, topic: &str) {
+    for number in 0..MESSAGES {
+        bench.publish(topic, &number.to_string());
+    }
+}
+
+fn publish_many(bench: &Bench) {
+    for topic in ["quick", "other", "changes", "warns", "fails", "skips"] {
+        publish(bench, topic);
+    }
+}
+
+#[test]
+fn quick_successes_beyond_the_sample_of_a_second_are_counted_and_all_other_runs_are_recorded() {
+    let bench = Bench::new().with_broker().script("a", MANY).start();
+    bench.subscribed();
+    publish_many(&bench);
+    for trigger in ["changes", "warns", "fails", "skips"] {
+        bench.until_equal(|| counts(&bench, trigger), (MESSAGES, 0));
+    }
+    for trigger in ["quick", "other"] {
+        bench.until_equal(|| counts(&bench, trigger), (50, MESSAGES as u64 - 50));
+    }
+    // The clock stands still: what a user fires is recorded also in a second whose sample is full.
+    bench.fire("a", "quick", Value::Null);
+    bench.until_equal(|| counts(&bench, "quick"), (51, MESSAGES as u64 - 50));
+    bench.advance(seconds(1));
+    bench.publish("quick", "again");
+    bench.until_equal(|| counts(&bench, "quick"), (52, MESSAGES as u64 - 50));
+}
+
+#[test]
+fn every_run_is_recorded_if_the_settings_say_so() {
+    let bench = Bench::new().config("history: { success: all }").with_broker().script("a", MANY).start();
+    bench.subscribed();
+    publish_many(&bench);
+    for trigger in ["quick", "other", "changes"] {
+        bench.until_equal(|| counts(&bench, trigger), (MESSAGES, 0));
+    }
+    bench.apply("history: { success: sample }").unwrap();
+    publish(&bench, "quick");
+    bench.until_equal(|| counts(&bench, "quick"), (MESSAGES + 50, MESSAGES as u64 - 50));
+}
+
+#[test]
+fn the_list_of_runs_shows_the_number_of_omitted_ones_in_their_place() {
+    let at = |text: &str| text.parse::<Timestamp>().unwrap();
+    let record = |id: &str, ended: Timestamp| RunRecord {
+        id: id.into(),
+        script: "busy".into(),
+        version: 1,
+        trigger: "work".into(),
+        event: "mqtt_subscribe work".into(),
+        payload: Value::Null,
+        fidelity: PayloadFidelity::Whole,
+        attempt: 0,
+        queued: ended,
+        started: Some(ended),
+        ended,
+        outcome: "succeeded".into(),
+        why: None,
+        effects: Vec::new(),
+    };
+    let program = Program::empty();
+    let store = Store::open(&program.path(".rhaid")).unwrap();
+    store.record(record("1hq3xyz000001", at("2026-01-15T10:00:01.2Z")));
+    let (script, trigger) = ("busy".into(), "work".into());
+    let kept = (0..1_550).filter(|_| !store.omit(&script, &trigger, at("2026-01-15T10:00:01.5Z"))).count();
+    assert_eq!(kept, 50);
+    store.record(record("1hq3xyz000002", at("2026-01-15T10:00:02.1Z")));
+    drop(store);
+
+    let runs = history(&program, &["runs"]);
+    assert_eq!((&runs[0]["id"], &runs[2]["id"]), (&"1hq3xyz000002".into(), &"1hq3xyz000001".into()));
+    let omitted = serde_json::json!({
+        "omitted": 1_500, "script": "busy", "trigger": "work", "from": "2026-01-15T10:00:01Z", "until": "2026-01-15T10:00:02Z"
+    });
+    assert_eq!((&runs[1], runs.as_array().map(Vec::len)), (&omitted, Some(3)));
+    let line =
+        "… 1,500 more quick successes of busy: work between 01-15 10:00:01 and 10:00:02 (history.success: sample)";
+    assert!(program.run(&["runs", "busy"]).lines().nth(2) == Some(line), "{}", program.run(&["runs", "busy"]));
+    assert!(!program.run(&["runs", "-n", "1"]).contains("more quick"), "it is older than the last run listed");
+    assert!(history(&program, &["runs", "--failed"]).as_array().unwrap().is_empty());
 }

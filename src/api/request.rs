@@ -26,7 +26,7 @@ pub enum Request {
         /// Whether its triggers are active.
         enabled: bool,
     },
-    /// Lists run records, newest first. Response: a list of [`crate::api::RunRow`].
+    /// Lists run records, newest first. Response: a list of [`crate::api::RunEntry`].
     Runs {
         /// The filter.
         query: RunQuery,

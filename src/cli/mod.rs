@@ -24,6 +24,7 @@ mod repl;
 mod replay;
 mod run;
 mod run_info;
+mod run_table;
 mod runs;
 mod schema;
 mod settings;

@@ -9,7 +9,8 @@ use serde_json::Value as Json;
 
 use crate::api::{Request, RunInfo};
 use crate::cli::exit::FAILURE;
-use crate::cli::runs::{ask_or_read, outcome_style};
+use crate::cli::run_table::outcome_style;
+use crate::cli::runs::ask_or_read;
 use crate::cli::settings::{self, Globals};
 use crate::cli::table::{Cell, aligned};
 use crate::cli::terminal::{self, Style, paint, sanitize};
@@ -40,7 +41,10 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let config = settings::load(globals)?;
     let Some(mut info) = find(&args.run, &config.data)? else {
-        terminal::print_error(&format!("there is no run {}: see `rhaid runs`\n", sanitize(&args.run)));
+        terminal::print_error(&format!(
+            "there is no record of run {}: see `rhaid runs`, which shows where quick successes were counted only\n",
+            sanitize(&args.run)
+        ));
         return Ok(ExitCode::from(FAILURE));
     };
     info.payload = Value::Map(restore_payload(Value::from_stored(info.payload))).to_json();

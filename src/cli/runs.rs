@@ -2,23 +2,21 @@
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use jiff::civil::{DateTime, Time};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 use serde::de::DeserializeOwned;
 
-use crate::api::{Request, RunRow};
+use crate::api::{Request, RunEntry};
 use crate::cli::exit::UsageError;
-use crate::cli::log::short_run_id;
+use crate::cli::run_table::shown;
 use crate::cli::settings::{self, Globals};
-use crate::cli::table::{Cell, table};
-use crate::cli::terminal::{self, Style, sanitize};
+use crate::cli::terminal;
 use crate::control::{Connection, NotRunning};
 use crate::services::clock::Clock;
 use crate::services::store::{self, OutcomeFilter, RunQuery, Store};
-use crate::units::{parse_duration, show_duration};
+use crate::units::parse_duration;
 
 /// List the latest runs and skipped events, newest first
 #[derive(clap::Args)]
@@ -28,7 +26,7 @@ use crate::units::{parse_duration, show_duration};
   rhaid runs --skipped --since 2h
   rhaid runs -n 1000 --json | jq 'map(.took_ms) | max'
 
-`rhaid run-info RUN` shows the details of a run.")]
+`rhaid run-info RUN` shows the details of a run. Quick successes beyond a sample are shown as a count (`history.success` in rhaid.yaml).")]
 pub(super) struct Args {
     /// Show only runs of this script
     #[arg(value_name = "SCRIPT")]
@@ -45,7 +43,7 @@ pub(super) struct Args {
     /// Show only runs that ended since a time ("2026-03-01 07:30", "07:30") or within a duration ("2h")
     #[arg(long, value_name = "WHEN")]
     since: Option<String>,
-    /// Maximum number of lines
+    /// Maximum number of runs
     #[arg(short = 'n', long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     count: u32,
     /// Print JSON
@@ -109,8 +107,8 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let zone = settings::zone(config.timezone.as_deref())?;
     let query = args.query(&zone)?;
     let request = Request::Runs { query: query.clone() };
-    let runs: Vec<RunRow> =
-        ask_or_read(&config.data, &request, |store| Ok(store.runs(&query)?.into_iter().map(RunRow::from).collect()))?;
+    let read = |store: &Store| Ok(store.history(&query)?.into_iter().map(RunEntry::from).collect());
+    let runs: Vec<RunEntry> = ask_or_read(&config.data, &request, read)?;
     if args.json {
         terminal::print_json(&runs)?;
     } else if runs.is_empty() {
@@ -125,38 +123,6 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
         terminal::print(&shown(&runs, &zone));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn shown(runs: &[RunRow], zone: &jiff::tz::TimeZone) -> String {
-    let rows: Vec<_> = runs.iter().map(|run| row(run, zone)).collect();
-    table(&["TIME", "RUN", "SCRIPT", "EVENT", "TOOK", "OUTCOME", "WHY"], rows)
-}
-
-fn row(run: &RunRow, zone: &jiff::tz::TimeZone) -> Vec<Cell> {
-    let took = match run.took_ms {
-        None => "-".to_owned(),
-        Some(0) => "<1ms".to_owned(),
-        Some(took) => show_duration(Duration::from_millis(took)),
-    };
-    let why = run.why.as_deref().and_then(|why| why.lines().next()).unwrap_or_default();
-    vec![
-        Cell::plain(run.queued.to_zoned(zone.clone()).strftime("%m-%d %H:%M:%S").to_string()),
-        Cell::styled(Style::Dim, short_run_id(&run.id)),
-        Cell::styled(Style::Name, sanitize(&run.script)),
-        Cell::plain(sanitize(&run.event)),
-        Cell::plain(took),
-        Cell::styled(outcome_style(&run.outcome), run.outcome.clone()),
-        Cell::plain(sanitize(why)),
-    ]
-}
-
-/// Returns the style of an outcome.
-pub(super) fn outcome_style(outcome: &str) -> Style {
-    match outcome {
-        "succeeded" => Style::Success,
-        "failed" | "timed out" => Style::Error,
-        _ => Style::Warning,
-    }
 }
 
 #[cfg(test)]

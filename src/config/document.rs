@@ -37,7 +37,7 @@ pub struct Config {
     pub web: Web,
     /// Resource limits.
     pub limits: Limits,
-    /// Retention limits of the run history.
+    /// The run history and its retention limits.
     pub history: History,
     /// Permissions of scripts.
     pub permissions: Permissions,
@@ -97,7 +97,7 @@ pub(super) fn read(node: Option<&Node>, folder: &Path, kinds: &[KindInfo], repor
         ),
         web: section.section("web", "The web server: webhooks.", web::read),
         limits: section.section("limits", "Resource limits of runs, and lengths of queues.", limits::read),
-        history: section.section("history", "Retention limits of the run history (`rhaid runs`).", history::read),
+        history: section.section("history", "The run history (`rhaid runs`) and its retention limits.", history::read),
         permissions: permissions::read(&mut section, folder),
         log: section.section("log", "Log levels and format.", log::read),
         secrets: secrets(&mut section),

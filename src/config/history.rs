@@ -1,13 +1,24 @@
-//! `history:`: retention limits of the run history.
+//! `history:`: the runs that the run history keeps, and its retention limits.
 
 use std::time::Duration;
 
 use super::section::Section;
 use super::value_type::{self, DAY, GIB, HOUR, MIB};
 
-/// Retention limits of the run history.
+/// The successful runs that the run history keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeptSuccesses {
+    /// A sample of the quick ones of each trigger and second; the others are counted.
+    Sample,
+    /// All of them.
+    All,
+}
+
+/// The runs that the run history keeps, and its retention limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct History {
+    /// The successful runs that are kept.
+    pub success: KeptSuccesses,
     /// The maximum number of run records.
     pub rows: u64,
     /// The approximate maximum size on disk, in bytes.
@@ -21,6 +32,12 @@ pub struct History {
 /// Reads the section.
 pub(super) fn read(section: &mut Section<'_>) -> History {
     History {
+        success: section.value(
+            "success",
+            "sample",
+            "The successful runs that are recorded: sample (of runs up to 100 ms that change no state, timers or events and log no warning, at least the first of each trigger and second and at most 50; the others are counted), or all.",
+            &value_type::keyword(&[("sample", KeptSuccesses::Sample), ("all", KeptSuccesses::All)]),
+        ),
         rows: section.value(
             "rows",
             "100000",

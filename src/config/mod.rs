@@ -27,7 +27,7 @@ mod tests;
 pub use self::binding::Binding;
 pub use self::difference::Difference;
 pub use self::document::Config;
-pub use self::history::History;
+pub use self::history::{History, KeptSuccesses};
 pub use self::limits::Limits;
 pub use self::load::{Loaded, parse, template};
 pub use self::log::{Level, Log, LogFormat};

@@ -15,7 +15,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::api::{HttpTapMessage, LogLevel, LogLine, Reply, Request, RunInfo, RunRow, StateSpace};
+use crate::api::{HttpTapMessage, LogLevel, LogLine, Reply, Request, RunEntry, RunInfo, StateSpace};
 use crate::control::{http_tap, socket};
 use crate::runtime::{self, Runtime};
 use crate::services::store::{self, StateEdit};
@@ -127,8 +127,8 @@ async fn respond(request: Request, runtime: &Runtime) -> Result<serde_json::Valu
         Request::SetEnabled { script, enabled: true } => json(runtime.enable(&script).await?),
         Request::SetEnabled { script, enabled: false } => json(runtime.disable(&script).await?),
         Request::Runs { query } => {
-            let rows = runtime.runs(query).await.map_err(|error| error.to_string())?;
-            json(rows.into_iter().map(RunRow::from).collect::<Vec<_>>())
+            let entries = blocking(runtime, move |runtime| runtime.store().history(&query)).await?;
+            json(entries.into_iter().map(RunEntry::from).collect::<Vec<_>>())
         }
         Request::Run { id } => {
             let row = runtime.row(id).await.map_err(|error| error.to_string())?;

@@ -31,6 +31,7 @@ pub use self::load::{bind, unreadable_job};
 pub use self::punctuality::Punctuality;
 use self::punctuality::PunctualityTracker;
 pub(crate) use self::registry::trigger_name;
+use self::report::REPLAYED;
 pub use self::report::{Fired, Listed, ListedTrigger, Replayed, Status};
 pub use self::run_log::{LOG_TARGET, LogLine, LogStore};
 use self::settings::Settings;
@@ -183,7 +184,7 @@ impl Runtime {
         let given = restore_payload(row.payload);
         let found = self.command(|answer| Command::Find(row.script, Some(row.trigger), given, answer)).await;
         let (fire, mut event) = found.ok_or_else(stopping)??;
-        event.summary = format!("{} (replayed)", row.event.trim_end_matches(" (replayed)"));
+        event.summary = format!("{}{REPLAYED}", row.event.trim_end_matches(REPLAYED));
         let run = event.id.to_string();
         Ok(Replayed { run, fired: fire.ask(event).outcome().await.into() })
     }

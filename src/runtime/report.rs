@@ -115,6 +115,16 @@ impl ListedTrigger {
     }
 }
 
+/// Summary of an event that was fired manually.
+pub(crate) const FIRED_MANUALLY: &str = "fired manually";
+/// End of the summary of a replayed event.
+pub(crate) const REPLAYED: &str = " (replayed)";
+
+/// Returns whether an event with this summary was fired or replayed by a user, who looks its run up by the identifier.
+pub(crate) fn is_manual(summary: &str) -> bool {
+    summary.starts_with(FIRED_MANUALLY) || summary.ends_with(REPLAYED)
+}
+
 /// Outcome of an event that was fired manually.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Fired {

@@ -188,9 +188,15 @@ impl Executor {
         }
     }
 
-    /// Logs a failure and writes the run record.
+    /// Logs a failure and writes the run record, or counts a quick success beyond the sample.
     fn finish(&self, call: CompletedCall) -> Outcome {
+        let ended = self.services.clock.now();
         let CompletedCall { start, started, recorder, settings, outcome } = call;
+        let is_routine =
+            !recorder.is_notable() && record::is_routine(&start, &outcome, ended.duration_since(started), &settings);
+        if is_routine && self.services.store.omit(&start.script, &start.target.name, ended) {
+            return outcome;
+        }
         let outcome = record::mask(outcome, &settings);
         if let Outcome::Failed(fault) | Outcome::TimedOut(fault) = &outcome {
             recorder.report(fault.report());
@@ -199,7 +205,7 @@ impl Executor {
         self.services.store.record(RunRecord {
             id: recorder.run_id().to_string(),
             started: Some(started),
-            ended: self.services.clock.now(),
+            ended,
             effects: recorder.take_effects(),
             ..record::finished(&start, &outcome, &now_settings)
         });

@@ -2,16 +2,38 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::payload;
+use crate::config::KeptSuccesses;
 use crate::event::Event;
 use crate::fault::Fault;
 use crate::run::{Outcome, Skip};
 use crate::runtime::registry::ScriptVersion;
+use crate::runtime::report::is_manual;
 use crate::runtime::scheduler::RunRequest;
 use crate::runtime::settings::Settings;
 use crate::services::store::RunRecord;
+
+/// Longest duration of a successful run that may be counted instead of recorded.
+const QUICK: SignedDuration = SignedDuration::from_millis(100);
+
+/// Returns whether a run may be counted instead of recorded if many like it succeed: a quick success at the first attempt.
+///
+/// Sandboxes record every run, and a run that was fired manually is looked up by its identifier.
+pub(super) fn is_routine(
+    start: &RunRequest<Arc<ScriptVersion>>,
+    outcome: &Outcome,
+    took: SignedDuration,
+    settings: &Settings,
+) -> bool {
+    matches!(outcome, Outcome::Succeeded(_))
+        && settings.config.history.success == KeptSuccesses::Sample
+        && start.attempt == 0
+        && took <= QUICK
+        && !is_manual(&start.event.summary)
+        && !settings.services.clock.is_simulated()
+}
 
 /// Returns the record of a skipped event; script and trigger are left empty.
 pub(super) fn skipped(

@@ -13,7 +13,7 @@ use crate::fault::Fault;
 use crate::options::nearest;
 use crate::run::Skip;
 use crate::runtime::registry::{ActiveScript, ScriptEntry, trigger_name};
-use crate::runtime::report::{Listed, ListedTrigger, Status};
+use crate::runtime::report::{FIRED_MANUALLY, Listed, ListedTrigger, Status};
 use crate::runtime::sources::FileFingerprints;
 use crate::services::files::Change;
 use crate::triggers::{EventSender, manual_payload};
@@ -151,7 +151,7 @@ impl Supervisor {
         let at = find_trigger(script, active, trigger)?;
         let services = &active.settings.services;
         let payload = manual_payload(&*active.version.script.declarations[at].trigger, given, services);
-        let event = Event::new(services.clock.now_zoned(), "fired manually", payload);
+        let event = Event::new(services.clock.now_zoned(), FIRED_MANUALLY, payload);
         let inbox = self.dispatcher.inbox();
         Ok((EventSender::new(active.triggers[at].id, script.into(), inbox, services.clock.clone()), event))
     }

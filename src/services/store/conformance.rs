@@ -7,9 +7,9 @@ use jiff::Timestamp;
 
 use crate::event::TimerKey;
 use crate::services::store::{
-    AppendRuns, Batch, DeferredWrites, Durability, EncodedBatch, Error, EventDelivery, OutboxChange, OutboxRecord,
-    OutcomeFilter, PayloadFidelity, RetentionPolicy, RunQuery, RunRecord, StateChange, Storage, Timer, Write,
-    WriteOutcome,
+    AppendRuns, Batch, DeferredWrites, Durability, EncodedBatch, Error, EventDelivery, OmittedRuns, OutboxChange,
+    OutboxRecord, OutcomeFilter, PayloadFidelity, RetentionPolicy, RunQuery, RunRecord, StateChange, Storage, Timer,
+    Write, WriteOutcome,
 };
 use crate::value::{Value, map_of};
 
@@ -30,6 +30,8 @@ const CASES: &[Case] = &[
     ("metadata is replaced and deleted", metadata_is_replaced_and_deleted),
     ("runs are listed by filter and cursor", runs_are_listed_by_filter_and_cursor),
     ("retention keeps failures and quiet triggers", retention_keeps_failures_and_quiet_triggers),
+    ("counts of omitted runs are added up and listed by filter", counts_are_added_up_and_listed_by_filter),
+    ("retention limits the counts of omitted runs", retention_limits_the_counts_of_omitted_runs),
     ("reads run beside writes", reads_run_beside_writes),
 ];
 
@@ -164,7 +166,7 @@ fn append(numbers: std::ops::Range<u64>, retention: RetentionPolicy) -> Write {
 }
 
 fn append_runs(records: VecDeque<RunRecord>, retention: RetentionPolicy) -> Write {
-    Write::AppendRuns(AppendRuns { records, retention, is_urgent: false })
+    Write::AppendRuns(AppendRuns { records, retention, ..AppendRuns::default() })
 }
 
 fn an_empty_database_is_empty(storage: &dyn Storage) {
@@ -359,6 +361,49 @@ fn retention_keeps_failures_and_quiet_triggers(storage: &dyn Storage) {
         storage.list(&RunQuery::default(), None, 10).unwrap().records.is_empty(),
         "a policy applies without records"
     );
+}
+
+fn second(number: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + number).unwrap()
+}
+
+fn omitted(trigger: &str, number: i64, count: u64) -> OmittedRuns {
+    let (from, until) = (second(number), second(number + 1));
+    OmittedRuns { script: "a".into(), trigger: trigger.into(), from, until, count }
+}
+
+fn append_omitted(storage: &dyn Storage, omitted: Vec<OmittedRuns>, retention: RetentionPolicy) {
+    write(storage, vec![Write::AppendRuns(AppendRuns { omitted, retention, ..AppendRuns::default() })]);
+}
+
+fn counts_are_added_up_and_listed_by_filter(storage: &dyn Storage) {
+    let retention = RetentionPolicy::default();
+    append_omitted(storage, vec![omitted("cron", 0, 5), omitted("every", 0, 7), omitted("cron", 1, 1)], retention);
+    append_omitted(storage, vec![omitted("cron", 1, 2)], retention);
+    let list = |query: RunQuery, after| storage.omitted(&query, after).unwrap();
+    let all = [omitted("cron", 1, 3), omitted("cron", 0, 5), omitted("every", 0, 7)];
+    assert_eq!(list(RunQuery::default(), Timestamp::MIN), all);
+    assert_eq!(list(RunQuery::default(), second(1)), all[..1]);
+    assert_eq!(list(RunQuery { since: Some(second(1)), ..RunQuery::default() }, Timestamp::MIN), all[..1]);
+    assert_eq!(list(RunQuery { trigger: Some("every".into()), ..RunQuery::default() }, Timestamp::MIN), all[2..]);
+    assert!(list(RunQuery { script: Some("b".into()), ..RunQuery::default() }, Timestamp::MIN).is_empty());
+    assert!(list(RunQuery { only: Some(OutcomeFilter::Failed), ..RunQuery::default() }, Timestamp::MIN).is_empty());
+}
+
+fn retention_limits_the_counts_of_omitted_runs(storage: &dyn Storage) {
+    let retention = RetentionPolicy { rows: 80, ..RetentionPolicy::default() };
+    write(storage, vec![append(0..80, retention)]);
+    append_omitted(storage, (0..100).map(|number| omitted("cron", number, 1)).collect(), retention);
+    let counts = || storage.omitted(&RunQuery::default(), Timestamp::MIN).unwrap();
+    let records = || storage.list(&RunQuery::default(), None, 1_000).unwrap().records.len();
+    assert_eq!(counts(), (90..100).rev().map(|number| omitted("cron", number, 1)).collect::<Vec<_>>());
+    assert!((69..=70).contains(&records()), "counts and records share the limit: {}", records());
+
+    let aged = RetentionPolicy { age: Duration::from_secs(3_600), ..retention };
+    append_omitted(storage, vec![omitted("cron", 3_700, 1)], aged);
+    assert_eq!(counts(), [omitted("cron", 3_700, 1)]);
+    append_omitted(storage, Vec::new(), RetentionPolicy { rows: 0, ..aged });
+    assert!(counts().is_empty());
 }
 
 fn reads_run_beside_writes(storage: &dyn Storage) {

@@ -1,6 +1,7 @@
-//! Group commit, with run records, metadata and acknowledgements piggybacked on the same transaction.
+//! Group commit, with run records, counts of runs, metadata and acknowledgements piggybacked on the same transaction.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,8 @@ pub(super) enum Job {
     Write(Write, Completion),
     /// Run records, metadata or acknowledgements wait.
     Wake,
+    /// Writes them now, without syncing.
+    WriteNow,
     /// Writes them now.
     Flush(Completion),
 }
@@ -44,6 +47,8 @@ impl GroupCommit {
     }
 
     /// Executes jobs until all senders are gone, then writes the rest.
+    ///
+    /// While data arrives the thread looks for it every [`PIGGYBACK_WAIT`] by itself; it is woken only after it found none.
     pub(super) fn run(mut self, inbox: &Receiver<Job>) {
         let mut due: Option<Instant> = None;
         loop {
@@ -53,11 +58,14 @@ impl GroupCommit {
             };
             let is_last = matches!(first, Err(RecvTimeoutError::Disconnected));
             let jobs: Vec<Job> = first.into_iter().chain(inbox.try_iter().take(MAX_GROUP)).collect();
-            let is_urgent = is_last || jobs.iter().any(|job| !matches!(job, Job::Wake));
-            if is_urgent || due.is_some_and(|due| due <= Instant::now()) {
-                self.write(jobs, is_urgent);
-                let wait = if self.has_failed { RETRY_WAIT } else { PIGGYBACK_WAIT };
-                due = (!self.is_drained()).then(|| Instant::now() + wait);
+            let is_urgent = is_last || jobs.iter().any(|job| matches!(job, Job::Write(..) | Job::Flush(_)));
+            let is_due = due.is_some_and(|due| due <= Instant::now());
+            if is_urgent || is_due || jobs.iter().any(|job| matches!(job, Job::WriteNow)) {
+                let has_work = is_urgent || !self.is_drained();
+                if has_work {
+                    self.write(jobs, is_urgent);
+                }
+                due = self.next_look(has_work);
             } else {
                 due.get_or_insert_with(|| Instant::now() + PIGGYBACK_WAIT);
             }
@@ -67,13 +75,21 @@ impl GroupCommit {
         }
     }
 
-    /// Returns the number of run records that wait.
-    pub(super) fn pending_runs(&self) -> usize {
-        self.shared.runs.len()
+    /// Returns when the thread looks for data again without being woken; `None` if there was none.
+    fn next_look(&self, had_work: bool) -> Option<Instant> {
+        if !had_work {
+            self.shared.is_scheduled.store(false, Ordering::SeqCst);
+            // A caller that added data before it saw the mark cleared does not wake the thread.
+            if self.is_drained() {
+                return None;
+            }
+        }
+        self.shared.is_scheduled.store(true, Ordering::SeqCst);
+        Some(Instant::now() + if self.has_failed { RETRY_WAIT } else { PIGGYBACK_WAIT })
     }
 
     fn is_drained(&self) -> bool {
-        self.shared.runs.len() == 0 && self.shared.deferred.is_empty()
+        self.shared.runs.len() == 0 && self.shared.deferred.is_empty() && self.shared.sample.is_empty()
     }
 
     /// Executes a group of jobs and the piggybacked writes in one transaction, then calls the completions.
@@ -86,10 +102,11 @@ impl GroupCommit {
                     completions.push(completion);
                 }
                 Job::Flush(completion) => flushes.push(completion),
-                Job::Wake => {}
+                Job::Wake | Job::WriteNow => {}
             }
         }
-        let mut writes = self.piggybacked(!commits.is_empty(), !flushes.is_empty());
+        let takes_all = !flushes.is_empty() || (is_durable && commits.is_empty());
+        let mut writes = self.piggybacked(!commits.is_empty(), takes_all);
         let count = writes.len();
         writes.append(&mut commits);
         let durability = if is_durable { Durability::Synced } else { Durability::Deferred };
@@ -103,17 +120,19 @@ impl GroupCommit {
         }
     }
 
-    /// Takes the writes that share the transaction of a group.
-    fn piggybacked(&self, has_commits: bool, is_flush: bool) -> Vec<Write> {
+    /// Takes the writes that share the transaction of a group; `takes_all` includes counts that may still grow.
+    fn piggybacked(&self, has_commits: bool, takes_all: bool) -> Vec<Write> {
         let mut writes = Vec::new();
         // Before the commits: a timer was acknowledged before a later run set it again.
         writes.extend(self.shared.deferred.take().map(Write::Deferred));
         // A commit does not wait for a burst of run records.
-        let limit = if has_commits && !is_flush { BATCH_ROWS } else { usize::MAX };
+        let limit = if has_commits && !takes_all { BATCH_ROWS } else { usize::MAX };
         let records = self.shared.runs.take(limit);
-        if !records.is_empty() || !has_commits {
+        let sample = &self.shared.sample;
+        let omitted = if takes_all { sample.take_all() } else { sample.take_ended() };
+        if !records.is_empty() || !omitted.is_empty() || !has_commits {
             let retention = self.shared.runs.retention();
-            writes.push(Write::AppendRuns(AppendRuns { records, retention, is_urgent: has_commits }));
+            writes.push(Write::AppendRuns(AppendRuns { records, omitted, retention, is_urgent: has_commits }));
         }
         writes
     }
@@ -158,7 +177,10 @@ impl GroupCommit {
                     }));
                 }
                 (Write::Deferred(writes), Err(_)) => self.shared.deferred.put_back(writes),
-                (Write::AppendRuns(runs), Err(_)) => self.shared.runs.put_back(runs.records),
+                (Write::AppendRuns(runs), Err(_)) => {
+                    self.shared.runs.put_back(runs.records);
+                    self.shared.sample.put_back(runs.omitted);
+                }
                 _ => {}
             }
         }

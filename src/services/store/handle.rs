@@ -1,8 +1,8 @@
-//! Handle on the store: commits, timers, events, outbox, versions, metadata, run history.
+//! Handle on the store: commits, timers, events, outbox, versions, metadata.
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -15,7 +15,7 @@ use crate::services::store::lock::Lock;
 use crate::services::store::model::{AcceptedVersion, Batch, EventDelivery, OutboxChange, OutboxRecord, Timer};
 use crate::services::store::pending_runs::PendingRuns;
 use crate::services::store::run_markers::{PreviousExit, RunMarker, RunMarkers};
-use crate::services::store::run_record::{RetentionPolicy, RunQuery, RunRecord};
+use crate::services::store::run_sample::RunSample;
 use crate::services::store::shared::Shared;
 use crate::services::store::sqlite::SqliteStorage;
 use crate::services::store::state_cache::StateCache;
@@ -25,9 +25,6 @@ use crate::value::Value;
 
 /// How long an emitted event waits for a script that listened and has not come back.
 const EVENT_AGE: Duration = Duration::from_secs(7 * 86_400);
-
-/// Length of a list of run records without a limit.
-const DEFAULT_LIMIT: usize = 50;
 
 /// Handle on the store; cheap to clone. Methods that read from or wait for the database block the calling thread.
 #[derive(Clone)]
@@ -84,8 +81,10 @@ impl Store {
         let shared = Arc::new(Shared {
             storage,
             runs: PendingRuns::default(),
+            sample: RunSample::default(),
             deferred: Deferred::new(snapshot.metadata),
             state: StateCache::default(),
+            is_scheduled: AtomicBool::default(),
         });
         let writer = Writer::start(Arc::clone(&shared), mode)?;
         writer.execute(Write::ExpireEvents { max_age: EVENT_AGE })?;
@@ -95,6 +94,14 @@ impl Store {
 
     pub(super) fn storage(&self) -> &dyn Storage {
         &*self.0.shared.storage
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.0.shared
+    }
+
+    pub(super) fn writer(&self) -> &Writer {
+        &self.0.writer
     }
 
     pub(super) fn state_cache(&self) -> &StateCache {
@@ -219,44 +226,6 @@ impl Store {
     /// Returns a metadata entry, including one that is not on disk yet.
     pub fn metadata(&self, key: &str) -> Option<Value> {
         self.0.shared.deferred.get(key)
-    }
-
-    /// Sets the retention policy of the run history.
-    pub fn set_retention(&self, retention: RetentionPolicy) {
-        self.0.shared.runs.set_retention(retention);
-    }
-
-    /// Appends a record to the run history without blocking. Drops low-priority records when the disk cannot keep up.
-    pub fn record(&self, record: RunRecord) {
-        if self.0.shared.runs.push(record) {
-            self.0.writer.wake();
-        }
-    }
-
-    /// Lists run records, newest first, including those that are not on disk yet.
-    ///
-    /// # Errors
-    /// If the database cannot be read.
-    pub fn runs(&self, query: &RunQuery) -> Result<Vec<RunRecord>, Error> {
-        self.flush();
-        let limit = if query.limit == 0 { DEFAULT_LIMIT } else { query.limit };
-        // After the flush records stay in memory only if writing failed; they are newer than all on disk.
-        let mut records = self.0.shared.runs.newest(query, limit);
-        let rest = limit - records.len();
-        records.extend(self.storage().list(query, None, rest)?.records);
-        Ok(records)
-    }
-
-    /// Returns the newest run record whose id equals `id` or ends with it, including one that is not on disk yet.
-    ///
-    /// # Errors
-    /// If the database cannot be read.
-    pub fn run(&self, id: &str) -> Result<Option<RunRecord>, Error> {
-        self.flush();
-        match self.0.shared.runs.find(id) {
-            Some(record) => Ok(Some(record)),
-            None => self.storage().get(id),
-        }
     }
 
     /// Writes all that waits in memory; blocks until it is on disk or has failed.

@@ -12,9 +12,12 @@ mod group_commit;
 mod handle;
 mod lock;
 mod model;
+mod omitted_runs;
 mod pending_runs;
+mod run_history;
 mod run_markers;
 mod run_record;
+mod run_sample;
 mod shared;
 mod sqlite;
 mod state;
@@ -32,6 +35,7 @@ pub use self::model::{
     AcceptedVersion, Batch, Emitted, EventDelivery, MAX_KEY, NamespaceSize, OutboxChange, OutboxRecord, StateChange,
     StateEdit, Timer,
 };
+pub use self::omitted_runs::{OmittedRuns, RunListEntry};
 pub use self::run_markers::{PreviousExit, RunMarker};
 pub use self::run_record::{OutcomeFilter, PayloadFidelity, RetentionPolicy, RunQuery, RunRecord};
 pub use self::sqlite::back_up;

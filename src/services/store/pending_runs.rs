@@ -13,7 +13,7 @@ use crate::services::store::weight::value_weight;
 const MAX_RECORDS: usize = 8192;
 /// The largest approximate size of the records in memory, in bytes.
 const MAX_BYTES: usize = 16 << 20;
-/// Number of pending records that wakes the writer thread again, and the largest number that shares the transaction of a commit.
+/// The largest number of records that shares the transaction of a commit.
 pub(super) const BATCH_ROWS: usize = 512;
 
 /// Bounded queue of run records. When it is full, the oldest records are dropped and counted, those of failed runs last.
@@ -39,15 +39,16 @@ impl PendingRuns {
         self.0.lock().retention
     }
 
-    /// Adds a record without blocking; returns whether to wake the writer thread: for the first record and for every [`BATCH_ROWS`].
+    /// Adds a record without blocking; returns whether the queue has become half full, so that it must be written at once.
     pub(super) fn push(&self, record: RunRecord) -> bool {
         let weight = weight(&record);
         let mut queue = self.0.lock();
+        let was_half_full = queue.is_half_full();
         queue.bytes += weight;
         queue.records.push_back(record);
-        let wakes = queue.records.len() == 1 || queue.records.len().is_multiple_of(BATCH_ROWS);
+        let is_half_full = queue.is_half_full();
         queue.evict();
-        wakes
+        is_half_full && !was_half_full
     }
 
     /// Returns the number of records.
@@ -93,6 +94,10 @@ impl PendingRuns {
 }
 
 impl RunQueue {
+    fn is_half_full(&self) -> bool {
+        self.records.len() >= MAX_RECORDS / 2 || self.bytes >= MAX_BYTES / 2
+    }
+
     /// Drops an eighth of the records when the queue is full, so that a burst does not search the queue for every record.
     fn evict(&mut self) {
         if self.records.len() <= MAX_RECORDS && self.bytes <= MAX_BYTES {

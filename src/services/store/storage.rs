@@ -7,10 +7,13 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::event::TimerKey;
 use crate::services::store::commit::EncodedBatch;
 use crate::services::store::error::Error;
 use crate::services::store::model::{AcceptedVersion, EventDelivery, NamespaceSize, OutboxChange, OutboxRecord, Timer};
+use crate::services::store::omitted_runs::OmittedRuns;
 use crate::services::store::run_record::{RetentionPolicy, RunQuery, RunRecord};
 use crate::value::{Map, Value};
 
@@ -109,6 +112,14 @@ pub trait RunHistory: Send + Sync {
     /// If the database cannot be read.
     fn list(&self, query: &RunQuery, before: Option<RunCursor>, limit: usize) -> Result<RunPage, Error>;
 
+    /// Lists the counts of omitted runs that match a query and whose periods end after a moment, newest first.
+    ///
+    /// Filters by outcome exclude all. `RunQuery::limit` is ignored.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    fn omitted(&self, query: &RunQuery, after: Timestamp) -> Result<Vec<OmittedRuns>, Error>;
+
     /// Reads the newest record whose id equals `id` or ends with it.
     ///
     /// # Errors
@@ -164,7 +175,7 @@ pub enum Write {
     },
     /// Writes metadata and acknowledgements that no caller waits for.
     Deferred(DeferredWrites),
-    /// Appends run records and applies the retention policy.
+    /// Appends run records and counts, and applies the retention policy.
     AppendRuns(AppendRuns),
     /// Deletes event deliveries that were stored longer ago than this, by the clock of the database.
     ExpireEvents {
@@ -189,8 +200,10 @@ pub struct DeferredWrites {
 pub struct AppendRuns {
     /// The records, oldest first; may be empty.
     pub records: VecDeque<RunRecord>,
+    /// Counts of omitted runs. A count of the same trigger and period as an earlier one is added to it.
+    pub omitted: Vec<OmittedRuns>,
     /// How much of the run history is kept. If it is exceeded, the outcome that exceeds its share most loses records first, and of
-    /// these the oldest of the trigger that has most.
+    /// these the oldest of the trigger that has most. Counts of omitted runs take at most an eighth of the limits, and the oldest go first.
     pub retention: RetentionPolicy,
     /// Whether a commit waits in the same group: an implementation then puts off expensive work, such as counting all records.
     pub is_urgent: bool,

@@ -1,6 +1,7 @@
 //! Queue of the writer thread. Writes that wait together share a transaction (group commit).
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
@@ -8,7 +9,6 @@ use parking_lot::Mutex;
 
 use crate::services::store::error::Error;
 use crate::services::store::group_commit::{Completion, GroupCommit, Job};
-use crate::services::store::pending_runs::BATCH_ROWS;
 use crate::services::store::shared::Shared;
 use crate::services::store::storage::{Write, WriteOutcome};
 
@@ -26,7 +26,7 @@ pub(super) enum WriterMode {
 
 /// Handle on the writer. Dropping it writes all that waits and ends the thread.
 pub(super) enum Writer {
-    WriterThread { jobs: Option<SyncSender<Job>>, thread: Option<JoinHandle<()>> },
+    WriterThread { jobs: Option<SyncSender<Job>>, thread: Option<JoinHandle<()>>, shared: Arc<Shared> },
     Inline(Mutex<GroupCommit>),
 }
 
@@ -36,7 +36,7 @@ impl Writer {
     /// # Errors
     /// If the system cannot start a thread.
     pub(super) fn start(shared: Arc<Shared>, mode: WriterMode) -> Result<Self, Error> {
-        let group_commit = GroupCommit::new(shared);
+        let group_commit = GroupCommit::new(shared.clone());
         if mode == WriterMode::Inline {
             return Ok(Self::Inline(Mutex::new(group_commit)));
         }
@@ -45,7 +45,7 @@ impl Writer {
             .name("store".into())
             .spawn(move || group_commit.run(&inbox))
             .map_err(|error| Error::Failed(format!("no thread for the store: {error}")))?;
-        Ok(Self::WriterThread { jobs: Some(jobs), thread: Some(thread) })
+        Ok(Self::WriterThread { jobs: Some(jobs), thread: Some(thread), shared })
     }
 
     /// Executes a write and blocks until it is on disk.
@@ -63,18 +63,25 @@ impl Writer {
         self.send(Job::Write(write, completion));
     }
 
-    /// Announces that run records, metadata or acknowledgements wait.
+    /// Announces that run records, metadata or acknowledgements wait. Costs nothing if the thread is due to look for them.
+    ///
+    /// The caller has released the lock of the data that it added: the thread clears the mark before it looks for data a last time.
     pub(super) fn wake(&self) {
-        match self {
+        if let Self::WriterThread { jobs: Some(jobs), shared, .. } = self
+            && !shared.is_scheduled.load(Ordering::SeqCst)
+            && !shared.is_scheduled.swap(true, Ordering::SeqCst)
+        {
             // A thread whose queue is full is awake.
-            Self::WriterThread { jobs: Some(jobs), .. } => drop(jobs.try_send(Job::Wake)),
+            drop(jobs.try_send(Job::Wake));
+        }
+    }
+
+    /// Has run records, metadata and acknowledgements written now, without waiting for them.
+    pub(super) fn write_soon(&self) {
+        match self {
+            Self::WriterThread { jobs: Some(jobs), .. } => drop(jobs.try_send(Job::WriteNow)),
             Self::WriterThread { jobs: None, .. } => {}
-            Self::Inline(group_commit) => {
-                let mut group_commit = group_commit.lock();
-                if group_commit.pending_runs() >= BATCH_ROWS {
-                    group_commit.write(Vec::new(), false);
-                }
-            }
+            Self::Inline(group_commit) => group_commit.lock().write(Vec::new(), false),
         }
     }
 
@@ -97,7 +104,7 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        let Self::WriterThread { jobs, thread } = self else { return };
+        let Self::WriterThread { jobs, thread, .. } = self else { return };
         drop(jobs.take());
         if let Some(thread) = thread.take() {
             let _ = thread.join();

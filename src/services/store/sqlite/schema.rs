@@ -36,6 +36,12 @@ pub(super) const MIGRATIONS: &[&str] = &[
     CREATE TABLE told (number INTEGER PRIMARY KEY, listener TEXT NOT NULL, place INTEGER NOT NULL, name TEXT NOT NULL,
         data TEXT NOT NULL, sender TEXT NOT NULL, hops INTEGER NOT NULL, since INTEGER NOT NULL) STRICT;
 ",
+    "
+    CREATE TABLE series (number INTEGER PRIMARY KEY, script TEXT NOT NULL, trigger TEXT NOT NULL,
+        UNIQUE (script, trigger)) STRICT;
+    CREATE TABLE omitted (until INTEGER NOT NULL, series INTEGER NOT NULL, since INTEGER NOT NULL, count INTEGER NOT NULL,
+        PRIMARY KEY (until, series, since)) STRICT, WITHOUT ROWID;
+",
 ];
 
 /// Tables that a start reads in full to find damaged pages; the run history is left out for its size.

@@ -2,8 +2,11 @@
 
 use std::path::Path;
 
+use jiff::Timestamp;
+
 use crate::services::store::error::Error;
 use crate::services::store::model::{AcceptedVersion, EventDelivery, NamespaceSize, OutboxRecord, Timer};
+use crate::services::store::omitted_runs::OmittedRuns;
 use crate::services::store::run_record::{RunQuery, RunRecord};
 use crate::services::store::sqlite::connections::Connections;
 use crate::services::store::sqlite::copy::copy_from;
@@ -100,6 +103,10 @@ impl Storage for SqliteStorage {
 impl RunHistory for SqliteStorage {
     fn list(&self, query: &RunQuery, before: Option<RunCursor>, limit: usize) -> Result<RunPage, Error> {
         self.0.read("the run history", |db| history::list(db, query, before, limit))
+    }
+
+    fn omitted(&self, query: &RunQuery, after: Timestamp) -> Result<Vec<OmittedRuns>, Error> {
+        self.0.read("the run history", |db| history::list_omitted(db, query, after))
     }
 
     fn get(&self, id: &str) -> Result<Option<RunRecord>, Error> {

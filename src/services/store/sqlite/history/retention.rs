@@ -6,7 +6,9 @@ use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, params};
 
 use crate::services::store::run_record::{OutcomeClass, RetentionPolicy, RunRecord};
+use crate::services::store::sqlite::history::omitted::OmittedUsage;
 use crate::services::store::sqlite::history::records::insert;
+use crate::services::store::sqlite::history::series::SeriesNumbers;
 use crate::services::store::storage::AppendRuns;
 
 /// Shares of the limits, by outcome class: failures are kept longest.
@@ -26,6 +28,8 @@ const AGE_CHECK_ROWS: usize = 500;
 pub(in crate::services::store::sqlite) struct HistoryUsage {
     usage: Option<SeriesUsage>,
     uncounted: u64,
+    omitted: OmittedUsage,
+    numbers: SeriesNumbers,
     age_checked: Option<Timestamp>,
 }
 
@@ -72,14 +76,21 @@ impl HistoryUsage {
     /// Discards the count after a rollback.
     pub(in crate::services::store::sqlite) fn invalidate(&mut self) {
         self.usage = None;
+        self.omitted.invalidate();
+        self.numbers.clear();
     }
 
-    /// Appends records and applies the retention policy, within the caller's savepoint.
+    /// Appends records and counts and applies the retention policy, within the caller's savepoint.
     pub(in crate::services::store::sqlite) fn append(
         &mut self,
         db: &Connection,
         runs: &AppendRuns,
     ) -> rusqlite::Result<()> {
+        self.append_all(db, runs).inspect_err(|_| self.invalidate())
+    }
+
+    fn append_all(&mut self, db: &Connection, runs: &AppendRuns) -> rusqlite::Result<()> {
+        let retention = self.omitted.append(db, &mut self.numbers, &runs.omitted, runs.retention)?;
         // After an error the count stays discarded.
         let mut counted = self.usage.take();
         for record in &runs.records {
@@ -98,11 +109,12 @@ impl HistoryUsage {
             }
         };
         self.uncounted = 0;
-        if let Some(newest) = runs.records.back().map(|record| record.ended) {
-            self.expire(db, &mut usage, newest, runs.retention)?;
+        let newest = runs.records.back().map(|record| record.ended);
+        if let Some(newest) = newest.max(runs.omitted.last().map(|omitted| omitted.from)) {
+            self.expire(db, &mut usage, newest, retention)?;
         }
-        trim(db, &mut usage, Measure::Rows, runs.retention.rows)?;
-        trim(db, &mut usage, Measure::Bytes, runs.retention.bytes)?;
+        trim(db, &mut usage, Measure::Rows, retention.rows)?;
+        trim(db, &mut usage, Measure::Bytes, retention.bytes)?;
         self.usage = Some(usage);
         Ok(())
     }
@@ -120,6 +132,7 @@ impl HistoryUsage {
         }
         self.age_checked = Some(now);
         let Ok(oldest) = now.checked_sub(retention.age) else { return Ok(()) };
+        self.omitted.expire(db, oldest)?;
         let mut statement = db.prepare_cached(
             "DELETE FROM run WHERE seq IN (SELECT seq FROM run ORDER BY seq LIMIT ?1) AND ended < ?2
              RETURNING script, trigger, class, size",
