@@ -72,13 +72,24 @@ impl Filter {
         self.group.is_some()
     }
 
-    /// Returns the values of the named levels if the topic matches.
-    pub fn matches(&self, topic: &str) -> Option<BTreeMap<String, String>> {
-        if !covers(self.pattern(), topic) {
+    /// Returns whether the topic matches.
+    pub fn is_match(&self, topic: &str) -> bool {
+        covers(self.pattern(), topic)
+    }
+
+    /// Returns the names and values of the named levels if the topic matches.
+    pub fn named_levels<'a>(&'a self, topic: &'a str) -> Option<Vec<(&'a str, &'a str)>> {
+        if !self.is_match(topic) {
             return None;
         }
-        let levels: Vec<_> = topic.split('/').collect();
-        Some(map_of(self.names.iter().map(|(index, name)| (name.clone(), levels[*index].to_owned()))))
+        let level = |index: usize| topic.split('/').nth(index).unwrap_or_default();
+        Some(self.names.iter().map(|(index, name)| (name.as_str(), level(*index))).collect())
+    }
+
+    /// Returns the values of the named levels if the topic matches.
+    pub fn matches(&self, topic: &str) -> Option<BTreeMap<String, String>> {
+        let levels = self.named_levels(topic)?;
+        Some(map_of(levels.into_iter().map(|(name, level)| (name.to_owned(), level.to_owned()))))
     }
 
     /// Returns whether this filter matches every topic that the other one matches, ignoring shared subscriptions.
@@ -205,7 +216,7 @@ mod tests {
             ("$share/g/a/+", "a/b", true),
             ("$share/g//a", "/a", true),
         ] {
-            assert_eq!(filter(written).matches(topic).is_some(), fits, "{written} on {topic}");
+            assert_eq!(filter(written).is_match(topic), fits, "{written} on {topic}");
         }
     }
 

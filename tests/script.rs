@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jiff::Zoned;
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use parking_lot::Mutex;
 use rhaid::config::{Config, Level};
@@ -143,7 +143,7 @@ fn a_handler_gets_its_event_and_runs_fast() {
     );
     assert_eq!(script.declarations[0].kind, "every");
     let payload = rhaid::value::Map::from([("missed".to_owned(), Value::Int(4))]);
-    let event = Event::new(Zoned::now(), "every 1s", payload);
+    let event = Event::new(Timestamp::now(), "every 1s", payload);
     on_stack(|| {
         let context = bench.context(Duration::from_secs(60));
         assert_eq!(script.call(0, &event, &context).unwrap(), Value::from("a true 5"));
@@ -167,7 +167,7 @@ fn state_is_available_in_handlers_closures_and_functions() {
         });"#,
         &Purpose::Handlers,
     );
-    let event = Event::new(Zoned::now(), "every 1s", rhaid::value::Map::new());
+    let event = Event::new(Timestamp::now(), "every 1s", rhaid::value::Map::new());
     let numbers = |values: [i64; 3]| Value::List(values.map(Value::Int).to_vec());
     for expected in [[2, 2, 1], [4, 4, 1]] {
         let context = bench.context(Duration::from_secs(60));

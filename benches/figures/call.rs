@@ -72,7 +72,7 @@ pub(crate) fn measure() {
         Services::builder(Clock::system(zone), store).brokers(vec![broker.expect("the defaults are right")]).build();
     let data = Map::from([("celsius".to_owned(), 22.0.into())]);
     let payload = Map::from([("data".to_owned(), data.into())]);
-    let event = Event::new(services.clock.now_zoned(), "bench", payload);
+    let event = Event::new(services.clock.now(), "bench", payload);
     let context = || {
         Arc::new(Context {
             script: "a".into(),

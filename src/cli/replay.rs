@@ -67,7 +67,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let at = script.position(|declared| trigger_name(declared) == info.run.trigger);
     let at = at.ok_or_else(|| local_run::missing_trigger(&script, &format!("trigger `{}`", info.run.trigger)))?;
     let payload = restore_payload(Value::from_stored(info.payload));
-    let event = Event::new(info.run.queued.to_zoned(zone.clone()), info.run.event, payload);
+    let event = Event::new(info.run.queued, info.run.event, payload);
     let mut run = local_run::run(&script, at, &event, Clock::system(zone), true)?;
     run.kept = info.kept;
     local_run::print(&run, args.json)

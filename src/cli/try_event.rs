@@ -132,7 +132,7 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
             Services::builder(clock.clone(), Store::in_memory()?).brokers(ephemeral_brokers(&config)?).build();
         manual_payload(&*declared.trigger, given, &services)
     };
-    let event = Event::new(clock.now_zoned(), format!("{} (tried)", declared.trigger.summary()), payload);
+    let event = Event::new(clock.now(), format!("{} (tried)", declared.trigger.summary()), payload);
     let run = local_run::run(&script, at, &event, clock, args.dry)?;
     local_run::print(&run, args.json)
 }

@@ -1,11 +1,14 @@
 //! Delivery of an event: its schedule, its hops, and the acknowledgement that its source expects.
 
+use std::fmt;
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use crate::run::{Outcome, Skip};
 
 /// Delivery of an event; the default is an event from outside that expects no acknowledgement.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Delivery {
     /// Acknowledgement that the source expects once the event is finished.
     pub ack: Option<Ack>,
@@ -16,14 +19,32 @@ pub struct Delivery {
 }
 
 /// Acknowledgement that the source of an event expects.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Ack {
     /// The event is an expired timer, which the store keeps until then.
     Timer(TimerKey),
     /// The event was emitted by a script; the store keeps it until then under this number.
     Emitted(u64),
-    /// The sender keeps the message until then, as an MQTT broker does with QoS 1 and 2. It is acknowledged by the reply to the trigger.
-    Sender,
+    /// The sender keeps the message until then, as an MQTT broker does with QoS 1 and 2.
+    Sender(Arc<dyn SenderAck>),
+}
+
+/// Acknowledgement to a sender outside the process. Dropped without a call, it is neither acknowledged nor rejected.
+pub trait SenderAck: Send + Sync + fmt::Debug {
+    /// Acknowledges the message: it is processed.
+    fn ack(&self);
+
+    /// Rejects the message: the sender delivers it again.
+    fn nack(&self);
+}
+
+/// End of an event for its source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settlement {
+    /// The event is finished.
+    Ack,
+    /// The event is to be delivered again.
+    Nack,
 }
 
 /// Identifies one setting of a timer.
@@ -49,7 +70,7 @@ pub struct Scheduled {
 impl Delivery {
     /// Returns whether the sender keeps the message until it is acknowledged. Shared limits do not drop such events.
     pub fn requires_ack(&self) -> bool {
-        self.ack == Some(Ack::Sender)
+        matches!(self.ack, Some(Ack::Sender(_)))
     }
 
     /// Returns the key of the expired timer, if the event is one.
@@ -68,10 +89,19 @@ impl Delivery {
         }
     }
 
-    /// Returns the acknowledgement that is due after an outcome: none after success, because the commit of the run contains it, and none if the
-    /// source delivers the event again.
-    pub fn ack_after(&self, outcome: &Outcome, is_stopping: bool) -> Option<&Ack> {
-        let is_due = match self.ack.as_ref()? {
+    /// Returns how the event is settled with its source after an outcome; `None` if the source delivers the event again without that.
+    ///
+    /// Timers and emitted events are settled by the commit of a successful run.
+    pub fn settlement(&self, outcome: &Outcome, is_stopping: bool) -> Option<Settlement> {
+        let is_done = match self.ack.as_ref()? {
+            Ack::Sender(_) => {
+                return match outcome {
+                    // The token is dropped: if rhaid stops, the broker sends the message again; if a newer message replaced it, it does not.
+                    Outcome::Cancelled => None,
+                    Outcome::Skipped(Skip::Stopping) => Some(Settlement::Nack),
+                    _ => Some(Settlement::Ack),
+                };
+            }
             Ack::Timer(_) => {
                 let was_interrupted = is_stopping && !outcome.is_failure();
                 let is_repeated =
@@ -79,8 +109,7 @@ impl Delivery {
                 !was_interrupted && !is_repeated
             }
             Ack::Emitted(_) => !is_stopping,
-            Ack::Sender => false,
         };
-        self.ack.as_ref().filter(|_| is_due && !matches!(outcome, Outcome::Succeeded(_)))
+        (is_done && !matches!(outcome, Outcome::Succeeded(_))).then_some(Settlement::Ack)
     }
 }

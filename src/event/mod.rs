@@ -1,13 +1,19 @@
-//! Events: facts and time.
+//! Events: payload, time and delivery.
 
 mod delivery;
 mod id;
+mod message;
+mod payload;
 
-use jiff::Zoned;
+use std::borrow::Cow;
 
-pub use self::delivery::{Ack, Delivery, Scheduled, TimerKey};
+use jiff::Timestamp;
+
+pub use self::delivery::{Ack, Delivery, Scheduled, SenderAck, Settlement, TimerKey};
 pub use self::id::Id;
-use crate::value::{Map, Value};
+pub use self::message::{MessagePayload, ReceivedMessage};
+pub use self::payload::Payload;
+use crate::value::Value;
 
 /// Event that wakes a handler.
 #[derive(Debug, Clone)]
@@ -15,20 +21,27 @@ pub struct Event {
     /// Identifier.
     pub id: Id,
     /// Time at which it happened.
-    pub at: Zoned,
-    /// Short description for lists, such as `mqtt_subscribe door/front` or `cron 0 7 * * *`.
-    pub summary: String,
+    pub at: Timestamp,
+    /// Short description; `None` for a message, whose description is its topic.
+    summary: Option<String>,
     /// Fields of the handler's argument.
-    pub payload: Map,
+    pub payload: Payload,
     /// Schedule, hops and expected acknowledgement.
     pub delivery: Delivery,
 }
 
 impl Event {
-    /// Creates an event that expects no acknowledgement.
-    pub fn new(at: Zoned, summary: impl Into<String>, payload: Map) -> Self {
-        let id = Id::new(at.timestamp());
-        Self { id, at, summary: summary.into(), payload, delivery: Delivery::default() }
+    /// Creates an event that expects no acknowledgement. `summary` is a short description for lists, such as `cron 0 7 * * *`.
+    pub fn new(at: Timestamp, summary: impl Into<String>, payload: impl Into<Payload>) -> Self {
+        let (summary, payload) = (Some(summary.into()), payload.into());
+        Self { id: Id::new(at), at, summary, payload, delivery: Delivery::default() }
+    }
+
+    /// Creates the event of a message.
+    pub fn of_message(payload: MessagePayload, ack: Option<Ack>) -> Self {
+        let at = payload.message.received;
+        let payload = Payload::Message(payload.into());
+        Self { id: Id::new(at), at, summary: None, payload, delivery: Delivery { ack, ..Delivery::default() } }
     }
 
     /// Returns the event with an acknowledgement that its source expects.
@@ -36,6 +49,25 @@ impl Event {
     pub fn with_ack(mut self, ack: Option<Ack>) -> Self {
         self.delivery.ack = ack;
         self
+    }
+
+    /// Returns a short description for lists, such as `mqtt_subscribe door/front` or `cron 0 7 * * *`.
+    pub fn summary(&self) -> Cow<'_, str> {
+        match (&self.summary, &self.payload) {
+            (Some(summary), _) => summary.into(),
+            (None, Payload::Message(payload)) => format!("mqtt_subscribe {}", payload.message.topic).into(),
+            (None, Payload::Fields(_)) => "".into(),
+        }
+    }
+
+    /// Returns the short description, unless it is that of a message.
+    pub fn given_summary(&self) -> Option<&str> {
+        self.summary.as_deref()
+    }
+
+    /// Changes the short description.
+    pub fn set_summary(&mut self, summary: impl Into<String>) {
+        self.summary = Some(summary.into());
     }
 
     /// Returns the payload field at a dotted path such as `params.id`.

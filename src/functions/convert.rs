@@ -63,9 +63,9 @@ fn at_depth(dynamic: &Dynamic, depth: usize) -> Result<Value, String> {
     })
 }
 
-/// Returns the payload of an event as a Rhai map.
-pub fn map(payload: &Map) -> Dynamic {
-    Dynamic::from_map(map_of(payload.iter().map(|(name, value)| (name.as_str().into(), to_dynamic(value.clone())))))
+/// Returns a map of plain data as a Rhai map.
+pub fn map(data: &Map) -> Dynamic {
+    Dynamic::from_map(map_of(data.iter().map(|(name, value)| (name.as_str().into(), to_dynamic(value.clone())))))
 }
 
 /// Returns plain data as a Rhai value.

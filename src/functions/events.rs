@@ -2,12 +2,16 @@
 
 use std::path::Path;
 
+use jiff::tz::TimeZone;
 use rhai::plugin::*;
 
+use crate::event::{Payload, ReceivedMessage};
+use crate::functions::convert;
 use crate::functions::data::json;
 use crate::functions::outside::files::read_allowed;
 use crate::functions::package::Package;
 use crate::functions::thrown::{Thrown, invalid_argument};
+use crate::value::map_of;
 
 /// Methods of events.
 pub const EVENTS: Package = Package {
@@ -17,6 +21,35 @@ pub const EVENTS: Package = Package {
         combine_with_exported_module!(module, "events", functions);
     },
 };
+
+/// Returns the argument of a handler.
+pub fn to_dynamic(payload: &Payload) -> Dynamic {
+    match payload {
+        Payload::Fields(fields) => convert::map(fields),
+        Payload::Message(payload) => {
+            let params: rhai::Map =
+                map_of(payload.params().into_iter().map(|(name, level)| (name.into(), level.into())));
+            let mut map = message_map(&payload.message, payload.qos, &payload.zone);
+            map.insert("params".into(), params.into());
+            map.into()
+        }
+    }
+}
+
+/// Returns a message as scripts see it, without `params`.
+pub(super) fn message_map(message: &ReceivedMessage, qos: u8, zone: &TimeZone) -> rhai::Map {
+    map_of([
+        ("topic".into(), message.topic.as_str().into()),
+        ("payload".into(), (&*String::from_utf8_lossy(&message.payload)).into()),
+        ("bytes".into(), Dynamic::from_blob(message.payload.to_vec())),
+        ("qos".into(), i64::from(qos).into()),
+        ("retain".into(), message.retain.into()),
+        ("dup".into(), message.dup.into()),
+        ("broker".into(), (*message.broker).into()),
+        ("properties".into(), convert::to_dynamic(message.properties.clone().into())),
+        ("time".into(), Dynamic::from(message.received.to_zoned(zone.clone()))),
+    ])
+}
 
 /// Returns the content of an event: its `bytes`, `payload` or `text`, or the content of the changed file.
 fn content(event: &rhai::Map) -> Result<Vec<u8>, Thrown> {

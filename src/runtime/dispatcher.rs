@@ -197,8 +197,8 @@ impl Dispatcher {
                 Action::Skipped { script, version, trigger, event, skip } => {
                     executor.record_skip(&script, &version, &trigger, &event, &skip);
                 }
-                Action::Acknowledge(event) => {
-                    event.delivery.ack.iter().for_each(|ack| services.acknowledge(ack));
+                Action::Settle(event, settlement) => {
+                    event.delivery.ack.iter().for_each(|ack| services.settle(ack, settlement));
                 }
                 Action::Paused { script, pause, reason } => {
                     let text = format!(
@@ -221,8 +221,15 @@ impl Dispatcher {
 }
 
 impl Inbox for Dispatcher {
-    fn put(&self, trigger_event: TriggerEvent) {
-        self.act(self.0.step(|scheduler, now| scheduler.submit(trigger_event, now)));
+    fn put_all(&self, events: Vec<TriggerEvent>) {
+        if events.is_empty() {
+            return;
+        }
+        self.act(self.0.step(|scheduler, now| {
+            for event in events {
+                scheduler.submit(event, now);
+            }
+        }));
     }
 }
 

@@ -184,7 +184,7 @@ impl Runtime {
         let given = restore_payload(row.payload);
         let found = self.command(|answer| Command::Find(row.script, Some(row.trigger), given, answer)).await;
         let (fire, mut event) = found.ok_or_else(stopping)??;
-        event.summary = format!("{}{REPLAYED}", row.event.trim_end_matches(REPLAYED));
+        event.set_summary(format!("{}{REPLAYED}", row.event.trim_end_matches(REPLAYED)));
         let run = event.id.to_string();
         Ok(Replayed { run, fired: fire.ask(event).outcome().await.into() })
     }

@@ -292,7 +292,7 @@ impl RunLog for RunRecorder {
     fn record_response(&self, answer: &dyn Fn() -> RecordedResponse) {
         let time_of = |recorded: &RecordedResponse| {
             let after = recorded.began.saturating_duration_since(self.started);
-            let triggered_at = self.retry.as_ref().map_or_else(|| self.event.at.timestamp(), |(_, at)| *at);
+            let triggered_at = self.retry.as_ref().map_or_else(|| self.event.at, |(_, at)| *at);
             triggered_at.checked_add(after).unwrap_or(triggered_at)
         };
         self.log.http_tap().send(answer, time_of);

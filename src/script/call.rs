@@ -15,9 +15,9 @@ use super::model::{Body, Script};
 use super::resolver::import_scope;
 use super::result::{JobResult, RunError};
 use super::{errors, globals, guard};
-use crate::event::Event;
-use crate::functions::{self, Context, Phase, Thrown, convert, handler_result};
-use crate::value::{Map, Value, map_of};
+use crate::event::{Event, Payload};
+use crate::functions::{self, Context, Phase, Thrown, events, handler_result};
+use crate::value::{Value, map_of};
 
 impl Script {
     /// Calls a handler on the current thread (a worker thread with a large stack), within the limits of the context.
@@ -39,11 +39,11 @@ impl Script {
     }
 
     /// Calls a handler with the payload of an event, without setting limits.
-    pub(super) fn invoke(&self, handler: usize, payload: &Map) -> Result<Value, Thrown> {
+    pub(super) fn invoke(&self, handler: usize, payload: &Payload) -> Result<Value, Thrown> {
         let Body::Handlers { handlers, .. } = &self.body else { return Ok(Value::Null) };
         let Some(handler) = handlers.get(handler) else { return Ok(Value::Null) };
         let _scope = import_scope(&self.modules);
-        let event = convert::map(payload);
+        let event = events::to_dynamic(payload);
         let returned = match &handler.code {
             Code::Own(body) => self.call_own(body, handler, event),
             Code::Module(..) => self.call_in_module(handler, event),
@@ -58,10 +58,10 @@ impl Script {
     }
 
     /// Runs the job without setting limits.
-    pub(super) fn run_whole(&self, event: Option<&Map>, args: &[String]) -> Result<JobResult, Thrown> {
+    pub(super) fn run_whole(&self, event: Option<&Payload>, args: &[String]) -> Result<JobResult, Thrown> {
         let Body::Job(body, lib) = &self.body else { return Ok(JobResult { value: Value::Null, code: 0 }) };
         let _scope = import_scope(&self.modules);
-        let event = event.map_or(Dynamic::UNIT, convert::map);
+        let event = event.map_or(Dynamic::UNIT, events::to_dynamic);
         let mut scope = Scope::new();
         scope.push_dynamic("state", globals::state());
         let args: Dynamic = args.iter().cloned().map(Dynamic::from).collect::<rhai::Array>().into();

@@ -18,7 +18,7 @@ use self::mqtt::Mqtt;
 use self::routes::Routes;
 use self::store::Store;
 use self::timers::Timers;
-use crate::event::Ack;
+use crate::event::{Ack, Settlement};
 
 /// Handles of all services; cheap to clone.
 #[derive(Clone)]
@@ -47,13 +47,15 @@ impl Services {
         ServicesBuilder { clock, store, brokers: Vec::new(), files: None, http: None, mqtt: None }
     }
 
-    /// Acknowledges a finished event to its source.
-    pub fn acknowledge(&self, ack: &Ack) {
-        match ack {
-            Ack::Timer(key) => self.timers.acknowledge(key),
-            Ack::Emitted(number) => self.store.acknowledge_event(*number),
-            // The trigger acknowledges the message when it receives the outcome.
-            Ack::Sender => {}
+    /// Settles a finished event with its source.
+    pub fn settle(&self, ack: &Ack, settlement: Settlement) {
+        match (ack, settlement) {
+            (Ack::Timer(key), Settlement::Ack) => self.timers.acknowledge(key),
+            (Ack::Emitted(number), Settlement::Ack) => self.store.acknowledge_event(*number),
+            (Ack::Sender(sender), Settlement::Ack) => sender.ack(),
+            (Ack::Sender(sender), Settlement::Nack) => sender.nack(),
+            // The store delivers timers and emitted events again after the next start.
+            (Ack::Timer(_) | Ack::Emitted(_), Settlement::Nack) => {}
         }
     }
 }

@@ -28,9 +28,11 @@ pub(super) struct Bench {
 }
 
 impl Inbox for mpsc::Sender<TriggerEvent> {
-    fn put(&self, trigger_event: TriggerEvent) {
-        // An error means that the test has ended.
-        let _ = self.try_send(trigger_event);
+    fn put_all(&self, events: Vec<TriggerEvent>) {
+        for trigger_event in events {
+            // An error means that the test has ended.
+            let _ = self.try_send(trigger_event);
+        }
     }
 }
 
@@ -60,12 +62,14 @@ impl Bench {
                     continue;
                 }
                 let (length, outcome) = run(&trigger_event.event);
-                let ack = trigger_event.event.delivery.ack_after(&outcome, false).cloned();
+                let delivery = trigger_event.event.delivery.clone();
                 log.lock().push(trigger_event.event);
                 if !length.is_zero() {
                     clock.sleep_until(clock.now() + length).await;
                 }
-                ack.iter().for_each(|ack| sources.acknowledge(ack));
+                if let (Some(ack), Some(settlement)) = (&delivery.ack, delivery.settlement(&outcome, false)) {
+                    sources.settle(ack, settlement);
+                }
                 if let Some(reply) = trigger_event.reply {
                     let _ = reply.send(outcome);
                 }

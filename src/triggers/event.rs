@@ -57,7 +57,7 @@ impl Trigger for EventTrigger {
             while let Some(delivery) = deliveries.recv().await {
                 let payload = payload(&delivery.name, delivery.data, &delivery.from);
                 let ack = (delivery.number > 0).then_some(Ack::Emitted(delivery.number));
-                let mut event = Event::new(clock.now_zoned(), summary.clone(), payload).with_ack(ack);
+                let mut event = Event::new(clock.now(), summary.clone(), payload).with_ack(ack);
                 event.delivery.hops = delivery.hops;
                 sender.tell(event);
             }

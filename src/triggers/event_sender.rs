@@ -30,7 +30,12 @@ pub struct TriggerEvent {
 /// Inbox for the events of all triggers.
 pub trait Inbox: Send + Sync {
     /// Enqueues an event without blocking. The queues behind it are bounded and have an overflow policy.
-    fn put(&self, event: TriggerEvent);
+    fn put(&self, event: TriggerEvent) {
+        self.put_all(vec![event]);
+    }
+
+    /// Enqueues events in order, like [`Inbox::put`].
+    fn put_all(&self, events: Vec<TriggerEvent>);
 }
 
 /// Sends the events of one trigger to the inbox; cheap to clone.
@@ -56,6 +61,15 @@ impl EventSender {
     /// Sends an event without waiting for the outcome.
     pub fn tell(&self, event: Event) {
         self.put(event, None, None, self.clock.activity());
+    }
+
+    /// Sends events in order without waiting for their outcomes.
+    pub fn tell_all(&self, events: Vec<Event>) {
+        let events = events.into_iter().map(|event| {
+            let activity = self.clock.activity();
+            TriggerEvent { trigger: self.trigger, event, reply: None, skip: None, activity }
+        });
+        self.inbox.put_all(events.collect());
     }
 
     /// Sends an event and returns its pending outcome.

@@ -98,7 +98,7 @@ impl Trigger for FileTrigger {
                     let word = word(change.kind);
                     let payload = payload(&change.path, word);
                     let summary = format!("{kind}: {} {word}", below.display());
-                    sender.tell(Event::new(clock.now_zoned(), summary, payload));
+                    sender.tell(Event::new(clock.now(), summary, payload));
                 }
             }
         })

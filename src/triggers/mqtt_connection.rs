@@ -79,7 +79,7 @@ impl Trigger for ConnectionTrigger {
             while states.changed().await.is_ok() {
                 let Some((is_up, why)) = connection_status(&states.borrow_and_update()) else { continue };
                 if was_connected.replace(is_up) != Some(is_up) && is_up == wanted {
-                    sender.tell(Event::new(clock.now_zoned(), summary.clone(), payload.payload(&broker, &why)));
+                    sender.tell(Event::new(clock.now(), summary.clone(), payload.payload(&broker, &why)));
                 }
             }
         })

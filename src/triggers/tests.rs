@@ -38,10 +38,10 @@ fn an_emitted_event_has_its_sender_and_hops() {
     bench.pass(1);
     let received = bench.received();
     assert_eq!(
-        Value::Map(received[0].payload.clone()).to_json().to_string(),
+        Value::Map(received[0].payload.clone().into_fields()).to_json().to_string(),
         r#"{"data":2,"from":"garden","name":"bell"}"#
     );
-    assert_eq!((received[0].delivery.hops, received[0].summary.as_str()), (3, "on_event bell"));
+    assert_eq!((received[0].delivery.hops, &*received[0].summary()), (3, "on_event bell"));
 }
 
 fn set_timer(bench: &Bench, seconds: u64) -> Timer {
@@ -63,7 +63,7 @@ fn an_expired_timer_sends_an_event_with_its_key() {
     bench.pass(1);
     let event = bench.received().pop().unwrap();
     assert_eq!(event.delivery.timer().map(|key| (key.name.as_str(), key.due)), Some(("nag", timer.due)));
-    let payload = Value::Map(event.payload).to_json().to_string();
+    let payload = Value::Map(event.payload.into_fields()).to_json().to_string();
     assert_eq!(payload, r#"{"data":"x","due":"2026-06-01T12:01:00+00:00","late":0.0,"name":"nag"}"#);
     // A timer that expired without a watch is late.
     bench.runtime.block_on(watch.stop());
@@ -112,7 +112,7 @@ fn a_request_becomes_an_event_and_the_outcome_its_response() {
     let answer = bench.runtime.block_on(door.submit(request).unwrap()).unwrap();
     assert_eq!((answer.status, answer.body.as_slice()), (200, b"hello 7".as_slice()));
     let event = bench.received().pop().unwrap();
-    assert_eq!(event.summary, "webhook POST door/7");
+    assert_eq!(event.summary(), "webhook POST door/7");
     assert_eq!(event.fact("bytes"), Some(&Value::Bytes(vec![b'h', 0xff])));
     assert_eq!(event.fact("text"), Some(&Value::from("h\u{fffd}")));
     assert_eq!(event.fact("query.a"), Some(&Value::from("1")));
@@ -164,7 +164,7 @@ fn a_matching_file_change_sends_an_event_with_path_and_kind() {
     assert_eq!(received[0].fact("path"), Some(&Value::from(path.as_str())));
     let Some(Value::Text(kind)) = received[0].fact("kind") else { panic!() };
     assert!(matches!(kind.as_str(), "created" | "modified"), "{kind}");
-    assert_eq!(received[0].summary, format!("watch_file inbox/*.csv: a.csv {kind}"));
+    assert_eq!(received[0].summary(), format!("watch_file inbox/*.csv: a.csv {kind}"));
 }
 
 #[test]

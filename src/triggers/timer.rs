@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Zoned;
 use tracing::info;
 
-use crate::event::{Ack, Event, TimerKey};
+use crate::event::{Ack, Event, Settlement, TimerKey};
 use crate::options::{OptionFault, Options};
 use crate::services::Services;
 use crate::services::clock::Clock;
@@ -69,7 +69,7 @@ impl Trigger for TimerTrigger {
                 if latest.is_some_and(|latest| late > latest) {
                     let late = show_duration(late);
                     info!(script = sender.owner(), "{summary}: skipped, since it expired {late} ago (`missed`)");
-                    services.acknowledge(&Ack::Timer(key));
+                    services.settle(&Ack::Timer(key), Settlement::Ack);
                     continue;
                 }
                 sender.tell(timer_event(timer, key, summary.clone(), &services.clock));
@@ -96,10 +96,9 @@ fn payload(name: &str, data: Value, due: Zoned, late: f64) -> Map {
 }
 
 fn timer_event(timer: Timer, key: TimerKey, summary: String, clock: &Clock) -> Event {
-    let now = clock.now_zoned();
     let late = late(&timer, clock).as_secs_f64();
     let payload = payload(&timer.name, timer.data, timer.due.to_zoned(clock.zone()), late);
-    Event::new(now, summary, payload).with_ack(Some(Ack::Timer(key)))
+    Event::new(clock.now(), summary, payload).with_ack(Some(Ack::Timer(key)))
 }
 
 /// Returns the delay since a timer expired.

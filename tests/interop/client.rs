@@ -4,6 +4,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use rhaid::config::Tls;
+use rhaid::event::SenderAck as _;
 
 use super::mosquitto::{self, Listener, Mosquitto};
 use super::*;
@@ -178,7 +179,7 @@ async fn unacknowledged_messages_are_redelivered_after_a_reconnect() {
         }
         let held = [next(&mut all).await, next(&mut all).await, next(&mut all).await];
         mqtt.begin_shutdown();
-        held[0].ack.ack();
+        held[0].ack.as_ref().unwrap().ack();
         drop(held);
         mqtt.close().await;
         mosquitto::publish(broker.address, &["-t", "t", "-m", "4", "-q", "1"]);

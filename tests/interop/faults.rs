@@ -44,7 +44,7 @@ impl Received {
         tokio::spawn(async move {
             while let Some(message) = all.messages.recv().await {
                 let number = message.topic.trim_start_matches("out/").parse().unwrap();
-                writes.lock().entry(number).or_insert_with(Vec::new).push(message.payload);
+                writes.lock().entry(number).or_insert_with(Vec::new).push(message.payload.clone());
             }
         });
         Self(received)
@@ -204,7 +204,7 @@ async fn messages_stored_while_the_broker_is_offline_are_sent_in_order_after_a_k
     let mut arrived = [const { Vec::new() }; 2];
     for _ in 0..40 {
         let message = next(&mut all).await;
-        arrived[usize::from(message.qos) - 1].push(message.topic);
+        arrived[usize::from(message.qos) - 1].push(message.topic.clone());
     }
     for (first, topics) in arrived.into_iter().enumerate() {
         assert_eq!(topics, (first..40).step_by(2).map(|number| format!("out/{number}")).collect::<Vec<_>>());

@@ -56,7 +56,7 @@ impl Permissions {
         let allowed = match need {
             Need::Host(host, port) => return self.check_host(script, host, port),
             Need::Publish(topic) => {
-                self.allows(script, |rule| rule.publish.as_ref(), true, |filter| filter.matches(topic).is_some())
+                self.allows(script, |rule| rule.publish.as_ref(), true, |filter| filter.is_match(topic))
             }
             Need::Subscribe(filter) => {
                 // An invalid filter is rejected by the subscribe call.

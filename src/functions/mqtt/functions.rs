@@ -4,7 +4,6 @@ use rhai::plugin::*;
 
 use crate::config::Need;
 use crate::functions::arguments::parse_options;
-use crate::functions::convert::to_dynamic;
 use crate::functions::mqtt::errors::mqtt_error;
 use crate::functions::mqtt::message::{broker_suffix, message_fields};
 use crate::functions::mqtt::publish::{Publication, publish_all};
@@ -29,12 +28,12 @@ fn last(topic: &str, mut options: Options) -> Result<Dynamic, Thrown> {
     context.record("mqtt_last", format!("{topic}{}", broker_suffix(broker.as_deref())));
     let last = context.services.mqtt.last(topic, broker.as_deref()).map_err(|error| mqtt_error(&error))?;
     let Some(message) = last else { return Ok(Dynamic::UNIT) };
-    let mut map = message_fields(&message, &context);
+    let mut map = message_fields(&message, message.qos, &context);
     map.insert(
         "age".into(),
         context.services.clock.now().duration_since(message.received).as_secs_f64().max(0.0).into(),
     );
-    Ok(to_dynamic(map.into()))
+    Ok(map.into())
 }
 
 fn clear(topic: &str, mut options: Options) -> Result<(), Thrown> {
@@ -213,6 +212,6 @@ mod functions {
     /// ```
     #[rhai_fn(name = "mqtt_matches", return_raw)]
     pub fn mqtt_matches(filter: &str, topic: &str) -> Result<bool, Thrown> {
-        Ok(Filter::parse(filter).map_err(invalid_argument)?.matches(topic).is_some())
+        Ok(Filter::parse(filter).map_err(invalid_argument)?.is_match(topic))
     }
 }

@@ -5,7 +5,6 @@ use rhai::Dynamic;
 use crate::config::Need;
 use crate::functions::arguments::value;
 use crate::functions::context::Context;
-use crate::functions::convert::to_dynamic;
 use crate::functions::effects::DryRun;
 use crate::functions::mqtt::errors::mqtt_error;
 use crate::functions::mqtt::message::{broker_suffix, message_fields};
@@ -100,7 +99,7 @@ async fn collect(
     while received.len() < wanted
         && let Some(message) = subscription.messages.recv().await
     {
-        received.push(to_dynamic(message_fields(&message, context).into()));
+        received.push(message_fields(&message, message.qos, context).into());
     }
     Ok(())
 }
@@ -139,7 +138,7 @@ pub(super) fn request(topic: &str, payload: &Dynamic, mut options: Options) -> R
         match received.flatten() {
             Some(message) => {
                 *result = format!("{} bytes on {}", message.payload.len(), message.topic);
-                Ok(to_dynamic(message_fields(&message, &context).into()))
+                Ok(message_fields(&message, message.qos, &context).into())
             }
             None => {
                 let (filter, waited) = (response_filter.written(), show_duration(timeout));

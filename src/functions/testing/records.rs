@@ -18,7 +18,7 @@ pub(super) fn register(module: &mut Module) {
 pub(super) fn messages_on(filter: &str) -> Result<Vec<Map>, Thrown> {
     let filter = Filter::parse(filter).map_err(invalid_argument)?;
     let all = sandbox()?.published();
-    Ok(all.into_iter().filter(|message| filter.matches(text(message, "topic")).is_some()).collect())
+    Ok(all.into_iter().filter(|message| filter.is_match(text(message, "topic"))).collect())
 }
 
 fn array(maps: Vec<Map>) -> Dynamic {

@@ -19,7 +19,7 @@ use super::registry::ScriptVersion;
 use super::run_log::{LogStore, RunRecorder};
 use super::scheduler::{RunId, RunRequest};
 use super::settings::Settings;
-use crate::event::{Ack, Event};
+use crate::event::{Ack, Event, Settlement};
 use crate::fault::{Fault, SourceLocation};
 use crate::functions::{Context, RunUsage, Stop};
 use crate::run::{Outcome, Skip};
@@ -260,11 +260,12 @@ impl Executor {
             self.services.timers.apply_commit(&batch);
         } else {
             // A run without other effects does not wait for the disk.
-            start.event.delivery.ack.iter().for_each(|ack| self.services.acknowledge(ack));
+            let ack = start.event.delivery.ack.as_ref().filter(|_| !start.event.delivery.requires_ack());
+            ack.into_iter().for_each(|ack| self.services.settle(ack, Settlement::Ack));
         }
         if !batch.event_deliveries.is_empty() {
             let missed = self.runtime.block_on(self.services.bus.deliver(batch.event_deliveries));
-            missed.into_iter().for_each(|number| self.services.acknowledge(&Ack::Emitted(number)));
+            missed.into_iter().for_each(|number| self.services.settle(&Ack::Emitted(number), Settlement::Ack));
         }
         Outcome::Succeeded(value)
     }

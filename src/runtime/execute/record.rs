@@ -31,7 +31,7 @@ pub(super) fn is_routine(
         && settings.config.history.success == KeptSuccesses::Sample
         && start.attempt == 0
         && took <= QUICK
-        && !is_manual(&start.event.summary)
+        && !start.event.given_summary().is_some_and(is_manual)
         && !settings.services.clock.is_simulated()
 }
 
@@ -69,13 +69,13 @@ fn of_event(event: &Event, outcome: &Outcome, settings: &Settings) -> RunRecord 
         script: String::new(),
         version: 0,
         trigger: String::new(),
-        event: settings.mask.apply(&event.summary).into_owned(),
+        event: settings.mask.apply(&event.summary()).into_owned(),
         payload,
         fidelity,
         attempt: 0,
-        queued: event.at.timestamp(),
+        queued: event.at,
         started: None,
-        ended: event.at.timestamp(),
+        ended: event.at,
         outcome: outcome.word().to_owned(),
         why,
         effects: Vec::new(),

@@ -153,8 +153,11 @@ impl<V: Clone> Scheduler<V> {
             attempt: 0,
         };
         let Some((id, queue)) = owner.and_then(|id| Some((id, self.queues.get_mut(&id)?))) else {
-            let skip = if self.is_stopping { Skip::Stopping } else { Skip::TriggerGone };
-            return self.reply(queued, Outcome::Skipped(skip));
+            let outcome = Outcome::Skipped(if self.is_stopping { Skip::Stopping } else { Skip::TriggerGone });
+            if queued.event.delivery.requires_ack() {
+                self.settle(&queued.event, &outcome);
+            }
+            return self.reply(queued, outcome);
         };
         let Some(target) = queue.targets.get(&trigger) else { return };
         if let Some(reason) = skip {
@@ -343,11 +346,9 @@ impl<V: Clone> Scheduler<V> {
         self.mark_ready(id);
     }
 
-    /// Finishes an event: acknowledges it if that is due, records a skip, and replies.
+    /// Finishes an event: settles it with its source if that is due, records a skip, and replies.
     fn finish(&mut self, id: QueueId, queued: QueuedEvent, outcome: Outcome) {
-        if queued.event.delivery.ack_after(&outcome, self.is_stopping).is_some() {
-            self.actions.push(Action::Acknowledge(queued.event.clone()));
-        }
+        self.settle(&queued.event, &outcome);
         if let (Outcome::Skipped(skip), Some(queue)) = (&outcome, self.queues.get(&id)) {
             self.actions.push(Action::Skipped {
                 script: queue.script.clone(),
@@ -358,6 +359,12 @@ impl<V: Clone> Scheduler<V> {
             });
         }
         self.reply(queued, outcome);
+    }
+
+    fn settle(&mut self, event: &Arc<Event>, outcome: &Outcome) {
+        if let Some(settlement) = event.delivery.settlement(outcome, self.is_stopping) {
+            self.actions.push(Action::Settle(event.clone(), settlement));
+        }
     }
 
     fn reply(&mut self, queued: QueuedEvent, outcome: Outcome) {

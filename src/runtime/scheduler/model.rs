@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Limits;
-use crate::event::Event;
+use crate::event::{Event, Settlement};
 use crate::run::{Outcome, Policy, Skip};
 use crate::triggers::TriggerId;
 
@@ -116,8 +116,8 @@ pub(crate) enum Action<V> {
         /// Reason of the skip.
         skip: Skip,
     },
-    /// Acknowledges an event that finished without a commit, and that its source does not deliver again.
-    Acknowledge(Arc<Event>),
+    /// Settles a finished event with its source.
+    Settle(Arc<Event>, Settlement),
     /// Reports that the circuit breaker paused a script.
     Paused {
         /// Name of the script.

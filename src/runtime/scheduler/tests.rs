@@ -1,10 +1,9 @@
 //! Tests of the scheduler.
 
-use jiff::tz::TimeZone;
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::event::{Ack, TimerKey};
+use crate::event::{Ack, SenderAck, TimerKey};
 use crate::fault::{Fault, SourceLocation};
 use crate::run::{Mode, Overflow, Policy, Rate, Retry};
 use crate::services::clock::{ActivityGuard, Clock};
@@ -51,7 +50,7 @@ impl TestBench {
     fn submit_with(&mut self, trigger: u64, name: &str, key: &str, hops: u32) -> oneshot::Receiver<Outcome> {
         let (reply, outcome) = oneshot::channel();
         let payload = map_of([("key".into(), Value::from(key))]);
-        let mut event = Event::new(self.now.to_zoned(TimeZone::UTC), name, payload);
+        let mut event = Event::new(self.now, name, payload);
         event.delivery.hops = hops;
         let trigger_event =
             TriggerEvent { trigger: TriggerId(trigger), event, reply: Some(reply), skip: None, activity: activity() };
@@ -63,7 +62,7 @@ impl TestBench {
     /// Submits an event whose sender waits for an acknowledgement.
     fn submit_acked(&mut self, trigger: u64, name: &str) -> oneshot::Receiver<Outcome> {
         let (reply, outcome) = oneshot::channel();
-        let event = Event::new(self.now.to_zoned(TimeZone::UTC), name, Map::new()).with_ack(Some(Ack::Sender));
+        let event = Event::new(self.now, name, Map::new()).with_ack(Some(Ack::Sender(Arc::new(TestAck))));
         self.scheduler.submit(
             TriggerEvent { trigger: TriggerId(trigger), event, reply: Some(reply), activity: activity(), skip: None },
             self.now,
@@ -73,7 +72,7 @@ impl TestBench {
     }
 
     fn end(&mut self, name: &str, outcome: Outcome) {
-        let at = self.running.iter().position(|start| start.event.summary == name).expect("it runs");
+        let at = self.running.iter().position(|start| start.event.summary() == name).expect("it runs");
         let start = self.running.remove(at);
         self.scheduler.ended(start.run, outcome, self.now);
         self.step();
@@ -81,7 +80,7 @@ impl TestBench {
 
     /// Lets the handler of a run return whose writes are pending.
     fn return_from(&mut self, name: &str) {
-        let start = self.running.iter().find(|start| start.event.summary == name).expect("it runs");
+        let start = self.running.iter().find(|start| start.event.summary() == name).expect("it runs");
         self.scheduler.handler_returned(start.run, self.now);
         self.step();
     }
@@ -99,21 +98,33 @@ impl TestBench {
         for action in actions {
             match action {
                 Action::RunRequest(start) => self.running.push(start),
-                Action::Skipped { event, skip, .. } => self.notes.push(format!("{}: {}", event.summary, skip.reason())),
-                Action::Acknowledge(event) => self.notes.push(format!("settle {}", event.summary)),
+                Action::Skipped { event, skip, .. } => {
+                    self.notes.push(format!("{}: {}", event.summary(), skip.reason()))
+                }
+                Action::Settle(event, _) if event.delivery.requires_ack() => {}
+                Action::Settle(event, settlement) => self.notes.push(format!("{settlement:?} {}", event.summary())),
                 Action::Paused { reason, .. } => self.notes.push(format!("paused: {reason}")),
                 Action::Resumed(_) => self.notes.push("resumed".to_owned()),
             }
         }
     }
 
-    fn running(&self) -> Vec<&str> {
-        self.running.iter().map(|start| start.event.summary.as_str()).collect()
+    fn running(&self) -> Vec<String> {
+        self.running.iter().map(|start| start.event.summary().into_owned()).collect()
     }
 }
 
+/// Acknowledgement to a sender that does not exist.
+#[derive(Debug)]
+struct TestAck;
+
+impl SenderAck for TestAck {
+    fn ack(&self) {}
+    fn nack(&self) {}
+}
+
 fn activity() -> ActivityGuard {
-    Clock::system(TimeZone::UTC).activity()
+    Clock::system(jiff::tz::TimeZone::UTC).activity()
 }
 
 fn mode(mode: Mode) -> Policy {
@@ -262,7 +273,7 @@ fn queued_events_run_on_the_new_version_and_those_of_removed_triggers_are_skippe
     assert_eq!(bench.notes, ["goes: trigger removed"]);
     assert_eq!(bench.running[0].version, 1);
     bench.end("run", done());
-    assert_eq!((bench.running(), bench.running[0].version), (vec!["stays"], 2));
+    assert_eq!((bench.running(), bench.running[0].version), (vec!["stays".to_owned()], 2));
 }
 
 #[test]
@@ -314,7 +325,7 @@ fn runs_are_limited_and_scripts_take_turns() {
 fn a_timer_without_a_run_is_acknowledged_unless_it_is_delivered_again() {
     let mut bench = TestBench::new(vec![mode(Mode::Single)]);
     let settles = |bench: &mut TestBench, name: &str| {
-        let mut event = Event::new(bench.now.to_zoned(TimeZone::UTC), name, Map::new());
+        let mut event = Event::new(bench.now, name, Map::new());
         let due = bench.now;
         event.delivery.ack = Some(Ack::Timer(TimerKey { owner: "s".into(), name: name.into(), due }));
         let trigger_event =
@@ -324,7 +335,7 @@ fn a_timer_without_a_run_is_acknowledged_unless_it_is_delivered_again() {
     };
     settles(&mut bench, "a");
     settles(&mut bench, "b");
-    assert_eq!(bench.notes, ["settle b", "b: still busy (mode single)"]);
+    assert_eq!(bench.notes, ["Ack b", "b: still busy (mode single)"]);
     bench.notes.clear();
     bench.scheduler.stop();
     bench.end("a", Outcome::Cancelled);
@@ -401,7 +412,7 @@ fn events_of_a_removed_trigger_are_handed_off_in_place() {
     let _running = bench.submit(1, "run");
     let _waiting = [(0, "a"), (1, "b"), (0, "c")].map(|(id, name)| bench.submit(id, name));
     let handoff = |trigger: TriggerId, event: &Event| {
-        (trigger == TriggerId(0) && event.summary != "c").then(|| (TriggerId(3), event.clone()))
+        (trigger == TriggerId(0) && event.summary() != "c").then(|| (TriggerId(3), event.clone()))
     };
     bench.swap_with_handoff(2, vec![(1, Policy::default()), (3, Policy::default())], &handoff);
     assert_eq!(bench.notes, ["c: trigger removed"]);

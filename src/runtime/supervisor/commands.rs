@@ -151,7 +151,7 @@ impl Supervisor {
         let at = find_trigger(script, active, trigger)?;
         let services = &active.settings.services;
         let payload = manual_payload(&*active.version.script.declarations[at].trigger, given, services);
-        let event = Event::new(services.clock.now_zoned(), FIRED_MANUALLY, payload);
+        let event = Event::new(services.clock.now(), FIRED_MANUALLY, payload);
         let inbox = self.dispatcher.inbox();
         Ok((EventSender::new(active.triggers[at].id, script.into(), inbox, services.clock.clone()), event))
     }

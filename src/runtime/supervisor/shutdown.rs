@@ -128,7 +128,7 @@ pub(super) fn triggers_of(active: &ActiveScript, lifecycle: Lifecycle) -> impl I
 /// Returns the event of a lifecycle trigger.
 pub(super) fn lifecycle_event(services: &Services, kind: &str, reason: &str) -> Event {
     let payload = map_of([("reason".to_owned(), Value::from(reason))]);
-    Event::new(services.clock.now_zoned(), format!("{kind} ({reason})"), payload)
+    Event::new(services.clock.now(), format!("{kind} ({reason})"), payload)
 }
 
 /// Stops a watch; after [`WATCH_LIMIT`] it is abandoned.

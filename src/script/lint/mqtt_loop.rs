@@ -18,7 +18,7 @@ struct MqttHandler {
 
 impl MqttHandler {
     fn receives(&self, topic: &str) -> bool {
-        self.filters.iter().any(|filter| filter.matches(topic).is_some())
+        self.filters.iter().any(|filter| filter.is_match(topic))
     }
 }
 

@@ -64,7 +64,7 @@ fn within_limits<T: Send>(code: impl FnOnce() -> Result<T, Thrown> + Send) -> Re
 
 fn call(script: &Script, handler: usize, payload: &[(&str, Value)]) -> Result<Value, Box<Fault>> {
     let payload: Map = payload.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-    within_limits(|| script.invoke(handler, &payload))
+    within_limits(|| script.invoke(handler, &payload.into()))
         .map_err(|error| errors::thrown(&Files(script.files.clone()), &error).into())
 }
 

@@ -8,7 +8,7 @@ fn scripts_on_one_thread_import_only_their_own_modules() {
     let files = |module| [("t.rhai", read), ("_lib/a.rhai", module)];
     let one = load_all(&files("export const NAME = 1;"), &Purpose::Handlers).ok().unwrap();
     let two = load_all(&files("export const NAME = 2;"), &Purpose::Handlers).ok().unwrap();
-    let both = within_limits(|| Ok([&one, &two, &one].map(|script| script.invoke(0, &Map::new()).unwrap())));
+    let both = within_limits(|| Ok([&one, &two, &one].map(|script| script.invoke(0, &Map::new().into()).unwrap())));
     assert_eq!(both.unwrap(), [1, 2, 1].map(Value::Int));
 }
 

@@ -1,9 +1,10 @@
 //! Spills messages of slow handlers to disk so that they can be acknowledged early.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::services::mqtt::message::Message;
+use crate::event::ReceivedMessage;
 use crate::services::mqtt::pending_writes::PendingWrites;
 use crate::services::mqtt::stored_message::{received_message, received_record};
 use crate::services::store::{OutboxChange, OutboxRecord};
@@ -35,7 +36,7 @@ impl AckSpill {
     }
 
     /// Takes the messages that an earlier process had spilled, with their numbers.
-    pub(super) fn take_restored(&mut self, broker: &str) -> Vec<(u64, Message)> {
+    pub(super) fn take_restored(&mut self, broker: &Arc<str>) -> Vec<(u64, ReceivedMessage)> {
         let records = std::mem::take(&mut self.restored).into_iter();
         records.map(|record| (record.number, received_message(record, broker))).collect()
     }
@@ -50,7 +51,7 @@ impl AckSpill {
     }
 
     /// Enqueues a message to be written to disk.
-    pub(super) fn insert(&mut self, number: u64, message: &Message) {
+    pub(super) fn insert(&mut self, number: u64, message: &ReceivedMessage) {
         self.count(number, message.payload.len());
         self.writes.push(OutboxChange::Insert(received_record(number, message)));
     }
@@ -82,8 +83,6 @@ pub(super) fn queue_name(broker: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use jiff::Timestamp;
 
     use super::*;
@@ -92,7 +91,7 @@ mod tests {
     #[test]
     fn a_spilled_message_is_restored_unchanged() {
         let properties = map_of([("content_type".into(), "text/plain".into())]);
-        let before = Message {
+        let before = ReceivedMessage {
             topic: "温度/1".into(),
             payload: vec![0, 255].into(),
             qos: 2,
@@ -101,7 +100,6 @@ mod tests {
             broker: "house".into(),
             properties,
             received: Timestamp::from_microsecond(1_800_000_000_123_456).unwrap(),
-            ack: Arc::default(),
         };
         let mut spill = AckSpill::default();
         assert!(!spill.has_room(), "there is no store");
@@ -110,7 +108,7 @@ mod tests {
         let Some(OutboxChange::Insert(record)) = spill.writes.take().pop() else { panic!("it is not written") };
         let mut later = AckSpill::default();
         assert_eq!(later.restore(vec![record]), 8);
-        let (number, after) = later.take_restored("house").remove(0);
+        let (number, after) = later.take_restored(&"house".into()).remove(0);
         assert_eq!((number, format!("{after:?}")), (7, format!("{before:?}")));
         later.remove(7);
         later.remove(7);

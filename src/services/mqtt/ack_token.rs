@@ -4,17 +4,16 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use parking_lot::Mutex;
+
+use crate::event::SenderAck;
 use crate::services::mqtt::ack_queue::AckQueue;
 
-/// One subscriber's share in the acknowledgement of a message, which is sent when the last share is dropped.
+/// One subscriber's share in the acknowledgement of a message, which is sent when the last share is acknowledged or dropped.
 ///
 /// During shutdown it is sent only if each share was acknowledged explicitly; otherwise the broker sends the message again after the
-/// restart. The default token is that of a message of QoS 0, which needs no acknowledgement.
-#[derive(Default)]
-pub struct AckToken {
-    pending: Option<Arc<SharedAck>>,
-    is_acked: AtomicBool,
-}
+/// restart.
+pub struct AckToken(Mutex<Option<Arc<SharedAck>>>);
 
 struct SharedAck {
     number: u64,
@@ -24,36 +23,33 @@ struct SharedAck {
 
 impl AckToken {
     pub(super) fn new(number: u64, acks: Arc<AckQueue>) -> Self {
-        let pending = SharedAck { number, acks, is_nacked: AtomicBool::new(false) };
-        Self { pending: Some(Arc::new(pending)), is_acked: AtomicBool::new(false) }
+        Self(Mutex::new(Some(Arc::new(SharedAck { number, acks, is_nacked: AtomicBool::new(false) }))))
     }
 
     /// Returns another share in the same acknowledgement.
     pub(super) fn share(&self) -> Self {
-        Self { pending: self.pending.clone(), is_acked: AtomicBool::new(false) }
+        Self(Mutex::new(self.0.lock().clone()))
+    }
+}
+
+impl SenderAck for AckToken {
+    fn ack(&self) {
+        drop(self.0.lock().take());
     }
 
-    /// Marks the message as processed, so that it is acknowledged even during shutdown.
-    pub fn ack(&self) {
-        self.is_acked.store(true, Ordering::Relaxed);
-    }
-
-    /// Marks the message as not processed: it is not acknowledged, and the broker sends it again after the next connect.
-    pub fn nack(&self) {
-        if let Some(pending) = &self.pending {
-            pending.is_nacked.store(true, Ordering::Relaxed);
+    fn nack(&self) {
+        if let Some(shared) = self.0.lock().take() {
+            shared.is_nacked.store(true, Ordering::Relaxed);
         }
     }
 }
 
 impl Drop for AckToken {
     fn drop(&mut self) {
-        let is_acked = self.is_acked.load(Ordering::Relaxed);
-        if let Some(pending) = &self.pending
-            && !is_acked
-            && pending.acks.is_shutting_down()
+        if let Some(shared) = self.0.get_mut()
+            && shared.acks.is_shutting_down()
         {
-            pending.is_nacked.store(true, Ordering::Relaxed);
+            shared.is_nacked.store(true, Ordering::Relaxed);
         }
     }
 }
@@ -68,7 +64,7 @@ impl Drop for SharedAck {
 
 impl fmt::Debug for AckToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "AckToken({:?})", self.pending.as_ref().map(|pending| pending.number))
+        write!(f, "AckToken({:?})", self.0.lock().as_ref().map(|shared| shared.number))
     }
 }
 
@@ -93,7 +89,7 @@ mod tests {
 
     #[test]
     fn during_shutdown_a_message_is_acknowledged_only_if_every_subscriber_acknowledged_it() {
-        assert!(is_acknowledged(true, |one, two| [one, two].iter().for_each(AckToken::ack)));
+        assert!(is_acknowledged(true, |one, two| [one, two].iter().for_each(SenderAck::ack)));
         assert!(!is_acknowledged(true, |one, _two| one.ack()), "the other has not processed it");
         assert!(!is_acknowledged(true, |_, _| {}));
         assert!(is_acknowledged(false, |_, _| {}), "before shutdown, dropping the token is enough");

@@ -20,6 +20,8 @@ pub(super) struct BrokerClient {
     pub(super) settings: ConnectionSettings,
     pub(super) clock: Clock,
     pub(super) session: Mutex<ClientSession>,
+    /// Locked while messages are passed to sinks, so that they stay in order.
+    pub(super) delivery_order: Mutex<()>,
     pub(super) acks: Arc<AckQueue>,
     pub(super) state: watch::Sender<ConnectionState>,
     /// Notified when the outbox has room again.
@@ -42,6 +44,19 @@ impl BrokerClient {
         self.session.lock()
     }
 
+    /// Passes received messages to their sinks, in order and without the session's lock.
+    pub(super) fn pass_on(&self) {
+        let _order = self.delivery_order.lock();
+        let mut deliveries = self.session().take_deliveries().into_iter().peekable();
+        while let Some((sink, message)) = deliveries.next() {
+            let mut messages = vec![message];
+            while let Some((_, message)) = deliveries.next_if(|(next, _)| Arc::ptr_eq(next, &sink)) {
+                messages.push(message);
+            }
+            sink.receive(messages);
+        }
+    }
+
     pub(super) fn write_activity(&self) -> MutexGuard<'_, Option<ActivityGuard>> {
         self.write_activity.lock()
     }
@@ -53,6 +68,7 @@ impl BrokerClient {
             // The messages of a sandbox do not count as memory of the run that caused them.
             Some(mock) => memory::uncounted(|| {
                 mock.exchange(&self.mock_peer());
+                self.pass_on();
                 self.outbox_room.notify_waiters();
                 if self.session().has_pending_writes() {
                     self.write_activity().get_or_insert_with(|| self.clock.activity());

@@ -7,26 +7,34 @@ use std::time::Instant;
 use jiff::Timestamp;
 use tracing::warn;
 
+use crate::event::ReceivedMessage;
 use crate::services::mqtt::ack_queue::AckQueue;
 use crate::services::mqtt::ack_spill::SPILL_AFTER;
 use crate::services::mqtt::ack_token::AckToken;
 use crate::services::mqtt::error::Error;
 use crate::services::mqtt::last_values::LastValues;
-use crate::services::mqtt::message::Message;
 use crate::services::mqtt::outbox::Outbox;
 use crate::services::mqtt::pending_acks::{Acknowledgement, Arrival, PendingAcks};
 use crate::services::mqtt::pending_writes::Written;
 use crate::services::mqtt::registry::Registry;
 use crate::services::mqtt::settings::ConnectionSettings;
+use crate::services::mqtt::subscriber::SinkDelivery;
 use crate::services::mqtt::wire::{ConnAck, ConnectionError, Frame, Incoming, IncomingPublish, Outgoing};
 use crate::services::store::{OutboxChange, OutboxRecord};
 
 /// Limit of messages buffered during a pause; with one more, the pause ends.
 const MAX_PAUSED: usize = 10_000;
 
+/// A received message and its acknowledgement.
+struct Received {
+    message: Arc<ReceivedMessage>,
+    ack: Option<AckToken>,
+    subscription_ids: Vec<u32>,
+}
+
 /// The session with one broker: takes incoming packets and returns outgoing ones, without I/O.
 pub(super) struct ClientSession {
-    broker: String,
+    broker: Arc<str>,
     pub(super) registry: Registry,
     pub(super) outbox: Outbox,
     pub(super) last_values: LastValues,
@@ -40,13 +48,13 @@ pub(super) struct ClientSession {
     dropped: u64,
     // Number of pauses, and the messages received meanwhile with their subscription identifiers.
     pauses: usize,
-    paused: VecDeque<(Message, Vec<u32>)>,
+    paused: VecDeque<Received>,
 }
 
 impl ClientSession {
     pub(super) fn new(settings: &ConnectionSettings, acks: Arc<AckQueue>) -> Self {
         Self {
-            broker: settings.name.clone(),
+            broker: settings.name.as_str().into(),
             registry: Registry::new(&settings.name),
             outbox: Outbox::new(settings.outbox, settings.max_inflight),
             last_values: LastValues::default(),
@@ -69,7 +77,7 @@ impl ClientSession {
     pub(super) fn connected(&mut self, connack: &ConnAck) {
         let dropped = std::mem::take(&mut self.dropped);
         if dropped > 0 {
-            warn!(broker = self.broker, "{dropped} messages were dropped while the broker was offline");
+            warn!(broker = &*self.broker, "{dropped} messages were dropped while the broker was offline");
         }
         self.registry.connected(connack.session_present, connack.has_subscription_ids);
         self.pending_acks.connected(connack.session_present);
@@ -85,7 +93,7 @@ impl ClientSession {
             Frame::Packet(packet) => packet,
             Frame::TooLarge { topic, qos, id, size } => {
                 warn!(
-                    broker = self.broker,
+                    broker = &*self.broker,
                     topic, "a message of {size} bytes is dropped: it is larger than `mqtt.max_packet`"
                 );
                 self.acknowledge_skipped(qos, id);
@@ -117,16 +125,20 @@ impl ClientSession {
     /// Drops the oldest message of the outbox; logs this once until the next connect.
     pub(super) fn drop_oldest(&mut self) {
         if self.dropped == 0 {
-            let (broker, queued) = (&self.broker, self.outbox.queued());
+            let (broker, queued) = (&*self.broker, self.outbox.queued());
             warn!(broker, "the outbox is full with {queued} messages: the oldest are dropped (`outbox_full`)");
         }
         self.dropped += 1;
         self.outbox.drop_oldest();
     }
 
+    /// Spills messages that have blocked the acknowledgement of others for too long.
+    pub(super) fn spill_overdue(&mut self) {
+        self.pending_acks.spill_overdue(Instant::now());
+    }
+
     /// Returns the next packet to send.
     pub(super) fn outgoing(&mut self) -> Option<Outgoing> {
-        self.pending_acks.spill_overdue(Instant::now());
         for acknowledgement in self.pending_acks.take_ready(&self.acks) {
             self.responses.push_back(match acknowledgement {
                 Acknowledgement::PubAck(id) => Outgoing::PubAck(id),
@@ -146,13 +158,13 @@ impl ClientSession {
 
     fn publish_received(&mut self, publish: IncomingPublish, at: Timestamp) {
         let ack = match publish.qos {
-            0 => AckToken::default(),
+            0 => None,
             qos => match self.pending_acks.arrived(publish.id, qos, &publish.topic, &publish.payload) {
-                Arrival::New(number) => AckToken::new(number, Arc::clone(&self.acks)),
+                Arrival::New(number) => Some(AckToken::new(number, Arc::clone(&self.acks))),
                 Arrival::Repeated => return,
             },
         };
-        let message = Message {
+        let message = Arc::new(ReceivedMessage {
             topic: publish.topic,
             payload: publish.payload,
             qos: publish.qos,
@@ -161,17 +173,17 @@ impl ClientSession {
             broker: self.broker.clone(),
             properties: publish.properties,
             received: at,
-            ack: Arc::new(ack),
-        };
+        });
         if message.qos > 0 {
             self.pending_acks.retain_message(&message);
         }
         self.last_values.insert(&message);
+        let received = Received { message, ack, subscription_ids: publish.subscription_ids };
         if self.pauses > 0 && self.paused.len() < MAX_PAUSED {
-            return self.paused.push_back((message, publish.subscription_ids));
+            return self.paused.push_back(received);
         }
         self.deliver_paused();
-        self.registry.deliver(&message, &publish.subscription_ids, Instant::now());
+        self.deliver(&received, Instant::now());
     }
 
     /// Acknowledges a message that is not delivered.
@@ -198,9 +210,19 @@ impl ClientSession {
 
     fn deliver_paused(&mut self) {
         let now = Instant::now();
-        for (message, subscription_ids) in self.paused.drain(..) {
-            self.registry.deliver(&message, &subscription_ids, now);
+        for received in std::mem::take(&mut self.paused) {
+            self.deliver(&received, now);
         }
+    }
+
+    fn deliver(&mut self, received: &Received, now: Instant) {
+        let Received { message, ack, subscription_ids } = received;
+        self.registry.deliver(message, ack.as_ref(), subscription_ids, now);
+    }
+
+    /// Takes the messages for sinks, in order.
+    pub(super) fn take_deliveries(&mut self) -> Vec<SinkDelivery> {
+        std::mem::take(&mut self.registry.deliveries)
     }
 
     /// Restores the messages that an earlier process had spilled.
@@ -216,8 +238,8 @@ impl ClientSession {
     /// Delivers the messages that an earlier process had spilled.
     pub(super) fn deliver_restored(&mut self) {
         for (number, message) in self.pending_acks.spill.take_restored(&self.broker) {
-            let ack = Arc::new(AckToken::new(number, Arc::clone(&self.acks)));
-            self.registry.deliver(&Message { ack, ..message }, &[], Instant::now());
+            let ack = AckToken::new(number, Arc::clone(&self.acks));
+            self.registry.deliver(&Arc::new(message), Some(&ack), &[], Instant::now());
         }
     }
 

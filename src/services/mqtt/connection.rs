@@ -141,18 +141,22 @@ impl Connection {
         let Some(mut frame) = self.decoder.next()? else { return Ok(()) };
         let now = client.clock.now();
         let mut session = client.session();
-        loop {
-            session.incoming(frame, now)?;
-            frame = match self.decoder.next()? {
-                Some(next) => next,
-                None => return Ok(()),
-            };
-        }
+        let result = loop {
+            match session.incoming(frame, now).and_then(|()| self.decoder.next()) {
+                Ok(Some(next)) => frame = next,
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        drop(session);
+        client.pass_on();
+        result
     }
 
     /// Encodes the packets that the session has to send.
     fn fill_buffer(&mut self, client: &BrokerClient) -> Result<(), ConnectionError> {
         let mut session = client.session();
+        session.spill_overdue();
         let was_full = session.outbox.is_full();
         while self.out.len() < BATCH {
             let Some(packet) = session.outgoing() else { break };

@@ -8,6 +8,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::DEFAULT_BROKER;
+use crate::event::ReceivedMessage;
 use crate::services::clock::Clock;
 use crate::services::mqtt::ack_queue::AckQueue;
 use crate::services::mqtt::broker_client::BrokerClient;
@@ -15,7 +16,6 @@ use crate::services::mqtt::client_session::ClientSession;
 use crate::services::mqtt::connection_state::ConnectionState;
 use crate::services::mqtt::error::Error;
 use crate::services::mqtt::holds::{ConnectionHold, DeliveryPause};
-use crate::services::mqtt::message::Message;
 use crate::services::mqtt::mock_broker::MockBroker;
 use crate::services::mqtt::settings::ConnectionSettings;
 use crate::services::mqtt::{ack_spill, supervisor};
@@ -53,7 +53,7 @@ impl Mqtt {
     ///
     /// # Errors
     /// [`Error::UnknownBroker`].
-    pub fn last(&self, topic: &str, broker: Option<&str>) -> Result<Option<Message>, Error> {
+    pub fn last(&self, topic: &str, broker: Option<&str>) -> Result<Option<Arc<ReceivedMessage>>, Error> {
         Ok(self.broker(broker)?.session().last_values.get(topic))
     }
 
@@ -155,6 +155,7 @@ pub(super) fn start(
         settings,
         clock,
         session: Mutex::new(session),
+        delivery_order: Mutex::default(),
         acks,
         state: watch::Sender::new(ConnectionState::Idle),
         outbox_room: Notify::new(),

@@ -35,6 +35,9 @@ impl DeliveryPause {
 
 impl Drop for DeliveryPause {
     fn drop(&mut self) {
-        self.0.iter().for_each(|client| client.session().resume());
+        for client in &*self.0 {
+            client.session().resume();
+            client.pass_on();
+        }
     }
 }

@@ -1,13 +1,13 @@
 //! Messages from and to a broker.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::sync::Arc;
+use std::ops::Deref;
+use std::sync::{Arc, LazyLock};
 
+use ahash::RandomState;
 use bytes::Bytes;
-use jiff::Timestamp;
 
+use crate::event::ReceivedMessage;
 use crate::services::mqtt::ack_token::AckToken;
-use crate::value::Map;
 
 /// Retained messages that a subscription delivers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -34,41 +34,29 @@ pub struct SubscribeOptions {
     pub all_retained: bool,
 }
 
-/// A message from a broker.
+/// A message from a broker, as one subscriber gets it.
 #[derive(Debug, Clone)]
 pub struct Message {
-    /// Its topic.
-    pub topic: String,
-    /// Its payload.
-    pub payload: Bytes,
-    /// 0, 1 or 2.
+    /// The message, shared by all its subscribers.
+    pub data: Arc<ReceivedMessage>,
+    /// QoS of the delivery: at most that of the subscription.
     pub qos: u8,
-    /// Whether it is a retained message sent because of the subscription.
-    pub retain: bool,
-    /// Whether the broker may have sent it before.
-    pub dup: bool,
-    /// The broker's name in the config.
-    pub broker: String,
-    /// MQTT 5 properties; empty for 3.1.1.
-    pub properties: Map,
-    /// Time of arrival.
-    pub received: Timestamp,
-    /// Acknowledges the message (QoS 1 and 2) once every subscriber has dropped its share.
-    pub ack: Arc<AckToken>,
+    /// Acknowledges the message once every subscriber has acknowledged or dropped its token; `None` at QoS 0.
+    pub ack: Option<Arc<AckToken>>,
 }
 
-impl Message {
-    /// Returns a hash of topic and payload.
-    pub(super) fn fingerprint(&self) -> u64 {
-        fingerprint(&self.topic, &self.payload)
+impl Deref for Message {
+    type Target = ReceivedMessage;
+
+    fn deref(&self) -> &ReceivedMessage {
+        &self.data
     }
 }
 
 /// Returns a hash that distinguishes messages with the same packet identifier.
 pub(super) fn fingerprint(topic: &str, payload: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (topic, payload).hash(&mut hasher);
-    hasher.finish()
+    static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    HASHER.hash_one((topic, payload))
 }
 
 /// A message to a broker.

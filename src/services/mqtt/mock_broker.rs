@@ -148,13 +148,9 @@ impl MockBroker {
     fn subscribe(&self, subscription: SubscribeFilter, client: &MockPeer<'_>) {
         let Ok(filter) = Filter::parse(&subscription.filter) else { return };
         let retained: Vec<Publish> = match subscription.send_retained {
-            true => self
-                .state()
-                .retained
-                .values()
-                .filter(|retained| filter.matches(&retained.topic).is_some())
-                .cloned()
-                .collect(),
+            true => {
+                self.state().retained.values().filter(|retained| filter.is_match(&retained.topic)).cloned().collect()
+            }
             false => Vec::new(),
         };
         let subscription_ids: Vec<u32> = subscription.subscription_id.into_iter().collect();
@@ -178,9 +174,10 @@ impl MockBroker {
                 (true, false) => drop(state.retained.insert(publish.topic.clone(), publish.clone())),
                 (false, _) => {}
             }
-            let matching = state.subscriptions.iter().filter(|(filter, subscription)| {
-                filter.matches(&publish.topic).is_some() && !(is_own && subscription.no_local)
-            });
+            let matching = state
+                .subscriptions
+                .iter()
+                .filter(|(filter, subscription)| filter.is_match(&publish.topic) && !(is_own && subscription.no_local));
             matching.map(|(_, subscription)| subscription.qos).max()
         };
         if let Some(qos) = qos {

@@ -49,4 +49,5 @@ pub use self::inbox::Messages;
 pub use self::message::{Message, Properties, Publish, Retained, SubscribeOptions};
 pub use self::mock_broker::{MockBrokers, Published};
 pub use self::settings::{BrokerAddress, ConnectionSettings, DEFAULT_BROKER, Protocol, Proxy, client_id};
-pub use self::subscription::Subscription;
+pub use self::subscriber::MessageSink;
+pub use self::subscription::{SinkSubscription, Subscription};

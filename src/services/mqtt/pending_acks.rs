@@ -4,9 +4,10 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::event::ReceivedMessage;
 use crate::services::mqtt::ack_queue::AckQueue;
 use crate::services::mqtt::ack_spill::{AckSpill, SPILL_AFTER};
-use crate::services::mqtt::message::{Message, fingerprint};
+use crate::services::mqtt::message::fingerprint;
 use crate::services::store::OutboxRecord;
 
 /// An acknowledgement that is ready to be sent, with its packet identifier.
@@ -54,7 +55,7 @@ struct PendingAck {
     is_completed: bool,
     since: Instant,
     // The message, until it is spilled.
-    message: Option<Message>,
+    message: Option<Arc<ReceivedMessage>>,
     is_spilling: bool,
     // Whether it is on disk, so that it may be acknowledged before it is processed.
     is_spilled: bool,
@@ -107,9 +108,9 @@ impl PendingAcks {
     }
 
     /// Keeps a copy of the newest message, in case it has to be spilled.
-    pub(super) fn retain_message(&mut self, message: &Message) {
+    pub(super) fn retain_message(&mut self, message: &Arc<ReceivedMessage>) {
         if let Some(pending) = self.queue.back_mut() {
-            pending.message = Some(Message { ack: Arc::default(), ..message.clone() });
+            pending.message = Some(message.clone());
         }
     }
 
@@ -151,8 +152,7 @@ impl PendingAcks {
     pub(super) fn take_ready(&mut self, acks: &AckQueue) -> Vec<Acknowledgement> {
         for number in acks.take() {
             self.spill.remove(number);
-            let mut all = self.queue.iter_mut().chain(self.earlier.values_mut());
-            if let Some(pending) = all.find(|pending| pending.number == number) {
+            if let Some(pending) = self.numbered_mut(number) {
                 (pending.is_completed, pending.message) = (true, None);
             }
         }
@@ -168,6 +168,16 @@ impl PendingAcks {
             });
         }
         ready
+    }
+
+    fn numbered_mut(&mut self, number: u64) -> Option<&mut PendingAck> {
+        // Numbers are consecutive, unless messages of an earlier connection or repeated ones are in between.
+        let guess = self.queue.front().and_then(|first| usize::try_from(number.checked_sub(first.number)?).ok());
+        if let Some(at) = guess.filter(|at| self.queue.get(*at).is_some_and(|pending| pending.number == number)) {
+            return self.queue.get_mut(at);
+        }
+        let mut all = self.queue.iter_mut().chain(self.earlier.values_mut());
+        all.find(|pending| pending.number == number)
     }
 
     /// Records a PUBREL; the response is always PUBCOMP.
@@ -192,7 +202,7 @@ impl PendingAcks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::services::mqtt::registry::tests::message;
+    use crate::services::mqtt::registry::tests::received;
     use crate::services::store::OutboxChange;
 
     fn arrive(pending: &mut PendingAcks, packet_id: u16, qos: u8) -> u64 {
@@ -263,7 +273,7 @@ mod tests {
         let (mut pending, acks) = (PendingAcks::default(), AckQueue::default());
         pending.restore(Vec::new());
         let slow = arrive(&mut pending, 1, 1);
-        pending.retain_message(&message("slow"));
+        pending.retain_message(&Arc::new(received("slow")));
         let later = Instant::now() + SPILL_AFTER;
         pending.spill_overdue(later);
         assert!(pending.spill.writes.is_empty(), "it blocks no other");
@@ -285,7 +295,7 @@ mod tests {
         let (mut pending, acks) = (PendingAcks::default(), AckQueue::default());
         pending.restore(Vec::new());
         let numbers: Vec<_> = [1, 2].map(|packet_id| arrive(&mut pending, packet_id, 1)).into();
-        pending.queue[0].message = Some(message("slow"));
+        pending.queue[0].message = Some(Arc::new(received("slow")));
         pending.spill_overdue(Instant::now() + SPILL_AFTER);
         pending.spill.writes.take();
         pending.spill_finished(&numbers[..1], false);

@@ -1,18 +1,21 @@
 //! Subscribers and their filters, and the subscriptions at the broker.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use tracing::{info, warn};
 
+use crate::event::ReceivedMessage;
 use crate::services::clock::Clock;
+use crate::services::mqtt::ack_token::AckToken;
 use crate::services::mqtt::dedup::{Dedup, Source};
 use crate::services::mqtt::error::Error;
 use crate::services::mqtt::filter_table::{FilterRef, FilterTable};
-use crate::services::mqtt::inbox::Messages;
-use crate::services::mqtt::message::{Message, SubscribeOptions};
+use crate::services::mqtt::inbox::{self, Messages};
+use crate::services::mqtt::message::{SubscribeOptions, fingerprint};
 use crate::services::mqtt::request_queue::{Batch, LINGER, Need, RequestQueue};
-use crate::services::mqtt::subscriber::{Ready, Subscriber};
+use crate::services::mqtt::subscriber::{Destination, Ready, SinkDelivery, Subscriber};
 use crate::services::mqtt::trie::Trie;
 use crate::services::mqtt::wire::{Outgoing, SubscribeFilter};
 use crate::topic::Filter;
@@ -30,6 +33,8 @@ pub(super) struct Registry {
     // Whether the broker sends subscription identifiers with messages (MQTT 5).
     has_subscription_ids: bool,
     dedup: Dedup,
+    /// Messages for sinks, to be passed on when the session is not locked.
+    pub(super) deliveries: Vec<SinkDelivery>,
 }
 
 impl Registry {
@@ -44,14 +49,27 @@ impl Registry {
             requests: RequestQueue::default(),
             has_subscription_ids: false,
             dedup: Dedup::default(),
+            deliveries: Vec::new(),
         }
     }
 
-    /// Adds a subscriber; returns its id, its messages, and the state of its subscription.
+    /// Adds a subscriber with an inbox; returns its id, its messages, and the state of its subscription.
     pub(super) fn add(&mut self, filters: &[Filter], options: SubscribeOptions) -> (u64, Messages, Ready) {
+        let (sender, messages) = inbox::queue(self.clock.clone());
+        let (id, ready) = self.add_to(filters, options, Destination::Inbox(sender));
+        (id, messages, ready)
+    }
+
+    /// Adds a subscriber; returns its id, and the state of its subscription.
+    pub(super) fn add_to(
+        &mut self,
+        filters: &[Filter],
+        options: SubscribeOptions,
+        destination: Destination,
+    ) -> (u64, Ready) {
         let id = self.next_id;
         self.next_id += 1;
-        let (mut subscriber, messages, ready) = Subscriber::new(filters, options, self.clock.clone());
+        let (mut subscriber, ready) = Subscriber::new(filters, options, destination);
         for (at, filter) in filters.iter().enumerate() {
             let entry = self.filter_table.entry(filter.wire());
             entry.users.push((id, at));
@@ -63,7 +81,7 @@ impl Registry {
             self.index.insert(filter.pattern(), (id, at));
         }
         self.subscribers.insert(id, subscriber);
-        (id, messages, ready)
+        (id, ready)
     }
 
     /// Removes a subscriber.
@@ -85,7 +103,13 @@ impl Registry {
     }
 
     /// Delivers a message to every subscriber that it matches, once each.
-    pub(super) fn deliver(&mut self, message: &Message, subscription_ids: &[u32], now: Instant) {
+    pub(super) fn deliver(
+        &mut self,
+        message: &Arc<ReceivedMessage>,
+        ack: Option<&AckToken>,
+        subscription_ids: &[u32],
+        now: Instant,
+    ) {
         let mut matching = self.matching(message, subscription_ids, now);
         matching.sort_unstable();
         let mut delivered = None;
@@ -95,7 +119,7 @@ impl Registry {
             let is_first = subscription_ids.is_empty() || subscriber.first_match(&message.topic) == Some(at);
             if subscriber.accepts(at, message, is_first, now) || subscriber.records(message) {
                 delivered = Some(id);
-                subscriber.push(message);
+                subscriber.push(message, ack, &mut self.deliveries);
             }
         }
     }
@@ -244,20 +268,22 @@ impl Registry {
     }
 
     /// Returns the filters of subscribers that a message matches.
-    fn matching(&mut self, message: &Message, subscription_ids: &[u32], now: Instant) -> Vec<FilterRef> {
+    fn matching(&mut self, message: &ReceivedMessage, subscription_ids: &[u32], now: Instant) -> Vec<FilterRef> {
         let topic = &message.topic;
         let table = &self.filter_table;
         let mut identified: Vec<_> = table.with_ids(subscription_ids).flat_map(|entry| &entry.users).copied().collect();
         if table.with_ids(subscription_ids).any(|entry| entry.users.is_empty()) {
             let mut recent = self.index.find(topic);
             recent.retain(|filter| self.is_recent(filter, now));
-            if !recent.is_empty() && self.dedup.is_new(message.fingerprint(), Source::Removed, now) {
+            if !recent.is_empty()
+                && self.dedup.is_new(fingerprint(&message.topic, &message.payload), Source::Removed, now)
+            {
                 identified.extend(recent);
             }
             return identified;
         }
         if identified.iter().any(|filter| self.is_recent(filter, now))
-            && !self.dedup.is_new(message.fingerprint(), Source::Current, now)
+            && !self.dedup.is_new(fingerprint(&message.topic, &message.payload), Source::Current, now)
         {
             identified.retain(|filter| !self.is_recent(filter, now));
             return identified;
@@ -321,8 +347,8 @@ pub(super) mod tests {
     }
 
     /// Returns a message of QoS 0.
-    pub(in crate::services::mqtt) fn message(payload: &str) -> Message {
-        Message {
+    pub(in crate::services::mqtt) fn received(payload: &str) -> ReceivedMessage {
+        ReceivedMessage {
             topic: "n/1".into(),
             payload: payload.to_owned().into(),
             qos: 0,
@@ -331,7 +357,6 @@ pub(super) mod tests {
             broker: "test".into(),
             properties: crate::value::Map::new(),
             received: jiff::Timestamp::UNIX_EPOCH,
-            ack: std::sync::Arc::default(),
         }
     }
 
@@ -346,18 +371,18 @@ pub(super) mod tests {
         let id_of = |registry: &Registry, filter: &str| registry.filter_table.get(filter).unwrap().subscription_id;
         let (removed, new) = (id_of(&registry, "n/+"), id_of(&registry, "n/#"));
         // A broker that sends one copy per filter: before it has processed the new one, after that, and after its SUBACK.
-        registry.deliver(&message("1"), &[removed], Instant::now());
-        registry.deliver(&message("2"), &[removed], Instant::now());
-        registry.deliver(&message("2"), &[new], Instant::now());
-        registry.deliver(&message("2"), &[new, removed], Instant::now());
+        registry.deliver(&Arc::new(received("1")), None, &[removed], Instant::now());
+        registry.deliver(&Arc::new(received("2")), None, &[removed], Instant::now());
+        registry.deliver(&Arc::new(received("2")), None, &[new], Instant::now());
+        registry.deliver(&Arc::new(received("2")), None, &[new, removed], Instant::now());
         assert_eq!(answer_all(&mut registry), 1);
-        registry.deliver(&message("3"), &[removed], Instant::now());
-        registry.deliver(&message("3"), &[new], Instant::now());
-        registry.deliver(&message("4"), &[new], Instant::now());
-        registry.deliver(&message("4"), &[removed], Instant::now());
-        registry.deliver(&message("late"), &[removed], Instant::now());
-        registry.deliver(&message("not meant"), &[removed], Instant::now() + 2 * LINGER);
-        let seen: Vec<_> = std::iter::from_fn(|| messages.try_recv()).map(|message| message.payload).collect();
+        registry.deliver(&Arc::new(received("3")), None, &[removed], Instant::now());
+        registry.deliver(&Arc::new(received("3")), None, &[new], Instant::now());
+        registry.deliver(&Arc::new(received("4")), None, &[new], Instant::now());
+        registry.deliver(&Arc::new(received("4")), None, &[removed], Instant::now());
+        registry.deliver(&Arc::new(received("late")), None, &[removed], Instant::now());
+        registry.deliver(&Arc::new(received("not meant")), None, &[removed], Instant::now() + 2 * LINGER);
+        let seen: Vec<_> = std::iter::from_fn(|| messages.try_recv()).map(|message| message.payload.clone()).collect();
         assert_eq!(seen, ["1", "2", "2", "3", "4", "late"]);
     }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::services::mqtt::ack_token::AckToken;
-use crate::services::mqtt::message::{Message, Properties, Publish};
+use crate::event::ReceivedMessage;
+use crate::services::mqtt::message::{Properties, Publish};
 use crate::services::store::OutboxRecord;
 use crate::value::{Map, Value};
 
@@ -52,7 +52,7 @@ fn read_properties(stored: &str) -> Option<Box<Properties>> {
 }
 
 /// Returns the record of a received message.
-pub(super) fn received_record(number: u64, message: &Message) -> OutboxRecord {
+pub(super) fn received_record(number: u64, message: &ReceivedMessage) -> OutboxRecord {
     let more = (message.received.as_microsecond(), Value::Map(message.properties.clone()).to_stored());
     OutboxRecord {
         number,
@@ -67,22 +67,21 @@ pub(super) fn received_record(number: u64, message: &Message) -> OutboxRecord {
 }
 
 /// Returns the received message of a record.
-pub(super) fn received_message(record: OutboxRecord, broker: &str) -> Message {
+pub(super) fn received_message(record: OutboxRecord, broker: &Arc<str>) -> ReceivedMessage {
     let more: Option<(i64, serde_json::Value)> = serde_json::from_str(&record.properties).ok();
     let (received, properties) = more.unwrap_or_default();
-    Message {
+    ReceivedMessage {
         topic: record.topic,
         payload: record.payload.into(),
         qos: record.qos,
         retain: record.retain,
         dup: true,
-        broker: broker.to_owned(),
+        broker: broker.clone(),
         properties: match Value::from_stored(properties) {
             Value::Map(properties) => properties,
             _ => Map::new(),
         },
         received: Timestamp::from_microsecond(received).unwrap_or_default(),
-        ack: Arc::new(AckToken::default()),
     }
 }
 

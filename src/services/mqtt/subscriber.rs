@@ -7,10 +7,10 @@ use std::time::Instant;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use crate::services::clock::Clock;
+use crate::event::ReceivedMessage;
 use crate::services::mqtt::ack_token::AckToken;
 use crate::services::mqtt::error::Error;
-use crate::services::mqtt::inbox::{self, Messages, Sender};
+use crate::services::mqtt::inbox::{self, Sender};
 use crate::services::mqtt::initial_retained::InitialRetained;
 use crate::services::mqtt::message::{Message, Retained, SubscribeOptions};
 use crate::topic::Filter;
@@ -22,9 +22,28 @@ pub(super) type Ready = watch::Receiver<Option<Result<(), Error>>>;
 pub(super) struct Subscriber {
     pub(super) options: SubscribeOptions,
     filters: Vec<SubscriberFilter>,
-    sender: Sender,
+    destination: Destination,
     ready: watch::Sender<Option<Result<(), Error>>>,
     dropped: u64,
+}
+
+/// Receives the messages of a subscription as they arrive.
+///
+/// Called on the connection's task, in order and without a lock of the session. It must not block.
+pub trait MessageSink: Send + Sync {
+    /// Processes messages, oldest first.
+    fn receive(&self, messages: Vec<Message>);
+}
+
+/// A message for a sink.
+pub(super) type SinkDelivery = (Arc<dyn MessageSink>, Message);
+
+/// Destination of a subscriber's messages.
+pub(super) enum Destination {
+    /// A bounded queue.
+    Inbox(Sender),
+    /// A sink, which is called when the session is not locked.
+    Sink(Arc<dyn MessageSink>),
 }
 
 struct SubscriberFilter {
@@ -34,15 +53,14 @@ struct SubscriberFilter {
 }
 
 impl Subscriber {
-    pub(super) fn new(filters: &[Filter], options: SubscribeOptions, clock: Option<Clock>) -> (Self, Messages, Ready) {
-        let (sender, messages) = inbox::queue(clock);
+    pub(super) fn new(filters: &[Filter], options: SubscribeOptions, destination: Destination) -> (Self, Ready) {
         let (ready, outcome) = watch::channel(None);
         let filters = filters.iter().map(|filter| SubscriberFilter {
             filter: filter.clone(),
             initial: InitialRetained::new(options.retained),
             outcome: None,
         });
-        (Self { options, filters: filters.collect(), sender, ready, dropped: 0 }, messages, outcome)
+        (Self { options, filters: filters.collect(), destination, ready, dropped: 0 }, outcome)
     }
 
     pub(super) fn filters(&self) -> impl Iterator<Item = &Filter> {
@@ -51,7 +69,7 @@ impl Subscriber {
 
     /// Returns whether the filter at this position matches a topic.
     pub(super) fn matches(&self, at: usize, topic: &str) -> bool {
-        self.filters.get(at).is_some_and(|filter| filter.filter.matches(topic).is_some())
+        self.filters.get(at).is_some_and(|filter| filter.filter.is_match(topic))
     }
 
     /// Returns the position of the first filter that matches a topic.
@@ -93,7 +111,7 @@ impl Subscriber {
     }
 
     /// Returns whether to deliver a message that matches a filter; live messages are delivered only for the first filter that matches.
-    pub(super) fn accepts(&mut self, at: usize, message: &Message, is_first: bool, now: Instant) -> bool {
+    pub(super) fn accepts(&mut self, at: usize, message: &ReceivedMessage, is_first: bool, now: Instant) -> bool {
         // Overlapping filters of one subscriber have the same retained messages.
         let fingerprint = if message.retain { fingerprint(&message.payload) } else { 0 };
         let has_seen = |filter: &SubscriberFilter| filter.initial.has_seen(&message.topic, fingerprint);
@@ -110,26 +128,50 @@ impl Subscriber {
     }
 
     /// Returns whether to deliver a retained message that is not accepted, for recording; not if the queue is more than half full.
-    pub(super) fn records(&self, message: &Message) -> bool {
+    pub(super) fn records(&self, message: &ReceivedMessage) -> bool {
         let is_excluded = message.retain && self.options.retained == Retained::Live;
-        self.options.all_retained && is_excluded && self.sender.is_relaxed()
+        self.options.all_retained && is_excluded && self.is_relaxed()
     }
 
-    /// Enqueues a message with at most the QoS of the subscription.
-    pub(super) fn push(&mut self, message: &Message) {
-        let mut message = message.clone();
-        message.qos = message.qos.min(self.options.qos);
-        message.ack = Arc::new(if message.qos == 0 { AckToken::default() } else { message.ack.share() });
-        let (broker, topic) = (message.broker.clone(), message.topic.clone());
-        if !self.sender.push(message) {
+    /// Passes a message on with at most the QoS of the subscription.
+    pub(super) fn push(
+        &mut self,
+        message: &Arc<ReceivedMessage>,
+        ack: Option<&AckToken>,
+        deliveries: &mut Vec<SinkDelivery>,
+    ) {
+        let qos = message.qos.min(self.options.qos);
+        let ack = ack.filter(|_| qos > 0).map(|ack| Arc::new(ack.share()));
+        let delivered = Message { data: message.clone(), qos, ack };
+        match &self.destination {
+            Destination::Sink(sink) => deliveries.push((sink.clone(), delivered)),
+            Destination::Inbox(sender) => {
+                let (is_queued, is_relaxed) = (sender.push(delivered), sender.is_relaxed());
+                self.count_dropped(message, is_queued, is_relaxed);
+            }
+        }
+    }
+
+    /// Logs the first dropped message of a full inbox, and the number of dropped messages once it is half empty.
+    fn count_dropped(&mut self, message: &ReceivedMessage, is_queued: bool, is_relaxed: bool) {
+        let (broker, topic) = (&*message.broker, message.topic.as_str());
+        if !is_queued {
             if self.dropped == 0 {
                 let capacity = inbox::CAPACITY;
                 warn!(broker, topic, "the queue of a subscriber is full with {capacity} messages: QoS 0 is dropped");
             }
             self.dropped += 1;
-        } else if self.dropped > 0 && self.sender.is_relaxed() {
+        } else if self.dropped > 0 && is_relaxed {
             info!(broker, topic, "{} messages were dropped", self.dropped);
             self.dropped = 0;
+        }
+    }
+
+    /// Returns whether the queue of the subscriber is at most half full.
+    fn is_relaxed(&self) -> bool {
+        match &self.destination {
+            Destination::Inbox(sender) => sender.is_relaxed(),
+            Destination::Sink(_) => true,
         }
     }
 

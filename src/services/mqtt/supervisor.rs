@@ -60,6 +60,7 @@ async fn keep_connected(client: &BrokerClient) {
     let mut report = Report::new(&client.settings);
     if client.shutdown.run_until_cancelled(holds_released(client)).await.is_some() {
         client.session().deliver_restored();
+        client.pass_on();
     }
     let mut negotiation = VersionNegotiation::new(client.settings.protocol);
     loop {

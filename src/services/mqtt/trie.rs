@@ -138,7 +138,7 @@ mod tests {
             trie.insert(filter, number);
         }
         for topic in TOPICS {
-            let alone = |number: &usize| Filter::parse(FILTERS[*number]).unwrap().matches(topic).is_some();
+            let alone = |number: &usize| Filter::parse(FILTERS[*number]).unwrap().is_match(topic);
             let expected: Vec<_> = (0..FILTERS.len()).filter(alone).collect();
             let mut found = trie.find(topic);
             found.sort_unstable();

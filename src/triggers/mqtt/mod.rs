@@ -4,7 +4,10 @@ mod listener;
 mod options;
 mod topics;
 
+use std::sync::Arc;
+
 use futures_util::future::join_all;
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
@@ -84,7 +87,7 @@ struct SubscribeTrigger {
 }
 
 impl SubscribeTrigger {
-    /// Subscribes at one broker.
+    /// Subscribes at one broker; returns a future that ends the subscription after the stop.
     fn listen(
         &self,
         broker: Option<&str>,
@@ -92,21 +95,29 @@ impl SubscribeTrigger {
         services: &Services,
         stopped: CancellationToken,
     ) -> Option<impl Future<Output = ()> + use<>> {
-        let subscription = match services.mqtt.subscribe_all(&self.filters, self.subscribe_options, broker) {
-            Ok(subscription) => subscription,
-            Err(error) => {
-                error!(script = sender.owner(), "{}: {error}", self.summary());
-                return None;
-            }
-        };
-        let listener = MessageListener {
-            filters: self.filters.clone(),
-            changed: self.changed.then(LastPayloads::default),
+        let listener = Arc::new(MessageListener {
+            filters: self.filters.as_slice().into(),
+            changed: self.changed.then(Mutex::<LastPayloads>::default),
             skips_retained: self.subscribe_options.retained == Retained::Live,
             zone: services.clock.zone(),
             sender: sender.clone(),
+        });
+        let (owner, summary) = (sender.clone(), self.summary());
+        let subscribed = services.mqtt.subscribe_sink(&self.filters, self.subscribe_options, broker, listener);
+        let mut subscription = match subscribed {
+            Ok(subscription) => subscription,
+            Err(error) => {
+                error!(script = sender.owner(), "{summary}: {error}");
+                return None;
+            }
         };
-        Some(listener.listen(subscription, stopped))
+        Some(async move {
+            // A rejected subscription is an error of the script or of the broker's permissions.
+            if let Some(Err(error)) = stopped.run_until_cancelled(Box::pin(subscription.ready())).await {
+                error!(script = owner.owner(), "{summary}: {error}");
+            }
+            stopped.cancelled().await;
+        })
     }
 }
 
@@ -144,9 +155,9 @@ impl Trigger for SubscribeTrigger {
             return None;
         }
         let topic = event.payload.get("topic")?.as_text()?;
-        self.filters.iter().find_map(|filter| filter.matches(topic))?;
+        self.filters.iter().find(|filter| filter.is_match(topic))?;
         let mut event = event.clone();
-        event.payload.insert("params".into(), params(&self.filters, topic).into());
+        event.payload.insert("params", params(&self.filters, topic).into());
         Some(event)
     }
 
@@ -170,7 +181,7 @@ impl Trigger for SubscribeTrigger {
 
     fn matches(&self, given: &Map) -> bool {
         let topic = given.get("topic").and_then(Value::as_text);
-        topic.is_none_or(|topic| self.filters.iter().any(|filter| filter.matches(topic).is_some()))
+        topic.is_none_or(|topic| self.filters.iter().any(|filter| filter.is_match(topic)))
     }
 
     fn needs(&self) -> Vec<Need<'_>> {

@@ -11,9 +11,10 @@ use tokio::time::timeout;
 use super::listener::MIN_TRACKED;
 use super::*;
 use crate::config::Config;
+use crate::event::{Ack, Delivery, ReceivedMessage};
 use crate::run::{Outcome, Skip};
 use crate::services::clock::Clock;
-use crate::services::mqtt::{ConnectionSettings, Embedded, Message, Publish};
+use crate::services::mqtt::{ConnectionSettings, Embedded, Publish};
 use crate::services::store::Store;
 use crate::triggers::{self, TriggerEvent, TriggerId};
 
@@ -85,7 +86,7 @@ async fn a_message_becomes_an_event_with_all_fields() {
     let _watch = world.watch("door/{name}/#", &[]).await;
     world.publish("door/front/state", &[b'o', 0xff], 0).await;
     let TriggerEvent { event, reply, .. } = world.next().await;
-    assert_eq!(event.summary, "mqtt_subscribe door/front/state");
+    assert_eq!(event.summary(), "mqtt_subscribe door/front/state");
     assert_eq!(event.fact("topic"), Some(&"door/front/state".into()));
     assert_eq!(event.fact("payload"), Some(&"o\u{fffd}".into()));
     assert_eq!(event.fact("bytes"), Some(&vec![b'o', 0xff].into()));
@@ -93,7 +94,7 @@ async fn a_message_becomes_an_event_with_all_fields() {
     assert_eq!(event.fact("qos"), Some(&0.into()));
     assert_eq!(event.fact("retain"), Some(&false.into()));
     assert_eq!(event.fact("broker"), Some(&"default".into()));
-    assert_eq!(event.fact("time"), Some(&event.at.clone().into()));
+    assert_eq!(event.fact("time"), Some(&event.at.to_zoned(TimeZone::UTC).into()));
     assert!(reply.is_none(), "a message that needs no acknowledgement has no reply channel");
 }
 
@@ -104,8 +105,13 @@ async fn a_message_of_qos_1_is_confirmed_when_its_run_has_ended() {
     world.publish("t", b"failed", 1).await;
     world.publish("t", b"stopped", 1).await;
     let (failed, stopped) = (world.next().await, world.next().await);
-    let _ = failed.reply.unwrap().send(Outcome::Cancelled);
-    let _ = stopped.reply.unwrap().send(Outcome::Skipped(Skip::Stopping));
+    for (event, outcome) in [(failed, Outcome::Cancelled), (stopped, Outcome::Skipped(Skip::Stopping))] {
+        let Delivery { ack: Some(ack), .. } = &event.event.delivery else { panic!("it needs an acknowledgement") };
+        assert!(matches!(ack, Ack::Sender(_)));
+        if let Some(settlement) = event.event.delivery.settlement(&outcome, true) {
+            world.services.settle(ack, settlement);
+        }
+    }
     watch.stop().await;
     world.services.mqtt.close().await;
     // The broker resends unacknowledged messages to the resumed session.
@@ -160,7 +166,7 @@ fn wrong_options_are_rejected_with_a_correction() {
 
 #[test]
 fn the_payloads_that_changed_tracks_are_bounded() {
-    let message = |topic: String| Message { topic, ..blank() };
+    let message = |topic: String| ReceivedMessage { topic, ..blank() };
     let mut changed = LastPayloads::default();
     for number in 0..5 * MIN_TRACKED {
         assert!(changed.is_changed(&message(number.to_string())));
@@ -169,16 +175,15 @@ fn the_payloads_that_changed_tracks_are_bounded() {
     assert!(!changed.is_changed(&message((5 * MIN_TRACKED - 1).to_string())));
 }
 
-fn blank() -> Message {
-    Message {
+fn blank() -> ReceivedMessage {
+    ReceivedMessage {
         topic: String::new(),
         payload: bytes::Bytes::new(),
         qos: 0,
         retain: false,
         dup: false,
-        broker: String::new(),
+        broker: "".into(),
         properties: Map::new(),
         received: jiff::Timestamp::UNIX_EPOCH,
-        ack: std::sync::Arc::default(),
     }
 }

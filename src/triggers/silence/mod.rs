@@ -98,7 +98,7 @@ impl Trigger for SilenceTrigger {
 
     fn matches(&self, given: &Map) -> bool {
         let topic = given.get("topic").and_then(Value::as_text);
-        topic.is_none_or(|topic| self.filter.matches(topic).is_some())
+        topic.is_none_or(|topic| self.filter.is_match(topic))
     }
 
     fn needs(&self) -> Vec<Need<'_>> {
@@ -151,7 +151,7 @@ impl SilenceWatcher {
         let last = last.map(|last| last.to_zoned(zone.clone()));
         let is_connected = self.services.mqtt.is_connected(self.broker.as_deref());
         let payload = payload(&self.filter, topic, last, since, is_connected);
-        Event::new(now.to_zoned(zone), format!("mqtt_silence {topic}"), payload)
+        Event::new(now, format!("mqtt_silence {topic}"), payload)
     }
 }
 

@@ -230,7 +230,7 @@ impl Ticker {
         let reported = std::mem::take(&mut self.unreported);
         let mut event = self.event(moment, reported);
         // A tick that is made up for is expected to be late.
-        let is_in_time = event.at.timestamp().duration_since(due) <= GRACE;
+        let is_in_time = event.at.duration_since(due) <= GRACE;
         event.delivery.scheduled = is_in_time.then_some(Scheduled { at: due, missed: reported });
         let pending = self.sender.ask(event);
         self.pending.push(Box::pin(finished(pending, reported)));
@@ -250,8 +250,8 @@ impl Ticker {
 
     fn event(&self, scheduled: Timestamp, missed: u64) -> Event {
         let zoned = |moment: Timestamp| moment.to_zoned(self.timing.zone().clone());
-        let now = zoned(self.clock.now());
-        let payload = payload(zoned(scheduled), now.clone(), missed);
+        let now = self.clock.now();
+        let payload = payload(zoned(scheduled), zoned(now), missed);
         Event::new(now, self.summary.clone(), payload)
     }
 
@@ -261,7 +261,7 @@ impl Ticker {
             self.unreported += count;
             let mut event = self.event(last, 0);
             if count > 1 {
-                event.summary = format!("{} ({count} times)", event.summary);
+                event.set_summary(format!("{} ({count} times)", event.summary()));
             }
             self.sender.skip(event, why);
         }

@@ -210,7 +210,7 @@ fn request_event(request: Request, clock: &Clock) -> Event {
         ("bytes".into(), request.body.into()),
         ("remote".into(), request.remote.into()),
     ]);
-    Event::new(clock.now_zoned(), summary, payload)
+    Event::new(clock.now(), summary, payload)
 }
 
 /// Collects pairs into a map; a repeated name becomes a list.
