@@ -1,12 +1,11 @@
 //! Effects of a run: one entry for each publish, request, state change, timer, file, program and log line.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-
-use crate::value::Value;
 
 /// The largest number of characters of a message's payload in a summary.
 const SHOWN: usize = 200;
@@ -162,11 +161,21 @@ impl MessageDetails {
 
     fn to_text(&self) -> String {
         let Self { topic, payload, length, qos, retain, broker } = self;
-        let qos = if *qos > 0 { format!(", qos {qos}") } else { String::new() };
-        let retain = if *retain { ", retained" } else { "" };
-        let broker = broker.as_ref().map(|broker| format!(" at {broker}")).unwrap_or_default();
-        let text = Value::from(String::from_utf8_lossy(payload).into_owned()).preview(SHOWN);
-        format!("{topic} {text} ({length} bytes{qos}{retain}){broker}")
+        let payload = String::from_utf8_lossy(payload);
+        let shown = payload.char_indices().nth(SHOWN + 1).map_or(&*payload, |(end, _)| &payload[..end]);
+        let quoted = serde_json::to_string(shown).unwrap_or_default();
+        let (quoted, more) = quoted.char_indices().nth(SHOWN).map_or((&*quoted, ""), |(end, _)| (&quoted[..end], "…"));
+        let mut text = String::with_capacity(topic.len() + quoted.len() + 64);
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{topic} {quoted}{more} ({length} bytes");
+        if *qos > 0 {
+            let _ = write!(text, ", qos {qos}");
+        }
+        text.push_str(if *retain { ", retained)" } else { ")" });
+        if let Some(broker) = broker {
+            let _ = write!(text, " at {broker}");
+        }
+        text
     }
 }
 

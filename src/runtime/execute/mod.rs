@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use self::pool::Pool;
+use self::record::{Attempt, Origin};
 use super::punctuality::PunctualityTracker;
 use super::registry::ScriptVersion;
 use super::run_log::{LogStore, RunRecorder};
@@ -26,7 +27,7 @@ use crate::run::{Outcome, Skip};
 use crate::script::{self, RunError};
 use crate::services::Services;
 use crate::services::mqtt::{self, Delivery};
-use crate::services::store::{self, Batch, RunRecord};
+use crate::services::store::{self, Batch};
 use crate::value::Value;
 
 /// Number of checks whether a simulated run is next in order, before its thread sleeps.
@@ -127,13 +128,18 @@ impl Executor {
     }
 
     /// Records a skipped event in the run history.
-    pub(crate) fn record_skip(&self, script: &str, version: &ScriptVersion, trigger: &str, event: &Event, skip: &Skip) {
+    pub(crate) fn record_skip(
+        &self,
+        script: &Arc<str>,
+        version: &ScriptVersion,
+        trigger: &Arc<str>,
+        event: &Event,
+        skip: &Skip,
+    ) {
         let (settings, now) = (self.settings.borrow().clone(), self.services.clock.now());
-        self.services.store.record(RunRecord {
-            script: script.to_owned(),
-            trigger: trigger.to_owned(),
-            ..record::skipped(version, event, skip, &settings, now)
-        });
+        let origin = Origin { script, version: version.number, trigger };
+        let outcome = Outcome::Skipped(skip.clone());
+        self.services.store.record(record::record(&origin, event, None, &outcome, now, &settings));
     }
 
     /// Runs a handler with the settings for which its thread was chosen.
@@ -202,13 +208,11 @@ impl Executor {
             recorder.report(fault.report());
         }
         let now_settings = self.settings.borrow().clone();
-        self.services.store.record(RunRecord {
-            id: recorder.run_id().to_string(),
-            started: Some(started),
-            ended,
-            effects: recorder.take_effects(),
-            ..record::finished(&start, &outcome, &now_settings)
-        });
+        let origin = Origin { script: &start.script, version: start.version.number, trigger: &start.target.name };
+        let effects = recorder.take_effects();
+        let attempt = Attempt { id: recorder.run_id(), number: start.attempt, started, effects: &effects };
+        let run = record::record(&origin, &start.event, Some(&attempt), &outcome, ended, &now_settings);
+        self.services.store.record(run);
         if start.event.delivery.requires_ack() && outcome.is_failure() {
             // The sender deletes the message after the acknowledgement; only the run record remains.
             self.services.store.flush();

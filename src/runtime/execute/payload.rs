@@ -1,8 +1,10 @@
 //! Event payloads in the run history: secrets masked, large payloads truncated.
 
+use std::borrow::Cow;
+
 use crate::runtime::run_log::shorten;
 use crate::secrets::Mask;
-use crate::services::store::PayloadFidelity;
+use crate::services::store::{Encoder, PayloadFidelity};
 use crate::value::{Map, Value, map_of};
 
 /// Maximum characters of one text in a truncated payload.
@@ -17,13 +19,17 @@ const MAX_WHOLE_DEPTH: usize = 100;
 const SAME_AS: &str = "$same";
 
 /// Returns the stored form of a payload and its fidelity; payloads of more than `max_bytes` bytes are truncated.
-pub(super) fn to_stored(payload: &Map, mask: &Mask, max_bytes: u64) -> (Value, PayloadFidelity) {
-    let mut copy = Copy { mask, room: usize::try_from(max_bytes).unwrap_or(usize::MAX), has_masked: false };
+pub(super) fn to_stored(payload: &Map, mask: &Mask, max_bytes: u64) -> (Encoder, PayloadFidelity) {
+    let room = usize::try_from(max_bytes).unwrap_or(usize::MAX);
+    let mut copy = Copy { mask, room, has_masked: false, stored: Encoder::with_capacity(256) };
     match copy.map(payload, 0) {
-        Some(whole) => {
-            (Value::Map(whole), if copy.has_masked { PayloadFidelity::Masked } else { PayloadFidelity::Whole })
+        Some(()) if copy.has_masked => (copy.stored, PayloadFidelity::Masked),
+        Some(()) => (copy.stored, PayloadFidelity::Whole),
+        None => {
+            let mut stored = Encoder::default();
+            stored.value(&Value::Map(cut_map(payload, mask, 0)));
+            (stored, PayloadFidelity::Cut)
         }
-        None => (Value::Map(cut_map(payload, mask, 0)), PayloadFidelity::Cut),
     }
 }
 
@@ -44,66 +50,79 @@ fn restore(value: &Value, siblings: &Map) -> Value {
     }
 }
 
-/// Copies a complete payload within a size limit.
+/// Writes the stored form of a complete payload within a size limit.
 struct Copy<'a> {
     mask: &'a Mask,
     room: usize,
     has_masked: bool,
+    stored: Encoder,
 }
 
 impl Copy<'_> {
-    fn map(&mut self, payload: &Map, depth: usize) -> Option<Map> {
-        let mut whole = Map::new();
+    fn map(&mut self, payload: &Map, depth: usize) -> Option<()> {
+        self.stored.map(payload.len());
         for (name, value) in payload {
-            let twin = |bytes: &[u8]| {
-                let is_twin = |other: &Value| other.as_text().is_some_and(|text| text.as_bytes() == bytes);
-                payload.iter().find(|(_, other)| is_twin(other)).map(|(name, _)| name.clone())
+            let masked = self.masked(name)?;
+            self.stored.name(&masked);
+            let twin = match value {
+                Value::Bytes(bytes) => twin(payload, bytes),
+                _ => None,
             };
-            let copy = match value {
-                Value::Bytes(bytes) => match twin(bytes) {
-                    Some(twin) => Value::Map(map_of([(SAME_AS.to_owned(), Value::Text(twin))])),
-                    None => self.value(value, depth)?,
-                },
-                _ => self.value(value, depth)?,
-            };
-            whole.insert(self.text(name)?, copy);
+            match twin {
+                Some(twin) => {
+                    self.stored.map(1);
+                    self.stored.name(SAME_AS);
+                    self.stored.text(twin);
+                }
+                None => self.value(value, depth)?,
+            }
         }
-        Some(whole)
+        Some(())
     }
 
-    fn value(&mut self, value: &Value, depth: usize) -> Option<Value> {
+    fn value(&mut self, value: &Value, depth: usize) -> Option<()> {
         if depth > MAX_WHOLE_DEPTH {
             return None;
         }
         self.room = self.room.checked_sub(8)?;
-        Some(match value {
-            Value::Text(text) => Value::Text(self.text(text)?),
+        match value {
+            Value::Text(text) => {
+                let masked = self.masked(text)?;
+                self.stored.text(&masked);
+            }
             Value::Bytes(bytes) => {
-                // Base64 takes a third more.
-                self.room = self.room.checked_sub(bytes.len() / 3 * 4)?;
+                self.room = self.room.checked_sub(bytes.len())?;
                 let text = String::from_utf8_lossy(bytes);
                 match self.mask.apply(&text) {
-                    masked if masked == text => Value::Bytes(bytes.clone()),
+                    masked if masked == text => self.stored.bytes(bytes),
                     masked => {
                         self.has_masked = true;
-                        Value::Bytes(masked.into_owned().into_bytes())
+                        self.stored.bytes(masked.as_bytes());
                     }
                 }
             }
             Value::List(items) => {
-                Value::List(items.iter().map(|item| self.value(item, depth + 1)).collect::<Option<_>>()?)
+                self.stored.list(items.len());
+                items.iter().try_for_each(|item| self.value(item, depth + 1))?;
             }
-            Value::Map(map) => Value::Map(self.map(map, depth + 1)?),
-            scalar => scalar.clone(),
-        })
+            Value::Map(map) => self.map(map, depth + 1)?,
+            scalar => self.stored.value(scalar),
+        }
+        Some(())
     }
 
-    fn text(&mut self, text: &str) -> Option<String> {
+    fn masked<'t>(&mut self, text: &'t str) -> Option<Cow<'t, str>> {
         self.room = self.room.checked_sub(text.len())?;
         let masked = self.mask.apply(text);
-        self.has_masked |= matches!(masked, std::borrow::Cow::Owned(_));
-        Some(masked.into_owned())
+        self.has_masked |= matches!(masked, Cow::Owned(_));
+        Some(masked)
     }
+}
+
+/// Returns the name of the text with the same content as a blob of the same map.
+fn twin<'a>(payload: &'a Map, bytes: &[u8]) -> Option<&'a str> {
+    let is_twin = |other: &Value| other.as_text().is_some_and(|text| text.as_bytes() == bytes);
+    payload.iter().find(|(_, other)| is_twin(other)).map(|(name, _)| name.as_str())
 }
 
 fn cut(whole: &Value, mask: &Mask, depth: usize) -> Value {
@@ -130,6 +149,12 @@ mod tests {
     use super::*;
     use crate::secrets::Secret;
 
+    /// Returns the stored value.
+    fn stored(payload: &Map, mask: &Mask, max_bytes: u64) -> (Value, PayloadFidelity) {
+        let (stored, how) = to_stored(payload, mask, max_bytes);
+        (stored.decode().unwrap(), how)
+    }
+
     fn message(payload: &[u8]) -> Map {
         map_of([
             ("topic".into(), Value::from("a/b")),
@@ -142,7 +167,7 @@ mod tests {
     #[test]
     fn a_complete_payload_is_restored_and_stored_once() {
         for payload in [&b"warm"[..], &[0xff, 0]] {
-            let (kept_payload, how) = to_stored(&message(payload), &Mask::default(), 1_000);
+            let (kept_payload, how) = stored(&message(payload), &Mask::default(), 1_000);
             assert_eq!(how, PayloadFidelity::Whole);
             let stored = kept_payload.to_stored();
             assert_eq!(stored.to_string().matches("warm").count(), usize::from(payload == b"warm"));
@@ -157,10 +182,10 @@ mod tests {
             ("token".into(), Value::from("Bearer s3cret")),
             ("bytes".into(), Value::Bytes(b"is s3cret".to_vec())),
         ]);
-        let (Value::Map(whole), PayloadFidelity::Masked) = to_stored(&payload, &mask, 1_000) else { panic!("masked") };
+        let (Value::Map(whole), PayloadFidelity::Masked) = stored(&payload, &mask, 1_000) else { panic!("masked") };
         assert_eq!(whole["token"], Value::from("Bearer ***"));
         assert_eq!(whole["bytes"], Value::Bytes(b"is ***".to_vec()));
-        let (Value::Map(cut), PayloadFidelity::Cut) = to_stored(&payload, &mask, 10) else { panic!("cut") };
+        let (Value::Map(cut), PayloadFidelity::Cut) = stored(&payload, &mask, 10) else { panic!("cut") };
         assert_eq!(cut["token"], Value::from("Bearer ***"));
         assert_eq!(cut["bytes"], Value::from("9 bytes"));
     }
@@ -168,9 +193,7 @@ mod tests {
     #[test]
     fn long_texts_are_cut() {
         let payload = map_of([("text".into(), Value::from("é".repeat(MAX_TEXT + 1)))]);
-        let (Value::Map(cut), PayloadFidelity::Cut) = to_stored(&payload, &Mask::default(), 2_000) else {
-            panic!("cut")
-        };
+        let (Value::Map(cut), PayloadFidelity::Cut) = stored(&payload, &Mask::default(), 2_000) else { panic!("cut") };
         assert_eq!(cut["text"].as_text().map(|text| text.chars().count()), Some(MAX_TEXT + 1));
     }
 }

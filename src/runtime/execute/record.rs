@@ -6,14 +6,15 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::payload;
 use crate::config::KeptSuccesses;
-use crate::event::Event;
+use crate::effect::Effect;
+use crate::event::{Event, Id};
 use crate::fault::Fault;
-use crate::run::{Outcome, Skip};
+use crate::run::Outcome;
 use crate::runtime::registry::ScriptVersion;
 use crate::runtime::report::is_manual;
 use crate::runtime::scheduler::RunRequest;
 use crate::runtime::settings::Settings;
-use crate::services::store::RunRecord;
+use crate::services::store::{EncodedRun, NewRun};
 
 /// Longest duration of a successful run that may be counted instead of recorded.
 const QUICK: SignedDuration = SignedDuration::from_millis(100);
@@ -35,51 +36,57 @@ pub(super) fn is_routine(
         && !settings.services.clock.is_simulated()
 }
 
-/// Returns the record of a skipped event; script and trigger are left empty.
-pub(super) fn skipped(
-    version: &ScriptVersion,
+/// Script, version and trigger of a record.
+pub(super) struct Origin<'a> {
+    pub(super) script: &'a Arc<str>,
+    pub(super) version: u64,
+    pub(super) trigger: &'a Arc<str>,
+}
+
+/// Attempt of a run.
+pub(super) struct Attempt<'a> {
+    pub(super) id: &'a Id,
+    pub(super) number: u32,
+    pub(super) started: Timestamp,
+    pub(super) effects: &'a [Effect],
+}
+
+/// Returns the record of an event that was skipped or has run; `attempt` is `None` if it was skipped.
+pub(super) fn record(
+    origin: &Origin<'_>,
     event: &Event,
-    skip: &Skip,
+    attempt: Option<&Attempt<'_>>,
+    outcome: &Outcome,
+    ended: Timestamp,
     settings: &Settings,
-    now: Timestamp,
-) -> RunRecord {
-    RunRecord { version: version.number, ended: now, ..of_event(event, &Outcome::Skipped(skip.clone()), settings) }
-}
-
-/// Returns the record of a finished run; identifier, times and effects are left to the caller.
-pub(super) fn finished(start: &RunRequest<Arc<ScriptVersion>>, outcome: &Outcome, settings: &Settings) -> RunRecord {
-    RunRecord {
-        script: start.script.to_string(),
-        version: start.version.number,
-        trigger: start.target.name.to_string(),
-        attempt: start.attempt,
-        ..of_event(&start.event, outcome, settings)
-    }
-}
-
-fn of_event(event: &Event, outcome: &Outcome, settings: &Settings) -> RunRecord {
+) -> EncodedRun {
     let (payload, fidelity) = payload::to_stored(&event.payload, &settings.mask, settings.config.history.payload);
-    let why = match outcome {
+    let report = match outcome {
         Outcome::Failed(fault) | Outcome::TimedOut(fault) => Some(fault.report()),
-        Outcome::Skipped(skip) => Some(skip.reason().to_owned()),
-        Outcome::Succeeded(_) | Outcome::Cancelled => None,
+        _ => None,
     };
-    RunRecord {
-        id: event.id.to_string(),
-        script: String::new(),
-        version: 0,
-        trigger: String::new(),
-        event: settings.mask.apply(&event.summary()).into_owned(),
-        payload,
+    let reason = match outcome {
+        Outcome::Skipped(skip) => Some(skip.reason()),
+        _ => report.as_deref(),
+    };
+    let summary = event.summary();
+    let run = NewRun {
+        id: attempt.map_or(&event.id, |attempt| attempt.id).as_str(),
+        script: origin.script.clone(),
+        version: origin.version,
+        trigger: origin.trigger.clone(),
+        event: &settings.mask.apply(&summary),
+        payload: &payload,
         fidelity,
-        attempt: 0,
+        attempt: attempt.map_or(0, |attempt| attempt.number),
         queued: event.at,
-        started: None,
-        ended: event.at,
-        outcome: outcome.word().to_owned(),
-        why,
-        effects: Vec::new(),
-    }
+        started: attempt.map(|attempt| attempt.started),
+        ended,
+        outcome: outcome.word(),
+        why: reason,
+        effects: attempt.map_or(&[], |attempt| attempt.effects),
+    };
+    run.encode()
 }
 
 /// Masks the secrets in the fault of an outcome.

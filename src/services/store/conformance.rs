@@ -166,6 +166,7 @@ fn append(numbers: std::ops::Range<u64>, retention: RetentionPolicy) -> Write {
 }
 
 fn append_runs(records: VecDeque<RunRecord>, retention: RetentionPolicy) -> Write {
+    let records = records.into_iter().map(Into::into).collect();
     Write::AppendRuns(AppendRuns { records, retention, ..AppendRuns::default() })
 }
 

@@ -132,7 +132,7 @@ impl GroupCommit {
         let omitted = if takes_all { sample.take_all() } else { sample.take_ended() };
         if !records.is_empty() || !omitted.is_empty() || !has_commits {
             let retention = self.shared.runs.retention();
-            writes.push(Write::AppendRuns(AppendRuns { records, omitted, retention, is_urgent: has_commits }));
+            writes.push(Write::AppendRuns(AppendRuns { records, omitted, retention }));
         }
         writes
     }

@@ -3,10 +3,12 @@
 //! [`Store`] is the handle. It owns the writer thread (group commit) and the state cache, on top of a [`Storage`]; SQLite is the
 //! implementation.
 
+mod codec;
 mod commit;
 #[cfg(test)]
 mod conformance;
 mod deferred;
+mod encoded_run;
 mod error;
 mod group_commit;
 mod handle;
@@ -28,7 +30,9 @@ mod tests;
 mod weight;
 mod writer;
 
+pub use self::codec::Encoder;
 pub use self::commit::{EncodedBatch, EncodedChange, StateWrite, TimerWrite};
+pub use self::encoded_run::{EncodedRun, NewRun};
 pub use self::error::Error;
 pub use self::handle::Store;
 pub use self::model::{

@@ -5,9 +5,8 @@ use std::mem;
 
 use parking_lot::Mutex;
 
-use crate::effect::Effect;
+use crate::services::store::encoded_run::EncodedRun;
 use crate::services::store::run_record::{OutcomeClass, RetentionPolicy, RunQuery, RunRecord};
-use crate::services::store::weight::value_weight;
 
 /// The largest number of records in memory.
 const MAX_RECORDS: usize = 8192;
@@ -22,7 +21,7 @@ pub(super) struct PendingRuns(Mutex<RunQueue>);
 
 #[derive(Default)]
 struct RunQueue {
-    records: VecDeque<RunRecord>,
+    records: VecDeque<EncodedRun>,
     bytes: usize,
     dropped: u64,
     retention: RetentionPolicy,
@@ -40,8 +39,8 @@ impl PendingRuns {
     }
 
     /// Adds a record without blocking; returns whether the queue has become half full, so that it must be written at once.
-    pub(super) fn push(&self, record: RunRecord) -> bool {
-        let weight = weight(&record);
+    pub(super) fn push(&self, record: EncodedRun) -> bool {
+        let weight = record.weight();
         let mut queue = self.0.lock();
         let was_half_full = queue.is_half_full();
         queue.bytes += weight;
@@ -57,21 +56,21 @@ impl PendingRuns {
     }
 
     /// Removes and returns the oldest records, at most `limit`.
-    pub(super) fn take(&self, limit: usize) -> VecDeque<RunRecord> {
+    pub(super) fn take(&self, limit: usize) -> VecDeque<EncodedRun> {
         let mut queue = self.0.lock();
         if queue.records.len() <= limit {
             queue.bytes = 0;
             return mem::take(&mut queue.records);
         }
-        let taken: VecDeque<RunRecord> = queue.records.drain(..limit).collect();
-        queue.bytes = queue.bytes.saturating_sub(taken.iter().map(weight).sum());
+        let taken: VecDeque<EncodedRun> = queue.records.drain(..limit).collect();
+        queue.bytes = queue.bytes.saturating_sub(taken.iter().map(EncodedRun::weight).sum());
         taken
     }
 
     /// Puts records that could not be written back in front.
-    pub(super) fn put_back(&self, mut records: VecDeque<RunRecord>) {
+    pub(super) fn put_back(&self, mut records: VecDeque<EncodedRun>) {
         let mut queue = self.0.lock();
-        queue.bytes += records.iter().map(weight).sum::<usize>();
+        queue.bytes += records.iter().map(EncodedRun::weight).sum::<usize>();
         records.append(&mut queue.records);
         queue.records = records;
         queue.evict();
@@ -84,12 +83,14 @@ impl PendingRuns {
 
     /// Lists the records that match a query, newest first.
     pub(super) fn newest(&self, query: &RunQuery, limit: usize) -> Vec<RunRecord> {
-        self.0.lock().records.iter().rev().filter(|record| query.matches(record)).take(limit).cloned().collect()
+        let queue = self.0.lock();
+        let found = queue.records.iter().rev().filter(|record| record.matches(query)).take(limit);
+        found.filter_map(EncodedRun::decode).collect()
     }
 
     /// Finds the newest record whose id equals `id` or ends with it.
     pub(super) fn find(&self, id: &str) -> Option<RunRecord> {
-        self.0.lock().records.iter().rev().find(|record| record.id.ends_with(id)).cloned()
+        self.0.lock().records.iter().rev().find(|record| record.id.ends_with(id)).and_then(EncodedRun::decode)
     }
 }
 
@@ -108,11 +109,11 @@ impl RunQueue {
         for only_low_priority in [true, false] {
             let (mut records, mut bytes) = (self.records.len(), self.bytes);
             self.records.retain(|record| {
-                let is_protected = only_low_priority && OutcomeClass::of(record) == OutcomeClass::Failed;
+                let is_protected = only_low_priority && record.class == OutcomeClass::Failed;
                 let is_dropped = (records > max_records || bytes > max_bytes) && !is_protected;
                 if is_dropped {
                     records -= 1;
-                    bytes -= weight(record);
+                    bytes -= record.weight();
                 }
                 !is_dropped
             });
@@ -120,10 +121,4 @@ impl RunQueue {
         }
         self.dropped += (before - self.records.len()) as u64;
     }
-}
-
-/// Returns about how many bytes of memory a record takes.
-fn weight(record: &RunRecord) -> usize {
-    let effects: usize = record.effects.iter().map(Effect::weight).sum();
-    256 + record.event.len() + record.why.as_ref().map_or(0, String::len) + effects + value_weight(&record.payload)
 }

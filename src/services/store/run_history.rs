@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use crate::services::store::encoded_run::EncodedRun;
 use crate::services::store::error::Error;
 use crate::services::store::handle::Store;
 use crate::services::store::omitted_runs::{RunListEntry, interleave};
@@ -19,8 +20,8 @@ impl Store {
     }
 
     /// Appends a record to the run history without blocking. Drops low-priority records when the disk cannot keep up.
-    pub fn record(&self, record: RunRecord) {
-        match self.shared().runs.push(record) {
+    pub fn record(&self, run: impl Into<EncodedRun>) {
+        match self.shared().runs.push(run.into()) {
             true => self.writer().write_soon(),
             false => self.writer().wake(),
         }

@@ -41,30 +41,30 @@ pub struct RunRecord {
     pub effects: Vec<Effect>,
 }
 
-/// How much of an event's payload a run record holds; the names are stored in the database.
+/// How much of an event's payload a run record holds; the numbers are stored in the database.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PayloadFidelity {
     /// All of it: the event can be replayed.
     #[default]
-    Whole,
+    Whole = 0,
     /// All but its secrets.
-    Masked,
+    Masked = 1,
     /// Long values are truncated.
-    Cut,
+    Cut = 2,
 }
 
 impl PayloadFidelity {
-    /// Returns the name that is stored in the database.
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            Self::Whole => "whole",
-            Self::Masked => "masked",
-            Self::Cut => "cut",
+    /// Returns the value with a number that is stored in the database; the highest known for others.
+    pub(super) fn of_number(number: u8) -> Self {
+        match number {
+            0 => Self::Whole,
+            1 => Self::Masked,
+            _ => Self::Cut,
         }
     }
 
-    /// Parses the name that [`PayloadFidelity::word`] returns.
+    /// Returns the value with a name that older versions stored in the database.
     pub(super) fn of(word: &str) -> Self {
         match word {
             "whole" => Self::Whole,
@@ -99,21 +99,6 @@ pub struct RunQuery {
     pub limit: usize,
 }
 
-impl RunQuery {
-    /// Returns whether a record passes the filters.
-    pub(super) fn matches(&self, record: &RunRecord) -> bool {
-        let is_equal = |wanted: &Option<String>, name: &str| wanted.as_ref().is_none_or(|wanted| wanted == name);
-        is_equal(&self.script, &record.script)
-            && is_equal(&self.trigger, &record.trigger)
-            && self.since.is_none_or(|since| record.ended >= since)
-            && match self.only {
-                None => true,
-                Some(OutcomeFilter::Failed) => OutcomeClass::of(record) == OutcomeClass::Failed,
-                Some(OutcomeFilter::Skipped) => record.outcome == "skipped",
-            }
-    }
-}
-
 /// Limits of the run history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetentionPolicy {
@@ -131,20 +116,33 @@ impl Default for RetentionPolicy {
     }
 }
 
-/// Outcomes that share a quota of the run history; the numbers are stored in the database.
+/// Outcomes that a query or a quota of the run history distinguishes; the numbers are stored in the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum OutcomeClass {
     Succeeded = 0,
     Skipped = 1,
     Failed = 2,
+    Cancelled = 3,
 }
 
 impl OutcomeClass {
-    pub(super) fn of(record: &RunRecord) -> Self {
-        match record.outcome.as_str() {
+    pub(super) const ALL: &[Self] = &[Self::Succeeded, Self::Skipped, Self::Failed, Self::Cancelled];
+
+    pub(super) fn of(outcome: &str) -> Self {
+        match outcome {
             "succeeded" => Self::Succeeded,
+            "skipped" => Self::Skipped,
             "failed" | "timed out" => Self::Failed,
-            _ => Self::Skipped,
+            _ => Self::Cancelled,
+        }
+    }
+
+    /// Returns the priority of a class by its number: 0 to 2, of which the highest is kept longest.
+    pub(super) fn priority(class: u8) -> usize {
+        match class {
+            0 => 0,
+            2 => 2,
+            _ => 1,
         }
     }
 }

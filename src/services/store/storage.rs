@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use crate::event::TimerKey;
 use crate::services::store::commit::EncodedBatch;
+use crate::services::store::encoded_run::EncodedRun;
 use crate::services::store::error::Error;
 use crate::services::store::model::{AcceptedVersion, EventDelivery, NamespaceSize, OutboxChange, OutboxRecord, Timer};
 use crate::services::store::omitted_runs::OmittedRuns;
@@ -199,14 +200,12 @@ pub struct DeferredWrites {
 #[derive(Debug, Clone, Default)]
 pub struct AppendRuns {
     /// The records, oldest first; may be empty.
-    pub records: VecDeque<RunRecord>,
+    pub records: VecDeque<EncodedRun>,
     /// Counts of omitted runs. A count of the same trigger and period as an earlier one is added to it.
     pub omitted: Vec<OmittedRuns>,
     /// How much of the run history is kept. If it is exceeded, the outcome that exceeds its share most loses records first, and of
     /// these the oldest of the trigger that has most. Counts of omitted runs take at most an eighth of the limits, and the oldest go first.
     pub retention: RetentionPolicy,
-    /// Whether a commit waits in the same group: an implementation then puts off expensive work, such as counting all records.
-    pub is_urgent: bool,
 }
 
 /// Result of a write.

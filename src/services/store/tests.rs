@@ -435,13 +435,13 @@ fn the_run_history_keeps_to_its_size_and_age() {
 #[test]
 fn a_burst_of_records_keeps_failures_and_never_blocks() {
     let pending = PendingRuns::default();
-    pending.push(run(0, "failed"));
+    pending.push(run(0, "failed").into());
     (1..30_000).for_each(|number| {
-        pending.push(run(number, "succeeded"));
+        pending.push(run(number, "succeeded").into());
     });
     let records = pending.take(usize::MAX);
     assert!(records.len() <= 8192);
-    assert_eq!(records[0].outcome, "failed");
+    assert_eq!(records[0].decode().unwrap().outcome, "failed");
     assert_eq!(records.back().unwrap().id, "029999");
     assert_eq!(pending.take_dropped() + records.len() as u64, 30_000);
 }

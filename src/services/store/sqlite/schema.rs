@@ -42,6 +42,24 @@ pub(super) const MIGRATIONS: &[&str] = &[
     CREATE TABLE omitted (until INTEGER NOT NULL, series INTEGER NOT NULL, since INTEGER NOT NULL, count INTEGER NOT NULL,
         PRIMARY KEY (until, series, since)) STRICT, WITHOUT ROWID;
 ",
+    // `data` of these rows is JSON, that of newer ones binary.
+    "
+    INSERT OR IGNORE INTO series (script, trigger) SELECT DISTINCT script, trigger FROM run;
+    ALTER TABLE run RENAME TO old_run;
+    CREATE TABLE run (seq INTEGER PRIMARY KEY, series INTEGER NOT NULL, class INTEGER NOT NULL, ended INTEGER NOT NULL,
+        id TEXT NOT NULL, data BLOB NOT NULL) STRICT;
+    INSERT INTO run (seq, series, class, ended, id, data)
+        SELECT seq, number, CASE outcome WHEN 'cancelled' THEN 3 ELSE class END, ended, id,
+            CAST(json_object('version', version, 'event', event, 'facts', facts, 'kept', kept, 'attempt', attempt,
+                'queued', queued, 'started', started, 'outcome', outcome, 'why', why, 'effects', effects) AS BLOB)
+        FROM old_run JOIN series USING (script, trigger) ORDER BY seq;
+    DROP TABLE old_run;
+    CREATE INDEX run_series ON run (series, class);
+    CREATE INDEX run_failed ON run (class) WHERE class = 2;
+    CREATE TABLE usage (series INTEGER, class INTEGER, rows INTEGER NOT NULL, bytes INTEGER NOT NULL,
+        PRIMARY KEY (series, class)) STRICT, WITHOUT ROWID;
+    INSERT INTO usage SELECT series, class, count(*), sum(40 + length(id) + length(data)) FROM run GROUP BY series, class;
+",
 ];
 
 /// Tables that a start reads in full to find damaged pages; the run history is left out for its size.

@@ -1,21 +1,17 @@
 //! Retention policy: low-priority records are evicted first, and within a priority those of the trigger that has most.
 
-use std::collections::HashMap;
-
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, params};
 
-use crate::services::store::run_record::{OutcomeClass, RetentionPolicy, RunRecord};
+use crate::services::store::run_record::{OutcomeClass, RetentionPolicy};
 use crate::services::store::sqlite::history::omitted::OmittedUsage;
-use crate::services::store::sqlite::history::records::insert;
+use crate::services::store::sqlite::history::records::{OVERHEAD, insert};
 use crate::services::store::sqlite::history::series::SeriesNumbers;
+use crate::services::store::sqlite::history::usage::{Measure, Series, SeriesUsage, Usage};
 use crate::services::store::storage::AppendRuns;
 
-/// Shares of the limits, by outcome class: failures are kept longest.
+/// Shares of the limits, by priority: failures are kept longest.
 const SHARES: [u64; 3] = [1, 1, 2];
-
-/// Counting all records is put off while commits wait, but for no more than this number of new records.
-const MAX_UNCOUNTED: u64 = 50_000;
 
 /// How often the age of records is checked.
 const AGE_CHECK: SignedDuration = SignedDuration::from_secs(60);
@@ -23,57 +19,17 @@ const AGE_CHECK: SignedDuration = SignedDuration::from_secs(60);
 /// Number of records whose age is checked by one statement.
 const AGE_CHECK_ROWS: usize = 500;
 
-/// Size of the run history on disk, by series. Counted once, then updated with every write.
+/// Size of the run history on disk, and the numbers of its series. Read once, then updated with every write.
 #[derive(Default)]
 pub(in crate::services::store::sqlite) struct HistoryUsage {
     usage: Option<SeriesUsage>,
-    uncounted: u64,
     omitted: OmittedUsage,
     numbers: SeriesNumbers,
     age_checked: Option<Timestamp>,
 }
 
-type SeriesUsage = HashMap<Series, Usage>;
-
-/// Records of one trigger and one outcome class.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Series {
-    script: String,
-    trigger: String,
-    class: u8,
-}
-
-impl Series {
-    fn of(record: &RunRecord) -> Self {
-        let class = OutcomeClass::of(record) as u8;
-        Self { script: record.script.clone(), trigger: record.trigger.clone(), class }
-    }
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Usage {
-    rows: u64,
-    bytes: u64,
-}
-
-/// Unit of a limit.
-#[derive(Clone, Copy)]
-enum Measure {
-    Rows,
-    Bytes,
-}
-
-impl Usage {
-    fn by(self, measure: Measure) -> u64 {
-        match measure {
-            Measure::Rows => self.rows,
-            Measure::Bytes => self.bytes,
-        }
-    }
-}
-
 impl HistoryUsage {
-    /// Discards the count after a rollback.
+    /// Discards what was read, after a rollback.
     pub(in crate::services::store::sqlite) fn invalidate(&mut self) {
         self.usage = None;
         self.omitted.invalidate();
@@ -91,30 +47,22 @@ impl HistoryUsage {
 
     fn append_all(&mut self, db: &Connection, runs: &AppendRuns) -> rusqlite::Result<()> {
         let retention = self.omitted.append(db, &mut self.numbers, &runs.omitted, runs.retention)?;
-        // After an error the count stays discarded.
-        let mut counted = self.usage.take();
-        for record in &runs.records {
-            let bytes = insert(db, record)?;
-            if let Some(counted) = &mut counted {
-                let usage = counted.entry(Series::of(record)).or_default();
-                (usage.rows, usage.bytes) = (usage.rows + 1, usage.bytes + bytes);
-            }
-        }
-        let mut usage = match counted {
+        let mut usage = match self.usage.take() {
             Some(usage) => usage,
-            None if !runs.is_urgent || self.uncounted > MAX_UNCOUNTED => count(db)?,
-            None => {
-                self.uncounted += runs.records.len() as u64;
-                return Ok(());
-            }
+            None => SeriesUsage::read(db)?,
         };
-        self.uncounted = 0;
-        let newest = runs.records.back().map(|record| record.ended);
+        for run in &runs.records {
+            let series = Series { number: self.numbers.number(db, &run.script, &run.trigger)?, class: run.class as u8 };
+            let bytes = insert(db, series.number, run)?;
+            usage.add(series, Usage { rows: 1, bytes });
+        }
+        let newest = runs.records.back().map(|run| run.ended);
         if let Some(newest) = newest.max(runs.omitted.last().map(|omitted| omitted.from)) {
             self.expire(db, &mut usage, newest, retention)?;
         }
         trim(db, &mut usage, Measure::Rows, retention.rows)?;
         trim(db, &mut usage, Measure::Bytes, retention.bytes)?;
+        usage.write(db)?;
         self.usage = Some(usage);
         Ok(())
     }
@@ -135,18 +83,16 @@ impl HistoryUsage {
         self.omitted.expire(db, oldest)?;
         let mut statement = db.prepare_cached(
             "DELETE FROM run WHERE seq IN (SELECT seq FROM run ORDER BY seq LIMIT ?1) AND ended < ?2
-             RETURNING script, trigger, class, size",
+             RETURNING series, class, length(id) + length(data)",
         )?;
         loop {
             let deleted = statement.query_map(params![AGE_CHECK_ROWS as i64, oldest.as_microsecond()], |row| {
-                let series = Series { script: row.get(0)?, trigger: row.get(1)?, class: row.get(2)? };
-                Ok((series, row.get::<_, i64>(3)?.cast_unsigned()))
+                let series = Series { number: row.get(0)?, class: row.get(1)? };
+                Ok((series, Usage { rows: 1, bytes: OVERHEAD + row.get::<_, i64>(2)?.cast_unsigned() }))
             })?;
-            let deleted: Vec<(Series, u64)> = deleted.collect::<Result<_, _>>()?;
+            let deleted: Vec<(Series, Usage)> = deleted.collect::<Result<_, _>>()?;
             let count = deleted.len();
-            for (series, bytes) in deleted {
-                subtract(usage, &series, Usage { rows: 1, bytes });
-            }
+            deleted.into_iter().for_each(|(series, deleted)| usage.subtract(series, deleted));
             if count < AGE_CHECK_ROWS {
                 return Ok(());
             }
@@ -154,20 +100,9 @@ impl HistoryUsage {
     }
 }
 
-fn count(db: &Connection) -> rusqlite::Result<SeriesUsage> {
-    let mut statement =
-        db.prepare("SELECT script, trigger, class, count(*), sum(size) FROM run GROUP BY script, trigger, class")?;
-    let counted = statement.query_map([], |row| {
-        let series = Series { script: row.get(0)?, trigger: row.get(1)?, class: row.get(2)? };
-        let [rows, bytes] = [3, 4].map(|column| row.get::<_, i64>(column).map(i64::cast_unsigned));
-        Ok((series, Usage { rows: rows?, bytes: bytes? }))
-    })?;
-    counted.collect()
-}
-
 /// Evicts the oldest records of the largest series until the limit holds.
 fn trim(db: &Connection, usage: &mut SeriesUsage, measure: Measure, limit: u64) -> rusqlite::Result<()> {
-    let mut excess = usage.values().map(|usage| usage.by(measure)).sum::<u64>().saturating_sub(limit);
+    let mut excess = usage.iter().map(|(_, usage)| usage.by(measure)).sum::<u64>().saturating_sub(limit);
     if excess > 0 {
         // A little more, so that a full history is not trimmed at every append.
         excess += limit / 256;
@@ -175,53 +110,42 @@ fn trim(db: &Connection, usage: &mut SeriesUsage, measure: Measure, limit: u64) 
     while excess > 0
         && let Some((series, over)) = largest(usage, measure, limit)
     {
-        let size = usage.get(&series).copied().unwrap_or_default();
+        let size = usage.get(series);
         let row_size = size.by(measure).div_ceil(size.rows.max(1)).max(1);
         let rows = excess.min(over).div_ceil(row_size).min(size.rows.div_ceil(2)).max(1);
-        let evicted = evict(db, &series, rows)?;
+        let evicted = evict(db, series, rows)?;
         if evicted.rows == 0 {
-            usage.remove(&series);
+            usage.clear(series);
             continue;
         }
-        subtract(usage, &series, evicted);
+        usage.subtract(series, evicted);
         excess = excess.saturating_sub(evicted.by(measure));
     }
     Ok(())
 }
 
-/// Returns the largest series of the class that exceeds its share most, and the excess of that class.
+/// Returns the largest series of the priority that exceeds its share most, and the excess of that priority.
 fn largest(usage: &SeriesUsage, measure: Measure, limit: u64) -> Option<(Series, u64)> {
     let parts: u64 = SHARES.iter().sum();
-    let mut classes = [0; SHARES.len()];
-    for (series, usage) in usage {
-        *classes.get_mut(usize::from(series.class))? += usage.by(measure);
+    let mut sums = [0; SHARES.len()];
+    for (series, usage) in usage.iter() {
+        sums[OutcomeClass::priority(series.class)] += usage.by(measure);
     }
-    let over = |class: usize| i128::from(classes[class]) - i128::from(limit * SHARES[class] / parts);
-    let class = (0..SHARES.len()).filter(|class| classes[*class] > 0).max_by_key(|class| over(*class))?;
-    let candidates = usage.iter().filter(|(series, _)| usize::from(series.class) == class);
+    let over = |priority: usize| i128::from(sums[priority]) - i128::from(limit * SHARES[priority] / parts);
+    let priority = (0..SHARES.len()).filter(|priority| sums[*priority] > 0).max_by_key(|priority| over(*priority))?;
+    let candidates = usage.iter().filter(|(series, _)| OutcomeClass::priority(series.class) == priority);
     let (series, _) = candidates.max_by_key(|(_, usage)| usage.by(measure))?;
-    Some((series.clone(), u64::try_from(over(class)).unwrap_or(0)))
+    Some((series, u64::try_from(over(priority)).unwrap_or(0)))
 }
 
-fn evict(db: &Connection, series: &Series, rows: u64) -> rusqlite::Result<Usage> {
+fn evict(db: &Connection, series: Series, rows: u64) -> rusqlite::Result<Usage> {
     let mut statement = db.prepare_cached(
-        "DELETE FROM run WHERE seq IN
-             (SELECT seq FROM run WHERE script = ?1 AND trigger = ?2 AND class = ?3 ORDER BY seq LIMIT ?4)
-         RETURNING size",
+        "DELETE FROM run WHERE seq IN (SELECT seq FROM run WHERE series = ?1 AND class = ?2 ORDER BY seq LIMIT ?3)
+         RETURNING length(id) + length(data)",
     )?;
-    let parameters = params![series.script, series.trigger, series.class, rows.cast_signed()];
-    let sizes = statement.query_map(parameters, |row| row.get::<_, i64>(0))?;
+    let sizes =
+        statement.query_map(params![series.number, series.class, rows.cast_signed()], |row| row.get::<_, i64>(0))?;
     sizes.map(|size| size.map(i64::cast_unsigned)).try_fold(Usage::default(), |evicted, size| {
-        size.map(|size| Usage { rows: evicted.rows + 1, bytes: evicted.bytes + size })
+        size.map(|size| Usage { rows: evicted.rows + 1, bytes: evicted.bytes + OVERHEAD + size })
     })
-}
-
-fn subtract(usage: &mut SeriesUsage, series: &Series, deleted: Usage) {
-    if let Some(size) = usage.get_mut(series) {
-        size.rows = size.rows.saturating_sub(deleted.rows);
-        size.bytes = size.bytes.saturating_sub(deleted.bytes);
-        if size.rows == 0 {
-            usage.remove(series);
-        }
-    }
 }
