@@ -10,9 +10,13 @@ use crate::services::store::sqlite::error::failed;
 use crate::services::store::sqlite::history::HistoryUsage;
 use crate::services::store::sqlite::open::{open_or_replace, open_reader};
 use crate::services::store::sqlite::schema::migrate;
+use crate::services::store::storage::Durability;
 
 /// The largest number of idle connections for reading.
 const MAX_IDLE: usize = 4;
+
+/// Number of prepared statements that the writer keeps; it has fewer.
+const MAX_STATEMENTS: usize = 64;
 
 /// Connections of one database.
 pub(super) struct Connections {
@@ -27,6 +31,15 @@ pub(super) struct WriteConnection {
     pub(super) db: Connection,
     /// Size of the run history as of the last transaction.
     pub(super) usage: HistoryUsage,
+    /// Durability to which the connection is set.
+    pub(super) durability: Option<Durability>,
+}
+
+impl WriteConnection {
+    fn new(db: Connection) -> Self {
+        db.set_prepared_statement_cache_capacity(MAX_STATEMENTS);
+        Self { db, usage: HistoryUsage::default(), durability: None }
+    }
 }
 
 impl Connections {
@@ -35,7 +48,7 @@ impl Connections {
     /// # Errors
     /// If it can neither be opened nor created, or was written by a newer rhaid.
     pub(super) fn open(path: &Path) -> Result<Self, Error> {
-        let writer = WriteConnection { db: open_or_replace(path)?, usage: HistoryUsage::default() };
+        let writer = WriteConnection::new(open_or_replace(path)?);
         Ok(Self { writer: Mutex::new(writer), readers: Some((path.to_owned(), Mutex::default())) })
     }
 
@@ -46,7 +59,7 @@ impl Connections {
     pub(super) fn in_memory() -> Result<Self, Error> {
         let mut db = Connection::open_in_memory().map_err(|error| failed("opening", &error))?;
         migrate(&mut db, 0).map_err(|error| failed("opening", &error))?;
-        Ok(Self { writer: Mutex::new(WriteConnection { db, usage: HistoryUsage::default() }), readers: None })
+        Ok(Self { writer: Mutex::new(WriteConnection::new(db)), readers: None })
     }
 
     /// Returns the connection for writing.

@@ -1,6 +1,6 @@
-//! One transaction for a group of writes, with a savepoint for each.
+//! One transaction for a group of writes.
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::Connection;
 
 use crate::services::store::error::Error;
 use crate::services::store::sqlite::connections::WriteConnection;
@@ -20,7 +20,8 @@ pub(super) fn write(
 ) -> Result<Vec<Result<WriteOutcome, Error>>, GroupError> {
     let written = execute(connection, writes, durability);
     if written.is_err() {
-        connection.usage.invalidate();
+        // The error of the group says more than that of the rollback.
+        let _ = roll_back(connection);
     }
     written
 }
@@ -30,19 +31,49 @@ fn execute(
     writes: &[Write],
     durability: Durability,
 ) -> Result<Vec<Result<WriteOutcome, Error>>, GroupError> {
-    let WriteConnection { db, usage } = connection;
-    let synchronous = match durability {
-        Durability::Synced => "full",
-        Durability::Deferred => "normal",
+    set_durability(connection, durability).map_err(not_begun)?;
+    control(&connection.db, "BEGIN IMMEDIATE").map_err(not_begun)?;
+    let WriteConnection { db, usage, .. } = &mut *connection;
+    let outcomes: Result<Vec<_>, Error> = writes.iter().map(|write| apply(db, usage, write)).collect();
+    let results = match outcomes {
+        Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
+        // Only a group with a write that fails has savepoints: they cost a copy of each changed page.
+        Err(_) => {
+            roll_back(connection).map_err(rolled_back)?;
+            let WriteConnection { db, usage, .. } = &mut *connection;
+            control(db, "BEGIN IMMEDIATE").map_err(not_begun)?;
+            let results = writes.iter().map(|write| in_savepoint(db, |db| apply(db, usage, write)));
+            results.collect::<Result<_, _>>()?
+        }
     };
-    db.pragma_update(None, "synchronous", synchronous).map_err(not_begun)?;
-    let mut transaction = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(not_begun)?;
-    let mut results = Vec::with_capacity(writes.len());
-    for write in writes {
-        results.push(in_savepoint(&mut transaction, |db| apply(db, usage, write))?);
-    }
-    transaction.commit().map_err(rolled_back)?;
+    control(&connection.db, "COMMIT").map_err(rolled_back)?;
     Ok(results)
+}
+
+/// Rolls back a transaction, unless SQLite has done so, and forgets what was read in it.
+fn roll_back(connection: &mut WriteConnection) -> rusqlite::Result<()> {
+    connection.usage.invalidate();
+    match connection.db.is_autocommit() {
+        true => Ok(()),
+        false => control(&connection.db, "ROLLBACK"),
+    }
+}
+
+fn set_durability(connection: &mut WriteConnection, durability: Durability) -> rusqlite::Result<()> {
+    if connection.durability != Some(durability) {
+        let synchronous = match durability {
+            Durability::Synced => "full",
+            Durability::Deferred => "normal",
+        };
+        connection.db.pragma_update(None, "synchronous", synchronous)?;
+        connection.durability = Some(durability);
+    }
+    Ok(())
+}
+
+/// Executes a statement that begins or ends a transaction; it is parsed once.
+fn control(db: &Connection, statement: &'static str) -> rusqlite::Result<()> {
+    db.prepare_cached(statement)?.execute([]).map(drop)
 }
 
 /// Executes one write within a savepoint, which is rolled back if the write fails.
@@ -50,18 +81,19 @@ fn execute(
 /// # Errors
 /// If the whole transaction is lost: SQLite may roll it back by itself when the disk is full.
 fn in_savepoint(
-    transaction: &mut Transaction<'_>,
+    db: &Connection,
     write: impl FnOnce(&Connection) -> Result<WriteOutcome, Error>,
 ) -> Result<Result<WriteOutcome, Error>, GroupError> {
-    let savepoint = transaction.savepoint().map_err(rolled_back)?;
-    let result = write(&savepoint);
+    control(db, "SAVEPOINT write").map_err(rolled_back)?;
+    let result = write(db);
     match &result {
-        Ok(_) => savepoint.commit().map_err(rolled_back)?,
-        Err(error) if savepoint.is_autocommit() => {
+        Err(error) if db.is_autocommit() => {
             return Err(GroupError { error: error.clone(), is_retryable: true });
         }
-        Err(_) => savepoint.finish().map_err(rolled_back)?,
+        Err(_) => control(db, "ROLLBACK TO write").map_err(rolled_back)?,
+        Ok(_) => {}
     }
+    control(db, "RELEASE write").map_err(rolled_back)?;
     Ok(result)
 }
 

@@ -14,9 +14,6 @@ use crate::services::store::lock::private;
 use crate::services::store::sqlite::error::reason;
 use crate::services::store::sqlite::schema::{CHECKED_TABLES, MIGRATIONS, migrate};
 
-/// Number of prepared statements that the writer keeps; it has fewer.
-const STATEMENTS: usize = 64;
-
 /// Reason for which a file could not be opened.
 enum OpenError {
     /// Its content is not a readable database.
@@ -97,7 +94,6 @@ fn prepare(path: &Path) -> rusqlite::Result<Result<Connection, OpenError>> {
     db.pragma_update(None, "synchronous", "full")?;
     db.pragma_update(None, "cache_size", -1024)?;
     db.pragma_update(None, "journal_size_limit", 4 << 20)?;
-    db.set_prepared_statement_cache_capacity(STATEMENTS);
     let version: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let Some(known) = usize::try_from(version).ok().filter(|version| *version <= MIGRATIONS.len()) else {
         let text = format!(
