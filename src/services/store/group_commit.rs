@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::services::store::commit::EncodedChange;
 use crate::services::store::error::Error;
+use crate::services::store::omitted_runs::OmittedRuns;
 use crate::services::store::pending_runs::BATCH_ROWS;
 use crate::services::store::shared::Shared;
 use crate::services::store::state_cache::StateUpdate;
@@ -39,11 +40,13 @@ pub(super) struct GroupCommit {
     shared: Arc<Shared>,
     /// Whether the last piggybacked writes failed; limits the log to one line.
     has_failed: bool,
+    /// When the counts of omitted runs were last taken: a group of commits every few milliseconds leaves them.
+    counts_taken: Option<Instant>,
 }
 
 impl GroupCommit {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, has_failed: false }
+        Self { shared, has_failed: false, counts_taken: None }
     }
 
     /// Executes jobs until all senders are gone, then writes the rest.
@@ -121,20 +124,27 @@ impl GroupCommit {
     }
 
     /// Takes the writes that share the transaction of a group; `takes_all` includes counts that may still grow.
-    fn piggybacked(&self, has_commits: bool, takes_all: bool) -> Vec<Write> {
+    fn piggybacked(&mut self, has_commits: bool, takes_all: bool) -> Vec<Write> {
         let mut writes = Vec::new();
         // Before the commits: a timer was acknowledged before a later run set it again.
         writes.extend(self.shared.deferred.take().map(Write::Deferred));
         // A commit does not wait for a burst of run records.
         let limit = if has_commits && !takes_all { BATCH_ROWS } else { usize::MAX };
         let records = self.shared.runs.take(limit);
-        let sample = &self.shared.sample;
-        let omitted = if takes_all { sample.take_all() } else { sample.take_ended() };
+        let omitted = self.take_counts(takes_all);
         if !records.is_empty() || !omitted.is_empty() || !has_commits {
             let retention = self.shared.runs.retention();
             writes.push(Write::AppendRuns(AppendRuns { records, omitted, retention }));
         }
         writes
+    }
+
+    fn take_counts(&mut self, takes_all: bool) -> Vec<OmittedRuns> {
+        if !takes_all && self.counts_taken.is_some_and(|taken| taken.elapsed() < PIGGYBACK_WAIT) {
+            return Vec::new();
+        }
+        self.counts_taken = Some(Instant::now());
+        if takes_all { self.shared.sample.take_all() } else { self.shared.sample.take_ended() }
     }
 
     /// Executes a group. If it fails as a whole, each write behind the piggybacked ones is tried alone.

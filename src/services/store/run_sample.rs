@@ -1,6 +1,7 @@
 //! Sample of the quick successful runs: the first ones of each trigger and second are recorded, the others are counted.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::mem;
 use std::sync::Arc;
 
@@ -26,7 +27,7 @@ struct SampleState {
     /// Newest second of a run, and the runs of all triggers that were recorded in it.
     second: i64,
     recorded: u32,
-    triggers: HashMap<TriggerKey, TriggerSample>,
+    triggers: HashMap<TriggerKey, TriggerSample, BuildHasherDefault<AddressHasher>>,
     /// Counts of ended seconds, oldest first.
     ended: Vec<OmittedRuns>,
 }
@@ -34,6 +35,25 @@ struct SampleState {
 /// Addresses of the names of a script and its trigger, which the value keeps alive. A reload changes them, which at most repeats the
 /// sample of one second.
 type TriggerKey = (usize, usize);
+
+/// Hasher of addresses, which need no protection against chosen keys.
+#[derive(Default)]
+struct AddressHasher(u64);
+
+impl Hasher for AddressHasher {
+    fn finish(&self) -> u64 {
+        self.0 ^ (self.0 >> 32)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_usize(usize::from(*byte)));
+    }
+
+    fn write_usize(&mut self, address: usize) {
+        // 2^64 divided by the golden ratio spreads the bits of both addresses over the upper half, which `finish` adds to the lower.
+        self.0 = (self.0.rotate_left(32) ^ address as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
 
 /// Runs of one trigger in one second.
 struct TriggerSample {
