@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::event::{MessagePayload, Payload, ReceivedMessage};
 use crate::runtime::run_log::shorten;
 use crate::secrets::Mask;
 use crate::services::store::{Encoder, PayloadFidelity};
@@ -19,10 +20,14 @@ const MAX_WHOLE_DEPTH: usize = 100;
 const SAME_AS: &str = "$same";
 
 /// Returns the stored form of a payload and its fidelity; payloads of more than `max_bytes` bytes are truncated.
-pub(super) fn to_stored(payload: &Map, mask: &Mask, max_bytes: u64) -> (Encoder, PayloadFidelity) {
+pub(super) fn to_stored(payload: &Payload, mask: &Mask, max_bytes: u64) -> (Encoder, PayloadFidelity) {
     let room = usize::try_from(max_bytes).unwrap_or(usize::MAX);
     let mut copy = Copy { mask, room, has_masked: false, stored: Encoder::with_capacity(256) };
-    match copy.map(payload, 0) {
+    let copied = match payload {
+        Payload::Fields(fields) => copy.map(fields, 0),
+        Payload::Message(message) => copy.message(message),
+    };
+    match copied {
         Some(()) if copy.has_masked => (copy.stored, PayloadFidelity::Masked),
         Some(()) => (copy.stored, PayloadFidelity::Whole),
         None => {
@@ -59,24 +64,62 @@ struct Copy<'a> {
 }
 
 impl Copy<'_> {
+    /// Writes the fields of a message, which need not be built for it.
+    fn message(&mut self, payload: &MessagePayload) -> Option<()> {
+        let ReceivedMessage { topic, payload: bytes, retain, dup, broker, properties, received, .. } =
+            &*payload.message;
+        let content = String::from_utf8_lossy(bytes);
+        self.stored.map(10);
+        self.named("broker", |copy| copy.text(broker))?;
+        self.named("bytes", |copy| match content {
+            Cow::Borrowed(_) => copy.same_as("payload"),
+            Cow::Owned(_) => copy.bytes(bytes),
+        })?;
+        self.named("dup", |copy| copy.value(&Value::Bool(*dup), 0))?;
+        self.named("params", |copy| {
+            let params = payload.params();
+            copy.take(8)?;
+            copy.stored.map(params.len());
+            params.into_iter().try_for_each(|(name, level)| copy.named(name, |copy| copy.text(level)))
+        })?;
+        self.named("payload", |copy| copy.text(&content))?;
+        self.named("properties", |copy| {
+            copy.take(8)?;
+            copy.map(properties, 1)
+        })?;
+        self.named("qos", |copy| copy.value(&Value::Int(payload.qos.into()), 0))?;
+        self.named("retain", |copy| copy.value(&Value::Bool(*retain), 0))?;
+        self.named("time", |copy| copy.value(&Value::Time(received.to_zoned(payload.zone.clone())), 0))?;
+        self.named("topic", |copy| copy.text(topic))
+    }
+
+    /// Writes the name of an entry of a map, then its value.
+    fn named(&mut self, name: &str, write: impl FnOnce(&mut Self) -> Option<()>) -> Option<()> {
+        let masked = self.masked(name)?;
+        self.stored.name(&masked);
+        write(self)
+    }
+
     fn map(&mut self, payload: &Map, depth: usize) -> Option<()> {
         self.stored.map(payload.len());
         for (name, value) in payload {
-            let masked = self.masked(name)?;
-            self.stored.name(&masked);
             let twin = match value {
                 Value::Bytes(bytes) => twin(payload, bytes),
                 _ => None,
             };
-            match twin {
-                Some(twin) => {
-                    self.stored.map(1);
-                    self.stored.name(SAME_AS);
-                    self.stored.text(twin);
-                }
-                None => self.value(value, depth)?,
-            }
+            self.named(name, |copy| match twin {
+                Some(twin) => copy.same_as(twin),
+                None => copy.value(value, depth),
+            })?;
         }
+        Some(())
+    }
+
+    /// Writes the entry for a blob that is equal to a text of the same map.
+    fn same_as(&mut self, twin: &str) -> Option<()> {
+        self.stored.map(1);
+        self.stored.name(SAME_AS);
+        self.stored.text(twin);
         Some(())
     }
 
@@ -84,23 +127,12 @@ impl Copy<'_> {
         if depth > MAX_WHOLE_DEPTH {
             return None;
         }
-        self.room = self.room.checked_sub(8)?;
         match value {
-            Value::Text(text) => {
-                let masked = self.masked(text)?;
-                self.stored.text(&masked);
-            }
-            Value::Bytes(bytes) => {
-                self.room = self.room.checked_sub(bytes.len())?;
-                let text = String::from_utf8_lossy(bytes);
-                match self.mask.apply(&text) {
-                    masked if masked == text => self.stored.bytes(bytes),
-                    masked => {
-                        self.has_masked = true;
-                        self.stored.bytes(masked.as_bytes());
-                    }
-                }
-            }
+            Value::Text(text) => return self.text(text),
+            Value::Bytes(bytes) => return self.bytes(bytes),
+            _ => self.take(8)?,
+        }
+        match value {
             Value::List(items) => {
                 self.stored.list(items.len());
                 items.iter().try_for_each(|item| self.value(item, depth + 1))?;
@@ -111,8 +143,34 @@ impl Copy<'_> {
         Some(())
     }
 
+    fn text(&mut self, text: &str) -> Option<()> {
+        self.take(8)?;
+        let masked = self.masked(text)?;
+        self.stored.text(&masked);
+        Some(())
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) -> Option<()> {
+        self.take(8 + bytes.len())?;
+        let text = String::from_utf8_lossy(bytes);
+        match self.mask.apply(&text) {
+            Cow::Borrowed(_) => self.stored.bytes(bytes),
+            Cow::Owned(masked) => {
+                self.has_masked = true;
+                self.stored.bytes(masked.as_bytes());
+            }
+        }
+        Some(())
+    }
+
+    /// Subtracts from the room for the payload.
+    fn take(&mut self, bytes: usize) -> Option<()> {
+        self.room = self.room.checked_sub(bytes)?;
+        Some(())
+    }
+
     fn masked<'t>(&mut self, text: &'t str) -> Option<Cow<'t, str>> {
-        self.room = self.room.checked_sub(text.len())?;
+        self.take(text.len())?;
         let masked = self.mask.apply(text);
         self.has_masked |= matches!(masked, Cow::Owned(_));
         Some(masked)
@@ -148,10 +206,11 @@ fn cut_map(entries: &Map, mask: &Mask, depth: usize) -> Map {
 mod tests {
     use super::*;
     use crate::secrets::Secret;
+    use crate::topic::Filter;
 
     /// Returns the stored value.
     fn stored(payload: &Map, mask: &Mask, max_bytes: u64) -> (Value, PayloadFidelity) {
-        let (stored, how) = to_stored(payload, mask, max_bytes);
+        let (stored, how) = to_stored(&payload.clone().into(), mask, max_bytes);
         (stored.decode().unwrap(), how)
     }
 
@@ -172,6 +231,32 @@ mod tests {
             let stored = kept_payload.to_stored();
             assert_eq!(stored.to_string().matches("warm").count(), usize::from(payload == b"warm"));
             assert_eq!(restore_payload(Value::from_stored(stored)), message(payload));
+        }
+    }
+
+    #[test]
+    fn a_message_is_stored_like_its_fields() {
+        for content in [&b"s3cret"[..], b"warm", &[0xff, 0], &[b'x'; 500]] {
+            let message = ReceivedMessage {
+                topic: "house/s3cret/7".into(),
+                payload: content.to_vec().into(),
+                qos: 2,
+                retain: true,
+                dup: false,
+                broker: "main".into(),
+                properties: map_of([("user".into(), Value::List(vec![Value::from("s3cret")]))]),
+                received: "2026-03-01T07:30:00Z".parse().unwrap(),
+            };
+            let filters = [Filter::parse("house/{room}/{id}").unwrap()];
+            let zone = jiff::tz::TimeZone::get("Europe/Berlin").unwrap();
+            let payload = Payload::Message(MessagePayload::new(message.into(), 1, filters.into(), zone).into());
+            let fields = payload.clone().into_fields();
+            for mask in [Mask::default(), Mask::new([Secret::new("s3cret")])] {
+                for max_bytes in (0..800).step_by(10) {
+                    let (direct, how) = to_stored(&payload, &mask, max_bytes);
+                    assert_eq!((direct.decode().unwrap(), how), stored(&fields, &mask, max_bytes), "{max_bytes}");
+                }
+            }
         }
     }
 
