@@ -95,7 +95,7 @@ impl Mqtt {
         DeliveryPause::new(Arc::clone(&self.0))
     }
 
-    /// From now on acknowledges only messages with an explicit [`AckToken::ack`](super::AckToken::ack): the broker sends the others again
+    /// From now on acknowledges only messages with an explicit [`SenderAck::ack`](crate::event::SenderAck::ack): the broker sends the others again
     /// after the restart. Called when shutdown begins.
     pub fn begin_shutdown(&self) {
         self.0.iter().for_each(|client| client.acks.begin_shutdown());
