@@ -76,7 +76,7 @@ pub(crate) fn measure() {
     let context = || {
         Arc::new(Context {
             script: "a".into(),
-            services: services.clone(),
+            services: services.clone().into(),
             config: config.clone(),
             runtime: tokio.handle().clone(),
             cancel: tokio_util::sync::CancellationToken::new(),

@@ -1,7 +1,7 @@
 //! Resources available to functions while a script runs or loads.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::functions::run_log::RunLog;
 use crate::services::Services;
-use crate::services::mqtt::Delivery;
+use crate::services::mqtt::StoreTracker;
 use crate::services::store::Batch;
 
 /// Resources available to functions during one run.
@@ -19,7 +19,7 @@ pub struct Context {
     /// Script name, such as `freezer` or `garden/pump`.
     pub script: Arc<str>,
     /// Connections to MQTT, HTTP, the store and others.
-    pub services: Services,
+    pub services: Arc<Services>,
     /// Limits, permissions, secrets.
     pub config: Arc<Config>,
     /// Runtime for waits other than HTTP, which has its own driver. Functions run on a worker thread and block on it.
@@ -32,8 +32,8 @@ pub struct Context {
     pub virtual_deadline: Option<Timestamp>,
     /// Pending changes to state and timers and emitted events, committed when the handler returns.
     pub batch: Mutex<Batch>,
-    /// Messages to be on disk before the run completes; `None`: the publishing function waits for the disk itself.
-    pub pending_writes: Option<Mutex<Vec<Delivery>>>,
+    /// Messages to be safe before the run completes; `None`: the publishing function waits for the disk itself.
+    pub pending_writes: Option<OnceLock<StoreTracker>>,
     /// Number of `emit` calls in the chain that led to this run; 0 for a run with another trigger.
     pub hops: u32,
     /// Log lines and effects of the run.

@@ -8,7 +8,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 
-use super::execute::{Executor, RunEnd};
+use super::execute::{Executor, RunEnd, RunEnds};
 use super::registry::ScriptVersion;
 use super::run_log::LogStore;
 use super::scheduler::{
@@ -171,28 +171,12 @@ impl Dispatcher {
         }));
     }
 
-    /// Handles the end of a run; returns the next run for the same worker thread, if there is one.
-    fn ended(&self, run: RunId, end: RunEnd) -> Option<RunRequest<Arc<ScriptVersion>>> {
-        let mut step = self.0.step(|scheduler, now| match end {
-            RunEnd::Returned => scheduler.handler_returned(run, now),
-            RunEnd::Finished(outcome) => scheduler.ended(run, outcome, now),
-        });
-        let next = step.actions.iter().position(|action| matches!(action, Action::RunRequest(_)));
-        let next = next.filter(|_| self.0.executor.is_free()).map(|at| step.actions.remove(at));
-        self.act(step);
-        match next {
-            Some(Action::RunRequest(start)) => Some(start),
-            _ => None,
-        }
-    }
-
     fn act(&self, step: Step) {
         let Inner { services, log, executor, .. } = &*self.0;
         for action in step.actions {
             match action {
                 Action::RunRequest(start) => {
-                    let dispatcher = self.clone();
-                    executor.start(start, move |run, end| dispatcher.ended(run, end));
+                    executor.start(start, self.0.clone());
                 }
                 Action::Skipped { script, version, trigger, event, skip } => {
                     executor.record_skip(&script, &version, &trigger, &event, &skip);
@@ -216,6 +200,22 @@ impl Dispatcher {
         }
         for done in step.idle {
             let _ = done.send(());
+        }
+    }
+}
+
+impl RunEnds for Inner {
+    fn ended(self: Arc<Self>, run: RunId, end: RunEnd) -> Option<RunRequest<Arc<ScriptVersion>>> {
+        let mut step = self.step(|scheduler, now| match end {
+            RunEnd::Returned => scheduler.handler_returned(run, now),
+            RunEnd::Finished(outcome) => scheduler.ended(run, outcome, now),
+        });
+        let next = step.actions.iter().position(|action| matches!(action, Action::RunRequest(_)));
+        let next = next.filter(|_| self.executor.is_free()).map(|at| step.actions.remove(at));
+        Dispatcher(self).act(step);
+        match next {
+            Some(Action::RunRequest(start)) => Some(start),
+            _ => None,
         }
     }
 }

@@ -22,7 +22,7 @@ pub(crate) struct Settings {
     /// Absolute path of the scripts folder.
     pub(crate) folder: PathBuf,
     /// Services, with the clock in the configured time zone.
-    pub(crate) services: Services,
+    pub(crate) services: Arc<Services>,
 }
 
 impl Settings {
@@ -31,7 +31,7 @@ impl Settings {
         let base = folder.parent().unwrap_or(&folder).to_owned();
         let zone = config.timezone.as_deref().and_then(|name| TimeZone::get(name).ok());
         let zone = zone.unwrap_or_else(|| services.clock.zone());
-        let services = Services { clock: services.clock.in_zone(zone.clone()), ..services.clone() };
+        let services = Arc::new(Services { clock: services.clock.in_zone(zone.clone()), ..services.clone() });
         Arc::new(Self {
             mask: config.mask(),
             trigger_context: TriggerContext { zone, location: config.location, brokers: config.mqtt.names(), base },

@@ -36,7 +36,7 @@ pub fn context(
     let _inside = tokio.enter();
     Ok(Context {
         script: "".into(),
-        services: Services::builder(clock, store).brokers(ephemeral_brokers(config)?).build(),
+        services: Services::builder(clock, store).brokers(ephemeral_brokers(config)?).build().into(),
         config: config.clone(),
         runtime: tokio.clone(),
         cancel: CancellationToken::new(),

@@ -14,7 +14,7 @@ use crate::functions::mqtt::errors::mqtt_error;
 use crate::functions::mqtt::sent::{DEFAULT_TIMEOUT, PendingPublish, Sent};
 use crate::functions::thrown::{Thrown, denied, invalid_argument, with_prefix};
 use crate::options::{OptionFault, Options};
-use crate::services::mqtt::{Properties, Publish};
+use crate::services::mqtt::{Properties, Publish, StoreTracker};
 use crate::topic::check_topic;
 use crate::value::{Map, Value};
 
@@ -90,37 +90,53 @@ impl Publication {
     pub(super) fn publish(self, function: &'static str, context: &Context) -> Result<Dynamic, Thrown> {
         self.check(context)?;
         let returns_handle = self.returns_handle();
-        let sent =
-            context.perform(function, self.summary(), DryRun::Return(Sent::default()), |_| self.send(context))?;
-        Ok(if returns_handle { Dynamic::from(sent) } else { Dynamic::UNIT })
+        let sent = context.perform(function, self.summary(), DryRun::Return(Vec::new()), |_| self.send(context))?;
+        Ok(if returns_handle { Dynamic::from(Sent::new(sent)) } else { Dynamic::UNIT })
     }
 
     fn returns_handle(&self) -> bool {
         self.wait == Some(false)
     }
 
-    /// Enqueues the message and waits for its acknowledgement or the disk, as the options require.
-    pub(super) fn send(self, context: &Context) -> Result<Sent, Thrown> {
+    /// Enqueues the message and waits for its acknowledgement or the disk, as the options require. Returns the message unless nothing is to
+    /// be learnt about it any more.
+    pub(super) fn send(self, context: &Context) -> Result<Vec<PendingPublish>, Thrown> {
         let limit = self.timeout;
-        let mut message = self.enqueue(context)?;
-        message.wait(context.shared_timeout(limit), limit, context)?;
-        Ok(Sent::new(vec![message]))
+        let mut messages: Vec<_> = self.enqueue(context)?.into_iter().collect();
+        wait_for_all(&mut messages, limit, context)?;
+        Ok(messages)
     }
 
-    /// Enqueues the message in the outbox.
-    fn enqueue(self, context: &Context) -> Result<PendingPublish, Thrown> {
+    /// Enqueues the message in the outbox. Returns it if this call or the script waits for it.
+    fn enqueue(self, context: &Context) -> Result<Option<PendingPublish>, Thrown> {
+        let wants_delivery = self.returns_handle();
         let Self { publish, wait, .. } = self;
-        let topic = publish.topic.clone();
         let mqtt = &context.services.mqtt;
         let wait = wait.unwrap_or_else(|| publish.qos > 0 && mqtt.is_connected(publish.broker.as_deref()));
-        let enqueued = match wait {
-            true => context.wait(mqtt.send(publish))?.map(|delivery| PendingPublish::in_memory(topic, delivery)),
-            false => {
-                context.wait(mqtt.publish_durable(publish))?.map(|publish| PendingPublish::durable(topic, publish))
-            }
+        let tracker = context.pending_writes.as_ref().filter(|_| !wait);
+        let enqueued = if let Some(tracker) = tracker {
+            let topic = if wants_delivery { publish.topic.clone() } else { String::new() };
+            let tracker = tracker.get_or_init(StoreTracker::default);
+            let enqueued = context.wait(mqtt.publish_tracked(publish, tracker, wants_delivery))?;
+            enqueued.map(|delivery| delivery.map(|delivery| PendingPublish::tracked(topic, delivery)))
+        } else if wait {
+            let topic = publish.topic.clone();
+            context.wait(mqtt.send(publish))?.map(|delivery| Some(PendingPublish::in_memory(topic, delivery)))
+        } else {
+            let topic = publish.topic.clone();
+            context.wait(mqtt.publish_durable(publish))?.map(|publish| Some(PendingPublish::durable(topic, publish)))
         };
         enqueued.map_err(|error| mqtt_error(&error))
     }
+}
+
+/// Waits for the acknowledgements or the disk, as the messages require, for at most `limit` together.
+fn wait_for_all(messages: &mut [PendingPublish], limit: Duration, context: &Context) -> Result<(), Thrown> {
+    if messages.is_empty() {
+        return Ok(());
+    }
+    let timeout = context.shared_timeout(limit);
+    messages.iter_mut().try_for_each(|message| message.wait(timeout, limit, context))
 }
 
 /// Publishes several messages in order, then waits for all of them together.
@@ -139,15 +155,14 @@ pub(super) fn publish_all(context: &Context, messages: &[Dynamic], common: Optio
     let more = if all.len() > NAMED { ", …" } else { "" };
     let shown = format!("{} messages: {}{more}", all.len(), named.join(", "));
     let returns_handle = all.iter().any(Publication::returns_handle);
-    let sent = context.perform("mqtt_publish", shown, DryRun::Return(Sent::default()), |_| {
+    let sent = context.perform("mqtt_publish", shown, DryRun::Return(Vec::new()), |_| {
         let limit = all.iter().map(|publication| publication.timeout).max().unwrap_or(DEFAULT_TIMEOUT);
-        let timeout = context.shared_timeout(limit);
-        let mut messages =
-            all.into_iter().map(|publication| publication.enqueue(context)).collect::<Result<Vec<_>, _>>()?;
-        messages.iter_mut().try_for_each(|message| message.wait(timeout, limit, context))?;
-        Ok(Sent::new(messages))
+        let enqueued = all.into_iter().map(|publication| publication.enqueue(context).transpose());
+        let mut messages = enqueued.flatten().collect::<Result<Vec<_>, _>>()?;
+        wait_for_all(&mut messages, limit, context)?;
+        Ok(messages)
     })?;
-    Ok(if returns_handle { Dynamic::from(sent) } else { Dynamic::UNIT })
+    Ok(if returns_handle { Dynamic::from(Sent::new(sent)) } else { Dynamic::UNIT })
 }
 
 /// Reads the options for MQTT 5 properties.

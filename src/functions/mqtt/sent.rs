@@ -52,9 +52,19 @@ impl Sent {
 #[derive(Debug)]
 pub(super) struct PendingPublish {
     topic: String,
-    /// Write to disk; `None` if the message is only in memory or the write is complete.
-    disk: Option<Delivery>,
+    waits_for: WaitsFor,
     acknowledgement: Acknowledgement,
+}
+
+/// Event for which the publishing call waits.
+#[derive(Debug)]
+enum WaitsFor {
+    /// The acknowledgement of the broker.
+    Broker,
+    /// The write to disk.
+    Disk(Delivery),
+    /// None: the end of the run waits for the disk.
+    Nothing,
 }
 
 /// Acknowledgement of the broker.
@@ -67,23 +77,29 @@ enum Acknowledgement {
 impl PendingPublish {
     /// Returns a message that is lost if the process ends.
     pub(super) fn in_memory(topic: String, delivery: Delivery) -> Self {
-        Self { topic, disk: None, acknowledgement: Acknowledgement::Pending(delivery) }
+        Self { topic, waits_for: WaitsFor::Broker, acknowledgement: Acknowledgement::Pending(delivery) }
+    }
+
+    /// Returns a message that the end of the run waits for.
+    pub(super) fn tracked(topic: String, delivery: Delivery) -> Self {
+        Self { topic, waits_for: WaitsFor::Nothing, acknowledgement: Acknowledgement::Pending(delivery) }
     }
 
     /// Returns a message that is written to disk, and sent after a restart if necessary.
     pub(super) fn durable(topic: String, publish: DurablePublish) -> Self {
-        Self { topic, disk: Some(publish.stored), acknowledgement: Acknowledgement::Pending(publish.acknowledged) }
+        let acknowledgement = Acknowledgement::Pending(publish.acknowledged);
+        Self { topic, waits_for: WaitsFor::Disk(publish.stored), acknowledgement }
     }
 
     /// Waits for the broker, or for the write to disk of a durable message, unless the end of the run waits for it.
     pub(super) fn wait(&mut self, timeout: SharedTimeout, limit: Duration, context: &Context) -> Result<(), Thrown> {
-        let Some(mut disk) = self.disk.take() else { return self.wait_for_broker(timeout, limit, context) };
+        let mut disk = match std::mem::replace(&mut self.waits_for, WaitsFor::Nothing) {
+            WaitsFor::Broker => return self.wait_for_broker(timeout, limit, context),
+            WaitsFor::Disk(disk) => disk,
+            WaitsFor::Nothing => return Ok(()),
+        };
         if let Some(written) = disk.result() {
             return written.map_err(|error| mqtt_error(&error));
-        }
-        if let Some(pending_writes) = &context.pending_writes {
-            pending_writes.lock().push(disk);
-            return Ok(());
         }
         context.services.mqtt.flush_now();
         match context.wait_for(context.remaining(timeout), &mut disk)? {

@@ -6,12 +6,12 @@ mod record;
 
 use std::fmt::Display;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 
 use self::pool::Pool;
 use self::record::{Attempt, Origin};
@@ -26,12 +26,15 @@ use crate::functions::{Context, RunUsage, Stop};
 use crate::run::{Outcome, Skip};
 use crate::script::{self, RunError};
 use crate::services::Services;
-use crate::services::mqtt::{self, Delivery};
+use crate::services::mqtt::{self, StoreTracker};
 use crate::services::store::{self, Batch};
 use crate::value::Value;
 
 /// Number of checks whether a simulated run is next in order, before its thread sleeps.
 const MAX_SPINS: usize = 50;
+
+/// Number of stored runs that are finished together.
+const BATCH: usize = 64;
 
 /// Stage that a run has reached.
 pub(crate) enum RunEnd {
@@ -39,6 +42,12 @@ pub(crate) enum RunEnd {
     Returned,
     /// The run is finished.
     Finished(Outcome),
+}
+
+/// Receives the ends of runs.
+pub(crate) trait RunEnds: Send + Sync {
+    /// Handles a stage of a run; may return the next run for the same thread.
+    fn ended(self: Arc<Self>, run: RunId, end: RunEnd) -> Option<RunRequest<Arc<ScriptVersion>>>;
 }
 
 /// Run whose handler has returned.
@@ -50,15 +59,26 @@ struct CompletedCall {
     outcome: Outcome,
 }
 
+/// Run whose handler has returned, and the result of storing its messages.
+struct StoredRun {
+    call: CompletedCall,
+    stored: Result<(), mqtt::Error>,
+    ends: Arc<dyn RunEnds>,
+}
+
 /// Executor of runs; cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Executor {
+pub(crate) struct Executor(Arc<Inner>);
+
+struct Inner {
     pool: Pool,
     services: Services,
     settings: watch::Receiver<Arc<Settings>>,
     log: LogStore,
     punctuality: Arc<PunctualityTracker>,
     runtime: tokio::runtime::Handle,
+    /// Bounded by the number of runs.
+    stored: mpsc::UnboundedSender<StoredRun>,
 }
 
 impl Executor {
@@ -70,42 +90,66 @@ impl Executor {
         punctuality: Arc<PunctualityTracker>,
     ) -> Self {
         let runtime = tokio::runtime::Handle::current();
-        Self { pool: Pool::new(&runtime), services, settings, log, punctuality, runtime }
+        let (stored, stored_runs) = mpsc::unbounded_channel();
+        let pool = Pool::new(&runtime);
+        let inner = Arc::new(Inner { pool, services, settings, log, punctuality, runtime, stored });
+        inner.runtime.spawn(finish_stored(Arc::downgrade(&inner), stored_runs));
+        Self(inner)
     }
 
-    /// Starts a run without blocking. `ended` may return the next run for the same thread.
-    pub(crate) fn start(
-        &self,
-        start: RunRequest<Arc<ScriptVersion>>,
-        ended: impl Fn(RunId, RunEnd) -> Option<RunRequest<Arc<ScriptVersion>>> + Clone + Send + 'static,
-    ) {
+    /// Starts a run without blocking.
+    pub(crate) fn start(&self, start: RunRequest<Arc<ScriptVersion>>, ends: Arc<dyn RunEnds>) {
         let executor = self.clone();
-        let stack = script::stack_size(&self.settings.borrow().config.limits);
+        let inner = self.0.clone();
+        let stack = script::stack_size(&self.0.settings.borrow().config.limits);
         let job = Box::new(move || {
             let mut next = Some(start);
             let mut mark = None::<store::RunMarker>;
             while let Some(start) = next {
-                let settings = executor.settings.borrow().clone();
+                let settings = inner.settings.borrow().clone();
                 if script::stack_size(&settings.config.limits) > stack {
-                    return executor.start(start, ended);
+                    return executor.start(start, ends);
                 }
                 if !mark.as_ref().is_some_and(|mark| mark.is_of(&start.script)) {
-                    mark = Some(executor.services.store.mark_running(&start.script));
+                    mark = Some(inner.services.store.mark_running(&start.script));
                 }
                 let run = start.run;
-                executor.wait_for_turn(&start.script);
-                let (call, pending_writes) = executor.run(start, &settings);
-                if pending_writes.is_empty() {
-                    next = ended(run, RunEnd::Finished(executor.finish(call)));
-                } else {
-                    next = ended(run, RunEnd::Returned);
-                    executor.runtime.spawn(executor.clone().finish_after_writes(call, pending_writes, ended.clone()));
-                }
+                inner.wait_for_turn(&start.script);
+                let (call, tracker) = inner.run(start, &settings);
+                let Some(tracker) = tracker else {
+                    next = ends.clone().ended(run, RunEnd::Finished(inner.finish(call)));
+                    continue;
+                };
+                next = ends.clone().ended(run, RunEnd::Returned);
+                let (stored_runs, ends) = (inner.stored.clone(), ends.clone());
+                tracker.when_done(move |stored| drop(stored_runs.send(StoredRun { call, stored, ends })));
             }
         });
-        self.pool.submit(stack, job);
+        self.0.pool.submit(stack, job);
     }
 
+    /// Returns whether no run waits for a thread, so that a thread may continue with the next run.
+    pub(crate) fn is_free(&self) -> bool {
+        self.0.pool.is_free()
+    }
+
+    /// Records a skipped event in the run history.
+    pub(crate) fn record_skip(
+        &self,
+        script: &Arc<str>,
+        version: &ScriptVersion,
+        trigger: &Arc<str>,
+        event: &Event,
+        skip: &Skip,
+    ) {
+        let (settings, now) = (self.0.settings.borrow().clone(), self.0.services.clock.now());
+        let origin = Origin { script, version: version.number, trigger };
+        let outcome = Outcome::Skipped(skip.clone());
+        self.0.services.store.record(record::record(&origin, event, None, &outcome, now, &settings));
+    }
+}
+
+impl Inner {
     /// Waits until the run is next in order; only in simulations.
     fn wait_for_turn(&self, script: &str) {
         let clock = &self.services.clock;
@@ -122,28 +166,14 @@ impl Executor {
         }
     }
 
-    /// Returns whether no run waits for a thread, so that a thread may continue with the next run.
-    pub(crate) fn is_free(&self) -> bool {
-        self.pool.is_free()
-    }
-
-    /// Records a skipped event in the run history.
-    pub(crate) fn record_skip(
-        &self,
-        script: &Arc<str>,
-        version: &ScriptVersion,
-        trigger: &Arc<str>,
-        event: &Event,
-        skip: &Skip,
-    ) {
-        let (settings, now) = (self.settings.borrow().clone(), self.services.clock.now());
-        let origin = Origin { script, version: version.number, trigger };
-        let outcome = Outcome::Skipped(skip.clone());
-        self.services.store.record(record::record(&origin, event, None, &outcome, now, &settings));
-    }
-
     /// Runs a handler with the settings for which its thread was chosen.
-    fn run(&self, start: RunRequest<Arc<ScriptVersion>>, settings: &Arc<Settings>) -> (CompletedCall, Vec<Delivery>) {
+    ///
+    /// Returns the messages that must be safe before the run is finished, if there are some.
+    fn run(
+        &self,
+        start: RunRequest<Arc<ScriptVersion>>,
+        settings: &Arc<Settings>,
+    ) -> (CompletedCall, Option<StoreTracker>) {
         let started = self.services.clock.now();
         if let Some(due) = start.event.delivery.scheduled.filter(|_| start.attempt == 0) {
             self.punctuality.record(&start.script, &start.target.name, due, started);
@@ -165,33 +195,15 @@ impl Executor {
                 acknowledged_events: start.event.delivery.emitted().into_iter().collect(),
                 ..Batch::default()
             }),
-            pending_writes: Some(Mutex::default()),
+            pending_writes: Some(OnceLock::new()),
             hops: start.event.delivery.hops,
             run_log: recorder.clone(),
             is_dry_run: false,
             usage: RunUsage::default(),
         });
         let outcome = self.call(&start, &context, limit);
-        let pending_writes =
-            if matches!(outcome, Outcome::Succeeded(_)) { pending_writes(&context) } else { Vec::new() };
-        (CompletedCall { start, started, recorder, settings: settings.clone(), outcome }, pending_writes)
-    }
-
-    /// Finishes a run when its published messages are on disk; the script's next run starts meanwhile.
-    async fn finish_after_writes(
-        self,
-        mut call: CompletedCall,
-        pending_writes: Vec<Delivery>,
-        ended: impl Fn(RunId, RunEnd) -> Option<RunRequest<Arc<ScriptVersion>>> + Clone + Send + 'static,
-    ) {
-        if let Err(error) = wait_for_writes(pending_writes).await {
-            call.outcome = write_failed(&call.start, "the published messages", &error);
-        }
-        let run = call.start.run;
-        let outcome = self.finish(call);
-        if let Some(next) = ended(run, RunEnd::Finished(outcome)) {
-            self.start(next, ended);
-        }
+        let tracker = unfinished_writes(&context).filter(|_| matches!(outcome, Outcome::Succeeded(_))).cloned();
+        (CompletedCall { start, started, recorder, settings: settings.clone(), outcome }, tracker)
     }
 
     /// Logs a failure and writes the run record, or counts a quick success beyond the sample.
@@ -276,27 +288,34 @@ impl Executor {
 
     /// Waits until the published messages are on disk, before the other effects are committed.
     fn flush_writes(&self, context: &Context) -> Result<(), mqtt::Error> {
-        let pending_writes = pending_writes(context);
-        if pending_writes.is_empty() {
-            return Ok(());
-        }
+        let Some(tracker) = unfinished_writes(context) else { return Ok(()) };
         context.services.mqtt.flush_now();
-        self.runtime.block_on(wait_for_writes(pending_writes))
+        let (done, stored) = oneshot::channel();
+        tracker.when_done(move |result| drop(done.send(result)));
+        self.runtime.block_on(stored).unwrap_or(Ok(()))
     }
 }
 
-/// Takes the published messages that must be on disk before the run is finished.
-fn pending_writes(context: &Context) -> Vec<Delivery> {
-    let pending_writes = context.pending_writes.as_ref();
-    pending_writes.map(|all| std::mem::take(&mut *all.lock())).unwrap_or_default()
+/// Finishes runs whose messages are on disk; the next runs of their scripts have started meanwhile.
+async fn finish_stored(executor: Weak<Inner>, mut stored_runs: mpsc::UnboundedReceiver<StoredRun>) {
+    let mut batch = Vec::new();
+    while stored_runs.recv_many(&mut batch, BATCH).await > 0 {
+        let Some(inner) = executor.upgrade() else { return };
+        for StoredRun { mut call, stored, ends } in batch.drain(..) {
+            if let Err(error) = stored {
+                call.outcome = write_failed(&call.start, "the published messages", &error);
+            }
+            let run = call.start.run;
+            if let Some(next) = ends.clone().ended(run, RunEnd::Finished(inner.finish(call))) {
+                Executor(inner.clone()).start(next, ends);
+            }
+        }
+    }
 }
 
-/// Waits until all messages are on disk.
-async fn wait_for_writes(pending_writes: Vec<Delivery>) -> Result<(), mqtt::Error> {
-    for delivery in pending_writes {
-        delivery.await?;
-    }
-    Ok(())
+/// Returns the tracker of the published messages, if some are not safe yet.
+fn unfinished_writes(context: &Context) -> Option<&StoreTracker> {
+    context.pending_writes.as_ref()?.get().filter(|tracker| !tracker.is_done())
 }
 
 fn write_failed(start: &RunRequest<Arc<ScriptVersion>>, what: &str, error: &dyn Display) -> Outcome {

@@ -69,7 +69,7 @@ impl ActiveScript {
 
 /// Shutdown of one script.
 struct ScriptShutdown {
-    services: Services,
+    services: Arc<Services>,
     dispatcher: Dispatcher,
     script: Arc<str>,
     active: ActiveScript,

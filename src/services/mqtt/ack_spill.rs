@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::event::ReceivedMessage;
-use crate::services::mqtt::pending_writes::PendingWrites;
+use crate::services::mqtt::pending_writes::{NewMessage, PendingWrites};
 use crate::services::mqtt::stored_message::{received_message, received_record};
-use crate::services::store::{OutboxChange, OutboxRecord};
+use crate::services::store::OutboxRecord;
 
 /// Time after which an unprocessed message that blocks the acknowledgement of others is spilled.
 pub(super) const SPILL_AFTER: Duration = Duration::from_secs(2);
@@ -53,13 +53,13 @@ impl AckSpill {
     /// Enqueues a message to be written to disk.
     pub(super) fn insert(&mut self, number: u64, message: &ReceivedMessage) {
         self.count(number, message.payload.len());
-        self.writes.push(OutboxChange::Insert(received_record(number, message)));
+        self.writes.insert(NewMessage::Record(received_record(number, message)));
     }
 
     /// Deletes a message that has been processed, if it was spilled.
     pub(super) fn remove(&mut self, number: u64) {
         if self.discard(number) {
-            self.writes.push(OutboxChange::Delete { number });
+            self.writes.delete(number);
         }
     }
 
@@ -86,6 +86,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
+    use crate::services::store::OutboxChange;
     use crate::value::map_of;
 
     #[test]

@@ -15,7 +15,7 @@ use crate::services::mqtt::error::Error;
 use crate::services::mqtt::last_values::LastValues;
 use crate::services::mqtt::outbox::Outbox;
 use crate::services::mqtt::pending_acks::{Acknowledgement, Arrival, PendingAcks};
-use crate::services::mqtt::pending_writes::Written;
+use crate::services::mqtt::pending_writes::{Urgency, Written};
 use crate::services::mqtt::registry::Registry;
 use crate::services::mqtt::settings::ConnectionSettings;
 use crate::services::mqtt::subscriber::SinkDelivery;
@@ -44,6 +44,8 @@ pub(super) struct ClientSession {
     pub(super) is_watched: bool,
     // Responses, and packets sent again after a reconnect: sent before everything else.
     responses: VecDeque<Outgoing>,
+    // Urgency of the changes at the last notification of the writer.
+    notified_urgency: Urgency,
     // Messages dropped from the outbox since the last connect.
     dropped: u64,
     // Number of pauses, and the messages received meanwhile with their subscription identifiers.
@@ -62,6 +64,7 @@ impl ClientSession {
             acks,
             is_watched: false,
             responses: VecDeque::new(),
+            notified_urgency: Urgency::None,
             dropped: 0,
             pauses: 0,
             paused: VecDeque::new(),
@@ -253,13 +256,22 @@ impl ClientSession {
         !self.outbox.writes().is_empty() || !self.pending_acks.spill.writes.is_empty()
     }
 
-    /// Returns whether changes are to be written without waiting for more.
-    pub(super) fn has_urgent_writes(&self) -> bool {
-        self.outbox.writes().is_urgent() || !self.pending_acks.spill.writes.is_empty()
+    /// Returns how soon the changes are to be written.
+    pub(super) fn write_urgency(&self) -> Urgency {
+        if self.pending_acks.spill.writes.is_empty() { self.outbox.writes().urgency() } else { Urgency::Urgent }
+    }
+
+    /// Returns whether the writer is to be notified: if the changes are more urgent than at the last notification.
+    pub(super) fn notifies_writer(&mut self) -> bool {
+        let urgency = self.write_urgency();
+        let is_higher = urgency > self.notified_urgency;
+        self.notified_urgency = self.notified_urgency.max(urgency);
+        is_higher
     }
 
     /// Takes the changes to be written: of the outbox, and of spilled messages.
     pub(super) fn take_writes(&mut self) -> (Vec<OutboxChange>, Vec<OutboxChange>) {
+        self.notified_urgency = Urgency::None;
         (self.outbox.take_writes(), self.pending_acks.spill.writes.take())
     }
 

@@ -171,7 +171,7 @@ impl Connection {
         if was_full && !session.outbox.is_full() {
             client.outbox_room.notify_waiters();
         }
-        if session.has_pending_writes() {
+        if session.notifies_writer() {
             client.writes_pending.notify_one();
         }
         Ok(())

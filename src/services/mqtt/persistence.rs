@@ -8,16 +8,16 @@ use tracing::warn;
 
 use crate::services::mqtt::ack_spill;
 use crate::services::mqtt::broker_client::BrokerClient;
-use crate::services::mqtt::client_session::ClientSession;
 use crate::services::mqtt::error::Error;
-use crate::services::mqtt::pending_writes::Written;
+use crate::services::mqtt::pending_writes::{Urgency, Written};
 use crate::services::store::{OutboxChange, Store};
 
 /// How long the deletion of an acknowledged message waits for other changes to share a commit. A commit of its own would cost more than one
 /// more duplicate after a power cut.
 const DELETE_DELAY: Duration = Duration::from_millis(20);
 
-/// How long a new message that no caller waits for is delayed for other changes to share a commit.
+/// How long a new message that no caller waits for is delayed for other changes to share a commit. If the broker acknowledges it meanwhile, it
+/// is not written at all.
 const GROUP_COMMIT_DELAY: Duration = Duration::from_millis(3);
 
 /// Writes changes until `end` is cancelled, and then the remaining ones.
@@ -59,17 +59,16 @@ async fn changes(client: &BrokerClient) {
     if client.mock.is_some() {
         return;
     }
-    let has_new_messages = |session: &ClientSession| session.outbox.writes().has_new_messages();
-    wait(client, DELETE_DELAY, |session| session.has_urgent_writes() || has_new_messages(session)).await;
-    if has_new_messages(&client.session()) {
-        wait(client, GROUP_COMMIT_DELAY, ClientSession::has_urgent_writes).await;
+    wait(client, DELETE_DELAY, Urgency::NewMessages).await;
+    if client.session().write_urgency() == Urgency::NewMessages {
+        wait(client, GROUP_COMMIT_DELAY, Urgency::Urgent).await;
     }
 }
 
-/// Waits for a change after which `is_time` is true, but no longer than a limit.
-async fn wait(client: &BrokerClient, limit: Duration, is_time: impl Fn(&ClientSession) -> bool) {
+/// Waits for changes of an urgency, but no longer than a limit.
+async fn wait(client: &BrokerClient, limit: Duration, urgency: Urgency) {
     let more_changes = async {
-        while !is_time(&client.session()) {
+        while client.session().write_urgency() < urgency {
             client.writes_pending.notified().await;
         }
     };

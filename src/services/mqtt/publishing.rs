@@ -11,6 +11,7 @@ use crate::services::mqtt::error::Error;
 use crate::services::mqtt::handle::Mqtt;
 use crate::services::mqtt::message::Publish;
 use crate::services::mqtt::outbox::Completion;
+use crate::services::mqtt::store_tracker::{StoreTracker, StoredSignal};
 use crate::topic::check_topic;
 
 impl Mqtt {
@@ -32,7 +33,7 @@ impl Mqtt {
     /// If the topic is invalid, the message is too large, or the outbox is full while the broker is offline.
     pub async fn send(&self, publish: Publish) -> Result<Delivery, Error> {
         let (on_delivered, delivered) = oneshot::channel();
-        self.enqueue(publish, Some(on_delivered), None).await?;
+        self.enqueue(publish, Some(on_delivered), || None).await?;
         Ok(Delivery::new(delivered))
     }
 
@@ -44,8 +45,29 @@ impl Mqtt {
     /// As [`Mqtt::send`].
     pub async fn publish_durable(&self, publish: Publish) -> Result<DurablePublish, Error> {
         let ((on_stored, stored), (on_delivered, delivered)) = (oneshot::channel(), oneshot::channel());
-        self.enqueue(publish, Some(on_delivered), Some(on_stored)).await?;
+        self.enqueue(publish, Some(on_delivered), || Some(StoredSignal::Once(on_stored))).await?;
         Ok(DurablePublish { stored: Delivery::new(stored), acknowledged: Delivery::new(delivered) })
+    }
+
+    /// Enqueues a message of a run, durably like [`Mqtt::publish_durable`]; `stored` tracks when it is safe. Returns a future of its
+    /// delivery, if it is wanted.
+    ///
+    /// # Errors
+    /// As [`Mqtt::send`].
+    pub async fn publish_tracked(
+        &self,
+        publish: Publish,
+        stored: &StoreTracker,
+        wants_delivery: bool,
+    ) -> Result<Option<Delivery>, Error> {
+        let (on_delivered, delivered) = if wants_delivery {
+            let (on_delivered, delivered) = oneshot::channel();
+            (Some(on_delivered), Some(Delivery::new(delivered)))
+        } else {
+            (None, None)
+        };
+        let qos = publish.qos;
+        self.enqueue(publish, on_delivered, || (qos > 0).then(|| stored.track())).await.map(|()| delivered)
     }
 
     /// Writes pending messages to disk at once instead of waiting for more to share the commit: a caller is blocked until they are there.
@@ -60,7 +82,7 @@ impl Mqtt {
         &self,
         publish: Publish,
         on_delivered: Option<Completion>,
-        on_stored: Option<Completion>,
+        on_stored: impl FnOnce() -> Option<StoredSignal>,
     ) -> Result<(), Error> {
         let client = self.broker(publish.broker.as_deref())?;
         check(&publish, client.settings.max_packet)?;
@@ -75,7 +97,7 @@ impl Mqtt {
                     session.drop_oldest();
                 }
                 if !session.outbox.is_full() {
-                    push(client, &mut session, publish, on_delivered, on_stored);
+                    push(client, &mut session, publish, on_delivered, on_stored());
                     drop(session);
                     client.wake();
                     return Ok(());
@@ -110,7 +132,7 @@ fn push(
     session: &mut ClientSession,
     publish: Publish,
     on_delivered: Option<Completion>,
-    on_stored: Option<Completion>,
+    on_stored: Option<StoredSignal>,
 ) {
     let is_offline = client.state.borrow().is_offline();
     // While the broker is offline, QoS 0 counts as delivered once it is in the outbox.
@@ -122,7 +144,7 @@ fn push(
         on_delivered => on_delivered,
     };
     session.outbox.push(publish, on_delivered, on_stored);
-    if session.has_pending_writes() {
+    if session.notifies_writer() {
         client.writes_pending.notify_one();
     }
 }

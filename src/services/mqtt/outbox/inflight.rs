@@ -82,7 +82,7 @@ impl Inflight {
             // PUBREL follows as soon as the receipt is on disk.
             (true, false) => None,
             _ => {
-                let publish = inflight.entry.publish.clone();
+                let publish = (*inflight.entry.publish).clone();
                 Some(Outgoing::Publish { publish, id: inflight.packet_id, dup: true })
             }
         };

@@ -1,13 +1,15 @@
 //! The outbox: a bounded queue in front of the inflight messages.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use crate::services::mqtt::error::Error;
 use crate::services::mqtt::message::Publish;
 use crate::services::mqtt::outbox::entry::{Completion, OutboxEntry};
 use crate::services::mqtt::outbox::inflight::{Inflight, InflightEntry};
-use crate::services::mqtt::pending_writes::{PendingWrites, Written};
-use crate::services::mqtt::stored_message::{outgoing_message, outgoing_record};
+use crate::services::mqtt::pending_writes::{NewMessage, PendingWrites, Written};
+use crate::services::mqtt::store_tracker::StoredSignal;
+use crate::services::mqtt::stored_message::outgoing_message;
 use crate::services::mqtt::wire::{ConnAck, Outgoing};
 use crate::services::store::{OutboxChange, OutboxRecord};
 
@@ -50,7 +52,7 @@ impl Outbox {
             let (packet_id, received) = (record.packet, record.received);
             let entry = OutboxEntry {
                 number: record.number,
-                publish: outgoing_message(record),
+                publish: Arc::new(outgoing_message(record)),
                 on_delivered: None,
                 on_stored: None,
                 is_stored: true,
@@ -90,22 +92,23 @@ impl Outbox {
     }
 
     /// Enqueues a message. `on_delivered` gets the result of its delivery; with `on_stored`, a message of QoS 1 or 2 is durable, and
-    /// `on_stored` gets the result of storing it.
+    /// `on_stored` gets the result of storing it. A message that the broker acknowledges before it is written counts as stored.
     ///
     /// A message of QoS 2 is always stored: without its packet identifier, a restart could send it twice or lose another message.
     pub(in crate::services::mqtt) fn push(
         &mut self,
         publish: Publish,
         on_delivered: Option<Completion>,
-        on_stored: Option<Completion>,
+        on_stored: Option<StoredSignal>,
     ) {
         let number = self.next_number;
         self.next_number += 1;
         self.bytes += publish.size();
         let is_durable = publish.qos == 2 || (publish.qos == 1 && on_stored.is_some());
         let is_stored = is_durable && self.writes.is_enabled();
+        let publish = Arc::new(publish);
         if is_stored {
-            self.writes.push(OutboxChange::Insert(outgoing_record(number, &publish)));
+            self.writes.insert(NewMessage::Outgoing(number, publish.clone()));
         }
         let mut entry = OutboxEntry {
             number,
@@ -117,7 +120,7 @@ impl Outbox {
             is_packet_id_stored: false,
         };
         if let Some(on_stored) = entry.on_stored.take_if(|_| !is_stored) {
-            let _ = on_stored.send(Ok(()));
+            on_stored.complete(Ok(()));
         }
         self.queue.push_back(entry);
     }
@@ -151,7 +154,7 @@ impl Outbox {
             let limit = self.max_packet;
             self.finish(entry, Err(Error::TooLarge { size: size as u64, limit }));
         };
-        let publish = entry.publish.clone();
+        let publish = (*entry.publish).clone();
         if publish.qos == 0 {
             self.unwritten.push_back(entry);
             return Some(Outgoing::Publish { publish, id: 0, dup: false });
@@ -264,7 +267,7 @@ impl Outbox {
             self.inflight.release_packet_id(packet_id);
         }
         if entry.is_stored {
-            self.writes.push(OutboxChange::Delete { number: entry.number });
+            self.writes.delete(entry.number);
         }
         entry.finish(outcome);
     }
@@ -324,7 +327,7 @@ impl Outbox {
         match (at, outcome) {
             (_, Ok(())) => {
                 if let Some(on_stored) = entry.on_stored.take() {
-                    let _ = on_stored.send(Ok(()));
+                    on_stored.complete(Ok(()));
                 }
             }
             (Some(at), Err(_)) if entry.on_stored.is_some() => {

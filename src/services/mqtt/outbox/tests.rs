@@ -6,7 +6,8 @@ use super::queue::MAX_BYTES;
 use super::*;
 use crate::services::mqtt::error::Error;
 use crate::services::mqtt::message::Publish;
-use crate::services::mqtt::pending_writes::{BATCH, Written};
+use crate::services::mqtt::pending_writes::{BATCH, Urgency, Written};
+use crate::services::mqtt::store_tracker::StoredSignal;
 use crate::services::mqtt::stored_message::outgoing_record;
 use crate::services::mqtt::wire::{ConnAck, Outgoing};
 use crate::services::store::{OutboxChange, OutboxRecord};
@@ -39,18 +40,22 @@ fn a_durable_message_is_delayed_for_group_commit_unless_a_caller_waits() {
     outbox.restore(Vec::new());
     let publish = |outbox: &mut Outbox| {
         let (on_stored, stored) = oneshot::channel();
-        outbox.push(Publish { topic: "a".into(), qos: 1, ..Publish::default() }, None, Some(on_stored));
+        outbox.push(
+            Publish { topic: "a".into(), qos: 1, ..Publish::default() },
+            None,
+            Some(StoredSignal::Once(on_stored)),
+        );
         stored
     };
     outbox.flush_now();
     let mut all = vec![publish(&mut outbox)];
-    assert!(outbox.writes().has_new_messages() && !outbox.writes().is_urgent(), "no caller waits for it yet");
+    assert_eq!(outbox.writes().urgency(), Urgency::NewMessages, "no caller waits for it yet");
     outbox.flush_now();
-    assert!(outbox.writes().is_urgent());
+    assert_eq!(outbox.writes().urgency(), Urgency::Urgent);
     assert_eq!(outbox.take_writes().len(), 1);
-    assert!(!outbox.writes().has_new_messages() && !outbox.writes().is_urgent());
+    assert_eq!(outbox.writes().urgency(), Urgency::None);
     all.extend((0..BATCH).map(|_| publish(&mut outbox)));
-    assert!(outbox.writes().is_urgent(), "they fill a batch");
+    assert_eq!(outbox.writes().urgency(), Urgency::Urgent, "they fill a batch");
 }
 
 #[test]
@@ -107,11 +112,31 @@ fn a_refusal_before_the_message_is_stored_is_reported_as_the_result_of_the_deliv
     let mut outbox = Outbox::new(10, 100);
     outbox.restore(Vec::new());
     let ((on_stored, mut stored), (on_delivered, mut delivered)) = (oneshot::channel(), oneshot::channel());
-    outbox.push(Publish { topic: "a".into(), qos: 1, ..Publish::default() }, Some(on_delivered), Some(on_stored));
+    outbox.push(
+        Publish { topic: "a".into(), qos: 1, ..Publish::default() },
+        Some(on_delivered),
+        Some(StoredSignal::Once(on_stored)),
+    );
     assert_eq!(drain(&mut outbox).len(), 1);
     outbox.puback_received(1, Some("not authorized".into()));
     assert_eq!(stored.try_recv(), Ok(Ok(())));
     assert_eq!(delivered.try_recv(), Ok(Err(Error::Refused("not authorized".into()))));
+}
+
+#[test]
+fn a_message_that_is_acknowledged_before_it_is_written_is_never_written() {
+    let mut outbox = Outbox::new(100, 100);
+    outbox.restore(Vec::new());
+    let mut stored: Vec<_> = ["a", "b", "c"].map(|name| publish_durable(&mut outbox, name, 1)).into();
+    drain(&mut outbox);
+    outbox.puback_received(2, None);
+    assert_eq!(stored[1].try_recv(), Ok(Ok(())));
+    assert!(stored[0].try_recv().is_err());
+    let written: Vec<_> = outbox.take_writes().iter().filter_map(Written::of).collect();
+    assert_eq!(written, [Written::Message(0), Written::Message(2)]);
+    // The others are being written when their acknowledgements arrive.
+    outbox.puback_received(1, None);
+    assert_eq!(outbox.take_writes(), [OutboxChange::Delete { number: 0 }]);
 }
 
 #[test]
@@ -147,7 +172,7 @@ fn write(outbox: &mut Outbox, disk: &mut Vec<OutboxChange>) -> Vec<(String, u16,
 
 fn publish_durable(outbox: &mut Outbox, name: &str, qos: u8) -> oneshot::Receiver<Result<(), Error>> {
     let (on_stored, stored) = oneshot::channel();
-    outbox.push(Publish { topic: name.into(), qos, ..Publish::default() }, None, Some(on_stored));
+    outbox.push(Publish { topic: name.into(), qos, ..Publish::default() }, None, Some(StoredSignal::Once(on_stored)));
     stored
 }
 
