@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use crate::functions::context::Context;
 use crate::functions::phase::{Phase, phase};
 use crate::functions::thrown::{Stop, Thrown, uncatchable};
+use crate::services::mqtt;
 
 /// A timeout shared by several waits.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +35,7 @@ impl Context {
     /// An error that cannot be caught, if the run must end.
     pub fn wait_for_http<T>(&self, future: impl Future<Output = T>) -> Result<T, Thrown> {
         let Some(driver) = self.services.http.driver() else { return self.wait(future) };
+        mqtt::flush_wakes();
         let waited = output(future, |pending| driver.block_on(self.within_limits(pending)));
         waited.inspect_err(|_| driver.poll_idle())
     }
@@ -46,6 +48,7 @@ impl Context {
                 return Ok(());
             }
         }
+        mqtt::flush_wakes();
         self.runtime.block_on(self.within_limits(pending))
     }
 

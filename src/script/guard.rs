@@ -7,6 +7,7 @@ use std::time::Instant;
 use crate::config::Limits;
 use crate::functions::{Context, Stop};
 use crate::memory;
+use crate::services::mqtt;
 
 /// The number of operations between checks of the deadline and cancellation. Nearly all operations take microseconds at most.
 const CHECK_INTERVAL: u64 = 16;
@@ -118,7 +119,11 @@ impl Guard {
         match &*self.condition.borrow() {
             StopCondition::None => None,
             StopCondition::Run(context) if context.cancel.is_cancelled() => Some(Stop::Cancelled),
-            StopCondition::Run(context) => (Instant::now() >= context.deadline).then_some(Stop::Deadline),
+            StopCondition::Run(context) => {
+                let now = Instant::now();
+                mqtt::flush_overdue_wakes(now);
+                (now >= context.deadline).then_some(Stop::Deadline)
+            }
             StopCondition::Deadline(deadline) => (Instant::now() >= *deadline).then_some(Stop::Deadline),
         }
     }

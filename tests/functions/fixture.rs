@@ -106,7 +106,7 @@ impl Fixture {
     pub(super) fn context(&self, timeout: Duration) -> Arc<Context> {
         Arc::new(Context {
             script: "t".into(),
-            services: self.services.clone(),
+            services: self.services.clone().into(),
             config: self.config.clone(),
             runtime: self.runtime.handle().clone(),
             cancel: CancellationToken::new(),

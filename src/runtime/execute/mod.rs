@@ -26,7 +26,7 @@ use crate::functions::{Context, RunUsage, Stop};
 use crate::run::{Outcome, Skip};
 use crate::script::{self, RunError};
 use crate::services::Services;
-use crate::services::mqtt::{self, StoreTracker};
+use crate::services::mqtt::{self, StoreTracker, WakeBatch};
 use crate::services::store::{self, Batch};
 use crate::value::Value;
 
@@ -103,6 +103,7 @@ impl Executor {
         let inner = self.0.clone();
         let stack = script::stack_size(&self.0.settings.borrow().config.limits);
         let job = Box::new(move || {
+            let _wakes = WakeBatch::start();
             let mut next = Some(start);
             let mut mark = None::<store::RunMarker>;
             while let Some(start) = next {
@@ -113,6 +114,7 @@ impl Executor {
                 if !mark.as_ref().is_some_and(|mark| mark.is_of(&start.script)) {
                     mark = Some(inner.services.store.mark_running(&start.script));
                 }
+                mqtt::flush_overdue_wakes(Instant::now());
                 let run = start.run;
                 inner.wait_for_turn(&start.script);
                 let (call, tracker) = inner.run(start, &settings);
@@ -270,6 +272,7 @@ impl Inner {
             return write_failed(start, "the published messages", &error);
         }
         if is_kept {
+            mqtt::flush_wakes();
             if let Err(error) = self.services.store.commit(&batch) {
                 return write_failed(start, "the changes of state, timers and events", &error);
             }
@@ -290,6 +293,7 @@ impl Inner {
     fn flush_writes(&self, context: &Context) -> Result<(), mqtt::Error> {
         let Some(tracker) = unfinished_writes(context) else { return Ok(()) };
         context.services.mqtt.flush_now();
+        mqtt::flush_wakes();
         let (done, stored) = oneshot::channel();
         tracker.when_done(move |result| drop(done.send(result)));
         self.runtime.block_on(stored).unwrap_or(Ok(()))

@@ -4,18 +4,20 @@
 
 mod model;
 mod rate_window;
+mod run_counter;
 mod script_queue;
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ahash::AHashMap;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use self::model::Targets;
 pub(crate) use self::model::{Action, EventHandoff, OutcomeReply, QueueId, QueueLimits, RunId, RunRequest, Target};
-use self::rate_window::RateWindow;
+use self::run_counter::RunCounter;
 pub(crate) use self::script_queue::QueuedEvent;
 use self::script_queue::{Running, ScriptQueue};
 use crate::event::Event;
@@ -25,17 +27,15 @@ use crate::triggers::{TriggerEvent, TriggerId};
 
 /// Maximum number of `emit` hops of an event; more count as a loop.
 const MAX_HOPS: u32 = 64;
-/// Time window in which the circuit breaker counts runs.
-const BREAKER_WINDOW: Duration = Duration::from_secs(10);
 /// Maximum delay of a retry.
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(86_400);
 
 /// Scheduler of all script queues; `V` is a version of a script.
 pub(crate) struct Scheduler<V> {
     limits: QueueLimits,
-    queues: HashMap<QueueId, ScriptQueue<V>>,
-    owners: HashMap<TriggerId, QueueId>,
-    runs: HashMap<RunId, QueueId>,
+    queues: AHashMap<QueueId, ScriptQueue<V>>,
+    owners: AHashMap<TriggerId, QueueId>,
+    runs: AHashMap<RunId, QueueId>,
     ready: VecDeque<QueueId>,
     wake_times: BTreeSet<(Timestamp, QueueId)>,
     actions: Vec<Action<V>>,
@@ -48,9 +48,9 @@ impl<V: Clone> Scheduler<V> {
     pub(crate) fn new(limits: QueueLimits) -> Self {
         Self {
             limits,
-            queues: HashMap::new(),
-            owners: HashMap::new(),
-            runs: HashMap::new(),
+            queues: AHashMap::new(),
+            owners: AHashMap::new(),
+            runs: AHashMap::new(),
             ready: VecDeque::new(),
             wake_times: BTreeSet::new(),
             actions: Vec::new(),
@@ -78,7 +78,7 @@ impl<V: Clone> Scheduler<V> {
     ) {
         let queue = self.queues.entry(id).or_insert_with(|| ScriptQueue::new(script, version.clone()));
         let new: HashSet<TriggerId> = targets.iter().map(|(trigger, _)| *trigger).collect();
-        let policies: HashMap<TriggerId, &Policy> = targets.iter().map(|(id, target)| (*id, &target.policy)).collect();
+        let policies: AHashMap<TriggerId, &Policy> = targets.iter().map(|(id, target)| (*id, &target.policy)).collect();
         queue.hand_over(|queued| {
             let (trigger, event) = handoff(queued.trigger, &queued.event).filter(|_| !new.contains(&queued.trigger))?;
             let policy = policies.get(&trigger)?;
@@ -279,7 +279,7 @@ impl<V: Clone> Scheduler<V> {
             let Some(queue) = self.queues.get_mut(&id) else { continue };
             queue.is_ready = false;
             let Some((queued, is_serial)) = queue.next(&self.limits) else { continue };
-            if queue.starts.admit(now, self.limits.breaker, BREAKER_WINDOW) {
+            if queue.starts.admit(now, self.limits.breaker) {
                 self.start(id, queued, is_serial);
             } else {
                 if queued.event.delivery.requires_ack() {
@@ -340,7 +340,7 @@ impl<V: Clone> Scheduler<V> {
     pub(crate) fn resume(&mut self, id: QueueId) {
         if let Some(queue) = self.queues.get_mut(&id) {
             queue.paused_until = None;
-            queue.starts = RateWindow::default();
+            queue.starts = RunCounter::default();
             queue.failures = 0;
         }
         self.mark_ready(id);

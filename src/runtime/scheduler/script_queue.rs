@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::model::{QueueLimits, RunId, Targets};
 use super::rate_window::RateWindow;
+use super::run_counter::RunCounter;
 use crate::event::Event;
 use crate::run::{Mode, Outcome, Overflow, Skip};
 use crate::services::clock::{ActivityGuard, SuspendedActivity};
@@ -62,7 +63,7 @@ pub(super) struct ScriptQueue<V> {
     /// Retry queue: failed events with the time of their next attempt.
     retries: Vec<(Timestamp, QueuedEvent)>,
     pub(super) rates: BTreeMap<TriggerId, RateWindow>,
-    pub(super) starts: RateWindow,
+    pub(super) starts: RunCounter,
     /// Number of failures since the last success.
     pub(super) failures: usize,
     pub(super) paused_until: Option<Timestamp>,
@@ -81,7 +82,7 @@ impl<V> ScriptQueue<V> {
             parallel: BTreeMap::new(),
             retries: Vec::new(),
             rates: BTreeMap::new(),
-            starts: RateWindow::default(),
+            starts: RunCounter::default(),
             failures: 0,
             paused_until: None,
             is_ready: false,

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use tracing::warn;
 
@@ -30,6 +31,12 @@ struct Received {
     message: Arc<ReceivedMessage>,
     ack: Option<AckToken>,
     subscription_ids: Vec<u32>,
+}
+
+/// Returns a payload that keeps no read buffer alive: short ones are copied.
+fn owned(payload: Bytes) -> Bytes {
+    const MAX_COPIED: usize = 4 << 10;
+    if payload.len() <= MAX_COPIED { Bytes::copy_from_slice(&payload) } else { payload }
 }
 
 /// The session with one broker: takes incoming packets and returns outgoing ones, without I/O.
@@ -169,7 +176,7 @@ impl ClientSession {
         };
         let message = Arc::new(ReceivedMessage {
             topic: publish.topic,
-            payload: publish.payload,
+            payload: owned(publish.payload),
             qos: publish.qos,
             retain: publish.retain,
             dup: publish.dup,

@@ -107,6 +107,7 @@ impl Connection {
         loop {
             self.receive(client)?;
             self.fill_buffer(client)?;
+            self.decoder.reserve();
             let wake_at = self.wake_at(client, (!is_stable).then_some(self.connected_at + STABLE));
             tokio::select! {
                 read = self.reader.read_buf(&mut self.decoder.buffer) => {

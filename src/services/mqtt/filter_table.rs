@@ -1,7 +1,8 @@
 //! The filters that are used or subscribed, by text and by subscription identifier.
 
-use std::collections::HashMap;
 use std::time::Instant;
+
+use ahash::AHashMap;
 
 /// A filter of a subscriber: the subscriber's id, and the position among its filters.
 pub(super) type FilterRef = (u64, usize);
@@ -30,8 +31,8 @@ pub(super) struct FilterEntry {
 /// The filters that are used or subscribed.
 #[derive(Default)]
 pub(super) struct FilterTable {
-    entries: HashMap<String, FilterEntry>,
-    filters_by_id: HashMap<u32, String>,
+    entries: AHashMap<String, FilterEntry>,
+    filters_by_id: AHashMap<u32, String>,
 }
 
 impl FilterTable {
@@ -78,7 +79,7 @@ impl FilterTable {
 /// assigned, unless two filters have the same hash.
 ///
 /// Source: MQTT 5.0, section 3.8.2.1.2: from 1 to 268,435,455. The hash is FNV-1a, 32 bits.
-fn subscription_id(filter: &str, used: &HashMap<u32, String>) -> u32 {
+fn subscription_id(filter: &str, used: &AHashMap<u32, String>) -> u32 {
     let hash = filter.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     let mut id = hash % 268_435_455 + 1;
     while used.contains_key(&id) {

@@ -64,7 +64,7 @@ impl LastValues {
 }
 
 fn size(message: &ReceivedMessage) -> usize {
-    // An estimate: the payload shares its buffer with the other packets of one read.
+    // An estimate: a long payload shares its buffer with the other packets of one read.
     message.payload.len() + 2 * message.topic.len() + 200
 }
 

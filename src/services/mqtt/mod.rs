@@ -37,6 +37,7 @@ mod supervisor;
 #[cfg(test)]
 mod tests;
 mod trie;
+mod wake_batch;
 mod wire;
 
 pub use self::ack_token::AckToken;
@@ -53,3 +54,4 @@ pub use self::settings::{BrokerAddress, ConnectionSettings, DEFAULT_BROKER, Prot
 pub use self::store_tracker::StoreTracker;
 pub use self::subscriber::MessageSink;
 pub use self::subscription::{SinkSubscription, Subscription};
+pub use self::wake_batch::{WakeBatch, flush_overdue_wakes, flush_wakes};

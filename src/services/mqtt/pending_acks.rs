@@ -1,8 +1,10 @@
 //! Pending PUBACKs and PUBRECs of one session, sent in arrival order.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
+
+use ahash::{AHashMap, AHashSet};
 
 use crate::event::ReceivedMessage;
 use crate::services::mqtt::ack_queue::AckQueue;
@@ -37,11 +39,11 @@ pub(super) struct PendingAcks {
     // Messages of this connection, in arrival order.
     queue: VecDeque<PendingAck>,
     // The packet identifiers of those.
-    packet_ids: HashSet<u16>,
+    packet_ids: AHashSet<u16>,
     // Messages of earlier connections, acknowledged once the broker has sent them again.
-    earlier: HashMap<u16, PendingAck>,
+    earlier: AHashMap<u16, PendingAck>,
     // QoS 2: PUBREC sent, PUBREL not yet received.
-    unreleased: HashSet<u16>,
+    unreleased: AHashSet<u16>,
     // QoS 2: messages sent again whose PUBREC is to be sent again.
     repeated_pubrecs: Vec<u16>,
     pub(super) spill: AckSpill,

@@ -1,9 +1,9 @@
 //! Subscribers and their filters, and the subscriptions at the broker.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use ahash::AHashMap;
 use tracing::{info, warn};
 
 use crate::event::ReceivedMessage;
@@ -26,7 +26,7 @@ pub(super) struct Registry {
     pub(super) clock: Option<Clock>,
     broker: String,
     next_id: u64,
-    subscribers: HashMap<u64, Subscriber>,
+    subscribers: AHashMap<u64, Subscriber>,
     index: Trie<FilterRef>,
     filter_table: FilterTable,
     requests: RequestQueue,
@@ -43,7 +43,7 @@ impl Registry {
             clock: None,
             broker: broker.to_owned(),
             next_id: 0,
-            subscribers: HashMap::new(),
+            subscribers: AHashMap::new(),
             index: Trie::new(),
             filter_table: FilterTable::default(),
             requests: RequestQueue::default(),

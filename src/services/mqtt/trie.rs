@@ -1,6 +1,6 @@
 //! Trie of topic filters: finds the filters that match a topic, in time proportional to its levels.
 
-use std::collections::HashMap;
+use ahash::AHashMap;
 
 /// Trie of topic filters with values.
 ///
@@ -13,7 +13,10 @@ pub(super) struct Trie<T> {
 struct Node<T> {
     parent: usize,
     level: String,
-    children: HashMap<String, usize>,
+    children: AHashMap<String, usize>,
+    /// The children `+` and `#`, which are also in `children`.
+    single_level: Option<usize>,
+    multi_level: Option<usize>,
     here: Vec<T>,
 }
 
@@ -48,7 +51,7 @@ impl<T: Copy + PartialEq> Trie<T> {
         while at != ROOT && self.nodes[at].here.is_empty() && self.nodes[at].children.is_empty() {
             let parent = self.nodes[at].parent;
             let level = std::mem::take(&mut self.nodes[at].level);
-            self.nodes[parent].children.remove(&level);
+            self.nodes[parent].remove_child(&level);
             self.free.push(at);
             at = parent;
         }
@@ -75,10 +78,10 @@ impl<T: Copy + PartialEq> Trie<T> {
             for at in open.drain(..) {
                 let node = &self.nodes[at];
                 if allows_wildcard {
-                    node.child("#").into_iter().for_each(|rest| found(&self.nodes[rest].here));
-                    next.extend(node.child("+"));
+                    node.multi_level.into_iter().for_each(|rest| found(&self.nodes[rest].here));
+                    next.extend(node.single_level);
                 }
-                next.extend(node.child(level));
+                next.extend(node.children.get(level));
             }
             std::mem::swap(&mut open, &mut next);
             if open.is_empty() {
@@ -89,7 +92,7 @@ impl<T: Copy + PartialEq> Trie<T> {
         for at in open {
             let node = &self.nodes[at];
             found(&node.here);
-            node.child("#").into_iter().for_each(|rest| found(&self.nodes[rest].here));
+            node.multi_level.into_iter().for_each(|rest| found(&self.nodes[rest].here));
         }
         visited
     }
@@ -106,18 +109,29 @@ impl<T: Copy + PartialEq> Trie<T> {
                 self.nodes.len() - 1
             }
         };
-        self.nodes[parent].children.insert(level.to_owned(), at);
+        self.nodes[parent].add_child(level, at);
         at
     }
 }
 
 impl<T> Node<T> {
     fn new(parent: usize, level: &str) -> Self {
-        Self { parent, level: level.to_owned(), children: HashMap::new(), here: Vec::new() }
+        let children = AHashMap::new();
+        Self { parent, level: level.to_owned(), children, single_level: None, multi_level: None, here: Vec::new() }
     }
 
-    fn child(&self, level: &str) -> Option<usize> {
-        self.children.get(level).copied()
+    fn add_child(&mut self, level: &str, child: usize) {
+        self.children.insert(level.to_owned(), child);
+        self.cache_wildcards();
+    }
+
+    fn remove_child(&mut self, level: &str) {
+        self.children.remove(level);
+        self.cache_wildcards();
+    }
+
+    fn cache_wildcards(&mut self) {
+        (self.single_level, self.multi_level) = (self.children.get("+").copied(), self.children.get("#").copied());
     }
 }
 

@@ -1,6 +1,8 @@
 //! Inflight messages of QoS 1 and 2, and packet identifiers.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
+
+use ahash::AHashSet;
 
 use crate::services::mqtt::outbox::entry::OutboxEntry;
 use crate::services::mqtt::wire::Outgoing;
@@ -12,7 +14,7 @@ pub(super) struct Inflight {
     limit: u16,
     entries: VecDeque<InflightEntry>,
     // Packet identifiers in use, also of messages that have one but are not sent yet.
-    packet_ids: HashSet<u16>,
+    packet_ids: AHashSet<u16>,
     pub(super) next_packet_id: u16,
 }
 
@@ -28,7 +30,13 @@ pub(super) struct InflightEntry {
 
 impl Inflight {
     pub(super) fn new(limit: u16) -> Self {
-        Self { configured_limit: limit, limit, entries: VecDeque::new(), packet_ids: HashSet::new(), next_packet_id: 1 }
+        Self {
+            configured_limit: limit,
+            limit,
+            entries: VecDeque::new(),
+            packet_ids: AHashSet::new(),
+            next_packet_id: 1,
+        }
     }
 
     /// Sets the limit for a connection.

@@ -234,6 +234,7 @@ fn a_dropped_message_is_deleted_from_disk_and_its_publisher_gets_an_error() {
     let mut first = push(&mut outbox, "a", 1);
     let _stored = publish_durable(&mut outbox, "b", 1);
     assert!(outbox.is_full());
+    write(&mut outbox, &mut disk);
     outbox.drop_oldest();
     outbox.drop_oldest();
     assert_eq!(first.try_recv(), Ok(Err(Error::Dropped)));

@@ -8,6 +8,8 @@ use crate::services::mqtt::wire::packet::Incoming;
 use crate::services::mqtt::wire::version::Version;
 
 const PUBLISH: u8 = 3;
+/// Smallest space for a read, in bytes, so that one system call reads many packets.
+const READ: usize = 8 << 10;
 
 /// A packet, or the header of a message over the size limit.
 #[derive(Debug)]
@@ -35,7 +37,14 @@ pub(in crate::services::mqtt) struct FrameDecoder {
 
 impl FrameDecoder {
     pub(in crate::services::mqtt) fn new(version: Version, limit: usize) -> Self {
-        Self { buffer: BytesMut::with_capacity(8 << 10), version, limit, skip: 0, aliases: IncomingAliases::default() }
+        Self { buffer: BytesMut::with_capacity(2 * READ), version, limit, skip: 0, aliases: IncomingAliases::default() }
+    }
+
+    /// Makes room in the buffer for the next read.
+    pub(in crate::services::mqtt) fn reserve(&mut self) {
+        if self.buffer.capacity() - self.buffer.len() < READ / 2 {
+            self.buffer.reserve(READ);
+        }
     }
 
     /// Returns the next packet, if it has been read completely.
