@@ -7,6 +7,7 @@ mod bad_input;
 mod bench;
 mod book;
 mod cli;
+mod commit_groups;
 mod config;
 mod crash;
 mod dispatch;

@@ -77,6 +77,7 @@ impl Bench {
             deadline: Instant::now() + timeout,
             virtual_deadline: None,
             batch: Mutex::new(Batch::default()),
+            earlier_runs: None,
             pending_writes: None,
             hops: 0,
             run_log: Arc::new(DiscardLog),

@@ -83,6 +83,7 @@ pub(crate) fn measure() {
             deadline: Instant::now() + Duration::from_secs(30),
             virtual_deadline: None,
             batch: Mutex::new(Batch::default()),
+            earlier_runs: None,
             pending_writes: None,
             hops: 0,
             run_log: Arc::new(DiscardLog),

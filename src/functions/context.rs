@@ -1,5 +1,6 @@
 //! Resources available to functions while a script runs or loads.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -11,8 +12,24 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::functions::run_log::RunLog;
 use crate::services::Services;
-use crate::services::mqtt::StoreTracker;
-use crate::services::store::Batch;
+use crate::services::mqtt::{self, StoreTracker};
+use crate::services::store::{self, Batch};
+use crate::value::Value;
+
+/// Earlier runs of the script that have returned and are not committed yet. The run sees their changes of state.
+pub trait EarlierRuns: Send + Sync {
+    /// Returns a value that they have changed; `None` if the store has it.
+    fn value(&self, namespace: &str, key: &str) -> Option<Option<Value>>;
+
+    /// Returns the keys that they have changed, and whether each has a value.
+    fn keys(&self, namespace: &str) -> Vec<(String, bool)>;
+
+    /// Has them committed without waiting for this run. To be called before the run blocks.
+    fn commit(&self);
+
+    /// Has them committed if they have waited for long.
+    fn commit_overdue(&self, now: Instant);
+}
 
 /// Resources available to functions during one run.
 pub struct Context {
@@ -32,6 +49,8 @@ pub struct Context {
     pub virtual_deadline: Option<Timestamp>,
     /// Pending changes to state and timers and emitted events, committed when the handler returns.
     pub batch: Mutex<Batch>,
+    /// Earlier runs whose changes this run sees before they are committed, if there are some.
+    pub earlier_runs: Option<Arc<dyn EarlierRuns>>,
     /// Messages to be safe before the run completes; `None`: the publishing function waits for the disk itself.
     pub pending_writes: Option<OnceLock<StoreTracker>>,
     /// Number of `emit` calls in the chain that led to this run; 0 for a run with another trigger.
@@ -42,6 +61,48 @@ pub struct Context {
     pub is_dry_run: bool,
     /// Resources used so far.
     pub usage: RunUsage,
+}
+
+impl Context {
+    /// Lets connections and earlier runs continue without this run. To be called before the run blocks.
+    pub(super) fn before_blocking(&self) {
+        mqtt::flush_wakes();
+        if let Some(earlier) = &self.earlier_runs {
+            earlier.commit();
+        }
+    }
+
+    /// Lets connections and earlier runs continue that have waited for long. To be called regularly by long work.
+    pub fn on_progress(&self, now: Instant) {
+        mqtt::flush_overdue_wakes(now);
+        if let Some(earlier) = &self.earlier_runs {
+            earlier.commit_overdue(now);
+        }
+    }
+
+    /// Returns a value of state as earlier runs have left it.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub(super) fn stored_value(&self, namespace: &str, key: &str) -> Result<Option<Value>, store::Error> {
+        let uncommitted = self.earlier_runs.as_ref().and_then(|earlier| earlier.value(namespace, key));
+        uncommitted.map_or_else(|| self.services.store.value(namespace, key), Ok)
+    }
+
+    /// Returns the keys of a namespace as earlier runs have left it.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub(super) fn stored_keys(&self, namespace: &str) -> Result<BTreeSet<String>, store::Error> {
+        let mut keys: BTreeSet<_> = self.services.store.keys(namespace)?.into_iter().collect();
+        for (key, has_value) in self.earlier_runs.iter().flat_map(|earlier| earlier.keys(namespace)) {
+            match has_value {
+                true => drop(keys.insert(key)),
+                false => drop(keys.remove(&key)),
+            }
+        }
+        Ok(keys)
+    }
 }
 
 /// Resources used by a run that functions limit.

@@ -26,7 +26,7 @@ pub mod time;
 pub mod timers;
 mod wait;
 
-pub use self::context::{Context, Loading, RunUsage};
+pub use self::context::{Context, EarlierRuns, Loading, RunUsage};
 pub use self::handler_result::handler_result;
 pub use self::package::Package;
 pub use self::phase::{Phase, context, enter, phase};

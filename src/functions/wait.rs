@@ -10,7 +10,6 @@ use jiff::Timestamp;
 use crate::functions::context::Context;
 use crate::functions::phase::{Phase, phase};
 use crate::functions::thrown::{Stop, Thrown, uncatchable};
-use crate::services::mqtt;
 
 /// A timeout shared by several waits.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +34,7 @@ impl Context {
     /// An error that cannot be caught, if the run must end.
     pub fn wait_for_http<T>(&self, future: impl Future<Output = T>) -> Result<T, Thrown> {
         let Some(driver) = self.services.http.driver() else { return self.wait(future) };
-        mqtt::flush_wakes();
+        self.before_blocking();
         let waited = output(future, |pending| driver.block_on(self.within_limits(pending)));
         waited.inspect_err(|_| driver.poll_idle())
     }
@@ -48,7 +47,7 @@ impl Context {
                 return Ok(());
             }
         }
-        mqtt::flush_wakes();
+        self.before_blocking();
         self.runtime.block_on(self.within_limits(pending))
     }
 

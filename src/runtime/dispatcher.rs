@@ -15,7 +15,7 @@ use super::scheduler::{
     Action, EventHandoff, OutcomeReply, QueueId, QueueLimits, RunId, RunRequest, Scheduler, Target,
 };
 use crate::config::Level;
-use crate::run::Skip;
+use crate::run::{Outcome, Skip};
 use crate::services::Services;
 use crate::services::clock::{ActivityGuard, Clock};
 use crate::triggers::{Inbox, TriggerEvent, TriggerId};
@@ -217,6 +217,23 @@ impl RunEnds for Inner {
             Some(Action::RunRequest(start)) => Some(start),
             _ => None,
         }
+    }
+
+    fn following(self: Arc<Self>, run: RunId) -> Option<RunRequest<Arc<ScriptVersion>>> {
+        let mut following = None;
+        let step = self.step(|scheduler, now| following = scheduler.following(run, now));
+        Dispatcher(self).act(step);
+        following
+    }
+
+    fn ended_all(self: Arc<Self>, finished: Vec<(RunId, Outcome)>, undone: Vec<RunId>) {
+        let step = self.step(|scheduler, now| {
+            // The last one first: each goes to the front of the queue. No run starts in between.
+            undone.into_iter().rev().for_each(|run| scheduler.undone(run));
+            finished.into_iter().for_each(|(run, outcome)| scheduler.ended(run, outcome, now));
+            scheduler.pump(now);
+        });
+        Dispatcher(self).act(step);
     }
 }
 

@@ -7,7 +7,6 @@ use std::time::Instant;
 use crate::config::Limits;
 use crate::functions::{Context, Stop};
 use crate::memory;
-use crate::services::mqtt;
 
 /// The number of operations between checks of the deadline and cancellation. Nearly all operations take microseconds at most.
 const CHECK_INTERVAL: u64 = 16;
@@ -121,7 +120,7 @@ impl Guard {
             StopCondition::Run(context) if context.cancel.is_cancelled() => Some(Stop::Cancelled),
             StopCondition::Run(context) => {
                 let now = Instant::now();
-                mqtt::flush_overdue_wakes(now);
+                context.on_progress(now);
                 (now >= context.deadline).then_some(Stop::Deadline)
             }
             StopCondition::Deadline(deadline) => (Instant::now() >= *deadline).then_some(Stop::Deadline),

@@ -43,6 +43,7 @@ pub fn context(
         deadline: Instant::now() + config.limits.timeout,
         virtual_deadline: None,
         batch: Mutex::default(),
+        earlier_runs: None,
         pending_writes: None,
         hops: 0,
         run_log,

@@ -113,6 +113,7 @@ impl Fixture {
             deadline: Instant::now() + timeout,
             virtual_deadline: None,
             batch: Mutex::new(Batch::default()),
+            earlier_runs: None,
             pending_writes: None,
             hops: 0,
             run_log: self.run_log.clone(),

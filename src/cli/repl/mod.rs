@@ -177,6 +177,7 @@ impl Repl {
             deadline: Instant::now().checked_add(self.timeout).unwrap_or(self.context.deadline),
             virtual_deadline: None,
             batch: Mutex::default(),
+            earlier_runs: None,
             pending_writes: None,
             hops: 0,
             run_log: run_log.clone(),

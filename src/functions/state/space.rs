@@ -53,7 +53,7 @@ impl State {
             let batch = context.batch.lock();
             batch.values.iter().rev().find(|(s, k, _)| *s == space && k == key).map(|(_, _, change)| change.clone())
         };
-        let stored = || context.services.store.value(&space, key).map_err(store_error);
+        let stored = || context.stored_value(&space, key).map_err(store_error);
         match change {
             Some(StateChange::Set(value)) => Ok(Some(value)),
             Some(StateChange::Remove) => Ok(None),
@@ -127,8 +127,7 @@ impl State {
 
     pub(super) fn keys(&self) -> Result<Vec<String>, Thrown> {
         let (context, space) = self.context()?;
-        let mut keys: std::collections::BTreeSet<_> =
-            context.services.store.keys(&space).map_err(store_error)?.into_iter().collect();
+        let mut keys = context.stored_keys(&space).map_err(store_error)?;
         let batch = context.batch.lock();
         for (_, key, change) in batch.values.iter().filter(|(s, _, _)| *s == space) {
             match change {

@@ -197,6 +197,33 @@ impl<V: Clone> Scheduler<V> {
         }
     }
 
+    /// Starts the next serial run of a queue before `run` is finished, so that both share a commit; `None` if no event waits or a limit is
+    /// reached.
+    pub(crate) fn following(&mut self, run: RunId, now: Timestamp) -> Option<RunRequest<V>> {
+        let id = self.runs.get(&run).copied().filter(|_| self.runs.len() < self.limits.runs)?;
+        let queue = self.queues.get_mut(&id).filter(|queue| queue.serial_run == Some(run))?;
+        let queued = queue.next_serial()?;
+        if !queue.starts.admit(now, self.limits.breaker) {
+            // The queue is paused when this run is finished.
+            queue.put_back(queued, true);
+            return None;
+        }
+        self.start(id, queued, true)
+    }
+
+    /// Puts the event of a returned run back to the front of its queue, because its effects cannot be committed. The caller pumps after the
+    /// last one.
+    pub(crate) fn undone(&mut self, run: RunId) {
+        let Some(id) = self.runs.remove(&run) else { return };
+        let Some(queue) = self.queues.get_mut(&id) else { return };
+        let Some(Running { queued, activity, .. }) = queue.running.remove(&run) else { return };
+        if queue.serial_run == Some(run) {
+            queue.serial_run = None;
+        }
+        queue.put_back(QueuedEvent { activity: activity.map(ActivityGuard::suspend), ..queued }, true);
+        self.mark_ready(id);
+    }
+
     /// Handles the end of a run: its event is retried later, or finished.
     pub(crate) fn ended(&mut self, run: RunId, outcome: Outcome, now: Timestamp) {
         let Some(id) = self.runs.remove(&run) else { return };
@@ -280,7 +307,8 @@ impl<V: Clone> Scheduler<V> {
             queue.is_ready = false;
             let Some((queued, is_serial)) = queue.next(&self.limits) else { continue };
             if queue.starts.admit(now, self.limits.breaker) {
-                self.start(id, queued, is_serial);
+                let start = self.start(id, queued, is_serial);
+                self.actions.extend(start.map(Action::RunRequest));
             } else {
                 if queued.event.delivery.requires_ack() {
                     queue.put_back(queued, is_serial);
@@ -294,15 +322,16 @@ impl<V: Clone> Scheduler<V> {
         }
     }
 
-    fn start(&mut self, id: QueueId, mut queued: QueuedEvent, is_serial: bool) {
-        let Some(queue) = self.queues.get_mut(&id) else { return };
+    fn start(&mut self, id: QueueId, mut queued: QueuedEvent, is_serial: bool) -> Option<RunRequest<V>> {
+        let queue = self.queues.get_mut(&id)?;
         let Some(target) = queue.targets.get(&queued.trigger).cloned() else {
-            return self.finish(id, queued, Outcome::Skipped(Skip::TriggerGone));
+            self.finish(id, queued, Outcome::Skipped(Skip::TriggerGone));
+            return None;
         };
         self.last_run += 1;
         let run = RunId(self.last_run);
         let cancel = CancellationToken::new();
-        self.actions.push(Action::RunRequest(RunRequest {
+        let request = RunRequest {
             run,
             script: queue.script.clone(),
             version: queue.version.clone(),
@@ -310,11 +339,12 @@ impl<V: Clone> Scheduler<V> {
             event: queued.event.clone(),
             cancel: cancel.clone(),
             attempt: queued.attempt,
-        }));
+        };
         queue.serial_run = if is_serial { Some(run) } else { queue.serial_run };
         let activity = queued.activity.take().map(SuspendedActivity::resume);
         queue.running.insert(run, Running { queued, cancel, activity });
         self.runs.insert(run, id);
+        Some(request)
     }
 
     fn mark_ready(&mut self, id: QueueId) {

@@ -127,11 +127,10 @@ impl<V> ScriptQueue<V> {
         if self.paused_until.is_some() {
             return None;
         }
-        if self.serial_run.is_none() {
-            let free = |queued: &QueuedEvent| !self.retries.iter().any(|(_, retries)| retries.is_same_key(queued));
-            if let Some(at) = self.serial.iter().position(free) {
-                return self.serial.remove(at).map(|queued| (queued, true));
-            }
+        if self.serial_run.is_none()
+            && let Some(queued) = self.next_serial()
+        {
+            return Some((queued, true));
         }
         let (targets, running) = (&self.targets, &self.running);
         let has_room = |trigger: &TriggerId| {
@@ -140,6 +139,16 @@ impl<V> ScriptQueue<V> {
         };
         let (_, queue) = self.parallel.iter_mut().find(|(trigger, queue)| !queue.is_empty() && has_room(trigger))?;
         queue.pop_front().map(|queued| (queued, false))
+    }
+
+    /// Takes the next event of the serial queue, whether or not a serial run is active.
+    pub(super) fn next_serial(&mut self) -> Option<QueuedEvent> {
+        if self.paused_until.is_some() {
+            return None;
+        }
+        let is_free = |queued: &QueuedEvent| !self.retries.iter().any(|(_, retry)| retry.is_same_key(queued));
+        let at = self.serial.iter().position(is_free)?;
+        self.serial.remove(at)
     }
 
     /// Puts an event that [`ScriptQueue::next`] returned back to the front of its queue.

@@ -124,6 +124,20 @@ impl Store {
         self.0.writer.execute(Write::Commit(encoded)).map(|_| ())
     }
 
+    /// Enqueues a commit like [`Store::commit`], and returns a future of its result. Commits are executed in the order of these calls.
+    pub fn enqueue_commit(&self, batch: &Batch) -> impl Future<Output = Result<(), Error>> + Send + use<> {
+        let (sender, outcome) = oneshot::channel();
+        match EncodedBatch::new(batch) {
+            Ok(encoded) if encoded.is_empty() => drop(sender.send(Ok(()))),
+            Ok(encoded) => {
+                let completion = move |result: Result<WriteOutcome, Error>| drop(sender.send(result.map(|_| ())));
+                self.0.writer.enqueue(Write::Commit(encoded), Box::new(completion));
+            }
+            Err(error) => drop(sender.send(Err(error))),
+        }
+        async { outcome.await.unwrap_or_else(|_| Err(Error::Failed("the store has stopped".into()))) }
+    }
+
     /// Returns all timers.
     ///
     /// # Errors

@@ -27,6 +27,7 @@ mod state_cache;
 mod storage;
 #[cfg(test)]
 mod tests;
+mod uncommitted;
 mod weight;
 mod writer;
 
@@ -47,3 +48,4 @@ pub use self::storage::{
     AppendRuns, DeferredWrites, Durability, GroupError, RunCursor, RunHistory, RunPage, Snapshot, Storage, Write,
     WriteOutcome,
 };
+pub use self::uncommitted::UncommittedState;
