@@ -14,12 +14,15 @@ use crate::services::mqtt::client_session::ClientSession;
 use crate::services::mqtt::connection_state::ConnectionState;
 use crate::services::mqtt::mock_broker::{MockBroker, MockPeer};
 use crate::services::mqtt::settings::ConnectionSettings;
+use crate::services::mqtt::submissions::Submissions;
 
 /// The client of one broker: its session, and the signals between the handles and the tasks.
 pub(super) struct BrokerClient {
     pub(super) settings: ConnectionSettings,
     pub(super) clock: Clock,
     pub(super) session: Mutex<ClientSession>,
+    /// Published messages that are not in the session's outbox yet.
+    pub(super) submissions: Submissions,
     /// Locked while messages are passed to sinks, so that they stay in order.
     pub(super) delivery_order: Mutex<()>,
     pub(super) acks: Arc<AckQueue>,
@@ -40,8 +43,13 @@ pub(super) struct BrokerClient {
 }
 
 impl BrokerClient {
+    /// Locks the session. All messages that were published before are in its outbox.
     pub(super) fn session(&self) -> MutexGuard<'_, ClientSession> {
-        self.session.lock()
+        let mut session = self.session.lock();
+        if self.submissions.move_to(&mut session.outbox) && session.notifies_writer() {
+            self.writes_pending.notify_one();
+        }
+        session
     }
 
     /// Passes received messages to their sinks, in order and without the session's lock.

@@ -18,6 +18,7 @@ use crate::services::mqtt::error::Error;
 use crate::services::mqtt::holds::{ConnectionHold, DeliveryPause};
 use crate::services::mqtt::mock_broker::MockBroker;
 use crate::services::mqtt::settings::ConnectionSettings;
+use crate::services::mqtt::submissions::Submissions;
 use crate::services::mqtt::{ack_spill, supervisor};
 use crate::services::store::Store;
 
@@ -155,6 +156,7 @@ pub(super) fn start(
         settings,
         clock,
         session: Mutex::new(session),
+        submissions: Submissions::default(),
         delivery_order: Mutex::default(),
         acks,
         state: watch::Sender::new(ConnectionState::Idle),

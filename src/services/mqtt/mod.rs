@@ -31,6 +31,7 @@ mod sandbox;
 mod settings;
 mod store_tracker;
 mod stored_message;
+mod submissions;
 mod subscriber;
 mod subscription;
 mod supervisor;

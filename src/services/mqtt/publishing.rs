@@ -12,6 +12,7 @@ use crate::services::mqtt::handle::Mqtt;
 use crate::services::mqtt::message::Publish;
 use crate::services::mqtt::outbox::Completion;
 use crate::services::mqtt::store_tracker::{StoreTracker, StoredSignal};
+use crate::services::mqtt::submissions::Submission;
 use crate::topic::check_topic;
 
 impl Mqtt {
@@ -86,6 +87,11 @@ impl Mqtt {
     ) -> Result<(), Error> {
         let client = self.broker(publish.broker.as_deref())?;
         check(&publish, client.settings.max_packet)?;
+        let submission = Submission { publish, on_delivered, on_stored: on_stored() };
+        let Some(submission) = client.submissions.submit(submission) else {
+            client.wake();
+            return Ok(());
+        };
         loop {
             let room = client.outbox_room.notified();
             tokio::pin!(room);
@@ -97,13 +103,16 @@ impl Mqtt {
                     session.drop_oldest();
                 }
                 if !session.outbox.is_full() {
-                    push(client, &mut session, publish, on_delivered, on_stored());
+                    push(client, &mut session, submission);
                     drop(session);
                     client.wake();
                     return Ok(());
                 }
                 if is_offline {
                     let broker = client.settings.name.clone();
+                    if let Some(on_stored) = submission.on_stored {
+                        on_stored.complete(Ok(()));
+                    }
                     return Err(Error::NotConnected { broker, waiting: session.outbox.queued() });
                 }
             }
@@ -127,13 +136,8 @@ fn check(publish: &Publish, max_packet: usize) -> Result<(), Error> {
 }
 
 /// Adds a message to the outbox, which has room for it.
-fn push(
-    client: &BrokerClient,
-    session: &mut ClientSession,
-    publish: Publish,
-    on_delivered: Option<Completion>,
-    on_stored: Option<StoredSignal>,
-) {
+fn push(client: &BrokerClient, session: &mut ClientSession, submission: Submission) {
+    let Submission { publish, on_delivered, on_stored } = submission;
     let is_offline = client.state.borrow().is_offline();
     // While the broker is offline, QoS 0 counts as delivered once it is in the outbox.
     let on_delivered = match on_delivered {

@@ -154,7 +154,19 @@ async fn connection(
     client.session().connected(&connack);
     client.state.send_replace(ConnectionState::Connected);
     report.connected();
+    client.submissions.open();
+    let _close = SubmissionsGuard(client);
     connection.serve(client, report).await
+}
+
+/// Ends the acceptance of submitted messages with the connection, also after a panic.
+struct SubmissionsGuard<'a>(&'a BrokerClient);
+
+impl Drop for SubmissionsGuard<'_> {
+    fn drop(&mut self) {
+        self.0.submissions.close();
+        drop(self.0.session());
+    }
 }
 
 /// Waits for shutdown, and for the time in which queued messages may still be sent.

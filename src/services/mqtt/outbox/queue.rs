@@ -77,7 +77,13 @@ impl Outbox {
     }
 
     pub(in crate::services::mqtt) fn is_full(&self) -> bool {
-        self.queue.len() >= self.capacity || self.bytes >= MAX_BYTES
+        let (messages, bytes) = self.room();
+        messages == 0 || bytes == 0
+    }
+
+    /// Returns how many more messages and bytes may be queued.
+    pub(in crate::services::mqtt) fn room(&self) -> (usize, usize) {
+        (self.capacity.saturating_sub(self.queue.len()), MAX_BYTES.saturating_sub(self.bytes))
     }
 
     /// Returns whether no message is queued or in flight.
