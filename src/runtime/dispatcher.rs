@@ -21,6 +21,9 @@ use crate::services::clock::{ActivityGuard, Clock};
 use crate::triggers::{Inbox, TriggerEvent, TriggerId};
 use crate::units::show_duration;
 
+/// Number of events that are submitted in one step. Workers that end runs meanwhile wait for the step, so it must be short.
+const SUBMIT_BATCH: usize = 16;
+
 /// New version of a script queue.
 pub(crate) struct Swap {
     /// The queue.
@@ -239,14 +242,14 @@ impl RunEnds for Inner {
 
 impl Inbox for Dispatcher {
     fn put_all(&self, events: Vec<TriggerEvent>) {
-        if events.is_empty() {
-            return;
+        let mut events = events.into_iter();
+        while !events.as_slice().is_empty() {
+            self.act(self.0.step(|scheduler, now| {
+                for event in events.by_ref().take(SUBMIT_BATCH) {
+                    scheduler.submit(event, now);
+                }
+            }));
         }
-        self.act(self.0.step(|scheduler, now| {
-            for event in events {
-                scheduler.submit(event, now);
-            }
-        }));
     }
 }
 

@@ -53,7 +53,7 @@ impl Executor {
         let (stored, stored_runs) = mpsc::unbounded_channel();
         let pool = Pool::new(&runtime);
         let runner = Arc::new(Runner { services, settings, log, punctuality, runtime, stored });
-        runner.runtime.spawn(finish_stored(pool.clone(), Arc::downgrade(&runner), stored_runs));
+        runner.runtime.spawn(finish_stored(Arc::downgrade(&runner), stored_runs));
         Self { pool, runner }
     }
 
@@ -97,21 +97,21 @@ impl Executor {
 }
 
 /// Finishes runs whose messages are on disk; the next runs of their scripts have started meanwhile.
-async fn finish_stored(pool: Pool, runner: Weak<Runner>, mut stored_runs: mpsc::UnboundedReceiver<StoredRun>) {
+async fn finish_stored(runner: Weak<Runner>, mut stored_runs: mpsc::UnboundedReceiver<StoredRun>) {
     let mut stored_batch = Vec::new();
     while stored_runs.recv_many(&mut stored_batch, BATCH).await > 0 {
         let Some(runner) = runner.upgrade() else { return };
-        for StoredRun { mut call, batch, stored, ends } in stored_batch.drain(..) {
+        // All runs of one executor have the same receiver of their ends.
+        let Some(ends) = stored_batch.first().map(|first| first.ends.clone()) else { return };
+        let finished = stored_batch.drain(..).map(|StoredRun { mut call, batch, stored, .. }| {
             match stored {
                 Ok(()) => {
                     batch.acknowledged_events.iter().for_each(|number| runner.services.store.acknowledge_event(*number))
                 }
                 Err(error) => call.outcome = messages_failed(&call.start, &error),
             }
-            let run = call.start.run;
-            if let Some(next) = ends.clone().ended(run, RunEnd::Finished(runner.finish(call))) {
-                Executor { pool: pool.clone(), runner: runner.clone() }.start(next, ends);
-            }
-        }
+            (call.start.run, runner.finish(call))
+        });
+        ends.ended_all(finished.collect(), Vec::new());
     }
 }
