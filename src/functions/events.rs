@@ -1,5 +1,6 @@
 //! Methods of events: JSON, forms, text and bytes.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use jiff::tz::TimeZone;
@@ -22,52 +23,118 @@ pub const EVENTS: Package = Package {
     },
 };
 
-/// Returns the argument of a handler.
-pub fn to_dynamic(payload: &Payload) -> Dynamic {
+/// Methods without arguments that read the content of an event.
+pub const EVENT_METHODS: &[&str] = &["json", "form", "text", "bytes"];
+
+/// Fields with the content of an event, and those by which its content is found.
+const CONTENT: &[&str] = &["bytes", "payload", "text", "path", "kind"];
+
+/// Fields of its argument that a handler reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReadFields {
+    /// All, as far as is known.
+    All,
+    /// Only some.
+    Only {
+        /// Names of fields.
+        names: BTreeSet<String>,
+        /// Whether it calls one of [`EVENT_METHODS`].
+        content: bool,
+    },
+}
+
+impl ReadFields {
+    fn contains(&self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only { names, content } => names.contains(name) || (*content && CONTENT.contains(&name)),
+        }
+    }
+
+    /// As [`ReadFields::contains`], for a message, whose content is in `bytes`.
+    fn contains_of_message(&self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only { names, content } => names.contains(name) || (*content && name == "bytes"),
+        }
+    }
+}
+
+/// Returns the argument of a handler, with the fields that it reads.
+pub fn to_dynamic(payload: &Payload, fields: &ReadFields) -> Dynamic {
     match payload {
-        Payload::Fields(fields) => convert::map(fields),
+        Payload::Fields(all) => {
+            let read = all.iter().filter(|(name, _)| fields.contains(name));
+            Dynamic::from_map(map_of(
+                read.map(|(name, value)| (name.as_str().into(), convert::to_dynamic(value.clone()))),
+            ))
+        }
         Payload::Message(payload) => {
-            let params: rhai::Map =
-                map_of(payload.params().into_iter().map(|(name, level)| (name.into(), level.into())));
-            let mut map = message_map(&payload.message, payload.qos, &payload.zone);
-            map.insert("params".into(), params.into());
+            let mut map = message_map(&payload.message, payload.qos, &payload.zone, fields);
+            if fields.contains_of_message("params") {
+                let params = payload.params().into_iter().map(|(name, level)| (name.into(), level.into()));
+                map.insert("params".into(), Dynamic::from_map(map_of(params)));
+            }
             map.into()
         }
     }
 }
 
 /// Returns a message as scripts see it, without `params`.
-pub(super) fn message_map(message: &ReceivedMessage, qos: u8, zone: &TimeZone) -> rhai::Map {
-    map_of([
-        ("topic".into(), message.topic.as_str().into()),
-        ("payload".into(), (&*String::from_utf8_lossy(&message.payload)).into()),
-        ("bytes".into(), Dynamic::from_blob(message.payload.to_vec())),
-        ("qos".into(), i64::from(qos).into()),
-        ("retain".into(), message.retain.into()),
-        ("dup".into(), message.dup.into()),
-        ("broker".into(), (*message.broker).into()),
-        ("properties".into(), convert::to_dynamic(message.properties.clone().into())),
-        ("time".into(), Dynamic::from(message.received.to_zoned(zone.clone()))),
-    ])
+pub(super) fn message_map(message: &ReceivedMessage, qos: u8, zone: &TimeZone, fields: &ReadFields) -> rhai::Map {
+    let mut map = rhai::Map::new();
+    let mut add = |name: &str, value: &dyn Fn() -> Dynamic| {
+        if fields.contains_of_message(name) {
+            map.insert(name.into(), value());
+        }
+    };
+    add("topic", &|| message.topic.as_str().into());
+    add("payload", &|| (&*String::from_utf8_lossy(&message.payload)).into());
+    add("bytes", &|| Dynamic::from_blob(message.payload.to_vec()));
+    add("qos", &|| i64::from(qos).into());
+    add("retain", &|| message.retain.into());
+    add("dup", &|| message.dup.into());
+    add("broker", &|| (*message.broker).into());
+    add("properties", &|| convert::to_dynamic(message.properties.clone().into()));
+    add("time", &|| Dynamic::from(message.received.to_zoned(zone.clone())));
+    map
 }
 
-/// Returns the content of an event: its `bytes`, `payload` or `text`, or the content of the changed file.
-fn content(event: &rhai::Map) -> Result<Vec<u8>, Thrown> {
+/// Passes the content of an event on: its `bytes`, `payload` or `text`, or the content of the changed file.
+fn with_content<T>(event: &rhai::Map, read: impl FnOnce(&[u8]) -> Result<T, Thrown>) -> Result<T, Thrown> {
     for name in ["bytes", "payload", "text"] {
         let Some(field) = event.get(name) else { continue };
         if let Some(bytes) = field.read_lock::<rhai::Blob>() {
-            return Ok(bytes.clone());
+            return read(&bytes);
         }
         if let Some(text) = field.read_lock::<ImmutableString>() {
-            return Ok(text.as_bytes().to_vec());
+            return read(text.as_bytes());
         }
     }
     if let Some(path) = event.get("path").and_then(|path| path.clone().into_immutable_string().ok())
         && event.contains_key("kind")
     {
-        return read_allowed("change.bytes", Path::new(path.as_str()));
+        return read(&read_allowed("change.bytes", Path::new(path.as_str()))?);
     }
     Err(invalid_argument("this map is not an event: it has no `bytes`, `payload`, `text` or `path`"))
+}
+
+fn parse_form(content: &[u8]) -> rhai::Map {
+    let mut form = rhai::Map::new();
+    for (name, text) in form_urlencoded::parse(content) {
+        let text = Dynamic::from(text.into_owned());
+        let Some(earlier) = form.get_mut(name.as_ref()) else {
+            form.insert(name.as_ref().into(), text);
+            continue;
+        };
+        if !earlier.is_array() {
+            *earlier = Dynamic::from_array(vec![earlier.take()]);
+        }
+        if let Some(mut list) = earlier.write_lock::<rhai::Array>() {
+            list.push(text);
+        }
+    }
+    form
 }
 
 #[export_module]
@@ -86,7 +153,7 @@ mod functions {
     /// ```
     #[rhai_fn(name = "json", pure, return_raw)]
     pub fn json_of(event: &mut rhai::Map) -> Result<Dynamic, Thrown> {
-        json(&content(event)?)
+        with_content(event, json)
     }
 
     /// Parses the body of a request as a form: a map of text. The values of a repeated name become an array.
@@ -98,22 +165,7 @@ mod functions {
     /// ```
     #[rhai_fn(name = "form", pure, return_raw)]
     pub fn form(event: &mut rhai::Map) -> Result<rhai::Map, Thrown> {
-        let content = content(event)?;
-        let mut form = rhai::Map::new();
-        for (name, text) in form_urlencoded::parse(&content) {
-            let text = Dynamic::from(text.into_owned());
-            let Some(earlier) = form.get_mut(name.as_ref()) else {
-                form.insert(name.as_ref().into(), text);
-                continue;
-            };
-            if !earlier.is_array() {
-                *earlier = Dynamic::from_array(vec![earlier.take()]);
-            }
-            if let Some(mut list) = earlier.write_lock::<rhai::Array>() {
-                list.push(text);
-            }
-        }
-        Ok(form)
+        with_content(event, |content| Ok(parse_form(content)))
     }
 
     /// Returns the content of a message, request or changed file as text. Invalid UTF-8 is replaced by `�`.
@@ -125,8 +177,7 @@ mod functions {
     /// ```
     #[rhai_fn(name = "text", pure, return_raw)]
     pub fn text(event: &mut rhai::Map) -> Result<String, Thrown> {
-        let content = content(event)?;
-        Ok(String::from_utf8(content).unwrap_or_else(|wrong| String::from_utf8_lossy(wrong.as_bytes()).into_owned()))
+        with_content(event, |content| Ok(String::from_utf8_lossy(content).into_owned()))
     }
 
     /// Returns the content of a message, request or changed file as a blob.
@@ -138,6 +189,6 @@ mod functions {
     /// ```
     #[rhai_fn(name = "bytes", pure, return_raw)]
     pub fn bytes(event: &mut rhai::Map) -> Result<rhai::Blob, Thrown> {
-        content(event)
+        with_content(event, |content| Ok(content.to_vec()))
     }
 }

@@ -16,7 +16,8 @@ use super::resolver::import_scope;
 use super::result::{JobResult, RunError};
 use super::{errors, globals, guard};
 use crate::event::{Event, Payload};
-use crate::functions::{self, Context, Phase, Thrown, events, handler_result};
+use crate::functions::events::{self, ReadFields};
+use crate::functions::{self, Context, Phase, Thrown, handler_result};
 use crate::value::{Value, map_of};
 
 impl Script {
@@ -43,7 +44,7 @@ impl Script {
         let Body::Handlers { handlers, .. } = &self.body else { return Ok(Value::Null) };
         let Some(handler) = handlers.get(handler) else { return Ok(Value::Null) };
         let _scope = import_scope(&self.modules);
-        let event = events::to_dynamic(payload);
+        let event = events::to_dynamic(payload, &handler.read_fields);
         let returned = match &handler.code {
             Code::Own(body) => self.call_own(body, handler, event),
             Code::Module(..) => self.call_in_module(handler, event),
@@ -61,7 +62,7 @@ impl Script {
     pub(super) fn run_whole(&self, event: Option<&Payload>, args: &[String]) -> Result<JobResult, Thrown> {
         let Body::Job(body, lib) = &self.body else { return Ok(JobResult { value: Value::Null, code: 0 }) };
         let _scope = import_scope(&self.modules);
-        let event = event.map_or(Dynamic::UNIT, events::to_dynamic);
+        let event = event.map_or(Dynamic::UNIT, |event| events::to_dynamic(event, &ReadFields::All));
         let mut scope = Scope::new();
         scope.push_dynamic("state", globals::state());
         let args: Dynamic = args.iter().cloned().map(Dynamic::from).collect::<rhai::Array>().into();

@@ -1,8 +1,12 @@
 //! A handler: the function that a trigger calls, with its captured variables.
 
+use std::collections::BTreeSet;
+
 use rhai::{AST, Dynamic, Expr, FnPtr, ImmutableString, Module, ScriptFuncDef, Shared, Stmt, StmtBlock};
 
 use super::captured::{deep_copy, is_shallow};
+use super::read_fields::read_fields;
+use crate::functions::events::ReadFields;
 use crate::value::MAX_DEPTH;
 
 /// A function that a trigger calls.
@@ -12,6 +16,8 @@ pub(super) struct Handler {
     pub captured: Vec<(ImmutableString, Dynamic)>,
     /// The name of the argument, if there is one.
     pub argument: Option<ImmutableString>,
+    /// The fields of the argument that the code reads.
+    pub read_fields: ReadFields,
 }
 
 /// The location of the code of a handler.
@@ -50,19 +56,30 @@ impl Handler {
             None => Code::Own(body(&function)),
             Some(module) => Code::Module(FnPtr::from(function.clone()), module),
         };
-        Ok(Self { code, captured, argument: names.next() })
+        let argument = names.next();
+        let is_function = |name: &str| {
+            std::iter::once(ast.shared_lib()).chain(modules).any(|module| find_named(module, name).next().is_some())
+        };
+        let read_fields = match (&code, &argument) {
+            (_, None) => ReadFields::Only { names: BTreeSet::new(), content: false },
+            (Code::Own(body), Some(argument)) => read_fields(body, argument, is_function),
+            (Code::Module(..), Some(_)) => ReadFields::All,
+        };
+        Ok(Self { code, captured, argument, read_fields })
     }
 }
 
 /// Finds a function with these captured variables and at most one argument.
 fn find(module: &Module, name: &str, captures: usize) -> Option<Shared<ScriptFuncDef>> {
     let with = |arguments: usize| {
-        module
-            .iter_script_fn_info()
-            .find(|(_, _, other, count, _)| *other == name && *count == captures + arguments)
-            .map(|(.., function)| function.clone())
+        find_named(module, name).find(|function| function.params.len() == captures + arguments).cloned()
     };
     with(1).or_else(|| with(0))
+}
+
+/// Returns the functions of a script or module with this name.
+fn find_named<'a>(module: &'a Module, name: &'a str) -> impl Iterator<Item = &'a Shared<ScriptFuncDef>> {
+    module.iter_script_fn_info().filter(move |(_, _, other, ..)| *other == name).map(|(.., function)| function)
 }
 
 /// Returns the body of a function as a separate expression.

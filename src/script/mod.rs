@@ -23,6 +23,7 @@ mod migration_hints;
 mod model;
 mod modules;
 pub mod outline;
+mod read_fields;
 pub mod repl_session;
 mod resolver;
 mod result;
