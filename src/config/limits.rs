@@ -75,7 +75,7 @@ pub(super) fn read(section: &mut Section<'_>) -> Limits {
         ),
         queue: section.value(
             "queue",
-            "1000",
+            "10000",
             "The maximum number of queued events of one script.",
             &count(1..=1_000_000),
         ),

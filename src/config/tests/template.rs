@@ -46,7 +46,7 @@ fn the_schema_describes_every_key() {
     let schema = schema(KINDS);
     check("", &schema);
     assert_eq!(schema["properties"]["limits"]["properties"]["timeout"]["default"], "30s");
-    assert_eq!(schema["properties"]["limits"]["properties"]["queue"]["default"], 1000);
+    assert_eq!(schema["properties"]["limits"]["properties"]["queue"]["default"], 10000);
     assert_eq!(schema["properties"]["mqtt"]["additionalProperties"], false);
     assert!(schema["properties"]["permissions"]["additionalProperties"]["properties"]["http"].is_object());
     assert!(schema["properties"]["triggers"]["items"]["properties"]["cron"].is_object());
