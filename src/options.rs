@@ -26,6 +26,7 @@ impl OptionFault {
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     remaining: Map,
+    /// Names that were read while there were options left.
     known: Vec<&'static str>,
 }
 
@@ -42,6 +43,9 @@ impl Options {
 
     /// Takes an option without a check. `()` counts as not set.
     pub fn take(&mut self, name: &'static str) -> Option<Value> {
+        if self.remaining.is_empty() {
+            return None;
+        }
         self.known.push(name);
         self.remaining.remove(name).filter(|value| *value != Value::Null)
     }

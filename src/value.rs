@@ -108,7 +108,7 @@ impl Value {
                 }
                 text.push('}');
             }
-            scalar => text.push_str(&scalar.to_json().to_string()),
+            scalar => text.push_str(&scalar.to_json_text()),
         }
     }
 
@@ -125,9 +125,14 @@ impl Value {
         )
     }
 
+    /// Returns the text of [`Value::to_json`] without an intermediate copy.
+    pub fn to_json_text(&self) -> String {
+        // Writing to a string cannot fail, and every key is text.
+        serde_json::to_string(&Json(self)).unwrap_or_default()
+    }
+
     /// Returns the text of [`Value::to_stored`] without an intermediate copy.
     pub fn to_stored_text(&self) -> String {
-        // Writing to a string cannot fail, and every key is text.
         serde_json::to_string(&Stored(self)).unwrap_or_default()
     }
 
@@ -172,6 +177,21 @@ impl Value {
                 object.extend(map.iter().map(|(key, value)| (key.clone(), value.json(bytes, time))));
                 object.into()
             }
+        }
+    }
+}
+
+/// The serialized form of [`Value::to_json`].
+pub struct Json<'a>(pub &'a Value);
+
+impl Serialize for Json<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Bytes(bytes) => to.serialize_str(&BASE64_STANDARD.encode(bytes)),
+            Value::Time(time) => to.serialize_str(&rfc3339(time)),
+            Value::List(items) => to.collect_seq(items.iter().map(Json)),
+            Value::Map(map) => to.collect_map(map.iter().map(|(key, value)| (key, Json(value)))),
+            scalar => Stored(scalar).serialize(to),
         }
     }
 }
@@ -281,7 +301,7 @@ mod tests {
     #[test]
     fn times_in_json_follow_rfc_3339() {
         let time = Value::Time("2026-03-29T03:00:00+02:00[Europe/Berlin]".parse().unwrap());
-        assert_eq!(Value::List(vec![time]).to_json().to_string(), r#"["2026-03-29T03:00:00+02:00"]"#);
+        assert_eq!(Value::List(vec![time]).to_json_text(), r#"["2026-03-29T03:00:00+02:00"]"#);
     }
 
     #[test]

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use rhai::Dynamic;
+use rhai::{Dynamic, ImmutableString};
 
-use crate::functions::convert::to_value;
+use crate::functions::convert::{json_text, to_value};
 use crate::functions::thrown::{Thrown, invalid_argument};
 use crate::options::{self, Options};
 use crate::value::{Value, map_of, rfc3339};
@@ -41,9 +41,20 @@ pub(super) fn shown(dynamic: &Dynamic) -> String {
         Ok(Value::Text(text)) => text,
         Ok(Value::Time(time)) => rfc3339(&time),
         Ok(Value::Bytes(bytes)) => hex::encode(bytes),
-        Ok(data @ (Value::List(_) | Value::Map(_))) => data.to_json().to_string(),
+        Ok(data @ (Value::List(_) | Value::Map(_))) => data.to_json_text(),
         _ => dynamic.to_string(),
     }
+}
+
+/// Returns an argument as bytes to send, like [`bytes`].
+pub(super) fn to_bytes(dynamic: &Dynamic) -> Result<Vec<u8>, Thrown> {
+    if let Some(text) = dynamic.read_lock::<ImmutableString>() {
+        return Ok(text.as_bytes().to_vec());
+    }
+    if dynamic.is_map() || dynamic.is_array() {
+        return json_text(dynamic).map(String::into_bytes).map_err(invalid_argument);
+    }
+    value(dynamic).map(bytes)
 }
 
 /// Returns a value as bytes to send: text as UTF-8, blobs unchanged, `()` as no bytes, numbers as text, maps and lists as JSON.
@@ -54,6 +65,6 @@ pub(super) fn bytes(value: Value) -> Vec<u8> {
         Value::Bytes(bytes) => bytes,
         Value::Time(time) => rfc3339(&time).into_bytes(),
         Value::Float(number) => Dynamic::from_float(number).to_string().into_bytes(),
-        other => other.to_json().to_string().into_bytes(),
+        other => other.to_json_text().into_bytes(),
     }
 }

@@ -1,9 +1,10 @@
 //! Conversion between Rhai values and plain data.
 
 use rhai::{Dynamic, ImmutableString};
+use serde::ser::{Error as _, Serialize, Serializer};
 
 use crate::functions::http::headers::Headers;
-use crate::value::{MAX_DEPTH, Map, Value, map_of};
+use crate::value::{Json, MAX_DEPTH, Map, Value, map_of};
 
 /// Returns a Rhai value as plain data.
 ///
@@ -61,6 +62,38 @@ fn at_depth(dynamic: &Dynamic, depth: usize) -> Result<Value, String> {
         "Fn" => "a function is not data".to_owned(),
         short => format!("a {short} is not data"),
     })
+}
+
+/// Returns a Rhai value as JSON text like [`Value::to_json_text`], without an intermediate copy.
+///
+/// # Errors
+/// As [`to_value`].
+pub fn json_text(dynamic: &Dynamic) -> Result<String, String> {
+    serde_json::to_string(&DynamicJson { dynamic, depth: 0 }).map_err(|why| why.to_string())
+}
+
+struct DynamicJson<'a> {
+    dynamic: &'a Dynamic,
+    depth: usize,
+}
+
+impl Serialize for DynamicJson<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let Self { dynamic, depth } = *self;
+        let nested = |dynamic| DynamicJson { dynamic, depth: depth + 1 };
+        if depth <= MAX_DEPTH {
+            if let Some(text) = dynamic.read_lock::<ImmutableString>() {
+                return to.serialize_str(&text);
+            }
+            if let Some(items) = dynamic.read_lock::<rhai::Array>() {
+                return to.collect_seq(items.iter().map(nested));
+            }
+            if let Some(map) = dynamic.read_lock::<rhai::Map>() {
+                return to.collect_map(map.iter().map(|(key, value)| (key.as_str(), nested(value))));
+            }
+        }
+        Json(&at_depth(dynamic, depth).map_err(S::Error::custom)?).serialize(to)
+    }
 }
 
 /// Returns a map of plain data as a Rhai map.

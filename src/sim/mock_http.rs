@@ -159,7 +159,7 @@ fn request_map(request: &MockRequest) -> Map {
 
 /// Converts the value that a test gave into a response.
 fn reply(value: &Value) -> Result<Reply, Error> {
-    let json = |value: &Value| ("application/json".to_owned(), value.to_json().to_string().into_bytes());
+    let json = |value: &Value| ("application/json".to_owned(), value.to_json_text().into_bytes());
     let plain = |text: &str| ("text/plain; charset=utf-8".to_owned(), text.as_bytes().to_vec());
     let content = |value: &Value| match value {
         Value::Null => (String::new(), Vec::new()),
@@ -207,7 +207,7 @@ fn reply(value: &Value) -> Result<Reply, Error> {
 }
 
 fn text(value: &Value) -> String {
-    value.as_text().map_or_else(|| value.to_json().to_string(), str::to_owned)
+    value.as_text().map_or_else(|| value.to_json_text(), str::to_owned)
 }
 
 /// Returns the error with this `err.kind`, if there is one.

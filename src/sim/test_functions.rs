@@ -228,7 +228,7 @@ fn request(method: &str, path: &str, with: &Map) -> Result<(::http::request::Bui
     if let Some(unknown) = with.keys().find(|key| !KNOWN.contains(&key.as_str())) {
         return Err(format!("request: there is no option `{unknown}`: there are {}", KNOWN.join(", ")));
     }
-    let text = |value: &Value| value.as_text().map_or_else(|| value.to_json().to_string(), str::to_owned);
+    let text = |value: &Value| value.as_text().map_or_else(|| value.to_json_text(), str::to_owned);
     let pairs = |name: &str| match with.get(name) {
         Some(Value::Map(pairs)) => pairs.iter().map(|(name, value)| (name.clone(), text(value))).collect::<Vec<_>>(),
         _ => Vec::new(),
@@ -243,7 +243,7 @@ fn request(method: &str, path: &str, with: &Map) -> Result<(::http::request::Bui
     let body = match (with.get("json"), with.get("body")) {
         (Some(json), _) => {
             request = request.header("content-type", "application/json");
-            json.to_json().to_string().into_bytes()
+            json.to_json_text().into_bytes()
         }
         (None, Some(Value::Bytes(bytes))) => bytes.clone(),
         (None, Some(body)) => text(body).into_bytes(),

@@ -56,16 +56,16 @@ fn bytes(value: &Value) -> Vec<u8> {
                 _ => None,
             };
             let all = items.iter().map(byte).collect::<Option<_>>();
-            all.unwrap_or_else(|| value.to_json().to_string().into_bytes())
+            all.unwrap_or_else(|| value.to_json_text().into_bytes())
         }
-        other => other.to_json().to_string().into_bytes(),
+        other => other.to_json_text().into_bytes(),
     }
 }
 
 fn text(value: &Value) -> String {
     match value {
         Value::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-        other => other.to_json().to_string(),
+        other => other.to_json_text(),
     }
 }
 

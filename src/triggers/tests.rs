@@ -38,7 +38,7 @@ fn an_emitted_event_has_its_sender_and_hops() {
     bench.pass(1);
     let received = bench.received();
     assert_eq!(
-        Value::Map(received[0].payload.clone().into_fields()).to_json().to_string(),
+        Value::Map(received[0].payload.clone().into_fields()).to_json_text(),
         r#"{"data":2,"from":"garden","name":"bell"}"#
     );
     assert_eq!((received[0].delivery.hops, &*received[0].summary()), (3, "on_event bell"));
@@ -63,7 +63,7 @@ fn an_expired_timer_sends_an_event_with_its_key() {
     bench.pass(1);
     let event = bench.received().pop().unwrap();
     assert_eq!(event.delivery.timer().map(|key| (key.name.as_str(), key.due)), Some(("nag", timer.due)));
-    let payload = Value::Map(event.payload.into_fields()).to_json().to_string();
+    let payload = Value::Map(event.payload.into_fields()).to_json_text();
     assert_eq!(payload, r#"{"data":"x","due":"2026-06-01T12:01:00+00:00","late":0.0,"name":"nag"}"#);
     // A timer that expired without a watch is late.
     bench.runtime.block_on(watch.stop());

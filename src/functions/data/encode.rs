@@ -9,7 +9,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use rhai::plugin::*;
 use sha2::{Digest as _, Sha256};
 
-use crate::functions::arguments::{bytes, value};
+use crate::functions::arguments::to_bytes;
 use crate::functions::data::random;
 use crate::functions::thrown::{Thrown, thrown};
 
@@ -29,11 +29,6 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b
 const LENIENT: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
 
-/// Returns the bytes of text (UTF-8), a blob or another value.
-fn raw(any: &Dynamic) -> Result<Vec<u8>, Thrown> {
-    value(any).map(bytes)
-}
-
 #[export_module]
 #[expect(unreachable_pub, reason = "`export_module` requires public functions")]
 mod functions {
@@ -45,7 +40,7 @@ mod functions {
     /// ```
     #[rhai_fn(name = "base64_encode", return_raw)]
     pub fn base64_encode(data: Dynamic) -> Result<String, Thrown> {
-        Ok(BASE64_STANDARD.encode(raw(&data)?))
+        Ok(BASE64_STANDARD.encode(to_bytes(&data)?))
     }
 
     /// Decodes base64 (standard or URL-safe alphabet, with or without padding) to a blob.
@@ -71,7 +66,7 @@ mod functions {
     /// ```
     #[rhai_fn(name = "hex_encode", return_raw)]
     pub fn hex_encode(data: Dynamic) -> Result<String, Thrown> {
-        Ok(hex::encode(raw(&data)?))
+        Ok(hex::encode(to_bytes(&data)?))
     }
 
     /// Decodes hexadecimal digits to a blob.
@@ -118,7 +113,7 @@ mod functions {
     /// ```
     #[rhai_fn(name = "sha256", return_raw)]
     pub fn sha256(data: Dynamic) -> Result<String, Thrown> {
-        Ok(hex::encode(Sha256::digest(raw(&data)?)))
+        Ok(hex::encode(Sha256::digest(to_bytes(&data)?)))
     }
 
     /// Returns the HMAC-SHA-256 of text or a blob under a key, in hexadecimal digits.
@@ -129,8 +124,8 @@ mod functions {
     /// ```
     #[rhai_fn(name = "hmac_sha256", return_raw)]
     pub fn hmac_sha256(key: Dynamic, data: Dynamic) -> Result<String, Thrown> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&raw(&key)?).expect("HMAC takes keys of any length");
-        mac.update(&raw(&data)?);
+        let mut mac = Hmac::<Sha256>::new_from_slice(&to_bytes(&key)?).expect("HMAC takes keys of any length");
+        mac.update(&to_bytes(&data)?);
         Ok(hex::encode(mac.finalize().into_bytes()))
     }
 

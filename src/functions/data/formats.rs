@@ -3,17 +3,19 @@
 use rhai::plugin::*;
 
 use crate::functions::arguments::value;
+use crate::functions::convert::json_text;
 use crate::functions::data::parse;
 use crate::functions::thrown::{Thrown, invalid_argument};
-use crate::value::Value;
 
 pub(super) fn register(module: &mut Module) {
     combine_with_exported_module!(module, "formats", functions);
 }
 
-fn written(value: &Value, pretty: bool) -> Result<String, Thrown> {
-    let json = value.to_json();
-    if pretty { serde_json::to_string_pretty(&json) } else { serde_json::to_string(&json) }.map_err(invalid_argument)
+fn written(any: &Dynamic, pretty: bool) -> Result<String, Thrown> {
+    match pretty {
+        true => serde_json::to_string_pretty(&value(any)?.to_json()).map_err(invalid_argument),
+        false => json_text(any).map_err(invalid_argument),
+    }
 }
 
 #[export_module]
@@ -52,7 +54,7 @@ mod functions {
     /// ```
     #[rhai_fn(name = "to_json", return_raw)]
     pub fn to_json(any: Dynamic) -> Result<String, Thrown> {
-        written(&value(&any)?, false)
+        written(&any, false)
     }
 
     // Overrides the `to_json` of Rhai for maps.
@@ -63,7 +65,7 @@ mod functions {
 
     #[rhai_fn(name = "to_json", return_raw)]
     pub fn to_json_pretty(any: Dynamic, pretty: bool) -> Result<String, Thrown> {
-        written(&value(&any)?, pretty)
+        written(&any, pretty)
     }
 
     /// Joins the items of an array to one text, with a separator. Items are converted as in string interpolation.

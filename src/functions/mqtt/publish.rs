@@ -7,7 +7,7 @@ use rhai::Dynamic;
 
 use crate::config::Need;
 use crate::effect::MessageDetails;
-use crate::functions::arguments::{bytes, value};
+use crate::functions::arguments::{bytes, to_bytes, value};
 use crate::functions::context::Context;
 use crate::functions::effects::DryRun;
 use crate::functions::mqtt::errors::mqtt_error;
@@ -33,7 +33,7 @@ pub(super) struct Publication {
 impl Publication {
     pub(super) fn read(topic: &str, payload: &Dynamic, options: &mut Options) -> Result<Self, Thrown> {
         check_topic(topic).map_err(invalid_argument)?;
-        let payload = bytes(value(payload)?).into();
+        let payload = to_bytes(payload)?.into();
         Self::from_options(topic.to_owned(), payload, options).map_err(invalid_argument)
     }
 

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 
 use crate::config::Need;
-use crate::functions::arguments::{bytes, parse_options, value};
+use crate::functions::arguments::{bytes, parse_options, to_bytes};
 use crate::functions::context::Context;
 use crate::functions::effects::DryRun;
 use crate::functions::outside::paths::{base, resolved};
@@ -53,7 +53,7 @@ impl ProgramCall {
         options.finish().map_err(invalid_argument)?;
         let mut command = Command::new(program);
         for argument in arguments {
-            command.arg(String::from_utf8_lossy(&bytes(value(argument)?)).into_owned());
+            command.arg(String::from_utf8_lossy(&to_bytes(argument)?).into_owned());
         }
         command.current_dir(match folder {
             Some(folder) => resolved(&folder, &context.config)?,

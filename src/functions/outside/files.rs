@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rhai::plugin::*;
 
 use crate::config::Need;
-use crate::functions::arguments::{MAX_BYTES, bytes, parse_options, value};
+use crate::functions::arguments::{MAX_BYTES, parse_options, to_bytes};
 use crate::functions::effects::DryRun;
 use crate::functions::outside::paths::resolved;
 use crate::functions::outside::permissions::check;
@@ -148,7 +148,7 @@ mod functions {
     /// ```
     #[rhai_fn(name = "write_file", return_raw)]
     pub fn write_file(path: &str, content: Dynamic) -> Result<(), Thrown> {
-        let (shown, content) = (path, bytes(value(&content)?));
+        let (shown, content) = (path, to_bytes(&content)?);
         let path = allowed("write_file", path, true)?;
         let details = format!("{shown} ({} bytes)", content.len());
         context("write_file")?.perform("write_file", details, DryRun::Return(()), |_| {
@@ -166,7 +166,7 @@ mod functions {
     /// ```
     #[rhai_fn(name = "append_file", return_raw)]
     pub fn append_file(path: &str, content: Dynamic) -> Result<(), Thrown> {
-        let (shown, content) = (path, bytes(value(&content)?));
+        let (shown, content) = (path, to_bytes(&content)?);
         let path = allowed("append_file", path, true)?;
         let details = format!("{shown} ({} bytes)", content.len());
         context("append_file")?.perform("append_file", details, DryRun::Return(()), |_| {

@@ -2,7 +2,7 @@
 
 use rhai::plugin::*;
 
-use crate::functions::arguments::{bytes, duration, parse_options, value, value as to_plain};
+use crate::functions::arguments::{duration, parse_options, to_bytes, value, value as to_plain};
 use crate::functions::convert::{map, to_dynamic};
 use crate::functions::testing::current::sandbox;
 use crate::functions::testing::test_run::sandbox_error;
@@ -16,7 +16,7 @@ pub(super) fn register(module: &mut Module) {
 }
 
 fn message(topic: &str, payload: &Dynamic, mut options: Options) -> Result<Publish, Thrown> {
-    let payload = bytes(value(payload)?);
+    let payload = to_bytes(payload)?;
     let qos = options.int("qos", 0..=2).map_err(invalid_argument)?.unwrap_or(0) as u8;
     let retain = options.bool("retain").map_err(invalid_argument)?.unwrap_or(false);
     let broker = options.text("broker").map_err(invalid_argument)?;

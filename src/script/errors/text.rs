@@ -130,7 +130,7 @@ fn of_value(value: &Dynamic) -> (String, String) {
     match convert::to_value(value) {
         Ok(Value::Map(map)) => {
             let kind = map.get("kind").and_then(Value::as_text).unwrap_or("script").to_owned();
-            (kind, Value::Map(map).to_json().to_string())
+            (kind, Value::Map(map).to_json_text())
         }
         Ok(Value::Text(text)) if !text.is_empty() => ("script".into(), text),
         Ok(Value::Null | Value::Text(_)) => ("script".into(), "the script threw an error without a message".into()),

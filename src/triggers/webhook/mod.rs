@@ -65,7 +65,7 @@ fn read_try(request: &str, data: Map) -> Result<Map, String> {
     let (method, path) = request.split_once(' ').unwrap_or(("POST", request));
     let path = path.trim_start_matches('/').trim_start_matches("hooks/");
     let mut given = with_data([("method", &method.to_uppercase()), ("path", path)], data);
-    let json = given.remove("json").map(|json| Value::from(json.to_json().to_string()));
+    let json = given.remove("json").map(|json| Value::from(json.to_json_text()));
     let text = json.or_else(|| given.remove("body"));
     given.extend(text.map(|text| ("text".to_owned(), text)));
     Ok(given)

@@ -77,7 +77,7 @@ fn from_map(mut map: Map) -> Result<WebhookResponse, String> {
             .map(|(name, value)| match value {
                 Value::Text(text) => Ok((name.to_ascii_lowercase(), text)),
                 Value::Int(_) | Value::Float(_) | Value::Bool(_) => {
-                    Ok((name.to_ascii_lowercase(), value.to_json().to_string()))
+                    Ok((name.to_ascii_lowercase(), value.to_json_text()))
                 }
                 other => Err(format!("the header {name} must be text, not {}", other.type_name())),
             })
@@ -100,8 +100,8 @@ fn body(value: Value) -> (Option<&'static str>, Vec<u8>) {
         Value::Text(text) => (Some(TEXT), text.into_bytes()),
         Value::Bytes(bytes) => (Some("application/octet-stream"), bytes),
         Value::Time(time) => (Some(TEXT), rfc3339(&time).into_bytes()),
-        Value::Bool(_) | Value::Int(_) | Value::Float(_) => (Some(TEXT), value.to_json().to_string().into_bytes()),
-        Value::List(_) | Value::Map(_) => (Some("application/json"), value.to_json().to_string().into_bytes()),
+        Value::Bool(_) | Value::Int(_) | Value::Float(_) => (Some(TEXT), value.to_json_text().into_bytes()),
+        Value::List(_) | Value::Map(_) => (Some("application/json"), value.to_json_text().into_bytes()),
     }
 }
 

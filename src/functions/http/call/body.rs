@@ -39,7 +39,7 @@ enum FileContent {
 
 /// Reads the options `json`, `data` and `files`.
 pub(super) fn read(options: &mut Options) -> Result<Option<CallBody>, OptionFault> {
-    let json = options.take("json").map(|value| value.to_json().to_string());
+    let json = options.take("json").map(|value| value.to_json_text());
     let data = options.take("data");
     let files = options.read("files", files)?;
     let fault = |name: &str, why| OptionFault { option: Some(name.into()), message: format!("{name}: {why}") };
