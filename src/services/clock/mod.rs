@@ -14,6 +14,7 @@
 mod activity;
 mod handle;
 mod manual;
+mod monotonic;
 mod sleep;
 mod system;
 #[cfg(test)]
@@ -22,4 +23,5 @@ mod woken;
 
 pub use self::activity::{ActivityGuard, SuspendedActivity};
 pub use self::handle::Clock;
+pub use self::monotonic::MonotonicClock;
 pub use self::woken::Woken;

@@ -27,6 +27,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -39,6 +40,7 @@ use self::listener::Listener;
 use self::state::{Limits, State};
 use self::write_ahead_log::WriteAheadLog;
 use crate::config;
+use crate::services::clock::Clock;
 use crate::services::mqtt::wire;
 
 /// Time limit of a stop.
@@ -98,7 +100,9 @@ impl Embedded {
             }
             Err(source) => return Err(EmbeddedError::Listen { address: listen, source }),
         };
-        let state = with_log(State::new(limits(config)), &data.join("mqtt"));
+        // Its clients are other processes, so it never uses a virtual clock.
+        let clock = Clock::system(TimeZone::UTC);
+        let state = with_log(State::new(limits(config), clock.monotonic()), &data.join("mqtt"));
         let username = config.embedded.username.as_ref();
         let authenticator = username
             .map(|username| Authenticator { username: username.clone(), password: config.embedded.password.clone() });

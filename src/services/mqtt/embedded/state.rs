@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::message::{ClientId, UnixMillis};
 use super::retained::Retained;
 use super::session::Session;
 use super::subscriptions::{Subscriber, Subscriptions};
 use super::write_ahead_log::{Record, WriteAheadLog};
+use crate::services::clock::MonotonicClock;
 
 /// Limits from the configuration.
 #[derive(Debug, Clone)]
@@ -38,13 +38,12 @@ pub(super) struct State {
     pub(super) connected: usize,
     pub(super) last_seq: u64,
     pub(super) last_connection: u64,
-    started: (Instant, UnixMillis),
+    clock: MonotonicClock,
 }
 
 impl State {
     /// Returns an empty state.
-    pub(super) fn new(limits: Limits) -> Self {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    pub(super) fn new(limits: Limits, clock: MonotonicClock) -> Self {
         Self {
             limits,
             sessions: HashMap::new(),
@@ -55,14 +54,13 @@ impl State {
             connected: 0,
             last_seq: 0,
             last_connection: 0,
-            started: (Instant::now(), u64::try_from(now).unwrap_or(u64::MAX)),
+            clock,
         }
     }
 
     /// Returns the current time.
     pub(super) fn now(&self) -> UnixMillis {
-        let (started, moment) = self.started;
-        moment + u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX - moment)
+        self.clock.unix_millis()
     }
 
     /// Applies the records of the write-ahead log, and continues to write to it.
