@@ -6,9 +6,11 @@
 mod authenticator;
 mod broker;
 mod connection;
+mod connection_guard;
 mod listener;
 mod message;
 mod packet;
+mod packet_decoder;
 mod packet_handler;
 mod retained;
 mod routing;
