@@ -21,6 +21,7 @@ mod lessons;
 mod lessons_mqtt;
 mod lints;
 mod lsp;
+mod mock_broker;
 mod model;
 mod mqtt;
 mod new;

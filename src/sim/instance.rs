@@ -16,9 +16,9 @@ use crate::services::Services;
 use crate::services::clock::Clock;
 use crate::services::files::{Files, VirtualFiles as _};
 use crate::services::http::Http;
-use crate::services::mqtt::{MockBrokers, Mqtt};
 use crate::services::store::Store;
 use crate::sim::environment::ephemeral_brokers;
+use crate::sim::mock_broker::MockBrokers;
 use crate::sim::mock_http::MockResponses;
 use crate::sim::sandbox_files::SandboxFiles;
 
@@ -80,7 +80,7 @@ impl Instance {
             Services::builder(clock.clone(), store.clone())
                 .files(Files::simulated(files.clone()))
                 .http(Http::mocked(mocks))
-                .mqtt(Mqtt::with_mock_brokers(settings, &clock, &store, &brokers))
+                .mqtt(brokers.clients(settings, &store).map_err(|error| error.to_string())?)
                 .build()
         };
         let logs = LogStore::unbounded(clock.clone());

@@ -6,6 +6,7 @@ mod environment;
 mod event_file;
 mod instance;
 mod local_run;
+mod mock_broker;
 mod mock_http;
 mod records;
 mod sandbox;

@@ -15,9 +15,9 @@ use crate::runtime::{LogLine, ScriptSelection};
 use crate::secrets::Mask;
 use crate::services::clock::Clock;
 use crate::services::http::Reply;
-use crate::services::mqtt::MockBrokers;
 use crate::services::store::Store;
 use crate::sim::instance::{Instance, InstanceSettings};
+use crate::sim::mock_broker::MockBrokers;
 use crate::sim::mock_http::{MockResponses, UnmatchedHint};
 use crate::sim::webhook::CallWebhook;
 
@@ -76,9 +76,9 @@ impl Sandbox {
         let clock = Clock::simulated(START.to_zoned(zone.clone())?);
         Ok(Self {
             mocks: Arc::new(MockResponses::new(clock.clone(), hint)),
+            brokers: MockBrokers::new(clock.clone()),
             clock,
             zone: zone.clone(),
-            brokers: MockBrokers::default(),
             store: Store::in_memory()?,
             files: tempfile::tempdir()?,
             chosen: (selection == LoadMode::ByName).then(ScriptSelection::default),

@@ -171,7 +171,8 @@ impl SandboxApi for Sandbox {
 
     fn set_broker_down(&self, broker: Option<&str>, is_down: bool) -> Result<(), String> {
         self.with(|instance| {
-            instance.services.mqtt.set_broker_down(broker, is_down).map_err(|error| error.to_string())?;
+            let mqtt = &instance.services.mqtt;
+            self.brokers.set_down(mqtt, broker, is_down).map_err(|error| error.to_string())?;
             instance.settle()
         })
     }

@@ -6,13 +6,14 @@ use std::sync::atomic::AtomicBool;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use crate::memory;
 use crate::services::clock::{ActivityGuard, Clock};
 use crate::services::mqtt::ack_queue::AckQueue;
 use crate::services::mqtt::client_session::ClientSession;
 use crate::services::mqtt::connection_state::ConnectionState;
-use crate::services::mqtt::mock_broker::{MockBroker, MockPeer};
+use crate::services::mqtt::in_process_link::InProcessLink;
 use crate::services::mqtt::settings::ConnectionSettings;
 use crate::services::mqtt::submissions::Submissions;
 
@@ -36,8 +37,8 @@ pub(super) struct BrokerClient {
     pub(super) holds: watch::Sender<usize>,
     /// Whether the hold that the start placed is still to be taken over by the first [`ConnectionHold`](super::holds::ConnectionHold).
     pub(super) has_startup_hold: AtomicBool,
-    /// The mock broker of a sandbox, used in place of a connection.
-    pub(super) mock: Option<Arc<MockBroker>>,
+    /// The link to a broker in this process, used in place of a connection.
+    pub(super) in_process: Option<InProcessLink>,
     /// Stops the virtual clock of a sandbox until pending changes are on disk.
     pub(super) write_activity: Mutex<Option<ActivityGuard>>,
 }
@@ -69,13 +70,17 @@ impl BrokerClient {
         self.write_activity.lock()
     }
 
-    /// Signals that the session may have packets to send: wakes the connection's task, or has the mock broker take them at once.
+    /// Signals that the session may have packets to send: wakes the connection's task, or exchanges them with a broker in
+    /// this process at once.
     pub(super) fn wake(&self) {
-        match &self.mock {
+        match &self.in_process {
             None => self.acks.wake(),
             // The messages of a sandbox do not count as memory of the run that caused them.
-            Some(mock) => memory::uncounted(|| {
-                mock.exchange(&self.mock_peer());
+            Some(link) => memory::uncounted(|| {
+                if let Err(why) = link.exchange(&self.session, &self.clock) {
+                    warn!(broker = self.settings.name, "the connection is lost: {why}");
+                    self.disconnected(&why.to_string());
+                }
                 self.pass_on();
                 self.outbox_room.notify_waiters();
                 if self.session().has_pending_writes() {
@@ -86,8 +91,14 @@ impl BrokerClient {
         }
     }
 
-    /// Returns the side of this client that its mock broker exchanges packets with.
-    pub(super) fn mock_peer(&self) -> MockPeer<'_> {
-        MockPeer { session: &self.session, clock: &self.clock, name: &self.settings.name }
+    /// Records that the broker has accepted the connection.
+    pub(super) fn connected(&self) {
+        self.state.send_replace(ConnectionState::Connected);
+    }
+
+    /// Records that the connection has failed for this reason.
+    pub(super) fn disconnected(&self, why: &str) {
+        self.session().outbox.disconnected();
+        self.state.send_replace(ConnectionState::Disconnected(why.to_owned()));
     }
 }

@@ -16,7 +16,7 @@ use crate::services::mqtt::client_session::ClientSession;
 use crate::services::mqtt::connection_state::ConnectionState;
 use crate::services::mqtt::error::Error;
 use crate::services::mqtt::holds::{ConnectionHold, DeliveryPause};
-use crate::services::mqtt::mock_broker::MockBroker;
+use crate::services::mqtt::in_process_link::InProcessLink;
 use crate::services::mqtt::settings::ConnectionSettings;
 use crate::services::mqtt::submissions::Submissions;
 use crate::services::mqtt::{ack_spill, supervisor};
@@ -135,11 +135,11 @@ pub(super) fn start(
     settings: ConnectionSettings,
     clock: Clock,
     store: Option<Store>,
-    mock: Option<Arc<MockBroker>>,
+    in_process: Option<InProcessLink>,
 ) -> Arc<BrokerClient> {
     let acks = Arc::new(AckQueue::default());
     let mut session = ClientSession::new(&settings, Arc::clone(&acks));
-    session.registry.clock = mock.is_some().then(|| clock.clone());
+    session.registry.clock = in_process.is_some().then(|| clock.clone());
     if let Some(store) = &store {
         let records = |queue: &str| {
             store.outbox(queue).unwrap_or_else(|error| {
@@ -151,7 +151,7 @@ pub(super) fn start(
         session.restore_spilled(records(&ack_spill::queue_name(&settings.name)));
     }
     // A stored message connects at once, and the broker would send queued messages before scripts have subscribed.
-    let has_startup_hold = mock.is_none() && (!session.outbox.is_empty() || session.has_restored());
+    let has_startup_hold = in_process.is_none() && (!session.outbox.is_empty() || session.has_restored());
     let client = Arc::new(BrokerClient {
         settings,
         clock,
@@ -165,7 +165,7 @@ pub(super) fn start(
         writes_pending: Notify::new(),
         holds: watch::Sender::new(usize::from(has_startup_hold)),
         has_startup_hold: AtomicBool::new(has_startup_hold),
-        mock,
+        in_process,
         write_activity: Mutex::default(),
     });
     tokio::spawn(supervisor::run(Arc::clone(&client), store));

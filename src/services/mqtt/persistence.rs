@@ -56,7 +56,7 @@ async fn changes(client: &BrokerClient) {
         client.writes_pending.notified().await;
     }
     // In a sandbox no more changes come while the clock stands still.
-    if client.mock.is_some() {
+    if client.in_process.is_some() {
         return;
     }
     wait(client, DELETE_DELAY, Urgency::NewMessages).await;

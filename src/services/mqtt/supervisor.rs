@@ -31,9 +31,14 @@ const SETTLE_TIMES: usize = 40;
 pub(super) async fn run(client: Arc<BrokerClient>, store: Option<Store>) {
     let end = CancellationToken::new();
     let writer = store.map(|store| tokio::spawn(persistence::run(Arc::clone(&client), store, end.clone())));
-    match &client.mock {
+    match &client.in_process {
         None => serve(&client).await,
-        Some(_) => client.shutdown.cancelled().await,
+        Some(link) => {
+            client.shutdown.cancelled().await;
+            // Sends the last acknowledgements.
+            client.wake();
+            link.disconnect();
+        }
     }
     end.cancel();
     if let Some(writer) = writer {
@@ -76,9 +81,8 @@ async fn keep_connected(client: &BrokerClient) {
         if negotiation.try_another(&why, since.is_some()) {
             continue;
         }
-        client.session().outbox.disconnected();
         report.lost(&why, since);
-        client.state.send_replace(ConnectionState::Disconnected(why.to_string()));
+        client.disconnected(&why.to_string());
         if client.shutdown.run_until_cancelled(sleep(report.backoff_delay())).await.is_none() {
             return;
         }
@@ -93,8 +97,7 @@ struct VersionNegotiation {
 
 impl VersionNegotiation {
     fn new(protocol: Protocol) -> Self {
-        let version = if protocol == Protocol::V4 { Version::V4 } else { Version::V5 };
-        Self { version, is_certain: protocol != Protocol::Newest }
+        Self { version: Version::preferred(protocol), is_certain: protocol != Protocol::Newest }
     }
 
     /// Evaluates a failed attempt; returns whether to try the other version at once.
@@ -152,7 +155,7 @@ async fn connection(
     let (mut connection, connack) = opened?;
     *since = Some(Instant::now());
     client.session().connected(&connack);
-    client.state.send_replace(ConnectionState::Connected);
+    client.connected();
     report.connected();
     client.submissions.open();
     let _close = SubmissionsGuard(client);

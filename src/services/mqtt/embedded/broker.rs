@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::authenticator::Authenticator;
-use super::packet::{ConnAck, Connect, Packet, ReasonCode};
+use super::packet::{ConnAck, Connect, Packet, Publish, ReasonCode};
 use super::sessions::{ConnectionEnd, ConnectionId};
 use super::state::State;
 
@@ -67,16 +67,28 @@ impl Broker {
         self.changed.notify_one();
     }
 
-    /// Publishes due will messages and ends expired sessions, until it is cancelled.
+    /// Publishes a message that comes from none of the clients.
+    pub(super) fn publish(&self, publish: Publish) -> Result<(), ReasonCode> {
+        let mut state = self.state();
+        let message = state.message(publish);
+        let result = state.publish(None, message);
+        state.flush_log();
+        result.map(|_| ())
+    }
+
+    /// Publishes due will messages and ends expired sessions; returns the time until the next deadline.
+    pub(super) fn expire(&self) -> Option<Duration> {
+        let mut state = self.state();
+        let next = state.expire();
+        state.flush_log();
+        next.map(|next| Duration::from_millis(next.saturating_sub(state.now())))
+    }
+
+    /// Expires will messages and sessions at their time, until it is cancelled.
     pub(super) async fn run_expiry(&self, stop: CancellationToken) {
         loop {
-            let wait = {
-                let mut state = self.state();
-                let next = state.expire();
-                state.flush_log();
-                // One millisecond later, since deadlines are whole milliseconds.
-                next.map_or(MAX_EXPIRY_WAIT, |next| Duration::from_millis(next.saturating_sub(state.now()) + 1))
-            };
+            // One millisecond later, since deadlines are whole milliseconds.
+            let wait = self.expire().map_or(MAX_EXPIRY_WAIT, |next| next + Duration::from_millis(1));
             tokio::select! {
                 () = tokio::time::sleep(wait.min(MAX_EXPIRY_WAIT)) => {}
                 () = self.changed.notified() => {}

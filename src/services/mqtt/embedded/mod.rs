@@ -1,12 +1,14 @@
 //! The embedded MQTT broker: MQTT 3.1.1 and 5.
 //!
 //! [`state`] holds all data behind one lock. Each connection has a task that splits bytes into packets, applies them to the state, and
-//! sends replies and queued messages. Persistent data is in a file before a client receives its acknowledgement ([`write_ahead_log`]).
+//! sends replies and queued messages; [`in_process`] does so without a stream and without a task. Persistent data is in a file before a
+//! client receives its acknowledgement ([`write_ahead_log`]).
 
 mod authenticator;
 mod broker;
 mod connection;
 mod connection_guard;
+mod in_process;
 mod listener;
 mod message;
 mod packet;
@@ -38,6 +40,8 @@ use tracing::{debug, warn};
 
 use self::authenticator::Authenticator;
 use self::broker::Broker;
+pub use self::in_process::InProcessBroker;
+pub(super) use self::in_process::InProcessPeer;
 use self::listener::Listener;
 use self::state::{Limits, State};
 use self::write_ahead_log::WriteAheadLog;

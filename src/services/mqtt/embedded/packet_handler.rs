@@ -26,13 +26,9 @@ impl State {
         packet: Packet,
         out: &mut BytesMut,
     ) -> Result<(), ConnectionEnd> {
-        let now = self.now();
         let session = self.connected_session(connection_id)?;
         match packet {
-            Packet::Publish(publish) => {
-                let expires = publish.expiry.map(|seconds| now + u64::from(seconds) * 1_000);
-                return self.receive_publish(connection_id, publish, expires, out);
-            }
+            Packet::Publish(publish) => return self.receive_publish(connection_id, publish, out),
             Packet::PubAck(id) if session.is_inflight(id, 1) => self.complete_delivery(connection_id, id),
             Packet::PubRec(id, true) if session.is_inflight(id, 2) => self.complete_delivery(connection_id, id),
             Packet::PubRec(id, false) => self.receive_pubrec(connection_id, id, out),
@@ -72,14 +68,20 @@ impl State {
         own.ok_or(ConnectionEnd::ServerDisconnect(ReasonCode::SESSION_TAKEN_OVER))
     }
 
+    /// Returns the message of a PUBLISH that is received now.
+    pub(super) fn message(&self, publish: Publish) -> Message {
+        let Publish { topic, payload, qos, retain, forward, expiry, .. } = publish;
+        let expires = expiry.map(|seconds| self.now() + u64::from(seconds) * 1_000);
+        Message { topic, payload, qos, retain, forward, expires }
+    }
+
     fn receive_publish(
         &mut self,
         connection_id: &ConnectionId,
         publish: Publish,
-        expires: Option<u64>,
         out: &mut BytesMut,
     ) -> Result<(), ConnectionEnd> {
-        let Publish { topic, payload, qos, retain, id, forward, .. } = publish;
+        let Publish { qos, id, .. } = publish;
         let session = self.connected_session(connection_id)?;
         if qos == 2 && session.awaiting_pubrel.contains(&id) {
             packet::write_ack(connection_id.version, PUBREC, id, ReasonCode::SUCCESS, out);
@@ -88,7 +90,8 @@ impl State {
         if qos == 2 && session.awaiting_pubrel.len() >= usize::from(RECEIVE_MAXIMUM) {
             return Err(ConnectionEnd::ServerDisconnect(ReasonCode::RECEIVE_MAXIMUM_EXCEEDED));
         }
-        let result = self.publish(&connection_id.client, Message { topic, payload, qos, retain, forward, expires });
+        let message = self.message(publish);
+        let result = self.publish(Some(&connection_id.client), message);
         let reason = match result {
             Ok(true) => ReasonCode::SUCCESS,
             Ok(false) => ReasonCode::NO_MATCHING_SUBSCRIBERS,

@@ -20,8 +20,10 @@ pub(super) const OUTPUT_CHUNK: usize = 64 << 10;
 
 impl State {
     /// Stores a retained message, and queues the message for its subscribers. Returns whether there are any.
-    pub(super) fn publish(&mut self, from: &ClientId, message: Message) -> Result<bool, ReasonCode> {
-        if message.topic == "$SYS" || message.topic.starts_with("$SYS/") {
+    ///
+    /// Clients cannot publish to `$SYS`.
+    pub(super) fn publish(&mut self, from: Option<&ClientId>, message: Message) -> Result<bool, ReasonCode> {
+        if from.is_some() && (message.topic == "$SYS" || message.topic.starts_with("$SYS/")) {
             return Err(ReasonCode::NOT_AUTHORIZED);
         }
         let message = Arc::new(message);
@@ -30,7 +32,7 @@ impl State {
         }
         let sessions = &self.sessions;
         let is_there = |client: &ClientId| sessions.get(client).is_some_and(|session| session.connection.is_some());
-        let recipients = self.subscriptions.recipients(&message.topic, Some(from), is_there);
+        let recipients = self.subscriptions.recipients(&message.topic, from, is_there);
         let has_subscribers = !recipients.is_empty();
         for recipient in recipients {
             let delivery = Delivery {

@@ -192,7 +192,7 @@ impl State {
         let expires = will.expiry.map(|seconds| self.now() + u64::from(seconds) * 1_000);
         let Will { topic, payload, qos, retain, forward, .. } = will;
         // There is no client that could receive the refusal.
-        let _ = self.publish(client, Message { topic, payload, qos, retain, forward, expires });
+        let _ = self.publish(Some(client), Message { topic, payload, qos, retain, forward, expires });
     }
 }
 

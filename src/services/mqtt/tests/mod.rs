@@ -2,6 +2,7 @@
 
 mod embedded;
 mod faults;
+mod in_process;
 mod misbehaving_broker;
 mod transports;
 

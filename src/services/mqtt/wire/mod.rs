@@ -24,5 +24,4 @@ pub(super) use self::packet::{ConnAck, Incoming, IncomingPublish, Outgoing, Subs
 pub(super) use self::stream::Stream;
 pub(super) use self::tls::certificates;
 pub(super) use self::transport::{open, speaks_mqtt};
-pub(super) use self::v5::property_map;
 pub(super) use self::version::Version;

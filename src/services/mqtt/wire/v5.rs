@@ -202,11 +202,6 @@ fn publish_received(publish: v5::Publish) -> Result<IncomingPublish, ConnectionE
     })
 }
 
-/// Returns the properties of a published message as its receivers see them.
-pub(in crate::services::mqtt) fn property_map(properties: Properties) -> Map {
-    received_properties(packet_properties(properties))
-}
-
 /// Returns the properties of a packet as scripts see them.
 fn received_properties(properties: v5::PublishProperties) -> Map {
     let mut user: Map = Map::new();

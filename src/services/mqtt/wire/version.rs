@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 
-use crate::services::mqtt::settings::ConnectionSettings;
+use crate::services::mqtt::settings::{ConnectionSettings, Protocol};
 use crate::services::mqtt::wire::alias::OutgoingAliases;
 use crate::services::mqtt::wire::error::ConnectionError;
 use crate::services::mqtt::wire::packet::{Incoming, Outgoing};
@@ -18,6 +18,11 @@ pub(in crate::services::mqtt) enum Version {
 }
 
 impl Version {
+    /// Returns the version to try first.
+    pub(in crate::services::mqtt) fn preferred(protocol: Protocol) -> Self {
+        if protocol == Protocol::V4 { Self::V4 } else { Self::V5 }
+    }
+
     /// Returns the other version, for a broker that does not support this one.
     pub(in crate::services::mqtt) fn other(self) -> Self {
         match self {
