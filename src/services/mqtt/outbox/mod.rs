@@ -3,6 +3,7 @@
 mod entry;
 mod inflight;
 mod queue;
+mod storage;
 #[cfg(test)]
 mod tests;
 
