@@ -7,15 +7,15 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf, split};
 use tokio::sync::Notify;
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::broker::Broker;
 use super::connection_guard::ConnectionGuard;
 use super::packet::{self, Connect, ReasonCode};
-use super::packet_decoder::{PACKET_BATCH, PacketDecoder};
+use super::packet_decoder::{Batch, PacketDecoder};
 use super::routing::OUTPUT_CHUNK;
-use super::sessions::{ConnectionEnd, ConnectionId};
+use super::sessions::ConnectionEnd;
 use crate::services::mqtt::wire::{Stream, Version};
 
 /// Time limit for CONNECT.
@@ -67,7 +67,7 @@ impl Connection {
         packet::write_connack(connect.version, &connack, &mut self.write_buffer);
         drop(connect);
         guard.end = tokio::select! {
-            end = self.serve(&guard.connection_id, &wake, keep_alive) => end?,
+            end = self.serve(&guard, &wake, keep_alive) => end?,
             () = stop.cancelled() => ConnectionEnd::ServerDisconnect(ReasonCode::SERVER_SHUTTING_DOWN),
         };
         if let ConnectionEnd::ServerDisconnect(reason) = guard.end {
@@ -115,30 +115,19 @@ impl Connection {
         timeout(CLOSE_TIMEOUT, last).await.unwrap_or(Ok(()))
     }
 
-    async fn serve(
-        &mut self,
-        connection_id: &ConnectionId,
-        wake: &Notify,
-        keep_alive: u16,
-    ) -> io::Result<ConnectionEnd> {
+    async fn serve(&mut self, guard: &ConnectionGuard, wake: &Notify, keep_alive: u16) -> io::Result<ConnectionEnd> {
         let keep_alive_timeout = keep_alive_timeout(keep_alive);
         let mut last_read = Instant::now();
-        let mut deadline: std::pin::Pin<Box<Sleep>> = Box::pin(sleep_until(last_read + keep_alive_timeout));
+        let mut deadline = Box::pin(sleep_until(last_read + keep_alive_timeout));
         let (mut is_woken, mut is_flushed) = (true, true);
         loop {
-            let (packets, error) = match self.write_buffer.len() < MAX_WRITE_BUFFER {
-                true => self.decoder.batch(),
-                false => (Vec::new(), None),
-            };
-            let is_full = packets.len() == PACKET_BATCH;
-            if !packets.is_empty() || is_woken {
-                match self.broker.step(connection_id, packets, &mut self.write_buffer) {
-                    Ok(more) => is_woken = more || is_full,
+            let has_room = self.write_buffer.len() < MAX_WRITE_BUFFER;
+            let batch = if has_room { self.decoder.batch() } else { Batch::default() };
+            if is_woken || !batch.is_empty() {
+                match guard.step(batch, &mut self.write_buffer) {
+                    Ok(more) => is_woken = more,
                     Err(end) => return Ok(end),
                 }
-            }
-            if let Some(reason) = error {
-                return Ok(ConnectionEnd::ServerDisconnect(reason));
             }
             is_flushed &= self.write_buffer.is_empty();
             self.reserve_buffers();

@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use super::broker::Broker;
 use super::connection_guard::ConnectionGuard;
 use super::packet::{self, Packet, ReasonCode};
-use super::packet_decoder::{PACKET_BATCH, PacketDecoder};
+use super::packet_decoder::{Batch, PacketDecoder};
 use super::routing::OUTPUT_CHUNK;
 use super::sessions::ConnectionEnd;
 use super::state::{Limits, State};
@@ -61,7 +61,7 @@ impl InProcessBroker {
         decoder.version = Version::V5;
         let id = u16::from(publish.qos > 0);
         Version::V5.encode(Outgoing::Publish { publish, id, dup: false }, &mut decoder.buffer)?;
-        let (packets, error) = decoder.batch();
+        let Batch { packets, error } = decoder.batch();
         let refused = |reason: ReasonCode| ConnectionError::Refused(format!("reason code {:#04x}", reason.0));
         for packet in packets {
             if let Packet::Publish(publish) = packet {
@@ -107,14 +107,8 @@ impl InProcessPeer {
     /// Returns early if there is much output: a further step continues.
     pub(in crate::services::mqtt) fn step(&mut self, out: &mut BytesMut) -> bool {
         loop {
-            let (packets, error) = self.decoder.batch();
-            let is_full = packets.len() == PACKET_BATCH;
-            let stepped = match (self.guard.broker.step(&self.guard.connection_id, packets, out), error) {
-                (Ok(_), Some(reason)) => Err(ConnectionEnd::ServerDisconnect(reason)),
-                (stepped, _) => stepped,
-            };
-            match stepped {
-                Ok(more) if (is_full || more) && out.len() < OUTPUT_CHUNK => {}
+            match self.guard.step(self.decoder.batch(), out) {
+                Ok(true) if out.len() < OUTPUT_CHUNK => {}
                 Ok(_) => return true,
                 Err(end) => {
                     self.end(end, out);

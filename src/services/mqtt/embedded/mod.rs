@@ -109,11 +109,8 @@ impl Embedded {
         // Its clients are other processes, so it never uses a virtual clock.
         let clock = Clock::system(TimeZone::UTC);
         let state = with_log(State::new(limits(config), clock.monotonic()), &data.join("mqtt"));
-        let username = config.embedded.username.as_ref();
-        let authenticator = username
-            .map(|username| Authenticator { username: username.clone(), password: config.embedded.password.clone() });
         let running = RunningBroker {
-            broker: Arc::new(Broker::new(state, authenticator)),
+            broker: Arc::new(Broker::new(state, authenticator(&config.embedded))),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
@@ -167,6 +164,11 @@ async fn bind(listen: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     let listener = TcpListener::bind(listen).await?;
     let address = listener.local_addr()?;
     Ok((listener, address))
+}
+
+fn authenticator(embedded: &config::EmbeddedBroker) -> Option<Authenticator> {
+    let username = embedded.username.clone()?;
+    Some(Authenticator { username, password: embedded.password.clone() })
 }
 
 /// Attaches the write-ahead log in a folder, if it can be opened.

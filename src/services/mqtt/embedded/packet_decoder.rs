@@ -11,7 +11,26 @@ use crate::services::mqtt::wire::Version;
 /// Maximum size of CONNECT, in bytes: all its fields at their maximum.
 const MAX_CONNECT_SIZE: usize = 384 << 10;
 /// Maximum number of packets per step, so that one connection does not hold the broker's lock for long.
-pub(super) const PACKET_BATCH: usize = 64;
+const BATCH_LIMIT: usize = 64;
+
+/// Packets that are applied in one step.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub(super) packets: Vec<Packet>,
+    /// Why the packet behind them is malformed.
+    pub(super) error: Option<ReasonCode>,
+}
+
+impl Batch {
+    pub(super) fn is_empty(&self) -> bool {
+        self.packets.is_empty() && self.error.is_none()
+    }
+
+    /// Returns whether there may be more packets.
+    pub(super) fn is_full(&self) -> bool {
+        self.packets.len() == BATCH_LIMIT
+    }
+}
 
 /// Splits bytes from one client into packets, and resolves topic aliases.
 pub(super) struct PacketDecoder {
@@ -48,17 +67,20 @@ impl PacketDecoder {
         }
     }
 
-    /// Returns the packets that have been received completely, at most [`PACKET_BATCH`], and the reason why the next one is malformed.
-    pub(super) fn batch(&mut self) -> (Vec<Packet>, Option<ReasonCode>) {
-        let mut packets = Vec::new();
-        while packets.len() < PACKET_BATCH {
+    /// Returns the packets that have been received completely, up to a limit.
+    pub(super) fn batch(&mut self) -> Batch {
+        let mut batch = Batch::default();
+        while !batch.is_full() {
             match self.next(self.limit) {
-                Ok(Some(packet)) => packets.push(packet),
+                Ok(Some(packet)) => batch.packets.push(packet),
                 Ok(None) => break,
-                Err(reason) => return (packets, Some(reason)),
+                Err(reason) => {
+                    batch.error = Some(reason);
+                    break;
+                }
             }
         }
-        (packets, None)
+        batch
     }
 
     fn next(&mut self, limit: usize) -> Result<Option<Packet>, ReasonCode> {

@@ -134,17 +134,30 @@ impl Session {
             && self.inflight_bytes < connection.max_inflight_bytes
             && self.packet_ids.len() < usize::from(u16::MAX);
         let Some(delivery) = self.queue.pop(is_open) else { return false };
+        self.send_new(connection_id, delivery, now, wal, out);
+        true
+    }
+
+    /// Writes a message for the first time, unless it has expired or is too large for the client.
+    fn send_new(
+        &mut self,
+        connection_id: &ConnectionId,
+        delivery: Delivery,
+        now: UnixMillis,
+        wal: &mut Option<WriteAheadLog>,
+        out: &mut BytesMut,
+    ) {
+        let Some(connection) = &mut self.connection else { return };
         let is_deliverable = !delivery.message.is_expired(now) && connection.accepts(&delivery, now);
         let log = wal.as_mut().filter(|_| self.expiry > 0 && delivery.qos > 0);
         if !is_deliverable {
             if let Some(wal) = log {
                 wal.append(&Record::Complete { client: connection_id.client.clone(), seq: delivery.seq });
             }
-            return true;
+            return;
         }
         if delivery.qos == 0 {
-            connection.send(&delivery, 0, false, now, out);
-            return true;
+            return connection.send(&delivery, 0, false, now, out);
         }
         let id = self.free_id();
         if let Some(wal) = log {
@@ -155,7 +168,6 @@ impl Session {
             connection.inflight_count += 1;
         }
         self.start_inflight(id, delivery, true);
-        true
     }
 
     fn report_dropped(&mut self, client: &ClientId) {

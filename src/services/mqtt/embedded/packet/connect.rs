@@ -68,12 +68,7 @@ const OF_WILL: [u8; 7] = [
 ///
 /// Source: MQTT 5.0, section 3.1; MQTT 3.1.1, section 3.1. MQTT 3.1 is treated as 3.1.1.
 pub(super) fn read(mut cursor: Cursor) -> Result<Connect, ReasonCode> {
-    let name = cursor.bytes()?;
-    let version = match (&name[..], cursor.u8()?) {
-        (b"MQTT", 5) => Version::V5,
-        (b"MQTT", 4) | (b"MQIsdp", 3) => Version::V4,
-        _ => return Err(ReasonCode::UNSUPPORTED_VERSION),
-    };
+    let version = version(&mut cursor)?;
     let flags = cursor.u8()?;
     if flags & 1 != 0 {
         return Err(ReasonCode::MALFORMED_PACKET);
@@ -107,6 +102,15 @@ pub(super) fn read(mut cursor: Cursor) -> Result<Connect, ReasonCode> {
         return Err(ReasonCode::MALFORMED_PACKET);
     }
     if cursor.is_empty() { Ok(connect) } else { Err(ReasonCode::MALFORMED_PACKET) }
+}
+
+fn version(cursor: &mut Cursor) -> Result<Version, ReasonCode> {
+    let name = cursor.bytes()?;
+    match (&name[..], cursor.u8()?) {
+        (b"MQTT", 5) => Ok(Version::V5),
+        (b"MQTT", 4) | (b"MQIsdp", 3) => Ok(Version::V4),
+        _ => Err(ReasonCode::UNSUPPORTED_VERSION),
+    }
 }
 
 impl Connect {

@@ -90,15 +90,11 @@ impl Record {
                 put_delivery(delivery, out);
             }
             Self::Sent { client, seq, id } => {
-                put_head(8, client, out);
-                out.put_u64(*seq);
+                put_seq(8, client, *seq, out);
                 out.put_u16(*id);
             }
             Self::PubRecReceived { client, id } => put_id(9, client, *id, out),
-            Self::Complete { client, seq } => {
-                put_head(10, client, out);
-                out.put_u64(*seq);
-            }
+            Self::Complete { client, seq } => put_seq(10, client, *seq, out),
             Self::AwaitPubRel { client, id } => put_id(11, client, *id, out),
             Self::PubRelReceived { client, id } => put_id(12, client, *id, out),
         }
@@ -142,6 +138,11 @@ impl Record {
 fn put_head(kind: u8, name: &str, out: &mut BytesMut) {
     out.put_u8(kind);
     put_long(name.as_bytes(), out);
+}
+
+fn put_seq(kind: u8, client: &ClientId, seq: u64, out: &mut BytesMut) {
+    put_head(kind, client, out);
+    out.put_u64(seq);
 }
 
 fn put_id(kind: u8, client: &ClientId, id: u16, out: &mut BytesMut) {
