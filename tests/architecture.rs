@@ -11,7 +11,7 @@ use crate::rust_source::{code, files};
 /// Outside crates that only their owners may name, by path prefix below `src/`.
 const OWNERS: &[(&str, &[&str])] = &[
     ("rhai", &["functions/", "script/"]),
-    ("axum", &["web/"]),
+    ("http_body_util", &["web/"]),
     ("clap", &["cli/"]),
     ("clap_complete", &["cli/"]),
     ("annotate_snippets", &["cli/"]),

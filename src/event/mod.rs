@@ -4,6 +4,7 @@ mod delivery;
 mod id;
 mod message;
 mod payload;
+mod request;
 
 use std::borrow::Cow;
 
@@ -13,6 +14,7 @@ pub use self::delivery::{Ack, Delivery, Scheduled, SenderAck, Settlement, TimerK
 pub use self::id::Id;
 pub use self::message::{MessagePayload, ReceivedMessage};
 pub use self::payload::Payload;
+pub use self::request::{ReceivedRequest, RequestPayload};
 use crate::value::Value;
 
 /// Event that wakes a handler.
@@ -22,7 +24,7 @@ pub struct Event {
     pub id: Id,
     /// Time at which it happened.
     pub at: Timestamp,
-    /// Short description; `None` for a message, whose description is its topic.
+    /// Short description; `None` for messages and requests, which describe themselves.
     summary: Option<String>,
     /// Fields of the handler's argument.
     pub payload: Payload,
@@ -44,6 +46,12 @@ impl Event {
         Self { id: Id::new(at), at, summary: None, payload, delivery: Delivery { ack, ..Delivery::default() } }
     }
 
+    /// Creates the event of a request that was received at `at`.
+    pub fn of_request(request: ReceivedRequest, at: Timestamp) -> Self {
+        let payload = Payload::Request(RequestPayload::new(request).into());
+        Self { id: Id::new(at), at, summary: None, payload, delivery: Delivery::default() }
+    }
+
     /// Returns the event with an acknowledgement that its source expects.
     #[must_use]
     pub fn with_ack(mut self, ack: Option<Ack>) -> Self {
@@ -56,11 +64,15 @@ impl Event {
         match (&self.summary, &self.payload) {
             (Some(summary), _) => summary.into(),
             (None, Payload::Message(payload)) => format!("mqtt_subscribe {}", payload.message.topic).into(),
+            (None, Payload::Request(payload)) => {
+                let ReceivedRequest { method, path, .. } = &payload.request;
+                format!("webhook {method} {path}").into()
+            }
             (None, Payload::Fields(_)) => "".into(),
         }
     }
 
-    /// Returns the short description, unless it is that of a message.
+    /// Returns the short description, unless it is that of a message or request.
     pub fn given_summary(&self) -> Option<&str> {
         self.summary.as_deref()
     }

@@ -4,24 +4,24 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::event::message::MessagePayload;
+use crate::event::request::RequestPayload;
 use crate::value::{Map, Value};
 
-/// Fields of the handler's argument. Those of a message are built only if they are used.
+/// Fields of the handler's argument. Those of a message or request are built only if they are used.
 #[derive(Debug, Clone)]
 pub enum Payload {
     /// The fields.
     Fields(Map),
     /// A message, from which the fields are built.
     Message(Arc<MessagePayload>),
+    /// A webhook request, from which the fields are built.
+    Request(Arc<RequestPayload>),
 }
 
 impl Payload {
     /// Sets a field.
     pub fn insert(&mut self, name: &str, value: Value) {
-        let mut fields = match self {
-            Self::Fields(fields) => std::mem::take(fields),
-            Self::Message(message) => message.fields().clone(),
-        };
+        let mut fields = std::mem::replace(self, Self::Fields(Map::new())).into_fields();
         fields.insert(name.to_owned(), value);
         *self = Self::Fields(fields);
     }
@@ -31,6 +31,7 @@ impl Payload {
         match self {
             Self::Fields(fields) => fields,
             Self::Message(message) => message.fields().clone(),
+            Self::Request(request) => request.fields().clone(),
         }
     }
 }
@@ -42,6 +43,7 @@ impl Deref for Payload {
         match self {
             Self::Fields(fields) => fields,
             Self::Message(message) => message.fields(),
+            Self::Request(request) => request.fields(),
         }
     }
 }

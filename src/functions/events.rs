@@ -6,7 +6,7 @@ use std::path::Path;
 use jiff::tz::TimeZone;
 use rhai::plugin::*;
 
-use crate::event::{Payload, ReceivedMessage};
+use crate::event::{Payload, ReceivedMessage, ReceivedRequest};
 use crate::functions::convert;
 use crate::functions::data::json;
 use crate::functions::outside::files::read_allowed;
@@ -44,60 +44,95 @@ pub enum ReadFields {
 }
 
 impl ReadFields {
-    fn contains(&self, name: &str) -> bool {
+    /// Returns whether a field is read; `content` names the fields that [`EVENT_METHODS`] read.
+    fn contains(&self, name: &str, content: &[&str]) -> bool {
         match self {
             Self::All => true,
-            Self::Only { names, content } => names.contains(name) || (*content && CONTENT.contains(&name)),
+            Self::Only { names, content: reads_content } => {
+                names.contains(name) || (*reads_content && content.contains(&name))
+            }
         }
     }
 
-    /// As [`ReadFields::contains`], for a message, whose content is in `bytes`.
-    fn contains_of_message(&self, name: &str) -> bool {
-        match self {
-            Self::All => true,
-            Self::Only { names, content } => names.contains(name) || (*content && name == "bytes"),
+    /// Returns a map of those of its fields that are read; `content` is as for [`ReadFields::contains`].
+    fn map(&self, content: &[&str], fields: &[(&str, &dyn Fn() -> Dynamic)]) -> rhai::Map {
+        let mut map = rhai::Map::new();
+        for (name, value) in fields {
+            if self.contains(name, content) {
+                map.insert((*name).into(), value());
+            }
         }
+        map
     }
 }
 
 /// Returns the argument of a handler, with the fields that it reads.
 pub fn to_dynamic(payload: &Payload, fields: &ReadFields) -> Dynamic {
-    match payload {
+    let map = match payload {
         Payload::Fields(all) => {
-            let read = all.iter().filter(|(name, _)| fields.contains(name));
-            Dynamic::from_map(map_of(
-                read.map(|(name, value)| (name.as_str().into(), convert::to_dynamic(value.clone()))),
-            ))
+            let read = all.iter().filter(|(name, _)| fields.contains(name, CONTENT));
+            map_of(read.map(|(name, value)| (name.as_str().into(), convert::to_dynamic(value.clone()))))
         }
         Payload::Message(payload) => {
             let mut map = message_map(&payload.message, payload.qos, &payload.zone, fields);
-            if fields.contains_of_message("params") {
-                let params = payload.params().into_iter().map(|(name, level)| (name.into(), level.into()));
-                map.insert("params".into(), Dynamic::from_map(map_of(params)));
-            }
-            map.into()
+            map.extend(fields.map(&[], &[("params", &|| text_map(payload.params()))]));
+            map
         }
-    }
+        Payload::Request(payload) => request_map(&payload.request, fields),
+    };
+    map.into()
+}
+
+fn text_map<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Dynamic {
+    Dynamic::from_map(map_of(pairs.into_iter().map(|(name, value)| (name.into(), value.into()))))
 }
 
 /// Returns a message as scripts see it, without `params`.
 pub(super) fn message_map(message: &ReceivedMessage, qos: u8, zone: &TimeZone, fields: &ReadFields) -> rhai::Map {
-    let mut map = rhai::Map::new();
-    let mut add = |name: &str, value: &dyn Fn() -> Dynamic| {
-        if fields.contains_of_message(name) {
-            map.insert(name.into(), value());
-        }
+    fields.map(
+        &["bytes"],
+        &[
+            ("topic", &|| message.topic.as_str().into()),
+            ("payload", &|| (&*String::from_utf8_lossy(&message.payload)).into()),
+            ("bytes", &|| Dynamic::from_blob(message.payload.to_vec())),
+            ("qos", &|| i64::from(qos).into()),
+            ("retain", &|| message.retain.into()),
+            ("dup", &|| message.dup.into()),
+            ("broker", &|| (*message.broker).into()),
+            ("properties", &|| convert::to_dynamic(message.properties.clone().into())),
+            ("time", &|| Dynamic::from(message.received.to_zoned(zone.clone()))),
+        ],
+    )
+}
+
+/// Returns a request as scripts see it.
+fn request_map(request: &ReceivedRequest, fields: &ReadFields) -> rhai::Map {
+    let query = || {
+        Dynamic::from_map(map_of(request.query_values().into_iter().map(|(name, values)| {
+            let value = match values.as_slice() {
+                [one] => (*one).into(),
+                several => Dynamic::from_array(several.iter().map(|&value| value.into()).collect()),
+            };
+            (name.into(), value)
+        })))
     };
-    add("topic", &|| message.topic.as_str().into());
-    add("payload", &|| (&*String::from_utf8_lossy(&message.payload)).into());
-    add("bytes", &|| Dynamic::from_blob(message.payload.to_vec()));
-    add("qos", &|| i64::from(qos).into());
-    add("retain", &|| message.retain.into());
-    add("dup", &|| message.dup.into());
-    add("broker", &|| (*message.broker).into());
-    add("properties", &|| convert::to_dynamic(message.properties.clone().into()));
-    add("time", &|| Dynamic::from(message.received.to_zoned(zone.clone())));
-    map
+    let headers = || {
+        let pairs = request.header_values().map(|(name, value)| (name.into(), value.into_owned().into()));
+        Dynamic::from_map(map_of(pairs))
+    };
+    fields.map(
+        &["bytes"],
+        &[
+            ("method", &|| request.method.as_str().into()),
+            ("path", &|| request.path.as_str().into()),
+            ("params", &|| text_map(request.params.iter().map(|(name, value)| (name.as_str(), value.as_str())))),
+            ("query", &query),
+            ("headers", &headers),
+            ("text", &|| (&*request.text()).into()),
+            ("bytes", &|| Dynamic::from_blob(request.body.to_vec())),
+            ("remote", &|| request.remote.to_string().into()),
+        ],
+    )
 }
 
 /// Passes the content of an event on: its `bytes`, `payload` or `text`, or the content of the changed file.

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+
 use super::bench::Bench;
 use super::*;
-use crate::event::Event;
+use crate::event::{Event, ReceivedRequest};
 use crate::fault::{Fault, SourceLocation};
 use crate::run::{Outcome, Skip};
-use crate::services::routes::{Request, RouteLookup};
+use crate::services::routes::RouteLookup;
 use crate::services::store::{Batch, Emitted, Store, Timer};
 use crate::value::{Map, Value};
 
@@ -100,16 +102,15 @@ fn a_request_becomes_an_event_and_the_outcome_its_response() {
     let bench = Bench::with(NOON, hello, Store::in_memory().unwrap());
     let _watch = bench.watch("webhook", "door/{id}", &[("public", true.into())]);
     let RouteLookup::Match(door) = bench.services.routes.find("POST", "door/7") else { panic!("no route") };
-    let request = Request {
-        method: "POST".into(),
-        path: "door/7".into(),
+    let request = ReceivedRequest {
         params: door.params.clone(),
         query: vec![("a".into(), "1".into())],
-        headers: vec![("x-b".into(), "2".into())],
-        body: vec![b'h', 0xff],
-        remote: "192.0.2.1".into(),
+        headers: HeaderMap::from_iter([(HeaderName::from_static("x-b"), HeaderValue::from_static("2"))]),
+        body: vec![b'h', 0xff].into(),
+        remote: [192, 0, 2, 1].into(),
+        ..ReceivedRequest::new(Method::POST, "door/7")
     };
-    let answer = bench.runtime.block_on(door.submit(request).unwrap()).unwrap();
+    let answer = bench.runtime.block_on(door.submit(request));
     assert_eq!((answer.status, answer.body.as_slice()), (200, b"hello 7".as_slice()));
     let event = bench.received().pop().unwrap();
     assert_eq!(event.summary(), "webhook POST door/7");

@@ -1,7 +1,8 @@
 //! Authentication of webhook requests.
 
-use axum::http::HeaderMap;
 use hmac::{Hmac, Mac as _};
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
@@ -19,7 +20,7 @@ pub(super) fn allows_head(access: &Access, headers: &HeaderMap, query: &[(String
     match access {
         Access::Public => true,
         Access::Token(token) => {
-            let tokens = headers.get_all("authorization").iter().filter_map(|value| bearer(value.as_bytes()));
+            let tokens = headers.get_all(AUTHORIZATION).iter().filter_map(|value| bearer(value.as_bytes()));
             let tokens = tokens.chain(headers.get_all(TOKEN_HEADER).iter().map(|value| value.as_bytes()));
             let parameters = query.iter().filter(|(name, _)| name == TOKEN_QUERY).map(|(_, value)| value.as_bytes());
             // Compares all of them, so that the time does not depend on the position of a match.
@@ -42,9 +43,10 @@ pub(super) fn allows_body(access: &Access, headers: &HeaderMap, body: &[u8]) -> 
 }
 
 /// Removes the token from the request, so that handler, run history and log do not contain it.
-pub(super) fn hide(access: &Access, headers: &mut Vec<(String, String)>, query: &mut Vec<(String, String)>) {
+pub(super) fn hide(access: &Access, headers: &mut HeaderMap, query: &mut Vec<(String, String)>) {
     if let Access::Token(_) = access {
-        headers.retain(|(name, _)| name != "authorization" && name != TOKEN_HEADER);
+        headers.remove(AUTHORIZATION);
+        headers.remove(TOKEN_HEADER);
         query.retain(|(name, _)| name != TOKEN_QUERY);
     }
 }

@@ -17,4 +17,7 @@ pub enum BindError {
         /// The error of the operating system.
         why: io::Error,
     },
+    /// The threads of the server cannot be started.
+    #[error("cannot start the threads of the web server: {0}")]
+    Threads(io::Error),
 }

@@ -8,6 +8,12 @@ pub(super) const MAX_HEAD_BYTES: usize = 32 << 10;
 /// How long a shutdown waits for requests in progress.
 pub(super) const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The largest number of threads that serve connections.
+pub(super) const MAX_THREADS: usize = 4;
+
+/// How long the server waits after an error before it accepts connections again.
+pub(super) const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
 /// Limits for clients of the server.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ServerLimits {
@@ -17,8 +23,8 @@ pub(super) struct ServerLimits {
     pub(super) body_timeout: Duration,
     /// The number of open connections; further ones wait to be accepted.
     pub(super) connections: usize,
-    /// The number of concurrent requests; further ones get a 503 response.
-    pub(super) requests: usize,
+    /// Memory for all requests that are being received, queued or processed, in bytes; further ones wait for it, for as long as `body_timeout`.
+    pub(super) request_memory: u32,
 }
 
 /// The limits in production.
@@ -26,5 +32,5 @@ pub(super) const SERVER_LIMITS: ServerLimits = ServerLimits {
     head_timeout: Duration::from_secs(10),
     body_timeout: Duration::from_secs(30),
     connections: 1_024,
-    requests: 256,
+    request_memory: 256 << 20,
 };

@@ -4,13 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::{mpsc, oneshot};
 
-use super::server_limits::{SERVER_LIMITS, ServerLimits};
+use super::server_limits::{MAX_HEAD_BYTES, SERVER_LIMITS, ServerLimits};
 use super::*;
+use crate::event::ReceivedRequest;
 use crate::secrets::Secret;
-use crate::services::routes::{Access, Pattern, Request, Route, Routes, WebhookResponse};
+use crate::services::routes::{Access, Pattern, RequestSink, Route, RouteRegistration, Routes, WebhookResponse};
 
 fn route(path: &str, access: Access) -> Route {
     Route { path: Pattern::parse(path).unwrap(), methods: Vec::new(), access, max_body: 64 }
@@ -21,15 +24,37 @@ fn token() -> Access {
 }
 
 /// Responds to every request with the result of a function.
-fn answering(routes: &Routes, route: Route, answer: impl Fn(Request) -> String + Send + 'static) {
-    let mut requests = routes.register(route);
-    tokio::spawn(async move {
-        while let Some(pending) = requests.recv().await {
-            let body = answer(pending.request).into_bytes();
-            let headers = vec![("x-extra".into(), "1".into()), ("content-length".into(), "9999".into())];
-            let _ = pending.response.send(WebhookResponse { status: 200, headers, body });
-        }
-    });
+struct Answers<F>(F);
+
+impl<F: Fn(ReceivedRequest) -> String + Send + Sync> RequestSink for Answers<F> {
+    fn submit(&self, request: ReceivedRequest) -> BoxFuture<'static, WebhookResponse> {
+        let body = self.0(request).into_bytes();
+        let headers = vec![("x-extra".into(), "1".into()), ("content-length".into(), "9999".into())];
+        Box::pin(async { WebhookResponse { status: 200, headers, body } })
+    }
+}
+
+fn answering(
+    routes: &Routes,
+    route: Route,
+    answer: impl Fn(ReceivedRequest) -> String + Send + Sync + 'static,
+) -> RouteRegistration {
+    routes.register(route, Answers(answer))
+}
+
+/// A request, and the sender of its response.
+type Pending = (ReceivedRequest, oneshot::Sender<WebhookResponse>);
+
+impl RequestSink for mpsc::UnboundedSender<Pending> {
+    fn submit(&self, request: ReceivedRequest) -> BoxFuture<'static, WebhookResponse> {
+        let (answer, response) = oneshot::channel();
+        self.send((request, answer)).unwrap();
+        Box::pin(async { response.await.unwrap_or_else(|_| ok()) })
+    }
+}
+
+fn ok() -> WebhookResponse {
+    WebhookResponse { status: 200, headers: Vec::new(), body: Vec::new() }
 }
 
 async fn start(routes: &Routes) -> Server {
@@ -65,15 +90,15 @@ fn body(answer: &str) -> &str {
 #[tokio::test]
 async fn a_request_is_passed_to_the_handler_and_its_response_is_returned() {
     let routes = Routes::default();
-    answering(&routes, route("door/{id}", Access::Public), |request| {
-        let header = request.headers.iter().find(|(name, _)| name == "x-colour").map(|(_, value)| value.as_str());
+    let _door = answering(&routes, route("door/{id}", Access::Public), |request| {
+        let header = request.headers.get("x-colour").map(|value| value.to_str().unwrap());
         format!(
             "{} {} {:?} {:?} {header:?} {} {}",
             request.method,
             request.path,
             request.params,
             request.query,
-            String::from_utf8_lossy(&request.body),
+            request.text(),
             request.remote
         )
     });
@@ -95,7 +120,7 @@ async fn a_request_is_passed_to_the_handler_and_its_response_is_returned() {
 async fn requests_without_a_handler_get_the_matching_status() {
     let routes = Routes::default();
     let only_get = Route { methods: vec!["GET".into()], ..route("lamp", Access::Public) };
-    answering(&routes, only_get, |request| request.method);
+    let _door = answering(&routes, only_get, |request| request.method.to_string());
     let server = start(&routes).await;
     for (method, path, expected) in [
         ("GET", "/", "200"),
@@ -124,7 +149,8 @@ async fn requests_without_a_handler_get_the_matching_status() {
 #[tokio::test]
 async fn a_token_is_accepted_in_three_places_and_hidden_from_the_handler() {
     let routes = Routes::default();
-    answering(&routes, route("door", token()), |request| format!("{:?} {:?}", request.headers, request.query));
+    let _door =
+        answering(&routes, route("door", token()), |request| format!("{:?} {:?}", request.headers, request.query));
     let server = start(&routes).await;
     for (path, header) in [
         ("/hooks/door", "Authorization: Bearer s3cret\r\n"),
@@ -156,7 +182,7 @@ async fn a_signature_must_fit_the_body() {
     // Key, body and signature as in GitHub's documentation, "Validating webhook deliveries".
     let access =
         Access::Hmac { secret: Secret::new("It's a Secret to Everybody"), header: "x-hub-signature-256".into() };
-    answering(&routes, route("hub", access), |request| String::from_utf8(request.body).unwrap());
+    let _door = answering(&routes, route("hub", access), |request| request.text().into_owned());
     let server = start(&routes).await;
     let right = "757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
     for (header, body, expected) in [
@@ -177,7 +203,7 @@ async fn a_signature_must_fit_the_body() {
 #[tokio::test]
 async fn unauthenticated_requests_are_rejected_before_the_body_is_read() {
     let routes = Routes::default();
-    answering(&routes, route("door", token()), |_| String::new());
+    let _door = answering(&routes, route("door", token()), |_| String::new());
     let server = start(&routes).await;
     // The body never comes.
     let head = "POST /hooks/door HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 50\r\n\r\n";
@@ -193,7 +219,7 @@ async fn unauthenticated_requests_are_rejected_before_the_body_is_read() {
 #[tokio::test]
 async fn a_body_that_is_too_large_is_turned_away_with_and_without_a_length() {
     let routes = Routes::default();
-    answering(&routes, route("door", Access::Public), |request| request.body.len().to_string());
+    let _door = answering(&routes, route("door", Access::Public), |request| request.body.len().to_string());
     let server = start(&routes).await;
     let answer = call(&server, "POST", "/hooks/door", "", &"x".repeat(64)).await;
     assert_eq!((status(&answer), body(&answer)), ("200", "64"));
@@ -211,17 +237,18 @@ async fn a_body_that_is_too_large_is_turned_away_with_and_without_a_length() {
 }
 
 #[tokio::test]
-async fn a_webhook_that_is_removed_during_a_request_returns_503() {
+async fn a_request_is_finished_after_its_webhook_is_removed() {
     let routes = Routes::default();
-    let mut requests = routes.register(route("door", Access::Public));
+    let (sink, mut requests) = mpsc::unbounded_channel::<Pending>();
+    let door = routes.register(route("door", Access::Public), sink);
     let server = start(&routes).await;
-    let gone = tokio::spawn(async move {
-        let pending = requests.recv().await;
-        drop((pending, requests));
+    let removed = tokio::spawn(async move {
+        let (_, answer) = requests.recv().await.unwrap();
+        drop(door);
+        answer.send(ok()).unwrap();
     });
-    let answer = call(&server, "GET", "/hooks/door", "", "").await;
-    assert_eq!((status(&answer), body(&answer)), ("503", "busy\n"));
-    gone.await.unwrap();
+    assert_eq!(status(&call(&server, "GET", "/hooks/door", "", "").await), "200");
+    removed.await.unwrap();
     assert_eq!(status(&call(&server, "GET", "/hooks/door", "", "").await), "404");
     server.stop().await;
 }
@@ -229,7 +256,8 @@ async fn a_webhook_that_is_removed_during_a_request_returns_503() {
 #[tokio::test]
 async fn shutdown_finishes_the_current_request_and_accepts_no_other() {
     let routes = Routes::default();
-    let mut requests = routes.register(route("slow", Access::Public));
+    let (sink, mut requests) = mpsc::unbounded_channel::<Pending>();
+    let _slow = routes.register(route("slow", Access::Public), sink);
     let server = start(&routes).await;
     let address = server.address();
     let answered = Arc::new(AtomicBool::new(false));
@@ -241,7 +269,7 @@ async fn shutdown_finishes_the_current_request_and_accepts_no_other() {
         stream.read_to_end(&mut answer).await.unwrap();
         String::from_utf8(answer).unwrap()
     });
-    let pending = requests.recv().await.unwrap();
+    let (_, answer) = requests.recv().await.unwrap();
     let stopping = tokio::spawn(async move {
         server.stop().await;
         assert!(answered.load(Ordering::SeqCst));
@@ -250,7 +278,7 @@ async fn shutdown_finishes_the_current_request_and_accepts_no_other() {
         tokio::task::yield_now().await;
     }
     flag.store(true, Ordering::SeqCst);
-    pending.response.send(WebhookResponse { status: 200, headers: Vec::new(), body: b"done".to_vec() }).unwrap();
+    answer.send(WebhookResponse { body: b"done".to_vec(), ..ok() }).unwrap();
     assert_eq!(body(&client.await.unwrap()), "done");
     stopping.await.unwrap();
 }
@@ -267,13 +295,13 @@ async fn a_port_in_use_is_reported_with_the_key_to_change() {
 }
 
 async fn start_within(routes: &Routes, limits: ServerLimits) -> Server {
-    BoundServer::bind("127.0.0.1:0".parse().unwrap()).await.unwrap().serve_within(routes.clone(), limits)
+    BoundServer::bind("127.0.0.1:0".parse().unwrap()).await.unwrap().serve_within(routes.clone(), limits).unwrap()
 }
 
 #[tokio::test]
 async fn slow_clients_are_disconnected() {
     let routes = Routes::default();
-    answering(&routes, route("door", Access::Public), |_| String::new());
+    let _door = answering(&routes, route("door", Access::Public), |_| String::new());
     let short = Duration::from_millis(100);
     let server =
         start_within(&routes, ServerLimits { head_timeout: short, body_timeout: short, ..SERVER_LIMITS }).await;
@@ -295,23 +323,35 @@ async fn a_head_that_is_too_long_is_rejected() {
 }
 
 #[tokio::test]
-async fn requests_over_the_limit_get_503() {
+async fn requests_beyond_the_memory_wait_for_earlier_ones_up_to_a_timeout() {
     let routes = Routes::default();
-    let mut requests = routes.register(route("door", Access::Public));
-    let server = start_within(&routes, ServerLimits { requests: 1, ..SERVER_LIMITS }).await;
-    let address = server.address();
-    let first = tokio::spawn(async move {
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        stream.write_all(b"GET /hooks/door HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        answer
-    });
-    let pending = requests.recv().await.unwrap();
-    let answer = call(&server, "GET", "/hooks/door", "", "").await;
-    assert_eq!((status(&answer), body(&answer)), ("503", "busy\n"));
-    assert!(answer.contains("retry-after: 1\r\n"), "{answer}");
-    pending.response.send(WebhookResponse { status: 200, headers: Vec::new(), body: Vec::new() }).unwrap();
-    assert_eq!(status(&first.await.unwrap()), "200");
-    server.stop().await;
+    let (sink, mut requests) = mpsc::unbounded_channel::<Pending>();
+    let _door = routes.register(route("door", Access::Public), sink);
+    let limits = ServerLimits {
+        request_memory: 2 * MAX_HEAD_BYTES as u32 + 50,
+        body_timeout: Duration::from_millis(300),
+        ..SERVER_LIMITS
+    };
+    let server = Arc::new(start_within(&routes, limits).await);
+    let post = |body: String| {
+        let server = server.clone();
+        tokio::spawn(async move { call(&server, "POST", "/hooks/door", "", &body).await })
+    };
+    let long = "x".repeat(40);
+    let first = post(long.clone());
+    let (queued, answer) = requests.recv().await.unwrap();
+    // The memory is used until the request is dropped, even if its client has disconnected.
+    first.abort();
+    drop(answer);
+    let refused = post(long.clone()).await.unwrap();
+    assert_eq!((status(&refused), body(&refused)), ("503", "busy\n"));
+    assert!(refused.contains("retry-after: 1\r\n"), "{refused}");
+    // A request that fits beside it does not wait.
+    let short = post("x".repeat(10));
+    requests.recv().await.unwrap().1.send(ok()).unwrap();
+    assert_eq!(status(&short.await.unwrap()), "200");
+    let second = post(long);
+    drop(queued);
+    requests.recv().await.unwrap().1.send(ok()).unwrap();
+    assert_eq!(status(&second.await.unwrap()), "200");
 }

@@ -111,7 +111,7 @@ fn most_verbose(log: &Log, target: &str) -> Level {
         _ if log.level == Level::Trace => Level::Debug,
         // rhaid logs connection errors itself.
         Some("rumqttc") => Level::Off,
-        Some("hyper" | "hyper_util" | "reqwest" | "h2" | "rustls" | "axum") => Level::Error,
+        Some("hyper" | "hyper_util" | "reqwest" | "h2" | "rustls") => Level::Error,
         _ => Level::Warn,
     };
     of_others.min(log.level)

@@ -58,7 +58,7 @@ impl Daemon {
             Ok(runtime) => runtime,
             Err(error @ StartError::Bindings(_)) => return Err(UsageError(error.to_string()).into()),
         };
-        let web = web.serve(services.routes.clone());
+        let web = web.serve(services.routes.clone())?;
         let control = control::Server::start(&config.data, runtime.clone())
             .with_context(|| format!("listening for commands in {}", config.data.display()))?;
         log_live_scripts(&runtime.list().await);

@@ -24,8 +24,8 @@ pub(super) fn to_stored(payload: &Payload, mask: &Mask, max_bytes: u64) -> (Enco
     let room = usize::try_from(max_bytes).unwrap_or(usize::MAX);
     let mut copy = Copy { mask, room, has_masked: false, stored: Encoder::with_capacity(256) };
     let copied = match payload {
-        Payload::Fields(fields) => copy.map(fields, 0),
         Payload::Message(message) => copy.message(message),
+        fields => copy.map(fields, 0),
     };
     match copied {
         Some(()) if copy.has_masked => (copy.stored, PayloadFidelity::Masked),

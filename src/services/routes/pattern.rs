@@ -1,5 +1,6 @@
 //! Webhook paths with parameters.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -52,11 +53,11 @@ impl Pattern {
 
     /// Returns the parameters if a decoded path matches.
     pub fn params(&self, path: &str) -> Option<BTreeMap<String, String>> {
-        self.matches(&path.split('/').map(str::to_owned).collect::<Vec<_>>())
+        self.matches(&path.split('/').map(Cow::from).collect::<Vec<_>>())
     }
 
     /// Returns the parameters if a path matches, given as decoded segments.
-    pub(super) fn matches(&self, path: &[String]) -> Option<BTreeMap<String, String>> {
+    pub(super) fn matches(&self, path: &[Cow<'_, str>]) -> Option<BTreeMap<String, String>> {
         let mut params = BTreeMap::new();
         let mut left = path;
         for part in &self.parts {
@@ -68,7 +69,7 @@ impl Pattern {
             match part {
                 Part::Literal(literal) if literal == text => {}
                 Part::Name(name) if !text.is_empty() => {
-                    params.insert(name.clone(), text.clone());
+                    params.insert(name.clone(), text.clone().into_owned());
                 }
                 _ => return None,
             }
@@ -145,12 +146,12 @@ impl fmt::Display for Pattern {
 /// Splits a percent-encoded path at `/` and decodes its segments; a trailing `/` is ignored.
 ///
 /// `None` if the path is not UTF-8 or contains `.` or `..`.
-pub(super) fn split(path: &str) -> Option<Vec<String>> {
+pub(super) fn split(path: &str) -> Option<Vec<Cow<'_, str>>> {
     let path = path.strip_suffix('/').unwrap_or(path);
     path.split('/')
         .map(|part| {
             let part = percent_decode_str(part).decode_utf8().ok()?;
-            (part != "." && part != "..").then(|| part.into_owned())
+            (part != "." && part != "..").then_some(part)
         })
         .collect()
 }

@@ -2,17 +2,15 @@
 
 mod response;
 
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
-use tokio::sync::oneshot;
+use futures_util::future::BoxFuture;
 
-use crate::event::Event;
+use crate::event::{Event, ReceivedRequest};
 use crate::options::{OptionFault, Options};
 use crate::secrets::Secret;
 use crate::services::Services;
 use crate::services::clock::Clock;
-use crate::services::routes::{Access, Pattern, Request, Route, WebhookResponse};
-use crate::triggers::event_sender::{EventSender, PendingOutcome};
+use crate::services::routes::{Access, Pattern, RequestSink, Route, WebhookResponse};
+use crate::triggers::event_sender::EventSender;
 use crate::triggers::kind::{Kind, TryOption, one_argument, with_data};
 use crate::triggers::manual;
 use crate::triggers::trigger::{Trigger, TriggerContext};
@@ -141,22 +139,8 @@ impl Trigger for WebhookTrigger {
     }
 
     fn watch(&self, sender: EventSender, services: &Services) -> Watch {
-        let mut requests = services.routes.register(self.route.clone());
-        let clock = services.clock.clone();
-        Watch::spawn(async move {
-            // The web server limits the number of concurrent requests.
-            let mut waiting = FuturesUnordered::new();
-            loop {
-                tokio::select! {
-                    Some(()) = waiting.next(), if !waiting.is_empty() => {}
-                    pending_request = requests.recv() => {
-                        let Some(pending_request) = pending_request else { return };
-                        let pending = sender.ask(request_event(pending_request.request, &clock));
-                        waiting.push(reply(pending, pending_request.response, sender.owner().to_owned()));
-                    }
-                }
-            }
-        })
+        let listener = RequestListener { sender, clock: services.clock.clone() };
+        Watch::hold(services.routes.register(self.route.clone(), listener))
     }
 
     fn example(&self, given: &Map, _: &Services) -> Map {
@@ -167,6 +151,20 @@ impl Trigger for WebhookTrigger {
         let text = |name: &str| given.get(name).and_then(Value::as_text);
         text("path").is_none_or(|path| self.route.path.params(path).is_some())
             && text("method").is_none_or(|method| self.route.accepts(method))
+    }
+}
+
+/// Sends an event for each request.
+struct RequestListener {
+    sender: EventSender,
+    clock: Clock,
+}
+
+impl RequestSink for RequestListener {
+    fn submit(&self, request: ReceivedRequest) -> BoxFuture<'static, WebhookResponse> {
+        let pending = self.sender.ask(Event::of_request(request, self.clock.now()));
+        let sender = self.sender.clone();
+        Box::pin(async move { response::from_outcome(pending.outcome().await, sender.owner()) })
     }
 }
 
@@ -188,56 +186,6 @@ fn example(route: &Route, given: &Map) -> Map {
     ]);
     payload.extend(manual::text_and_bytes("text", given));
     payload
-}
-
-async fn reply(pending: PendingOutcome, reply_to: oneshot::Sender<WebhookResponse>, script: String) {
-    let answer = response::from_outcome(pending.outcome().await, &script);
-    // The client may have disconnected.
-    let _ = reply_to.send(answer);
-}
-
-fn request_event(request: Request, clock: &Clock) -> Event {
-    let text = String::from_utf8_lossy(&request.body).into_owned();
-    let summary = format!("webhook {} {}", request.method, request.path);
-    let params = map_of(request.params.into_iter().map(|(name, value)| (name, value.into())));
-    let payload = map_of([
-        ("method".into(), request.method.into()),
-        ("path".into(), request.path.into()),
-        ("params".into(), Value::Map(params)),
-        ("query".into(), Value::Map(collect(request.query))),
-        ("headers".into(), Value::Map(join(request.headers))),
-        ("text".into(), text.into()),
-        ("bytes".into(), request.body.into()),
-        ("remote".into(), request.remote.into()),
-    ]);
-    Event::new(clock.now(), summary, payload)
-}
-
-/// Collects pairs into a map; a repeated name becomes a list.
-fn collect(pairs: Vec<(String, String)>) -> Map {
-    let mut map = Map::new();
-    for (name, value) in pairs {
-        match map.get_mut(&name) {
-            None => {
-                map.insert(name, value.into());
-            }
-            Some(Value::List(list)) => list.push(value.into()),
-            Some(one) => *one = Value::List(vec![std::mem::take(one), value.into()]),
-        }
-    }
-    map
-}
-
-/// Joins repeated headers into one value.
-///
-/// Source: RFC 9110, 5.3; for `cookie` RFC 6265, 5.4.
-fn join(headers: Vec<(String, String)>) -> Map {
-    let mut map = std::collections::BTreeMap::<String, String>::new();
-    for (name, value) in headers {
-        let divider = if name == "cookie" { "; " } else { ", " };
-        map.entry(name).and_modify(|all| *all = format!("{all}{divider}{value}")).or_insert(value);
-    }
-    map_of(map.into_iter().map(|(name, value)| (name, value.into())))
 }
 
 #[cfg(test)]

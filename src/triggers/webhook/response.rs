@@ -1,5 +1,7 @@
 //! HTTP responses for return values and outcomes of handlers.
 
+use std::borrow::Cow;
+
 use tracing::warn;
 
 use crate::run::{Outcome, Skip};
@@ -35,8 +37,8 @@ fn retry_later(mut answer: WebhookResponse) -> WebhookResponse {
     answer
 }
 
-fn header(name: &str, value: &str) -> (String, String) {
-    (name.to_owned(), value.to_owned())
+fn header(name: &'static str, value: &'static str) -> (Cow<'static, str>, Cow<'static, str>) {
+    (name.into(), value.into())
 }
 
 fn from_value(value: Value) -> Result<WebhookResponse, String> {
@@ -75,9 +77,9 @@ fn from_map(mut map: Map) -> Result<WebhookResponse, String> {
         Some(Value::Map(headers)) => headers
             .into_iter()
             .map(|(name, value)| match value {
-                Value::Text(text) => Ok((name.to_ascii_lowercase(), text)),
+                Value::Text(text) => Ok((name.to_ascii_lowercase().into(), text.into())),
                 Value::Int(_) | Value::Float(_) | Value::Bool(_) => {
-                    Ok((name.to_ascii_lowercase(), value.to_json_text()))
+                    Ok((name.to_ascii_lowercase().into(), value.to_json_text().into()))
                 }
                 other => Err(format!("the header {name} must be text, not {}", other.type_name())),
             })
@@ -173,6 +175,7 @@ mod tests {
             (Outcome::Skipped(Skip::RateLimited), 429),
             (Outcome::Skipped(Skip::QueueFull), 503),
             (Outcome::Skipped(Skip::Stopping), 503),
+            (Outcome::Skipped(Skip::TriggerGone), 503),
         ] {
             let answer = from_outcome(outcome, "door");
             assert_eq!(answer.status, status);

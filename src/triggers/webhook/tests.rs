@@ -48,20 +48,3 @@ fn methods_and_sizes_are_checked() {
     );
     assert_eq!(fault(&[public, ("max_body", "1GiB".into())]), "max_body: write at most \"64MiB\"");
 }
-
-#[test]
-fn repeated_names_keep_all_their_values() {
-    let pairs = |list: &[(&str, &str)]| -> Vec<(String, String)> {
-        list.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-    };
-    assert_eq!(
-        Value::Map(collect(pairs(&[("a", "1"), ("b", "2"), ("a", "3"), ("a", "4")]))).to_json_text(),
-        r#"{"a":["1","3","4"],"b":"2"}"#
-    );
-    assert_eq!(
-        Value::Map(join(pairs(&[("accept", "a"), ("accept", "b"), ("cookie", "x=1"), ("cookie", "y=2")])))
-            .to_json()
-            .to_string(),
-        r#"{"accept":"a, b","cookie":"x=1; y=2"}"#
-    );
-}
