@@ -1,7 +1,9 @@
 //! Allocation counts per thread, by which runs have a memory limit.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
+
+use mimalloc::MiMalloc;
 
 thread_local! {
     static ALLOCATED: Cell<i64> = const { Cell::new(0) };
@@ -31,36 +33,36 @@ fn count(bytes: i64) {
     let _ = ALLOCATED.try_with(|held| held.set(held.get().wrapping_add(bytes)));
 }
 
-/// A counting wrapper of the system allocator. A program installs it with `#[global_allocator]`.
+/// A counting wrapper of mimalloc. A program installs it with `#[global_allocator]`.
 #[derive(Debug, Default)]
 pub struct CountingAllocator;
 
-#[expect(unsafe_code, reason = "a global allocator needs unsafe code; every call is forwarded to the system allocator")]
-// SAFETY: each method hands its arguments on to `System` unchanged and returns what that returns; counting neither
+#[expect(unsafe_code, reason = "a global allocator needs unsafe code; every call is forwarded to mimalloc")]
+// SAFETY: each method hands its arguments on to `MiMalloc` unchanged and returns what that returns; counting neither
 // allocates nor unwinds, since the counter is a plain cell without a destructor.
 unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as i64 + OVERHEAD);
-        // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc`, which is `System`'s too.
-        unsafe { System.alloc(layout) }
+        // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc`, which is `MiMalloc`'s too.
+        unsafe { MiMalloc.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as i64 + OVERHEAD);
         // SAFETY: as for `alloc`.
-        unsafe { System.alloc_zeroed(layout) }
+        unsafe { MiMalloc.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         count(-(layout.size() as i64) - OVERHEAD);
-        // SAFETY: `pointer` came from `System` with this layout, since every allocation is handed on to it.
-        unsafe { System.dealloc(pointer, layout) }
+        // SAFETY: `pointer` came from `MiMalloc` with this layout, since every allocation is handed on to it.
+        unsafe { MiMalloc.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count(size as i64 - layout.size() as i64);
         // SAFETY: as for `dealloc`.
-        unsafe { System.realloc(pointer, layout, size) }
+        unsafe { MiMalloc.realloc(pointer, layout, size) }
     }
 }
 

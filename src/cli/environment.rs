@@ -1,7 +1,5 @@
 //! The environment of scripts that a command runs: brokers, webhooks, cancellation, tokio runtime.
 
-use std::net::SocketAddr;
-
 use anyhow::Context as _;
 use futures_util::future::BoxFuture;
 use tokio::runtime::Runtime;
@@ -15,8 +13,11 @@ use crate::services::routes::Routes;
 use crate::sim::{self, WebhookResult};
 use crate::web;
 
-/// Returns the broker settings of `rhaid run`; `embedded` is the address of the embedded broker.
-pub(super) fn brokers(config: &Config, embedded: SocketAddr) -> anyhow::Result<Vec<mqtt::ConnectionSettings>> {
+/// Returns the broker settings of `rhaid run`; `embedded` is the embedded broker.
+pub(super) fn brokers(
+    config: &Config,
+    embedded: mqtt::EmbeddedEndpoint,
+) -> anyhow::Result<Vec<mqtt::ConnectionSettings>> {
     let is_complete = config.mqtt.brokers.iter().all(|broker| broker.client_id.is_some());
     let client_id = match is_complete {
         true => String::new(),

@@ -47,11 +47,12 @@ impl Daemon {
     ) -> anyhow::Result<Self> {
         info!("rhaid {} starts with the scripts in {}", env!("CARGO_PKG_VERSION"), config.scripts.display());
         let Resources { store, broker, web } = Resources::prepare(config).await?;
-        let embedded = broker.as_ref().map_or(config.mqtt.embedded.listen, Embedded::address);
+        let embedded = broker.as_ref().map_or(config.mqtt.embedded.listen.into(), Embedded::endpoint);
+        let address = embedded.address;
         let brokers = environment::brokers(config, embedded)?;
         let services = Services::builder(clock, store).brokers(brokers).files(files).build();
         if broker.as_ref().is_some_and(Embedded::is_in_process) {
-            info!("the embedded broker listens on {embedded}");
+            info!("the embedded broker listens on {address}");
         }
         info!("webhooks are at http://{}/hooks/", web.address());
         let runtime = match Runtime::start_with(config.clone(), services.clone(), log_store).await {

@@ -10,8 +10,9 @@ use tokio::time::{sleep_until, timeout};
 use crate::services::mqtt::broker_client::BrokerClient;
 use crate::services::mqtt::report::{Report, STABLE};
 use crate::services::mqtt::settings::ConnectionSettings;
+use crate::services::mqtt::stream::Stream;
 use crate::services::mqtt::wire::{
-    self, ConnAck, ConnectionError, Frame, FrameDecoder, Incoming, Outgoing, OutgoingAliases, Stream, Version,
+    self, ConnAck, ConnectionError, Frame, FrameDecoder, Incoming, Outgoing, OutgoingAliases, Version,
 };
 use crate::units::show_duration;
 

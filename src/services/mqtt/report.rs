@@ -114,7 +114,10 @@ mod tests {
 
     fn report() -> Report {
         let config = Config::default_in(std::path::Path::new("/")).mqtt;
-        Report::new(&ConnectionSettings::new(&config, ([127, 0, 0, 1], 1_883).into(), "our-id".into()).unwrap())
+        Report::new(
+            &ConnectionSettings::new(&config, std::net::SocketAddr::from(([127, 0, 0, 1], 1_883)), "our-id".into())
+                .unwrap(),
+        )
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Connection settings of a broker.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -8,6 +8,7 @@ use url::{Host, Url};
 
 use crate::config::{self, Backoff, Broker, OutboxFull, SessionOptions, Tls, Will};
 use crate::secrets::Secret;
+use crate::services::mqtt::embedded_endpoint::{Connector, EmbeddedEndpoint};
 
 pub use crate::config::{DEFAULT_BROKER, Protocol};
 
@@ -18,6 +19,8 @@ pub struct ConnectionSettings {
     pub name: String,
     /// Its address.
     pub address: BrokerAddress,
+    /// The embedded broker of this process, which is reached without its address.
+    pub connector: Option<Connector>,
     /// The protocol version.
     pub protocol: Protocol,
     /// TLS options, if the connection is encrypted.
@@ -82,24 +85,33 @@ impl ConnectionSettings {
     ///
     /// # Errors
     /// As [`ConnectionSettings::all`].
-    pub fn new(config: &config::Mqtt, embedded: SocketAddr, client_id: String) -> Result<Self, String> {
+    pub fn new(
+        config: &config::Mqtt,
+        embedded: impl Into<EmbeddedEndpoint>,
+        client_id: String,
+    ) -> Result<Self, String> {
         let broker = config.brokers.first().ok_or("there is no broker")?;
-        Self::from_config(broker, &config.embedded, embedded, client_id)
+        Self::from_config(broker, &config.embedded, &embedded.into(), client_id)
     }
 
-    /// Returns the settings of all brokers; the first is the default one. The embedded broker listens on `embedded`; `client_id` is for brokers
-    /// without `client_id` in the config.
+    /// Returns the settings of all brokers; the first is the default one. `embedded` is the embedded broker, or the address on which it listens;
+    /// `client_id` is for brokers without `client_id` in the config.
     ///
     /// # Errors
     /// If a URL is not that of a broker; the message contains the correction.
-    pub fn all(config: &config::Mqtt, embedded: SocketAddr, client_id: &str) -> Result<Vec<Self>, String> {
+    pub fn all(
+        config: &config::Mqtt,
+        embedded: impl Into<EmbeddedEndpoint>,
+        client_id: &str,
+    ) -> Result<Vec<Self>, String> {
+        let embedded = embedded.into();
         let settings = |broker: &Broker| {
             // Two names may mean one broker, where the clients need different identifiers.
             let client_id = match broker.name.as_str() {
                 DEFAULT_BROKER => client_id.to_owned(),
                 name => format!("{client_id}-{name}"),
             };
-            Self::from_config(broker, &config.embedded, embedded, client_id)
+            Self::from_config(broker, &config.embedded, &embedded, client_id)
         };
         config.brokers.iter().map(settings).collect()
     }
@@ -116,12 +128,13 @@ impl ConnectionSettings {
     fn from_config(
         broker: &Broker,
         embedded: &config::EmbeddedBroker,
-        listens: SocketAddr,
+        endpoint: &EmbeddedEndpoint,
         client_id: String,
     ) -> Result<Self, String> {
         let mut settings = Self {
             name: broker.name.clone(),
-            address: tcp_address(reachable(listens.ip()).to_string(), listens.port()),
+            address: tcp_address(reachable(endpoint.address.ip()).to_string(), endpoint.address.port()),
+            connector: endpoint.connector.clone(),
             protocol: broker.protocol,
             // The broker is on this machine, where its certificate, issued for its public name, cannot be verified.
             tls: embedded.tls.as_ref().map(|_| Tls { insecure: true, ..Tls::default() }),
@@ -138,6 +151,7 @@ impl ConnectionSettings {
             will: broker.will.clone(),
         };
         if let Some(url) = &broker.url {
+            settings.connector = None;
             settings.username.clone_from(&broker.username);
             settings.password.clone_from(&broker.password);
             settings.apply_url(url, &broker.tls)?;

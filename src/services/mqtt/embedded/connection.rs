@@ -16,7 +16,8 @@ use super::packet::{self, Connect, ReasonCode};
 use super::packet_decoder::{Batch, PacketDecoder};
 use super::routing::OUTPUT_CHUNK;
 use super::sessions::ConnectionEnd;
-use crate::services::mqtt::wire::{Stream, Version};
+use crate::services::mqtt::stream::Stream;
+use crate::services::mqtt::wire::Version;
 
 /// Time limit for CONNECT.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use rumqttc::tokio_rustls::TlsAcceptor;
+use tokio::io::{DuplexStream, duplex};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -16,12 +17,14 @@ use tracing::{debug, warn};
 
 use super::broker::Broker;
 use super::connection::Connection;
-use crate::services::mqtt::wire::Stream;
+use crate::services::mqtt::stream::Stream;
 
 /// Maximum number of connections that have not sent CONNECT.
 const MAX_PENDING: usize = 500;
 /// Time limit of the TLS handshake.
 const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Size of the buffer of a stream within this process, in bytes and in each direction.
+const IN_PROCESS_BUFFER: usize = 64 << 10;
 /// Pause after the system has refused to accept a connection.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(200);
 
@@ -64,6 +67,15 @@ impl Listener {
         }
     }
 
+    /// Serves a client in this process, and returns its side of the stream. Must be called inside the tokio runtime.
+    pub(super) fn connect(&self) -> DuplexStream {
+        let (client, server) = duplex(IN_PROCESS_BUFFER);
+        let connection = Connection::new(Arc::clone(&self.broker), Box::new(server), self.limit);
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move { log_error(connection.run(&stop, || ()).await) });
+        client
+    }
+
     async fn serve(self, tcp: TcpStream, pending: Arc<PendingConnections>, (id, evicted): (u64, CancellationToken)) {
         let on_connect = || pending.remove(id);
         let served = async {
@@ -79,10 +91,14 @@ impl Listener {
             result = served => result,
             () = evicted.cancelled() => Err(io::Error::other("too many connections have not sent CONNECT")),
         };
-        if let Err(error) = result {
-            debug!("a connection to the embedded broker ended: {error}");
-        }
+        log_error(result);
         pending.remove(id);
+    }
+}
+
+fn log_error(result: io::Result<()>) {
+    if let Err(error) = result {
+        debug!("a connection to the embedded broker ended: {error}");
     }
 }
 

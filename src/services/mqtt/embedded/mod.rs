@@ -47,6 +47,7 @@ use self::state::{Limits, State};
 use self::write_ahead_log::WriteAheadLog;
 use crate::config;
 use crate::services::clock::Clock;
+use crate::services::mqtt::embedded_endpoint::{Connector, EmbeddedEndpoint};
 use crate::services::mqtt::wire;
 
 /// Time limit of a stop.
@@ -81,11 +82,8 @@ pub struct Embedded {
     running: Option<RunningBroker>,
 }
 
-struct RunningBroker {
-    broker: Arc<Broker>,
-    stop: CancellationToken,
-    tasks: TaskTracker,
-}
+/// Stops the broker when dropped.
+struct RunningBroker(Listener);
 
 impl Embedded {
     /// Starts a broker that listens at `mqtt.embedded.listen`, unless a broker listens there already: then that one is used.
@@ -109,21 +107,16 @@ impl Embedded {
         // Its clients are other processes, so it never uses a virtual clock.
         let clock = Clock::system(TimeZone::UTC);
         let state = with_log(State::new(limits(config), clock.monotonic()), &data.join("mqtt"));
-        let running = RunningBroker {
+        let running = RunningBroker(Listener {
             broker: Arc::new(Broker::new(state, authenticator(&config.embedded))),
-            stop: CancellationToken::new(),
-            tasks: TaskTracker::new(),
-        };
-        let listener_task = Listener {
-            broker: Arc::clone(&running.broker),
             tls,
             limit: usize::try_from(max_packet(config)).unwrap_or(usize::MAX),
-            stop: running.stop.clone(),
-            tasks: running.tasks.clone(),
-        };
-        running.tasks.spawn(listener_task.run(listener));
-        let (broker, stop) = (Arc::clone(&running.broker), running.stop.clone());
-        running.tasks.spawn(async move { broker.run_expiry(stop).await });
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        });
+        let Listener { broker, stop, tasks, .. } = running.0.clone();
+        tasks.spawn(running.0.clone().run(listener));
+        tasks.spawn(async move { broker.run_expiry(stop).await });
         debug!("the embedded broker listens on {address}");
         if let Some(warning) = exposure_warning(address, &config.embedded) {
             warn!("{warning}");
@@ -136,6 +129,15 @@ impl Embedded {
         self.address
     }
 
+    /// Returns how clients reach the broker: without a network, if it runs in this process.
+    pub fn endpoint(&self) -> EmbeddedEndpoint {
+        let connector = self.running.as_ref().map(|running| {
+            let listener = running.0.clone();
+            Connector::new(move || Box::new(listener.connect()))
+        });
+        EmbeddedEndpoint { address: self.address, connector }
+    }
+
     /// Returns whether the broker runs in this process; another one continues after [`Embedded::stop`].
     pub fn is_in_process(&self) -> bool {
         self.running.is_some()
@@ -144,9 +146,10 @@ impl Embedded {
     /// Disconnects all clients and stops the broker, if it runs in this process.
     pub async fn stop(self) {
         if let Some(running) = &self.running {
-            running.stop.cancel();
-            running.tasks.close();
-            if timeout(STOP_TIMEOUT, running.tasks.wait()).await.is_err() {
+            let Listener { stop, tasks, .. } = &running.0;
+            stop.cancel();
+            tasks.close();
+            if timeout(STOP_TIMEOUT, tasks.wait()).await.is_err() {
                 warn!("the embedded broker did not stop in time");
             }
         }
@@ -155,8 +158,8 @@ impl Embedded {
 
 impl Drop for RunningBroker {
     fn drop(&mut self) {
-        self.stop.cancel();
-        self.broker.close();
+        self.0.stop.cancel();
+        self.0.broker.close();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::event::SenderAck as _;
-use crate::services::mqtt::{ConnectionState, EmbeddedError, SubscribeOptions};
+use crate::services::mqtt::{ConnectionState, EmbeddedEndpoint, EmbeddedError, SubscribeOptions};
 
 #[tokio::test]
 async fn messages_of_every_qos_are_delivered_once_and_in_order() {
@@ -229,4 +229,33 @@ async fn unreadable_files_do_not_prevent_the_broker_from_starting() {
     let broker = embedded(&data).await;
     let mqtt = client(broker.address(), "one");
     publish(&mqtt, "t", "x", 1, false).await;
+}
+
+#[tokio::test]
+async fn a_client_in_this_process_needs_no_network() {
+    let data = tempfile::tempdir().unwrap();
+    let broker = embedded(&data).await;
+    let endpoint = broker.endpoint();
+    // Nothing listens there.
+    let unreachable = EmbeddedEndpoint { address: ([127, 0, 0, 1], 1).into(), ..endpoint };
+    let inside = connect(ConnectionSettings::new(&config(), unreachable, "inside".into()).unwrap());
+    let outside = client(broker.address(), "outside");
+    let mut received = subscribe(&inside, "#", 2, Retained::Live).await;
+    let mut echoed = subscribe(&outside, "from/inside", 2, Retained::Live).await;
+    // Larger than the buffers of the stream.
+    let large = "x".repeat(500_000);
+    for qos in 0..=2 {
+        publish(&outside, "from/outside", &large, qos, false).await;
+        assert_eq!(text(&mut received).await, large);
+        publish(&inside, "from/inside", &large, qos, false).await;
+        assert_eq!(text(&mut echoed).await, large);
+        assert_eq!(text(&mut received).await, large);
+    }
+    soon(broker.stop()).await;
+    soon(async {
+        while inside.is_connected(None) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
 }

@@ -15,8 +15,8 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
 use crate::services::mqtt::settings::{BrokerAddress, ConnectionSettings};
+use crate::services::mqtt::stream::Stream;
 use crate::services::mqtt::wire::quick_ack::QuickAck;
-use crate::services::mqtt::wire::stream::Stream;
 use crate::services::mqtt::wire::{proxy, tls, websocket};
 
 /// Timeout of a connection attempt to one address.
@@ -24,6 +24,9 @@ const PER_ADDRESS: Duration = Duration::from_secs(5);
 
 /// Opens a stream to a broker.
 pub(in crate::services::mqtt) async fn open(settings: &ConnectionSettings) -> io::Result<Box<dyn Stream>> {
+    if let Some(connector) = &settings.connector {
+        return Ok(connector.open());
+    }
     let (host, port, websocket, proxy) = match &settings.address {
         BrokerAddress::Socket(path) => return open_socket(path).await,
         BrokerAddress::Host { host, port, websocket, proxy } => (host, *port, websocket, proxy),

@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_websockets::{ClientBuilder, Error, Limits, Message, WebSocketStream};
 
 use crate::services::mqtt::settings::ConnectionSettings;
-use crate::services::mqtt::wire::stream::Stream;
+use crate::services::mqtt::stream::Stream;
 
 /// Largest message that is sent, in bytes.
 const MAX_SENT: usize = 64 << 10;
