@@ -38,16 +38,14 @@ impl Publication {
     }
 
     fn from_options(topic: String, payload: Bytes, options: &mut Options) -> Result<Self, OptionFault> {
-        let publish = Publish {
-            topic,
-            payload,
-            qos: options.int("qos", 0..=2)?.unwrap_or(0) as u8,
-            retain: options.bool("retain")?.unwrap_or(false),
-            broker: options.text("broker")?,
-            properties: properties(options)?,
-        };
+        let qos = options.int("qos", 0..=2)?.unwrap_or(0) as u8;
+        let retain = options.bool("retain")?.unwrap_or(false);
+        let wait = options.bool("wait")?;
+        let broker = options.text("broker")?;
         let timeout = options.duration("timeout")?.unwrap_or(DEFAULT_TIMEOUT);
-        Ok(Self { publish, wait: options.bool("wait")?, timeout })
+        // The rarest ones last: once all that are written are taken, the others cost nothing.
+        let properties = properties(options)?;
+        Ok(Self { publish: Publish { topic, payload, qos, retain, broker, properties }, wait, timeout })
     }
 
     /// Reads one message of an array: a map with `topic`, `payload` and options, or a list of topic, payload, QoS and `retain`.
