@@ -1,6 +1,7 @@
 //! The shared broker: connections apply packets to its state under one lock.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -12,6 +13,7 @@ use super::authenticator::Authenticator;
 use super::packet::{ConnAck, Connect, Packet, Publish, ReasonCode};
 use super::sessions::{ConnectionEnd, ConnectionId};
 use super::state::State;
+use super::write_ahead_log::{LogBuffer, WriteAheadLog};
 
 /// Maximum wait of the expiry task.
 const MAX_EXPIRY_WAIT: Duration = Duration::from_secs(86_400);
@@ -19,14 +21,25 @@ const MAX_EXPIRY_WAIT: Duration = Duration::from_secs(86_400);
 /// The shared broker.
 pub(super) struct Broker {
     state: Mutex<State>,
+    /// Never locked while the state is; the state may be locked while this is.
+    log: Mutex<Option<WriteAheadLog>>,
+    /// Position up to which the write-ahead log is written.
+    written: AtomicU64,
     authenticator: Option<Authenticator>,
     /// Notified when a deadline may be earlier than before.
     changed: Notify,
 }
 
 impl Broker {
-    pub(super) fn new(state: State, authenticator: Option<Authenticator>) -> Self {
-        Self { state: Mutex::new(state), authenticator, changed: Notify::new() }
+    /// Creates a broker; `log` writes the records that the state appends.
+    pub(super) fn new(state: State, log: Option<WriteAheadLog>, authenticator: Option<Authenticator>) -> Self {
+        Self {
+            state: Mutex::new(state),
+            log: Mutex::new(log),
+            written: AtomicU64::new(0),
+            authenticator,
+            changed: Notify::new(),
+        }
     }
 
     /// Authenticates a client and creates or resumes its session; `wake` is notified when there are messages for it.
@@ -36,7 +49,7 @@ impl Broker {
         }
         let mut state = self.state();
         let result = state.connect(connect, wake);
-        state.flush_log();
+        self.commit(state);
         result
     }
 
@@ -54,7 +67,7 @@ impl Broker {
         }
         let more = result.map(|()| state.collect_output(connection_id, out));
         // Before a byte of `out` is sent.
-        state.flush_log();
+        self.commit(state);
         more
     }
 
@@ -62,8 +75,7 @@ impl Broker {
     pub(super) fn disconnect(&self, connection_id: &ConnectionId, end: ConnectionEnd) {
         let mut state = self.state();
         state.disconnect(connection_id, end);
-        state.flush_log();
-        drop(state);
+        self.commit(state);
         self.changed.notify_one();
     }
 
@@ -72,7 +84,7 @@ impl Broker {
         let mut state = self.state();
         let message = state.message(publish);
         let result = state.publish(None, message);
-        state.flush_log();
+        self.commit(state);
         result.map(|_| ())
     }
 
@@ -80,8 +92,9 @@ impl Broker {
     pub(super) fn expire(&self) -> Option<Duration> {
         let mut state = self.state();
         let next = state.expire();
-        state.flush_log();
-        next.map(|next| Duration::from_millis(next.saturating_sub(state.now())))
+        let now = state.now();
+        self.commit(state);
+        next.map(|next| Duration::from_millis(next.saturating_sub(now)))
     }
 
     /// Expires will messages and sessions at their time, until it is cancelled.
@@ -99,7 +112,29 @@ impl Broker {
 
     /// Closes the write-ahead log.
     pub(super) fn close(&self) {
-        self.state().wal = None;
+        self.state().log = None;
+        *self.log.lock() = None;
+    }
+
+    /// Unlocks the state, and writes the records that were appended up to now: what is sent next may depend on those of other connections, too.
+    ///
+    /// Connections that come together share one write.
+    fn commit(&self, state: MutexGuard<'_, State>) {
+        let position = state.log.as_ref().map_or(0, LogBuffer::position);
+        drop(state);
+        if self.written.load(Ordering::Acquire) >= position {
+            return;
+        }
+        let mut log = self.log.lock();
+        let Some(log) = log.as_mut().filter(|log| log.written() < position) else { return };
+        if log.flush() {
+            let state = self.state();
+            log.discard_buffer();
+            let records = state.snapshot();
+            drop(state);
+            log.rewrite(records);
+        }
+        self.written.store(log.written(), Ordering::Release);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

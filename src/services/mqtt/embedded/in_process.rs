@@ -36,7 +36,7 @@ impl InProcessBroker {
             queued_bytes: usize::MAX,
             keep_alive: u16::MAX,
         };
-        Self(Arc::new(Broker::new(State::new(limits, clock.monotonic()), None)))
+        Self(Arc::new(Broker::new(State::new(limits, clock.monotonic()), None, None)))
     }
 
     /// Connects a client by the bytes of its CONNECT, and writes CONNACK; returns `None` if the broker refuses.

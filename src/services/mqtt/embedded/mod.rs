@@ -106,9 +106,10 @@ impl Embedded {
         };
         // Its clients are other processes, so it never uses a virtual clock.
         let clock = Clock::system(TimeZone::UTC);
-        let state = with_log(State::new(limits(config), clock.monotonic()), &data.join("mqtt"));
+        let mut state = State::new(limits(config), clock.monotonic());
+        let log = open_log(&mut state, &data.join("mqtt"));
         let running = RunningBroker(Listener {
-            broker: Arc::new(Broker::new(state, authenticator(&config.embedded))),
+            broker: Arc::new(Broker::new(state, log, authenticator(&config.embedded))),
             tls,
             limit: usize::try_from(max_packet(config)).unwrap_or(usize::MAX),
             stop: CancellationToken::new(),
@@ -174,16 +175,22 @@ fn authenticator(embedded: &config::EmbeddedBroker) -> Option<Authenticator> {
     Some(Authenticator { username, password: embedded.password.clone() })
 }
 
-/// Attaches the write-ahead log in a folder, if it can be opened.
-fn with_log(mut state: State, folder: &Path) -> State {
+/// Restores the state from the write-ahead log in a folder, and compacts the log; returns `None` if it cannot be opened.
+fn open_log(state: &mut State, folder: &Path) -> Option<WriteAheadLog> {
     match WriteAheadLog::open(folder) {
-        Ok((wal, records)) => state.restore(wal, records),
-        Err(error) => warn!(
-            "the embedded broker cannot use {}, so retained messages and sessions are lost when rhaid stops: {error}",
-            folder.display()
-        ),
+        Ok((mut log, records)) => {
+            state.restore(records, log.buffer());
+            log.rewrite(state.snapshot());
+            Some(log)
+        }
+        Err(error) => {
+            warn!(
+                "the embedded broker cannot use {}, so retained messages and sessions are lost when rhaid stops: {error}",
+                folder.display()
+            );
+            None
+        }
     }
-    state
 }
 
 /// Returns a warning about a broker that other machines can reach without a password or without TLS.

@@ -11,7 +11,7 @@ use super::packet::{self, OutgoingPublish, ReasonCode};
 use super::session::{ConnectionState, InflightMessage, Session};
 use super::sessions::ConnectionId;
 use super::state::State;
-use super::write_ahead_log::{Record, WriteAheadLog};
+use super::write_ahead_log::{LogBuffer, Record};
 
 /// Maximum total size of all send queues, in bytes.
 const MAX_TOTAL_QUEUED: usize = 1 << 30;
@@ -89,11 +89,11 @@ impl State {
         let Some(session) = self.sessions.get_mut(client) else { return };
         self.last_seq += 1;
         delivery.seq = self.last_seq;
-        if let Some(wal) = &mut self.wal
+        if let Some(log) = &self.log
             && session.is_persistent()
             && delivery.qos > 0
         {
-            wal.append(&Record::Queue { client: client.clone(), delivery: delivery.clone() });
+            log.append(&Record::Queue { client: client.clone(), delivery: delivery.clone() });
         }
         session.queue.push(delivery);
         session.wake();
@@ -104,7 +104,7 @@ impl State {
         let now = self.now();
         let Some(session) = self.sessions.get_mut(&connection_id.client) else { return false };
         while out.len() < OUTPUT_CHUNK {
-            if !session.send_one(connection_id, now, &mut self.wal, out) {
+            if !session.send_one(connection_id, now, self.log.as_ref(), out) {
                 session.report_dropped(&connection_id.client);
                 return false;
             }
@@ -119,7 +119,7 @@ impl Session {
         &mut self,
         connection_id: &ConnectionId,
         now: UnixMillis,
-        wal: &mut Option<WriteAheadLog>,
+        log: Option<&LogBuffer>,
         out: &mut BytesMut,
     ) -> bool {
         let Some(connection) = &mut self.connection else { return false };
@@ -134,7 +134,7 @@ impl Session {
             && self.inflight_bytes < connection.max_inflight_bytes
             && self.packet_ids.len() < usize::from(u16::MAX);
         let Some(delivery) = self.queue.pop(is_open) else { return false };
-        self.send_new(connection_id, delivery, now, wal, out);
+        self.send_new(connection_id, delivery, now, log, out);
         true
     }
 
@@ -144,15 +144,15 @@ impl Session {
         connection_id: &ConnectionId,
         delivery: Delivery,
         now: UnixMillis,
-        wal: &mut Option<WriteAheadLog>,
+        log: Option<&LogBuffer>,
         out: &mut BytesMut,
     ) {
         let Some(connection) = &mut self.connection else { return };
         let is_deliverable = !delivery.message.is_expired(now) && connection.accepts(&delivery, now);
-        let log = wal.as_mut().filter(|_| self.expiry > 0 && delivery.qos > 0);
+        let log = log.filter(|_| self.expiry > 0 && delivery.qos > 0);
         if !is_deliverable {
-            if let Some(wal) = log {
-                wal.append(&Record::Complete { client: connection_id.client.clone(), seq: delivery.seq });
+            if let Some(log) = log {
+                log.append(&Record::Complete { client: connection_id.client.clone(), seq: delivery.seq });
             }
             return;
         }
@@ -160,8 +160,8 @@ impl Session {
             return connection.send(&delivery, 0, false, now, out);
         }
         let id = self.free_id();
-        if let Some(wal) = log {
-            wal.append(&Record::Sent { client: connection_id.client.clone(), seq: delivery.seq, id });
+        if let Some(log) = log {
+            log.append(&Record::Sent { client: connection_id.client.clone(), seq: delivery.seq, id });
         }
         if let Some(connection) = &mut self.connection {
             connection.send(&delivery, id, false, now, out);

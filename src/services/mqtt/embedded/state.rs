@@ -8,7 +8,7 @@ use super::message::{ClientId, UnixMillis};
 use super::retained::Retained;
 use super::session::Session;
 use super::subscriptions::{Subscriber, Subscriptions};
-use super::write_ahead_log::{Record, WriteAheadLog};
+use super::write_ahead_log::{LogBuffer, Record};
 use crate::services::clock::MonotonicClock;
 
 /// Limits from the configuration.
@@ -31,7 +31,8 @@ pub(super) struct State {
     pub(super) sessions: HashMap<ClientId, Session>,
     pub(super) subscriptions: Subscriptions,
     pub(super) retained: Retained,
-    pub(super) wal: Option<WriteAheadLog>,
+    /// Records for the write-ahead log, if there is one.
+    pub(super) log: Option<LogBuffer>,
     /// Bytes in the send queues of all clients.
     pub(super) total_queued_bytes: Arc<AtomicUsize>,
     /// Number of connected clients.
@@ -49,7 +50,7 @@ impl State {
             sessions: HashMap::new(),
             subscriptions: Subscriptions::new(),
             retained: Retained::default(),
-            wal: None,
+            log: None,
             total_queued_bytes: Arc::default(),
             connected: 0,
             last_seq: 0,
@@ -63,8 +64,8 @@ impl State {
         self.clock.unix_millis()
     }
 
-    /// Applies the records of the write-ahead log, and continues to write to it.
-    pub(super) fn restore(&mut self, wal: WriteAheadLog, records: Vec<Record>) {
+    /// Applies the records of the write-ahead log, and appends to its buffer from now on.
+    pub(super) fn restore(&mut self, records: Vec<Record>, log: LogBuffer) {
         for record in records {
             self.replay(record);
         }
@@ -76,21 +77,13 @@ impl State {
         for session in self.sessions.values_mut() {
             session.offline_since.get_or_insert(now);
         }
-        self.wal = Some(wal);
-        self.compact_log();
+        self.log = Some(log);
     }
 
     /// Appends a record to the write-ahead log.
     pub(super) fn log(&mut self, record: &Record) {
-        if let Some(wal) = &mut self.wal {
-            wal.append(record);
-        }
-    }
-
-    /// Writes appended records to the file. Must be called before a packet that depends on them is sent.
-    pub(super) fn flush_log(&mut self) {
-        if self.wal.as_mut().is_some_and(WriteAheadLog::flush) {
-            self.compact_log();
+        if let Some(log) = &self.log {
+            log.append(record);
         }
     }
 
@@ -103,13 +96,12 @@ impl State {
         self.log(&Record::EndSession(client.clone()));
     }
 
-    fn compact_log(&mut self) {
-        let Some(mut wal) = self.wal.take() else { return };
+    /// Returns the persistent part of the state as records.
+    pub(super) fn snapshot(&self) -> Vec<Record> {
         let retained = self.retained.all(self.now()).map(|message| Record::Retain(Arc::clone(message)));
         let persistent = self.sessions.iter().filter(|(_, session)| session.is_persistent());
         let sessions = persistent.flat_map(|(client, session)| self.records(client, session));
-        wal.rewrite(retained.chain(sessions));
-        self.wal = Some(wal);
+        retained.chain(sessions).collect()
     }
 
     fn records(&self, client: &ClientId, session: &Session) -> Vec<Record> {

@@ -1,15 +1,18 @@
 //! The write-ahead log: every change is appended before a client receives its acknowledgement.
 //!
-//! A crash of rhaid loses no appended record. The file is compacted when it has grown: rewritten with the current state.
+//! A crash of rhaid loses no appended record. The file is compacted when it has grown: rewritten with the current state. Records are appended to
+//! a buffer under the lock of the broker's state, and written to the file without it.
 
 mod record;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use parking_lot::Mutex;
 use tracing::{info, warn};
 
 pub(super) use self::record::Record;
@@ -21,12 +24,45 @@ const MIN_COMPACTION_SIZE: u64 = 8 << 20;
 /// Pause after a write error.
 const RETRY_DELAY: Duration = Duration::from_secs(5);
 
-/// The write-ahead log.
+/// Records that are not in the file yet; cheap to clone.
+#[derive(Clone, Default)]
+pub(super) struct LogBuffer(Arc<Mutex<Pending>>);
+
+#[derive(Default)]
+struct Pending {
+    bytes: BytesMut,
+    /// Total length of all records that were ever appended, in bytes.
+    position: u64,
+}
+
+impl LogBuffer {
+    /// Appends a record; [`WriteAheadLog::flush`] writes it to the file.
+    pub(super) fn append(&self, record: &Record) {
+        let mut pending = self.0.lock();
+        let before = pending.bytes.len();
+        put_record(record, &mut pending.bytes);
+        pending.position += (pending.bytes.len() - before) as u64;
+    }
+
+    /// Returns the total length of all records that were ever appended, in bytes.
+    pub(super) fn position(&self) -> u64 {
+        self.0.lock().position
+    }
+
+    /// Takes the records, and returns the position after them.
+    fn take(&self) -> (BytesMut, u64) {
+        let mut pending = self.0.lock();
+        (std::mem::take(&mut pending.bytes), pending.position)
+    }
+}
+
+/// The file of the write-ahead log.
 pub(super) struct WriteAheadLog {
     path: PathBuf,
     file: Option<File>,
-    /// Records that are not in the file yet.
-    buffer: BytesMut,
+    buffer: LogBuffer,
+    /// Position up to which records are written, or lost by a failed write.
+    written: u64,
     length: u64,
     /// File size after the last compaction, in bytes.
     base: u64,
@@ -57,40 +93,48 @@ impl WriteAheadLog {
             );
             fs::write(damaged, &bytes[good..])?;
         }
-        let wal = Self { path, file: None, buffer: BytesMut::new(), length: 0, base: 0, failed_at: None };
+        let buffer = LogBuffer::default();
+        let wal = Self { path, file: None, buffer, written: 0, length: 0, base: 0, failed_at: None };
         Ok((wal, records))
     }
 
-    /// Appends a record to the buffer; [`Self::flush`] writes it to the file.
-    pub(super) fn append(&mut self, record: &Record) {
-        put_record(record, &mut self.buffer);
+    /// Returns the buffer whose records this log writes.
+    pub(super) fn buffer(&self) -> LogBuffer {
+        self.buffer.clone()
+    }
+
+    /// Returns the position up to which records are written, or lost by a failed write.
+    pub(super) fn written(&self) -> u64 {
+        self.written
     }
 
     /// Writes the buffer to the file; returns whether the file should be compacted.
     pub(super) fn flush(&mut self) -> bool {
-        if self.buffer.is_empty() {
+        let (bytes, position) = self.buffer.take();
+        self.written = position;
+        if bytes.is_empty() {
             return false;
         }
         if let Some(failed_at) = self.failed_at {
-            self.buffer.clear();
             return failed_at.elapsed() > RETRY_DELAY;
         }
         let Some(file) = &mut self.file else { return true };
-        if let Err(error) = file.write_all(&self.buffer) {
+        if let Err(error) = file.write_all(&bytes) {
             self.pause_after_failure(&error);
             return false;
         }
-        self.length += self.buffer.len() as u64;
-        self.buffer.clear();
-        if self.buffer.capacity() > 1 << 20 {
-            self.buffer = BytesMut::new();
-        }
+        self.length += bytes.len() as u64;
         self.length > MIN_COMPACTION_SIZE.max(2 * self.base)
     }
 
-    /// Compacts the file: replaces it by these records, which must include the buffered changes.
-    pub(super) fn rewrite(&mut self, records: impl Iterator<Item = Record>) {
-        self.buffer.clear();
+    /// Drops the records in the buffer, because the snapshot for [`WriteAheadLog::rewrite`] includes their changes. Call it under the lock of
+    /// the state, together with the snapshot.
+    pub(super) fn discard_buffer(&mut self) {
+        self.written = self.buffer.take().1;
+    }
+
+    /// Compacts the file: replaces it by these records.
+    pub(super) fn rewrite(&mut self, records: Vec<Record>) {
         match self.write_snapshot(records) {
             Ok(()) if self.failed_at.take().is_some() => info!("the embedded broker can write to its folder again"),
             Ok(()) => {}
@@ -98,7 +142,7 @@ impl WriteAheadLog {
         }
     }
 
-    fn write_snapshot(&mut self, records: impl Iterator<Item = Record>) -> io::Result<()> {
+    fn write_snapshot(&mut self, records: Vec<Record>) -> io::Result<()> {
         let buffer = self.path.with_extension("new");
         let mut file = io::BufWriter::new(File::create(&buffer)?);
         file.write_all(MAGIC)?;
@@ -127,7 +171,6 @@ impl WriteAheadLog {
             );
         }
         self.file = None;
-        self.buffer.clear();
         self.failed_at = Some(Instant::now());
     }
 }
@@ -225,11 +268,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (mut wal, empty) = WriteAheadLog::open(folder.path()).unwrap();
         assert_eq!(empty, []);
-        wal.rewrite(records().into_iter().take(4));
+        wal.rewrite(records().into_iter().take(4).collect());
         for record in &records()[4..] {
-            wal.append(record);
+            wal.buffer().append(record);
         }
+        assert!(wal.written() < wal.buffer().position());
         wal.flush();
+        assert_eq!(wal.written(), wal.buffer().position());
         assert_eq!(WriteAheadLog::open(folder.path()).unwrap().1, records());
     }
 
@@ -237,7 +282,7 @@ mod tests {
     fn a_file_truncated_or_damaged_anywhere_yields_the_records_before() {
         let folder = tempfile::tempdir().unwrap();
         let (mut wal, _) = WriteAheadLog::open(folder.path()).unwrap();
-        wal.rewrite(records().into_iter());
+        wal.rewrite(records());
         let path = folder.path().join("journal");
         let whole = fs::read(&path).unwrap();
         for cut in (0..whole.len()).step_by(7) {
