@@ -29,7 +29,6 @@ use crate::event::Event;
 use crate::run::Skip;
 use crate::script;
 use crate::services::Services;
-use crate::services::mqtt::WakeBatch;
 
 /// Number of stored runs that are finished together.
 const BATCH: usize = 64;
@@ -63,7 +62,6 @@ impl Executor {
         let runner = self.runner.clone();
         let stack = script::stack_size(&self.runner.settings.borrow().config.limits);
         let job = Box::new(move || {
-            let _wakes = WakeBatch::start();
             let mut worker = Worker { runner, ends, group: None, mark: None };
             let mut next = Some(start);
             while let Some(start) = next {

@@ -8,6 +8,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use crate::script::MIN_STACK_SIZE;
+use crate::services::mqtt;
 
 /// Idle time after which a thread stops.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -115,6 +116,8 @@ fn add_thread(inner: &Arc<Inner>, state: &mut PoolState) {
 }
 
 fn work(inner: &Arc<Inner>, stack: usize) {
+    // The packets of several jobs are sent together.
+    let _wakes = mqtt::WakeBatch::start();
     let mut state = inner.lock();
     loop {
         if stack < state.stack {
@@ -131,6 +134,12 @@ fn work(inner: &Arc<Inner>, stack: usize) {
             // Panics of a run are caught inside the job; this keeps the thread count correct if one escapes.
             let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
             state = inner.lock();
+            continue;
+        }
+        drop(state);
+        mqtt::flush_wakes();
+        state = inner.lock();
+        if !state.waiting.is_empty() {
             continue;
         }
         state.idle += 1;
