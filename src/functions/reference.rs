@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 
 use rhai::{Engine, FnAccess, FuncMetadata, Module};
 
-use crate::functions::PACKAGES;
 use crate::functions::package::Package;
+use crate::functions::packages::PACKAGES;
 use crate::functions::testing::TESTS;
 
 /// A function, method or property with all its signatures.
