@@ -116,7 +116,7 @@ impl Broker {
         *self.log.lock() = None;
     }
 
-    /// Unlocks the state, and writes the records that were appended up to now: what is sent next may depend on those of other connections, too.
+    /// Unlocks the state, and writes all records that were appended before. The packets that are sent next may depend on records of any connection.
     ///
     /// Connections that come together share one write.
     fn commit(&self, state: MutexGuard<'_, State>) {
